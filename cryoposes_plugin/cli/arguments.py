@@ -1,0 +1,53 @@
+"""From the metadata of a config's fields to a command line, and back to a config."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from pathlib import Path
+from typing import Type
+
+from ..core.config import Config, field_type
+from ..core.errors import ConfigError
+
+#: Short names that people type; the long ones work too.
+ALIASES = {
+    "pixel_size_angstrom": "--pixel-size", "box_size_px": "--box-size", "defocus_range_angstrom": "--defocus-range",
+    "voltage_kv": "--voltage", "spherical_aberration_mm": "--cs", "mask_diameter_angstrom": "--mask-diameter",
+    "particle_diameter_angstrom": "--particle-diameter", "preferred_directions_deg": "--preferred-directions",
+}
+
+
+def add_config_arguments(parser: argparse.ArgumentParser, config_class: Type[Config]) -> None:
+    """One option a field; expert fields in a group of their own."""
+    expert = parser.add_argument_group("expert options")
+    for f in dataclasses.fields(config_class):
+        group = expert if f.metadata["expert"] else parser
+        kind, several, _ = field_type(config_class, f.name)
+        flags = ["--" + f.name.replace("_", "-")] + ([ALIASES[f.name]] if f.name in ALIASES else [])
+        unit = f" [{f.metadata['unit']}]" if f.metadata["unit"] else ""
+        shown = "" if f.default in (None, (), "") else f" (default: {_shown(f.default)})"
+        common = dict(dest=f.name, default=argparse.SUPPRESS, help=(f.metadata["help"] + unit + shown).replace("%", "%%"))
+        if kind is bool:
+            group.add_argument(*flags, action=argparse.BooleanOptionalAction, **common)
+        elif several:
+            length = 2 if isinstance(f.default, tuple) and f.name == "defocus_range_angstrom" else "+"
+            group.add_argument(*flags, nargs=length, type=kind, metavar=kind.__name__.upper(), **common)
+        else:
+            group.add_argument(*flags, type=kind, metavar=kind.__name__.upper(), **common)
+
+
+def config_from_arguments(config_class: Type[Config], arguments: argparse.Namespace) -> Config:
+    """The config of `--config FILE`, if given, changed by the options typed beside it."""
+    typed = {f.name: getattr(arguments, f.name) for f in dataclasses.fields(config_class) if f.name in arguments}
+    typed = {k: tuple(v) if isinstance(v, list) else v for k, v in typed.items()}
+    if arguments.config is None:
+        return config_class(**typed)
+    path = Path(arguments.config)
+    if not path.is_file():
+        raise ConfigError(f"--config {path} does not exist; check the path.")
+    return dataclasses.replace(config_class.from_json(path.read_text()), **typed)
+
+
+def _shown(value) -> str:
+    return " ".join(str(v) for v in value) if isinstance(value, tuple) else str(value)

@@ -1,0 +1,106 @@
+"""The program `cryoposes`: `cryoposes COMMAND --output DIR ...`.
+
+Exit status 0: done; 2: something the user can mend, said in one sentence; 130: interrupted (run again to resume).
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import logging
+import os
+import sys
+import time
+from typing import List, Optional
+
+from ..core.config import CONFIGS, Config
+from ..core.errors import ConfigError, CryoposesError
+from ..core.io.run_directory import RunDirectory
+from .arguments import add_config_arguments, config_from_arguments
+
+logger = logging.getLogger("cryoposes")
+
+#: One line a command; the module of the same name in this folder runs it.
+COMMANDS = {
+    "simulate": "make projections of one or several volumes, with CTF, shifts and noise",
+    "train": "train a network that estimates poses",
+    "infer": "estimate poses and their uncertainty",
+    "filter": "split a particle set by uncertainty",
+    "reconstruct": "reconstruct a volume, its half maps and their FSC",
+    "compare": "compare two sets of poses",
+}
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message):
+        raise ConfigError(f"{self.prog}: {message}; see {self.prog} --help.")
+
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="cryoposes", description="Learned orientations for cryo-EM particles, with their uncertainty.")
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
+    for name, description in COMMANDS.items():
+        sub = subparsers.add_parser(name, help=description, description=f"{description[0].upper()}{description[1:]}.")
+        sub.add_argument("--output", required=True, metavar="DIR", help="Folder of the run: new, empty, or of the same run.")
+        sub.add_argument("--config", metavar="FILE", help="Parameters from a config.json; options typed beside it win.")
+        add_config_arguments(sub, CONFIGS[name])
+    return parser
+
+
+def main(argv: Optional[List[str]] = None) -> int:
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    try:
+        arguments = make_parser().parse_args(argv)
+        config = config_from_arguments(CONFIGS[arguments.command], arguments)
+        run_command(config, arguments.output)
+    except CryoposesError as error:
+        logger.error("Error: %s", error)
+        return 2
+    except KeyboardInterrupt:
+        logger.error("Interrupted; run the same command again to resume.")
+        return 130
+    return 0
+
+
+def run_command(config: Config, output: str) -> dict:
+    """Check everything that can be checked, then run (or resume, or do nothing if finished); returns the metrics."""
+    config.validate()
+    for path in config.input_paths():
+        if not path.exists():
+            raise ConfigError(f"{config.command}: {path} does not exist; check the path.")
+    _set_devices(config)
+    module = importlib.import_module(f"{__package__}.{config.command}")
+    module.check(config)
+    run = RunDirectory.open(output, config)
+    if run.finished:
+        logger.info("%s is finished already; nothing to do.", run.path)
+        return run.metrics()
+    start = time.monotonic()
+    metrics = module.run(config, run)
+    metrics.setdefault("seconds", round(time.monotonic() - start, 2))
+    run.finish(metrics, device=_device())
+    logger.info("%s finished in %.1f s: %s", config.command, metrics["seconds"], run.path)
+    return metrics
+
+
+def _set_devices(config: Config) -> None:
+    """Threads and GPUs, before TensorFlow or BLAS is imported."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    if config.gpu:
+        os.environ["CUDA_VISIBLE_DEVICES"] = "" if config.gpu == "none" else config.gpu
+    if config.threads:
+        for variable in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+            os.environ[variable] = str(config.threads)
+
+
+def _device() -> str:
+    """What the run computed on, without importing TensorFlow for it."""
+    tensorflow = sys.modules.get("tensorflow")
+    if tensorflow is None:
+        return "cpu"
+    gpus = tensorflow.config.list_physical_devices("GPU")
+    return ", ".join(g.name for g in gpus) if gpus else "cpu"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

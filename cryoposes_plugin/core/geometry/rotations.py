@@ -1,0 +1,26 @@
+"""Distances and means of rotations, float64."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def angular_distance_rad(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Geodesic distance of rotations (..., 3, 3), radians in [0, pi].
+
+    From the chord |A - B|_F = 2 sqrt(2) sin(d / 2), which keeps its precision at small angles.
+    """
+    chord = np.linalg.norm(np.asarray(a, dtype=np.float64) - np.asarray(b, dtype=np.float64), axis=(-2, -1))
+    return 2.0 * np.arcsin(np.clip(chord / (2.0 * np.sqrt(2.0)), 0.0, 1.0))
+
+
+def project_to_so3(matrices: np.ndarray) -> np.ndarray:
+    """The rotations nearest to (..., 3, 3) matrices in the Frobenius norm (orthogonal Procrustes)."""
+    u, _, vt = np.linalg.svd(np.asarray(matrices, dtype=np.float64))
+    u[..., :, 2] *= np.linalg.det(u @ vt)[..., None]
+    return u @ vt
+
+
+def mean_rotation(rotations: np.ndarray, weights=None) -> np.ndarray:
+    """Chordal mean of (N, 3, 3) rotations -> (3, 3)."""
+    return project_to_so3(np.average(np.asarray(rotations, dtype=np.float64), axis=0, weights=weights))

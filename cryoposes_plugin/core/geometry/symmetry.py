@@ -1,0 +1,77 @@
+"""Point groups in RELION's and Scipion's orientation: main axis along z, dihedral 2-fold along x, T with 3-fold along z,
+O with 4-fold along z, I (I2 of RELION and Xmipp) with 2-folds along x, y, z."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from ..errors import ConfigError
+from .rotations import angular_distance_rad
+
+_GOLDEN = (1 + np.sqrt(5)) / 2
+
+
+def _turn(axis, order: int) -> np.ndarray:
+    axis = np.asarray(axis, dtype=np.float64)
+    return Rotation.from_rotvec(axis / np.linalg.norm(axis) * 2 * np.pi / order).as_matrix()
+
+
+def _generators(kind: str, order: int):
+    if kind == "C":
+        return [_turn([0, 0, 1], order)]
+    if kind == "D":
+        return [_turn([0, 0, 1], order), _turn([1, 0, 0], 2)]
+    if kind == "T":
+        return [_turn([0, 0, 1], 3), _turn([0.0, np.sqrt(2 / 3), np.sqrt(1 / 3)], 2)]
+    if kind == "O":
+        return [_turn([0, 0, 1], 4), _turn([1, 1, 1], 3)]
+    five_fold = [0, 1, _GOLDEN] if order == 1 else [1, 0, _GOLDEN]
+    return [_turn([0, 0, 1], 2), _turn(five_fold, 5), _turn([1, 1, 1], 3)]
+
+
+def parse_symmetry(name: str):
+    """'d2' -> ('D', 2); C and D need an order, T and O have none, I may be I, I1 or I2. ConfigError otherwise."""
+    text = str(name).strip().upper()
+    match = re.fullmatch(r"(?:([CD])([1-9]\d?)|(T|O)|(I)([12])?)", text)
+    if match is None:
+        raise ConfigError(f"Symmetry {name!r} is unknown; use C1, Cn, Dn, T, O, I1 or I2 (for example C4 or D2).")
+    if match.group(1):
+        return match.group(1), int(match.group(2))
+    return (match.group(3), 0) if match.group(3) else ("I", int(match.group(5) or 2))
+
+
+def symmetry_rotations(name: str) -> np.ndarray:
+    """(G, 3, 3) rotations g of the group, the identity first; V(g x) = V(x)."""
+    group = [np.eye(3)]
+    generators = _generators(*parse_symmetry(name))
+    frontier = list(group)
+    while frontier:
+        found = []
+        for element in frontier:
+            for generator in generators:
+                candidate = element @ generator
+                if min(np.abs(candidate - g).max() for g in group) > 1e-6:
+                    group.append(candidate)
+                    found.append(candidate)
+        frontier = found
+    return np.array(group)
+
+
+def nearest_equivalent(rotations: np.ndarray, targets: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """Of the equivalent rotations A g, the one nearest to the target, for each of (N, 3, 3) -> (N, 3, 3)."""
+    best = np.array(rotations, dtype=np.float64)
+    traces = np.einsum("nij,nij->n", best, targets)
+    for g in group[1:]:
+        candidate = rotations @ g
+        trace = np.einsum("nij,nij->n", candidate, targets)
+        better = trace > traces
+        best[better], traces[better] = candidate[better], trace[better]
+    return best
+
+
+def symmetric_distance_rad(a: np.ndarray, b: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """Smallest geodesic distance over the group of (N, 3, 3) rotations -> (N,) radians."""
+    return angular_distance_rad(nearest_equivalent(a, b, group), b)

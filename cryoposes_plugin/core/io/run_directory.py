@@ -1,0 +1,165 @@
+"""The folder of a run: what was asked, what came out, and whether it may be resumed.
+
+config.json is written first, metrics.json last: a folder with metrics.json is finished, one without was interrupted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import shutil
+import sys
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Dict, Iterator
+
+from ..config import Config
+from ..errors import ConfigError, InputError, ResourceError
+
+CONFIG_NAME, METRICS_NAME, MANIFEST_NAME = "config.json", "metrics.json", "manifest.json"
+_TEMPORARY = ".part"
+_DIGEST_WHOLE_BELOW_BYTES = 64 * 2**20
+
+
+class RunDirectory:
+    """Open with `RunDirectory.open`; write through `atomic`, so that every file is whole or absent."""
+
+    def __init__(self, path: Path, config: Config, resumed: bool):
+        self.path, self.config, self.resumed = path, config, resumed
+
+    @classmethod
+    def open(cls, path, config: Config) -> "RunDirectory":
+        """Make the folder, or resume in it if it holds a run of the same config; ConfigError if it holds anything else."""
+        path = Path(path)
+        if path.exists() and not path.is_dir():
+            raise ConfigError(f"Output {path} is a file; give a folder.")
+        existing = path / CONFIG_NAME
+        if existing.exists():
+            _check_same_run(path, existing, config)
+            return cls(path, config, resumed=True)
+        strangers = [p.name for p in path.iterdir() if not p.name.endswith(_TEMPORARY)] if path.exists() else []
+        if strangers:
+            raise ConfigError(f"Output folder {path} is not empty (it holds {sorted(strangers)[0]}) and is no run of this "
+                              "program; give a new folder.")
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            run = cls(path, config, resumed=False)
+            with run.atomic(CONFIG_NAME) as part:
+                part.write_text(config.to_json())
+        except OSError as error:
+            raise ResourceError(f"Output folder {path} cannot be written ({error.strerror}); give another folder.") from error
+        return run
+
+    @property
+    def finished(self) -> bool:
+        return (self.path / METRICS_NAME).exists()
+
+    def file(self, name: str) -> Path:
+        return self.path / name
+
+    @contextmanager
+    def atomic(self, name: str) -> Iterator[Path]:
+        """A temporary path (file or folder) that takes its name when the block ends without an exception."""
+        with atomic_path(self.path / name) as part:
+            yield part
+
+    def write_json(self, name: str, value: Any) -> None:
+        with self.atomic(name) as part:
+            part.write_text(json.dumps(value, indent=2, sort_keys=True, default=_plain) + "\n")
+
+    def finish(self, metrics: Dict[str, Any], device: str = "cpu") -> None:
+        """Write manifest.json and, last of all, metrics.json."""
+        self.write_json(MANIFEST_NAME, {
+            "command": self.config.command,
+            "config_digest": self.config.digest(),
+            "seed": self.config.seed,
+            "device": device,
+            "versions": package_versions(),
+            "inputs": {str(p): digest_path(p) for p in self.config.input_paths() if p.exists()},
+            "arguments": sys.argv[1:],
+        })
+        self.write_json(METRICS_NAME, metrics)
+
+    def metrics(self) -> Dict[str, Any]:
+        return json.loads((self.path / METRICS_NAME).read_text())
+
+
+def _check_same_run(path: Path, existing: Path, config: Config) -> None:
+    try:
+        other = type(config).from_json(existing.read_text())
+    except ConfigError as error:
+        raise ConfigError(f"Output folder {path} holds another run ({error}); give a new folder.") from error
+    if other.digest() != config.digest():
+        ours, theirs = config.to_dict(), other.to_dict()
+        name = next(k for k in sorted(ours) if k not in config.execution and json.dumps(ours[k]) != json.dumps(theirs.get(k)))
+        raise ConfigError(f"Output folder {path} holds a run with {name} = {theirs.get(name)!r}, not {ours[name]!r}; give a "
+                          "new folder, or the same parameters to resume.")
+
+
+@contextmanager
+def atomic_path(target) -> Iterator[Path]:
+    """A temporary path beside the target, renamed onto it on success and removed on failure."""
+    target = Path(target)
+    part = target.with_name(target.name + _TEMPORARY)
+    _remove(part)
+    try:
+        yield part
+        if part.is_file():
+            with open(part, "rb") as handle:
+                os.fsync(handle.fileno())
+        if target.is_dir():
+            _remove(target)
+        os.replace(part, target)
+    except OSError as error:
+        _remove(part)
+        raise ResourceError(f"{target} cannot be written ({error.strerror or error}); free some space or choose another "
+                            "place, then run again.") from error
+    except BaseException:
+        _remove(part)
+        raise
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    elif path.exists() or path.is_symlink():
+        path.unlink()
+
+
+def package_versions() -> Dict[str, str]:
+    versions = {"python": platform.python_version()}
+    for name in ("scipion-em-cryoposes", "tensorflow", "keras", "numpy", "scipy", "mrcfile", "astra-toolbox", "scipion-em"):
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def digest_path(path) -> str:
+    """SHA-256 of a file, or of every file of a folder; of files over 64 MiB, of the size and the first and last MiB."""
+    path = Path(path)
+    if path.is_dir():
+        parts = [f"{p.relative_to(path)} {digest_path(p)}" for p in sorted(path.rglob("*")) if p.is_file()]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+    if not path.is_file():
+        raise InputError(f"{path} does not exist; check the path.")
+    size = path.stat().st_size
+    with open(path, "rb") as handle:
+        if size <= _DIGEST_WHOLE_BELOW_BYTES:
+            return hashlib.sha256(handle.read()).hexdigest()
+        head = handle.read(2**20)
+        handle.seek(size - 2**20)
+        return hashlib.sha256(str(size).encode() + head + handle.read()).hexdigest()
+
+
+def _plain(value):
+    """NumPy numbers and arrays, and paths, for JSON."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} is not JSON")

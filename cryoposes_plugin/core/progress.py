@@ -1,0 +1,46 @@
+"""Progress of long work: a log line with rate and time left every few seconds."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+logger = logging.getLogger(__name__)
+
+
+def format_duration(seconds: float) -> str:
+    """75.2 -> '1 min 15 s'."""
+    seconds = int(round(seconds))
+    if seconds < 60:
+        return f"{seconds} s"
+    minutes, seconds = divmod(seconds, 60)
+    if minutes < 60:
+        return f"{minutes} min {seconds:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+class Progress:
+    """Counts work done; `done` is what an earlier, interrupted run had finished (left out of the rate)."""
+
+    def __init__(self, total: int, unit: str, task: str, done: int = 0, interval_s: float = 5.0):
+        self.total, self.unit, self.task, self.interval_s = total, unit, task, interval_s
+        self.done = self._done_before = done
+        self._start = self._last = time.monotonic()
+
+    @property
+    def rate(self) -> float:
+        """Units a second since this object was made."""
+        return (self.done - self._done_before) / max(time.monotonic() - self._start, 1e-9)
+
+    def advance(self, n: int, **numbers: float) -> None:
+        """Count n more; numbers (loss=0.3, ...) are printed with the next line."""
+        self.done += n
+        now = time.monotonic()
+        if now - self._last < self.interval_s and self.done < self.total:
+            return
+        self._last = now
+        rate = self.rate
+        left = format_duration((self.total - self.done) / rate) if rate > 0 else "unknown"
+        extra = "".join(f", {name.replace('_', ' ')} {value:.4g}" for name, value in numbers.items())
+        logger.info("%s: %d/%d %s (%.0f %%), %.0f %s/s, %s left%s", self.task, self.done, self.total, self.unit,
+                    100 * self.done / max(self.total, 1), rate, self.unit, left, extra)

@@ -1,0 +1,141 @@
+"""What travels between the steps: particles as a table, volumes as arrays. Frames: see `conventions`."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Dict, Optional, Tuple
+
+import numpy as np
+
+from .errors import InputError
+
+#: How the images relate to the CTF: y = C x, y = sign(C) C x, y = C^2 x.
+IMAGE_STATES = ("raw", "phase-flipped", "ctf-premultiplied")
+
+
+@dataclass(frozen=True)
+class OpticsGroup:
+    """Acquisition shared by many particles; one row of RELION's `data_optics`.
+
+    `None` means that the file does not say. `extra` holds the columns that are not modelled here
+    (beam tilt, aberrations, anisotropic magnification, ...) verbatim, by STAR label.
+    """
+
+    name: str
+    pixel_size_angstrom: float
+    box_size_px: int
+    voltage_kv: Optional[float] = None
+    spherical_aberration_mm: Optional[float] = None
+    amplitude_contrast: Optional[float] = None
+    image_state: str = "raw"
+    extra: Dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class CtfTable:
+    """The CTF of each particle, arrays of shape (N,); underfocus positive.
+
+    The acquisition (voltage, Cs, amplitude contrast) is repeated per particle, so that a row is all
+    that `simulation.ctf` needs.
+    """
+
+    defocus_u_angstrom: np.ndarray
+    defocus_v_angstrom: np.ndarray
+    defocus_angle_deg: np.ndarray
+    phase_shift_deg: np.ndarray
+    voltage_kv: np.ndarray
+    spherical_aberration_mm: np.ndarray
+    amplitude_contrast: np.ndarray
+    bfactor_angstrom2: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.defocus_u_angstrom)
+
+    def take(self, rows) -> "CtfTable":
+        return CtfTable(*(getattr(self, f.name)[rows] for f in dataclasses.fields(self)))
+
+
+@dataclass(frozen=True)
+class ParticleTable:
+    """N particles: where their images are and what is known of them. No pixel is held here.
+
+    Attributes
+    ----------
+    ids : (N,) int64, unique. Particles are joined by these, never by position.
+    stack_paths, stack_index, slice_index : image i is slice `slice_index[i]` (from 0) of the stack
+        `stack_paths[stack_index[i]]`.
+    optics, optics_index : acquisition of particle i is `optics[optics_index[i]]`.
+    rotations : (N, 3, 3) float64, the A of `conventions` (volume frame -> image frame), or None.
+    shifts_px : (N, 2) float64 (x, y), displacement t of the particle in its own image, or None.
+    ctf : CtfTable or None.
+    random_subset : (N,) int 1 or 2 (half sets), or None.
+    scores : our own columns by STAR label without underscore (`cryoposesTrace`, ...), (N,) float64.
+    extra : every other column verbatim, by STAR label without underscore, (N,) arrays of str.
+    explicit_ids : whether the ids came with the particles (rlnImageId) or were counted on reading.
+    """
+
+    ids: np.ndarray
+    stack_paths: Tuple[Path, ...]
+    stack_index: np.ndarray
+    slice_index: np.ndarray
+    optics: Tuple[OpticsGroup, ...]
+    optics_index: np.ndarray
+    rotations: Optional[np.ndarray] = None
+    shifts_px: Optional[np.ndarray] = None
+    ctf: Optional[CtfTable] = None
+    random_subset: Optional[np.ndarray] = None
+    scores: Dict[str, np.ndarray] = field(default_factory=dict)
+    extra: Dict[str, np.ndarray] = field(default_factory=dict)
+    explicit_ids: bool = True
+
+    def __post_init__(self):
+        if len(np.unique(self.ids)) != len(self.ids):
+            values, counts = np.unique(self.ids, return_counts=True)
+            raise InputError(
+                f"Particle id {values[counts > 1][0]} occurs {counts.max()} times; ids must be unique: "
+                "remove the duplicates from the particle set."
+            )
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def take(self, rows) -> "ParticleTable":
+        """The particles at these positions (indices or a mask), in that order."""
+        changed = {}
+        for name in ("ids", "stack_index", "slice_index", "optics_index", "rotations", "shifts_px", "random_subset"):
+            value = getattr(self, name)
+            changed[name] = None if value is None else value[rows]
+        return dataclasses.replace(
+            self,
+            **changed,
+            ctf=None if self.ctf is None else self.ctf.take(rows),
+            scores={k: v[rows] for k, v in self.scores.items()},
+            extra={k: v[rows] for k, v in self.extra.items()},
+        )
+
+    def replace(self, **changes) -> "ParticleTable":
+        return dataclasses.replace(self, **changes)
+
+    @property
+    def pixel_size_angstrom(self) -> np.ndarray:
+        """(N,) pixel size of each particle's image."""
+        return np.array([o.pixel_size_angstrom for o in self.optics])[self.optics_index]
+
+    @property
+    def box_size_px(self) -> np.ndarray:
+        """(N,) box size of each particle's image."""
+        return np.array([o.box_size_px for o in self.optics])[self.optics_index]
+
+
+@dataclass(frozen=True)
+class Volume:
+    """A density on a cubic grid: `data` (D, D, D) float32 indexed [z, y, x], origin at voxel D // 2."""
+
+    data: np.ndarray
+    pixel_size_angstrom: float
+
+    @property
+    def box_size_px(self) -> int:
+        return self.data.shape[0]
