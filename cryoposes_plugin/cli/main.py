@@ -85,7 +85,7 @@ def run_command(config: Config, output: str) -> dict:
 
 def _set_devices(config: Config) -> None:
     """Threads and GPUs, before TensorFlow or BLAS is imported."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if config.gpu:
         os.environ["CUDA_VISIBLE_DEVICES"] = "" if config.gpu == "none" else config.gpu
     if config.threads:

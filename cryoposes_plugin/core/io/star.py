@@ -304,7 +304,7 @@ def _known(value, label: str, group: str) -> str:
 def _particle_columns(table: ParticleTable) -> Dict[str, Sequence[str]]:
     names = [_written_path(p) for p in table.stack_paths]
     columns: Dict[str, Sequence[str]] = {
-        _IMAGE_NAME: [f"{s + 1:06d}@{names[k]}" for s, k in zip(table.slice_index, table.stack_index)],
+        _IMAGE_NAME: [_quoted(f"{s + 1:06d}@{names[k]}") for s, k in zip(table.slice_index, table.stack_index)],
         _OPTICS: [str(i + 1) for i in table.optics_index],
     }
     if table.explicit_ids:
@@ -326,6 +326,11 @@ def _particle_columns(table: ParticleTable) -> Dict[str, Sequence[str]]:
     columns.update(table.extra)
     columns.update({label: [f"{v:.9g}" for v in values] for label, values in table.scores.items()})
     return columns
+
+
+def _quoted(text: str) -> str:
+    """A path with spaces would fall into two columns."""
+    return gemmi.cif.quote(text) if " " in text else text
 
 
 def _format(values: np.ndarray) -> Sequence[str]:
