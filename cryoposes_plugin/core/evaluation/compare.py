@@ -1,0 +1,160 @@
+"""The `compare` command: how far estimated poses are from others of the same particles."""
+
+from __future__ import annotations
+
+import csv
+import logging
+from dataclasses import dataclass
+from typing import Any, Dict, List, Optional, Tuple
+
+import numpy as np
+
+from ..config import CompareConfig
+from ..geometry.symmetry import symmetry_rotations
+from ..io.ids import join_tables
+from ..io.run_directory import RunDirectory
+from ..io.star import read_particles
+from ..types import ParticleTable
+from .errors import angular_errors_deg, shift_errors_angstrom, summarise_angles, summarise_shifts
+from .registration import HANDS, Registration, register
+
+logger = logging.getLogger(__name__)
+
+#: A common rotation fitted to fewer particles says little about the rest.
+_FEW_PARTICLES = 10
+#: A common rotation beyond this is worth a sentence to whoever compared without registration.
+_NOTABLE_TURN_DEG = 1.0
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Errors of the particles that are in both sets, (N,) each; `angular_deg` is under the chosen registration."""
+
+    ids: np.ndarray
+    angular_deg: np.ndarray
+    absolute_deg: np.ndarray
+    registered_deg: np.ndarray
+    shift_angstrom: np.ndarray
+    registration: Registration
+    only_in_truth: int
+    only_in_estimate: int
+    scores: Dict[str, np.ndarray]
+    estimate: ParticleTable
+
+
+def check(config: CompareConfig) -> None:
+    """Raise what can be known to be wrong before any file is written."""
+    config.validate()
+    symmetry_rotations(config.symmetry)
+    join_tables(*_read(config))
+
+
+def run(config: CompareConfig, run: RunDirectory) -> Dict[str, Any]:
+    """Write errors.csv, plots and the report; returns the metrics."""
+    result = compare_tables(*_read(config), config.symmetry, config.registration, seed=config.seed)
+    _write_errors(run, result)
+    metrics = _metrics(config, result)
+    logger.info("compare: %d particles, median angular error %.3f°, %.1f %% below 5°, median shift error %.2f Å.",
+                len(result.ids), metrics["median_angular_error_deg"], 100 * metrics["share_below_5_deg"],
+                metrics["median_shift_error_angstrom"])
+    _report(config, run, result, metrics)
+    return metrics
+
+
+def compare_tables(truth: ParticleTable, estimate: ParticleTable, symmetry: str = "C1", registration: str = "none",
+                   seed: int = 0) -> Comparison:
+    """Join two sets with poses by id and measure the errors.
+
+    Parameters
+    ----------
+    truth, estimate : both with rotations and shifts.
+    symmetry : point group; poses that it makes equal count as equal.
+    registration : "none", "rotation" or "rotation-and-hand": what is taken out before the errors that head the results.
+        The errors after the best common rotation are worked out in any case.
+    """
+    rows_truth, rows_estimate = join_tables(truth, estimate)
+    only_in_truth, only_in_estimate = len(truth) - len(rows_truth), len(estimate) - len(rows_estimate)
+    truth, estimate = truth.take(rows_truth), estimate.take(rows_estimate)
+    group = symmetry_rotations(symmetry)
+    found = register(estimate.rotations, truth.rotations, group, seed=seed,
+                     hands=HANDS if registration == "rotation-and-hand" else HANDS[:1])
+    absolute = angular_errors_deg(estimate.rotations, truth.rotations, group)
+    registered = angular_errors_deg(found.apply(estimate.rotations), truth.rotations, group)
+    shifts = shift_errors_angstrom(estimate.shifts_px, estimate.pixel_size_angstrom, truth.shifts_px,
+                                   truth.pixel_size_angstrom)
+    return Comparison(truth.ids, absolute if registration == "none" else registered, absolute, registered, shifts, found,
+                      only_in_truth, only_in_estimate, dict(estimate.scores), estimate)
+
+
+def _read(config: CompareConfig) -> Tuple[ParticleTable, ParticleTable]:
+    return tuple(read_particles(path, require=("poses",)) for path in (config.truth, config.estimate))  # type: ignore
+
+
+def _metrics(config: CompareConfig, result: Comparison) -> Dict[str, Any]:
+    return {
+        "particles": len(result.ids),
+        "only_in_truth": result.only_in_truth,
+        "only_in_estimate": result.only_in_estimate,
+        "symmetry": config.symmetry,
+        "registration": config.registration,
+        **summarise_angles(result.angular_deg),
+        **summarise_shifts(result.shift_angstrom),
+        "absolute": summarise_angles(result.absolute_deg),
+        "registered": {**summarise_angles(result.registered_deg), "hand": result.registration.hand,
+                       "rotation_angle_deg": result.registration.angle_deg},
+        "registration_matrix": result.registration.rotation.tolist(),
+    }
+
+
+def _write_errors(run: RunDirectory, result: Comparison) -> None:
+    columns: Dict[str, np.ndarray] = {
+        "id": result.ids, "angular_error_deg": result.angular_deg, "shift_error_angstrom": result.shift_angstrom,
+        "angular_error_absolute_deg": result.absolute_deg, "angular_error_registered_deg": result.registered_deg,
+        **result.scores,
+    }
+    with run.atomic("errors.csv") as part, open(part, "w", newline="", encoding="utf-8") as handle:
+        writer = csv.writer(handle)
+        writer.writerow(columns)
+        writer.writerows([int(row[0]), *(f"{value:.6g}" for value in row[1:])] for row in zip(*columns.values()))
+
+
+def notes(registration: str, result: Comparison) -> List[str]:
+    """What a reader of the numbers must know."""
+    number, found = len(result.ids), []
+    if result.only_in_truth or result.only_in_estimate:
+        found.append(f"{result.only_in_truth} particles are only in the true set and {result.only_in_estimate} only in the "
+                     "estimated one; they are not compared.")
+    if registration != "none":
+        found.append(f"The errors are those left after turning the estimate by {result.registration.angle_deg:.2f}° "
+                     f"(hand: {result.registration.hand}).")
+        if number < _FEW_PARTICLES:
+            found.append(f"The common rotation was fitted to {number} particles only: errors after it are too small.")
+    elif number >= _FEW_PARTICLES and result.registration.angle_deg > _NOTABLE_TURN_DEG \
+            and np.median(result.registered_deg) < 0.9 * np.median(result.absolute_deg):
+        found.append(f"A common rotation of {result.registration.angle_deg:.2f}° would lower the median error to "
+                     f"{np.median(result.registered_deg):.2f}°: the two sets may lie in different frames (--registration).")
+    return found
+
+
+def _score_name(scores: Dict[str, np.ndarray]) -> Optional[str]:
+    return next((name for name in ("cryoposesTrace", "cryoposesDispersion") if name in scores), None)
+
+
+def _report(config: CompareConfig, run: RunDirectory, result: Comparison, metrics: Dict[str, Any]) -> None:
+    from .figures import save_figure
+    from .plots import angular_distribution, error_against_uncertainty, error_histogram
+    from .report import write_report
+
+    figures = {"error_histogram": ("Angular errors.", error_histogram(result.angular_deg))}
+    score = _score_name(result.scores)
+    if score is not None:
+        figures["error_against_uncertainty"] = (
+            f"Angular error against {score}, and the error of the most certain part.",
+            error_against_uncertainty(result.scores[score], result.angular_deg, score))
+    figures["angular_distribution"] = ("Estimated viewing directions.", angular_distribution(result.estimate.rotations))
+    for name, (_, figure) in figures.items():
+        save_figure(figure, run.file(f"{name}.png"))
+    shown = {k: v for k, v in metrics.items() if k != "registration_matrix"}
+    write_report(run.file("report.html"), "Comparison of poses", numbers=shown, notes=notes(config.registration, result),
+                 figures=dict(figures.values()),
+                 lead=f"{len(result.ids)} particles of {config.estimate} against {config.truth}.")

@@ -1,0 +1,51 @@
+"""The look that all figures share, and how they are saved: matplotlib Figures without pyplot or any global state."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Tuple
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from ..io.run_directory import atomic_path
+
+BLUE, ORANGE, GREEN, RED, GREY = "#2b6cb0", "#dd6b20", "#2f855a", "#c53030", "#718096"
+PALETTE = (BLUE, ORANGE, GREEN, RED, "#6b46c1", "#0987a0", GREY)
+_DOTS_PER_INCH = 120
+
+
+def new_figure(width_inch: float = 6.4, height_inch: float = 4.0) -> Figure:
+    """An empty figure with a raster canvas of its own."""
+    figure = Figure(figsize=(width_inch, height_inch), dpi=_DOTS_PER_INCH, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def dress(axes: Axes, title: str = "", x: str = "", y: str = "") -> Axes:
+    """Title, axis labels, a light grid and no frame above and to the right."""
+    axes.set_title(title, loc="left", fontsize=11, fontweight="bold")
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    axes.grid(True, color="#e2e8f0", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    return axes
+
+
+def single_axes(title: str, x: str, y: str, size: Tuple[float, float] = (6.4, 4.0)) -> Tuple[Figure, Axes]:
+    """A figure with one dressed pair of axes."""
+    figure = new_figure(*size)
+    return figure, dress(figure.add_subplot(), title, x, y)
+
+
+def legend_where_there_is_something(axes: Axes, **arguments) -> None:
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(frameon=False, fontsize=9, **arguments)
+
+
+def save_figure(figure: Figure, path) -> None:
+    """Write a PNG, whole or not at all."""
+    with atomic_path(Path(path)) as part:
+        figure.savefig(part, format="png")

@@ -1,0 +1,234 @@
+"""The plots of the reports and viewers: arrays in, matplotlib Figures out. Angles come in degrees, lengths in Å."""
+
+from __future__ import annotations
+
+from typing import Mapping, Optional, Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from ..conventions import rotations_to_euler_deg, viewing_directions
+from .errors import FOUND_BELOW_DEG
+from .figures import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PALETTE,
+    RED,
+    dress,
+    legend_where_there_is_something,
+    new_figure,
+    single_axes,
+)
+
+#: Above this many points a scatter plot hides its own density.
+_SCATTER_LIMIT = 3000
+_BINS_OF_EQUAL_NUMBER = 12
+#: A bin of the sphere is drawn as so many pieces along each side, so that the map's outline stays round.
+_FINER = 8
+
+
+def learning_curve(steps: Sequence[float], loss: Sequence[float], validation_steps: Sequence[float] = (),
+                   validation_error_deg: Sequence[float] = (), learning_rate: Optional[Sequence[float]] = None) -> Figure:
+    """Training loss against the step (left), median validation error in degrees where it was measured (right).
+
+    `learning_rate`, one value a step, is drawn faintly without an axis of its own. NaN are gaps.
+    """
+    figure, axes = single_axes("Learning curve", "training step", "training loss")
+    axes.plot(steps, loss, color=BLUE, linewidth=1.3, label="training loss")
+    axes.yaxis.label.set_color(BLUE)
+    if learning_rate is not None and len(learning_rate):
+        rate = axes.twinx()
+        rate.plot(steps, learning_rate, color=GREY, linewidth=1, alpha=0.6, linestyle=":")
+        rate.set_axis_off()
+        axes.plot([], [], color=GREY, linestyle=":", label="learning rate (no scale)")
+    if len(validation_steps):
+        right = axes.twinx()
+        right.plot(validation_steps, validation_error_deg, color=ORANGE, marker="o", markersize=3.5, linewidth=1.5)
+        right.set_ylabel("median validation error [°]", color=ORANGE)
+        right.set_ylim(bottom=0)
+        right.spines["top"].set_visible(False)
+        finite = np.asarray(validation_error_deg, dtype=np.float64)
+        finite = finite[np.isfinite(finite)]
+        last = f": {finite[-1]:.1f}° at the end" if len(finite) else ""
+        axes.plot([], [], color=ORANGE, marker="o", markersize=3.5, label=f"median validation error{last}")
+    legend_where_there_is_something(axes, loc="upper right")
+    return figure
+
+
+def uncertainty_histogram(scores: np.ndarray, accepted: Optional[np.ndarray] = None, name: str = "score",
+                          threshold: Optional[float] = None) -> Figure:
+    """Histogram of scores (N,), the accepted part (N,) bool coloured, the threshold marked."""
+    scores = np.asarray(scores, dtype=np.float64)
+    accepted = np.ones(len(scores), dtype=bool) if accepted is None else np.asarray(accepted, dtype=bool)
+    figure, axes = single_axes(f"Uncertainty of {len(scores)} particles", f"{name} (more negative is more certain)", "particles")
+    edges = np.histogram_bin_edges(scores, bins=int(np.clip(np.sqrt(len(scores)), 10, 80)))
+    if threshold is not None:
+        edges = edges + (threshold - edges[np.argmin(np.abs(edges - threshold))])
+        width = edges[1] - edges[0]
+        edges = np.concatenate([[edges[0] - width], edges, [edges[-1] + width]])
+    kept = int(accepted.sum())
+    labels = [f"accepted: {kept} ({100 * kept / max(len(scores), 1):.1f} %)", f"rejected: {len(scores) - kept}"]
+    axes.hist([scores[accepted], scores[~accepted]], bins=edges, stacked=True, color=[BLUE, "#e2a36b"], label=labels)
+    if threshold is not None:
+        axes.axvline(threshold, color=RED, linestyle="--", linewidth=1.3, label=f"threshold {threshold:.4g}")
+    legend_where_there_is_something(axes)
+    return figure
+
+
+def angular_distribution(rotations: np.ndarray, title: str = "Viewing directions") -> Figure:
+    """Mollweide map of the viewing directions A^T z of (N, 3, 3) rotations, and histograms of tilt and in-plane angle.
+
+    The map counts particles per bin of equal area, relative to an even distribution. The grey line of the tilt's
+    histogram is what directions uniform on the sphere give.
+    """
+    rotations = np.asarray(rotations, dtype=np.float64).reshape(-1, 3, 3)
+    angles = rotations_to_euler_deg(rotations)
+    figure = new_figure(8.6, 3.9)
+    grid = figure.add_gridspec(2, 2, width_ratios=[2.2, 1])
+    _direction_map(figure, figure.add_subplot(grid[:, 0], projection="mollweide"), rotations, title)
+    tilt = dress(figure.add_subplot(grid[0, 1]), "", "tilt [°]", "particles")
+    edges = np.linspace(0, 180, 31)
+    tilt.hist(angles[:, 1], bins=edges, color=BLUE)
+    expected = -np.diff(np.cos(np.deg2rad(edges))) / 2 * len(rotations)
+    tilt.plot(0.5 * (edges[1:] + edges[:-1]), expected, color=GREY, linewidth=1.2, label="uniform")
+    legend_where_there_is_something(tilt)
+    psi = dress(figure.add_subplot(grid[1, 1]), "", "in-plane angle psi [°]", "particles")
+    psi.hist((angles[:, 2] + 180) % 360 - 180, bins=np.linspace(-180, 180, 31), color=BLUE)
+    psi.set_xticks([-180, -90, 0, 90, 180])
+    return figure
+
+
+def _direction_map(figure: Figure, axes, rotations: np.ndarray, title: str) -> None:
+    directions = viewing_directions(rotations)
+    longitude = np.arctan2(directions[:, 1], directions[:, 0])
+    number = len(rotations)
+    columns = int(np.clip(np.sqrt(number / 3), 12, 48)) // 2 * 2
+    height_edges = np.linspace(-1, 1, columns // 2 + 1)
+    longitude_edges = np.linspace(-np.pi, np.pi, columns + 1)
+    counts, _, _ = np.histogram2d(directions[:, 2], longitude, bins=[height_edges, longitude_edges])
+    relative = np.kron(counts * counts.size / max(number, 1), np.ones((_FINER, _FINER)))
+    x, height = np.linspace(-np.pi, np.pi, relative.shape[1] + 1), np.linspace(-1, 1, relative.shape[0] + 1)
+    mesh = axes.pcolormesh(x, np.arcsin(height), relative, cmap="viridis", vmin=0, rasterized=True)
+    bar = figure.colorbar(mesh, ax=axes, orientation="horizontal", shrink=0.7, pad=0.06)
+    bar.set_label("density, 1 = even over the sphere")
+    figure.suptitle(f"{title} of {number} particles", fontsize=11, fontweight="bold", x=0.02, ha="left")
+    axes.set_xticks(np.deg2rad([-120, -60, 0, 60, 120]), ["-120°", "-60°", "rot 0°", "60°", "120°"], color="white", fontsize=7)
+    axes.set_yticks(np.deg2rad([-60, -30, 0, 30, 60]), ["tilt 150°", "120°", "90°", "60°", "30°"], fontsize=8)
+    axes.grid(True, color="white", alpha=0.25, linewidth=0.5)
+
+
+def error_histogram(errors_deg: np.ndarray, title: str = "Angular error") -> Figure:
+    """Histogram of (N,) angular errors, and the share of particles below each error."""
+    errors = np.sort(np.asarray(errors_deg, dtype=np.float64))
+    figure, axes = single_axes(f"{title} of {len(errors)} particles", "angular error [°]", "particles")
+    top = max(float(np.percentile(errors, 99)) * 1.1, 1e-3)
+    beyond = int((errors > top).sum())
+    axes.hist(errors, bins=np.linspace(0, top, 61), color=BLUE)
+    axes.set_xlim(0, top)
+    median = float(np.median(errors))
+    axes.axvline(median, color=RED, linestyle="--", linewidth=1.3)
+    share = axes.twinx()
+    share.plot(errors, 100 * np.arange(1, len(errors) + 1) / len(errors), color=ORANGE, linewidth=1.5)
+    share.set_ylim(0, 102)
+    share.set_ylabel("particles below [%]", color=ORANGE)
+    share.spines["top"].set_visible(False)
+    axes.plot([], [], color=RED, linestyle="--", label=f"median {median:.2f}°")
+    axes.plot([], [], color=ORANGE,
+              label=f"cumulative; {100 * np.mean(errors < FOUND_BELOW_DEG):.1f} % below {FOUND_BELOW_DEG:g}°")
+    if beyond:
+        axes.plot([], [], linestyle="none", label=f"{beyond} beyond {top:.0f}°, largest {errors[-1]:.0f}°")
+    axes.legend(frameon=True, framealpha=0.85, edgecolor="none", fontsize=9, loc="center right")
+    return figure
+
+
+def error_against_uncertainty(scores: np.ndarray, errors_deg: np.ndarray, name: str = "score") -> Figure:
+    """Angular error (N,) against the score (N,), and the median error of the most certain share that is kept."""
+    scores, errors = (np.asarray(values, dtype=np.float64) for values in (scores, errors_deg))
+    order = np.argsort(scores, kind="stable")
+    figure = new_figure(9.0, 3.9)
+    left, right = figure.subplots(1, 2)
+    dress(left, "Error against uncertainty", f"{name} (more negative is more certain)", "angular error [°]")
+    shown = order[:: max(1, len(order) // _SCATTER_LIMIT)]
+    left.scatter(scores[shown], errors[shown], s=5, color=BLUE, alpha=0.25, linewidths=0, rasterized=True)
+    bins = [b for b in np.array_split(order, min(_BINS_OF_EQUAL_NUMBER, len(order))) if len(b)]
+    left.plot([np.median(scores[b]) for b in bins], [np.median(errors[b]) for b in bins], color=RED, marker="o",
+              markersize=3.5, linewidth=1.5, label="median of equal parts")
+    left.xaxis.set_major_locator(MaxNLocator(5))
+    left.set_yscale("symlog", linthresh=max(1.0, float(np.median(errors))))
+    left.set_ylim(bottom=0)
+    legend_where_there_is_something(left)
+    dress(right, "Error of what is kept", "share kept, most certain first [%]", "angular error [°]")
+    shares = np.unique(np.linspace(max(1, len(order) // 50), len(order), 60).astype(int))
+    for percentile, color, label in ((50, BLUE, "median"), (90, ORANGE, "90th percentile")):
+        kept = [np.percentile(errors[order[:n]], percentile) for n in shares]
+        right.plot(100 * shares / len(order), kept, color=color, linewidth=1.8, label=label)
+    right.axhline(float(np.median(errors)), color=GREY, linestyle=":", linewidth=1.2, label="median of all")
+    right.set_ylim(bottom=0)
+    legend_where_there_is_something(right)
+    return figure
+
+
+def fsc_curve(frequency_per_angstrom: np.ndarray, curves: Mapping[str, np.ndarray], thresholds: Sequence[float] = (0.5, 0.143),
+              note: str = "") -> Figure:
+    """FSC curves (S,) by label over the frequency (S,) in 1/Å, with thresholds and a note that the reader must see."""
+    frequency = np.asarray(frequency_per_angstrom, dtype=np.float64)
+    figure, axes = single_axes("Fourier shell correlation", "resolution [Å]", "FSC", (6.8, 4.4))
+    for (label, values), color in zip(curves.items(), PALETTE * (len(curves) // len(PALETTE) + 1)):
+        dashed = label.lower().startswith(("random", "phase"))
+        axes.plot(frequency, values, label=label, color=color, linewidth=1.2 if dashed else 1.8, linestyle="--" if dashed else "-")
+    for threshold in thresholds:
+        axes.axhline(threshold, color=GREY, linewidth=1, linestyle=":")
+        axes.annotate(f"{threshold:g}", (1, threshold), xycoords=("axes fraction", "data"), xytext=(3, 0),
+                      textcoords="offset points", va="center", fontsize=8, color=GREY)
+    axes.axhline(0, color="black", linewidth=0.6)
+    axes.set_ylim(-0.15, 1.05)
+    positive = frequency[frequency > 0]
+    if len(positive):
+        axes.set_xlim(0, frequency.max())
+        ticks = np.linspace(0, frequency.max(), 7)[1:]
+        axes.set_xticks(ticks, [f"{1 / t:.3g}" for t in ticks])
+    legend_where_there_is_something(axes, loc="lower left" if len(curves) < 4 else "upper right")
+    if note:
+        figure.supxlabel(note, fontsize=8.5, color=RED, wrap=True)
+    return figure
+
+
+def volume_slices(data: np.ndarray, pixel_size_angstrom: float, title: str = "Volume") -> Figure:
+    """Central slices (top) and projections (bottom) along x, y and z of a (D, D, D) array indexed [z, y, x]."""
+    data = np.asarray(data, dtype=np.float64)
+    box = data.shape[0]
+    half = box // 2 * pixel_size_angstrom
+    extent = (-half - pixel_size_angstrom / 2, half - pixel_size_angstrom / 2) * 2 if box % 2 == 0 else (-half, half) * 2
+    figure = new_figure(7.4, 5.2)
+    figure.suptitle(f"{title}: {box} px, {pixel_size_angstrom:.4g} Å/px", fontsize=11, fontweight="bold")
+    for column, (axis, name, across, up) in enumerate(((2, "x", "y", "z"), (1, "y", "x", "z"), (0, "z", "x", "y"))):
+        for row, image in enumerate((np.take(data, box // 2, axis=axis), data.sum(axis=axis))):
+            axes = figure.add_subplot(2, 3, 3 * row + column + 1)
+            low, high = np.percentile(image, [0.5, 99.8])
+            axes.imshow(image, cmap="gray", origin="lower", extent=extent, vmin=low, vmax=high if high > low else None)
+            axes.set_title(f"slice at {name} = 0" if row == 0 else f"projection along {name}", fontsize=9)
+            axes.set_xlabel(f"{across} [Å]", fontsize=8)
+            axes.set_ylabel(f"{up} [Å]", fontsize=8)
+            axes.tick_params(labelsize=7)
+    return figure
+
+
+def particles_beside_reprojections(images: np.ndarray, reprojections: np.ndarray, labels: Sequence[str] = ()) -> Figure:
+    """Images (n, D, D) above the reprojections (n, D, D) at their poses, with their correlation."""
+    number = len(images)
+    figure = new_figure(max(1.35 * number, 4.0), 3.3)
+    rows = figure.subplots(2, number, squeeze=False)
+    for i, (image, projection) in enumerate(zip(images, reprojections)):
+        correlation = np.corrcoef(np.ravel(image), np.ravel(projection))[0, 1]
+        for axes, picture in ((rows[0, i], image), (rows[1, i], projection)):
+            axes.imshow(picture, cmap="gray", origin="lower")
+            axes.set_xticks([])
+            axes.set_yticks([])
+        rows[0, i].set_title(labels[i] if i < len(labels) else f"{i + 1}", fontsize=8)
+        rows[1, i].set_xlabel(f"cc {correlation:.2f}", fontsize=8, color=GREEN if correlation > 0 else RED)
+    rows[0, 0].set_ylabel("particle", fontsize=9)
+    rows[1, 0].set_ylabel("reprojection", fontsize=9)
+    return figure

@@ -1,0 +1,93 @@
+"""A run on one page: HTML in one file, with its figures inside."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from pathlib import Path
+from typing import Any, Mapping, Sequence
+
+from matplotlib.figure import Figure
+
+from ..io.run_directory import atomic_path
+
+_STYLE = """
+body { font: 15px/1.5 system-ui, "Segoe UI", Helvetica, Arial, sans-serif; color: #1a202c; max-width: 62rem;
+       margin: 2rem auto; padding: 0 1.2rem; }
+h1 { font-size: 1.5rem; margin-bottom: .2rem; } h2 { font-size: 1.1rem; margin: 1.8rem 0 .4rem; }
+p.lead { color: #4a5568; margin-top: 0; }
+ul.notes { background: #fffaf0; border-left: 4px solid #dd6b20; padding: .6rem 1rem .6rem 2rem; }
+table { border-collapse: collapse; } td, th { padding: .25rem .9rem .25rem 0; border-bottom: 1px solid #e2e8f0; text-align: left; }
+td.value { text-align: right; font-variant-numeric: tabular-nums; }
+figure { margin: 1rem 0; } figcaption { color: #4a5568; font-size: .9rem; } img { max-width: 100%; height: auto; }
+"""
+
+
+def write_report(path, title: str, *, lead: str = "", numbers: Mapping[str, Any], notes: Sequence[str] = (),
+                 figures: Mapping[str, Figure]) -> None:
+    """Write the page, whole or not at all.
+
+    Parameters
+    ----------
+    path : of the HTML file.
+    title, lead : heading and one sentence on what was done.
+    numbers : name -> value; floats are rounded, an inner mapping makes a table of its own under its name.
+    notes : sentences that the reader must not miss; shown in a box.
+    figures : caption -> figure, embedded as PNG.
+    """
+    parts = [f"<h1>{html.escape(title)}</h1>", f"<p class='lead'>{html.escape(lead)}</p>" if lead else ""]
+    if notes:
+        parts.append("<ul class='notes'>" + "".join(f"<li>{html.escape(note)}</li>" for note in notes) + "</ul>")
+    parts.append(_tables(numbers))
+    parts += [_figure(caption, figure) for caption, figure in figures.items()]
+    page = (f"<!doctype html>\n<html lang='en'><head><meta charset='utf-8'><title>{html.escape(title)}</title>"
+            f"<style>{_STYLE}</style></head>\n<body>\n" + "\n".join(part for part in parts if part) + "\n</body></html>\n")
+    with atomic_path(Path(path)) as part:
+        part.write_text(page, encoding="utf-8")
+
+
+def _tables(numbers: Mapping[str, Any]) -> str:
+    plain = {name: value for name, value in numbers.items() if not isinstance(value, Mapping)}
+    tables = [_table(plain)] if plain else []
+    for name, value in numbers.items():
+        if isinstance(value, Mapping):
+            tables.append(f"<h2>{html.escape(_readable(name))}</h2>" + _table(value))
+    return "\n".join(tables)
+
+
+def _table(numbers: Mapping[str, Any]) -> str:
+    rows = "".join(f"<tr><td>{html.escape(_readable(name))}</td><td class='value'>{html.escape(_shown(value))}</td></tr>"
+                   for name, value in numbers.items())
+    return f"<table>{rows}</table>"
+
+
+def _figure(caption: str, figure: Figure) -> str:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    data = base64.b64encode(buffer.getvalue()).decode("ascii")
+    text = html.escape(caption)
+    return f"<figure><img alt='{text}' src='data:image/png;base64,{data}'><figcaption>{text}</figcaption></figure>"
+
+
+_UNITS = {"_deg": "°", "_angstrom": "Å", "_px": "px", "_rad": "rad"}
+
+
+def _readable(name: str) -> str:
+    """'median_angular_error_deg' -> 'median angular error [°]'; a name with spaces stays as it is."""
+    if " " in name:
+        return name
+    for ending, unit in _UNITS.items():
+        if name.endswith(ending):
+            return f"{name[: -len(ending)].replace('_', ' ')} [{unit}]"
+    return name.replace("_", " ")
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool) or value is None:
+        return {True: "yes", False: "no", None: "-"}[value]
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(_shown(v) for v in value) or "-"
+    return str(value)

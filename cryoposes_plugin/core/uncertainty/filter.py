@@ -1,0 +1,108 @@
+"""The `filter` command: the certain particles into one set, all others into a second; none disappears."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Dict, Optional, Tuple
+
+import numpy as np
+
+from ..config import FilterConfig
+from ..errors import ConfigError, InputError
+from ..io.run_directory import RunDirectory
+from ..io.star import read_particles, write_particles
+from ..types import ParticleTable
+
+logger = logging.getLogger(__name__)
+
+ACCEPTED_NAME, REJECTED_NAME = "accepted.star", "rejected.star"
+
+
+def accept_share(scores: np.ndarray, share: float, ids: np.ndarray) -> np.ndarray:
+    """(N,) bool: the round(share * N) particles with the lowest scores; of equal scores the lower ids go first."""
+    number = int(np.floor(share * len(scores) + 0.5))
+    accepted = np.zeros(len(scores), dtype=bool)
+    accepted[np.lexsort((ids, scores))[:number]] = True
+    return accepted
+
+
+def accept_below(scores: np.ndarray, threshold: float) -> np.ndarray:
+    """(N,) bool: scores of the threshold or less."""
+    return np.asarray(scores) <= threshold
+
+
+def check(config: FilterConfig) -> None:
+    """Raise what can be known to be wrong before any file is written."""
+    config.validate()
+    _read_and_decide(config)
+
+
+def run(config: FilterConfig, run: RunDirectory) -> Dict[str, Any]:
+    """Write accepted.star, rejected.star and the report; returns the metrics."""
+    table, accepted = _read_and_decide(config)
+    scores = table.scores[config.score]
+    write_particles(run.file(ACCEPTED_NAME), table.take(accepted))
+    write_particles(run.file(REJECTED_NAME), table.take(~accepted))
+    metrics = {
+        "particles": len(table),
+        "accepted": int(accepted.sum()),
+        "rejected": int((~accepted).sum()),
+        "kept_share": float(accepted.mean()),
+        "score": config.score,
+        "threshold": float(scores[accepted].max()) if config.threshold is None else config.threshold,
+        "median_score_accepted": float(np.median(scores[accepted])),
+        "median_score_rejected": _median_or_none(scores[~accepted]),
+    }
+    logger.info("filter: %d of %d particles accepted (%s <= %.6g).", metrics["accepted"], len(table), config.score,
+                metrics["threshold"])
+    _report(config, run, table, accepted, metrics)
+    return metrics
+
+
+def _read_and_decide(config: FilterConfig) -> Tuple[ParticleTable, np.ndarray]:
+    table = read_particles(config.particles)
+    if config.score not in table.scores:
+        known = ", ".join(sorted(table.scores)) or "no score at all"
+        raise InputError(f"{config.particles} has no column _{config.score} (it has {known}); estimate the poses with `infer` "
+                         "first, or choose another --score.")
+    scores = table.scores[config.score]
+    if not np.isfinite(scores).all():
+        row = int(np.flatnonzero(~np.isfinite(scores))[0])
+        raise InputError(f"Particle {table.ids[row]} of {config.particles} has {config.score} = {scores[row]}; remove it or "
+                         "estimate its pose again.")
+    if config.threshold is not None:
+        accepted = accept_below(scores, config.threshold)
+        asked = f"--threshold {config.threshold:g} (the scores go from {scores.min():.6g} to {scores.max():.6g})"
+    elif config.keep_quantile is not None:
+        accepted = accept_share(scores, config.keep_quantile, table.ids)
+        asked = f"--keep-quantile {config.keep_quantile:g}"
+    else:
+        raise ConfigError("filter: neither --keep-quantile nor --threshold is given; give one.")
+    if not accepted.any():
+        raise InputError(f"filter: {asked} keeps none of the {len(table)} particles; give a larger value.")
+    return table, accepted
+
+
+def _median_or_none(values: np.ndarray) -> Optional[float]:
+    return float(np.median(values)) if len(values) else None
+
+
+def _report(config: FilterConfig, run: RunDirectory, table: ParticleTable, accepted: np.ndarray, metrics) -> None:
+    from ..evaluation.figures import save_figure
+    from ..evaluation.plots import angular_distribution, uncertainty_histogram
+    from ..evaluation.report import write_report
+
+    histogram = uncertainty_histogram(table.scores[config.score], accepted, config.score, metrics["threshold"])
+    save_figure(histogram, run.file("uncertainty_histogram.png"))
+    figures = {"Scores of all particles; the accepted part is blue.": histogram}
+    if table.rotations is not None:
+        figures["Viewing directions of the accepted particles."] = angular_distribution(
+            table.rotations[accepted], "Viewing directions (accepted)")
+        if not accepted.all():
+            figures["Viewing directions of the rejected particles; a filter can favour some views."] = angular_distribution(
+                table.rotations[~accepted], "Viewing directions (rejected)")
+    notes = ["The score ranks particles; it is not an angle."]
+    if accepted.all():
+        notes.append("Every particle was kept: rejected.star holds none.")
+    write_report(run.file("report.html"), "Filter by uncertainty", numbers=metrics, notes=notes, figures=figures,
+                 lead=f"{metrics['accepted']} of {metrics['particles']} particles of {config.particles} accepted by {config.score}.")

@@ -1,0 +1,97 @@
+"""`cryoposes compare`: joined by id, registered, and wrong input ends in one sentence."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from cryoposes_plugin.cli.main import main
+from cryoposes_plugin.core.conventions import opposite_hand
+from cryoposes_plugin.core.io.star import write_particles
+
+from ..particle_sets import make_particles
+
+TURN = Rotation.from_rotvec([0.1, 0.4, -0.2]).as_matrix()
+
+
+@pytest.fixture
+def truth(tmp_path):
+    table = make_particles(tmp_path / "s.mrcs", 60)
+    write_particles(tmp_path / "truth.star", table)
+    return table
+
+
+def compare(tmp_path, table, *arguments, name="run"):
+    write_particles(tmp_path / "estimate.star", table)
+    status = main(["compare", "--output", str(tmp_path / name), "--truth", str(tmp_path / "truth.star"),
+                   "--estimate", str(tmp_path / "estimate.star"), *arguments])
+    return json.loads((tmp_path / name / "metrics.json").read_text()) if status == 0 else status
+
+
+def test_shuffled_subset_is_joined_by_id(truth, tmp_path, rng):
+    errors = np.linspace(0.5, 30, 60)
+    turned = Rotation.from_rotvec(np.deg2rad(errors)[:, None] * [0, 0, 1.0]).as_matrix() @ truth.rotations
+    estimate = truth.replace(rotations=turned, shifts_px=truth.shifts_px + [0.6, 0.8],
+                             scores={"cryoposesTrace": -1 / errors}).take(rng.permutation(60)[:47])
+    metrics = compare(tmp_path, estimate)
+    assert metrics["particles"] == 47 and metrics["only_in_truth"] == 13 and metrics["only_in_estimate"] == 0
+    by_id = dict(zip(truth.ids, errors))
+    expected = np.array([by_id[i] for i in estimate.ids])
+    assert metrics["median_angular_error_deg"] == pytest.approx(np.median(expected), abs=1e-3)
+    assert metrics["median_shift_error_angstrom"] == pytest.approx(5.0, abs=1e-3)
+    with open(tmp_path / "run/errors.csv") as handle:
+        rows = list(csv.DictReader(handle))
+    assert len(rows) == 47
+    for row in rows:
+        assert float(row["angular_error_deg"]) == pytest.approx(by_id[int(row["id"])], abs=1e-3)
+        assert float(row["cryoposesTrace"]) == pytest.approx(-1 / by_id[int(row["id"])], rel=1e-4)
+    for name in ("report.html", "error_histogram.png", "error_against_uncertainty.png", "angular_distribution.png"):
+        assert (tmp_path / "run" / name).stat().st_size > 2000
+    assert "13 particles are only in the true set" in (tmp_path / "run/report.html").read_text()
+
+
+def test_registration_takes_out_a_common_rotation_and_says_so(truth, tmp_path):
+    estimate = truth.replace(rotations=truth.rotations @ TURN.T)
+    metrics = compare(tmp_path, estimate)
+    assert metrics["median_angular_error_deg"] == pytest.approx(np.rad2deg(np.linalg.norm([0.1, 0.4, -0.2])), abs=1e-3)
+    assert metrics["registered"]["median_angular_error_deg"] < 1e-3
+    assert "different frames" in (tmp_path / "run/report.html").read_text()
+    metrics = compare(tmp_path, estimate, "--registration", "rotation", name="registered")
+    assert metrics["median_angular_error_deg"] < 1e-3 and metrics["absolute"]["median_angular_error_deg"] > 20
+
+
+def test_hand(truth, tmp_path):
+    estimate = truth.replace(rotations=opposite_hand(truth.rotations))
+    assert compare(tmp_path, estimate, "--registration", "rotation", name="a")["median_angular_error_deg"] > 20
+    metrics = compare(tmp_path, estimate, "--registration", "rotation-and-hand", name="b")
+    assert metrics["median_angular_error_deg"] < 1e-3 and metrics["registered"]["hand"] == "opposite"
+
+
+def test_symmetry(truth, tmp_path):
+    quarter = Rotation.from_euler("z", 90, degrees=True).as_matrix()
+    estimate = truth.replace(rotations=truth.rotations @ quarter)
+    assert compare(tmp_path, estimate, name="a")["median_angular_error_deg"] == pytest.approx(90, abs=1e-3)
+    assert compare(tmp_path, estimate, "--symmetry", "c4", name="b")["median_angular_error_deg"] < 1e-3
+
+
+def test_one_particle(truth, tmp_path):
+    assert compare(tmp_path, truth.take([5]))["particles"] == 1
+
+
+def test_sentences(truth, tmp_path, caplog):
+    assert compare(tmp_path, truth.replace(ids=truth.ids + 100000)) == 2
+    assert "share no id" in caplog.text
+    assert compare(tmp_path, truth.replace(rotations=None)) == 2
+    assert "_rlnAngleRot" in caplog.text
+    assert compare(tmp_path, truth, "--symmetry", "X7") == 2
+    assert "'X7' is unknown" in caplog.text
+    write_particles(tmp_path / "estimate.star", truth)
+    text = (tmp_path / "estimate.star").read_text().splitlines()
+    last = next(line for line in reversed(text) if line)
+    (tmp_path / "twice.star").write_text("\n".join(text).rstrip() + "\n" + last + "\n")
+    assert main(["compare", "--output", str(tmp_path / "run"), "--truth", str(tmp_path / "truth.star"),
+                 "--estimate", str(tmp_path / "twice.star")]) == 2
+    assert "occurs 2 times" in caplog.text
+    assert not (tmp_path / "run").exists()
