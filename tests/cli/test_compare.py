@@ -25,16 +25,27 @@ def truth(tmp_path):
 
 def compare(tmp_path, table, *arguments, name="run"):
     write_particles(tmp_path / "estimate.star", table)
-    status = main(["compare", "--output", str(tmp_path / name), "--truth", str(tmp_path / "truth.star"),
-                   "--estimate", str(tmp_path / "estimate.star"), *arguments])
+    status = main(
+        [
+            "compare",
+            "--output",
+            str(tmp_path / name),
+            "--truth",
+            str(tmp_path / "truth.star"),
+            "--estimate",
+            str(tmp_path / "estimate.star"),
+            *arguments,
+        ]
+    )
     return json.loads((tmp_path / name / "metrics.json").read_text()) if status == 0 else status
 
 
 def test_shuffled_subset_is_joined_by_id(truth, tmp_path, rng):
     errors = np.linspace(0.5, 30, 60)
     turned = Rotation.from_rotvec(np.deg2rad(errors)[:, None] * [0, 0, 1.0]).as_matrix() @ truth.rotations
-    estimate = truth.replace(rotations=turned, shifts_px=truth.shifts_px + [0.6, 0.8],
-                             scores={"cryoposesTrace": -1 / errors}).take(rng.permutation(60)[:47])
+    estimate = truth.replace(
+        rotations=turned, shifts_px=truth.shifts_px + [0.6, 0.8], scores={"cryoposesTrace": -1 / errors}
+    ).take(rng.permutation(60)[:47])
     metrics = compare(tmp_path, estimate)
     assert metrics["particles"] == 47 and metrics["only_in_truth"] == 13 and metrics["only_in_estimate"] == 0
     by_id = dict(zip(truth.ids, errors))
@@ -91,7 +102,19 @@ def test_sentences(truth, tmp_path, caplog):
     text = (tmp_path / "estimate.star").read_text().splitlines()
     last = next(line for line in reversed(text) if line)
     (tmp_path / "twice.star").write_text("\n".join(text).rstrip() + "\n" + last + "\n")
-    assert main(["compare", "--output", str(tmp_path / "run"), "--truth", str(tmp_path / "truth.star"),
-                 "--estimate", str(tmp_path / "twice.star")]) == 2
+    assert (
+        main(
+            [
+                "compare",
+                "--output",
+                str(tmp_path / "run"),
+                "--truth",
+                str(tmp_path / "truth.star"),
+                "--estimate",
+                str(tmp_path / "twice.star"),
+            ]
+        )
+        == 2
+    )
     assert "occurs 2 times" in caplog.text
     assert not (tmp_path / "run").exists()

@@ -14,8 +14,12 @@ from ..particle_sets import make_particles
 
 @pytest.fixture
 def scored(tmp_path):
-    table = make_particles(tmp_path / "s.mrcs", 21, scores={"cryoposesTrace": -np.random.default_rng(5).permutation(21).astype(float)},
-                           extra={"rlnBeamTiltX": np.array([f"0.{i}" for i in range(21)], dtype=object)})
+    table = make_particles(
+        tmp_path / "s.mrcs",
+        21,
+        scores={"cryoposesTrace": -np.random.default_rng(5).permutation(21).astype(float)},
+        extra={"rlnBeamTiltX": np.array([f"0.{i}" for i in range(21)], dtype=object)},
+    )
     write_particles(tmp_path / "in.star", table)
     return tmp_path / "in.star", table
 
@@ -58,12 +62,15 @@ def test_all_are_kept_and_the_rejected_set_is_an_empty_table(scored, tmp_path):
     assert "holds none" in (tmp_path / "run/report.html").read_text()
 
 
-@pytest.mark.parametrize(("arguments", "sentence"), [
-    (["--score", "cryoposesDispersion"], "no column _cryoposesDispersion"),
-    (["--keep-quantile", "0"], "keeps none of the 21"),
-    (["--threshold", "-99"], "keeps none of the 21"),
-    (["--keep-quantile", "1.5"], "at most 1"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--score", "cryoposesDispersion"], "no column _cryoposesDispersion"),
+        (["--keep-quantile", "0"], "keeps none of the 21"),
+        (["--threshold", "-99"], "keeps none of the 21"),
+        (["--keep-quantile", "1.5"], "at most 1"),
+    ],
+)
 def test_one_sentence(scored, tmp_path, caplog, arguments, sentence):
     assert run(tmp_path / "run", "--particles", scored[0], *arguments) == 2
     assert sentence in caplog.text and not (tmp_path / "run").exists()

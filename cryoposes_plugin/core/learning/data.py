@@ -1,0 +1,144 @@
+"""Where training images come from. A batch is a function of (seed, step) alone: nothing else has to be remembered.
+
+What a source draws for a step are small NumPy arrays; the images are made from them inside the compiled step.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Dict, List, Optional, Sequence, Tuple
+
+import numpy as np
+import tensorflow as tf
+
+from ..config import TrainConfig
+from ..io.particles import ResampledImages
+from ..simulation import draws
+from ..simulation.ctf import pack_ctf
+from ..simulation.forward_model import ForwardModel, apply_image_state
+from ..simulation.noise import noise_amplitude
+from ..types import ParticleTable, Volume
+from .augmentation import Augmentation
+from .grid import ImageGrid
+from .noise_level import cropped_noise_amplitude
+from .preprocessing import Preprocessing
+
+Arrays = Dict[str, np.ndarray]
+#: Step that the first validation batch takes its random numbers from: far beyond any training step.
+VALIDATION_STEP = 2**30
+
+
+class SimulatedSource:
+    """Projections of the volumes, made on the fly at the network's box and pixel size (the CTF at true frequencies).
+
+    noise_variance : of white noise on the raw images at their own pixel size, before it is cropped to the network's.
+    """
+
+    def __init__(self, config: TrainConfig, volumes: Sequence[Volume], grid: ImageGrid, preprocessing: Preprocessing,
+                 noise_variance: float, image_state: str, like: Optional[ParticleTable] = None):
+        self.config, self.grid, self.like, self.image_state = config, grid, like, image_state
+        self.preprocessing = preprocessing
+        self.number_of_volumes = len(volumes)
+        self.model = ForwardModel(volumes, grid.model_box_size_px, grid.model_pixel_size_angstrom)
+        self.noise_deviation = math.sqrt(noise_variance)
+        self.amplitude = cropped_noise_amplitude(noise_amplitude(grid.box_size_px, config.noise_correlation_px),
+                                                 grid.box_size_px, grid.model_box_size_px)
+
+    def arrays(self, number: int, step: int) -> Arrays:
+        """What is drawn for a batch of `number` images."""
+        seed = (self.config.seed, step)
+        rotations, shifts = draws.draw_poses(self.config, number, seed)
+        ctf = draws.draw_ctfs(self.config, number, seed, self.like)
+        scale = self.grid.pixel_size_angstrom / self.grid.model_pixel_size_angstrom
+        arrays = {
+            "volume_index": draws.draw_volumes(self.number_of_volumes, number, seed),
+            "rotations": rotations.astype(np.float32),
+            "shifts_px": (scale * shifts).astype(np.float32),
+            "noise_seed": np.array([self.config.seed % 2**31, step], np.int32),
+        }
+        return arrays if ctf is None else {**arrays, "ctf": pack_ctf(ctf)}
+
+    def images(self, arrays: Dict[str, tf.Tensor]) -> Tuple[tf.Tensor, tf.Tensor]:
+        """Network input (B, D, D) and rotations (B, 3, 3)."""
+        ctf, pixel = arrays.get("ctf"), self.grid.model_pixel_size_angstrom
+        images = self.model.images(arrays["volume_index"], arrays["rotations"], arrays["shifts_px"], ctf)
+        images += self.noise_deviation * self._noise(arrays["noise_seed"], images.shape)
+        if self.image_state == "raw":
+            images = self.preprocessing.correct(images, ctf)
+        elif ctf is not None:
+            images = apply_image_state(images, ctf, self.image_state, pixel)
+        return self.preprocessing.normalise(images), arrays["rotations"]
+
+    def _noise(self, seed: tf.Tensor, shape) -> tf.Tensor:
+        noise = tf.random.stateless_normal(shape, seed)
+        if np.ptp(self.amplitude) == 0:
+            return noise * float(self.amplitude[0, 0])
+        transform = tf.signal.rfft2d(noise) * tf.cast(self.amplitude, tf.complex64)
+        return tf.signal.irfft2d(transform, [shape[1], shape[2]])
+
+
+class LabelledSource:
+    """Particles with known poses: read from their stacks, corrected, augmented. Every epoch has its own order.
+
+    rows : the particles to take, positions in the table. A last, incomplete batch of an epoch is completed from the next.
+    """
+
+    def __init__(self, seed: int, images: ResampledImages, rows: np.ndarray, preprocessing: Preprocessing,
+                 image_state: str, augmentation: Optional[Augmentation]):
+        self.seed, self.source, self.rows = seed, images, np.asarray(rows)
+        self.preprocessing, self.augmentation = preprocessing, augmentation
+        self.correct = image_state == "raw" and preprocessing.ctf_correction != "none" and images.table.ctf is not None
+
+    def batch_rows(self, number: int, step: int) -> np.ndarray:
+        """(number,) rows of a step."""
+        position = step * number + np.arange(number)
+        epochs, places = position // len(self.rows), position % len(self.rows)
+        chosen = np.empty(number, dtype=np.int64)
+        for epoch in np.unique(epochs):
+            order = np.random.default_rng([self.seed, int(epoch)]).permutation(self.rows)
+            mine = epochs == epoch
+            chosen[mine] = order[places[mine]]
+        return chosen
+
+    def arrays(self, number: int, step: int) -> Arrays:
+        rows = self.batch_rows(number, step)
+        table = self.source.table
+        arrays = {
+            "particles": self.source.read(rows),
+            "rotations": table.rotations[rows].astype(np.float32),  # type: ignore[index]
+            "noise_seed": np.array([self.seed % 2**31, step], np.int32),
+        }
+        return {**arrays, "ctf": pack_ctf(table.ctf.take(rows))} if self.correct else arrays  # type: ignore[union-attr]
+
+    def images(self, arrays: Dict[str, tf.Tensor]) -> Tuple[tf.Tensor, tf.Tensor]:
+        images = self.preprocessing.correct(arrays["particles"], arrays.get("ctf"))
+        rotations = arrays["rotations"]
+        if self.augmentation is not None:
+            # Noise of a particle image is in its own unit: its standard deviation.
+            deviation = tf.math.reduce_std(images, axis=(1, 2), keepdims=True)
+            images = tf.math.divide_no_nan(images, deviation)
+            images, rotations = self.augmentation.apply(images, rotations, arrays["noise_seed"])
+        return self.preprocessing.normalise(images), rotations
+
+
+class MixedSource:
+    """Every batch in equal parts from several sources."""
+
+    def __init__(self, sources: Sequence):
+        self.sources = list(sources)
+
+    def arrays(self, number: int, step: int) -> Arrays:
+        merged: Arrays = {}
+        for index, (source, part) in enumerate(zip(self.sources, self._parts(number))):
+            merged.update({f"{index}/{name}": value for name, value in source.arrays(part, step).items()})
+        return merged
+
+    def images(self, arrays: Dict[str, tf.Tensor]) -> Tuple[tf.Tensor, tf.Tensor]:
+        results: List[Tuple[tf.Tensor, tf.Tensor]] = []
+        for index, source in enumerate(self.sources):
+            mine = {name.split("/", 1)[1]: value for name, value in arrays.items() if name.startswith(f"{index}/")}
+            results.append(source.images(mine))
+        return tf.concat([r[0] for r in results], axis=0), tf.concat([r[1] for r in results], axis=0)
+
+    def _parts(self, number: int) -> List[int]:
+        return [len(part) for part in np.array_split(np.arange(number), len(self.sources))]

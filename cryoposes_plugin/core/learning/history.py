@@ -1,0 +1,57 @@
+"""The course of a training run: history.csv, one row now and then."""
+
+from __future__ import annotations
+
+import csv
+from typing import Dict, List, Mapping, Optional, Sequence
+
+import numpy as np
+
+from ..io.run_directory import RunDirectory
+
+HISTORY_NAME = "history.csv"
+_VALIDATED = ("median_error_deg", "mean_error_deg", "p90_error_deg")
+
+
+class History:
+    """Rows of step, learning rate, mean losses since the row before and, where measured, validation errors."""
+
+    def __init__(self, run: RunDirectory):
+        self.run = run
+        self.rows: List[Dict[str, float]] = []
+        path = run.file(HISTORY_NAME)
+        if path.exists():
+            with open(path, newline="", encoding="utf-8") as handle:
+                self.rows = [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(handle)]
+
+    def keep_until(self, step: int) -> None:
+        """Forget rows that lie beyond the checkpoint that training resumes from."""
+        self.rows = [row for row in self.rows if row["step"] <= step]
+
+    def add(self, step: int, losses: Sequence[Mapping], learning_rate: float, errors: Optional[Mapping[str, float]]) -> None:
+        row = {"step": float(step), "learning_rate": learning_rate}
+        if losses:
+            row.update({name: float(np.mean([float(part[name]) for part in losses])) for name in losses[0]})
+        if errors is not None:
+            row.update({name: errors[name] for name in _VALIDATED})
+        self.rows.append(row)
+
+    def latest(self) -> Dict[str, float]:
+        """Newest loss and validation error, for the progress line."""
+        shown: Dict[str, float] = {}
+        for row in self.rows:
+            for name in ("loss", "median_error_deg"):
+                if name in row:
+                    shown[name] = row[name]
+        return shown
+
+    def column(self, name: str) -> np.ndarray:
+        """(rows,) float64, NaN where a row has no value."""
+        return np.array([row.get(name, np.nan) for row in self.rows], dtype=np.float64)
+
+    def write(self) -> None:
+        names = list(dict.fromkeys(name for row in self.rows for name in row))
+        with self.run.atomic(HISTORY_NAME) as part, open(part, "w", newline="", encoding="utf-8") as handle:
+            writer = csv.DictWriter(handle, names, restval="")
+            writer.writeheader()
+            writer.writerows([{k: f"{v:.8g}" for k, v in row.items()} for row in self.rows])

@@ -1,0 +1,103 @@
+"""What `infer` is given, read and checked before any long work."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import List, Optional
+
+import numpy as np
+
+from ..config import InferConfig
+from ..errors import InputError
+from ..io.mrc import read_volume
+from ..io.particles import PIXEL_SIZE_TOLERANCE, ParticleImages, ResampledImages, check_fits_model
+from ..io.run_directory import digest_path
+from ..io.star import NOT_MODELLED, read_particles
+from ..types import ParticleTable, Volume
+from .pose_model import PoseModel
+
+logger = logging.getLogger(__name__)
+
+#: Stacks up to this size are read once before the work begins, so that a bad image is found before minutes are spent.
+_SCAN_BELOW_BYTES = 4 * 2**30
+_SCAN_BATCH = 512
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Model, particles, their images at the model's box and pixel size, and the volume if there is one."""
+
+    model: PoseModel
+    table: ParticleTable
+    images: ResampledImages
+    volume: Optional[Volume]
+    pose_source: str
+
+
+def read_inputs(config: InferConfig) -> Inputs:
+    """Open everything; InputError where the parts are unusable or do not fit together."""
+    model = PoseModel.load(config.model)
+    table = read_particles(config.particles)
+    card = model.card
+    check_fits_model(table, card.pixel_size_angstrom, card.mask_diameter_angstrom)
+    images = ResampledImages(table, card.box_size_px, card.pixel_size_angstrom)
+    _check_ctf(config, model, table)
+    volume = None
+    if config.volume:
+        volume = read_volume(config.volume)
+        _check_volume(config, model, table, volume)
+    return Inputs(model, table, images, volume, f"network:{digest_path(config.model)[:12]}")
+
+
+def scan_images(table: ParticleTable) -> None:
+    """Read every image once and raise InputError for one with NaN; larger sets are checked while they are worked on."""
+    images = ParticleImages(table)
+    if 4.0 * np.sum(table.box_size_px.astype(float) ** 2) > _SCAN_BELOW_BYTES:
+        return
+    for rows in batches(table, _SCAN_BATCH):
+        images.read(rows)
+
+
+def batches(table: ParticleTable, batch_size: int) -> List[np.ndarray]:
+    """Rows of the table in batches of one optics group each, in the set's order within the group."""
+    parts = []
+    for group in np.unique(table.optics_index):
+        rows = np.flatnonzero(table.optics_index == group)
+        parts += [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]
+    return parts
+
+
+def columns_not_modelled(table: ParticleTable) -> List[str]:
+    """Columns that matter to the images, are not in the forward model, and pass through unchanged."""
+    present = set(table.extra) | {label for group in table.optics for label in group.extra}
+    return [label for label in NOT_MODELLED if label in present]
+
+
+def trained_with_ctf(model: PoseModel) -> bool:
+    """Whether the model's training images had a CTF that was corrected for."""
+    return model.card.ctf_correction != "none" and bool(model.card.training.get("ctf", True))
+
+
+def _check_ctf(config: InferConfig, model: PoseModel, table: ParticleTable) -> None:
+    if table.ctf is None and trained_with_ctf(model):
+        raise InputError(
+            f"{config.particles} has no CTF (_rlnDefocusU, ...) and model {config.model} corrects for it "
+            f"({model.card.ctf_correction}); estimate the CTF, or train a model with --no-ctf."
+        )
+
+
+def _check_volume(config: InferConfig, model: PoseModel, table: ParticleTable, volume: Volume) -> None:
+    box, pixel = volume.box_size_px, volume.pixel_size_angstrom
+    for index in np.unique(table.optics_index):
+        optics = table.optics[index]
+        if box == optics.box_size_px and abs(pixel / optics.pixel_size_angstrom - 1) > PIXEL_SIZE_TOLERANCE:
+            raise InputError(
+                f"Volume {config.volume} has the particles' box, {box} px, and {pixel:g} Å/px where they have "
+                f"{optics.pixel_size_angstrom:g} Å/px; one of the two is wrong: correct it."
+            )
+    if box * pixel < model.card.mask_diameter_angstrom * (1 - PIXEL_SIZE_TOLERANCE):
+        raise InputError(
+            f"Volume {config.volume} is {box} px x {pixel:g} Å = {box * pixel:.0f} Å wide and the model looks at "
+            f"{model.card.mask_diameter_angstrom:.0f} Å; check its pixel size, or give the model's volume."
+        )

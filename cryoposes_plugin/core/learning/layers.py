@@ -1,0 +1,274 @@
+"""Keras layers of the networks. Importing this module registers them; every one returns from its `get_config`."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Dict
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from .heads import bingham_matrix, left_multiplication, quaternions_about_z
+
+PACKAGE = "cryoposes"
+register = keras.saving.register_keras_serializable(package=PACKAGE)
+
+
+def bin_angles_rad(angles: int) -> np.ndarray:
+    """(angles,) float64, counter-clockwise in (x, y), from 0."""
+    return 2 * np.pi * np.arange(angles) / angles
+
+
+def turns_about_z(angles: int) -> np.ndarray:
+    """(angles, 3, 3) float32 rotations Rz of every angle bin."""
+    theta = bin_angles_rad(angles)
+    turns = np.zeros((angles, 3, 3), dtype=np.float32)
+    turns[:, 0, 0] = turns[:, 1, 1] = np.cos(theta)
+    turns[:, 1, 0], turns[:, 0, 1], turns[:, 2, 2] = np.sin(theta), -np.sin(theta), 1.0
+    return turns
+
+
+@register
+class PolarResampling(keras.layers.Layer):
+    """(B, D, D) -> (angles, B, radii): bilinear samples at radii 0.5, 1.5, ... steps about pixel D // 2.
+
+    outer_radius_px : where the last radius ends; the step is outer_radius_px / radii. Angles come first here and in the
+    layers after it: a shift along the circle then moves whole blocks.
+    """
+
+    def __init__(self, angles: int, radii: int, outer_radius_px: float, **kwargs):
+        super().__init__(**kwargs)
+        self.angles, self.radii, self.outer_radius_px = angles, radii, outer_radius_px
+
+    def build(self, input_shape):
+        box = input_shape[-1]
+        theta = bin_angles_rad(self.angles)[:, None]
+        radius = (np.arange(self.radii) + 0.5) * self.outer_radius_px / self.radii
+        position = np.stack([box // 2 + radius * np.cos(theta), box // 2 + radius * np.sin(theta)])
+        corner = np.clip(np.floor(position).astype(np.int64), 0, box - 2)
+        x, y = position - corner
+        index = [(corner[1] + j) * box + corner[0] + i for j in (0, 1) for i in (0, 1)]
+        weight = [(y if j else 1 - y) * (x if i else 1 - x) for j in (0, 1) for i in (0, 1)]
+        self._index = np.stack(index).reshape(-1).astype(np.int32)
+        self._weight = np.stack(weight).reshape(4, -1, 1).astype(np.float32)
+        super().build(input_shape)
+
+    def call(self, images):
+        # Pixels first: the gather then copies whole rows, ten times faster than picking single numbers.
+        pixels = tf.transpose(tf.reshape(images, (-1, images.shape[1] * images.shape[2])))
+        samples = tf.reshape(tf.gather(pixels, self._index), (4, self.angles * self.radii, -1))
+        polar = tf.reduce_sum(samples * tf.cast(self._weight, samples.dtype), axis=0)
+        return tf.transpose(tf.reshape(polar, (self.angles, self.radii, -1)), (0, 2, 1))
+
+    def compute_output_shape(self, input_shape):
+        return (self.angles, input_shape[0], self.radii)
+
+    def get_config(self) -> Dict[str, Any]:
+        own = {"angles": self.angles, "radii": self.radii, "outer_radius_px": self.outer_radius_px}
+        return {**super().get_config(), **own}
+
+
+@register
+class CircularTemplates(keras.layers.Layer):
+    """(angles, B, C) -> (angles, B, templates): correlation with learned templates that span the whole circle.
+
+    What matched filtering does: each template is compared with the image at every in-plane angle at once. The templates
+    are held as Fourier series along the circle, and the transforms are matrix products too.
+    """
+
+    def __init__(self, templates: int, **kwargs):
+        super().__init__(**kwargs)
+        self.templates = templates
+
+    def build(self, input_shape):
+        angles, _, channels = input_shape
+        self.orders = angles // 2 + 1
+        phase = np.outer(np.arange(self.orders), bin_angles_rad(angles))
+        weight = np.where(np.isin(np.arange(self.orders), (0, angles / 2)), 1.0, 2.0)[:, None] / angles
+        # The real Fourier series of a function on the circle, and back: cosines, then sines.
+        self._forward = np.concatenate([np.cos(phase), -np.sin(phase)]).astype(np.float32)
+        self._backward = np.concatenate([weight * np.cos(phase), -weight * np.sin(phase)]).T.astype(np.float32)
+        initial = keras.initializers.RandomNormal(1.0 / math.sqrt(channels * angles))
+        self.kernel = self.add_weight(shape=(2, self.orders, channels, self.templates), initializer=initial, name="kernel")
+        super().build(input_shape)
+
+    def call(self, features):
+        angles, channels = features.shape[0], features.shape[2]
+        forward, backward = (tf.cast(m, features.dtype) for m in (self._forward, self._backward))
+        series = tf.matmul(forward, tf.reshape(features, (angles, -1)))
+        series = tf.reshape(series, (2, self.orders, -1, channels))
+        real, imaginary = (tf.cast(part, features.dtype) for part in tf.unstack(self.kernel))
+        kernel = tf.concat([tf.concat([real, imaginary], -1), tf.concat([-imaginary, real], -1)], axis=1)
+        product = tf.matmul(tf.concat([series[0], series[1]], axis=-1), kernel)
+        product = tf.concat([product[..., : self.templates], product[..., self.templates :]], axis=0)
+        result = tf.matmul(backward, tf.reshape(product, (2 * self.orders, -1)))
+        return tf.reshape(result, (angles, -1, self.templates))
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:2], self.templates)
+
+    def get_config(self) -> Dict[str, Any]:
+        return {**super().get_config(), "templates": self.templates}
+
+
+@register
+class CircularConvolution(keras.layers.Layer):
+    """(angles, B, C) -> (angles, B, width): convolution along the circle, as one matrix product.
+
+    The kernel is kept as a matrix (taps * C, width), which the Muon optimizer wants. gain scales the He initialisation.
+    """
+
+    def __init__(self, width: int, taps: int = 1, dilation: int = 1, gain: float = 1.0, **kwargs):
+        super().__init__(**kwargs)
+        self.width, self.taps, self.dilation, self.gain = width, taps, dilation, gain
+
+    def build(self, input_shape):
+        initial = keras.initializers.VarianceScaling(2.0 * self.gain**2, "fan_in")
+        fan_in = self.taps * input_shape[-1]
+        self.kernel = self.add_weight(shape=(fan_in, self.width), initializer=initial, name="kernel")
+        self.bias = self.add_weight(shape=(self.width,), initializer="zeros", name="bias")
+        super().build(input_shape)
+
+    def call(self, features):
+        if self.taps > 1:
+            steps = [(tap - self.taps // 2) * self.dilation for tap in range(self.taps)]
+            features = tf.concat([tf.roll(features, step, axis=0) for step in steps], axis=-1)
+        angles, channels = features.shape[0], features.shape[2]
+        kernel, bias = (tf.cast(w, features.dtype) for w in (self.kernel, self.bias))
+        return tf.reshape(tf.matmul(tf.reshape(features, (-1, channels)), kernel) + bias, (angles, -1, self.width))
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:2], self.width)
+
+    def get_config(self) -> Dict[str, Any]:
+        own = {"width": self.width, "taps": self.taps, "dilation": self.dilation, "gain": self.gain}
+        return {**super().get_config(), **own}
+
+
+@register
+class RootMeanSquareNorm(keras.layers.Layer):
+    """Divide each position's features by their root mean square, then scale them by learned gains."""
+
+    def build(self, input_shape):
+        self.gain = self.add_weight(shape=(input_shape[-1],), initializer="ones", name="gain")
+        super().build(input_shape)
+
+    def call(self, features):
+        wide = tf.cast(features, tf.float32)
+        scale = tf.math.rsqrt(tf.reduce_mean(wide * wide, axis=-1, keepdims=True) + 1e-6)
+        return features * tf.cast(scale, features.dtype) * tf.cast(self.gain, features.dtype)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+
+@register
+class TurnedMatrixMean(keras.layers.Layer):
+    """(angles, B, 9) -> (B, 3, 3): the mean over bins of Rz(bin) M_bin, so that a turned image gives Rz M."""
+
+    def call(self, numbers):
+        angles = numbers.shape[0]
+        matrices = tf.reshape(tf.cast(numbers, tf.float32), (angles, -1, 3, 3))
+        return tf.einsum("kij,kbjl->bil", turns_about_z(angles), matrices) / angles
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[1], 3, 3)
+
+
+@register
+class TurnedBinghamMean(keras.layers.Layer):
+    """(angles, B, 10) -> (B, 4, 4): the mean over bins of L(q_bin) A_bin L(q_bin)^T, positive definite.
+
+    A_bin = L L^T of Chung 2023, eq. 3. A turned image has quaternions p q, and L(p) A L(p)^T gives p q the density of q.
+    """
+
+    floor = 1e-4
+
+    def call(self, numbers):
+        angles = numbers.shape[0]
+        left = left_multiplication(quaternions_about_z(bin_angles_rad(angles))).astype(np.float32)
+        matrices = bingham_matrix(tf.cast(numbers, tf.float32))
+        mean = tf.einsum("kij,kbjl,kml->bim", left, matrices, left) / angles
+        return mean + self.floor * tf.eye(4)
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[1], 4, 4)
+
+
+@register
+class GridLogits(keras.layers.Layer):
+    """(angles, B, views) -> (B, angles * views) float32."""
+
+    def call(self, numbers):
+        angles, views = numbers.shape[0], numbers.shape[2]
+        return tf.reshape(tf.transpose(tf.cast(numbers, tf.float32), (1, 0, 2)), (-1, angles * views))
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[1], input_shape[0] * input_shape[2])
+
+
+@register
+class LowPassBank(keras.layers.Layer):
+    """(B, D, D) -> (B, D, D, 1 + number): the image beside copies low-passed ever more (Chung 2023, section 3.3).
+
+    Cut-offs fall geometrically from half of Nyquist; Gaussian edges, no ringing.
+    """
+
+    def __init__(self, number: int = 5, **kwargs):
+        super().__init__(**kwargs)
+        self.number = number
+
+    def build(self, input_shape):
+        box = input_shape[-1]
+        fx, fy = np.meshgrid(np.fft.rfftfreq(box), np.fft.fftfreq(box))
+        cut = 0.25 * 2.0 ** (-0.5 * np.arange(self.number))
+        self._filters = np.exp(-(fx**2 + fy**2) / (2 * cut[:, None, None] ** 2)).astype(np.float32)
+        super().build(input_shape)
+
+    def call(self, images):
+        wide = tf.cast(images, tf.float32)
+        transform = tf.signal.rfft2d(wide)[:, None] * tf.cast(self._filters, tf.complex64)
+        blurred = tf.signal.irfft2d(transform, [images.shape[1], images.shape[2]])
+        stack = tf.concat([wide[:, None], blurred], axis=1)
+        return tf.cast(tf.transpose(stack, (0, 2, 3, 1)), images.dtype)
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape, 1 + self.number)
+
+    def get_config(self) -> Dict[str, Any]:
+        return {**super().get_config(), "number": self.number}
+
+
+@register
+class GeneralisedMeanPooling(keras.layers.Layer):
+    """(B, H, W, C) -> (B, C): (mean x^p)^(1/p) with a learned p per layer (Chung 2023, section 3.4); x is cut at 1e-6."""
+
+    def build(self, input_shape):
+        # p = 1 + softplus(raw) stays above 1, the average; it starts at 3.
+        self.raw = self.add_weight(shape=(), initializer=keras.initializers.Constant(math.log(math.e**2 - 1)), name="p")
+        super().build(input_shape)
+
+    def call(self, features):
+        power = 1.0 + tf.nn.softplus(tf.cast(self.raw, tf.float32))
+        logs = tf.math.log(tf.maximum(tf.cast(features, tf.float32), 1e-6))
+        count = tf.cast(tf.shape(features)[1] * tf.shape(features)[2], tf.float32)
+        # In logarithms: x^p of large features would overflow.
+        total = tf.reduce_logsumexp(power * logs, axis=(1, 2)) - tf.math.log(count)
+        return tf.cast(tf.exp(total / power), features.dtype)
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], input_shape[3])
+
+
+@register
+class BinghamMatrix(keras.layers.Layer):
+    """(B, 10) -> (B, 4, 4): A = L L^T of Chung 2023, eq. 3, with a trace on the diagonal that keeps it definite."""
+
+    floor = 1e-4
+
+    def call(self, numbers):
+        return bingham_matrix(tf.cast(numbers, tf.float32)) + self.floor * tf.eye(4)
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], 4, 4)

@@ -1,0 +1,118 @@
+"""How noisy simulated training images must be: from an SNR, a noise variance, or particle images alike."""
+
+from __future__ import annotations
+
+from typing import Optional, Sequence
+
+import numpy as np
+
+from ..errors import InputError
+from ..io.particles import ResampledImages
+from ..simulation.ctf import ctf_values, frequency_grid
+from ..simulation.noise import particle_mask
+from ..simulation.resampling import resample_volume
+from ..types import CtfTable, Volume
+
+#: Images that are read to measure the noise of a particle set.
+SAMPLE = 500
+#: Below this the measured signal is not told apart from the scatter of the measurement.
+SMALLEST_SNR = 1e-3
+
+
+def signal_variance(volumes: Sequence[Volume], ctf: Optional[CtfTable], box_size_px: int, pixel_size_angstrom: float,
+                    ctf_power: int = 1) -> float:
+    """Variance over the whole box of y = C^p P x, averaged over orientations, CTFs and volumes.
+
+    By the projection-slice theorem and Parseval: the mean power of a projection at frequency k is the mean of |V^|^2 over
+    the sphere of radius |k|. No image is simulated. `ctf_power` p is 2 for images multiplied by their CTF.
+    """
+    d = box_size_px
+    radius = _shells(np.fft.fftfreq(d) * d, np.fft.fftfreq(d) * d)
+    inside = (radius > 0) & (radius < d // 2)
+    transfer = _mean_transfer(ctf, d, pixel_size_angstrom, 2 * ctf_power)
+    total = 0.0
+    for volume in volumes:
+        data = resample_volume(volume.data, volume.pixel_size_angstrom, d, pixel_size_angstrom)
+        spectrum = _sphere_means(np.abs(np.fft.rfftn(data)) ** 2)
+        total += float((spectrum[np.minimum(radius, d // 2)] * transfer)[inside].sum()) / d**4
+    return total / len(volumes)
+
+
+def noise_transfer(ctf: Optional[CtfTable], box_size_px: int, pixel_size_angstrom: float, image_state: str) -> float:
+    """Variance that white noise of variance 1 has left in images of this state: mean of C^2 if premultiplied, else 1."""
+    if image_state != "ctf-premultiplied":
+        return 1.0
+    return float(_mean_transfer(ctf, box_size_px, pixel_size_angstrom, 2).mean())
+
+
+def measured_snr(images: ResampledImages, diameter_angstrom: float, seed: int) -> float:
+    """SNR of particle images: (total variance - background variance) / background variance.
+
+    The background is what lies outside a circle of `diameter_angstrom` about the centre: noise, where the particle's
+    signal, and what the CTF spreads of it, stays inside; the SNR is a little too small where it does not. Ratios are
+    taken image by image, so that the images' scale has no part in it. At most SAMPLE images are read.
+    """
+    number = len(images)
+    rows = np.sort(np.random.default_rng(seed).choice(number, min(number, SAMPLE), replace=False))
+    inside = particle_mask(images.box_size_px, 0.5 * diameter_angstrom / images.pixel_size_angstrom)
+    if inside.all():
+        raise InputError(f"A circle of {diameter_angstrom:g} Å leaves no background in images of "
+                         f"{images.box_size_px * images.pixel_size_angstrom:.0f} Å to measure the noise of; give --snr.")
+    shares = []
+    for part in np.array_split(rows, -(-len(rows) // 100)):
+        pixels = images.read(part).astype(np.float64)
+        total = pixels.var(axis=(1, 2))
+        if (total == 0).any():
+            empty = images.table.ids[part[np.argmin(total)]]
+            raise InputError(f"The image of particle {empty} is constant; remove it, or give --snr instead of measuring the "
+                             "noise.")
+        shares.append(pixels[:, ~inside].var(axis=1) / total)
+    snr = 1.0 / float(np.concatenate(shares).mean()) - 1.0
+    if snr < SMALLEST_SNR:
+        raise InputError(f"The images of --like show no signal above their background (SNR {snr:.2g}); give --snr.")
+    return snr
+
+
+def cropped_noise_amplitude(amplitude: Optional[np.ndarray], box_in: int, box_out: int) -> np.ndarray:
+    """Amplitude spectrum (box_out, box_out // 2 + 1) of unit noise of box_in pixels after Fourier cropping to box_out.
+
+    Grey values are kept, so that white noise of variance 1 becomes white noise of variance (box_out / box_in)^2.
+    """
+    if amplitude is None:
+        amplitude = np.ones((box_in, box_in // 2 + 1), np.float32)
+    k = np.fft.fftfreq(box_out) * box_out
+    rows = k.astype(int) % box_in
+    return amplitude[rows][:, : box_out // 2 + 1] * np.float32(box_out / box_in)
+
+
+def _mean_transfer(ctf: Optional[CtfTable], d: int, pixel_size_angstrom: float, power: int) -> np.ndarray:
+    """(d, d // 2 + 1) -> full (d, d) mean of C^power over the particles, in the order of `fftfreq`."""
+    if ctf is None:
+        return np.ones((d, d))
+    x, y = frequency_grid(d, pixel_size_angstrom)
+    half = np.zeros(x.shape)
+    for part in np.array_split(np.arange(len(ctf)), -(-len(ctf) // 64)):
+        half += (ctf_values(x, y, ctf.take(part)) ** power).sum(axis=0)
+    half /= len(ctf)
+    full = np.empty((d, d))
+    full[:, : d // 2 + 1] = half
+    rows = (-np.arange(d)) % d
+    full[:, d // 2 + 1 :] = half[rows][:, (d - np.arange(d // 2 + 1, d))]
+    return full
+
+
+def _shells(*axes: np.ndarray) -> np.ndarray:
+    grids = np.meshgrid(*axes, indexing="ij", sparse=True)
+    return np.rint(np.sqrt(sum(g * g for g in grids))).astype(np.int64)
+
+
+def _sphere_means(power: np.ndarray) -> np.ndarray:
+    """(D, D, D // 2 + 1) half of a 3-D spectrum -> mean over spheres of radius 0 to D // 2."""
+    d = power.shape[0]
+    k = np.fft.fftfreq(d) * d
+    radius = _shells(k, k, np.arange(d // 2 + 1)).ravel()
+    weight = np.where((np.arange(d // 2 + 1) == 0) | (2 * np.arange(d // 2 + 1) == d), 1.0, 2.0)
+    weights = np.broadcast_to(weight, power.shape).ravel()
+    size = d // 2 + 1
+    total = np.bincount(radius, (power.ravel() * weights), radius.max() + 1)[:size]
+    return total / np.bincount(radius, weights, radius.max() + 1)[:size]

@@ -1,0 +1,160 @@
+"""What a training run is made from: files read and checked, grid, noise and image state settled. No network yet."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Any, Optional, Tuple
+
+import numpy as np
+
+from ..config import TrainConfig
+from ..errors import ConfigError, InputError
+from ..geometry.symmetry import symmetry_rotations
+from ..io.mrc import read_volume
+from ..io.particles import PIXEL_SIZE_TOLERANCE, ParticleImages, ResampledImages, check_fits_model
+from ..io.star import read_particles
+from ..simulation import draws
+from ..simulation.plan import DEFAULT_DIAMETER_SHARE, image_grid
+from ..types import ParticleTable, Volume
+from .grid import ImageGrid
+from .noise_level import measured_snr, noise_transfer, signal_variance
+
+logger = logging.getLogger(__name__)
+
+LARGEST_BOX_PX = {"default": 64, "cryoforum2023": 128}
+#: CTFs over which the mean power of the signal is taken.
+_CTF_SAMPLE = 512
+_FEWEST_LABELLED = 20
+#: The mask ends this far from the edge of the box, in pixels of the network's images.
+_MASK_MARGIN_PX = 1.5
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Inputs of a training run.
+
+    like_state, labelled_state : of the images, see `types.IMAGE_STATES`. noise_variance : of the raw simulated images at
+    their own pixel size; snr : that it means there. group : (G, 3, 3) symmetry rotations.
+    """
+
+    volumes: Tuple[Volume, ...]
+    like: Optional[ParticleTable]
+    labelled: Optional[ParticleTable]
+    grid: ImageGrid
+    mask_diameter_angstrom: float
+    simulated_state: str
+    labelled_state: str
+    noise_variance: float
+    snr: Optional[float]
+    group: np.ndarray
+
+    @property
+    def mask_radius_px(self) -> float:
+        """In pixels of the network's images."""
+        return 0.5 * self.mask_diameter_angstrom / self.grid.model_pixel_size_angstrom
+
+
+def make_plan(config: TrainConfig) -> Plan:
+    """Read and check everything; InputError or ConfigError where something is missing or does not fit."""
+    group = symmetry_rotations(config.symmetry)
+    volumes = tuple(read_volume(path) for path in config.volume)
+    needs_ctf = ("ctf",) if config.ctf else ()
+    like = read_particles(config.like, require=needs_ctf) if config.like else None
+    labelled = None
+    if config.particles:
+        needs_ctf = ("ctf",) if config.ctf and config.ctf_correction != "none" else ()
+        labelled = read_particles(config.particles, require=("poses", *needs_ctf))
+    box, pixel = image_grid(config, volumes, like if like is not None else labelled)
+    grid = ImageGrid(box, pixel, model_box_size_px(config, box))
+    for path, volume in zip(config.volume, volumes):
+        _check_scale(path, volume, box, pixel)
+    if labelled is not None:
+        _check_labelled(config, labelled, grid)
+    state = _common_state(like, "--like") if like is not None else config.image_state
+    variance, snr = (0.0, None) if not volumes else _noise(config, volumes, like, grid, state)
+    return Plan(volumes, like, labelled, grid, _mask_diameter(config, grid), state,
+                "raw" if labelled is None else _common_state(labelled, "--particles"), variance, snr, group)
+
+
+def model_box_size_px(config: TrainConfig, box_size_px: int) -> int:
+    """Box at which the network works, even and no larger than the images'."""
+    box = config.model_box_size_px or min(LARGEST_BOX_PX[config.preset], box_size_px)
+    if box > box_size_px:
+        raise ConfigError(f"train: --model-box-size-px is {box} and the images have {box_size_px} px; give {box_size_px} or "
+                          "less.")
+    return box - box % 2
+
+
+def _mask_diameter(config: TrainConfig, grid: ImageGrid) -> float:
+    largest = grid.field_of_view_angstrom - 2 * _MASK_MARGIN_PX * grid.model_pixel_size_angstrom
+    diameter = config.mask_diameter_angstrom
+    if diameter is not None and diameter > grid.field_of_view_angstrom:
+        raise ConfigError(f"train: --mask-diameter-angstrom is {diameter:g} Å and the images are "
+                          f"{grid.field_of_view_angstrom:.0f} Å wide; give at most {largest:.0f} Å.")
+    return min(diameter or largest, largest)
+
+
+def _check_scale(path: str, volume: Volume, box_size_px: int, pixel_size_angstrom: float) -> None:
+    """A map of the images' box and another pixel size is the same map with a wrong header, far more often than not."""
+    own = volume.pixel_size_angstrom
+    if volume.box_size_px == box_size_px and abs(own / pixel_size_angstrom - 1) > PIXEL_SIZE_TOLERANCE:
+        raise InputError(f"Volume {path} has {own:g} Å per voxel and the images, of the same box, have {pixel_size_angstrom:g} Å "
+                         "per pixel; correct whichever header is wrong.")
+    width, view = volume.box_size_px * own, box_size_px * pixel_size_angstrom
+    if not 0.4 < width / view < 4:
+        raise InputError(f"Volume {path} is {width:.0f} Å wide and the images are {view:.0f} Å wide; check the pixel size of "
+                         "both.")
+
+
+def _check_labelled(config: TrainConfig, table: ParticleTable, grid: ImageGrid) -> None:
+    if len(table) < _FEWEST_LABELLED:
+        number = "one particle" if len(table) == 1 else f"{len(table)} particles"
+        raise InputError(f"{config.particles} holds {number}; at least {_FEWEST_LABELLED} are needed to learn from, and a few "
+                         "thousand to learn well.")
+    check_fits_model(table, grid.model_pixel_size_angstrom, grid.field_of_view_angstrom)
+    ParticleImages(table)
+
+
+def _common_state(table: ParticleTable, flag: str) -> str:
+    states = sorted({table.optics[i].image_state for i in np.unique(table.optics_index)})
+    if len(states) > 1:
+        raise InputError(f"The particles of {flag} are in different states ({', '.join(states)}); train on one kind.")
+    return states[0]
+
+
+def _noise(config: TrainConfig, volumes, like: Optional[ParticleTable], grid: ImageGrid,
+           state: str) -> Tuple[float, Optional[float]]:
+    """(variance of the noise of raw images, SNR that it means) at the images' own pixel size."""
+    ctf = draws.draw_ctfs(config, _CTF_SAMPLE, config.seed, like)
+    own = (grid.box_size_px, grid.pixel_size_angstrom)
+    signal = signal_variance(volumes, ctf, *own)
+    if config.noise_variance is not None:
+        return config.noise_variance, signal / config.noise_variance if config.noise_variance else None
+    if config.snr is not None:
+        return signal / config.snr, config.snr
+    if like is None:
+        raise ConfigError("train: nothing says how noisy the simulated images shall be; give --snr, --noise-variance, or "
+                          "--like with particles to measure it on.")
+    model = (grid.model_box_size_px, grid.model_pixel_size_angstrom)
+    check_fits_model(like, grid.model_pixel_size_angstrom, grid.field_of_view_angstrom)
+    diameter = config.mask_diameter_angstrom or DEFAULT_DIAMETER_SHARE * grid.field_of_view_angstrom
+    measured = measured_snr(ResampledImages(like, *model), diameter, config.seed)
+    power = 2 if state == "ctf-premultiplied" else 1
+    at_model = signal_variance(volumes, ctf, *model, ctf_power=power) / measured / noise_transfer(ctf, *model, state)
+    variance = at_model * (grid.box_size_px / grid.model_box_size_px) ** 2
+    logger.info("train: the images of --like have SNR %.3g at %.3g Å/px.", measured, model[1])
+    return variance, signal / variance
+
+
+def summary(plan: Plan) -> dict:
+    """What the model card and the metrics say about the data, JSON-able."""
+    numbers: dict[str, Any] = {
+        "box_size_px": plan.grid.box_size_px,
+        "pixel_size_angstrom": plan.grid.pixel_size_angstrom,
+        "volumes": len(plan.volumes),
+        "labelled_particles": 0 if plan.labelled is None else len(plan.labelled),
+    }
+    if plan.volumes:
+        numbers.update(snr=plan.snr, noise_variance=plan.noise_variance)
+    return numbers

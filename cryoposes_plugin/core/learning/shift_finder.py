@@ -1,0 +1,62 @@
+"""Shifts of a particle set against a volume, at given poses, batch by batch."""
+
+from __future__ import annotations
+
+from typing import Optional, Tuple
+
+import numpy as np
+import tensorflow as tf
+
+from ..simulation.ctf import pack_ctf
+from ..simulation.forward_model import ForwardModel
+from ..types import CtfTable, Volume
+from .shift_estimation import ShiftEstimate, estimate_shifts
+from .shift_weights import measured_weights, prior_weights, radius_of_gyration_px
+
+
+class ShiftFinder:
+    """Measures shifts by correlation with CTF-modulated reprojections.
+
+    Parameters
+    ----------
+    volume : any box and pixel size, in the frame of the poses.
+    box_size_px, pixel_size_angstrom : of the images that will come.
+    max_shift_px : largest shift looked for, in pixels of these images.
+    batch_size : batches are padded to this, so that the graph is traced once.
+    """
+
+    def __init__(
+        self, volume: Volume, box_size_px: int, pixel_size_angstrom: float, max_shift_px: float, batch_size: int
+    ):
+        self._model = ForwardModel([volume], box_size_px, pixel_size_angstrom)
+        self._max_shift_px, self._batch_size = max_shift_px, batch_size
+        radius = radius_of_gyration_px(volume.data) * volume.pixel_size_angstrom / pixel_size_angstrom
+        self.weights = prior_weights(box_size_px, radius)
+
+    def reprojections(self, rotations: np.ndarray, ctf: Optional[CtfTable], image_state: str) -> np.ndarray:
+        """(B, D, D) float32 at shift zero."""
+        out = []
+        for start in range(0, len(rotations), self._batch_size):
+            rows = np.arange(start, min(start + self._batch_size, len(rotations)))
+            padded = np.resize(rows, self._batch_size)
+            packed = None if ctf is None else tf.constant(pack_ctf(ctf.take(padded)))
+            images = self._model.images(
+                tf.zeros(self._batch_size, tf.int32),
+                tf.constant(rotations[padded], tf.float32),
+                tf.zeros((self._batch_size, 2)),
+                packed,
+                image_state,
+            )
+            out.append(images.numpy()[: len(rows)])
+        return np.concatenate(out)
+
+    def calibrate(self, images: np.ndarray, reprojections: np.ndarray) -> None:
+        """Measure the weights of the frequencies on a sample (kept as they are for a small one)."""
+        self.weights = measured_weights(images, reprojections, self._max_shift_px, self.weights)
+
+    def find(
+        self, images: np.ndarray, rotations: np.ndarray, ctf: Optional[CtfTable], image_state: str
+    ) -> Tuple[ShiftEstimate, np.ndarray]:
+        """Shifts of (B, D, D) images at (B, 3, 3) rotations, and the reprojections."""
+        reprojections = self.reprojections(rotations, ctf, image_state)
+        return estimate_shifts(images, reprojections, self._max_shift_px, self.weights), reprojections

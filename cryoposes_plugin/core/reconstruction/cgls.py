@@ -1,0 +1,148 @@
+"""CGLS, and its operator for images y = C S P x with ASTRA's projectors on CUDA.
+
+The iteration knows nothing of projections; it never holds anything of the size of the data, so that images are streamed.
+"""
+
+from __future__ import annotations
+
+from typing import Callable, Iterator, Optional, Protocol, Tuple
+
+import numpy as np
+from scipy import fft
+
+from ..errors import ResourceError
+from ..geometry.symmetry import symmetry_rotations
+from ..simulation.astra_projector import projection_vectors, require_cuda
+from ..simulation.ctf import ctf_values, frequency_grid, signal_filter
+from .inputs import Inputs
+
+
+class NormalOperator(Protocol):
+    """A linear operator A and data b, seen from the side of the unknown."""
+
+    def right_hand_side(self) -> np.ndarray:
+        """A^T b."""
+
+    def normal(self, x: np.ndarray) -> Tuple[np.ndarray, float]:
+        """A^T A x and |A x|^2."""
+
+
+def cgls(
+    operator: NormalOperator,
+    iterations: int,
+    tolerance: float = 1e-7,
+    on_iteration: Optional[Callable[[int, float], None]] = None,
+) -> np.ndarray:
+    """Minimise |A x - b|^2 from x = 0 by conjugate gradients on the normal equations (Hestenes & Stiefel 1952, section 10).
+
+    The number of iterations regularises. Stops early where |A^T (b - A x)| has fallen by `tolerance`.
+    `on_iteration(k, relative gradient)` is called after each.
+    """
+    gradient = np.array(operator.right_hand_side())
+    x = np.zeros_like(gradient)
+    direction = gradient.copy()
+    first = norm = float(np.vdot(gradient, gradient))
+    for k in range(1, iterations + 1):
+        if norm <= tolerance**2 * first:
+            break
+        product, curvature = operator.normal(direction)
+        step = norm / curvature
+        x += step * direction
+        gradient -= step * product
+        norm, previous = float(np.vdot(gradient, gradient)), norm
+        direction = gradient + (norm / previous) * direction
+        if on_iteration is not None:
+            on_iteration(k, float(np.sqrt(norm / first)))
+    return x
+
+
+def require_astra() -> None:
+    """ResourceError unless ASTRA is installed and finds a CUDA device."""
+    try:
+        require_cuda()
+    except ResourceError as error:
+        raise ResourceError(
+            "Method 'cgls' needs the package astra-toolbox and a CUDA device, and they are not both here; choose "
+            "the method 'fourier', which needs neither."
+        ) from error
+
+
+class AstraOperator:
+    """y = C S P x of the particles in `rows`, and of their equivalents under the point group; ResourceError without CUDA.
+
+    P is ASTRA's parallel projector, its adjoint ASTRA's voxel-driven back projector; C and S are applied in Fourier space.
+    """
+
+    def __init__(self, inputs: Inputs, rows: np.ndarray, symmetry: str, batch_size: int):
+        require_astra()
+        self.inputs, self.rows, self.batch_size = inputs, rows, batch_size
+        self._group = symmetry_rotations(symmetry)
+
+    def right_hand_side(self) -> np.ndarray:
+        box = self.inputs.box_size_px
+        total = np.zeros((box,) * 3, dtype=np.float32)
+        for rows in self._batches():
+            images = _filtered(self.inputs.images.read(rows), self._transfer(rows).conj())
+            for geometry in self._geometries(rows):
+                total += self._back_project(images, geometry)
+        return total
+
+    def normal(self, x: np.ndarray) -> Tuple[np.ndarray, float]:
+        total, squared = np.zeros_like(x), 0.0
+        for rows in self._batches():
+            transfer = self._transfer(rows)
+            for geometry in self._geometries(rows):
+                images = _filtered(self._project(x, geometry), transfer)
+                squared += float(np.vdot(images, images))
+                total += self._back_project(_filtered(images, transfer.conj()), geometry)
+        return total, squared
+
+    def _batches(self) -> Iterator[np.ndarray]:
+        groups = self.inputs.table.optics_index[self.rows]
+        for group in np.unique(groups):
+            mine = self.rows[groups == group]
+            for start in range(0, len(mine), self.batch_size):
+                yield mine[start : start + self.batch_size]
+
+    def _transfer(self, rows: np.ndarray) -> np.ndarray:
+        """(B, D, D // 2 + 1) complex64: what shift and CTF do to the projections' `rfft2`."""
+        inputs = self.inputs
+        box = inputs.box_size_px
+        x, y = frequency_grid(box, inputs.pixel_size_angstrom)
+        shifts = inputs.shifts_px[rows] * inputs.pixel_size_angstrom
+        transfer = np.exp(-2j * np.pi * (shifts[:, :1, None] * x + shifts[:, 1:, None] * y))
+        if inputs.table.ctf is not None:
+            state = inputs.table.optics[inputs.table.optics_index[rows[0]]].image_state
+            transfer *= signal_filter(ctf_values(x, y, inputs.table.ctf.take(rows)), state)
+        return transfer.astype(np.complex64)
+
+    def _geometries(self, rows: np.ndarray) -> Iterator[dict]:
+        import astra
+
+        box = self.inputs.box_size_px
+        for g in self._group:
+            yield astra.create_proj_geom(
+                "parallel3d_vec", box, box, projection_vectors(self.inputs.rotations[rows] @ g, box)
+            )
+
+    def _project(self, volume: np.ndarray, geometry: dict) -> np.ndarray:
+        import astra
+
+        grid = astra.create_vol_geom(*volume.shape)
+        identifier, sinogram = astra.create_sino3d_gpu(np.ascontiguousarray(volume, dtype=np.float32), geometry, grid)
+        astra.data3d.delete(identifier)
+        return np.swapaxes(sinogram, 0, 1)
+
+    def _back_project(self, images: np.ndarray, geometry: dict) -> np.ndarray:
+        import astra
+
+        box = self.inputs.box_size_px
+        sinogram = np.ascontiguousarray(np.swapaxes(images, 0, 1), dtype=np.float32)
+        identifier, volume = astra.create_backprojection3d_gpu(sinogram, geometry, astra.create_vol_geom(box, box, box))
+        astra.data3d.delete(identifier)
+        return volume
+
+
+def _filtered(images: np.ndarray, transfer: np.ndarray) -> np.ndarray:
+    """(B, D, D) float32 images multiplied with (B, D, D // 2 + 1) in Fourier space."""
+    return fft.irfft2(fft.rfft2(images) * transfer, s=images.shape[1:])

@@ -1,0 +1,162 @@
+"""Direct Fourier inversion: slices inserted into a padded Fourier volume, divided by their weights, transformed back.
+
+With y_i = C_i P_i x + n_i and white noise, the estimate at each Fourier voxel is sum_i C_i y_i / (sum_i C_i^2 + term), the
+sums over all samples weighted by the trilinear kernel (Scheres 2012, eq. 3, of one class and known poses). The term is what a
+Gaussian prior adds (`wiener_term`); it is small, so that maps come out unfiltered and unsharpened. Density weights, padding,
+and division by the kernel's transform sinc^2 undo the interpolation.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import fft, sparse
+
+from ..geometry.symmetry import symmetry_rotations
+from .slices import SliceSampler
+from .symmetry_on_grid import split_group, symmetrised
+
+#: Spectral signal-to-noise ratio that the prior grants the mean voxel of every shell.
+PRIOR_SSNR = 30.0
+_SAMPLES_PER_CHUNK = 2**20
+_SAMPLES_PER_BLOCK = 2**15
+_CORNERS = tuple((z, y, x) for z in (0, 1) for y in (0, 1) for x in (0, 1))
+
+
+class FourierGrid:
+    """Sums over Fourier samples on the half space x >= 0 of a grid `padding` times finer than that of the images.
+
+    Every sample stands for itself, its Friedel mate and its equivalents under the point group. Operations of the group that
+    map the grid onto itself are applied exactly to the sums, for the others the slice is inserted again.
+
+    Memory: about 6 (padding D)^3 bytes.
+    """
+
+    def __init__(self, box_size_px: int, padding: int = 2, symmetry: str = "C1"):
+        self.box_size_px, self.padding = box_size_px, padding
+        self.radius = padding * box_size_px // 2
+        self._on_grid, self._inserted = split_group(symmetry_rotations(symmetry))
+        side = 2 * self.radius + 3
+        # One more node on every side, since the kernel of a sample reaches the next node: x starts at -1, y and z at -radius - 1.
+        self.shape = (side, side, self.radius + 3)
+        self.sums = np.zeros((side * side * (self.radius + 3), 3), dtype=np.float32)
+
+    def insert(self, numerator: np.ndarray, weight: np.ndarray, rotations: np.ndarray, sampler: SliceSampler) -> None:
+        """Add slices (B, n) complex64 and their weights (B, n) float32 at the rotations A (B, 3, 3).
+
+        The sample k = (kx, ky) of an image lies at A^T (kx, ky, 0) in the volume's frame. Both are multiplied with the
+        sampler's density weights, which leave the ratio of the sums as it is but for variations within the kernel.
+        """
+        values = np.stack([numerator.real, numerator.imag, weight], axis=-1)
+        values *= sampler.density_weight[:, None]
+        step = max(1, _SAMPLES_PER_CHUNK // len(sampler))
+        for g in self._inserted:
+            axes = (self.padding * (rotations @ g)[:, :2]).astype(np.float32)
+            for start in range(0, len(rotations), step):
+                self._insert(values[start : start + step], axes[start : start + step], sampler)
+
+    def _insert(self, values: np.ndarray, axes: np.ndarray, sampler: SliceSampler) -> None:
+        """values (B, n, 3): real, imaginary, weight; axes (B, 2, 3): image x and y in the volume's frame, padded pixels."""
+        number, n = values.shape[:2]
+        nodes = np.empty((number * n, 8), dtype=np.int32)
+        kernel = np.empty((number * n, 8), dtype=np.float32)
+        plane = np.stack([sampler.kx, sampler.ky], axis=1).astype(np.float32)
+        values = values.reshape(-1, 3).copy()
+        step = max(1, _SAMPLES_PER_BLOCK // n)
+        for start in range(0, number, step):
+            points = np.matmul(plane, axes[start : start + step]).reshape(-1, 3).T
+            block = slice(start * n, start * n + points.shape[1])
+            mate = points[0] < 0
+            points *= np.where(mate, np.float32(-1), np.float32(1))
+            values[block, 1] *= np.where(mate, np.float32(-1), np.float32(1))
+            self._spread(points, nodes[block], kernel[block])
+        columns = np.arange(0, nodes.size + 1, 8, dtype=np.int32)
+        matrix = sparse.csc_matrix(
+            (kernel.ravel(), nodes.ravel(), columns), shape=(len(self.sums), len(values)), copy=False
+        )
+        self.sums += matrix @ values
+
+    def _spread(self, points: np.ndarray, nodes: np.ndarray, kernel: np.ndarray) -> None:
+        """The eight nodes around each point (3, m) and their trilinear weights, into (m, 8) each."""
+        x, y, z = points
+        floor = np.floor(points)
+        fx, fy, fz = points - floor
+        ix, iy, iz = floor.astype(np.int32)
+        origin = self.radius + 1
+        base = ((iz + origin) * self.shape[1] + iy + origin) * self.shape[2] + ix + 1
+        one = np.float32(1)
+        for column, (dz, dy, dx) in enumerate(_CORNERS):
+            nodes[:, column] = base + ((dz * self.shape[1] + dy) * self.shape[2] + dx)
+            if dx == 0:
+                outer = (fz if dz else one - fz) * (fy if dy else one - fy)
+                upper = outer * fx
+                kernel[:, column] = outer - upper
+            else:
+                kernel[:, column] = upper
+
+    def merged(self, other: FourierGrid) -> FourierGrid:
+        """The grid of both sets of images together."""
+        grid = FourierGrid.__new__(FourierGrid)
+        grid.__dict__.update(self.__dict__, sums=self.sums + other.sums)
+        return grid
+
+    def folded(self) -> np.ndarray:
+        """(2R+1, 2R+1, R+1, 3) float32 [z, y, x], y and z from -R, x from 0: real part, imaginary part, weight.
+
+        What fell on x = -1 is added to its mates on x = 1, and the plane x = 0 is made Hermitian.
+        """
+        conjugate = np.array([1, -1, 1], dtype=np.float32)
+        sums = self.sums.reshape(self.shape + (3,))
+        inner = sums[1:-1, 1:-1, 1:-1].copy()
+        inner[:, :, 1] += (sums[::-1, ::-1, 0] * conjugate)[1:-1, 1:-1]
+        inner[:, :, 0] += (sums[::-1, ::-1, 1] * conjugate)[1:-1, 1:-1]
+        return symmetrised(inner, self._on_grid)
+
+
+class Inversion:
+    """The sums of a grid, to be divided and transformed back."""
+
+    def __init__(self, grid: FourierGrid):
+        self.box_size_px, self.padding = grid.box_size_px, grid.padding
+        size = self.padding * self.box_size_px
+        sums = np.fft.ifftshift(grid.folded()[:size, :size], axes=(0, 1))
+        self.numerator = sums[..., 0] + 1j * sums[..., 1]
+        self.weight = np.ascontiguousarray(sums[..., 2])
+        squared = (np.fft.fftfreq(size, 1 / self.box_size_px) ** 2).astype(np.float32)
+        along_x = squared[: size // 2 + 1]
+        radius = np.sqrt(squared[:, None, None] + squared[None, :, None] + along_x)
+        # Nodes at and beyond the images' Nyquist sphere lack samples on their outer side.
+        self._inside = radius < self.box_size_px / 2
+        self._shell = np.minimum(np.rint(radius).astype(np.intp), self.box_size_px // 2)
+
+    def wiener_term(self) -> np.ndarray:
+        """(D // 2 + 1,) what is added to the weights of each shell: their mean over the shell, over `PRIOR_SSNR`.
+
+        If the mean voxel of a shell has the spectral signal-to-noise ratio s, the prior variance of its coefficients is
+        s / (mean weight) in units of the noise (Scheres 2012, eq. 4 and 5). One s for all shells, with `volume` scaling the
+        mean voxel back, leaves the spectrum as it is; voxels that the images hardly saw tend to zero.
+        """
+        shells = self._shell[self._inside]
+        number = self.box_size_px // 2 + 1
+        total = np.bincount(shells, self.weight[self._inside], minlength=number)
+        return total / np.maximum(np.bincount(shells, minlength=number), 1) / PRIOR_SSNR
+
+    def volume(self, workers: int = 1) -> np.ndarray:
+        """(D, D, D) float32 density."""
+        weight = (self.weight + self.wiener_term().astype(np.float32)[self._shell]) / np.float32(1 + 1 / PRIOR_SSNR)
+        estimate = np.zeros_like(self.numerator)
+        np.divide(self.numerator, weight, out=estimate, where=self._inside & (weight > 0))
+        size = self.padding * self.box_size_px
+        padded = fft.irfftn(estimate, s=(size,) * 3, workers=workers)
+        position = np.arange(self.box_size_px) - self.box_size_px // 2
+        box = padded[np.ix_(position % size, position % size, position % size)]
+        kernel = np.sinc(position / size) ** 2
+        box /= (kernel[:, None, None] * kernel[:, None] * kernel).astype(np.float32)
+        return box * inscribed_sphere(self.box_size_px)
+
+
+def inscribed_sphere(box_size_px: int, edge_px: float = 3.0) -> np.ndarray:
+    """(D, D, D) float32: 1 within D / 2, a cosine edge beyond: outside of that sphere not every image sees a voxel."""
+    position = np.arange(box_size_px) - box_size_px // 2
+    squared = (position**2).astype(np.float32)
+    radius = np.sqrt(squared[:, None, None] + squared[:, None] + squared)
+    return (0.5 + 0.5 * np.cos(np.pi * np.clip((radius - box_size_px / 2) / edge_px, 0, 1))).astype(np.float32)

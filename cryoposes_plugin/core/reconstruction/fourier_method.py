@@ -1,0 +1,60 @@
+"""Half maps and the full map by direct Fourier inversion: images are streamed once, each half in a thread of its own."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
+from typing import Iterator, Tuple
+
+import numpy as np
+
+from ..config import ReconstructConfig
+from ..progress import Progress
+from ..simulation.ctf import ctf_values
+from .fourier_inversion import FourierGrid, Inversion
+from .inputs import Inputs
+from .slices import SliceSampler, ctf_weighted
+
+
+def fourier_maps(config: ReconstructConfig, inputs: Inputs) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(full map, half map 1, half map 2), each (D, D, D) float32.
+
+    The result does not depend on the number of threads: a half is summed by one thread, in the order of its particles.
+    """
+    progress, lock = Progress(len(inputs.table), "images", "reconstruct"), Lock()
+
+    def add(half: int) -> FourierGrid:
+        grid = FourierGrid(inputs.box_size_px, config.padding, config.symmetry)
+        for rows, group in _batches(inputs, half, config.batch_size):
+            _insert(grid, inputs, rows, group)
+            with lock:
+                progress.advance(len(rows))
+        return grid
+
+    threads = config.threads or len(os.sched_getaffinity(0))
+    with ThreadPoolExecutor(max_workers=min(threads, 2)) as pool:
+        grids = list(pool.map(add, (1, 2)))
+    both = grids[0].merged(grids[1])
+    full, half1, half2 = (Inversion(grid).volume(workers=threads) for grid in (both, *grids))
+    return full, half1, half2
+
+
+def _batches(inputs: Inputs, half: int, batch_size: int) -> Iterator[Tuple[np.ndarray, int]]:
+    """Rows of one half and one optics group."""
+    for group in np.unique(inputs.table.optics_index):
+        rows = np.flatnonzero((inputs.half == half) & (inputs.table.optics_index == group))
+        for start in range(0, len(rows), batch_size):
+            yield rows[start : start + batch_size], int(group)
+
+
+def _insert(grid: FourierGrid, inputs: Inputs, rows: np.ndarray, group: int) -> None:
+    table = inputs.table
+    sampler = SliceSampler(inputs.box_size_px, inputs.radius_px(group))
+    samples = sampler.transform(inputs.images.read(rows), inputs.shifts_px[rows])
+    ctf = None
+    if table.ctf is not None:
+        columns = {name: values.astype(np.float32) for name, values in vars(table.ctf.take(rows)).items()}
+        ctf = ctf_values(*sampler.frequencies(inputs.pixel_size_angstrom), columns)
+    numerator, weight = ctf_weighted(samples, ctf, table.optics[group].image_state)
+    grid.insert(numerator, weight, inputs.rotations[rows], sampler)

@@ -1,0 +1,144 @@
+"""What a reconstruction starts from, checked before any image is read."""
+
+from __future__ import annotations
+
+import logging
+import math
+from dataclasses import dataclass
+from typing import List, Optional, Sequence
+
+import numpy as np
+
+from ..config import ReconstructConfig
+from ..errors import ConfigError, InputError
+from ..geometry.symmetry import parse_symmetry
+from ..io.mrc import read_volume
+from ..io.particles import PIXEL_SIZE_TOLERANCE, ResampledImages
+from ..io.star import NOT_MODELLED, POSE_SOURCE, read_particles
+from ..types import ParticleTable, Volume
+from .halves import half_sets
+
+logger = logging.getLogger(__name__)
+
+_SAME_PIXEL_SIZE = 1e-4
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Particles on one grid, their half sets (N,) of 1 and 2, and the reference.
+
+    Groups of another box or pixel size are resampled to the finest pixel size and the largest field of view among them.
+    """
+
+    table: ParticleTable
+    images: ResampledImages
+    box_size_px: int
+    pixel_size_angstrom: float
+    half: np.ndarray
+    half_drawn: bool
+    reference: Optional[Volume]
+
+    @property
+    def rotations(self) -> np.ndarray:
+        """(N, 3, 3) rotations A."""
+        if self.table.rotations is None:
+            raise InputError("The particles have no orientations; align them first.")
+        return self.table.rotations
+
+    @property
+    def shifts_px(self) -> np.ndarray:
+        """(N, 2) in pixels of the common grid."""
+        shifts = self.table.shifts_px
+        return np.zeros((len(self.table), 2)) if shifts is None else shifts * self.images.scale[:, None]
+
+    def radius_px(self, group: int) -> float:
+        """Nyquist frequency of an optics group in units of 1 / (box of the common grid): beyond it there is nothing."""
+        return 0.5 * self.box_size_px * self.pixel_size_angstrom / self.table.optics[group].pixel_size_angstrom
+
+    def pose_sources(self, half: int) -> Optional[Sequence[str]]:
+        """Distinct sources of the poses of a half; None if they are not recorded."""
+        sources = self.table.extra.get(POSE_SOURCE)
+        return None if sources is None else sorted({str(s) for s in sources[self.half == half]})
+
+
+def read_inputs(config: ReconstructConfig) -> Inputs:
+    """Read and check everything but the pixels; InputError or ConfigError in one sentence."""
+    parse_symmetry(config.symmetry)
+    path = config.particles
+    table = read_particles(path, require=("poses",))
+    _check_ctf(table, path)
+    half, drawn = half_sets(table, config.seed)
+    box, pixel = common_grid(table)
+    if box % 2:
+        raise InputError(f"The images of {path} have an odd box of {box} px; extract or resample them to an even box.")
+    if config.mask_diameter_angstrom is not None and config.mask_diameter_angstrom > box * pixel:
+        raise ConfigError(
+            f"reconstruct: --mask-diameter is {config.mask_diameter_angstrom:g} Å and the box is {box * pixel:.0f} Å "
+            "wide; give a smaller diameter."
+        )
+    reference = None if config.reference is None else _read_reference(config.reference, box, pixel)
+    return Inputs(table, ResampledImages(table, box, pixel), box, pixel, half, drawn, reference)
+
+
+def _check_ctf(table: ParticleTable, path) -> None:
+    if table.ctf is not None:
+        return
+    partly = sorted(label for label in table.extra if "Defocus" in label)
+    if partly:
+        raise InputError(
+            f"{path} has _{partly[0]} and lacks the other defocus values; give both defoci and their angle, or no "
+            "CTF column at all for images without a CTF."
+        )
+    for group in np.unique(table.optics_index):
+        optics = table.optics[group]
+        if optics.image_state != "raw":
+            raise InputError(
+                f"The images of optics group {optics.name} in {path} are said to be {optics.image_state} and have no "
+                "defocus values; give particles with their CTF."
+            )
+
+
+def common_grid(table: ParticleTable):
+    """(box size in px, pixel size in Å): the finest pixel size and the largest field of view of the groups in use."""
+    groups = [table.optics[g] for g in np.unique(table.optics_index)]
+    pixel = min(g.pixel_size_angstrom for g in groups)
+    if all(g.pixel_size_angstrom <= pixel * (1 + _SAME_PIXEL_SIZE) for g in groups):
+        return max(g.box_size_px for g in groups), pixel
+    view = max(g.box_size_px * g.pixel_size_angstrom for g in groups)
+    return 2 * math.ceil(view / pixel / 2 - 1e-6), pixel
+
+
+def _read_reference(path, box: int, pixel: float) -> Volume:
+    volume = read_volume(path)
+    same_pixel = abs(volume.pixel_size_angstrom - pixel) <= PIXEL_SIZE_TOLERANCE * pixel
+    if volume.box_size_px != box or not same_pixel:
+        raise InputError(
+            f"Reference {path} has {volume.box_size_px} px of {volume.pixel_size_angstrom:.4g} Å and the particles "
+            f"have {box} px of {pixel:.4g} Å; resample it to their grid."
+        )
+    return volume
+
+
+def not_modelled(table: ParticleTable) -> List[str]:
+    """Columns that say something about the images and that the reconstruction leaves out."""
+    labels = set(table.extra).union(*(o.extra for o in table.optics))
+    return sorted(labels & set(NOT_MODELLED))
+
+
+def log_inputs(inputs: Inputs) -> None:
+    """Say what would otherwise go unnoticed."""
+    table = inputs.table
+    if table.ctf is None:
+        logger.info("The particles have no CTF: their images are taken to be without one.")
+    if (
+        len({(o.box_size_px, o.pixel_size_angstrom) for o in (table.optics[g] for g in np.unique(table.optics_index))})
+        > 1
+    ):
+        logger.info(
+            "The optics groups differ in box or pixel size: all images are brought to %d px of %.4g Å, the finest pixel "
+            "size and the largest field of view.",
+            inputs.box_size_px,
+            inputs.pixel_size_angstrom,
+        )
+    for label in not_modelled(table):
+        logger.warning("_%s is not modelled: the images are used as if it were not there.", label)

@@ -1,0 +1,90 @@
+"""The `reconstruct` command: a map, its half maps and their FSC from particles with poses."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any, Dict, Tuple
+
+import numpy as np
+
+from ..config import ReconstructConfig
+from ..io.mrc import write_volume
+from ..io.run_directory import RunDirectory
+from ..io.star import write_particles
+from .fsc import half_map_fsc, independence_statement, soft_sphere
+from .inputs import Inputs, log_inputs, read_inputs
+from .outputs import metrics_of, reference_fsc, write_fsc, write_page
+
+logger = logging.getLogger(__name__)
+
+VOLUME_NAME, HALF1_NAME, HALF2_NAME, STAR_NAME = "volume.mrc", "half1.mrc", "half2.mrc", "particles.star"
+#: Diameter of the default mask, as a share of the box.
+MASK_SHARE = 0.75
+
+
+def check(config: ReconstructConfig) -> None:
+    """Raise what can be known to be wrong before any long work."""
+    config.validate()
+    if config.method == "cgls":
+        from .cgls import require_astra
+
+        require_astra()
+    read_inputs(config)
+
+
+def run(config: ReconstructConfig, run: RunDirectory) -> Dict[str, Any]:
+    """Write volume.mrc, half1.mrc, half2.mrc, fsc.csv, report.html, and particles.star if half sets were drawn."""
+    inputs = read_inputs(config)
+    log_inputs(inputs)
+    start = time.monotonic()
+    volume, half1, half2 = _maps(config, inputs)
+    seconds = time.monotonic() - start
+    statement = independence_statement(inputs.pose_sources(1), inputs.pose_sources(2))
+    fsc = half_map_fsc(half1, half2, inputs.pixel_size_angstrom, _mask(config, inputs), statement, config.seed)
+    reference = reference_fsc(inputs, volume)
+    metrics = metrics_of(config, inputs, fsc, reference)
+    metrics["images_per_second"] = round(len(inputs.table) / max(seconds, 1e-9), 1)
+    for name, data in ((HALF1_NAME, half1), (HALF2_NAME, half2), (VOLUME_NAME, volume)):
+        write_volume(run.file(name), data, inputs.pixel_size_angstrom)
+    if inputs.half_drawn:
+        write_particles(run.file(STAR_NAME), inputs.table.replace(random_subset=inputs.half))
+    write_fsc(run, fsc, reference)
+    write_page(run, inputs, fsc, volume, reference, metrics)
+    logger.info(
+        "Resolution at FSC 0.143: %.2f Å corrected, %.2f Å unmasked. %s",
+        metrics["resolution_corrected_0143_angstrom"],
+        metrics["resolution_unmasked_0143_angstrom"],
+        statement,
+    )
+    return metrics
+
+
+def _maps(config: ReconstructConfig, inputs: Inputs) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+    if config.method == "fourier":
+        from .fourier_method import fourier_maps
+
+        return fourier_maps(config, inputs)
+    from .cgls import AstraOperator, cgls
+
+    everything = np.arange(len(inputs.table))
+    sets = (everything, everything[inputs.half == 1], everything[inputs.half == 2])
+    full, half1, half2 = (
+        cgls(
+            AstraOperator(inputs, rows, config.symmetry, config.batch_size),
+            config.cgls_iterations,
+            on_iteration=_log_iteration,
+        )
+        for rows in sets
+    )
+    return full, half1, half2
+
+
+def _log_iteration(iteration: int, gradient: float) -> None:
+    logger.info("cgls: iteration %d, gradient %.3g of the first", iteration, gradient)
+
+
+def _mask(config: ReconstructConfig, inputs: Inputs) -> np.ndarray:
+    share = MASK_SHARE * inputs.box_size_px * inputs.pixel_size_angstrom
+    diameter = share if config.mask_diameter_angstrom is None else config.mask_diameter_angstrom
+    return soft_sphere(inputs.box_size_px, diameter / 2 / inputs.pixel_size_angstrom)

@@ -1,0 +1,182 @@
+"""Training data: a batch is a function of (seed, step); noise has the level that was asked for or measured."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from cryoposes_plugin.core.config import SimulateConfig, TrainConfig
+from cryoposes_plugin.core.errors import ConfigError, InputError
+from cryoposes_plugin.core.io.mrc import write_stack, write_volume
+from cryoposes_plugin.core.io.particles import ResampledImages
+from cryoposes_plugin.core.io.run_directory import RunDirectory
+from cryoposes_plugin.core.io.star import read_particles
+from cryoposes_plugin.core.learning import noise_level
+from cryoposes_plugin.core.learning.data import LabelledSource, MixedSource, SimulatedSource
+from cryoposes_plugin.core.learning.plan import make_plan, model_box_size_px
+from cryoposes_plugin.core.learning.preprocessing import Preprocessing
+from cryoposes_plugin.core.simulation import draws, simulate
+from cryoposes_plugin.core.simulation.noise import noise_amplitude
+
+SNR, NUMBER = 0.4, 150
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory, asymmetric_volume):
+    """A map and 150 particles of it, raw, 48 px, SNR 0.4."""
+    folder = tmp_path_factory.mktemp("data")
+    write_volume(folder / "map.mrc", asymmetric_volume.data, asymmetric_volume.pixel_size_angstrom)
+    for state in ("raw", "ctf-premultiplied"):
+        config = SimulateConfig(volume=(str(folder / "map.mrc"),), number=NUMBER, snr=SNR, image_state=state)
+        run = RunDirectory.open(folder / state, config)
+        run.finish(simulate.run(config, run))
+    return folder
+
+
+@pytest.fixture
+def config(files):
+    return TrainConfig(volume=(str(files / "map.mrc"),), snr=SNR)
+
+
+def simulated(config):
+    plan = make_plan(config)
+    preprocessing = Preprocessing(plan.grid.model_box_size_px, plan.grid.model_pixel_size_angstrom,
+                                  plan.mask_diameter_angstrom, config.ctf_correction)
+    return SimulatedSource(config, plan.volumes, plan.grid, preprocessing, plan.noise_variance, plan.simulated_state, plan.like)
+
+
+def images(source, number, step):
+    arrays = {name: tf.constant(value) for name, value in source.arrays(number, step).items()}
+    return [tensor.numpy() for tensor in source.images(arrays)]
+
+
+def test_a_batch_is_a_function_of_seed_and_step(config):
+    source = simulated(config)
+    first, rotations = images(source, 4, 7)
+    again, _ = images(simulated(config), 4, 7)
+    np.testing.assert_array_equal(first, again)
+    other, turned = images(source, 4, 8)
+    assert np.abs(first - other).max() > 0.1 and np.abs(rotations - turned).max() > 0.1
+    reseeded, _ = images(simulated(dataclasses.replace(config, seed=1)), 4, 7)
+    assert np.abs(first - reseeded).max() > 0.1
+
+
+def test_simulated_noise_has_the_snr_that_was_asked_for(files, config):
+    metrics = RunDirectory.open(files / "raw", _simulate_config(files)).metrics()
+    plan = make_plan(config)
+    assert plan.noise_variance == pytest.approx(metrics["noise_variance"], rel=0.04)
+    assert plan.snr == SNR
+
+
+def _simulate_config(files):
+    return SimulateConfig(volume=(str(files / "map.mrc"),), number=NUMBER, snr=SNR)
+
+
+def test_like_gives_grid_and_noise_but_no_poses(files, config):
+    plan = make_plan(dataclasses.replace(config, snr=None, like=str(files / "raw/particles.star")))
+    assert (plan.grid.box_size_px, plan.grid.model_box_size_px) == (48, 48)
+    assert plan.snr == pytest.approx(SNR, rel=0.12)
+    premultiplied = make_plan(dataclasses.replace(config, snr=None, like=str(files / "ctf-premultiplied/particles.star")))
+    assert premultiplied.simulated_state == "ctf-premultiplied"
+    assert premultiplied.snr == pytest.approx(SNR, rel=0.15)
+
+
+def test_noise_of_a_smaller_model_box_is_what_cropping_leaves(config, rng):
+    amplitude = noise_level.cropped_noise_amplitude(None, 48, 24)
+    np.testing.assert_allclose(amplitude, 0.5)
+    coloured = noise_amplitude(48, 2.0)
+    cropped = noise_level.cropped_noise_amplitude(coloured, 48, 24)
+    np.testing.assert_allclose(cropped[:5, :5], coloured[:5, :5] / 2)
+    np.testing.assert_allclose(cropped[-3:, :5], coloured[-3:, :5] / 2)
+    small = simulated(dataclasses.replace(config, model_box_size_px=24))
+    noise = small._noise(tf.constant([0, 1]), (50, 24, 24)).numpy()
+    assert noise.std() == pytest.approx(0.5, rel=0.02)
+
+
+def test_shifts_and_ctfs_are_scaled_to_the_model(config):
+    whole = simulated(config).arrays(3, 0)
+    half = simulated(dataclasses.replace(config, model_box_size_px=24)).arrays(3, 0)
+    np.testing.assert_allclose(half["shifts_px"], whole["shifts_px"] / 2, rtol=1e-6)
+    np.testing.assert_array_equal(half["ctf"], whole["ctf"])
+
+
+def test_images_are_masked_and_standardised(config):
+    source = simulated(config)
+    batch, _ = images(source, 3, 0)
+    mask = source.preprocessing.mask
+    assert (batch[:, mask == 0] == 0).all() and mask[24, 24] == 1
+    np.testing.assert_allclose((batch**2).sum(axis=(1, 2)) / mask.sum(), 1.0, rtol=1e-4)
+
+
+def test_phase_flip_makes_the_ctf_positive(config):
+    source = simulated(dataclasses.replace(config, snr=None, noise_variance=0.0, shift_px=0.0))
+    arrays = {k: tf.constant(v) for k, v in source.arrays(8, 0).items()}
+    corrected = source.images(arrays)[0].numpy()
+    arrays["ctf"] = tf.constant(source.arrays(8, 0)["ctf"])
+    clean = source.model.images(arrays["volume_index"], arrays["rotations"], arrays["shifts_px"], None)
+    clean = source.preprocessing.normalise(clean).numpy()
+    raw = source.model.images(arrays["volume_index"], arrays["rotations"], arrays["shifts_px"], arrays["ctf"])
+    raw = source.preprocessing.normalise(raw).numpy()
+    cosine = [np.mean((x * clean).sum(axis=(1, 2)) / np.sqrt((x**2).sum(axis=(1, 2)) * (clean**2).sum(axis=(1, 2))))
+              for x in (corrected, raw)]
+    assert cosine[0] > cosine[1] + 0.05
+
+
+def labelled(files, rows=None, augmentation=None):
+    table = read_particles(files / "raw/particles.star", require=("poses", "ctf"))
+    rows = np.arange(len(table)) if rows is None else rows
+    source = ResampledImages(table, 48, 5.0)
+    return LabelledSource(0, source, rows, Preprocessing(48, 5.0, 220.0, "phase-flip"), "raw", augmentation), table
+
+
+def test_labelled_epochs_see_every_particle_once(files):
+    source, _ = labelled(files, rows=np.arange(10, 41))
+    rows = np.concatenate([source.batch_rows(8, step) for step in range(31)])
+    for epoch in range(8):
+        assert sorted(rows[31 * epoch : 31 * (epoch + 1)]) == list(range(10, 41))
+    assert (rows[:31] != rows[31:62]).any()
+
+
+def test_labels_belong_to_their_images(files, config):
+    source, table = labelled(files)
+    batch, rotations = images(source, 4, 3)
+    rows = source.batch_rows(4, 3)
+    np.testing.assert_allclose(rotations, table.rotations[rows], atol=1e-6)
+    clean = simulated(dataclasses.replace(config, snr=None, noise_variance=0.0)).model.images(
+        tf.zeros(4, tf.int32), tf.constant(rotations), tf.constant(table.shifts_px[rows], tf.float32)).numpy()
+    right = [np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in zip(batch, clean)]
+    wrong = [np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in zip(batch, np.roll(clean, 1, axis=0))]
+    assert np.mean(right) > 0.3 and np.mean(right) > np.mean(wrong) + 0.1
+
+
+def test_mixed_batches_come_from_both(files, config):
+    first, second = simulated(config), labelled(files)[0]
+    batch, rotations = images(MixedSource([first, second]), 7, 2)
+    np.testing.assert_array_equal(batch[:4], images(first, 4, 2)[0])
+    np.testing.assert_array_equal(rotations[4:], images(second, 3, 2)[1])
+
+
+@pytest.mark.parametrize("box, preset, expected", [(128, "default", 64), (48, "default", 48), (49, "default", 48),
+                                                   (128, "cryoforum2023", 128)])
+def test_box_of_the_network(box, preset, expected):
+    assert model_box_size_px(TrainConfig(preset=preset), box) == expected
+
+
+def test_measuring_noise_needs_background_and_signal(files, tmp_path, rng):
+    table = read_particles(files / "raw/particles.star")
+    with pytest.raises(InputError, match="leaves no background"):
+        noise_level.measured_snr(ResampledImages(table, 48, 5.0), 400.0, 0)
+    write_stack(tmp_path / "noise.mrcs", rng.standard_normal((NUMBER, 48, 48)), 5.0)
+    noise = table.replace(stack_paths=(tmp_path / "noise.mrcs",))
+    with pytest.raises(InputError, match="no signal above"):
+        noise_level.measured_snr(ResampledImages(noise, 48, 5.0), 180.0, 0)
+
+
+def test_plan_says_what_is_missing(files, config):
+    with pytest.raises(ConfigError, match="give --snr"):
+        make_plan(dataclasses.replace(config, snr=None))
+    with pytest.raises(ConfigError, match="the images have 48 px"):
+        make_plan(dataclasses.replace(config, model_box_size_px=64))
+    with pytest.raises(ConfigError, match="are 240 Å wide"):
+        make_plan(dataclasses.replace(config, mask_diameter_angstrom=500.0))

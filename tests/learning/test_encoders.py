@@ -1,0 +1,142 @@
+"""The networks: exact equivariance of the polar one, shapes and serialisation of both."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from cryoposes_plugin.core.conventions import rotations_about_z
+from cryoposes_plugin.core.learning import layers
+from cryoposes_plugin.core.learning.cryoforum_encoder import CryoforumConfig, build_cryoforum_encoder
+from cryoposes_plugin.core.learning.heads import left_multiplication, quaternions_about_z
+from cryoposes_plugin.core.learning.polar_encoder import PolarConfig, build_polar_encoder, grid_rotations
+
+SMALL = PolarConfig(24, 10.5, angles=16, radii=10, templates=24, width=16, blocks=3, views=12)
+TINY_CRYOFORUM = CryoforumConfig(16, filters=2, stem=((7, 4), (5, 4)), doubles=(4, 4, 4, 8))
+
+
+@pytest.fixture
+def network():
+    keras.utils.set_random_seed(3)
+    return build_polar_encoder(SMALL)
+
+
+def trunk(network):
+    """The part of the network after the polar grid."""
+    polar = keras.Input(batch_shape=(SMALL.angles, None, SMALL.radii))
+    features = polar
+    residual = None
+    for layer in network.layers[2:]:
+        if layer.name.endswith("_norm") and layer.name.startswith("block"):
+            residual = features
+        if isinstance(layer, keras.layers.Add):
+            features = layer([residual, features])
+        elif layer.name in ("matrix_bins", "bingham_bins", "grid_bins"):
+            break
+        else:
+            features = layer(features)
+    heads = {name: network.get_layer(name)(network.get_layer(f"{name}_bins")(features)) for name in ("matrix", "bingham", "grid")}
+    return lambda values: {k: v.numpy() for k, v in keras.Model(polar, heads)(tf.constant(values)).items()}
+
+
+@pytest.mark.parametrize("bins", [1, 5, 8])
+def test_turning_the_circle_by_bins_turns_the_prediction(network, rng, bins):
+    polar = rng.standard_normal((16, 3, 10)).astype(np.float32)
+    predict = trunk(network)
+    before, after = predict(polar), predict(np.roll(polar, bins, axis=0))
+    angle = 2 * np.pi * bins / 16
+    np.testing.assert_allclose(after["matrix"], rotations_about_z(angle) @ before["matrix"], atol=2e-6)
+    left = left_multiplication(quaternions_about_z(np.array([angle])))[0]
+    np.testing.assert_allclose(after["bingham"], left @ before["bingham"] @ left.T, atol=2e-6)
+    rolled = np.roll(before["grid"].reshape(3, 16, 12), bins, axis=1)
+    np.testing.assert_allclose(after["grid"].reshape(3, 16, 12), rolled, atol=1e-4)
+
+
+def test_a_quarter_turn_of_the_image_turns_the_prediction(network, rng):
+    images = rng.standard_normal((4, 24, 24)).astype(np.float32)
+    # A quarter turn counter-clockwise in (x, y) about D // 2: the value at (x, y) comes from (y, -x).
+    index = np.arange(24)
+    turned = images[:, (24 - index[None, :]) % 24, index[:, None]]
+    before, after = network(images), network(turned)
+    quarter = rotations_about_z(np.pi / 2)
+    np.testing.assert_allclose(after["matrix"], quarter @ before["matrix"].numpy(), atol=2e-6)
+
+
+def test_the_prediction_depends_on_the_image(network, rng):
+    images = rng.standard_normal((2, 24, 24)).astype(np.float32)
+    outputs = network(images)
+    assert np.abs(outputs["matrix"][0] - outputs["matrix"][1]).max() > 1e-3
+    assert (np.linalg.eigvalsh(outputs["bingham"]) > 0).all()
+
+
+def test_grid_of_logits_turns_with_the_bins():
+    grid = grid_rotations(SMALL).reshape(16, 12, 3, 3)
+    np.testing.assert_allclose(grid[3], rotations_about_z(2 * np.pi * 3 / 16) @ grid[0], atol=1e-6)
+    np.testing.assert_allclose(grid @ np.swapaxes(grid, -1, -2), np.broadcast_to(np.eye(3), grid.shape), atol=1e-6)
+    np.testing.assert_allclose(np.linalg.det(grid), 1.0, atol=1e-5)
+
+
+def test_polar_resampling_samples_where_it_says():
+    y, x = np.mgrid[:32, :32] - 16.0
+    plane = (2.0 * x - 3.0 * y + 1.0).astype(np.float32)  # bilinear interpolation is exact on a plane
+    polar = layers.PolarResampling(8, 6, 12.0)(plane[None]).numpy()[:, 0]
+    theta = 2 * np.pi * np.arange(8)[:, None] / 8
+    radius = 2.0 * (np.arange(6) + 0.5)
+    np.testing.assert_allclose(polar, 2 * radius * np.cos(theta) - 3 * radius * np.sin(theta) + 1, atol=1e-4)
+
+
+def test_circular_templates_are_a_circular_correlation(rng):
+    features = rng.standard_normal((8, 2, 3)).astype(np.float32)
+    layer = layers.CircularTemplates(4)
+    got = layer(features).numpy()
+    real, imaginary = layer.kernel.numpy()
+    spectrum = np.fft.rfft(features, axis=0)
+    expected = np.fft.irfft(np.einsum("mbc,mck->mbk", spectrum, real + 1j * imaginary), 8, axis=0)
+    np.testing.assert_allclose(got, expected, atol=1e-5)
+
+
+def test_circular_convolution_by_hand(rng):
+    features = rng.standard_normal((8, 1, 2)).astype(np.float32)
+    layer = layers.CircularConvolution(1, taps=3, dilation=2)
+    got = layer(features).numpy()[:, 0, 0]
+    kernel = layer.kernel.numpy().reshape(3, 2)
+    expected = [sum(features[(a - (tap - 1) * 2) % 8, 0] @ kernel[tap] for tap in range(3)) for a in range(8)]
+    np.testing.assert_allclose(got, expected, atol=1e-5)
+
+
+def test_generalised_mean_lies_between_average_and_maximum(rng):
+    features = rng.uniform(0.1, 2, (2, 3, 3, 5)).astype(np.float32)
+    layer = layers.GeneralisedMeanPooling()
+    layer.build(features.shape)
+    power = 1 + np.log1p(np.exp(layer.raw.numpy()))
+    assert power == pytest.approx(3.0, rel=1e-5)
+    np.testing.assert_allclose(layer(features), (features**power).mean(axis=(1, 2)) ** (1 / power), rtol=1e-5)
+
+
+def test_low_pass_bank_keeps_the_image_and_its_mean(rng):
+    images = rng.standard_normal((2, 16, 16)).astype(np.float32) + 1
+    bank = layers.LowPassBank(3)(images).numpy()
+    np.testing.assert_allclose(bank[..., 0], images)
+    np.testing.assert_allclose(bank.mean(axis=(1, 2)), np.repeat(images.mean(axis=(1, 2))[:, None], 4, 1), atol=1e-5)
+    assert (np.diff(bank.var(axis=(1, 2)), axis=1) < 0).all()
+
+
+@pytest.mark.parametrize("build, config", [(build_polar_encoder, SMALL), (build_cryoforum_encoder, TINY_CRYOFORUM)])
+def test_networks_survive_saving(build, config, rng, tmp_path):
+    network = build(config)
+    images = rng.standard_normal((3, config.box_size_px, config.box_size_px)).astype(np.float32)
+    network.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras", safe_mode=True)
+    for name, value in network(images).items():
+        np.testing.assert_allclose(loaded(images)[name], value, atol=1e-6)
+
+
+def test_cryoforum_encoder_has_the_layers_of_the_paper():
+    network = build_cryoforum_encoder(CryoforumConfig(128))
+    convolutions = [layer for layer in network.layers if isinstance(layer, keras.layers.Conv2D)]
+    assert [(c.kernel_size[0], c.filters) for c in convolutions] == [
+        (7, 32), (5, 64), (3, 64), (3, 64), (3, 128), (3, 128), (3, 256), (3, 256), (3, 1024), (3, 1024)]
+    pools = [layer for layer in network.layers if isinstance(layer, keras.layers.MaxPooling2D)]
+    assert len(pools) == 6 and pools[-1].output.shape[1:] == (2, 2, 1024)
+    assert network.get_layer("filters").output.shape[-1] == 6
+    assert network.output["bingham"].shape[1:] == (4, 4)

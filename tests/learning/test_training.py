@@ -1,0 +1,178 @@
+"""Training runs: what a killed one resumes to, what a short one learns, what the model folder holds."""
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from cryoposes_plugin.core.config import TrainConfig
+from cryoposes_plugin.core.errors import InputError
+from cryoposes_plugin.core.io.mrc import write_volume
+from cryoposes_plugin.core.io.run_directory import RunDirectory
+from cryoposes_plugin.core.learning import train as train_module
+from cryoposes_plugin.core.learning.pose_model import PoseModel
+from cryoposes_plugin.core.learning.trainer import Trainer
+from cryoposes_plugin.core.simulation.resampling import resample_volume
+
+BOX, PIXEL = 24, 10.0
+
+
+@pytest.fixture(scope="module")
+def volume_path(tmp_path_factory, asymmetric_volume):
+    path = tmp_path_factory.mktemp("maps") / "map.mrc"
+    write_volume(path, resample_volume(asymmetric_volume.data, 5.0, BOX, PIXEL), PIXEL)
+    return str(path)
+
+
+@pytest.fixture
+def config(volume_path):
+    return TrainConfig(volume=(volume_path,), snr=1.0, steps=8, batch_size=8, validation_number=10, checkpoint_minutes=0.0,
+                       shift_px=0.5)
+
+
+def train(config, folder):
+    run = RunDirectory.open(folder, config)
+    metrics = train_module.run(config, run)
+    return PoseModel.load(folder / "model"), metrics
+
+
+def weights(model):
+    return model.network.get_weights()
+
+
+@pytest.mark.parametrize("preset, number", [("default", 5), ("cryoforum2023", 2)])
+def test_an_interrupted_run_ends_with_the_weights_of_an_uninterrupted_one(config, tmp_path, monkeypatch, preset, number):
+    config = dataclasses.replace(config, preset=preset, steps=number + 2, batch_size=4)
+    whole, _ = train(config, tmp_path / "whole")
+    original = Trainer._step
+
+    def stop_at(self, step, total):
+        if step == number:
+            raise KeyboardInterrupt
+        return original(self, step, total)
+
+    monkeypatch.setattr(Trainer, "_step", stop_at)
+    with pytest.raises(KeyboardInterrupt):
+        train(config, tmp_path / "cut")
+    assert not (tmp_path / "cut/model").exists()
+    monkeypatch.setattr(Trainer, "_step", original)
+    resumed, metrics = train(config, tmp_path / "cut")
+    for mine, theirs in zip(weights(resumed), weights(whole)):
+        np.testing.assert_array_equal(mine, theirs)
+    assert metrics["steps"] == number + 2
+    rows = (tmp_path / "cut/history.csv").read_text().splitlines()
+    assert [float(r.split(",")[0]) for r in rows[1:]] == sorted(float(r.split(",")[0]) for r in rows[1:])
+
+
+def test_a_killed_program_resumes_to_the_same_weights(config, tmp_path, volume_path):
+    command = [sys.executable, "-m", "cryoposes_plugin", "train", "--volume", volume_path, "--snr", "1", "--steps", "60",
+               "--batch-size", "8", "--validation-number", "10", "--checkpoint-minutes", "0", "--output"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    process = subprocess.Popen([*command, str(tmp_path / "killed")], env=environment, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 90
+    while not (tmp_path / "killed/checkpoint.npz").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "killed/model").exists()
+    for name in ("killed", "whole"):
+        subprocess.run([*command, str(tmp_path / name)], env=environment, check=True, stderr=subprocess.DEVNULL)
+    killed, whole = (PoseModel.load(tmp_path / name / "model") for name in ("killed", "whole"))
+    for mine, theirs in zip(weights(killed), weights(whole)):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+def test_minutes_fix_a_number_of_steps_that_a_resumed_run_keeps(config, tmp_path):
+    config = dataclasses.replace(config, steps=None, minutes=0.15)
+    started = time.monotonic()
+    _, metrics = train(config, tmp_path / "run")
+    assert time.monotonic() - started < 30
+    state = json.loads((tmp_path / "run/training_state.json").read_text())
+    assert state["total_steps"] == metrics["steps"] > 3
+    again, repeated = train(config, tmp_path / "run")
+    assert repeated["steps"] == metrics["steps"]
+    exact, _ = train(dataclasses.replace(config, steps=metrics["steps"]), tmp_path / "exact")
+    for mine, theirs in zip(weights(again), weights(exact)):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+def test_a_short_training_learns(config, tmp_path):
+    config = dataclasses.replace(config, steps=220, batch_size=48, validation_number=200, checkpoint_minutes=1.0, ctf=False)
+    model, metrics = train(config, tmp_path / "run")
+    # Random poses have a median error of 132 degrees.
+    assert metrics["validation"]["median_error_deg"] < 45
+    assert metrics["validation"]["correlation_trace"] > 0.1
+    assert model.card.validation == metrics["validation"]
+    assert (tmp_path / "run/learning_curve.png").stat().st_size > 1000
+    history = (tmp_path / "run/history.csv").read_text().splitlines()
+    assert history[0].startswith("step,learning_rate,loss,regression")
+
+
+def test_the_model_folder(config, tmp_path, rng):
+    model, _ = train(dataclasses.replace(config, steps=2, symmetry="C2"), tmp_path / "run")
+    card = model.card
+    assert (card.box_size_px, card.pixel_size_angstrom, card.symmetry, card.preset) == (BOX, PIXEL, "C2", "default")
+    assert card.data_digests.keys() == {"map.mrc"} and len(card.data_digests["map.mrc"]) == 64
+    images = rng.standard_normal((3, BOX, BOX)).astype(np.float32)
+    prediction = model.predict(images)
+    np.testing.assert_allclose(np.linalg.det(prediction.rotations), 1.0)
+    np.testing.assert_allclose(prediction.bingham, np.swapaxes(prediction.bingham, 1, 2), rtol=1e-6)
+    # Scale and offset of the images have no part in it, nor has the batch they come in.
+    one = model.predict(5 * images[:1] + 2)
+    np.testing.assert_allclose(one.rotations, prediction.rotations[:1], atol=1e-4)
+    model.save(tmp_path / "copy")
+    np.testing.assert_array_equal(PoseModel.load(tmp_path / "copy").predict(images).rotations, prediction.rotations)
+    with pytest.raises(ValueError, match="expected images of shape"):
+        model.predict(images[:, :-2])
+
+
+def spoil_card(**changes):
+    def spoil(folder):
+        path = folder / "model_card.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    return spoil
+
+
+def no_json(folder):
+    (folder / "model_card.json").write_text("{")
+
+
+def other_weights(folder):
+    card = json.loads((folder / "model_card.json").read_text())
+    spoil_card(network={**card["network"], "width": 100})(folder)
+
+
+@pytest.mark.parametrize("spoil, sentence", [
+    (spoil_card(schema_version=99), "has schema version 99, and this version reads 1"),
+    (spoil_card(surprise=1), "has 'surprise', which is unknown"),
+    (spoil_card(network={"kind": "transformer"}), "network of kind 'transformer'"),
+    (spoil_card(network={"kind": "polar", "wings": 2}), "cannot build"),
+    (no_json, "is no JSON"),
+    (other_weights, "does not hold the weights"),
+    (lambda folder: (folder / "model.keras").unlink(), "holds no model.keras"),
+    (lambda folder: (folder / "model_card.json").unlink(), "holds no model_card.json"),
+    (lambda folder: (folder / "model.keras").write_bytes(b"not a model"), "does not hold the weights"),
+])
+def test_a_spoiled_model_is_refused_with_one_sentence(tiny_model, spoil, sentence, tmp_path):
+    folder = tmp_path / "model"
+    tiny_model.save(folder)
+    spoil(folder)
+    with pytest.raises(InputError, match=sentence):
+        PoseModel.load(folder)
+
+
+@pytest.fixture(scope="module")
+def tiny_model():
+    from cryoposes_plugin.core.learning.model_card import ModelCard
+    from cryoposes_plugin.core.learning.polar_encoder import PolarConfig
+    from cryoposes_plugin.core.learning.presets import build_network
+
+    network = {"kind": "polar", **PolarConfig(16, 6.5, angles=8, radii=6, templates=8, width=8, blocks=1, views=6).to_dict()}
+    card = ModelCard("default", 16, 5.0, 70.0, "phase-flip", "raw", "C1", network)
+    return PoseModel(card, build_network(network))
