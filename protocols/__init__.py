@@ -1,0 +1,19 @@
+"""The protocols; one a file, all thin."""
+
+from .protocol_base import ProtCryoposesBase
+from .protocol_compare import ProtCryoposesCompare
+from .protocol_filter import ProtCryoposesFilter
+from .protocol_infer import ProtCryoposesInfer
+from .protocol_reconstruct import ProtCryoposesReconstruct
+from .protocol_simulate import ProtCryoposesSimulate
+from .protocol_train import ProtCryoposesTrain
+
+__all__ = [
+    "ProtCryoposesBase",
+    "ProtCryoposesCompare",
+    "ProtCryoposesFilter",
+    "ProtCryoposesInfer",
+    "ProtCryoposesReconstruct",
+    "ProtCryoposesSimulate",
+    "ProtCryoposesTrain",
+]

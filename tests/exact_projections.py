@@ -33,8 +33,9 @@ def ctf_table(number, rng, voltage=300.0):
         return np.full(number, float(value))
 
     defocus = rng.uniform(8000, 25000, number)
-    return CtfTable(defocus + 300, defocus - 300, rng.uniform(0, 180, number), full(0), full(voltage), full(2.7), full(0.1),
-                    full(0))
+    return CtfTable(
+        defocus + 300, defocus - 300, rng.uniform(0, 180, number), full(0), full(voltage), full(2.7), full(0.1), full(0)
+    )
 
 
 def transfer_of(ctf, box, pixel):
@@ -47,9 +48,14 @@ def transfer_of(ctf, box, pixel):
         c = {f.name: getattr(ctf, f.name)[i] for f in dataclasses.fields(ctf)}
         volts = 1e3 * c["voltage_kv"]
         wavelength = 12.2643247 / np.sqrt(volts * (1 + 0.978466e-6 * volts))
-        mean, half = (c["defocus_u_angstrom"] + c["defocus_v_angstrom"]) / 2, (c["defocus_u_angstrom"] - c["defocus_v_angstrom"]) / 2
+        mean, half = (
+            (c["defocus_u_angstrom"] + c["defocus_v_angstrom"]) / 2,
+            (c["defocus_u_angstrom"] - c["defocus_v_angstrom"]) / 2,
+        )
         defocus = mean + half * np.cos(2 * (angle - np.deg2rad(c["defocus_angle_deg"])))
-        phase = np.pi * wavelength * defocus * s2 - np.pi / 2 * c["spherical_aberration_mm"] * 1e7 * wavelength**3 * s2**2
+        phase = (
+            np.pi * wavelength * defocus * s2 - np.pi / 2 * c["spherical_aberration_mm"] * 1e7 * wavelength**3 * s2**2
+        )
         out[i] = np.sin(phase + np.arcsin(c["amplitude_contrast"]))
     return out
 
@@ -59,9 +65,22 @@ def particle_set(folder, images, rotations, shifts_px, pixel, ctf=None, image_st
     stack = folder / f"{name}.mrcs"
     write_stack(stack, images, pixel)
     number, box = images.shape[:2]
-    optics = OpticsGroup("one", pixel, box, 300.0, 2.7, 0.1, image_state) if ctf is not None else OpticsGroup("one", pixel, box)
-    table = ParticleTable(ids=np.arange(number) + 11, stack_paths=(stack,), stack_index=np.zeros(number, int),
-                          slice_index=np.arange(number), optics=(optics,), optics_index=np.zeros(number, int),
-                          rotations=rotations, shifts_px=shifts_px, ctf=ctf, **more)
+    optics = (
+        OpticsGroup("one", pixel, box, 300.0, 2.7, 0.1, image_state)
+        if ctf is not None
+        else OpticsGroup("one", pixel, box)
+    )
+    table = ParticleTable(
+        ids=np.arange(number) + 11,
+        stack_paths=(stack,),
+        stack_index=np.zeros(number, int),
+        slice_index=np.arange(number),
+        optics=(optics,),
+        optics_index=np.zeros(number, int),
+        rotations=rotations,
+        shifts_px=shifts_px,
+        ctf=ctf,
+        **more,
+    )
     write_particles(folder / f"{name}.star", table)
     return folder / f"{name}.star", table

@@ -101,7 +101,8 @@ class Config:
         if unknown:
             raise ConfigError(f"{cls.command}: unknown parameter {unknown[0]!r} in the config; known are "
                               f"{', '.join(sorted(known))}.")
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        arguments: Dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        return cls(**arguments)
 
     @classmethod
     def from_json(cls: Type[C], text: str) -> C:

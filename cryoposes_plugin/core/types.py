@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Dict, Optional, Tuple
+from typing import Any, Dict, Optional, Tuple
 
 import numpy as np
 
@@ -103,7 +103,7 @@ class ParticleTable:
 
     def take(self, rows) -> "ParticleTable":
         """The particles at these positions (indices or a mask), in that order."""
-        changed = {}
+        changed: Dict[str, Any] = {}
         for name in ("ids", "stack_index", "slice_index", "optics_index", "rotations", "shifts_px", "random_subset"):
             value = getattr(self, name)
             changed[name] = None if value is None else value[rows]

@@ -1,4 +1,4 @@
-"""`cryoposes infer`: poses for the original images, whatever their box; what is said of the shifts; resuming; sentences."""
+"""`cryoposes infer`: poses for the original images, whatever their box; where shifts come from; resuming; sentences."""
 
 import json
 
@@ -23,7 +23,7 @@ MODEL_BOX, MODEL_PIXEL = 32, 5.0
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory):
-    """Particles of 40 px x 4 Å with noise, in shuffled order of non-consecutive ids, and an untrained model of 32 px x 5 Å."""
+    """Noisy particles of 40 px x 4 Å in shuffled order with non-consecutive ids; an untrained model of 32 px x 5 Å."""
     from cryoposes_plugin.core.learning.model_card import ModelCard
     from cryoposes_plugin.core.learning.polar_encoder import PolarConfig
     from cryoposes_plugin.core.learning.pose_model import PoseModel

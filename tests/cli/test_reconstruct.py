@@ -144,7 +144,7 @@ def test_tensorflow_is_not_imported(particles, tmp_path):
 WRONG = {
     "one particle": (lambda t: t.take([3]), (), "at least 2 particles"),
     "half set 0": (lambda t: t.replace(random_subset=np.arange(len(t)) % 3), (), "is in half set 0"),
-    "no poses": (lambda t: t.replace(rotations=None, shifts_px=None), (), "orientations of the particles is missing"),
+    "no poses": (lambda t: t.replace(rotations=None, shifts_px=None), (), "the particles have no orientations"),
     "one defocus": (
         lambda t: t.replace(ctf=None, extra={"rlnDefocusU": np.full(len(t), "9000.0", dtype=object)}),
         (),

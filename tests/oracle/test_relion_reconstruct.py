@@ -33,9 +33,14 @@ def theirs(relion, folder, star, *options):
     return read_volume(folder / "relion.mrc").data
 
 
-@pytest.mark.parametrize("snr, state, options", [
-    (1.0, "raw", ("--ctf",)), (0.1, "raw", ("--ctf",)), (1.0, "phase-flipped", ("--ctf", "--ctf_phase_flipped")),
-])
+@pytest.mark.parametrize(
+    "snr, state, options",
+    [
+        (1.0, "raw", ("--ctf",)),
+        (0.1, "raw", ("--ctf",)),
+        (1.0, "phase-flipped", ("--ctf", "--ctf_phase_flipped")),
+    ],
+)
 def test_no_shell_is_worse_than_relions(relion, asymmetric_volume, rng, tmp_path, snr, state, options):
     volume = asymmetric_volume.data
     images, rotations, shifts, ctf = images_of(volume, rng, snr, state)

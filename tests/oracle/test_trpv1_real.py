@@ -39,7 +39,9 @@ def trpv1(shared_data):
 
     def correlations(rotations, shifts_px, ctf=True):
         packed = pack_ctf(table.ctf) if ctf else None
-        projections = model.images(np.zeros(10, np.int32), rotations.astype(np.float32), shifts_px.astype(np.float32), packed)
+        projections = model.images(
+            np.zeros(10, np.int32), rotations.astype(np.float32), shifts_px.astype(np.float32), packed
+        )
         pairs = zip(*(in_band_and_circle(a, volume.pixel_size_angstrom) for a in (images, projections.numpy())))
         return np.array([np.corrcoef(a, b)[0, 1] for a, b in pairs])
 

@@ -89,13 +89,16 @@ def test_equal_halves_reach_nyquist(rng):
     assert curves.frequency_per_angstrom[-1] == pytest.approx(1 / 6.0)
 
 
-@pytest.mark.parametrize("first, second, said", [
-    (None, None, "not recorded"),
-    (["truth"], ["truth"], "true ones"),
-    (["network:ab"], ["network:ab"], "Not independent up to the resolution of what the halves share"),
-    (["network:ab", "truth"], ["truth", "network:ab"], "come from network:ab"),
-    (["network:ab"], ["network:cd"], "different sources"),
-])
+@pytest.mark.parametrize(
+    "first, second, said",
+    [
+        (None, None, "not recorded"),
+        (["truth"], ["truth"], "true ones"),
+        (["network:ab"], ["network:ab"], "Not independent up to the resolution of what the halves share"),
+        (["network:ab", "truth"], ["truth", "network:ab"], "come from network:ab"),
+        (["network:ab"], ["network:cd"], "different sources"),
+    ],
+)
 def test_what_an_fsc_is_worth_is_said(first, second, said):
     assert said in fsc.independence_statement(first, second)
 
@@ -117,7 +120,7 @@ def test_noise_posed_against_a_map_looks_resolved_and_is_labelled(asymmetric_vol
     curves = fsc.half_map_fsc(*posed, 5.0, mask, statement)
     honest = fsc.half_map_fsc(*random, 5.0, mask, "none")
     assert curves.unmasked[1:shared_up_to].min() > 0.5
-    assert curves.unmasked[shared_up_to + 2:].max() < 0.3
+    assert curves.unmasked[shared_up_to + 2 :].max() < 0.3
     assert curves.resolution_angstrom("corrected", 0.143) < BOX * 5.0 / (shared_up_to - 1)
     assert honest.unmasked[2:].max() < 0.4
     assert curves.statement.startswith("Not independent")

@@ -1,6 +1,7 @@
 """The rules of the house, read off the syntax trees: who may import whom, and what lives in one place only."""
 
 import ast
+import functools
 import re
 import subprocess
 import sys
@@ -44,10 +45,15 @@ TENSOR_PACKAGES = {"tensorflow", "keras"}
 TENSOR_MODULES = re.compile(r"core/(learning/\w+|simulation/(fourier_projector|forward_model))\.py")
 #: Modules that may import it inside a function.
 TENSOR_USERS = re.compile(r"core/(learning|simulation|refinement)/\w+\.py|core/reconstruction/slices\.py")
+#: What Scipion imports to show the plugin, on whatever Python Scipion runs.
+GUI_FILES = re.compile(
+    r"(plugin|objects|constants|core/config|core/errors|core/types|(protocols|scipion|viewers|wizards)/\w+)\.py"
+)
 #: The STAR file's reader and writer, and the conversion of Scipion's sets (whose attributes carry RELION's names).
 STAR_OWNERS = {"core/io/star.py", "scipion/convert.py", "scipion/optics.py", "constants.py"}
 
 
+@functools.lru_cache(maxsize=None)
 def tree_of(name):
     return ast.parse(NAMES[name].read_text(encoding="utf-8"))
 
@@ -158,6 +164,17 @@ def test_star_labels_are_used_in_the_two_converters_alone(name):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and re.fullmatch("_?rln[A-Z]\\w*", node.value)
     ]
     assert not labels
+
+
+@pytest.mark.parametrize("name", [name for name in sorted(NAMES) if GUI_FILES.fullmatch(name)])
+def test_what_scipions_gui_imports_is_plain_enough_for_python_3_8(name):
+    tree = ast.parse(NAMES[name].read_text(encoding="utf-8"), feature_version=(3, 8))
+    newer = {"removeprefix", "removesuffix", "pairwise", "is_relative_to"}
+    used = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)} & newer
+    assert not used
+    annotated = any(isinstance(node, (ast.FunctionDef, ast.AnnAssign)) for node in ast.walk(tree))
+    postponed = "from __future__ import annotations" in NAMES[name].read_text(encoding="utf-8")
+    assert postponed or not annotated, "annotations must not be evaluated"
 
 
 @pytest.mark.parametrize("name", sorted(NAMES))

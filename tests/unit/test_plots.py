@@ -56,7 +56,9 @@ def test_the_direction_map_is_even_for_even_directions(rng):
 
 def test_learning_curve_with_and_without_validation(tmp_path):
     steps = np.arange(50)
-    figure = saved(plots.learning_curve(steps, 1 / (1 + steps), steps[::10], 90 - steps[::10], np.sin(steps / 50)), tmp_path)
+    figure = saved(
+        plots.learning_curve(steps, 1 / (1 + steps), steps[::10], 90 - steps[::10], np.sin(steps / 50)), tmp_path
+    )
     assert "50.0° at the end" in texts(figure)
     saved(plots.learning_curve(steps, 1 / (1 + steps)), tmp_path)
     saved(plots.learning_curve([], []), tmp_path)
@@ -64,8 +66,10 @@ def test_learning_curve_with_and_without_validation(tmp_path):
 
 def test_fsc_shows_labels_thresholds_and_the_note(tmp_path):
     frequency = np.linspace(0, 0.1, 20)
-    figure = saved(plots.fsc_curve(frequency, {"masked": 1 - 5 * frequency, "randomised": 0 * frequency}, note="not independent"),
-                   tmp_path)
+    figure = saved(
+        plots.fsc_curve(frequency, {"masked": 1 - 5 * frequency, "randomised": 0 * frequency}, note="not independent"),
+        tmp_path,
+    )
     for text in ("masked", "randomised", "0.143", "0.5", "not independent", "10"):
         assert text in texts(figure)
 
@@ -80,16 +84,32 @@ def test_volume_slices_have_angstrom_axes(tmp_path, asymmetric_volume):
 
 def test_particles_beside_reprojections_names_the_correlation(tmp_path, rng):
     images = rng.normal(size=(2, 16, 16))
-    figure = saved(plots.particles_beside_reprojections(images, np.stack([images[0], -images[1]]), ["11", "12"]), tmp_path)
+    figure = saved(
+        plots.particles_beside_reprojections(images, np.stack([images[0], -images[1]]), ["11", "12"]), tmp_path
+    )
     assert "cc 1.00" in texts(figure) and "cc -1.00" in texts(figure) and "12" in texts(figure)
 
 
 def test_report_is_one_escaped_page(tmp_path):
-    write_report(tmp_path / "report.html", "A <b> run", lead="one & two", notes=["not < independent"],
-                 numbers={"median_angular_error_deg": 3.14159, "kept": True, "inner": {"shift_px": None}},
-                 figures={"caption": plots.error_histogram(np.arange(5.0))})
+    write_report(
+        tmp_path / "report.html",
+        "A <b> run",
+        lead="one & two",
+        notes=["not < independent"],
+        numbers={"median_angular_error_deg": 3.14159, "kept": True, "inner": {"shift_px": None}},
+        figures={"caption": plots.error_histogram(np.arange(5.0))},
+    )
     page = (tmp_path / "report.html").read_text()
-    for text in ("A &lt;b&gt; run", "one &amp; two", "not &lt; independent", "median angular error [°]", "3.142", "yes",
-                 "<h2>inner</h2>", "shift [px]", "data:image/png;base64,"):
+    for text in (
+        "A &lt;b&gt; run",
+        "one &amp; two",
+        "not &lt; independent",
+        "median angular error [°]",
+        "3.142",
+        "yes",
+        "<h2>inner</h2>",
+        "shift [px]",
+        "data:image/png;base64,",
+    ):
         assert text in page
     assert page.endswith("</html>\n") and "http" not in page

@@ -21,7 +21,9 @@ C1 = symmetry_rotations("C1")
 
 
 def noisy(rotations, sigma_deg, rng):
-    return Rotation.from_rotvec(np.deg2rad(sigma_deg) * rng.standard_normal((len(rotations), 3))).as_matrix() @ rotations
+    return (
+        Rotation.from_rotvec(np.deg2rad(sigma_deg) * rng.standard_normal((len(rotations), 3))).as_matrix() @ rotations
+    )
 
 
 @pytest.mark.parametrize("number", [1, 2, 300])

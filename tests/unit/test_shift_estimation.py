@@ -24,7 +24,9 @@ def displaced(image, shift):
 def blob(box, rng):
     axis = np.arange(box) - box // 2
     y, x = np.meshgrid(axis, axis, indexing="ij")
-    return sum(a * np.exp(-((x - cx) ** 2 + (y - cy) ** 2) / 8) for a, cx, cy in rng.uniform([0.5, -6, -6], [2, 6, 6], (5, 3)))
+    return sum(
+        a * np.exp(-((x - cx) ** 2 + (y - cy) ** 2) / 8) for a, cx, cy in rng.uniform([0.5, -6, -6], [2, 6, 6], (5, 3))
+    )
 
 
 @pytest.mark.parametrize("box", [32, 47])
@@ -63,7 +65,9 @@ def scene():
     rng = np.random.default_rng(11)
     rotations, shifts, ctf = random_rotations(NUMBER, rng), rng.normal(0, 1.5, (NUMBER, 2)), make_ctf(NUMBER)
     model = ForwardModel([volume], 48, 5.0)
-    clean = model.images(np.zeros(NUMBER, np.int32), rotations.astype(np.float32), shifts.astype(np.float32), pack_ctf(ctf)).numpy()
+    clean = model.images(
+        np.zeros(NUMBER, np.int32), rotations.astype(np.float32), shifts.astype(np.float32), pack_ctf(ctf)
+    ).numpy()
     noisy = clean + rng.standard_normal(clean.shape) * np.sqrt(clean.var(axis=(1, 2)).mean() / 0.4)
     finder = ShiftFinder(volume, 48, 5.0, 8.0, batch_size=40)
 
@@ -104,8 +108,9 @@ def test_one_image_is_what_it_is_in_a_batch(scene):
     _, noisy, _, reprojections, finder = scene
     guess = reprojections(0)
     together = estimate_shifts(noisy, guess, 8.0, finder.weights).shifts_px
-    np.testing.assert_allclose(estimate_shifts(noisy[50:51], guess[50:51], 8.0, finder.weights).shifts_px[0], together[50],
-                               atol=1e-4)
+    np.testing.assert_allclose(
+        estimate_shifts(noisy[50:51], guess[50:51], 8.0, finder.weights).shifts_px[0], together[50], atol=1e-4
+    )
 
 
 def test_radius_of_gyration_of_a_ball():

@@ -119,8 +119,8 @@ def test_relion_30_is_read(tmp_path, rng):
 
 @pytest.mark.parametrize("old, new, sentence", [
     ("_rlnImageName", "_rlnNoImageName", "no column _rlnImageName"),
-    ("_rlnAngleTilt", "_rlnNoTilt", "no column _rlnAngleTilt: the orientations of the particles is missing"),
-    ("_rlnDefocusV", "_rlnNoV", "no column _rlnDefocusV: the CTF"),
+    ("_rlnAngleTilt", "_rlnNoTilt", "no column _rlnAngleTilt: the particles have no orientations"),
+    ("_rlnDefocusV", "_rlnNoV", "no column _rlnDefocusV: the particles have no CTF"),
     (" 10 20 30 ", " 10 nonsense 30 ", "_rlnAngleTilt of particle 1 is 'nonsense', which is no number"),
     (" 10 20 30 ", " 10 nan 30 ", "_rlnAngleTilt of particle 1 is nan"),
     ("000002@stack", "two@stack", "write it as 000001@stack.mrcs"),

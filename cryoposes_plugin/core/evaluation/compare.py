@@ -39,7 +39,7 @@ class Comparison:
     only_in_truth: int
     only_in_estimate: int
     scores: Dict[str, np.ndarray]
-    estimate: ParticleTable
+    estimated_rotations: np.ndarray
 
 
 def check(config: CompareConfig) -> None:
@@ -54,15 +54,20 @@ def run(config: CompareConfig, run: RunDirectory) -> Dict[str, Any]:
     result = compare_tables(*_read(config), config.symmetry, config.registration, seed=config.seed)
     _write_errors(run, result)
     metrics = _metrics(config, result)
-    logger.info("compare: %d particles, median angular error %.3f°, %.1f %% below 5°, median shift error %.2f Å.",
-                len(result.ids), metrics["median_angular_error_deg"], 100 * metrics["share_below_5_deg"],
-                metrics["median_shift_error_angstrom"])
+    logger.info(
+        "compare: %d particles, median angular error %.3f°, %.1f %% below 5°, median shift error %.2f Å.",
+        len(result.ids),
+        metrics["median_angular_error_deg"],
+        100 * metrics["share_below_5_deg"],
+        metrics["median_shift_error_angstrom"],
+    )
     _report(config, run, result, metrics)
     return metrics
 
 
-def compare_tables(truth: ParticleTable, estimate: ParticleTable, symmetry: str = "C1", registration: str = "none",
-                   seed: int = 0) -> Comparison:
+def compare_tables(
+    truth: ParticleTable, estimate: ParticleTable, symmetry: str = "C1", registration: str = "none", seed: int = 0
+) -> Comparison:
     """Join two sets with poses by id and measure the errors.
 
     Parameters
@@ -75,19 +80,38 @@ def compare_tables(truth: ParticleTable, estimate: ParticleTable, symmetry: str 
     rows_truth, rows_estimate = join_tables(truth, estimate)
     only_in_truth, only_in_estimate = len(truth) - len(rows_truth), len(estimate) - len(rows_estimate)
     truth, estimate = truth.take(rows_truth), estimate.take(rows_estimate)
+    true, estimated = _rotations(truth), _rotations(estimate)
     group = symmetry_rotations(symmetry)
-    found = register(estimate.rotations, truth.rotations, group, seed=seed,
-                     hands=HANDS if registration == "rotation-and-hand" else HANDS[:1])
-    absolute = angular_errors_deg(estimate.rotations, truth.rotations, group)
-    registered = angular_errors_deg(found.apply(estimate.rotations), truth.rotations, group)
-    shifts = shift_errors_angstrom(estimate.shifts_px, estimate.pixel_size_angstrom, truth.shifts_px,
-                                   truth.pixel_size_angstrom)
-    return Comparison(truth.ids, absolute if registration == "none" else registered, absolute, registered, shifts, found,
-                      only_in_truth, only_in_estimate, dict(estimate.scores), estimate)
+    hands = HANDS if registration == "rotation-and-hand" else HANDS[:1]
+    found = register(estimated, true, group, hands=hands, seed=seed)
+    absolute = angular_errors_deg(estimated, true, group)
+    registered = angular_errors_deg(found.apply(estimated), true, group)
+    shifts = shift_errors_angstrom(
+        estimate.shifts_px, estimate.pixel_size_angstrom, truth.shifts_px, truth.pixel_size_angstrom
+    )
+    chosen = absolute if registration == "none" else registered
+    return Comparison(
+        truth.ids,
+        chosen,
+        absolute,
+        registered,
+        shifts,
+        found,
+        only_in_truth,
+        only_in_estimate,
+        dict(estimate.scores),
+        estimated,
+    )
 
 
 def _read(config: CompareConfig) -> Tuple[ParticleTable, ParticleTable]:
-    return tuple(read_particles(path, require=("poses",)) for path in (config.truth, config.estimate))  # type: ignore
+    return read_particles(config.truth, require=("poses",)), read_particles(config.estimate, require=("poses",))
+
+
+def _rotations(table: ParticleTable) -> np.ndarray:
+    if table.rotations is None:
+        raise ValueError("expected particles with poses, received a table without rotations")
+    return table.rotations
 
 
 def _metrics(config: CompareConfig, result: Comparison) -> Dict[str, Any]:
@@ -100,16 +124,22 @@ def _metrics(config: CompareConfig, result: Comparison) -> Dict[str, Any]:
         **summarise_angles(result.angular_deg),
         **summarise_shifts(result.shift_angstrom),
         "absolute": summarise_angles(result.absolute_deg),
-        "registered": {**summarise_angles(result.registered_deg), "hand": result.registration.hand,
-                       "rotation_angle_deg": result.registration.angle_deg},
+        "registered": {
+            **summarise_angles(result.registered_deg),
+            "hand": result.registration.hand,
+            "rotation_angle_deg": result.registration.angle_deg,
+        },
         "registration_matrix": result.registration.rotation.tolist(),
     }
 
 
 def _write_errors(run: RunDirectory, result: Comparison) -> None:
     columns: Dict[str, np.ndarray] = {
-        "id": result.ids, "angular_error_deg": result.angular_deg, "shift_error_angstrom": result.shift_angstrom,
-        "angular_error_absolute_deg": result.absolute_deg, "angular_error_registered_deg": result.registered_deg,
+        "id": result.ids,
+        "angular_error_deg": result.angular_deg,
+        "shift_error_angstrom": result.shift_angstrom,
+        "angular_error_absolute_deg": result.absolute_deg,
+        "angular_error_registered_deg": result.registered_deg,
         **result.scores,
     }
     with run.atomic("errors.csv") as part, open(part, "w", newline="", encoding="utf-8") as handle:
@@ -122,17 +152,27 @@ def notes(registration: str, result: Comparison) -> List[str]:
     """What a reader of the numbers must know."""
     number, found = len(result.ids), []
     if result.only_in_truth or result.only_in_estimate:
-        found.append(f"{result.only_in_truth} particles are only in the true set and {result.only_in_estimate} only in the "
-                     "estimated one; they are not compared.")
+        found.append(
+            f"{result.only_in_truth} particles are only in the true set and {result.only_in_estimate} only in "
+            "the estimated one; they are not compared."
+        )
     if registration != "none":
-        found.append(f"The errors are those left after turning the estimate by {result.registration.angle_deg:.2f}° "
-                     f"(hand: {result.registration.hand}).")
+        found.append(
+            f"The errors are those left after turning the estimate by {result.registration.angle_deg:.2f}° "
+            f"(hand: {result.registration.hand})."
+        )
         if number < _FEW_PARTICLES:
             found.append(f"The common rotation was fitted to {number} particles only: errors after it are too small.")
-    elif number >= _FEW_PARTICLES and result.registration.angle_deg > _NOTABLE_TURN_DEG \
-            and np.median(result.registered_deg) < 0.9 * np.median(result.absolute_deg):
-        found.append(f"A common rotation of {result.registration.angle_deg:.2f}° would lower the median error to "
-                     f"{np.median(result.registered_deg):.2f}°: the two sets may lie in different frames (--registration).")
+    elif (
+        number >= _FEW_PARTICLES
+        and result.registration.angle_deg > _NOTABLE_TURN_DEG
+        and np.median(result.registered_deg) < 0.9 * np.median(result.absolute_deg)
+    ):
+        found.append(
+            f"A common rotation of {result.registration.angle_deg:.2f}° would lower the median error to "
+            f"{np.median(result.registered_deg):.2f}°: the two sets may lie in different frames "
+            "(--registration)."
+        )
     return found
 
 
@@ -150,11 +190,20 @@ def _report(config: CompareConfig, run: RunDirectory, result: Comparison, metric
     if score is not None:
         figures["error_against_uncertainty"] = (
             f"Angular error against {score}, and the error of the most certain part.",
-            error_against_uncertainty(result.scores[score], result.angular_deg, score))
-    figures["angular_distribution"] = ("Estimated viewing directions.", angular_distribution(result.estimate.rotations))
+            error_against_uncertainty(result.scores[score], result.angular_deg, score),
+        )
+    figures["angular_distribution"] = (
+        "Estimated viewing directions.",
+        angular_distribution(result.estimated_rotations),
+    )
     for name, (_, figure) in figures.items():
         save_figure(figure, run.file(f"{name}.png"))
     shown = {k: v for k, v in metrics.items() if k != "registration_matrix"}
-    write_report(run.file("report.html"), "Comparison of poses", numbers=shown, notes=notes(config.registration, result),
-                 figures=dict(figures.values()),
-                 lead=f"{len(result.ids)} particles of {config.estimate} against {config.truth}.")
+    write_report(
+        run.file("report.html"),
+        "Comparison of poses",
+        numbers=shown,
+        notes=notes(config.registration, result),
+        figures=dict(figures.values()),
+        lead=f"{len(result.ids)} particles of {config.estimate} against {config.truth}.",
+    )

@@ -26,8 +26,10 @@ def shift_errors_angstrom(estimate_px, estimate_pixel_size_angstrom, truth_px, t
 
 def summarise_angles(errors_deg: np.ndarray) -> Dict[str, float]:
     """Median, mean, 90th percentile (degrees) and the share below 5°."""
-    return {**_summarise(errors_deg, "angular_error_deg"),
-            "share_below_5_deg": float(np.mean(np.asarray(errors_deg) < FOUND_BELOW_DEG))}
+    return {
+        **_summarise(errors_deg, "angular_error_deg"),
+        "share_below_5_deg": float(np.mean(np.asarray(errors_deg) < FOUND_BELOW_DEG)),
+    }
 
 
 def summarise_shifts(errors_angstrom: np.ndarray) -> Dict[str, float]:
@@ -36,5 +38,8 @@ def summarise_shifts(errors_angstrom: np.ndarray) -> Dict[str, float]:
 
 
 def _summarise(values: np.ndarray, name: str) -> Dict[str, float]:
-    return {f"median_{name}": float(np.median(values)), f"mean_{name}": float(np.mean(values)),
-            f"p90_{name}": float(np.percentile(values, 90))}
+    return {
+        f"median_{name}": float(np.median(values)),
+        f"mean_{name}": float(np.mean(values)),
+        f"p90_{name}": float(np.percentile(values, 90)),
+    }

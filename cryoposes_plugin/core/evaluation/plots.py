@@ -30,8 +30,13 @@ _BINS_OF_EQUAL_NUMBER = 12
 _FINER = 8
 
 
-def learning_curve(steps: Sequence[float], loss: Sequence[float], validation_steps: Sequence[float] = (),
-                   validation_error_deg: Sequence[float] = (), learning_rate: Optional[Sequence[float]] = None) -> Figure:
+def learning_curve(
+    steps: Sequence[float],
+    loss: Sequence[float],
+    validation_steps: Sequence[float] = (),
+    validation_error_deg: Sequence[float] = (),
+    learning_rate: Optional[Sequence[float]] = None,
+) -> Figure:
     """Training loss against the step (left), median validation error in degrees where it was measured (right).
 
     `learning_rate`, one value a step, is drawn faintly without an axis of its own. NaN are gaps.
@@ -58,12 +63,14 @@ def learning_curve(steps: Sequence[float], loss: Sequence[float], validation_ste
     return figure
 
 
-def uncertainty_histogram(scores: np.ndarray, accepted: Optional[np.ndarray] = None, name: str = "score",
-                          threshold: Optional[float] = None) -> Figure:
+def uncertainty_histogram(
+    scores: np.ndarray, accepted: Optional[np.ndarray] = None, name: str = "score", threshold: Optional[float] = None
+) -> Figure:
     """Histogram of scores (N,), the accepted part (N,) bool coloured, the threshold marked."""
     scores = np.asarray(scores, dtype=np.float64)
     accepted = np.ones(len(scores), dtype=bool) if accepted is None else np.asarray(accepted, dtype=bool)
-    figure, axes = single_axes(f"Uncertainty of {len(scores)} particles", f"{name} (more negative is more certain)", "particles")
+    label = f"{name} (more negative is more certain)"
+    figure, axes = single_axes(f"Uncertainty of {len(scores)} particles", label, "particles")
     edges = np.histogram_bin_edges(scores, bins=int(np.clip(np.sqrt(len(scores)), 10, 80)))
     if threshold is not None:
         edges = edges + (threshold - edges[np.argmin(np.abs(edges - threshold))])
@@ -108,14 +115,15 @@ def _direction_map(figure: Figure, axes, rotations: np.ndarray, title: str) -> N
     columns = int(np.clip(np.sqrt(number / 3), 12, 48)) // 2 * 2
     height_edges = np.linspace(-1, 1, columns // 2 + 1)
     longitude_edges = np.linspace(-np.pi, np.pi, columns + 1)
-    counts, _, _ = np.histogram2d(directions[:, 2], longitude, bins=[height_edges, longitude_edges])
+    counts, _, _ = np.histogram2d(directions[:, 2], longitude, bins=(height_edges, longitude_edges))  # type: ignore[arg-type]
     relative = np.kron(counts * counts.size / max(number, 1), np.ones((_FINER, _FINER)))
     x, height = np.linspace(-np.pi, np.pi, relative.shape[1] + 1), np.linspace(-1, 1, relative.shape[0] + 1)
     mesh = axes.pcolormesh(x, np.arcsin(height), relative, cmap="viridis", vmin=0, rasterized=True)
     bar = figure.colorbar(mesh, ax=axes, orientation="horizontal", shrink=0.7, pad=0.06)
     bar.set_label("density, 1 = even over the sphere")
     figure.suptitle(f"{title} of {number} particles", fontsize=11, fontweight="bold", x=0.02, ha="left")
-    axes.set_xticks(np.deg2rad([-120, -60, 0, 60, 120]), ["-120°", "-60°", "rot 0°", "60°", "120°"], color="white", fontsize=7)
+    meridians = ["-120°", "-60°", "rot 0°", "60°", "120°"]
+    axes.set_xticks(np.deg2rad([-120, -60, 0, 60, 120]), meridians, color="white", fontsize=7)
     axes.set_yticks(np.deg2rad([-60, -30, 0, 30, 60]), ["tilt 150°", "120°", "90°", "60°", "30°"], fontsize=8)
     axes.grid(True, color="white", alpha=0.25, linewidth=0.5)
 
@@ -136,8 +144,12 @@ def error_histogram(errors_deg: np.ndarray, title: str = "Angular error") -> Fig
     share.set_ylabel("particles below [%]", color=ORANGE)
     share.spines["top"].set_visible(False)
     axes.plot([], [], color=RED, linestyle="--", label=f"median {median:.2f}°")
-    axes.plot([], [], color=ORANGE,
-              label=f"cumulative; {100 * np.mean(errors < FOUND_BELOW_DEG):.1f} % below {FOUND_BELOW_DEG:g}°")
+    axes.plot(
+        [],
+        [],
+        color=ORANGE,
+        label=f"cumulative; {100 * np.mean(errors < FOUND_BELOW_DEG):.1f} % below {FOUND_BELOW_DEG:g}°",
+    )
     if beyond:
         axes.plot([], [], linestyle="none", label=f"{beyond} beyond {top:.0f}°, largest {errors[-1]:.0f}°")
     axes.legend(frameon=True, framealpha=0.85, edgecolor="none", fontsize=9, loc="center right")
@@ -154,8 +166,15 @@ def error_against_uncertainty(scores: np.ndarray, errors_deg: np.ndarray, name: 
     shown = order[:: max(1, len(order) // _SCATTER_LIMIT)]
     left.scatter(scores[shown], errors[shown], s=5, color=BLUE, alpha=0.25, linewidths=0, rasterized=True)
     bins = [b for b in np.array_split(order, min(_BINS_OF_EQUAL_NUMBER, len(order))) if len(b)]
-    left.plot([np.median(scores[b]) for b in bins], [np.median(errors[b]) for b in bins], color=RED, marker="o",
-              markersize=3.5, linewidth=1.5, label="median of equal parts")
+    left.plot(
+        [np.median(scores[b]) for b in bins],
+        [np.median(errors[b]) for b in bins],
+        color=RED,
+        marker="o",
+        markersize=3.5,
+        linewidth=1.5,
+        label="median of equal parts",
+    )
     left.xaxis.set_major_locator(MaxNLocator(5))
     left.set_yscale("symlog", linthresh=max(1.0, float(np.median(errors))))
     left.set_ylim(bottom=0)
@@ -171,18 +190,31 @@ def error_against_uncertainty(scores: np.ndarray, errors_deg: np.ndarray, name: 
     return figure
 
 
-def fsc_curve(frequency_per_angstrom: np.ndarray, curves: Mapping[str, np.ndarray], thresholds: Sequence[float] = (0.5, 0.143),
-              note: str = "") -> Figure:
+def fsc_curve(
+    frequency_per_angstrom: np.ndarray,
+    curves: Mapping[str, np.ndarray],
+    thresholds: Sequence[float] = (0.5, 0.143),
+    note: str = "",
+) -> Figure:
     """FSC curves (S,) by label over the frequency (S,) in 1/Å, with thresholds and a note that the reader must see."""
     frequency = np.asarray(frequency_per_angstrom, dtype=np.float64)
     figure, axes = single_axes("Fourier shell correlation", "resolution [Å]", "FSC", (6.8, 4.4))
     for (label, values), color in zip(curves.items(), PALETTE * (len(curves) // len(PALETTE) + 1)):
         dashed = label.lower().startswith(("random", "phase"))
-        axes.plot(frequency, values, label=label, color=color, linewidth=1.2 if dashed else 1.8, linestyle="--" if dashed else "-")
+        style = dict(linewidth=1.2, linestyle="--") if dashed else dict(linewidth=1.8)
+        axes.plot(frequency, values, label=label, color=color, **style)
     for threshold in thresholds:
         axes.axhline(threshold, color=GREY, linewidth=1, linestyle=":")
-        axes.annotate(f"{threshold:g}", (1, threshold), xycoords=("axes fraction", "data"), xytext=(3, 0),
-                      textcoords="offset points", va="center", fontsize=8, color=GREY)
+        axes.annotate(
+            f"{threshold:g}",
+            (1, threshold),
+            xycoords=("axes fraction", "data"),
+            xytext=(3, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=8,
+            color=GREY,
+        )
     axes.axhline(0, color="black", linewidth=0.6)
     axes.set_ylim(-0.15, 1.05)
     positive = frequency[frequency > 0]
@@ -200,8 +232,8 @@ def volume_slices(data: np.ndarray, pixel_size_angstrom: float, title: str = "Vo
     """Central slices (top) and projections (bottom) along x, y and z of a (D, D, D) array indexed [z, y, x]."""
     data = np.asarray(data, dtype=np.float64)
     box = data.shape[0]
-    half = box // 2 * pixel_size_angstrom
-    extent = (-half - pixel_size_angstrom / 2, half - pixel_size_angstrom / 2) * 2 if box % 2 == 0 else (-half, half) * 2
+    first = -(box // 2 + 0.5) * pixel_size_angstrom
+    extent = (first, first + box * pixel_size_angstrom) * 2
     figure = new_figure(7.4, 5.2)
     figure.suptitle(f"{title}: {box} px, {pixel_size_angstrom:.4g} Å/px", fontsize=11, fontweight="bold")
     for column, (axis, name, across, up) in enumerate(((2, "x", "y", "z"), (1, "y", "x", "z"), (0, "z", "x", "y"))):

@@ -1,9 +1,9 @@
 """The common frame of two sets of poses of the same particles: one rotation of the volume, and its hand.
 
 Two reconstructions of one particle agree up to a rotation g of the volume: A_estimate g = A_truth, particle by
-particle, up to a symmetry operation s of the volume. So N = A_estimate^T A_truth lies at g s for every particle, scattered
-by the errors, and anywhere for outliers. g is the robust mean of these modulo s: found by trying the particles' own N as
-candidates, then by chordal means with weights that shrink with the residual.
+particle, up to a symmetry operation s of the volume. So N = A_estimate^T A_truth lies at g s for every particle,
+scattered by the errors, and anywhere for outliers. g is the robust mean of these modulo s: found by trying the
+particles' own N as candidates, then by chordal means with weights that shrink with the residual.
 """
 
 from __future__ import annotations
@@ -45,7 +45,9 @@ class Registration:
         return float(np.rad2deg(angular_distance_rad(self.rotation, np.eye(3))))
 
 
-def register(estimate: np.ndarray, truth: np.ndarray, group: np.ndarray, *, hands=("same",), seed: int = 0) -> Registration:
+def register(
+    estimate: np.ndarray, truth: np.ndarray, group: np.ndarray, *, hands=("same",), seed: int = 0
+) -> Registration:
     """Bring estimated poses into the frame of the true ones.
 
     Parameters
@@ -90,7 +92,7 @@ def _best_candidate(relative: np.ndarray, group: np.ndarray, seed: int) -> np.nd
 
 
 def _refine(rotation: np.ndarray, relative: np.ndarray, group: np.ndarray) -> np.ndarray:
-    """Chordal means of the representatives nearest to the present rotation, with Cauchy weights at the median residual."""
+    """Chordal means of the representatives nearest to the present rotation, Cauchy weights at the median residual."""
     inverse_group = np.swapaxes(group, 1, 2)
     for _ in range(_ITERATIONS):
         nearest = nearest_equivalent(relative, np.broadcast_to(rotation, relative.shape), inverse_group)

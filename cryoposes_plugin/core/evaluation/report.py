@@ -18,14 +18,22 @@ body { font: 15px/1.5 system-ui, "Segoe UI", Helvetica, Arial, sans-serif; color
 h1 { font-size: 1.5rem; margin-bottom: .2rem; } h2 { font-size: 1.1rem; margin: 1.8rem 0 .4rem; }
 p.lead { color: #4a5568; margin-top: 0; }
 ul.notes { background: #fffaf0; border-left: 4px solid #dd6b20; padding: .6rem 1rem .6rem 2rem; }
-table { border-collapse: collapse; } td, th { padding: .25rem .9rem .25rem 0; border-bottom: 1px solid #e2e8f0; text-align: left; }
+table { border-collapse: collapse; }
+td { padding: .25rem .9rem .25rem 0; border-bottom: 1px solid #e2e8f0; text-align: left; }
 td.value { text-align: right; font-variant-numeric: tabular-nums; }
 figure { margin: 1rem 0; } figcaption { color: #4a5568; font-size: .9rem; } img { max-width: 100%; height: auto; }
 """
 
 
-def write_report(path, title: str, *, lead: str = "", numbers: Mapping[str, Any], notes: Sequence[str] = (),
-                 figures: Mapping[str, Figure]) -> None:
+def write_report(
+    path,
+    title: str,
+    *,
+    lead: str = "",
+    numbers: Mapping[str, Any],
+    notes: Sequence[str] = (),
+    figures: Mapping[str, Figure],
+) -> None:
     """Write the page, whole or not at all.
 
     Parameters
@@ -41,8 +49,10 @@ def write_report(path, title: str, *, lead: str = "", numbers: Mapping[str, Any]
         parts.append("<ul class='notes'>" + "".join(f"<li>{html.escape(note)}</li>" for note in notes) + "</ul>")
     parts.append(_tables(numbers))
     parts += [_figure(caption, figure) for caption, figure in figures.items()]
-    page = (f"<!doctype html>\n<html lang='en'><head><meta charset='utf-8'><title>{html.escape(title)}</title>"
-            f"<style>{_STYLE}</style></head>\n<body>\n" + "\n".join(part for part in parts if part) + "\n</body></html>\n")
+    page = (
+        f"<!doctype html>\n<html lang='en'><head><meta charset='utf-8'><title>{html.escape(title)}</title>"
+        f"<style>{_STYLE}</style></head>\n<body>\n" + "\n".join(part for part in parts if part) + "\n</body></html>\n"
+    )
     with atomic_path(Path(path)) as part:
         part.write_text(page, encoding="utf-8")
 
@@ -57,8 +67,8 @@ def _tables(numbers: Mapping[str, Any]) -> str:
 
 
 def _table(numbers: Mapping[str, Any]) -> str:
-    rows = "".join(f"<tr><td>{html.escape(_readable(name))}</td><td class='value'>{html.escape(_shown(value))}</td></tr>"
-                   for name, value in numbers.items())
+    cells = [(html.escape(_readable(name)), html.escape(_shown(value))) for name, value in numbers.items()]
+    rows = "".join(f"<tr><td>{name}</td><td class='value'>{value}</td></tr>" for name, value in cells)
     return f"<table>{rows}</table>"
 
 

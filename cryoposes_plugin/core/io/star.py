@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
 import gemmi
 import numpy as np
@@ -70,7 +70,7 @@ def read_particles(path, require: Sequence[str] = ()) -> ParticleTable:
         labels, what, remedy = _REQUIREMENTS[name]
         for label in labels:
             if label not in columns:
-                raise InputError(f"{path} has no column _{label}: the {what} of the particles is missing; {remedy}.")
+                raise InputError(f"{path} has no column _{label}: the particles have no {what}; {remedy}.")
     reader = _Reader(path, columns)
     stack_paths, stack_index, slice_index = _image_references(path, reader.take(_IMAGE_NAME))
     optics, optics_index = reader.optics(optics_block, stack_paths, stack_index)
@@ -150,15 +150,16 @@ class _Reader:
     def ctf(self, optics, optics_index) -> Optional[CtfTable]:
         if not all(c in self.columns for c in _DEFOCUS[:2]):
             return None
-        acquisition = []
+        acquisition: List[np.ndarray] = []
         for attribute, label in (("voltage_kv", _VOLTAGE), ("spherical_aberration_mm", _CS), ("amplitude_contrast", _AMPLITUDE)):
             values = [getattr(o, attribute) for o in optics]
             if None in values:
                 raise InputError(f"{self.path} has defocus values and no _{label}; add the acquisition parameters to the optics "
                                  "table.")
             acquisition.append(np.array(values, dtype=np.float64)[optics_index])
+        voltage, aberration, contrast = acquisition
         return CtfTable(self.floats(_DEFOCUS[0]), self.floats(_DEFOCUS[1]), self.floats(_DEFOCUS[2], 0.0),
-                        self.floats(_PHASE_SHIFT, 0.0), *acquisition, self.floats(_BFACTOR, 0.0))
+                        self.floats(_PHASE_SHIFT, 0.0), voltage, aberration, contrast, self.floats(_BFACTOR, 0.0))
 
     def optics(self, block, stack_paths, stack_index) -> Tuple[Tuple[OpticsGroup, ...], np.ndarray]:
         if block is None:
@@ -267,7 +268,7 @@ def write_particles(path, table: ParticleTable) -> None:
             _write_loop(handle, "particles", _particle_columns(table))
 
 
-def _write_loop(handle, block: str, columns: Dict[str, Sequence[str]]) -> None:
+def _write_loop(handle, block: str, columns: Mapping[str, Sequence[str]]) -> None:
     handle.write(f"\ndata_{block}\n\nloop_\n")
     handle.writelines(f"_{label} #{i}\n" for i, label in enumerate(columns, 1))
     handle.writelines(" ".join(row) + "\n" for row in zip(*columns.values()))
@@ -323,7 +324,7 @@ def _particle_columns(table: ParticleTable) -> Dict[str, Sequence[str]]:
             columns[_BFACTOR] = _format(ctf.bfactor_angstrom2)
     if table.random_subset is not None:
         columns[_SUBSET] = [str(i) for i in table.random_subset]
-    columns.update(table.extra)
+    columns.update({label: list(values) for label, values in table.extra.items()})
     columns.update({label: [f"{v:.9g}" for v in values] for label, values in table.scores.items()})
     return columns
 

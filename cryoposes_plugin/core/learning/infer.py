@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, Optional, Tuple
 
 import numpy as np
 
@@ -16,16 +15,17 @@ from ..progress import Progress
 from ..types import ParticleTable
 from ..uncertainty import bingham
 from .inference_inputs import Inputs, batches, columns_not_modelled, read_inputs, scan_images
+from .inference_report import report_notes, write_inference_report
+from .inference_results import DISPERSION, STATE_NAME, TRACE, Results
 from .shift_finder import ShiftFinder
 from .shift_weights import FEWEST_IMAGES
 
 logger = logging.getLogger(__name__)
 
-STAR_NAME, STATE_NAME = "particles.star", "inference_state.npz"
-DISPERSION, TRACE = "cryoposesDispersion", "cryoposesTrace"
+STAR_NAME = "particles.star"
 _SAVE_SECONDS = 20.0
+#: Images that the weights of the frequencies are measured on.
 _SAMPLE = 512
-_SHOWN = 8
 
 
 def check(config: InferConfig) -> None:
@@ -44,7 +44,7 @@ def run(config: InferConfig, run: RunDirectory) -> Dict[str, Any]:
     results, rate = _predict_all(config, run, inputs, finder)
     table = _with_poses(inputs, results)
     write_particles(run.file(STAR_NAME), table)
-    metrics = _metrics(inputs, table, results, rate)
+    metrics = _metrics(inputs, results, rate)
     notes = report_notes(config, inputs, metrics)
     for note in notes:
         logger.info("infer: %s", note)
@@ -54,7 +54,7 @@ def run(config: InferConfig, run: RunDirectory) -> Dict[str, Any]:
 
 
 def _shift_finder(config: InferConfig, inputs: Inputs) -> Optional[ShiftFinder]:
-    """Made, and its weights measured on a sample of the set, where there is a volume."""
+    """Where there is a volume: a finder, its weights measured on a sample of the set."""
     if inputs.volume is None:
         return None
     card, table = inputs.model.card, inputs.table
@@ -67,20 +67,23 @@ def _shift_finder(config: InferConfig, inputs: Inputs) -> Optional[ShiftFinder]:
     )
     if len(table) < FEWEST_IMAGES:
         return finder
-    sample = np.random.default_rng(config.seed).choice(len(table), min(_SAMPLE, len(table)), replace=False)
+    # One optics group, as it has one kind of noise: the largest.
+    largest = np.flatnonzero(table.optics_index == np.bincount(table.optics_index).argmax())
+    sample = np.random.default_rng(config.seed).permutation(largest)[:_SAMPLE]
     pairs = []
-    for rows in batches(table.take(np.sort(sample)), config.batch_size):
-        rows = np.sort(sample)[rows]
-        images, ctf, state = inputs.read_batch( rows)
+    for start in range(0, len(sample), config.batch_size):
+        images, ctf, state = inputs.read_batch(sample[start : start + config.batch_size])
         pairs.append((images, finder.reprojections(inputs.model.predict(images, ctf, state).rotations, ctf, state)))
     finder.calibrate(*(np.concatenate(part) for part in zip(*pairs)))
     return finder
 
 
-def _predict_all(config: InferConfig, run: RunDirectory, inputs: Inputs, finder: Optional[ShiftFinder]):
+def _predict_all(
+    config: InferConfig, run: RunDirectory, inputs: Inputs, finder: Optional[ShiftFinder]
+) -> Tuple[Results, float]:
     """Results of all particles, and particles a second."""
     parts = batches(inputs.table, config.batch_size)
-    results = _load(run, len(inputs.table))
+    results = Results.load(run, len(inputs.table))
     first = int(results.batches_done)
     done = sum(len(rows) for rows in parts[:first])
     if first:
@@ -88,17 +91,17 @@ def _predict_all(config: InferConfig, run: RunDirectory, inputs: Inputs, finder:
     progress = Progress(len(inputs.table), "particles", "infer", done=done)
     saved = time.monotonic()
     for rows in parts[first:]:
-        _predictinputs.read_batch( finder, rows, results)
+        _predict_batch(inputs, finder, rows, results)
         results.batches_done += 1
         progress.advance(len(rows))
         if time.monotonic() - saved > _SAVE_SECONDS:
-            _save(run, results)
+            results.save(run)
             saved = time.monotonic()
     return results, progress.rate
 
 
 def _predict_batch(inputs: Inputs, finder: Optional[ShiftFinder], rows: np.ndarray, results: Results) -> None:
-    images, ctf, state = inputs.read_batch( rows)
+    images, ctf, state = inputs.read_batch(rows)
     prediction = inputs.model.predict(images, ctf, state)
     results.rotations[rows] = prediction.rotations
     results.dispersion[rows] = bingham.largest_dispersion(prediction.bingham)
@@ -109,33 +112,24 @@ def _predict_batch(inputs: Inputs, finder: Optional[ShiftFinder], rows: np.ndarr
         results.correlation[rows] = found.correlation
 
 
-def _save(run: RunDirectory, results: Results) -> None:
-    with run.atomic(STATE_NAME) as part, open(part, "wb") as handle:
-        np.savez(handle, **vars(results))
-
-
-def _load(run: RunDirectory, number: int) -> Results:
-    path = run.file(STATE_NAME)
-    if not path.exists():
-        return Results.empty(number)
-    with np.load(path, allow_pickle=False) as state:
-        results = Results(**{name: state[name] for name in state.files})
-    return results if len(results.rotations) == number else Results.empty(number)
-
-
 def _with_poses(inputs: Inputs, results: Results) -> ParticleTable:
     """The input with new poses (for the original images), scores and pose source; all else as it was."""
     table = inputs.table
-    shifts = table.shifts_px if table.shifts_px is not None else np.zeros((len(table), 2))
-    if inputs.volume is not None:
-        shifts = results.shifts_px / inputs.images.scale[:, None]
     source = np.full(len(table), inputs.pose_source, dtype=object)
     return table.replace(
         rotations=results.rotations,
-        shifts_px=shifts,
+        shifts_px=_shifts_px(inputs, results),
         scores={**table.scores, DISPERSION: results.dispersion, TRACE: results.trace},
         extra={**table.extra, POSE_SOURCE: source},
     )
+
+
+def _shifts_px(inputs: Inputs, results: Results) -> np.ndarray:
+    """(N, 2) in pixels of the original images."""
+    if inputs.volume is not None:
+        return results.shifts_px / inputs.images.scale[:, None]
+    given = inputs.table.shifts_px
+    return np.zeros((len(inputs.table), 2)) if given is None else given
 
 
 def _shift_source(inputs: Inputs) -> str:
@@ -144,9 +138,9 @@ def _shift_source(inputs: Inputs) -> str:
     return "zero" if inputs.table.shifts_px is None or not inputs.table.shifts_px.any() else "input"
 
 
-def _metrics(inputs: Inputs, table: ParticleTable, results: Results, rate: float) -> Dict[str, Any]:
-    shifts_angstrom = np.linalg.norm(table.shifts_px * table.pixel_size_angstrom[:, None], axis=1)
-    card = inputs.model.card
+def _metrics(inputs: Inputs, results: Results, rate: float) -> Dict[str, Any]:
+    card, table = inputs.model.card, inputs.table
+    shifts_angstrom = np.linalg.norm(_shifts_px(inputs, results), axis=1) * table.pixel_size_angstrom
     metrics: Dict[str, Any] = {
         "particles": len(table),
         "particles_per_second": rate if rate > 0 else None,

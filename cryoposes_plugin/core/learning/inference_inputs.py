@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import List, Optional
+from typing import List, Optional, Tuple
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from ..io.mrc import read_volume
 from ..io.particles import PIXEL_SIZE_TOLERANCE, ParticleImages, ResampledImages, check_fits_model
 from ..io.run_directory import digest_path
 from ..io.star import NOT_MODELLED, read_particles
-from ..types import ParticleTable, Volume
+from ..types import CtfTable, ParticleTable, Volume
 from .pose_model import PoseModel
 
 logger = logging.getLogger(__name__)
@@ -33,6 +33,12 @@ class Inputs:
     images: ResampledImages
     volume: Optional[Volume]
     pose_source: str
+
+    def read_batch(self, rows: np.ndarray) -> Tuple[np.ndarray, Optional[CtfTable], str]:
+        """Images (B, D, D), CTFs and image state of rows of one optics group."""
+        table = self.table
+        ctf = None if table.ctf is None else table.ctf.take(rows)
+        return self.images.read(rows), ctf, table.optics[table.optics_index[rows[0]]].image_state
 
 
 def read_inputs(config: InferConfig) -> Inputs:

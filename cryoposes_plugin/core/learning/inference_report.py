@@ -75,7 +75,7 @@ def write_inference_report(
 
 
 def _beside_reprojections(inputs: Inputs, results: Results, finder: ShiftFinder):
-    """Of the first batch, from the most to the least certain, low-passed so that an eye can see something."""
+    """Some of the first optics group, from the most to the least certain, low-passed for the eye."""
     rows = batches(inputs.table, 256)[0]
     order = rows[np.argsort(results.trace[rows], kind="stable")]
     chosen = order[np.linspace(0, len(order) - 1, min(_SHOWN, len(order))).astype(int)]

@@ -14,8 +14,11 @@ DISPERSION, TRACE = "cryoposesDispersion", "cryoposesTrace"
 
 @dataclass
 class Results:
-    """Of N particles: rotations (N, 3, 3), shifts in pixels of the model's images (N, 2), whether at the edge of the search
-    (N,), correlation with the reprojection (N,), dispersion and trace (N,); the first `batches_done` batches are there."""
+    """What is known of N particles after `batches_done` batches.
+
+    rotations : (N, 3, 3). shifts_px : (N, 2), pixels of the model's images. at_edge : (N,), whether the shift lies at
+    the edge of the search. correlation : (N,), with the reprojection. dispersion, trace : (N,).
+    """
 
     rotations: np.ndarray
     shifts_px: np.ndarray
@@ -26,7 +29,7 @@ class Results:
     batches_done: np.ndarray
 
     @classmethod
-    def empty(cls, number: int) -> "Results":
+    def empty(cls, number: int) -> Results:
         return cls(
             np.zeros((number, 3, 3)),
             np.zeros((number, 2)),
@@ -37,4 +40,16 @@ class Results:
             np.array(0),
         )
 
+    @classmethod
+    def load(cls, run: RunDirectory, number: int) -> Results:
+        """What an interrupted run of the same config saved, or nothing done."""
+        path = run.file(STATE_NAME)
+        if not path.exists():
+            return cls.empty(number)
+        with np.load(path, allow_pickle=False) as state:
+            results = cls(**{name: state[name] for name in state.files})
+        return results if len(results.rotations) == number else cls.empty(number)
 
+    def save(self, run: RunDirectory) -> None:
+        with run.atomic(STATE_NAME) as part, open(part, "wb") as handle:
+            np.savez(handle, **vars(self))

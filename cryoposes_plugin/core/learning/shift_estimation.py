@@ -1,8 +1,8 @@
 """Where a particle lies in its image: sub-pixel correlation with the reprojection at its pose.
 
-With X the image and P the CTF-modulated reprojection without shift, the shift t of the model X = S_t P + n that fits best
-under noise of power 1 / W maximises sum_k W Re(conj(P^) X^ exp(2 pi i k.t / D)). The maximum is looked for on whole pixels
-by FFT, then on a fine grid around it by a small matrix DFT, and between its points by a parabola.
+With X the image and P the CTF-modulated reprojection without shift, the shift t of the model X = S_t P + n that fits
+best under noise of power 1 / W maximises sum_k W Re(conj(P^) X^ exp(2 pi i k.t / D)). The maximum is looked for on
+whole pixels by FFT, then on a fine grid around it by a small matrix DFT, and between its points by a parabola.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _FINE_REACH_PX = 1.0
 
 @dataclass(frozen=True)
 class ShiftEstimate:
-    """Shifts t (B, 2) in pixels, (x, y); whether each lies at the edge of the search (B,); the correlation there (B,)."""
+    """Shifts t (B, 2), (x, y) in px; whether each lies at the edge of the search, (B,); the correlation there, (B,)."""
 
     shifts_px: np.ndarray
     at_edge: np.ndarray
@@ -45,18 +45,15 @@ def estimate_shifts(
     box = images.shape[-1]
     image_ft = _spectrum(images)
     reprojection_ft = _spectrum(reprojections)
-    half_plane = _half_plane_multiplicity(box)
-    if weights is not None:
-        half_plane = half_plane * weights
-    product = np.conj(reprojection_ft) * image_ft * (half_plane > 0)
-    if weights is not None:
-        product *= weights
+    multiplicity = _multiplicity(box)
+    weights = (multiplicity > 0) * (np.float32(1.0) if weights is None else weights)
+    product = np.conj(reprojection_ft) * image_ft * weights
     coarse = _whole_pixel_peaks(product, max_shift_px)
-    shifts, heights = _refine(product * _half_plane_multiplicity(box), coarse, box)
+    shifts, heights = _refine(product * multiplicity, coarse, box)
     length = np.linalg.norm(shifts, axis=1)
     shrink = np.minimum(1.0, max_shift_px / np.maximum(length, 1e-12))
     at_edge = (length > max_shift_px - _FINE_STEP_PX) & (length > 0)
-    norm = np.sqrt(_power(image_ft, half_plane) * _power(reprojection_ft, half_plane))
+    norm = np.sqrt(_power(image_ft, weights * multiplicity) * _power(reprojection_ft, weights * multiplicity))
     signal = norm > 0
     correlation = np.divide(heights, norm, out=np.zeros_like(norm), where=signal)
     return ShiftEstimate(np.where(signal[:, None], shifts * shrink[:, None], 0.0), at_edge & signal, correlation)
@@ -69,8 +66,8 @@ def _spectrum(images: np.ndarray) -> np.ndarray:
     return spectrum
 
 
-def _half_plane_multiplicity(box: int) -> np.ndarray:
-    """(D, D // 2 + 1): how often a coefficient of `rfft2` stands in the whole plane; 0 at Nyquist, which cannot be shifted."""
+def _multiplicity(box: int) -> np.ndarray:
+    """(D, D // 2 + 1): how often a coefficient of `rfft2` stands in the whole plane; 0 at Nyquist: it cannot move."""
     multiplicity = np.full((box, box // 2 + 1), 2.0, dtype=np.float32)
     multiplicity[:, 0] = 1.0
     if box % 2 == 0:
@@ -79,8 +76,8 @@ def _half_plane_multiplicity(box: int) -> np.ndarray:
     return multiplicity
 
 
-def _power(spectrum: np.ndarray, half_plane: np.ndarray) -> np.ndarray:
-    return np.einsum("byx,yx->b", spectrum.real**2 + spectrum.imag**2, half_plane, dtype=np.float64)
+def _power(spectrum: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    return np.einsum("byx,yx->b", spectrum.real**2 + spectrum.imag**2, weights, dtype=np.float64)
 
 
 def _whole_pixel_peaks(product: np.ndarray, max_shift_px: float) -> np.ndarray:

@@ -1,10 +1,10 @@
 """Which frequencies tell where a particle lies, when its pose is not known exactly.
 
-A pose that is off by an angle moves the density by that angle times its distance from the centre. Beyond the frequency of
-that displacement image and reprojection no longer agree, and what is left of the reprojection is noise; without weights it
-leads the correlation astray (70S, pose errors of 15°, SNR 0.4: 1.5 px instead of 0.5 px). With the cross spectrum C, the
-reprojection's power P and the image's power Y in a shell, the best estimate of the image is (C / P) times the reprojection,
-its residual has power Y - C^2 / P, and the weight in the correlation is their ratio.
+A pose that is off by an angle moves the density by that angle times its distance from the centre. Beyond the frequency
+of that displacement image and reprojection no longer agree, and what is left of the reprojection is noise; without
+weights it leads the correlation astray (70S, pose errors of 15°, SNR 0.4: 1.5 px instead of 0.5 px). With the cross
+spectrum C, the reprojection's power P and the image's power Y in a shell, the best estimate of the image is C / P times
+the reprojection, its residual has power Y - C^2 / P, and the weight in the correlation is the ratio of the two.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _SIGNIFICANT = 3.0
 
 
 def radius_of_gyration_px(density: np.ndarray) -> float:
-    """Root mean square distance of a (D, D, D) volume's density from voxel D // 2, background (mean + one sigma) taken off."""
+    """Root mean square distance of a (D, D, D) volume's density above mean + one sigma from voxel D // 2."""
     density = np.asarray(density, dtype=np.float64)
     weight = np.clip(density - density.mean() - density.std(), 0, None)
     axis2 = (np.arange(density.shape[0]) - density.shape[0] // 2) ** 2.0
@@ -35,7 +35,7 @@ def radius_of_gyration_px(density: np.ndarray) -> float:
 
 
 def prior_weights(box_size_px: int, radius_px: float) -> np.ndarray:
-    """(D, D // 2 + 1) float32: agreement of image and reprojection to expect of a particle of this radius of gyration."""
+    """(D, D // 2 + 1) float32: agreement of image and reprojection to expect of a particle of this radius."""
     displacement = radius_px * _EXPECTED_ERROR_RAD * _SEEN_PART
     frequency2 = np.fft.fftfreq(box_size_px)[:, None] ** 2 + np.fft.rfftfreq(box_size_px) ** 2
     return np.exp(-2 * np.pi**2 * frequency2 * displacement**2).astype(np.float32)

@@ -142,8 +142,8 @@ class _Session:
             preset=config.preset, box_size_px=plan.grid.model_box_size_px,
             pixel_size_angstrom=plan.grid.model_pixel_size_angstrom, mask_diameter_angstrom=plan.mask_diameter_angstrom,
             ctf_correction=config.ctf_correction, image_state=state, symmetry=config.symmetry, network=self.network_config,
-            training={**summary(plan), **done}, data_digests={Path(p).name: d for p, d in inputs.items()}, seed=config.seed,
-            versions=package_versions())
+            training={**summary(plan), "ctf": config.ctf, **done},
+            data_digests={Path(p).name: d for p, d in inputs.items()}, seed=config.seed, versions=package_versions())
         return PoseModel(card, network)
 
     def validate_model(self, model) -> Tuple[Dict[str, float], Callable]:

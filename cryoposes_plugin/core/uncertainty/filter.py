@@ -53,8 +53,13 @@ def run(config: FilterConfig, run: RunDirectory) -> Dict[str, Any]:
         "median_score_accepted": float(np.median(scores[accepted])),
         "median_score_rejected": _median_or_none(scores[~accepted]),
     }
-    logger.info("filter: %d of %d particles accepted (%s <= %.6g).", metrics["accepted"], len(table), config.score,
-                metrics["threshold"])
+    logger.info(
+        "filter: %d of %d particles accepted (%s <= %.6g).",
+        metrics["accepted"],
+        len(table),
+        config.score,
+        metrics["threshold"],
+    )
     _report(config, run, table, accepted, metrics)
     return metrics
 
@@ -63,13 +68,17 @@ def _read_and_decide(config: FilterConfig) -> Tuple[ParticleTable, np.ndarray]:
     table = read_particles(config.particles)
     if config.score not in table.scores:
         known = ", ".join(sorted(table.scores)) or "no score at all"
-        raise InputError(f"{config.particles} has no column _{config.score} (it has {known}); estimate the poses with `infer` "
-                         "first, or choose another --score.")
+        raise InputError(
+            f"{config.particles} has no column _{config.score} (it has {known}); estimate the poses with `infer` "
+            "first, or choose another --score."
+        )
     scores = table.scores[config.score]
     if not np.isfinite(scores).all():
         row = int(np.flatnonzero(~np.isfinite(scores))[0])
-        raise InputError(f"Particle {table.ids[row]} of {config.particles} has {config.score} = {scores[row]}; remove it or "
-                         "estimate its pose again.")
+        raise InputError(
+            f"Particle {table.ids[row]} of {config.particles} has {config.score} = {scores[row]}; remove it or "
+            "estimate its pose again."
+        )
     if config.threshold is not None:
         accepted = accept_below(scores, config.threshold)
         asked = f"--threshold {config.threshold:g} (the scores go from {scores.min():.6g} to {scores.max():.6g})"
@@ -97,12 +106,20 @@ def _report(config: FilterConfig, run: RunDirectory, table: ParticleTable, accep
     figures = {"Scores of all particles; the accepted part is blue.": histogram}
     if table.rotations is not None:
         figures["Viewing directions of the accepted particles."] = angular_distribution(
-            table.rotations[accepted], "Viewing directions (accepted)")
+            table.rotations[accepted], "Viewing directions (accepted)"
+        )
         if not accepted.all():
-            figures["Viewing directions of the rejected particles; a filter can favour some views."] = angular_distribution(
-                table.rotations[~accepted], "Viewing directions (rejected)")
+            figures["Viewing directions of the rejected particles; a filter can favour some views."] = (
+                angular_distribution(table.rotations[~accepted], "Viewing directions (rejected)")
+            )
     notes = ["The score ranks particles; it is not an angle."]
     if accepted.all():
         notes.append("Every particle was kept: rejected.star holds none.")
-    write_report(run.file("report.html"), "Filter by uncertainty", numbers=metrics, notes=notes, figures=figures,
-                 lead=f"{metrics['accepted']} of {metrics['particles']} particles of {config.particles} accepted by {config.score}.")
+    write_report(
+        run.file("report.html"),
+        "Filter by uncertainty",
+        numbers=metrics,
+        notes=notes,
+        figures=figures,
+        lead=f"{metrics['accepted']} of {len(table)} particles of {config.particles} accepted by {config.score}.",
+    )

@@ -1,0 +1,27 @@
+"""
+@misc{Banjac2021,
+  title = {Learning to recover orientations from projections in single-particle cryo-EM},
+  author = {Banjac, Jelena and Donati, Laur{\\`e}ne and Defferrard, Micha{\\"e}l},
+  year = {2021},
+  eprint = {2104.06237},
+  archiveprefix = {arXiv},
+  doi = {10.48550/arXiv.2104.06237},
+  url = {https://arxiv.org/abs/2104.06237}
+}
+
+@article{Lian2022,
+  title = {End-to-end orientation estimation from 2D cryo-EM images},
+  author = {Lian, Ruyi and Huang, Bingyao and Wang, Liguo and Liu, Qun and Lin, Yuewei and Ling, Haibin},
+  journal = {Acta Crystallographica Section D},
+  volume = {78},
+  number = {2},
+  pages = {174--186},
+  year = {2022}
+}
+
+@misc{Chung2023,
+  title = {Cryo-forum: a framework for orientation recovery with uncertainty measure},
+  author = {Chung, Szu-Chi},
+  year = {2023}
+}
+"""

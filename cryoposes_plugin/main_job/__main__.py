@@ -1,0 +1,117 @@
+"""The command line of the main job.
+
+    python -m cryoposes_plugin.main_job --map MAP.mrc --number 5000 --snr 0.4 --minutes 10 --project NAME
+
+Import the map, simulate particles of known pose, train a network on simulated images of the same microscope, estimate
+the poses of the particles, keep the most certain ones, reconstruct from them (and from the true poses, beside them),
+and compare. Prints a table and writes one HTML page with the figures of all steps. Scipion can open the project.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+import sysconfig
+from importlib import metadata
+from pathlib import Path
+from typing import List, Optional
+
+from ..core.errors import ConfigError, CryoposesError, ResourceError
+
+PHANTOM = "phantom"
+
+
+def main(argv: Optional[List[str]] = None) -> int:
+    settings = make_parser().parse_args(argv)
+    try:
+        prepare(settings)
+        # pyworkflow reads the environment when it is imported, so only now
+        from .job import run_job
+        from .results import print_results
+
+        print_results(run_job(settings), settings)
+    except CryoposesError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m cryoposes_plugin.main_job",
+        description=(__doc__ or "").split("\n\n", 2)[-1],
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument(
+        "--map", required=True, help=f"the map (MRC, cubic), or the word {PHANTOM} for a made-up molecule"
+    )
+    parser.add_argument("--number", type=int, default=5000, help="particles to simulate")
+    parser.add_argument("--snr", type=float, default=0.4, help="their signal-to-noise ratio")
+    parser.add_argument("--shift-px", type=float, default=1.5, help="standard deviation of their shifts")
+    parser.add_argument("--minutes", type=float, default=10.0, help="training time")
+    parser.add_argument("--keep", type=float, default=0.75, help="share of the particles to accept")
+    parser.add_argument("--symmetry", default="C1", help="point group of the map")
+    parser.add_argument("--seed", type=int, default=0, help="seed of everything random")
+    parser.add_argument("--project", default="cryoposes", help="name of the Scipion project")
+    folder = os.environ.get("SCIPION_USER_DATA", "demo-output")
+    parser.add_argument(
+        "--folder", type=Path, default=Path(folder), help="Scipion's user data folder, which holds the project"
+    )
+    parser.add_argument("--replace", action="store_true", help="delete a project of that name in that folder first")
+    return parser
+
+
+def prepare(settings: argparse.Namespace) -> None:
+    """Check what can be checked at once, set Scipion's environment, find or make the map."""
+    _require_installed_plugin()
+    settings.folder = settings.folder.resolve()
+    project = settings.folder / "projects" / settings.project
+    if project.exists() and not settings.replace:
+        raise ConfigError(f"The project {project} exists; choose another --project, or add --replace to delete it.")
+    if settings.map != PHANTOM:
+        settings.map = Path(settings.map).resolve()
+        if not settings.map.is_file():
+            raise ConfigError(f"The map {settings.map} does not exist; check --map.")
+    if project.exists():
+        shutil.rmtree(project)
+    set_scipion_environment(settings.folder)
+    if settings.map == PHANTOM:
+        settings.map = _write_phantom(settings.folder)
+
+
+def _require_installed_plugin() -> None:
+    """Scipion runs protocols in processes of their own, which find plugins by entry points only."""
+    name = __package__.split(".")[0]
+    if not any(f"{name} = {name}" in (d.read_text("entry_points.txt") or "") for d in metadata.distributions()):
+        raise ResourceError(
+            f"{name} is not installed in {sys.executable}, so Scipion does not see it; run pip install -e . first."
+        )
+
+
+def set_scipion_environment(folder: Path) -> None:
+    """What Scipion's launcher would set. The user's own settings stay, but for the folder of the projects."""
+    hosts = Path(sysconfig.get_paths()["purelib"]) / "scipion" / "templates" / "hosts.template"
+    os.environ["SCIPION_USER_DATA"] = str(folder)
+    os.environ.setdefault("SCIPION_HOME", str(folder / "scipion"))
+    os.environ.setdefault("SCIPION_DOMAIN", "pwem")
+    os.environ.setdefault("SCIPION_HOSTS", str(hosts))
+    os.environ.setdefault("SCIPION_PYTHON", sys.executable)
+    os.environ.setdefault("SCIPION_NOTIFY", "False")
+    Path(os.environ["SCIPION_HOME"]).mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+def _write_phantom(folder: Path) -> Path:
+    from ..core.io.mrc import write_volume
+    from ..core.simulation.phantom import make_phantom
+
+    volume = make_phantom()
+    path = folder / "phantom.mrc"
+    write_volume(path, volume.data, volume.pixel_size_angstrom)
+    return path
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,182 @@
+"""The steps of the main job: protocols made, joined and launched in a new Scipion project."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Dict
+
+from pwem.protocols import ProtImportVolumes
+from pyworkflow.project import Manager
+
+from ..core.errors import ConfigError, CryoposesError
+from ..core.io.mrc import read_volume
+from ..protocols import (
+    ProtCryoposesCompare,
+    ProtCryoposesFilter,
+    ProtCryoposesInfer,
+    ProtCryoposesReconstruct,
+    ProtCryoposesSimulate,
+    ProtCryoposesTrain,
+)
+from ..scipion import runner
+
+_SECONDS_BETWEEN_LINES = 30
+_TERMINAL_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+
+
+class StepFailed(CryoposesError):
+    """A protocol of the job did not finish."""
+
+
+@dataclass
+class Step:
+    """A protocol that has finished, what its program measured, and the wall time with Scipion's own share."""
+
+    title: str
+    protocol: Any
+    seconds: float
+
+    @property
+    def metrics(self) -> Dict[str, Any]:
+        return runner.read_metrics(self.protocol)
+
+    @property
+    def folder(self) -> Path:
+        """The program's folder: report.html, plots, metrics.json."""
+        return Path(runner.run_folder(self.protocol)).resolve()
+
+
+class Job:
+    """A new project, and the protocols that have run in it, by title."""
+
+    def __init__(self, name: str):
+        manager = Manager()
+        manager.createProject(name)
+        self.project = manager.loadProject(name)
+        self.folder = Path(self.project.getPath()).resolve()
+        self.steps: Dict[str, Step] = {}
+
+    def run(self, title: str, protocol_class, pointers: Dict[str, Any], **parameters) -> Any:
+        """Launch a protocol, wait for it, and return it.
+
+        `pointers` maps a parameter to (protocol, name of its output). Raises StepFailed with the protocol's message.
+        """
+        protocol = self.project.newProtocol(protocol_class, objLabel=title)
+        for name, value in parameters.items():
+            _parameter(protocol, name).set(value)
+        for name, (source, output) in pointers.items():
+            _point(protocol, name, source, output)
+        problems = protocol.validate()
+        if problems:
+            raise StepFailed(f"'{title}' cannot start: {' '.join(problems)}")
+        print(f"{time.strftime('%H:%M:%S')}  {title} ...", flush=True)
+        start = time.monotonic()
+        with _Follower(protocol):
+            self.project.launchProtocol(protocol, wait=True)
+        if not protocol.isFinished():
+            message = _TERMINAL_COLOURS.sub("", protocol.getErrorMessage() or "no message")
+            raise StepFailed(
+                f"'{title}' {protocol.getStatus()}: {message} (log: {self.folder / protocol.getStderrLog()})"
+            )
+        self.steps[title] = Step(title, protocol, time.monotonic() - start)
+        return protocol
+
+
+def _parameter(protocol, name: str):
+    """The parameter, or ConfigError: Scipion itself ignores names that a form does not have."""
+    if protocol.getDefinition().getParam(name) is None:
+        raise ConfigError(f"{type(protocol).__name__} has no parameter {name!r}; see its form.")
+    return getattr(protocol, name)
+
+
+def _point(protocol, name: str, source, output: str) -> None:
+    parameter = _parameter(protocol, name)
+    if parameter.isPointer():
+        parameter.set(source)
+        parameter.setExtended(output)
+    else:
+        parameter.set([getattr(source, output)])
+
+
+class _Follower:
+    """Shows the last line of a running protocol's log now and then, so that nobody has to wonder."""
+
+    def __init__(self, protocol):
+        self._protocol, self._done, self._shown = protocol, threading.Event(), ""
+        self._thread = threading.Thread(target=self._follow, daemon=True)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exception):
+        self._done.set()
+        self._thread.join()
+
+    def _follow(self) -> None:
+        while not self._done.wait(_SECONDS_BETWEEN_LINES):
+            line = self._last_line()
+            if line and line != self._shown:
+                print(f"          {line}", flush=True)
+                self._shown = line
+
+    def _last_line(self) -> str:
+        log = self._protocol.getStderrLog()
+        if not os.path.exists(log):
+            return ""
+        lines = Path(log).read_text(encoding="utf-8", errors="replace").split("\n")
+        return next((line[:110] for line in reversed(lines) if re.match(r"\d\d:\d\d:\d\d ", line)), "")
+
+
+def run_job(settings: argparse.Namespace) -> Job:
+    """All steps, in order; raises StepFailed at the first one that does not finish."""
+    pixel_size = read_volume(settings.map).pixel_size_angstrom
+    job = Job(settings.project)
+    imported = job.run("import map", ProtImportVolumes, {}, filesPath=str(settings.map), samplingRate=pixel_size)
+    the_map = (imported, "outputVolume")
+    simulated = job.run(
+        "simulate particles",
+        ProtCryoposesSimulate,
+        {"inputVolumes": the_map},
+        number=settings.number,
+        snr=settings.snr,
+        shiftPx=settings.shift_px,
+        seed=settings.seed,
+    )
+    particles = (simulated, "outputParticles")
+    # another seed than the particles': none of them is seen in training
+    trained = job.run(
+        "train network",
+        ProtCryoposesTrain,
+        {"inputVolumes": the_map, "inputLike": particles},
+        minutes=settings.minutes,
+        symmetry=settings.symmetry,
+        seed=settings.seed + 1,
+    )
+    estimated = job.run(
+        "estimate poses",
+        ProtCryoposesInfer,
+        {"inputParticles": particles, "inputModel": (trained, "outputModel"), "inputVolume": the_map},
+    )
+    split = job.run(
+        "filter", ProtCryoposesFilter, {"inputParticles": (estimated, "outputParticles")}, keepQuantile=settings.keep
+    )
+    accepted = (split, "outputAccepted")
+    for title, poses in (("reconstruct from accepted", accepted), ("reconstruct from true poses", particles)):
+        job.run(
+            title,
+            ProtCryoposesReconstruct,
+            {"inputParticles": poses, "inputReference": the_map},
+            symmetry=settings.symmetry,
+        )
+    for title, poses in (("compare all", (estimated, "outputParticles")), ("compare accepted", accepted)):
+        job.run(
+            title, ProtCryoposesCompare, {"inputTruth": particles, "inputEstimate": poses}, symmetry=settings.symmetry
+        )
+    return job

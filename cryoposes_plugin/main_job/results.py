@@ -1,0 +1,104 @@
+"""What the main job tells at its end: a table on the terminal, results.json, and one HTML page with all figures."""
+
+from __future__ import annotations
+
+import argparse
+import html
+import json
+import os
+import re
+import sys
+from pathlib import Path
+from typing import Any, Dict, List
+
+from ..core.evaluation.figures import save_figure
+from ..core.evaluation.report import write_report
+from ..core.io.run_directory import atomic_path
+from .job import Job, Step
+from .overview import overview
+
+REPORT_NAME, RESULTS_NAME, OVERVIEW_NAME = "report.html", "results.json", "overview.png"
+_NOTES_AND_FIGURES = re.compile(r"<ul class='notes'>.*?</ul>|<figure>.*?</figure>", re.S)
+
+
+def print_results(job: Job, settings: argparse.Namespace) -> None:
+    results = collect(job)
+    with atomic_path(job.folder / RESULTS_NAME) as part:
+        part.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    write_page(job, results, settings)
+    print()
+    for line in table(results):
+        print(line)
+    print()
+    print(f"Project  {job.folder}")
+    print(f"Report   {job.folder / REPORT_NAME}")
+    print(f"Plots    {job.folder}/Runs/*/extra/run/*.png, and in the report.html beside them")
+    print("To open the project in Scipion:")
+    variables = " ".join(f"{name}={os.environ[name]}" for name in ("SCIPION_HOME", "SCIPION_USER_DATA"))
+    print(f"         {variables} {sys.executable} -m scipion project {settings.project}")
+
+
+def collect(job: Job) -> Dict[str, Dict[str, Any]]:
+    """The numbers of the job: {"results": name -> value, "seconds": step -> wall time}."""
+    metrics = {title: step.metrics for title, step in job.steps.items()}
+    every, accepted, split = metrics["compare all"], metrics["compare accepted"], metrics["filter"]
+    estimated, true = metrics["reconstruct from accepted"], metrics["reconstruct from true poses"]
+    results = {
+        "particles": every["particles"],
+        "kept share": split["kept_share"],
+        "median angular error, all (°)": every["median_angular_error_deg"],
+        "median angular error, accepted (°)": accepted["median_angular_error_deg"],
+        "90th percentile, all (°)": every["p90_angular_error_deg"],
+        "90th percentile, accepted (°)": accepted["p90_angular_error_deg"],
+        "median shift error, all (Å)": every["median_shift_error_angstrom"],
+        "resolution against the map, FSC 0.5: accepted, estimated poses (Å)": estimated[
+            "resolution_reference_05_angstrom"
+        ],
+        "resolution against the map, FSC 0.5: all, true poses (Å)": true["resolution_reference_05_angstrom"],
+        "resolution of the half maps, FSC 0.143: all, true poses (Å)": true["resolution_corrected_0143_angstrom"],
+    }
+    return {"results": results, "seconds": {title: round(step.seconds, 1) for title, step in job.steps.items()}}
+
+
+def table(results: Dict[str, Dict[str, Any]]) -> List[str]:
+    rows = [
+        (name, f"{value:.4g}" if isinstance(value, float) else str(value)) for name, value in results["results"].items()
+    ]
+    rows += [("", "")] + [(f"{name} (s)", f"{value:.1f}") for name, value in results["seconds"].items()]
+    rows += [("all steps (s)", f"{sum(results['seconds'].values()):.1f}")]
+    width = max(len(name) for name, _ in rows)
+    return [f"{name:<{width}}  {value:>8}".rstrip() for name, value in rows]
+
+
+def write_page(job: Job, results: Dict[str, Dict[str, Any]], settings: argparse.Namespace) -> None:
+    """One HTML file: the table, and below it the notes and figures of every step's own report, with a link to it."""
+    path = job.folder / REPORT_NAME
+    lead = (
+        f"{settings.number} particles of {settings.map.name} at SNR {settings.snr:g} with CTF and shifts; "
+        f"{settings.minutes:g} minutes of training on other images of the same map."
+    )
+    numbers = {**results["results"], "seconds a step": results["seconds"]}
+    figure = overview(
+        settings.map,
+        _folders(job, "reconstruct from ", "accepted", "true poses"),
+        _folders(job, "compare ", "all", "accepted"),
+    )
+    save_figure(figure, job.folder / OVERVIEW_NAME)
+    write_report(path, f"Main job: {settings.project}", lead=lead, numbers=numbers, figures={"The whole job.": figure})
+    sections = "\n".join(_section(step, job.folder) for step in job.steps.values())
+    page = path.read_text(encoding="utf-8")
+    with atomic_path(path) as part:
+        part.write_text(page.replace("</body>", sections + "\n</body>"), encoding="utf-8")
+
+
+def _folders(job: Job, prefix: str, *names: str) -> Dict[str, Path]:
+    return {name: job.steps[prefix + name].folder for name in names}
+
+
+def _section(step: Step, folder: Path) -> str:
+    report = step.folder / REPORT_NAME
+    if not report.exists():
+        return ""
+    parts = "\n".join(_NOTES_AND_FIGURES.findall(report.read_text(encoding="utf-8")))
+    link = html.escape(os.path.relpath(report, folder))
+    return f"<h2><a href='{link}'>{html.escape(step.title)}</a></h2>\n{parts}"

@@ -1,0 +1,238 @@
+"""Scipion's particle sets -> the core's ParticleTable, with the object ids that results are joined by later.
+
+Angles and shifts are converted by `core.conventions` alone. Images: see `images`; acquisition: see `optics`; the way
+back: see `results`.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+import numpy as np
+
+from ..constants import OPTICS_GROUP, RANDOM_SUBSET, SCORE_ATTRIBUTE_PREFIX
+from ..core.errors import InputError
+from ..core.types import CtfTable, OpticsGroup, ParticleTable
+from . import optics as optics_text
+from .images import image_references
+
+logger = logging.getLogger(__name__)
+
+_BFACTOR = "_rlnCtfBfactor"
+#: RELION attributes of a particle that the table models: not passed on as unknown columns.
+_MODELLED = {RANDOM_SUBSET, OPTICS_GROUP, _BFACTOR, "_rlnPhaseShift"}
+
+
+def particle_problems(particles, what: str, poses: bool = False, ctf: bool = False) -> List[str]:
+    """What keeps a particle set from being used, one sentence each; asks the set alone, not its items."""
+    if particles is None:
+        return []
+    if particles.getSize() == 0:
+        return [f"{what}: the particle set is empty; give a set with particles."]
+    problems = []
+    box = particles.getXDim()
+    if box % 2:
+        problems.append(f"{what}: the box of the particles is {box} px; give an even box (extract or crop them again).")
+    if not particles.getSamplingRate() or particles.getSamplingRate() <= 0:
+        problems.append(
+            f"{what}: the pixel size of the particles is {particles.getSamplingRate()}; import them with their "
+            "pixel size (Å/px)."
+        )
+    if poses and not particles.hasAlignmentProj():
+        problems.append(
+            f"{what}: the particles have no orientations (alignment is '{particles.getAlignment()}'); align them "
+            "first, or give particles with projection alignment."
+        )
+    if ctf and not particles.hasCTF():
+        problems.append(f"{what}: the particles have no CTF; estimate the CTF and extract the particles with it.")
+    if particles.isAmplitudeCorrected():
+        problems.append(
+            f"{what}: the amplitudes of the particles are CTF-corrected already; give the particles before that "
+            "correction."
+        )
+    if particles.hasCTF() and None in optics_text.acquisition_values(particles.getAcquisition()):
+        problems.append(
+            f"{what}: the particles have a CTF and no acquisition (voltage, spherical aberration, amplitude "
+            "contrast); import them with these parameters."
+        )
+    return problems
+
+
+def check_particles(particles, what: str, poses: bool = False, ctf: bool = False) -> None:
+    """InputError with the first of `particle_problems`."""
+    for problem in particle_problems(particles, what, poses, ctf):
+        raise InputError(problem)
+
+
+def particles_to_table(particles, converted_stack) -> ParticleTable:
+    """The ParticleTable of a SetOfParticles; `converted_stack` takes images of formats that the core does not read.
+
+    Particles that are disabled in Scipion are left out, and their number is logged.
+
+    Raises
+    ------
+    InputError : a particle without what its set claims (transform, CTF), values that are no numbers.
+    """
+    items = _Items(particles)
+    if not items.ids:
+        raise InputError(
+            f"The particle set {particles.getFileName()} has no enabled particle; give a set with particles."
+        )
+    box, pixel = particles.getXDim(), particles.getSamplingRate()
+    stack_paths, stack_index, slice_index = image_references(items.locations, converted_stack, box, pixel)
+    groups, group_index = optics_text.optics_groups(particles, items.optics)
+    poses = items.poses()
+    return ParticleTable(
+        ids=np.array(items.ids, dtype=np.int64),
+        stack_paths=stack_paths,
+        stack_index=stack_index,
+        slice_index=slice_index,
+        optics=groups,
+        optics_index=group_index,
+        rotations=poses[0],
+        shifts_px=poses[1],
+        ctf=items.ctf(groups, group_index),
+        random_subset=items.random_subset(),
+        scores=items.scores(),
+        extra=items.extra(),
+        explicit_ids=True,
+    )
+
+
+def header_table(particles) -> ParticleTable:
+    """One row that has box and pixel size of a set and no image, for checks that look at nothing else."""
+    group = OpticsGroup("of the particles", particles.getSamplingRate(), particles.getXDim())
+    one = np.zeros(1, dtype=np.int64)
+    return ParticleTable(ids=one, stack_paths=(), stack_index=one, slice_index=one, optics=(group,), optics_index=one)
+
+
+class _Items:
+    """One pass over a set: Scipion reuses the item it yields, so values are taken out at once."""
+
+    def __init__(self, particles):
+        self.name = particles.getFileName()
+        self.ids: List[int] = []
+        self.locations: List[Tuple[int, str]] = []
+        self.optics: List[Tuple[Any, ...]] = []
+        self._transforms: List[np.ndarray] = []
+        self._defoci: List[Tuple[float, ...]] = []
+        self._coordinates: List[Optional[Tuple[Any, Any, str]]] = []
+        self._attributes: Dict[str, List[Any]] = {}
+        aligned, with_ctf, disabled = particles.hasAlignmentProj(), particles.hasCTF(), 0
+        for particle in particles.iterItems():
+            if not particle.isEnabled():
+                disabled += 1
+                continue
+            self._take(particle, aligned, with_ctf)
+        if disabled:
+            logger.info("%d particles of %s are disabled and left out.", disabled, self.name)
+
+    def _take(self, particle, aligned: bool, with_ctf: bool) -> None:
+        if not self.ids:
+            self._attributes = {name: [] for name, _ in particle.getAttributes() if _is_ours_or_relions(name)}
+        identity = particle.getObjId()
+        self.ids.append(identity)
+        self.locations.append(particle.getLocation())
+        acquisition = particle.getAcquisition()
+        self.optics.append(
+            (
+                particle.getAttributeValue(OPTICS_GROUP, 1),
+                acquisition.getVoltage(),
+                acquisition.getSphericalAberration(),
+                acquisition.getAmplitudeContrast(),
+            )
+        )
+        if aligned:
+            if not particle.hasTransform():
+                raise InputError(
+                    f"Particle {identity} of {self.name} has no orientation and its set says that it has; align "
+                    "the particles again."
+                )
+            self._transforms.append(np.array(particle.getTransform().getMatrix(), dtype=np.float64))
+        if with_ctf:
+            self._defoci.append(self._defocus(particle, identity))
+        coordinate = particle.getCoordinate()
+        self._coordinates.append(
+            None if coordinate is None else (*coordinate.getPosition(), _micrograph_name(particle))
+        )
+        for name, values in self._attributes.items():
+            values.append(particle.getAttributeValue(name, None))
+
+    def _defocus(self, particle, identity) -> Tuple[float, ...]:
+        ctf = particle.getCTF()
+        values = (None, None) if ctf is None else ctf.getDefocus()
+        if None in values[:2]:
+            raise InputError(
+                f"Particle {identity} of {self.name} has no CTF and its set says that it has; estimate the CTF of "
+                "all micrographs, or remove the particle."
+            )
+        return (
+            values[0],
+            values[1],
+            values[2] or 0.0,
+            ctf.getPhaseShift() or 0.0,
+            particle.getAttributeValue(_BFACTOR, None) or 0.0,
+        )
+
+    def poses(self) -> Tuple[Optional[np.ndarray], Optional[np.ndarray]]:
+        from ..core.conventions import transforms_to_poses
+
+        return transforms_to_poses(np.stack(self._transforms)) if self._transforms else (None, None)
+
+    def ctf(self, groups: Sequence[OpticsGroup], index: np.ndarray) -> Optional[CtfTable]:
+        if not self._defoci:
+            return None
+        columns = np.array(self._defoci, dtype=np.float64).T
+        acquisition = []
+        for attribute in ("voltage_kv", "spherical_aberration_mm", "amplitude_contrast"):
+            values = [getattr(g, attribute) for g in groups]
+            if None in values:
+                raise InputError(
+                    f"The particles of {self.name} have a CTF and no {attribute.rsplit('_', 1)[0].replace('_', ' ')}"
+                    "; import them with their acquisition parameters."
+                )
+            acquisition.append(np.array(values, dtype=np.float64)[index])
+        return CtfTable(*columns[:4], *acquisition, columns[4])
+
+    def random_subset(self) -> Optional[np.ndarray]:
+        values = self._attributes.get(RANDOM_SUBSET)
+        if not values or None in values:
+            return None
+        return np.array(values, dtype=np.int64)
+
+    def scores(self) -> Dict[str, np.ndarray]:
+        return {
+            name[1:]: np.array(values, dtype=np.float64)
+            for name, values in self._attributes.items()
+            if name.startswith(SCORE_ATTRIBUTE_PREFIX) and all(isinstance(v, (int, float)) for v in values)
+        }
+
+    def extra(self) -> Dict[str, np.ndarray]:
+        from ..core.io import star
+
+        columns = {}
+        for name, values in self._attributes.items():
+            label = name[1:]
+            if name not in _MODELLED and None not in values and label not in self.scores():
+                columns[label] = np.array([_star_text(v) for v in values], dtype=object)
+        if None not in self._coordinates:
+            for label, place in ((star.COORDINATE_X, 0), (star.COORDINATE_Y, 1), (star.MICROGRAPH_NAME, 2)):
+                values = [c[place] for c in self._coordinates]  # type: ignore[index]
+                if None not in values and "" not in values:
+                    columns[label] = np.array([_star_text(v) for v in values], dtype=object)
+        return columns
+
+
+def _is_ours_or_relions(name: str) -> bool:
+    return name.startswith(("_rln", SCORE_ATTRIBUTE_PREFIX))
+
+
+def _micrograph_name(particle) -> str:
+    name = particle.getCoordinate().getMicName()
+    identity = particle.getMicId()
+    return str(name) if name else "" if identity is None else f"micrograph_{identity:06d}.mrc"
+
+
+def _star_text(value) -> str:
+    return str(value).replace(" ", "_") or "None"

@@ -1,0 +1,237 @@
+"""From the metadata of a config's fields to Scipion form parameters, and from a filled form back to config values.
+
+`_defineParams` of a protocol only composes these helpers. The field `box_size_px` becomes the parameter `boxSizePx`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from typing import Any, Dict, Optional, Tuple, Type
+
+import pyworkflow.protocol.params as params
+from pyworkflow.protocol.constants import GPU_LIST, LEVEL_ADVANCED, LEVEL_NORMAL, USE_GPU
+
+from ..core.config import Config, field_type
+from ..core.errors import ConfigError
+
+DEFAULT_THREADS = 2
+
+#: Labels that the field's name does not give by itself.
+LABELS = {
+    "ctf": "Apply a CTF",
+    "snr": "SNR",
+    "l2": "Weight decay",
+    "bfactor_angstrom2": "B-factor (Å^2)",
+    "number": "Number of images",
+    "defocus_range_angstrom": "Underfocus (Å)",
+    "preferred_directions_deg": "Preferred views (rot tilt ...)",
+    "preset": "Network",
+    "minutes": "Minutes of training",
+    "epochs": "or epochs",
+    "steps": "or steps",
+    "keep_quantile": "Share to keep",
+    "threshold": "or threshold of the score",
+    "shift_px": "Size of the shifts (px)",
+    "normalise": "Normalise the background",
+    "symmetry": "Symmetry group",
+    "seed": "Random seed",
+    "score": "Score to filter by",
+}
+#: Config fields that a form offers as pointers to Scipion objects, for messages about them.
+POINTER_LABELS = {
+    "volume": "Volumes",
+    "particles": "Particles",
+    "like": "Particles to resemble",
+    "orientations_from": "Particles with poses",
+    "model": "Pose model",
+    "reference": "Reference volume",
+    "truth": "True poses",
+    "estimate": "Estimated poses",
+}
+_UNIT_SUFFIXES = ("_angstrom2", "_angstrom", "_px", "_deg", "_kv", "_mm")
+#: Tuples of two that are shown as a smallest and a largest value.
+_RANGES = ("defocus_range_angstrom",)
+
+
+def param_name(field: str) -> str:
+    """`box_size_px` -> `boxSizePx`."""
+    head, *tail = field.split("_")
+    return head + "".join(word[:1].upper() + word[1:] for word in tail)
+
+
+def label_of(config_class: Type[Config], field: str) -> str:
+    if field in LABELS:
+        return LABELS[field]
+    if field in POINTER_LABELS:
+        return POINTER_LABELS[field]
+    unit = _field(config_class, field).metadata["unit"]
+    words = field
+    for suffix in _UNIT_SUFFIXES:
+        words = words[: -len(suffix)] if words.endswith(suffix) else words
+    text = words.replace("_", " ")
+    return text[:1].upper() + text[1:] + (f" ({unit})" if unit else "")
+
+
+def in_form_words(message: str, config_class: Type[Config]) -> str:
+    """A core message with the form's labels in the place of command-line options."""
+    fields = {f.name for f in dataclasses.fields(config_class)}
+
+    def label(match):
+        option = match.group(1).replace("-", "_")
+        name = next((f for f in fields if f == option or f.startswith(option + "_")), None)
+        return f"'{label_of(config_class, name)}'" if name else match.group(0)
+
+    return re.sub(r"--([a-z][a-z0-9-]*[a-z0-9])", label, message)
+
+
+def _field(config_class: Type[Config], name: str):
+    return next(f for f in dataclasses.fields(config_class) if f.name == name)
+
+
+def add_fields(form, config_class: Type[Config], *names: str, condition: Optional[str] = None) -> None:
+    """Add a parameter for each of these fields to the last section of the form."""
+    for name in names:
+        _add_field(form, config_class, name, condition)
+
+
+def _add_field(form, config_class: Type[Config], name: str, condition: Optional[str]) -> None:
+    field = _field(config_class, name)
+    kind, several, optional = field_type(config_class, name)
+    metadata = field.metadata
+    common = dict(
+        label=label_of(config_class, name),
+        help=in_form_words(metadata["help"], config_class),
+        condition=condition,
+        expertLevel=LEVEL_ADVANCED if metadata["expert"] else LEVEL_NORMAL,
+    )
+    if name in _RANGES:
+        line = form.addLine(common.pop("label"), **common)
+        for part, label, value in zip(_range_params(name), ("from", "to"), field.default):
+            line.addParam(part, params.FloatParam, default=value, label=label)
+    elif several:
+        form.addParam(param_name(name), params.StringParam, default=" ".join(f"{v:g}" for v in field.default), **common)
+    elif kind is bool:
+        form.addParam(param_name(name), params.BooleanParam, default=field.default, **common)
+    elif metadata["choices"]:
+        form.addParam(
+            param_name(name),
+            params.EnumParam,
+            choices=list(metadata["choices"]),
+            default=metadata["choices"].index(field.default),
+            display=params.EnumParam.DISPLAY_COMBO,
+            **common,
+        )
+    elif kind is str:
+        form.addParam(param_name(name), params.StringParam, default=field.default or "", **common)
+    else:
+        number = params.IntParam if kind is int else params.FloatParam
+        form.addParam(param_name(name), number, default=field.default, allowsNull=optional, **common)
+
+
+def _range_params(name: str) -> Tuple[str, str]:
+    return param_name(name) + "Min", param_name(name) + "Max"
+
+
+def add_pointer(
+    form,
+    field: str,
+    pointer_class: str,
+    help: str,
+    optional: bool = False,
+    condition: Optional[str] = None,
+    pointer_condition: Optional[str] = None,
+    name: Optional[str] = None,
+) -> None:
+    """A pointer to a Scipion object that becomes the file of a config field."""
+    form.addParam(
+        name or "input" + param_name(field)[0].upper() + param_name(field)[1:],
+        params.PointerParam,
+        pointerClass=pointer_class,
+        pointerCondition=pointer_condition,
+        label=POINTER_LABELS[field],
+        allowsNull=optional,
+        important=not optional,
+        condition=condition,
+        help=help,
+    )
+
+
+def add_volumes(form, help: str, optional: bool = False) -> None:
+    """One or several volumes: any number of Volume and SetOfVolumes."""
+    form.addParam(
+        "inputVolumes",
+        params.MultiPointerParam,
+        pointerClass="Volume, SetOfVolumes",
+        minNumObjects=0 if optional else 1,
+        label=POINTER_LABELS["volume"],
+        allowsNull=optional,
+        important=not optional,
+        help=help,
+    )
+
+
+def add_execution(form, config_class: Type[Config], gpu: bool, threads: bool = True) -> None:
+    """Seed, and Scipion's own header: GPU and threads."""
+    add_fields(form, config_class, "seed")
+    if gpu:
+        form.addHidden(
+            USE_GPU,
+            params.BooleanParam,
+            default=True,
+            label="Use a GPU?",
+            help="Compute on a GPU where there is one; without one the CPU is taken.",
+        )
+        form.addHidden(
+            GPU_LIST,
+            params.StringParam,
+            default="0",
+            label="GPU ids",
+            help="Ids of the GPUs to use, separated by commas.",
+        )
+    if threads:
+        form.addParallelSection(threads=DEFAULT_THREADS, mpi=0)
+
+
+def form_values(protocol, config_class: Type[Config]) -> Dict[str, Any]:
+    """Values of the config fields that the form has (an empty entry is None), and of Scipion's header: threads and GPU.
+
+    Raises ConfigError for an empty entry that must not be, and for a list that holds something else than numbers.
+    """
+    names = [f.name for f in dataclasses.fields(config_class)]
+    values = {name: _value(protocol, config_class, name) for name in names if has_field(protocol, name)}
+    if protocol.allowThreads:
+        values["threads"] = max(0, protocol.numberOfThreads.get() or 0)
+    if protocol.allowsGpu():
+        values["gpu"] = ",".join(str(i) for i in protocol.getGpuList()) if protocol.usesGpu() else "none"
+    return values
+
+
+def has_field(protocol, name: str) -> bool:
+    return protocol.getParam(_range_params(name)[0] if name in _RANGES else param_name(name)) is not None
+
+
+def _value(protocol, config_class: Type[Config], name: str) -> Any:
+    kind, several, optional = field_type(config_class, name)
+    if name in _RANGES:
+        values = tuple(protocol.getAttributeValue(p) for p in _range_params(name))
+        if None in values:
+            raise ConfigError(f"'{label_of(config_class, name)}' is incomplete; give a smallest and a largest value.")
+        return values
+    value = protocol.getAttributeValue(param_name(name), None)
+    if several:
+        return _numbers(value or "", kind, label_of(config_class, name))
+    if _field(config_class, name).metadata["choices"]:
+        return _field(config_class, name).metadata["choices"][value]
+    if value is None and not optional:
+        raise ConfigError(f"'{label_of(config_class, name)}' is empty; give a value.")
+    if kind is str:
+        return value.strip() or None if optional else value.strip()
+    return value
+
+
+def _numbers(text: str, kind, label: str) -> Tuple[Any, ...]:
+    try:
+        return tuple(kind(word) for word in text.replace(",", " ").split())
+    except ValueError:
+        raise ConfigError(f"'{label}' is {text!r}; give numbers separated by spaces.") from None

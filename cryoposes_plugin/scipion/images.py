@@ -1,0 +1,146 @@
+"""Binary files of Scipion objects, made readable for the core: MRC stacks and MRC volumes."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+from typing import Dict, List, Sequence, Tuple
+
+import numpy as np
+
+from ..core.errors import InputError
+
+logger = logging.getLogger(__name__)
+
+NO_INDEX = 0
+_STACKS = (".mrcs", ".mrc", ".st")
+_VOLUMES = (".mrc", ".map")
+_PIXEL_SIZE_TOLERANCE = 1e-3
+
+#: (stack paths, index of each particle's stack, slice of each particle from 0), as in `core.types.ParticleTable`.
+References = Tuple[Tuple[Path, ...], np.ndarray, np.ndarray]
+
+
+def is_readable_stack(index: int, filename: str) -> bool:
+    """Whether the core maps the file as it is: an MRC stack. Single images would need a file handle each."""
+    return index != NO_INDEX and os.path.splitext(filename)[1].lower() in _STACKS
+
+
+def image_references(
+    locations: Sequence[Tuple[int, str]], converted_stack, box_size_px: int, pixel_size_angstrom: float
+) -> References:
+    """Where the images of these Scipion locations (index from 1, file name) are.
+
+    Files that the core does not read (SPIDER, HDF, single images, ...) are copied through ImageHandler, in order, into
+    one MRC stack `converted_stack`.
+    """
+    found: Dict[str, int] = {}
+    stack_index = np.empty(len(locations), dtype=np.int64)
+    slice_index = np.empty(len(locations), dtype=np.int64)
+    to_convert: List[int] = []
+    for row, (index, filename) in enumerate(locations):
+        if is_readable_stack(index, filename):
+            stack_index[row], slice_index[row] = found.setdefault(filename, len(found)), index - 1
+        else:
+            to_convert.append(row)
+    if to_convert:
+        stack_index[to_convert] = found.setdefault(str(converted_stack), len(found))
+        slice_index[to_convert] = np.arange(len(to_convert))
+        _convert_images([locations[row] for row in to_convert], converted_stack, box_size_px, pixel_size_angstrom)
+    return tuple(Path(name) for name in found), stack_index, slice_index
+
+
+def _convert_images(locations, target, box_size_px: int, pixel_size_angstrom: float) -> None:
+    from pwem.emlib.image import ImageHandler
+
+    from ..core.io.mrc import StackWriter
+
+    logger.info("Copying %d images into the MRC stack %s.", len(locations), target)
+    os.makedirs(os.path.dirname(os.path.abspath(target)), exist_ok=True)
+    handler = ImageHandler()
+    writer = StackWriter(target, len(locations), box_size_px, pixel_size_angstrom)
+    for index, filename in locations:
+        location = (index, filename) if index != NO_INDEX else filename
+        data = np.asarray(handler.read(location).getData(), dtype=np.float32)
+        if data.shape != (box_size_px, box_size_px):
+            raise InputError(
+                f"Image {index} of {filename} has shape {data.shape} and the particle set says {box_size_px} px; "
+                "extract the particles again with one box size."
+            )
+        writer.append(data[None])
+    writer.finish()
+
+
+def volume_to_mrc(volume, target) -> None:
+    """Make `target` an MRC file of a Scipion Volume, with the pixel size that Scipion gives it.
+
+    A link where the file is MRC and says the same pixel size, else a copy.
+    """
+    filename = volume.getFileName().replace(":mrc", "")
+    pixel_size = volume.getSamplingRate()
+    if not os.path.exists(filename):
+        raise InputError(f"The volume {filename} does not exist; check the project's files.")
+    if not pixel_size or pixel_size <= 0:
+        raise InputError(
+            f"The volume {filename} has pixel size {pixel_size} in Scipion; import it with its pixel size (Å/px)."
+        )
+    if os.path.lexists(target):
+        os.remove(target)
+    if _is_mrc_with_pixel_size(filename, pixel_size):
+        os.symlink(
+            os.path.relpath(os.path.realpath(filename), os.path.realpath(os.path.dirname(target) or ".")), target
+        )
+        return
+    from ..core.io.mrc import write_volume
+
+    logger.info("Copying the volume %s to MRC with %g Å/px.", filename, pixel_size)
+    write_volume(target, _volume_data(volume, filename), pixel_size)
+
+
+def _is_mrc_with_pixel_size(filename: str, pixel_size: float) -> bool:
+    if os.path.splitext(filename)[1].lower() not in _VOLUMES:
+        return False
+    import mrcfile
+
+    try:
+        with mrcfile.open(filename, header_only=True, permissive=True) as mrc:
+            spacing = float(mrc.header.cella.x) / max(int(mrc.header.mx), 1)
+    except (ValueError, OSError):
+        return False
+    return abs(spacing - pixel_size) <= _PIXEL_SIZE_TOLERANCE * pixel_size
+
+
+def _volume_data(volume, filename: str) -> np.ndarray:
+    if os.path.splitext(filename)[1].lower() in _VOLUMES:
+        import mrcfile
+
+        try:
+            with mrcfile.open(filename, permissive=True) as mrc:
+                data = np.array(mrc.data, dtype=np.float32)
+        except (ValueError, OSError, TypeError) as error:
+            raise InputError(f"The volume {filename} cannot be read as MRC ({error}); give a valid map.") from error
+    else:
+        from pwem.emlib.image import ImageHandler
+
+        index = volume.getIndex()
+        data = np.squeeze(
+            np.asarray(ImageHandler().read((index, filename) if index else filename).getData(), dtype=np.float32)
+        )
+    if data.ndim != 3 or len(set(data.shape)) != 1:
+        raise InputError(f"The volume {filename} has shape {data.shape}; a cubic map is needed: crop or pad it.")
+    return data
+
+
+def volume_problems(volume) -> List[str]:
+    """What keeps a Scipion Volume from being used, one sentence each; asks its header alone."""
+    filename = (volume.getFileName() or "").replace(":mrc", "")
+    if not os.path.exists(filename):
+        return [f"The volume {filename} does not exist; check the project's files."]
+    pixel_size = volume.getSamplingRate()
+    if not pixel_size or pixel_size <= 0:
+        return [f"The volume {filename} has pixel size {pixel_size} in Scipion; import it with its pixel size (Å/px)."]
+    size = volume.getDim()
+    if size is None or len(set(size)) != 1:
+        return [f"The volume {filename} has size {size}; a cubic map is needed: crop or pad it."]
+    return []

@@ -1,0 +1,142 @@
+"""The core's ParticleTable -> Scipion's particle sets, joined by object id.
+
+Angles and shifts are converted by `core.conventions` alone. What a Scipion particle carries beyond the table (RELION's
+attributes, coordinates, classes) stays with it: result sets are made of the input's own items.
+"""
+
+from __future__ import annotations
+
+from typing import Optional, Sequence
+
+from ..constants import DEFAULT_MAGNIFICATION, OPTICS_GROUP, RANDOM_SUBSET
+from ..core.errors import InputError
+from ..core.types import ParticleTable
+from . import optics as optics_text
+
+
+def update_particles(
+    output,
+    particles,
+    table: ParticleTable,
+    poses: bool = False,
+    scores: Sequence[str] = (),
+    texts: Sequence[str] = (),
+    subset: bool = False,
+) -> int:
+    """Fill `output` with the particles of `particles` that are in `table`, joined by id; returns how many are not.
+
+    Parameters
+    ----------
+    output, particles : SetOfParticles; `output` is empty and takes the other's acquisition, pixel size and so on.
+    poses : set the projection alignment from the table.
+    scores, texts : columns of `table.scores` and `table.extra` to store as attributes `_<column>`.
+    subset : store the table's half sets as `_rlnRandomSubset`.
+    """
+    output.copyInfo(particles)
+    rows = {int(identity): row for row, identity in enumerate(table.ids)}
+    update = _Update(table, poses, scores, texts, subset)
+    if poses:
+        output.setAlignmentProj()
+    missing = 0
+    for particle in particles.iterItems():
+        row = rows.pop(particle.getObjId(), None)
+        if row is None:
+            missing += 1
+            continue
+        item = particle.clone()
+        update(item, row)
+        output.append(item)
+    if rows:
+        raise InputError(
+            f"{len(rows)} particles of the result (id {next(iter(rows))}, ...) are not in the input set "
+            f"{particles.getFileName()}; run the protocol anew."
+        )
+    return missing
+
+
+class _Update:
+    """Writes one row of a table into a Scipion particle."""
+
+    def __init__(self, table: ParticleTable, poses: bool, scores: Sequence[str], texts: Sequence[str], subset: bool):
+        from ..core.conventions import poses_to_transforms
+
+        self.scores = {name: table.scores[name] for name in scores if name in table.scores}
+        self.texts = {name: table.extra[name] for name in texts if name in table.extra}
+        self.subset = table.random_subset if subset else None
+        self.transforms = poses_to_transforms(table.rotations, table.shifts_px) if poses else None
+
+    def __call__(self, item, row: int) -> None:
+        from pwem.objects import Transform
+        from pyworkflow.object import Float, Integer, String
+
+        if self.transforms is not None:
+            item.setTransform(Transform(matrix=self.transforms[row].copy()))
+        for name, values in self.scores.items():
+            setattr(item, f"_{name}", Float(float(values[row])))
+        for name, texts in self.texts.items():
+            setattr(item, f"_{name}", String(str(texts[row])))
+        if self.subset is not None:
+            setattr(item, RANDOM_SUBSET, Integer(int(self.subset[row])))
+
+
+def create_particles(output, table: ParticleTable, magnification: Optional[float] = None) -> None:
+    """Fill an empty SetOfParticles with a table that no Scipion set stands behind (simulated images).
+
+    Sets everything that RELION's and cryoSPARC's plugins ask for: pixel size, acquisition with magnification, optics
+    groups, CTF, projection alignment, coordinates with micrograph name and id.
+    """
+    optics_text.set_optics(output, table, magnification or DEFAULT_MAGNIFICATION)
+    output.setHasCTF(table.ctf is not None)
+    if table.rotations is not None:
+        output.setAlignmentProj()
+    maker = _ParticleMaker(table)
+    for row in range(len(table)):
+        output.append(maker(row))
+
+
+class _ParticleMaker:
+    def __init__(self, table: ParticleTable):
+        from ..core.io import star
+
+        self.table = table
+        self.update = _Update(
+            table,
+            table.rotations is not None,
+            tuple(table.scores),
+            (star.POSE_SOURCE,),
+            table.random_subset is not None,
+        )
+        extra = table.extra
+        self.positions = [extra[c].astype(float) for c in (star.COORDINATE_X, star.COORDINATE_Y) if c in extra]
+        self.micrographs = extra.get(star.MICROGRAPH_NAME)
+        names = [] if self.micrographs is None else list(dict.fromkeys(self.micrographs))
+        self.micrograph_ids = {name: i + 1 for i, name in enumerate(names)}
+        self.classes = extra.get(star.CLASS_NUMBER)
+
+    def __call__(self, row: int):
+        from pwem.objects import Coordinate, CTFModel, Particle
+        from pyworkflow.object import Integer
+
+        table, particle = self.table, Particle()
+        particle.setObjId(int(table.ids[row]))
+        particle.setLocation(int(table.slice_index[row]) + 1, str(table.stack_paths[table.stack_index[row]]))
+        if table.ctf is not None:
+            ctf = CTFModel(phaseShift=float(table.ctf.phase_shift_deg[row]))
+            ctf.setStandardDefocus(
+                float(table.ctf.defocus_u_angstrom[row]),
+                float(table.ctf.defocus_v_angstrom[row]),
+                float(table.ctf.defocus_angle_deg[row]),
+            )
+            particle.setCTF(ctf)
+        if len(self.positions) == 2 and self.micrographs is not None:
+            coordinate, name = Coordinate(), self.micrographs[row]
+            coordinate.setPosition(round(self.positions[0][row]), round(self.positions[1][row]))
+            coordinate.setMicName(str(name))
+            coordinate.setMicId(self.micrograph_ids[name])
+            particle.setCoordinate(coordinate)
+            particle.setMicId(self.micrograph_ids[name])
+        if self.classes is not None:
+            particle.setClassId(int(self.classes[row]))
+        self.update(particle, row)
+        setattr(particle, OPTICS_GROUP, Integer(int(table.optics_index[row]) + 1))
+        return particle

@@ -1,0 +1,122 @@
+"""Runs the compute program for a protocol: config -> config.json -> `cryoposes COMMAND`, resumably.
+
+Nothing is kept on the protocol: what a resumed run must know lies in its `extra` folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+from typing import Any, Dict, List, Optional
+
+from pyworkflow.exceptions import PyworkflowException
+
+from ..core.config import Config
+from ..core.io.run_directory import METRICS_NAME, digest_path
+
+CONFIG_NAME, RUN_NAME, KEY_NAME = "config.json", "run", "run_key.txt"
+_MENDABLE = 2
+_ERROR_LINE = re.compile(r"Error: (.+)")
+
+
+class ProgramFailed(PyworkflowException):
+    """The program ended with a sentence for the user; it becomes the protocol's error message."""
+
+
+def write_config(protocol, config: Config) -> None:
+    with open(config_path(protocol), "w", encoding="utf-8") as handle:
+        handle.write(config.to_json())
+
+
+def read_config(protocol, config_class) -> Config:
+    with open(config_path(protocol), encoding="utf-8") as handle:
+        return config_class.from_json(handle.read())
+
+
+def config_path(protocol) -> str:
+    return protocol._getExtraPath(CONFIG_NAME)
+
+
+def run_folder(protocol) -> str:
+    return protocol._getExtraPath(RUN_NAME)
+
+
+def run_program(protocol, config: Config) -> None:
+    """Run or resume; a run folder of other parameters or other input files is removed first.
+
+    Raises ProgramFailed with the program's own sentence, or with where to look.
+    """
+    _prepare_run_folder(protocol, config)
+    plugin = type(protocol.getPlugin())
+    link_folder = os.path.abspath(protocol._getExtraPath("pythonpath"))
+    arguments = " ".join(
+        shlex.quote(word)
+        for word in (config.command, "--config", config_path(protocol), "--output", run_folder(protocol))
+    )
+    log = protocol.getStderrLog()
+    before = os.path.getsize(log) if os.path.exists(log) else 0
+    try:
+        protocol.runJob(plugin.getProgram(), arguments, numberOfMpi=1, env=plugin.getComputeEnviron(link_folder))
+    except subprocess.CalledProcessError as error:
+        raise ProgramFailed(_failure(log, before, error.returncode)) from error
+
+
+def _prepare_run_folder(protocol, config: Config) -> None:
+    key = run_key(config)
+    path, folder = protocol._getExtraPath(KEY_NAME), run_folder(protocol)
+    known = None
+    if os.path.exists(path):
+        with open(path, encoding="utf-8") as handle:
+            known = handle.read().strip()
+    if known != key and os.path.exists(folder):
+        shutil.rmtree(folder)
+    with open(path, "w", encoding="utf-8") as handle:
+        handle.write(key)
+
+
+def run_key(config: Config) -> str:
+    """Digest of the parameters and of the contents of the input files."""
+    parts = [config.digest()] + [digest_path(p) for p in config.input_paths()]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _failure(log: str, start: int, status: int) -> str:
+    sentence = _last_error(log, start)
+    if status == _MENDABLE and sentence:
+        return sentence
+    if status < 0 or status in (137, 143):
+        return (
+            "The program was killed (out of memory, or by hand); free memory and press Continue: it resumes where it "
+            "stood."
+        )
+    return f"The program ended with status {status}; see the run's log {log}" + (f" ({sentence})." if sentence else ".")
+
+
+def _last_error(log: str, start: int) -> Optional[str]:
+    if not os.path.exists(log):
+        return None
+    with open(log, encoding="utf-8", errors="replace") as handle:
+        handle.seek(start)
+        found = _ERROR_LINE.findall(handle.read())
+    return found[-1].strip() if found else None
+
+
+def read_metrics(protocol) -> Dict[str, Any]:
+    """The run's metrics.json; empty before it is finished."""
+    path = os.path.join(run_folder(protocol), METRICS_NAME)
+    if not os.path.exists(path):
+        return {}
+    with open(path, encoding="utf-8") as handle:
+        return json.load(handle)
+
+
+def plots(protocol) -> List[str]:
+    """PNG files of the run, sorted."""
+    folder = run_folder(protocol)
+    names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+    return [os.path.join(folder, name) for name in names if name.endswith(".png")]

@@ -1,0 +1,229 @@
+"""What the protocols share: form -> config -> program -> outputs."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from typing import Any, Dict, List, NamedTuple, Tuple, Type
+
+from pwem.objects import SetOfVolumes
+from pwem.protocols import EMProtocol
+from pyworkflow import BETA
+from pyworkflow.exceptions import PyworkflowException
+
+from cryoposes_plugin.core.config import Config
+from cryoposes_plugin.core.errors import CryoposesError
+from cryoposes_plugin.scipion import convert, forms, images, runner
+
+logger = logging.getLogger(__name__)
+
+__all__ = ["ParticleInput", "ProtCryoposesBase"]
+
+
+class ParticleInput(NamedTuple):
+    """A config field that takes a STAR file, the pointer it comes from, and what the particles must have."""
+
+    field: str
+    param: str
+    poses: bool = False
+    ctf: bool = False
+
+
+class ProtCryoposesBase(EMProtocol):
+    """Steps: write the inputs, run the program (resumably), register the outputs.
+
+    Every step takes the digest of parameters and inputs, so that Continue redoes what a change touches, and a run that
+    was interrupted resumes where it stood.
+    """
+
+    _label = None
+    _devStatus = BETA
+    CONFIG: Type[Config] = Config
+    PARTICLES: Tuple[ParticleInput, ...] = ()
+    #: (config field, pointer) of single volumes.
+    VOLUMES: Tuple[Tuple[str, str], ...] = ()
+    CITATIONS: Tuple[str, ...] = ()
+
+    # -------------------------- steps ----------------------------------------
+    def _insertAllSteps(self):
+        key = self._step_key()
+        self._insertFunctionStep(self.convertInputStep, key, needsGPU=False)
+        self._insertFunctionStep(self.runProgramStep, key, needsGPU=self.usesGpu())
+        self._insertFunctionStep(self.createOutputStep, key, needsGPU=False)
+
+    def convertInputStep(self, key: str):
+        with self._sentences():
+            for item in self._active_particles():
+                self._write_particles(item)
+            for path, volume in self._volume_files().items():
+                images.volume_to_mrc(volume, path)
+            runner.write_config(self, self._make_config())
+
+    def runProgramStep(self, key: str):
+        with self._sentences():
+            runner.run_program(self, runner.read_config(self, self.CONFIG))
+
+    def createOutputStep(self, key: str):
+        with self._sentences():
+            self._create_outputs()
+
+    def _create_outputs(self) -> None:
+        raise NotImplementedError
+
+    def _sentences(self):
+        return _Sentences(self)
+
+    def _step_key(self) -> str:
+        parts = [self._make_config().digest()]
+        for name, pointer in self.iterInputAttributes():
+            value = pointer.get()
+            size = value.getSize() if hasattr(value, "getSize") else ""
+            parts.append(f"{name} {pointer.getUniqueId()} {value.getFileName()} {size}")
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+    # -------------------------- config and input files -----------------------
+    def _make_config(self) -> Config:
+        values = forms.form_values(self, self.CONFIG)
+        values.update(self._input_paths())
+        return self.CONFIG(**values)
+
+    def _input_paths(self) -> Dict[str, Any]:
+        paths: Dict[str, Any] = {item.field: self._star_path(item) for item in self._active_particles()}
+        for field, param in self.VOLUMES:
+            if self._pointed(param) is not None:
+                paths[field] = self._volume_path(field)
+        if self.hasAttribute("inputVolumes"):
+            paths["volume"] = tuple(self._volume_path(f"volume_{i + 1}") for i in range(len(self._input_volumes())))
+        return paths
+
+    def _star_path(self, item: ParticleInput) -> str:
+        """One file for a set that is given twice, so that the program keeps its CTFs and poses together."""
+        name = self._pointed(item.param).getFileName()
+        first = next(other for other in self._active_particles() if self._pointed(other.param).getFileName() == name)
+        return self._getExtraPath(f"{first.field}.star")
+
+    def _volume_path(self, name: str) -> str:
+        return self._getExtraPath(f"{name}.mrc")
+
+    def _volume_files(self) -> Dict[str, Any]:
+        """File to write -> Scipion Volume."""
+        files = {
+            self._volume_path(field): self._pointed(param)
+            for field, param in self.VOLUMES
+            if self._pointed(param) is not None
+        }
+        if self.hasAttribute("inputVolumes"):
+            files.update({self._volume_path(f"volume_{i + 1}"): v for i, v in enumerate(self._input_volumes())})
+        return files
+
+    def _input_volumes(self) -> List[Any]:
+        """Every volume that `inputVolumes` points to, the items of sets included."""
+        volumes: List[Any] = []
+        for pointer in self.inputVolumes:
+            value = pointer.get()
+            if isinstance(value, SetOfVolumes):
+                volumes += [volume.clone() for volume in value]
+            elif value is not None:
+                volumes.append(value)
+        return volumes
+
+    def _write_particles(self, item: ParticleInput) -> None:
+        from cryoposes_plugin.core.io.star import write_particles
+
+        particles = self._pointed(item.param)
+        table = convert.particles_to_table(particles, self._getTmpPath(f"{item.field}.mrcs"))
+        write_particles(self._star_path(item), table)
+
+    def _active_particles(self) -> List[ParticleInput]:
+        return [item for item in self.PARTICLES if self._pointed(item.param) is not None]
+
+    def _pointed(self, param: str):
+        """The object behind a pointer; None where it is empty or its condition in the form is not met."""
+        return getattr(self, param).get() if self.evalParamCondition(param) else None
+
+    # -------------------------- results --------------------------------------
+    def _run_file(self, name: str) -> str:
+        return os.path.join(runner.run_folder(self), name)
+
+    def _read_table(self, name: str):
+        from cryoposes_plugin.core.io.star import read_particles
+
+        return read_particles(self._run_file(name))
+
+    def _metrics(self) -> Dict[str, Any]:
+        return runner.read_metrics(self)
+
+    def _define(self, **outputs) -> None:
+        """Register outputs with their source relations; an output of an earlier run that is missing now is removed."""
+        for name in self._possibleOutputs:
+            if name not in outputs and hasattr(self, name):
+                self.deleteOutput(getattr(self, name))
+        self._defineOutputs(**outputs)
+        for output in outputs.values():
+            for _, pointer in self.iterInputAttributes():
+                self._defineSourceRelation(pointer, output)
+
+    # -------------------------- information ----------------------------------
+    def _validate(self) -> List[str]:
+        if any(self._is_empty(name, param) for name, param in self.getDefinition().iterPointerParams()):
+            return []  # Scipion says it already.
+        try:
+            problems = self._input_problems()
+            if not problems:
+                config = self._make_config()
+                config.validate()
+                self._check(config)
+        except CryoposesError as error:
+            problems = [str(error)]
+        return [forms.in_form_words(problem, self.CONFIG) for problem in problems]
+
+    def _is_empty(self, name: str, param) -> bool:
+        if param.allowsNull.get() or not self.evalParamCondition(name):
+            return False
+        value = getattr(self, name)
+        pointers = [value] if value.isPointer() else list(value)
+        return not pointers or any(pointer.get() is None for pointer in pointers)
+
+    def _input_problems(self) -> List[str]:
+        problems: List[str] = []
+        for item in self._active_particles():
+            what = forms.label_of(self.CONFIG, item.field)
+            problems += convert.particle_problems(self._pointed(item.param), what, item.poses, item.ctf)
+        for volume in self._volume_files().values():
+            problems += images.volume_problems(volume)
+        return problems
+
+    def _computes_here(self) -> bool:
+        """Whether the program runs on this machine in this interpreter, so that what it lacks can be said now."""
+        return type(self.getPlugin()).runsInScipionEnvironment() and not self.useQueue()
+
+    def _check(self, config: Config) -> None:
+        """Raise what the core can know to be wrong without the input files; the program checks again when it starts."""
+
+    def _summary(self) -> List[str]:
+        metrics = self._metrics()
+        if not metrics:
+            return ["No result yet."]
+        return [forms.in_form_words(line, self.CONFIG) for line in self._result_summary(metrics)]
+
+    def _result_summary(self, metrics: Dict[str, Any]) -> List[str]:
+        raise NotImplementedError
+
+    def _citations(self) -> List[str]:
+        return list(self.CITATIONS)
+
+
+class _Sentences:
+    """Lets a core error reach the user as its one sentence, in the form's words and without a traceback."""
+
+    def __init__(self, protocol: ProtCryoposesBase):
+        self.protocol = protocol
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, traceback):
+        if isinstance(error, CryoposesError) or isinstance(error, runner.ProgramFailed):
+            raise PyworkflowException(forms.in_form_words(str(error), self.protocol.CONFIG)) from error
+        return False

@@ -1,0 +1,101 @@
+"""Compare poses."""
+
+from __future__ import annotations
+
+import csv
+from typing import Any, Dict, List
+
+import numpy as np
+from pwem.objects import SetOfParticles
+
+from cryoposes_plugin.core.config import CompareConfig, Config
+from cryoposes_plugin.scipion import forms, results
+
+from .protocol_base import ParticleInput, ProtCryoposesBase
+
+#: Columns of errors.csv -> attributes of the particles (without underscore).
+_ERRORS = {"angular_error_deg": "cryoposesAngularErrorDeg", "shift_error_angstrom": "cryoposesShiftErrorAngstrom"}
+
+
+class ProtCryoposesCompare(ProtCryoposesBase):
+    """Compares two sets of poses of the same particles, joined by id: angular and shift error of each particle.
+
+    The output is the estimated set with the errors as attributes, in the frame of the true poses where a registration
+    was asked for.
+    """
+
+    _label = "compare poses"
+    _possibleOutputs = {"outputParticles": SetOfParticles}
+    CONFIG = CompareConfig
+    PARTICLES = (
+        ParticleInput("truth", "inputTruth", poses=True),
+        ParticleInput("estimate", "inputEstimate", poses=True),
+    )
+
+    def _defineParams(self, form):
+        form.addSection(label="Input")
+        forms.add_pointer(
+            form,
+            "truth",
+            "SetOfParticles",
+            "Particles with the poses to compare with.",
+            pointer_condition="hasAlignmentProj",
+        )
+        forms.add_pointer(
+            form,
+            "estimate",
+            "SetOfParticles",
+            "Particles with the poses to judge.",
+            pointer_condition="hasAlignmentProj",
+        )
+        forms.add_fields(form, CompareConfig, "symmetry", "registration", "seed")
+
+    def _check(self, config: Config) -> None:
+        from cryoposes_plugin.core.geometry.symmetry import parse_symmetry
+
+        parse_symmetry(config.symmetry)
+
+    def _create_outputs(self) -> None:
+        from cryoposes_plugin.core.io.star import read_particles
+
+        errors, metrics = self._read_errors(), self._metrics()
+        table = read_particles(self._star_path(self.PARTICLES[1]))
+        table = table.take(np.flatnonzero(np.isin(table.ids, errors["id"])))
+        order = np.argsort(errors["id"])
+        rows = order[np.searchsorted(errors["id"][order], table.ids)]
+        table = table.replace(scores={name: errors[column][rows] for column, name in _ERRORS.items()})
+        registered = metrics["registration"] != "none"
+        if registered:
+            table = table.replace(rotations=_in_frame_of_truth(table.rotations, metrics))
+        particles = self._createSetOfParticles()
+        results.update_particles(
+            particles, self.inputEstimate.get(), table, poses=registered, scores=tuple(table.scores)
+        )
+        self._define(outputParticles=particles)
+
+    def _read_errors(self) -> Dict[str, np.ndarray]:
+        with open(self._run_file("errors.csv"), newline="", encoding="utf-8") as handle:
+            rows = list(csv.DictReader(handle))
+        errors = {column: np.array([float(row[column]) for row in rows]) for column in _ERRORS}
+        return {"id": np.array([int(row["id"]) for row in rows]), **errors}
+
+    def _result_summary(self, metrics: Dict[str, Any]) -> List[str]:
+        lines = [
+            f"{metrics['particles']} particles: median angular error {metrics['median_angular_error_deg']:.2f}°, "
+            f"90th percentile {metrics['p90_angular_error_deg']:.2f}°, "
+            f"{100 * metrics['share_below_5_deg']:.1f} % below 5°.",
+            f"Median shift error {metrics['median_shift_error_angstrom']:.2f} Å.",
+        ]
+        if metrics["only_in_truth"] or metrics["only_in_estimate"]:
+            lines.append(
+                f"{metrics['only_in_truth']} particles are only in the true set and {metrics['only_in_estimate']} only "
+                "in the estimated one; they were not compared."
+            )
+        return lines
+
+
+def _in_frame_of_truth(rotations: np.ndarray, metrics: Dict[str, Any]) -> np.ndarray:
+    from cryoposes_plugin.core.evaluation.registration import Registration
+
+    found = metrics["registered"]
+    return Registration(np.array(metrics["registration_matrix"]), found["hand"], 0.0).apply(rotations)

@@ -1,0 +1,56 @@
+"""Filter by uncertainty."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List
+
+from pwem.objects import SetOfParticles
+
+from cryoposes_plugin.core.config import FilterConfig
+from cryoposes_plugin.scipion import forms, results
+
+from .protocol_base import ParticleInput, ProtCryoposesBase
+
+
+class ProtCryoposesFilter(ProtCryoposesBase):
+    """Splits particles into those whose poses are certain and the others. Nothing disappears: both sets are outputs."""
+
+    _label = "filter by uncertainty"
+    # A dictionary, because two Enum members of one class would be aliases of each other.
+    _possibleOutputs = {"outputAccepted": SetOfParticles, "outputRejected": SetOfParticles}
+    CONFIG = FilterConfig
+    PARTICLES = (ParticleInput("particles", "inputParticles"),)
+    CITATIONS = ("Chung2023",)
+
+    def _defineParams(self, form):
+        form.addSection(label="Input")
+        forms.add_pointer(form, "particles", "SetOfParticles", "Particles with scores, as 'estimate poses' gives them.")
+        forms.add_fields(form, FilterConfig, "score", "keep_quantile", "threshold")
+
+    def _input_problems(self) -> List[str]:
+        problems = super()._input_problems()
+        score = FilterConfig.__dataclass_fields__["score"].metadata["choices"][self.score.get()]
+        if not problems and not self.inputParticles.get().getFirstItem().hasAttribute(f"_{score}"):
+            problems.append(f"Particles: they have no score {score}; estimate their poses with 'estimate poses' first.")
+        return problems
+
+    def _create_outputs(self) -> None:
+        metrics, outputs = self._metrics(), {}
+        for name in ("accepted", "rejected"):
+            if metrics[name]:
+                outputs[f"output{name.capitalize()}"] = self._split_off(name)
+        self._define(**outputs)
+
+    def _split_off(self, name: str):
+        particles = self._createSetOfParticles(suffix=f"_{name}")
+        results.update_particles(particles, self.inputParticles.get(), self._read_table(f"{name}.star"))
+        return particles
+
+    def _result_summary(self, metrics: Dict[str, Any]) -> List[str]:
+        lines = [
+            f"{metrics['accepted']} particles accepted, {metrics['rejected']} rejected, by {metrics['score']} <= "
+            f"{metrics['threshold']:.6g}."
+        ]
+        if not metrics["rejected"]:
+            lines.append("Every particle was kept: there is no rejected set.")
+        return lines

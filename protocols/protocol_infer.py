@@ -1,0 +1,99 @@
+"""Estimate poses."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List
+
+from pwem.objects import SetOfParticles
+
+from cryoposes_plugin.core.config import Config, InferConfig
+from cryoposes_plugin.scipion import convert, forms, results
+
+from .protocol_base import ParticleInput, ProtCryoposesBase
+
+#: Pixel sizes of a map and of particles with the same box that differ by more than this contradict each other.
+_PIXEL_SIZE_TOLERANCE = 0.01
+
+
+class ProtCryoposesInfer(ProtCryoposesBase):
+    """Estimates the orientation of each particle with a trained network, and how sure the network is of it.
+
+    The particles keep their ids, CTFs and coordinates, and gain poses and two scores (trace and largest dispersion of a
+    Bingham distribution; more negative is more certain). With a volume the shifts are measured against it; without one
+    the input's shifts are kept.
+    """
+
+    _label = "estimate poses"
+    _possibleOutputs = {"outputParticles": SetOfParticles}
+    CONFIG = InferConfig
+    PARTICLES = (ParticleInput("particles", "inputParticles"),)
+    VOLUMES = (("volume", "inputVolume"),)
+    CITATIONS = ("Chung2023",)
+
+    def _defineParams(self, form):
+        form.addSection(label="Input")
+        forms.add_pointer(
+            form,
+            "particles",
+            "SetOfParticles",
+            "Particles whose poses are wanted. They may have any box and pixel "
+            "size that covers what the network looks at.",
+        )
+        forms.add_pointer(form, "model", "PoseModel", "A network trained by 'train pose network'.")
+        forms.add_pointer(
+            form,
+            "volume",
+            "Volume",
+            "Optional. The volume that the network was trained on: shifts are measured "
+            "against its projections. Without it the input's shifts are kept.",
+            optional=True,
+        )
+        forms.add_fields(form, InferConfig, "max_shift_px", condition="inputVolume is not None")
+        forms.add_fields(form, InferConfig, "batch_size")
+        forms.add_execution(form, InferConfig, gpu=True)
+
+    def _input_paths(self) -> Dict[str, Any]:
+        return {**super()._input_paths(), "model": self.inputModel.get().getFolder()}
+
+    def _input_problems(self) -> List[str]:
+        problems, particles, volume = super()._input_problems(), self.inputParticles.get(), self.inputVolume.get()
+        if volume is not None and not problems and volume.getDim()[0] == particles.getXDim():
+            ours, theirs = particles.getSamplingRate(), volume.getSamplingRate()
+            if abs(ours - theirs) > _PIXEL_SIZE_TOLERANCE * ours:
+                problems.append(
+                    f"The volume and the particles both have {particles.getXDim()} px and their pixel sizes are "
+                    f"{theirs:g} and {ours:g} Å/px; correct the one that is wrong."
+                )
+        return problems
+
+    def _check(self, config: Config) -> None:
+        from cryoposes_plugin.core.io.particles import check_fits_model
+        from cryoposes_plugin.core.learning.model_card import ModelCard
+
+        card, particles = ModelCard.read(config.model), self.inputParticles.get()
+        check_fits_model(convert.header_table(particles), card.pixel_size_angstrom, card.mask_diameter_angstrom)
+        if card.ctf_correction != "none" and card.training.get("ctf", True):
+            convert.check_particles(particles, forms.label_of(self.CONFIG, "particles"), ctf=True)
+
+    def _create_outputs(self) -> None:
+        from cryoposes_plugin.core.io.star import POSE_SOURCE
+
+        table = self._read_table("particles.star")
+        particles = self._createSetOfParticles()
+        results.update_particles(
+            particles, self.inputParticles.get(), table, poses=True, scores=tuple(table.scores), texts=(POSE_SOURCE,)
+        )
+        self._define(outputParticles=particles)
+
+    def _result_summary(self, metrics: Dict[str, Any]) -> List[str]:
+        lines = [f"Poses of {metrics['particles']} particles estimated."]
+        missing = self.inputParticles.get().getSize() - metrics["particles"]
+        if missing:
+            lines.append(f"{missing} particles of the input are disabled and have no pose.")
+        return lines + metrics.get("notes", [])
+
+    def _methods(self) -> List[str]:
+        metrics = self._metrics()
+        return (
+            [f"Poses of {metrics['particles']} particles were estimated by a network (Cryoposes)."] if metrics else []
+        )

@@ -1,0 +1,105 @@
+"""Reconstruct a volume."""
+
+from __future__ import annotations
+
+import csv
+from typing import Any, Dict, List
+
+from pwem.objects import FSC, SetOfFSCs, Volume
+
+from cryoposes_plugin.core.config import Config, ReconstructConfig
+from cryoposes_plugin.scipion import forms
+
+from .protocol_base import ParticleInput, ProtCryoposesBase
+
+_FREQUENCY = "frequency_per_angstrom"
+#: Columns of fsc.csv and what their curves are called.
+_CURVES = {
+    "corrected": "half maps, masked, corrected",
+    "unmasked": "half maps, unmasked",
+    "masked": "half maps, masked",
+    "randomised": "half maps, masked, phases randomised",
+    "reference": "map against the reference",
+}
+
+
+class ProtCryoposesReconstruct(ProtCryoposesBase):
+    """Reconstructs a volume, its half maps and their Fourier shell correlation from particles with poses.
+
+    Where the poses of both halves come from one network or reference, the halves are not independent, and the curves
+    are labelled so.
+    """
+
+    _label = "reconstruct volume"
+    _possibleOutputs = {"outputVolume": Volume, "outputFSC": SetOfFSCs}
+    CONFIG = ReconstructConfig
+    PARTICLES = (ParticleInput("particles", "inputParticles", poses=True),)
+    VOLUMES = (("reference", "inputReference"),)
+
+    def _defineParams(self, form):
+        form.addSection(label="Input")
+        forms.add_pointer(
+            form,
+            "particles",
+            "SetOfParticles",
+            "Particles with poses. Their half sets (rlnRandomSubset) are used if "
+            "they have them, else half sets are drawn.",
+            pointer_condition="hasAlignmentProj",
+        )
+        forms.add_fields(form, ReconstructConfig, "symmetry", "mask_diameter_angstrom")
+        forms.add_pointer(
+            form, "reference", "Volume", "Optional. A volume in the same frame, to compare with by FSC.", optional=True
+        )
+        forms.add_fields(form, ReconstructConfig, "method")
+        forms.add_fields(form, ReconstructConfig, "cgls_iterations", condition="method == 1")
+        forms.add_fields(form, ReconstructConfig, "padding", condition="method == 0")
+        forms.add_fields(form, ReconstructConfig, "batch_size")
+        forms.add_execution(form, ReconstructConfig, gpu=True)
+
+    def _check(self, config: Config) -> None:
+        from cryoposes_plugin.core.geometry.symmetry import parse_symmetry
+
+        parse_symmetry(config.symmetry)
+        if config.method == "cgls" and self._computes_here():
+            from cryoposes_plugin.core.reconstruction.cgls import require_astra
+
+            require_astra()
+
+    def _create_outputs(self) -> None:
+        volume = Volume(self._run_file("volume.mrc"))
+        volume.setSamplingRate(self.inputParticles.get().getSamplingRate())
+        volume.setHalfMaps([self._run_file("half1.mrc"), self._run_file("half2.mrc")])
+        self._define(outputVolume=volume, outputFSC=self._make_fscs())
+
+    def _make_fscs(self):
+        with open(self._run_file("fsc.csv"), newline="", encoding="utf-8") as handle:
+            rows = list(csv.DictReader(handle))
+        curves, label = self._createSetOfFSCs(), self._metrics()["fsc_statement"]
+        for column, name in _CURVES.items():
+            points = [(float(row[_FREQUENCY]), float(row[column])) for row in rows if row.get(column)]
+            if points:
+                curve = FSC(objLabel=name if column == "reference" else f"{name}. {label}")
+                curve.setData([x for x, _ in points], [y for _, y in points])
+                curves.append(curve)
+        return curves
+
+    def _result_summary(self, metrics: Dict[str, Any]) -> List[str]:
+        lines = [f"{metrics['particles']} particles; half sets {metrics['half_sets']}."]
+        lines += [
+            f"Resolution at FSC 0.143, {curve}: {metrics[key]:.2f} Å."
+            for curve in ("corrected", "unmasked")
+            for key in (f"resolution_{curve}_0143_angstrom",)
+        ]
+        if "resolution_reference_05_angstrom" in metrics:
+            lines.append(f"Against the reference at FSC 0.5: {metrics['resolution_reference_05_angstrom']:.2f} Å.")
+        lines.append(metrics["fsc_statement"])
+        if metrics.get("not_modelled"):
+            lines.append(f"Not modelled, though the particles have it: {', '.join(metrics['not_modelled'])}.")
+        return lines
+
+    def _methods(self) -> List[str]:
+        return (
+            ["A volume and two half maps were reconstructed by Fourier inversion (Cryoposes)."]
+            if self._metrics()
+            else []
+        )

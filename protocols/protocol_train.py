@@ -1,0 +1,143 @@
+"""Train a pose network."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List
+
+from cryoposes_plugin.core.config import Config, TrainConfig
+from cryoposes_plugin.objects import PoseModel
+from cryoposes_plugin.scipion import convert, forms
+
+from .protocol_base import ParticleInput, ProtCryoposesBase
+
+
+class ProtCryoposesTrain(ProtCryoposesBase):
+    """Trains a network that estimates the orientation of single-particle images, and how sure it is of each.
+
+    It learns from volumes, whose projections are simulated on the fly, from particles with known poses, or from both.
+    Give the particles that the network is meant for as 'Particles to resemble': box, pixel size, CTFs and noise level
+    are taken from them.
+    """
+
+    _label = "train pose network"
+    _possibleOutputs = {"outputModel": PoseModel}
+    CONFIG = TrainConfig
+    PARTICLES = (ParticleInput("like", "inputLike"), ParticleInput("particles", "inputParticles", poses=True))
+    CITATIONS = ("Banjac2021", "Lian2022", "Chung2023")
+
+    def _defineParams(self, form):
+        form.addSection(label="Input")
+        forms.add_volumes(
+            form,
+            "Volumes whose projections are simulated while training. The hand of the volumes is the hand of "
+            "all poses that the network will give.",
+            optional=True,
+        )
+        forms.add_pointer(
+            form,
+            "like",
+            "SetOfParticles",
+            "Optional. The particles that the network is meant for: their CTFs, "
+            "acquisition, box, pixel size and noise level are taken; their poses are not used.",
+            optional=True,
+        )
+        forms.add_pointer(
+            form,
+            "particles",
+            "SetOfParticles",
+            "Optional. Particles whose poses are labels to learn from.",
+            optional=True,
+            pointer_condition="hasAlignmentProj",
+        )
+        forms.add_fields(form, TrainConfig, "symmetry", "mask_diameter_angstrom", "box_size_px", "pixel_size_angstrom")
+        form.addSection(label="Training")
+        forms.add_fields(
+            form,
+            TrainConfig,
+            "preset",
+            "minutes",
+            "epochs",
+            "steps",
+            "images_per_epoch",
+            "batch_size",
+            "learning_rate",
+            "model_box_size_px",
+            "ctf_correction",
+            "pair_sampling",
+            "distance_weight",
+            "dropout",
+            "l2",
+            "validation_number",
+            "checkpoint_minutes",
+        )
+        forms.add_fields(
+            form,
+            TrainConfig,
+            "augment_rotation",
+            "augment_mirror",
+            "augment_shift_px",
+            "augment_noise",
+            condition="inputParticles is not None",
+        )
+        form.addSection(label="Simulated images")
+        forms.add_fields(form, TrainConfig, "shift_distribution", "shift_px", "ctf")
+        forms.add_fields(
+            form,
+            TrainConfig,
+            "defocus_range_angstrom",
+            "astigmatism_angstrom",
+            "phase_shift_deg",
+            "voltage_kv",
+            "spherical_aberration_mm",
+            "amplitude_contrast",
+            "bfactor_angstrom2",
+            "image_state",
+            condition="ctf",
+        )
+        forms.add_fields(form, TrainConfig, "snr", "noise_variance", "noise_correlation_px")
+        forms.add_execution(form, TrainConfig, gpu=True)
+
+    def _check(self, config: Config) -> None:
+        from cryoposes_plugin.core.geometry.symmetry import parse_symmetry
+
+        parse_symmetry(config.symmetry)
+        like = self._pointed("inputLike")
+        if config.ctf and like is not None:
+            convert.check_particles(like, forms.label_of(self.CONFIG, "like"), ctf=True)
+
+    def _create_outputs(self) -> None:
+        from cryoposes_plugin.core.learning.model_card import ModelCard
+
+        folder = self._run_file("model")
+        card = ModelCard.read(folder)
+        model = PoseModel(folder)
+        model.setPreset(card.preset)
+        model.setSymmetry(card.symmetry)
+        model.setBoxSize(card.box_size_px)
+        model.setSamplingRate(card.pixel_size_angstrom)
+        model.setValidationErrorDeg(card.validation.get("median_error_deg"))
+        self._define(outputModel=model)
+
+    def _result_summary(self, metrics: Dict[str, Any]) -> List[str]:
+        lines = [
+            f"{metrics[key]} {text}"
+            for key, text in (("steps", "steps."), ("images_seen", "images seen."))
+            if key in metrics
+        ]
+        error = self._validation_error_deg()
+        if error is not None:
+            lines.append(f"Median angular error on images kept apart: {error:.2f}°.")
+        return lines or ["Training is finished."]
+
+    def _validation_error_deg(self):
+        return self.outputModel.getValidationErrorDeg() if hasattr(self, "outputModel") else None
+
+    def _methods(self) -> List[str]:
+        error = self._validation_error_deg()
+        return (
+            []
+            if error is None
+            else [
+                f"A network was trained to estimate poses (median error {error:.1f}° on images that it had not seen)."
+            ]
+        )

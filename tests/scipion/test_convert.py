@@ -1,0 +1,216 @@
+"""Scipion sets <-> tables: nothing is lost, nothing is joined by position."""
+
+import numpy as np
+import pytest
+
+from cryoposes_plugin.core import conventions
+from cryoposes_plugin.core.errors import InputError
+from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
+from cryoposes_plugin.core.io.particles import ParticleImages
+from cryoposes_plugin.core.io.star import read_particles, write_particles
+
+from .project import BOX, PIXEL, make_table, new_set
+
+pytest.importorskip("pwem", reason="Scipion (scipion-em) is not installed")
+
+from cryoposes_plugin.scipion import convert, results
+
+IDS = [11, 4, 907, 5, 23, 42, 1000003]
+
+
+@pytest.fixture
+def table(tmp_path, rng):
+    return make_table(tmp_path, IDS, rng)
+
+
+def make_set(table, path):
+    particles = new_set(path)
+    results.create_particles(particles, table)
+    particles.write()
+    return particles
+
+
+def by_id(table, ids):
+    return table.take([int(np.flatnonzero(table.ids == i)[0]) for i in ids])
+
+
+def test_a_set_made_of_a_table_gives_the_table_back(table, tmp_path):
+    particles = make_set(table, tmp_path / "set.sqlite")
+    back = convert.particles_to_table(particles, tmp_path / "converted.mrcs")
+    assert sorted(back.ids) == sorted(IDS)
+    back = by_id(back, table.ids)
+    assert angular_distance_rad(back.rotations, table.rotations).max() < 1e-7
+    np.testing.assert_allclose(back.shifts_px, table.shifts_px, atol=1e-9)
+    for name in (
+        "defocus_u_angstrom",
+        "defocus_v_angstrom",
+        "defocus_angle_deg",
+        "phase_shift_deg",
+        "voltage_kv",
+        "spherical_aberration_mm",
+        "amplitude_contrast",
+    ):
+        np.testing.assert_allclose(getattr(back.ctf, name), getattr(table.ctf, name), rtol=1e-9)
+    np.testing.assert_array_equal(back.random_subset, table.random_subset)
+    for name, values in table.scores.items():
+        np.testing.assert_allclose(back.scores[name], values, rtol=1e-9)
+    assert list(back.extra["cryoposesPoseSource"]) == ["truth"] * len(IDS)
+    assert list(back.extra["rlnMicrographName"]) == list(table.extra["rlnMicrographName"])
+    np.testing.assert_array_equal(ParticleImages(back).read(np.arange(7)), ParticleImages(table).read(np.arange(7)))
+
+
+def test_scipions_transform_is_the_one_of_the_conventions(table, tmp_path):
+    particles = make_set(table, tmp_path / "set.sqlite")
+    expected = conventions.poses_to_transforms(table.rotations, table.shifts_px)
+    for row, identity in enumerate(table.ids):
+        np.testing.assert_allclose(particles[int(identity)].getTransform().getMatrix(), expected[row], atol=1e-12)
+
+
+def test_results_are_joined_by_id_and_the_missing_are_counted(table, tmp_path, rng):
+    particles = make_set(table, tmp_path / "set.sqlite")
+    shuffled = table.take(rng.permutation(7)[:5])
+    new = shuffled.replace(rotations=rng.permutation(shuffled.rotations), scores={"cryoposesTrace": np.arange(5.0)})
+    path = tmp_path / "result.star"
+    write_particles(path, new)
+    output = new_set(tmp_path / "out.sqlite")
+    missing = results.update_particles(output, particles, read_particles(path), poses=True, scores=("cryoposesTrace",))
+    assert missing == 2 and output.getSize() == 5
+    for row, identity in enumerate(new.ids):
+        item, source = output[int(identity)], particles[int(identity)]
+        rotations, shifts = conventions.transforms_to_poses(item.getTransform().getMatrix()[None])
+        assert angular_distance_rad(rotations, new.rotations[row][None])[0] < 1e-6
+        np.testing.assert_allclose(shifts[0], new.shifts_px[row], atol=1e-5)
+        assert item.getAttributeValue("_cryoposesTrace") == row
+        assert item.getLocation() == source.getLocation()
+        assert item.getCTF().getDefocusU() == source.getCTF().getDefocusU()
+        assert item.getAttributeValue("_rlnRandomSubset") == source.getAttributeValue("_rlnRandomSubset")
+    assert output.hasAlignmentProj() and output.hasCTF() and output.getSamplingRate() == PIXEL
+
+
+def test_a_result_with_a_stranger_is_refused(table, tmp_path):
+    particles = make_set(table.take([0, 1, 2]), tmp_path / "set.sqlite")
+    with pytest.raises(InputError, match="not in the input set"):
+        results.update_particles(new_set(tmp_path / "out.sqlite"), particles, table)
+
+
+def test_attributes_that_are_not_ours_pass_through(table, tmp_path):
+    from pyworkflow.object import Float, String
+
+    plain = make_set(table, tmp_path / "plain.sqlite")
+    particles = new_set(tmp_path / "set.sqlite")
+    particles.copyInfo(plain)
+    for item in plain:
+        new = item.clone()
+        new._rlnBeamTiltX = Float(0.25)
+        new._rlnGroupName = String("a group")
+        particles.append(new)
+    back = convert.particles_to_table(particles, tmp_path / "c.mrcs")
+    assert set(back.extra["rlnBeamTiltX"]) == {"0.25"} and set(back.extra["rlnGroupName"]) == {"a_group"}
+    output = new_set(tmp_path / "out.sqlite")
+    results.update_particles(output, particles, back)
+    assert {item.getAttributeValue("_rlnBeamTiltX") for item in output} == {0.25}
+
+
+def test_several_optics_groups_survive(tmp_path, rng):
+    table = make_table(tmp_path, range(1, 21), rng, groups=3)
+    back = convert.particles_to_table(make_set(table, tmp_path / "set.sqlite"), tmp_path / "c.mrcs")
+    for row in range(20):
+        ours, theirs = table.optics[table.optics_index[row]], back.optics[back.optics_index[row]]
+        assert (ours.name, ours.voltage_kv, ours.box_size_px) == (theirs.name, theirs.voltage_kv, theirs.box_size_px)
+        assert theirs.spherical_aberration_mm == pytest.approx(ours.spherical_aberration_mm)
+        assert theirs.amplitude_contrast == pytest.approx(ours.amplitude_contrast)
+
+
+def test_particles_without_optics_text_are_grouped_by_their_acquisition(table, tmp_path):
+    particles = make_set(table, tmp_path / "set.sqlite")
+    particles.getAcquisition().opticsGroupInfo.set(None)
+    back = convert.particles_to_table(particles, tmp_path / "c.mrcs")
+    assert len(back.optics) == 1 and back.optics[0].voltage_kv == 300 and back.optics[0].pixel_size_angstrom == PIXEL
+
+
+@pytest.mark.parametrize("state", ["raw", "phase-flipped", "ctf-premultiplied"])
+def test_the_image_state_survives(tmp_path, rng, state):
+    table = make_table(tmp_path, range(1, 5), rng, state=state)
+    particles = make_set(table, tmp_path / "set.sqlite")
+    assert particles.isPhaseFlipped() == (state == "phase-flipped")
+    assert {o.image_state for o in convert.particles_to_table(particles, tmp_path / "c.mrcs").optics} == {state}
+
+
+def test_images_in_other_formats_are_converted(table, tmp_path):
+    from pwem.emlib.image import ImageHandler
+
+    table = table.take([0, 1, 2, 3])
+    images, handler = ParticleImages(table).read(np.arange(4)), ImageHandler()
+    particles = make_set(table, tmp_path / "plain.sqlite")
+    handler.convertStack(str(table.stack_paths[0]), str(tmp_path / "a.stk"))
+    foreign = new_set(tmp_path / "set.sqlite")
+    foreign.copyInfo(particles)
+    for item in particles:
+        index, filename = item.getLocation()
+        if filename.endswith("a.mrcs"):
+            item.setLocation(index, str(tmp_path / "a.stk"))
+        else:
+            single = str(tmp_path / f"single_{index}.mrc")
+            handler.convert((index, filename), single)
+            item.setLocation(single)
+        foreign.append(item.clone())
+    back = convert.particles_to_table(foreign, tmp_path / "converted.mrcs")
+    assert {p.name for p in back.stack_paths} == {"converted.mrcs"}
+    rows = [int(np.flatnonzero(back.ids == i)[0]) for i in table.ids]
+    np.testing.assert_array_equal(ParticleImages(back).read(rows), images)
+
+
+def test_disabled_particles_are_left_out(table, tmp_path):
+    plain = make_set(table, tmp_path / "plain.sqlite")
+    particles = new_set(tmp_path / "set.sqlite")
+    particles.copyInfo(plain)
+    for item in plain:
+        new = item.clone()
+        new.setEnabled(item.getObjId() != 42)
+        particles.append(new)
+    back = convert.particles_to_table(particles, tmp_path / "c.mrcs")
+    assert sorted(back.ids) == sorted(set(IDS) - {42})
+
+
+@pytest.mark.parametrize(
+    "change, needs, said",
+    [
+        (lambda s: s.setAlignment("None"), dict(poses=True), "no orientations"),
+        (lambda s: s.setHasCTF(False), dict(ctf=True), "no CTF"),
+        (lambda s: s.getAcquisition().setVoltage(None), {}, "no acquisition"),
+        (lambda s: s.setSamplingRate(0), {}, "pixel size"),
+        (lambda s: s.setDim((15, 15, 1)), {}, "even box"),
+        (lambda s: s.setIsAmplitudeCorrected(True), {}, "CTF-corrected already"),
+    ],
+)
+def test_what_is_missing_is_said_in_one_sentence(table, tmp_path, change, needs, said):
+    particles = make_set(table, tmp_path / "set.sqlite")
+    assert convert.particle_problems(particles, "Particles", poses=True, ctf=True) == []
+    change(particles)
+    problems = convert.particle_problems(particles, "Particles", **needs)
+    assert len(problems) == 1 and said in problems[0]
+    with pytest.raises(InputError, match=said):
+        convert.check_particles(particles, "Particles", **needs)
+
+
+def test_an_empty_set_is_said(tmp_path):
+    assert "empty" in convert.particle_problems(new_set(tmp_path / "empty.sqlite"), "Particles")[0]
+
+
+def test_relion_reads_what_a_set_of_ours_becomes(table, tmp_path):
+    """scipion-em-relion's own writer and reader on our set: angles, origins and CTF stay."""
+    relion = pytest.importorskip("relion.convert", reason="scipion-em-relion is not installed")
+    from pwem.constants import ALIGN_PROJ
+
+    particles = make_set(table, tmp_path / "set.sqlite")
+    relion.writeSetOfParticles(particles, str(tmp_path / "relion.star"), alignType=ALIGN_PROJ)
+    back = by_id(read_particles(tmp_path / "relion.star"), table.ids)
+    assert np.rad2deg(angular_distance_rad(back.rotations, table.rotations)).max() < 1e-4
+    np.testing.assert_allclose(back.shifts_px, table.shifts_px, atol=1e-5)
+    np.testing.assert_allclose(back.ctf.defocus_v_angstrom, table.ctf.defocus_v_angstrom, rtol=1e-6)
+    np.testing.assert_array_equal(back.random_subset, table.random_subset)
+    again = new_set(tmp_path / "again.sqlite")
+    relion.readSetOfParticles(str(tmp_path / "relion.star"), again, alignType=ALIGN_PROJ)
+    third = by_id(convert.particles_to_table(again, tmp_path / "c.mrcs"), table.ids)
+    assert np.rad2deg(angular_distance_rad(third.rotations, table.rotations)).max() < 1e-4
+    assert third.optics[0].voltage_kv == 300 and third.optics[0].box_size_px == BOX

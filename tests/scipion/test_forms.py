@@ -1,0 +1,146 @@
+"""Forms say what the configs say, and plugin, protocols and viewers are found by Scipion."""
+
+import dataclasses
+
+import pytest
+
+pytest.importorskip("pwem", reason="Scipion (scipion-em) is not installed")
+
+from pwem.protocols import EMProtocol
+
+from cryoposes_plugin.core.config import CONFIGS, FilterConfig, SimulateConfig, TrainConfig
+from cryoposes_plugin.core.errors import ConfigError
+from cryoposes_plugin.protocols import (
+    ProtCryoposesCompare,
+    ProtCryoposesFilter,
+    ProtCryoposesInfer,
+    ProtCryoposesReconstruct,
+    ProtCryoposesSimulate,
+    ProtCryoposesTrain,
+)
+from cryoposes_plugin.scipion import forms
+
+PROTOCOLS = (
+    ProtCryoposesSimulate,
+    ProtCryoposesTrain,
+    ProtCryoposesInfer,
+    ProtCryoposesFilter,
+    ProtCryoposesReconstruct,
+    ProtCryoposesCompare,
+)
+LABELS = (
+    "simulate projections",
+    "train pose network",
+    "estimate poses",
+    "filter by uncertainty",
+    "reconstruct volume",
+    "compare poses",
+)
+#: Fields that come from Scipion's header, or that are of no use to a protocol.
+NOT_IN_FORMS = {"threads", "gpu"}
+
+
+def test_scipion_finds_the_plugin_and_its_protocols_viewers_and_objects(scipion_environment):
+    from pwem import Domain
+
+    module = Domain.getPlugins()["cryoposes_plugin"]
+    assert module._pluginInstance.getName() == "cryoposes_plugin"
+    assert module._pluginInstance.getPath() == module.__path__[0]
+    assert {p.__name__ for p in PROTOCOLS} <= set(Domain.getProtocols())
+    assert "PoseModel" in Domain.getObjects()
+    assert set(module._bibtex) == {"Banjac2021", "Lian2022", "Chung2023"}
+    for protocol in PROTOCOLS:
+        assert "CryoposesRunViewer" in {v.__name__ for v in Domain.findViewers(protocol(), "tkinter")}
+
+
+def test_the_protocols_are_in_a_section_of_their_own(scipion_environment):
+    import json
+    from configparser import ConfigParser
+    from pathlib import Path
+
+    import cryoposes_plugin
+
+    parser = ConfigParser()
+    parser.optionxform = str
+    parser.read(Path(cryoposes_plugin.__file__).parent / "protocols.conf")
+    (section,) = json.loads(parser.get("PROTOCOLS", "Protocols SPA"))
+    assert section["tag"] == "section" and {c["value"] for c in section["children"]} == {p.__name__ for p in PROTOCOLS}
+
+
+@pytest.mark.parametrize("protocol, label", zip(PROTOCOLS, LABELS))
+def test_an_untouched_form_gives_the_default_config(scipion_environment, protocol, label):
+    instance = protocol()
+    assert instance.getClassLabel(prependPackageName=False) == label
+    config_class = protocol.CONFIG
+    values = forms.form_values(instance, config_class)
+    defaults = config_class()
+    for name, value in values.items():
+        if name not in NOT_IN_FORMS:
+            assert (value or None) == (getattr(defaults, name) or None), name
+    pointers = {f.name for f in dataclasses.fields(config_class) if f.metadata["path"]}
+    absent = {f.name for f in dataclasses.fields(config_class)} - set(values) - pointers - NOT_IN_FORMS
+    assert absent <= {"seed"}, f"not in the form: {absent}"
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_every_parameter_has_help_and_hides_nothing_of_scipions(scipion_environment, protocol):
+    instance = protocol()
+    ours = [
+        (n, p)
+        for n, p in instance.getDefinition().iterParams()
+        if n not in ("runName", "runMode", "hostName", "numberOfThreads", "numberOfMpi")
+    ]
+    for name, param in ours:
+        assert not hasattr(EMProtocol, name), f"{name} would hide an attribute of Scipion's protocols"
+        if not name.startswith("defocusRangeAngstrom"):
+            assert param.help.get(), name
+            assert "--" not in param.help.get(), f"{name} speaks of the command line: {param.help.get()}"
+
+
+def test_two_outputs_of_one_class_do_not_alias():
+    assert list(ProtCryoposesFilter()._possibleOutputs) == ["outputAccepted", "outputRejected"]
+    assert [name for name, _ in ProtCryoposesFilter().iterOutputAttributes(includePossible=True)] == [
+        "outputAccepted",
+        "outputRejected",
+    ]
+
+
+def test_values_of_a_form_reach_the_config(scipion_environment):
+    protocol = ProtCryoposesSimulate(
+        number=7,
+        snr=0.4,
+        orientations=5,
+        preferredDirectionsDeg="10 20, 30 40",
+        defocusRangeAngstromMin=9000,
+        ctf=False,
+        useGpu=False,
+        numberOfThreads=3,
+    )
+    values = forms.form_values(protocol, SimulateConfig)
+    assert values["number"] == 7 and values["snr"] == 0.4 and values["orientations"] == "preferred"
+    assert values["preferred_directions_deg"] == (10, 20, 30, 40)
+    assert values["defocus_range_angstrom"] == (9000, 25000) and values["ctf"] is False
+    assert values["gpu"] == "none" and values["threads"] == 3
+    assert forms.form_values(ProtCryoposesSimulate(gpuList="1,2"), SimulateConfig)["gpu"] == "1,2"
+
+
+def test_what_is_no_number_is_said():
+    with pytest.raises(ConfigError, match="Preferred views.*'10 x'"):
+        forms.form_values(ProtCryoposesSimulate(preferredDirectionsDeg="10 x"), SimulateConfig)
+    protocol = ProtCryoposesSimulate()
+    protocol.number.set(None)
+    with pytest.raises(ConfigError, match="'Number of images' is empty"):
+        forms.form_values(protocol, SimulateConfig)
+
+
+def test_core_messages_speak_the_forms_language():
+    said = forms.in_form_words(
+        "simulate: --snr 2 and --noise-variance 1 exclude each other; --defocus-range too; see --help.", SimulateConfig
+    )
+    assert said == "simulate: 'SNR' 2 and 'Noise variance' 1 exclude each other; 'Underfocus (Å)' too; see --help."
+    assert forms.in_form_words("--keep-quantile", FilterConfig) == "'Share to keep'"
+    assert forms.label_of(TrainConfig, "mask_diameter_angstrom") == "Mask diameter (Å)"
+
+
+def test_every_config_has_a_protocol():
+    assert {p.CONFIG.command for p in PROTOCOLS} == set(CONFIGS)

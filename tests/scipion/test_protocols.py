@@ -1,0 +1,343 @@
+"""All protocols, end to end and tiny, in a real Scipion project; then RELION's and cryoSPARC's plugins on them."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import mrcfile
+import numpy as np
+import pytest
+
+from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
+from cryoposes_plugin.core.io.mrc import write_volume
+from cryoposes_plugin.core.simulation.resampling import resample_volume
+
+from .project import run_protocol
+
+pytest.importorskip("pwem", reason="Scipion (scipion-em) is not installed")
+
+BOX, PIXEL, NUMBER = 32, 7.5, 240
+
+
+def pointer_to(protocol, output):
+    from pyworkflow.object import Pointer
+
+    return Pointer(protocol, extended=output)
+
+
+def link(protocol, param, source, output):
+    """Point a protocol's input at an output of another one."""
+    value = getattr(protocol, param)
+    if value.isPointer():
+        value.set(source)
+        value.setExtended(output)
+    else:
+        value.append(pointer_to(source, output))
+
+
+@pytest.fixture(scope="module")
+def map_file(asymmetric_volume, tmp_path_factory):
+    path = tmp_path_factory.mktemp("map") / "map.mrc"
+    data = resample_volume(asymmetric_volume.data, asymmetric_volume.pixel_size_angstrom, BOX, PIXEL)
+    write_volume(path, data.astype(np.float32), PIXEL)
+    return path
+
+
+@pytest.fixture(scope="module")
+def imported(project, map_file):
+    from pwem.protocols import ProtImportVolumes
+
+    protocol = project.newProtocol(ProtImportVolumes, filesPath=str(map_file), samplingRate=PIXEL)
+    return run_protocol(project, protocol)
+
+
+@pytest.fixture(scope="module")
+def simulated(project, imported):
+    from cryoposes_plugin.protocols import ProtCryoposesSimulate
+
+    protocol = project.newProtocol(
+        ProtCryoposesSimulate,
+        number=NUMBER,
+        snr=4.0,
+        seed=3,
+        astigmatismAngstrom=400.0,
+        numberOfThreads=1,
+        defocusRangeAngstromMin=6000.0,
+        defocusRangeAngstromMax=12000.0,
+    )
+    link(protocol, "inputVolumes", imported, "outputVolume")
+    return run_protocol(project, protocol)
+
+
+@pytest.fixture(scope="module")
+def trained(project, imported, simulated):
+    from cryoposes_plugin.protocols import ProtCryoposesTrain
+
+    protocol = project.newProtocol(
+        ProtCryoposesTrain, steps=12, batchSize=16, validationNumber=32, modelBoxSizePx=32, seed=1, numberOfThreads=1
+    )
+    protocol.minutes.set(None)
+    link(protocol, "inputVolumes", imported, "outputVolume")
+    link(protocol, "inputLike", simulated, "outputParticles")
+    return run_protocol(project, protocol)
+
+
+@pytest.fixture(scope="module")
+def inferred(project, imported, simulated, trained):
+    from cryoposes_plugin.protocols import ProtCryoposesInfer
+
+    protocol = project.newProtocol(ProtCryoposesInfer, numberOfThreads=1)
+    link(protocol, "inputParticles", simulated, "outputParticles")
+    link(protocol, "inputModel", trained, "outputModel")
+    link(protocol, "inputVolume", imported, "outputVolume")
+    return run_protocol(project, protocol)
+
+
+@pytest.fixture(scope="module")
+def filtered(project, inferred):
+    from cryoposes_plugin.protocols import ProtCryoposesFilter
+
+    protocol = project.newProtocol(ProtCryoposesFilter, keepQuantile=0.75)
+    link(protocol, "inputParticles", inferred, "outputParticles")
+    return run_protocol(project, protocol)
+
+
+@pytest.fixture(scope="module")
+def reconstructed(project, simulated, imported):
+    from cryoposes_plugin.protocols import ProtCryoposesReconstruct
+
+    protocol = project.newProtocol(ProtCryoposesReconstruct, numberOfThreads=1)
+    link(protocol, "inputParticles", simulated, "outputParticles")
+    link(protocol, "inputReference", imported, "outputVolume")
+    return run_protocol(project, protocol)
+
+
+def ids(particles):
+    return sorted(item.getObjId() for item in particles)
+
+
+def poses(particles):
+    from cryoposes_plugin.core.conventions import transforms_to_poses
+
+    found = {item.getObjId(): item.getTransform().getMatrix().copy() for item in particles}
+    rotations, shifts = transforms_to_poses(np.stack([found[i] for i in sorted(found)]))
+    return np.array(sorted(found)), rotations, shifts
+
+
+def correlation(a, b):
+    return float(np.corrcoef(np.ravel(a), np.ravel(b))[0, 1])
+
+
+def test_simulate_gives_a_complete_set(simulated):
+    particles = simulated.outputParticles
+    assert ids(particles) == list(range(1, NUMBER + 1))
+    assert particles.hasAlignmentProj() and particles.hasCTF() and particles.getXDim() == BOX
+    assert particles.getSamplingRate() == pytest.approx(PIXEL)
+    acquisition = particles.getAcquisition()
+    assert (acquisition.getVoltage(), acquisition.getSphericalAberration(), acquisition.getAmplitudeContrast()) == (
+        300,
+        2.7,
+        0.1,
+    )
+    assert acquisition.getMagnification() > 0
+    first = particles.getFirstItem()
+    assert first.getCTF().getDefocusU() >= first.getCTF().getDefocusV() > 5000
+    assert first.getCoordinate().getMicName() and first.getMicId() == 1
+    assert os.path.exists(first.getFileName()) and not os.path.isabs(first.getFileName())
+    assert f"{NUMBER} images" in simulated.summary()[0]
+
+
+def test_a_simulation_can_take_poses_and_ctfs_of_a_set(project, imported, simulated):
+    from cryoposes_plugin.protocols import ProtCryoposesSimulate
+
+    protocol = project.newProtocol(ProtCryoposesSimulate, number=40, snr=1.0, orientations=6, numberOfThreads=1)
+    link(protocol, "inputVolumes", imported, "outputVolume")
+    link(protocol, "inputLike", simulated, "outputParticles")
+    link(protocol, "inputPoses", simulated, "outputParticles")
+    run_protocol(project, protocol)
+    _, rotations, shifts = poses(protocol.outputParticles)
+    _, expected, expected_shifts = poses(simulated.outputParticles)
+    assert np.rad2deg(angular_distance_rad(rotations, expected[:40])).max() < 1e-3
+    np.testing.assert_allclose(shifts, expected_shifts[:40], atol=1e-4)
+    for item in protocol.outputParticles:
+        twin = simulated.outputParticles[item.getObjId()]
+        assert item.getCTF().getDefocusU() == pytest.approx(twin.getCTF().getDefocusU(), abs=1e-2)
+
+
+def test_train_gives_a_model_with_its_card(trained):
+    model = trained.outputModel
+    assert model.getBoxSize() == 32 and model.getSymmetry() == "C1" and model.getPreset() == "default"
+    assert 0 < model.getValidationErrorDeg() <= 180
+    assert all(os.path.exists(path) for path in model.getFiles())
+    assert "32 px" in str(model)
+
+
+def test_estimated_poses_are_stored_with_their_scores(simulated, inferred):
+    particles = inferred.outputParticles
+    assert ids(particles) == ids(simulated.outputParticles) and particles.hasAlignmentProj() and particles.hasCTF()
+    first = particles.getFirstItem()
+    assert np.isfinite(first.getAttributeValue("_cryoposesTrace")) and np.isfinite(
+        first.getAttributeValue("_cryoposesDispersion")
+    )
+    assert first.getAttributeValue("_cryoposesPoseSource").startswith("network:")
+    assert first.getCTF().getDefocusU() == simulated.outputParticles.getFirstItem().getCTF().getDefocusU()
+    matrix = first.getTransform().getMatrix()
+    np.testing.assert_allclose(matrix[:3, :3] @ matrix[:3, :3].T, np.eye(3), atol=1e-9)
+
+
+def test_filter_loses_nobody_and_keeps_the_certain_ones(inferred, filtered):
+    accepted, rejected = filtered.outputAccepted, filtered.outputRejected
+    assert accepted.getSize() == round(0.75 * NUMBER) and rejected.getSize() == NUMBER - accepted.getSize()
+    assert accepted.getFileName() != rejected.getFileName()
+    assert sorted(ids(accepted) + ids(rejected)) == ids(inferred.outputParticles)
+    worst = max(item.getAttributeValue("_cryoposesTrace") for item in accepted)
+    assert worst <= min(item.getAttributeValue("_cryoposesTrace") for item in rejected)
+    assert {"outputAccepted", "outputRejected"} == {name for name, _ in filtered.iterOutputAttributes()}
+
+
+def test_a_filter_that_keeps_all_has_no_rejected_set(project, inferred):
+    from cryoposes_plugin.protocols import ProtCryoposesFilter
+
+    protocol = project.newProtocol(ProtCryoposesFilter, keepQuantile=1.0)
+    link(protocol, "inputParticles", inferred, "outputParticles")
+    run_protocol(project, protocol)
+    assert protocol.outputAccepted.getSize() == NUMBER and not hasattr(protocol, "outputRejected")
+    assert any("Every particle was kept" in line for line in protocol.summary())
+
+
+def test_reconstruct_gives_the_map_with_halves_and_fsc(reconstructed, map_file):
+    volume = reconstructed.outputVolume
+    assert volume.getSamplingRate() == pytest.approx(PIXEL) and len(volume.getHalfMaps().split(",")) == 2
+    data, truth = mrcfile.read(volume.getFileName()), mrcfile.read(map_file)
+    assert correlation(data, truth) > 0.85
+    assert correlation(data[:, :, ::-1], truth) < correlation(data, truth) - 0.1
+    curves = {curve.getObjLabel().split(".")[0]: curve.clone() for curve in reconstructed.outputFSC}
+    assert {"half maps, unmasked", "map against the reference"} <= set(curves)
+    x, y = curves["map against the reference"].getData()
+    assert list(x) == sorted(x) and float(y[2]) > 0.9
+    assert any("true" in line for line in reconstructed.summary())
+
+
+def test_compare_annotates_the_estimate(project, simulated, inferred):
+    from cryoposes_plugin.protocols import ProtCryoposesCompare
+
+    for registration in (0, 2):
+        protocol = project.newProtocol(ProtCryoposesCompare, registration=registration)
+        link(protocol, "inputTruth", simulated, "outputParticles")
+        link(protocol, "inputEstimate", inferred, "outputParticles")
+        run_protocol(project, protocol)
+        errors = {
+            item.getObjId(): item.getAttributeValue("_cryoposesAngularErrorDeg") for item in protocol.outputParticles
+        }
+        _, estimate, _ = poses(protocol.outputParticles)
+        _, truth, _ = poses(simulated.outputParticles)
+        expected = np.rad2deg(angular_distance_rad(estimate, truth))
+        np.testing.assert_allclose([errors[i] for i in sorted(errors)], expected, atol=1e-2)
+        assert "median angular error" in protocol.summary()[0]
+
+
+def test_continue_resumes_and_a_change_redoes(project, imported, tmp_path):
+    """What was simulated before a kill is kept; a parameter that changed starts the run anew."""
+    from cryoposes_plugin.protocols import ProtCryoposesSimulate
+
+    protocol = project.newProtocol(ProtCryoposesSimulate, number=30, seed=5, numberOfThreads=1)
+    link(protocol, "inputVolumes", imported, "outputVolume")
+    run_protocol(project, protocol)
+    folder = Path(protocol._getExtraPath("run"))
+    stack, stamp = folder / "particles.mrcs", (folder / "particles.mrcs").stat().st_mtime_ns
+    first = mrcfile.read(stack)
+    run_protocol(project, protocol)  # run mode is resume: every step is done
+    assert stack.stat().st_mtime_ns == stamp
+    protocol.seed.set(6)
+    run_protocol(project, protocol)
+    assert json.loads((folder / "config.json").read_text())["seed"] == 6
+    assert np.abs(mrcfile.read(stack) - first).max() > 0.1
+    assert protocol.outputParticles.getSize() == 30
+
+
+def test_the_programs_sentence_is_the_protocols_error(project, imported):
+    from cryoposes_plugin.protocols import ProtCryoposesSimulate
+
+    protocol = project.newProtocol(ProtCryoposesSimulate, number=10, boxSizePx=BOX, particleDiameterAngstrom=9999.0)
+    link(protocol, "inputVolumes", imported, "outputVolume")
+    with pytest.raises(RuntimeError):
+        run_protocol(project, protocol)
+    message = protocol.getErrorMessage()
+    assert "'Particle diameter (Å)' is 9999" in message and "Traceback" not in message and "status" not in message
+    assert not hasattr(protocol, "outputParticles")
+
+
+def test_every_run_has_plots_or_a_report_to_show(project, filtered, reconstructed, monkeypatch):
+    from cryoposes_plugin.viewers import CryoposesRunViewer, viewer_run
+
+    opened = []
+    monkeypatch.setattr(viewer_run.webbrowser, "open", opened.append)
+    for protocol in (filtered, reconstructed):
+        viewer = CryoposesRunViewer(project=project)
+        viewer.setProtocol(protocol)
+        for view in viewer._show_report():
+            view.show()
+    assert len(opened) == 2 and all(Path(url[len("file://") :]).exists() for url in opened)
+    plotter = viewer_run.image_plotter(viewer_run.runner.plots(filtered)[0])
+    assert plotter.getFigure().axes
+
+
+@pytest.fixture(scope="module")
+def relion_environment():
+    pytest.importorskip("relion", reason="scipion-em-relion is not installed")
+    if shutil.which("relion_reconstruct") is None:
+        pytest.skip("RELION is not installed (Debian: apt-get install relion)")
+    for name, value in (("OMPI_ALLOW_RUN_AS_ROOT", "1"), ("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1")):
+        os.environ[name] = value
+
+
+def test_relions_protocols_take_a_simulation(project, simulated, map_file, relion_environment):
+    """Import of our STAR, export and reconstruction by scipion-em-relion with the real programs."""
+    from pwem.protocols import ProtImportParticles
+    from relion.protocols import ProtRelionExportParticles, ProtRelionReconstruct
+
+    star = os.path.abspath(simulated._getExtraPath("run", "particles.star"))
+    imported = project.newProtocol(
+        ProtImportParticles,
+        importFrom=ProtImportParticles.IMPORT_FROM_RELION,
+        starFile=star,
+        samplingRate=PIXEL,
+        magnification=50000,
+        voltage=300,
+        sphericalAberration=2.7,
+        amplitudeContrast=0.1,
+    )
+    run_protocol(project, imported)
+    assert ids(imported.outputParticles) == ids(simulated.outputParticles)
+    _, theirs, their_shifts = poses(imported.outputParticles)
+    _, ours, our_shifts = poses(simulated.outputParticles)
+    assert np.rad2deg(angular_distance_rad(theirs, ours)).max() < 1e-3
+    np.testing.assert_allclose(their_shifts, our_shifts, atol=1e-3)
+
+    truth = mrcfile.read(map_file)
+    for source in (imported, simulated):
+        protocol = project.newProtocol(ProtRelionReconstruct, doCTF=True)
+        link(protocol, "inputParticles", source, "outputParticles")
+        run_protocol(project, protocol)
+        assert correlation(mrcfile.read(protocol.outputVolume.getFileName()), truth) > 0.8
+
+    export = project.newProtocol(ProtRelionExportParticles)
+    link(export, "inputParticles", simulated, "outputParticles")
+    run_protocol(project, export)
+    (exported,) = Path(export._getPath("Export")).glob("*.star")
+    assert exported.read_text().count("@") >= NUMBER
+
+
+def test_cryosparcs_conversion_keeps_the_poses(project, simulated, map_file, tmp_path, relion, relion_environment):
+    """What scipion-em-cryosparc2 would hand over, reconstructed by RELION from that very file."""
+    convert = pytest.importorskip("cryosparc2.convert", reason="scipion-em-cryosparc2 is not installed")
+    star = tmp_path / "cryosparc.star"
+    convert.writeSetOfParticles(simulated.outputParticles, str(star), str(tmp_path))
+    text = star.read_text()
+    assert all(
+        label in text
+        for label in ("_rlnMagnification", "_rlnDetectorPixelSize", "_rlnMicrographName", "_rlnRandomSubset")
+    )
+    relion("relion_reconstruct", "--i", star, "--o", tmp_path / "map.mrc", "--ctf", "--angpix", PIXEL, cwd=os.getcwd())
+    assert correlation(mrcfile.read(tmp_path / "map.mrc"), mrcfile.read(map_file)) > 0.8

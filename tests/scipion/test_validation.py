@@ -1,0 +1,245 @@
+"""What a form says before anything runs: one sentence with what, where, the value and the remedy."""
+
+import json
+
+import mrcfile
+import numpy as np
+import pytest
+
+from cryoposes_plugin.core.errors import ResourceError
+from cryoposes_plugin.core.io.mrc import write_volume
+
+from .project import BOX, PIXEL, make_table, new_set
+
+pytest.importorskip("pwem", reason="Scipion (scipion-em) is not installed")
+
+from pwem.objects import SetOfVolumes, Volume
+
+from cryoposes_plugin.objects import PoseModel
+from cryoposes_plugin.protocols import (
+    ProtCryoposesCompare,
+    ProtCryoposesFilter,
+    ProtCryoposesInfer,
+    ProtCryoposesReconstruct,
+    ProtCryoposesSimulate,
+    ProtCryoposesTrain,
+)
+from cryoposes_plugin.scipion import results
+
+pytestmark = pytest.mark.usefixtures("scipion_environment")
+
+
+@pytest.fixture
+def particles(tmp_path, rng):
+    created = new_set(tmp_path / "particles.sqlite")
+    results.create_particles(created, make_table(tmp_path, range(1, 9), rng))
+    created.write()
+    return created
+
+
+@pytest.fixture
+def volume(tmp_path, rng):
+    path = tmp_path / "map.mrc"
+    write_volume(path, rng.standard_normal((BOX, BOX, BOX)).astype(np.float32), PIXEL)
+    created = Volume(str(path))
+    created.setSamplingRate(PIXEL)
+    return created
+
+
+@pytest.fixture
+def model(tmp_path):
+    from cryoposes_plugin.core.learning.model_card import ModelCard
+
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "model.keras").write_bytes(b"weights")
+    card = ModelCard("default", BOX, PIXEL, 50.0, "phase-flip", "raw", "C1", network={})
+    (folder / "model_card.json").write_text(card.to_json())
+    created = PoseModel(str(folder))
+    created.setBoxSize(BOX)
+    created.setSamplingRate(PIXEL)
+    return created
+
+
+def said(protocol):
+    """The one sentence that the form shows; '' if it shows none."""
+    problems = protocol.validate()
+    assert len(problems) <= 1, problems
+    return problems[0] if problems else ""
+
+
+def simulate(volume, like=None, **values):
+    protocol = ProtCryoposesSimulate(**values)
+    protocol.inputVolumes.append(volume)
+    if like is not None:
+        protocol.inputLike.set(like)
+    return protocol
+
+
+def train(volume=None, particles=None, like=None, **values):
+    protocol = ProtCryoposesTrain(**values)
+    if volume is not None:
+        protocol.inputVolumes.append(volume)
+    for name, value in (("inputParticles", particles), ("inputLike", like)):
+        if value is not None:
+            getattr(protocol, name).set(value)
+    return protocol
+
+
+def one_set(protocol, **objects):
+    for name, value in objects.items():
+        getattr(protocol, name).set(value)
+    return protocol
+
+
+def test_good_forms_have_nothing_to_say(particles, volume, tmp_path):
+    volumes = SetOfVolumes(filename=str(tmp_path / "volumes.sqlite"))
+    volumes.setSamplingRate(PIXEL)
+    for _ in range(2):
+        volumes.append(volume.clone())
+    volumes.write()
+    assert said(simulate(volumes, like=particles)) == ""
+    assert len(simulate(volumes)._make_config().volume) == 2
+    assert said(train(volume, like=particles)) == "" and said(train(particles=particles)) == ""
+    assert said(one_set(ProtCryoposesFilter(), inputParticles=particles)) == ""
+    assert said(one_set(ProtCryoposesReconstruct(symmetry="D2"), inputParticles=particles)) == ""
+    assert said(one_set(ProtCryoposesCompare(), inputTruth=particles, inputEstimate=particles)) == ""
+
+
+def test_a_pointer_that_is_empty_is_scipions_to_say(particles):
+    assert said(ProtCryoposesFilter()) == "*Particles* cannot be EMPTY."
+    assert "EMPTY" in said(ProtCryoposesSimulate())
+
+
+@pytest.mark.parametrize(
+    "values, words",
+    [
+        (dict(snr=0.0), "'SNR' is 0"),
+        (dict(snr=1.0, noiseVariance=2.0), "'SNR' 1 and 'Noise variance' 2 exclude each other"),
+        (dict(defocusRangeAngstromMin=30000.0), "'Underfocus (Å)' is 30000 to 25000"),
+        (dict(boxSizePx=33), "'Box size (px)' is 33; give an even number"),
+        (dict(number=0), "'Number of images' is 0"),
+        (dict(preferredDirectionsDeg="10", orientations=5), "'Preferred views (rot tilt ...)' has 1 angles"),
+    ],
+)
+def test_parameters_of_a_simulation(volume, values, words):
+    assert words in said(simulate(volume, **values))
+
+
+def test_astra_without_cuda(volume, particles, monkeypatch):
+    from cryoposes_plugin.core.reconstruction import cgls
+    from cryoposes_plugin.core.simulation import astra_projector
+
+    def missing():
+        raise ResourceError("ASTRA needs CUDA and this machine has none; choose the other.")
+
+    monkeypatch.setattr(astra_projector, "require_cuda", missing)
+    monkeypatch.setattr(cgls, "require_astra", missing)
+    assert "ASTRA needs CUDA" in said(simulate(volume, projector=1))
+    assert "ASTRA needs CUDA" in said(one_set(ProtCryoposesReconstruct(method=1), inputParticles=particles))
+
+
+def test_astra_on_this_machine_is_refused_or_there(volume):
+    sentence = said(simulate(volume, projector=1))
+    assert sentence == "" or "CUDA" in sentence
+
+
+def test_wrong_symmetry(particles, volume):
+    for protocol in (
+        one_set(ProtCryoposesReconstruct(symmetry="Q7"), inputParticles=particles),
+        train(volume, symmetry="Q7"),
+        one_set(ProtCryoposesCompare(symmetry="Q7"), inputTruth=particles, inputEstimate=particles),
+    ):
+        assert "Q7" in said(protocol)
+
+
+def test_unaligned_particles(particles):
+    particles.setAlignment("None")
+    for protocol, name in ((ProtCryoposesReconstruct(), "inputParticles"), (ProtCryoposesTrain(), "inputParticles")):
+        assert "no orientations" in said(one_set(protocol, **{name: particles}))
+
+
+def test_missing_ctf_acquisition_and_particles(particles, volume, tmp_path):
+    particles.setHasCTF(False)
+    assert "no CTF" in said(simulate(volume, like=particles))
+    assert said(simulate(volume, like=particles, ctf=False)) == ""
+    particles.setHasCTF(True)
+    particles.getAcquisition().setSphericalAberration(None)
+    assert "no acquisition" in said(one_set(ProtCryoposesReconstruct(), inputParticles=particles))
+    empty = new_set(tmp_path / "empty.sqlite")
+    assert "empty" in said(one_set(ProtCryoposesFilter(), inputParticles=empty))
+
+
+def test_neither_volumes_nor_particles_to_train_on():
+    assert "neither 'Volumes' nor 'Particles' is given" in said(ProtCryoposesTrain())
+
+
+def test_particles_without_scores(tmp_path, rng):
+    table = make_table(tmp_path, range(1, 4), rng).replace(scores={})
+    plain = new_set(tmp_path / "plain.sqlite")
+    results.create_particles(plain, table)
+    assert "no score cryoposesTrace" in said(one_set(ProtCryoposesFilter(), inputParticles=plain))
+
+
+def test_volumes_that_are_not_cubic_missing_or_without_pixel_size(volume, tmp_path):
+    flat = tmp_path / "flat.mrc"
+    with mrcfile.new(flat) as mrc:
+        mrc.set_data(np.zeros((8, 16, 16), dtype=np.float32))
+        mrc.set_volume()
+    other = Volume(str(flat))
+    other.setSamplingRate(PIXEL)
+    assert "a cubic map is needed" in said(simulate(other))
+    volume.setSamplingRate(None)
+    assert "pixel size" in said(simulate(volume))
+    gone = Volume(str(tmp_path / "gone.mrc"))
+    gone.setSamplingRate(PIXEL)
+    assert "does not exist" in said(simulate(gone))
+
+
+def test_a_model_of_another_schema_and_pixel_sizes_that_contradict(particles, volume, model):
+    protocol = one_set(ProtCryoposesInfer(), inputParticles=particles, inputModel=model)
+    assert said(protocol) == ""
+    protocol.inputVolume.set(volume)
+    assert said(protocol) == ""
+    volume.setSamplingRate(PIXEL * 1.1)
+    assert f"{PIXEL * 1.1:g} and {PIXEL:g} Å/px" in said(protocol)
+    volume.setSamplingRate(PIXEL)
+    particles.setSamplingRate(PIXEL * 1.5)
+    protocol.inputVolume.set(None)
+    assert f"{PIXEL * 1.5:g} Å/px" in said(protocol) and "Nyquist" in said(protocol)
+    particles.setSamplingRate(PIXEL)
+    particles.setHasCTF(False)
+    assert "no CTF" in said(protocol)
+    card = f"{model.getFolder()}/model_card.json"
+    with open(card, "w", encoding="utf-8") as handle:
+        json.dump({"schema_version": 999}, handle)
+    assert "999" in said(protocol)
+
+
+def test_a_volume_with_another_pixel_size_in_its_header_gets_scipions(volume, tmp_path):
+    from cryoposes_plugin.core.io.mrc import read_volume
+    from cryoposes_plugin.scipion.images import volume_to_mrc
+
+    target = tmp_path / "out.mrc"
+    volume_to_mrc(volume, target)
+    assert target.is_symlink() and read_volume(target).pixel_size_angstrom == pytest.approx(PIXEL)
+    volume.setSamplingRate(2.5)
+    volume_to_mrc(volume, target)
+    assert not target.is_symlink() and read_volume(target).pixel_size_angstrom == pytest.approx(2.5)
+    np.testing.assert_array_equal(read_volume(target).data, mrcfile.read(volume.getFileName()))
+
+
+def test_the_program_runs_here_or_in_the_environment_that_was_named(monkeypatch, tmp_path):
+    import sys
+
+    from cryoposes_plugin.plugin import CRYOPOSES_ENV_ACTIVATION, CRYOPOSES_PYTHON, PACKAGE_FOLDER, Plugin
+
+    monkeypatch.setattr(Plugin, "_vars", {**Plugin.getVars(), CRYOPOSES_ENV_ACTIVATION: "", CRYOPOSES_PYTHON: ""})
+    assert Plugin.getProgram() == f"{sys.executable} -m cryoposes_plugin" and Plugin.validateInstallation() == []
+    Plugin._vars[CRYOPOSES_ENV_ACTIVATION] = "module load tf && . env/bin/activate"
+    assert Plugin.getProgram() == "module load tf && . env/bin/activate && python -m cryoposes_plugin"
+    environ = Plugin.getComputeEnviron(str(tmp_path / "link"))
+    assert environ["PYTHONPATH"] == str(tmp_path / "link")
+    assert (tmp_path / "link" / "cryoposes_plugin").resolve() == (tmp_path / PACKAGE_FOLDER).resolve()
+    Plugin._vars[CRYOPOSES_ENV_ACTIVATION], Plugin._vars[CRYOPOSES_PYTHON] = "", "/nowhere/python"
+    assert "/nowhere/python" in Plugin.validateInstallation()[0]
