@@ -22,7 +22,8 @@ from typing import List, Optional, Sequence, Tuple
 import numpy as np
 
 from cryoposes_plugin.core.io.mrc import read_volume
-from cryoposes_plugin.core.reconstruction.fsc import fourier_shell_correlation, soft_sphere
+from cryoposes_plugin.core.reconstruction.fsc import fourier_shell_correlation
+from cryoposes_plugin.core.reconstruction.masks import soft_sphere
 
 SETS = {
     "noise-free, no CTF": ("--no-ctf",),

@@ -22,12 +22,13 @@ __all__ = ["ParticleInput", "ProtCryoposesBase"]
 
 
 class ParticleInput(NamedTuple):
-    """A config field that takes a STAR file, the pointer it comes from, and what the particles must have."""
+    """A config field that takes a STAR file, the pointer it comes from, and what is needed of the particles."""
 
     field: str
     param: str
     poses: bool = False
     ctf: bool = False
+    images: bool = True
 
 
 class ProtCryoposesBase(EMProtocol):
@@ -132,7 +133,8 @@ class ProtCryoposesBase(EMProtocol):
         from cryoposes_plugin.core.io.star import write_particles
 
         particles = self._pointed(item.param)
-        table = convert.particles_to_table(particles, self._getTmpPath(f"{item.field}.mrcs"))
+        stack = self._getTmpPath(f"{item.field}.mrcs") if item.images else None
+        table = convert.particles_to_table(particles, stack)
         write_particles(self._star_path(item), table)
 
     def _active_particles(self) -> List[ParticleInput]:
@@ -189,7 +191,7 @@ class ProtCryoposesBase(EMProtocol):
         problems: List[str] = []
         for item in self._active_particles():
             what = forms.label_of(self.CONFIG, item.field)
-            problems += convert.particle_problems(self._pointed(item.param), what, item.poses, item.ctf)
+            problems += convert.particle_problems(self._pointed(item.param), what, item.poses, item.ctf, item.images)
         for volume in self._volume_files().values():
             problems += images.volume_problems(volume)
         return problems

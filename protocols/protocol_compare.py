@@ -28,8 +28,8 @@ class ProtCryoposesCompare(ProtCryoposesBase):
     _possibleOutputs = {"outputParticles": SetOfParticles}
     CONFIG = CompareConfig
     PARTICLES = (
-        ParticleInput("truth", "inputTruth", poses=True),
-        ParticleInput("estimate", "inputEstimate", poses=True),
+        ParticleInput("truth", "inputTruth", poses=True, images=False),
+        ParticleInput("estimate", "inputEstimate", poses=True, images=False),
     )
 
     def _defineParams(self, form):

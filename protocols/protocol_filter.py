@@ -19,7 +19,7 @@ class ProtCryoposesFilter(ProtCryoposesBase):
     # A dictionary, because two Enum members of one class would be aliases of each other.
     _possibleOutputs = {"outputAccepted": SetOfParticles, "outputRejected": SetOfParticles}
     CONFIG = FilterConfig
-    PARTICLES = (ParticleInput("particles", "inputParticles"),)
+    PARTICLES = (ParticleInput("particles", "inputParticles", images=False),)
     CITATIONS = ("Chung2023",)
 
     def _defineParams(self, form):

@@ -22,7 +22,10 @@ class ProtCryoposesSimulate(ProtCryoposesBase):
     _label = "simulate projections"
     _possibleOutputs = {"outputParticles": SetOfParticles}
     CONFIG = SimulateConfig
-    PARTICLES = (ParticleInput("like", "inputLike"), ParticleInput("orientations_from", "inputPoses", poses=True))
+    PARTICLES = (
+        ParticleInput("like", "inputLike", images=False),
+        ParticleInput("orientations_from", "inputPoses", poses=True, images=False),
+    )
 
     def _defineParams(self, form):
         form.addSection(label="Input")
@@ -93,7 +96,7 @@ class ProtCryoposesSimulate(ProtCryoposesBase):
             require_cuda()
         like = self._pointed("inputLike")
         if config.ctf and like is not None:
-            convert.check_particles(like, forms.label_of(self.CONFIG, "like"), ctf=True)
+            convert.check_particles(like, forms.label_of(self.CONFIG, "like"), ctf=True, images=False)
 
     def _create_outputs(self) -> None:
         like = self._pointed("inputLike")

@@ -24,15 +24,18 @@ _BFACTOR = "_rlnCtfBfactor"
 _MODELLED = {RANDOM_SUBSET, OPTICS_GROUP, _BFACTOR, "_rlnPhaseShift"}
 
 
-def particle_problems(particles, what: str, poses: bool = False, ctf: bool = False) -> List[str]:
-    """What keeps a particle set from being used, one sentence each; asks the set alone, not its items."""
+def particle_problems(particles, what: str, poses: bool = False, ctf: bool = False, images: bool = True) -> List[str]:
+    """What keeps a particle set from being used, one sentence each; asks the set alone, not its items.
+
+    `what` names the set in the sentences; `poses`, `ctf` and `images` say what of it is needed.
+    """
     if particles is None:
         return []
     if particles.getSize() == 0:
         return [f"{what}: the particle set is empty; give a set with particles."]
     problems = []
     box = particles.getXDim()
-    if box % 2:
+    if images and box % 2:
         problems.append(f"{what}: the box of the particles is {box} px; give an even box (extract or crop them again).")
     if not particles.getSamplingRate() or particles.getSamplingRate() <= 0:
         problems.append(
@@ -46,7 +49,7 @@ def particle_problems(particles, what: str, poses: bool = False, ctf: bool = Fal
         )
     if ctf and not particles.hasCTF():
         problems.append(f"{what}: the particles have no CTF; estimate the CTF and extract the particles with it.")
-    if particles.isAmplitudeCorrected():
+    if images and particles.isAmplitudeCorrected():
         problems.append(
             f"{what}: the amplitudes of the particles are CTF-corrected already; give the particles before that "
             "correction."
@@ -59,14 +62,16 @@ def particle_problems(particles, what: str, poses: bool = False, ctf: bool = Fal
     return problems
 
 
-def check_particles(particles, what: str, poses: bool = False, ctf: bool = False) -> None:
+def check_particles(particles, what: str, poses: bool = False, ctf: bool = False, images: bool = True) -> None:
     """InputError with the first of `particle_problems`."""
-    for problem in particle_problems(particles, what, poses, ctf):
+    for problem in particle_problems(particles, what, poses, ctf, images):
         raise InputError(problem)
 
 
 def particles_to_table(particles, converted_stack) -> ParticleTable:
-    """The ParticleTable of a SetOfParticles; `converted_stack` takes images of formats that the core does not read.
+    """The ParticleTable of a SetOfParticles.
+
+    `converted_stack` takes images of formats that the core does not read; None: no image will be read, none is copied.
 
     Particles that are disabled in Scipion are left out, and their number is logged.
 
@@ -137,7 +142,7 @@ class _Items:
         acquisition = particle.getAcquisition()
         self.optics.append(
             (
-                particle.getAttributeValue(OPTICS_GROUP, 1),
+                particle.getAttributeValue(OPTICS_GROUP, None),
                 acquisition.getVoltage(),
                 acquisition.getSphericalAberration(),
                 acquisition.getAmplitudeContrast(),

@@ -32,7 +32,8 @@ def image_references(
 ) -> References:
     """Where the images of these Scipion locations (index from 1, file name) are.
 
-    Files that the core does not read (SPIDER, HDF, single images, ...) are copied through ImageHandler, in order, into
+    With `converted_stack` None the references are taken as they are, for work that looks at no image. Else files that
+    the core does not read (SPIDER, HDF, single images, ...) are copied through ImageHandler, in order, into
     one MRC stack `converted_stack`.
     """
     found: Dict[str, int] = {}
@@ -40,8 +41,8 @@ def image_references(
     slice_index = np.empty(len(locations), dtype=np.int64)
     to_convert: List[int] = []
     for row, (index, filename) in enumerate(locations):
-        if is_readable_stack(index, filename):
-            stack_index[row], slice_index[row] = found.setdefault(filename, len(found)), index - 1
+        if converted_stack is None or is_readable_stack(index, filename):
+            stack_index[row], slice_index[row] = found.setdefault(filename, len(found)), max(index - 1, 0)
         else:
             to_convert.append(row)
     if to_convert:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -25,12 +25,15 @@ def optics_groups(particles, keys: Sequence[Tuple[Any, ...]]) -> Tuple[Tuple[Opt
     Parameters
     ----------
     particles : SetOfParticles.
-    keys : per particle (number of its optics group, voltage, Cs, amplitude contrast).
+    keys : per particle (number of its optics group or None, voltage, Cs, amplitude contrast).
 
     The text that RELION's plugin keeps wins, where there is one; pixel size, box and phase flipping are those of the
     set. Without it, particles of one acquisition make a group.
     """
     rows = _text_rows(particles)
+    if rows and any(key[0] is None for key in keys):
+        rows = {None: _common_row(particles, list(rows.values()))}
+        keys = [(None, *key[1:]) for key in keys]
     distinct = {key: i for i, key in enumerate(dict.fromkeys(key[0] for key in keys) if rows else dict.fromkeys(keys))}
     index = np.array([distinct[key[0] if rows else key] for key in keys], dtype=np.int64)
     if rows:
@@ -45,12 +48,28 @@ def optics_groups(particles, keys: Sequence[Tuple[Any, ...]]) -> Tuple[Tuple[Opt
     return tuple(_group(particles, {_NAME: f"opticsGroup{i + 1}"}, key[1:]) for i, key in enumerate(distinct)), index
 
 
+def _common_row(particles, rows: List[Dict[str, str]]) -> Dict[str, str]:
+    """What all optics groups have in common, for particles that do not say theirs (RELION's import does not keep it).
+
+    Raises InputError where the groups differ in something that the images depend on and that is modelled.
+    """
+    for label in [label for label, _ in _ACQUISITION] + [_PREMULTIPLIED, _FLIPPED]:
+        values = {float(row.get(label, 0)) for row in rows}
+        if len(values) > 1:
+            raise InputError(
+                f"The particles of {particles.getFileName()} do not say which optics group they are of, and the groups "
+                f"differ in {label} ({', '.join(f'{v:g}' for v in sorted(values))}); assign the optics groups again."
+            )
+    common = {label: value for label, value in rows[0].items() if all(row.get(label) == value for row in rows)}
+    return {**common, _NAME: rows[0].get(_NAME, "opticsGroup1")}
+
+
 def acquisition_values(acquisition) -> Tuple[Any, Any, Any]:
     """Voltage (kV), spherical aberration (mm) and amplitude contrast of a Scipion acquisition; None for the unknown."""
     return acquisition.getVoltage(), acquisition.getSphericalAberration(), acquisition.getAmplitudeContrast()
 
 
-def _text_rows(particles) -> Dict[int, Dict[str, str]]:
+def _text_rows(particles) -> Dict[Optional[int], Dict[str, str]]:
     """Rows of the optics table by group number; empty where the set has none."""
     text = particles.getAcquisition().opticsGroupInfo.get()
     if not text:

@@ -21,6 +21,8 @@ from ..core.io.run_directory import METRICS_NAME, digest_path
 
 CONFIG_NAME, RUN_NAME, KEY_NAME = "config.json", "run", "run_key.txt"
 _MENDABLE = 2
+#: Activation commands are written for it ("source", "conda activate"); the default shell may know neither.
+_BASH = "/bin/bash"
 _ERROR_LINE = re.compile(r"Error: (.+)")
 
 
@@ -61,7 +63,13 @@ def run_program(protocol, config: Config) -> None:
     log = protocol.getStderrLog()
     before = os.path.getsize(log) if os.path.exists(log) else 0
     try:
-        protocol.runJob(plugin.getProgram(), arguments, numberOfMpi=1, env=plugin.getComputeEnviron(link_folder))
+        protocol.runJob(
+            plugin.getProgram(),
+            arguments,
+            numberOfMpi=1,
+            env=plugin.getComputeEnviron(link_folder),
+            executable=_BASH if os.path.exists(_BASH) else None,
+        )
     except subprocess.CalledProcessError as error:
         raise ProgramFailed(_failure(log, before, error.returncode)) from error
 

@@ -1,12 +1,14 @@
 """Training runs: what a killed one resumes to, what a short one learns, what the model folder holds."""
 
 import dataclasses
+import functools
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,12 +17,17 @@ from cryoposes_plugin.core.config import TrainConfig
 from cryoposes_plugin.core.errors import InputError
 from cryoposes_plugin.core.io.mrc import write_volume
 from cryoposes_plugin.core.io.run_directory import RunDirectory
+from cryoposes_plugin.core.learning import presets
 from cryoposes_plugin.core.learning import train as train_module
+from cryoposes_plugin.core.learning.cryoforum_encoder import CryoforumConfig
+from cryoposes_plugin.core.learning.polar_encoder import PolarConfig
 from cryoposes_plugin.core.learning.pose_model import PoseModel
 from cryoposes_plugin.core.learning.trainer import Trainer
 from cryoposes_plugin.core.simulation.resampling import resample_volume
 
 BOX, PIXEL = 24, 10.0
+REPOSITORY = Path(__file__).resolve().parents[2]
+SMALL_POLAR = dict(angles=32, templates=64, width=48, blocks=4, views=48)
 
 
 @pytest.fixture(scope="module")
@@ -46,18 +53,25 @@ def weights(model):
     return model.network.get_weights()
 
 
-@pytest.mark.parametrize("preset, number", [("default", 5), ("cryoforum2023", 2)])
-def test_an_interrupted_run_ends_with_the_weights_of_an_uninterrupted_one(config, tmp_path, monkeypatch, preset, number):
-    config = dataclasses.replace(config, preset=preset, steps=number + 2, batch_size=4)
+@pytest.fixture(autouse=True)
+def small_networks(monkeypatch):
+    """The architectures of the presets at a size that a test can wait for."""
+    monkeypatch.setattr(presets, "PolarConfig", functools.partial(PolarConfig, **SMALL_POLAR))
+    monkeypatch.setattr(presets, "CryoforumConfig", functools.partial(CryoforumConfig, doubles=(8, 8, 8, 16)))
+
+
+def test_an_interrupted_run_ends_with_the_weights_of_an_uninterrupted_one(config, tmp_path, monkeypatch):
+    """With dropout and batch normalisation: their states have to come back too."""
+    config = dataclasses.replace(config, preset="cryoforum2023", steps=4)
     whole, _ = train(config, tmp_path / "whole")
     original = Trainer._step
 
-    def stop_at(self, step, total):
-        if step == number:
+    def stop_at_three(self, step, total):
+        if step == 3:
             raise KeyboardInterrupt
         return original(self, step, total)
 
-    monkeypatch.setattr(Trainer, "_step", stop_at)
+    monkeypatch.setattr(Trainer, "_step", stop_at_three)
     with pytest.raises(KeyboardInterrupt):
         train(config, tmp_path / "cut")
     assert not (tmp_path / "cut/model").exists()
@@ -65,40 +79,39 @@ def test_an_interrupted_run_ends_with_the_weights_of_an_uninterrupted_one(config
     resumed, metrics = train(config, tmp_path / "cut")
     for mine, theirs in zip(weights(resumed), weights(whole)):
         np.testing.assert_array_equal(mine, theirs)
-    assert metrics["steps"] == number + 2
-    rows = (tmp_path / "cut/history.csv").read_text().splitlines()
-    assert [float(r.split(",")[0]) for r in rows[1:]] == sorted(float(r.split(",")[0]) for r in rows[1:])
+    assert metrics["steps"] == 4
+    steps = [float(row.split(",")[0]) for row in (tmp_path / "cut/history.csv").read_text().splitlines()[1:]]
+    assert steps == sorted(set(steps)) and steps[-1] == 4
 
 
-def test_a_killed_program_resumes_to_the_same_weights(config, tmp_path, volume_path):
-    command = [sys.executable, "-m", "cryoposes_plugin", "train", "--volume", volume_path, "--snr", "1", "--steps", "60",
-               "--batch-size", "8", "--validation-number", "10", "--checkpoint-minutes", "0", "--output"]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    process = subprocess.Popen([*command, str(tmp_path / "killed")], env=environment, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 90
+def test_a_killed_program_resumes_to_the_same_weights(config, tmp_path, volume_path, monkeypatch):
+    monkeypatch.undo()
+    config = dataclasses.replace(config, steps=25)
+    command = [sys.executable, "-m", "cryoposes_plugin", "train", "--volume", volume_path, "--snr", "1", "--steps", "25",
+               "--batch-size", "8", "--validation-number", "10", "--checkpoint-minutes", "0", "--shift-px", "0.5", "--output",
+               str(tmp_path / "killed")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(REPOSITORY), *filter(None, sys.path)])}
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
     while not (tmp_path / "killed/checkpoint.npz").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not (tmp_path / "killed/model").exists()
-    for name in ("killed", "whole"):
-        subprocess.run([*command, str(tmp_path / name)], env=environment, check=True, stderr=subprocess.DEVNULL)
-    killed, whole = (PoseModel.load(tmp_path / name / "model") for name in ("killed", "whole"))
-    for mine, theirs in zip(weights(killed), weights(whole)):
+    subprocess.run(command, env=environment, check=True, stderr=subprocess.DEVNULL)
+    whole, _ = train(config, tmp_path / "whole")
+    for mine, theirs in zip(weights(PoseModel.load(tmp_path / "killed/model")), weights(whole)):
         np.testing.assert_array_equal(mine, theirs)
 
 
-def test_minutes_fix_a_number_of_steps_that_a_resumed_run_keeps(config, tmp_path):
-    config = dataclasses.replace(config, steps=None, minutes=0.15)
+def test_minutes_fix_a_number_of_steps(config, tmp_path):
     started = time.monotonic()
-    _, metrics = train(config, tmp_path / "run")
-    assert time.monotonic() - started < 30
+    timed, metrics = train(dataclasses.replace(config, steps=None, minutes=0.15), tmp_path / "run")
+    assert time.monotonic() - started < 40
     state = json.loads((tmp_path / "run/training_state.json").read_text())
     assert state["total_steps"] == metrics["steps"] > 3
-    again, repeated = train(config, tmp_path / "run")
-    assert repeated["steps"] == metrics["steps"]
     exact, _ = train(dataclasses.replace(config, steps=metrics["steps"]), tmp_path / "exact")
-    for mine, theirs in zip(weights(again), weights(exact)):
+    for mine, theirs in zip(weights(timed), weights(exact)):
         np.testing.assert_array_equal(mine, theirs)
 
 
@@ -145,7 +158,7 @@ def no_json(folder):
 
 def other_weights(folder):
     card = json.loads((folder / "model_card.json").read_text())
-    spoil_card(network={**card["network"], "width": 100})(folder)
+    spoil_card(network={**card["network"], "width": 10})(folder)
 
 
 @pytest.mark.parametrize("spoil, sentence", [
@@ -170,7 +183,6 @@ def test_a_spoiled_model_is_refused_with_one_sentence(tiny_model, spoil, sentenc
 @pytest.fixture(scope="module")
 def tiny_model():
     from cryoposes_plugin.core.learning.model_card import ModelCard
-    from cryoposes_plugin.core.learning.polar_encoder import PolarConfig
     from cryoposes_plugin.core.learning.presets import build_network
 
     network = {"kind": "polar", **PolarConfig(16, 6.5, angles=8, radii=6, templates=8, width=8, blocks=1, views=6).to_dict()}

@@ -7,8 +7,9 @@ from cryoposes_plugin.core.config import ReconstructConfig
 from cryoposes_plugin.core.geometry.sampling import random_rotations
 from cryoposes_plugin.core.io.mrc import read_volume
 from cryoposes_plugin.core.reconstruction.fourier_method import fourier_maps
-from cryoposes_plugin.core.reconstruction.fsc import fourier_shell_correlation, soft_sphere
+from cryoposes_plugin.core.reconstruction.fsc import fourier_shell_correlation
 from cryoposes_plugin.core.reconstruction.inputs import read_inputs
+from cryoposes_plugin.core.reconstruction.masks import soft_sphere
 
 from ..exact_projections import ctf_table, exact_projections, particle_set, transfer_of
 

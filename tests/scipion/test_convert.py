@@ -1,5 +1,7 @@
 """Scipion sets <-> tables: nothing is lost, nothing is joined by position."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -119,6 +121,40 @@ def test_several_optics_groups_survive(tmp_path, rng):
         assert (ours.name, ours.voltage_kv, ours.box_size_px) == (theirs.name, theirs.voltage_kv, theirs.box_size_px)
         assert theirs.spherical_aberration_mm == pytest.approx(ours.spherical_aberration_mm)
         assert theirs.amplitude_contrast == pytest.approx(ours.amplitude_contrast)
+
+
+def without_groups(particles, path):
+    """The set as scipion-em-relion's import leaves it: the optics table, and no particle that says its group."""
+    plain = new_set(path)
+    plain.copyInfo(particles)
+    for item in particles:
+        new = item.clone()
+        del new._rlnOpticsGroup
+        plain.append(new)
+    return plain
+
+
+def test_groups_that_no_particle_names_count_as_one_if_they_are_alike(tmp_path, rng):
+    table = make_table(tmp_path, range(1, 9), rng, groups=2)
+    particles = without_groups(make_set(table, tmp_path / "set.sqlite"), tmp_path / "plain.sqlite")
+    with pytest.raises(InputError, match="differ in rlnVoltage .200, 300."):
+        convert.particles_to_table(particles, tmp_path / "c.mrcs")
+    alike = tuple(
+        dataclasses.replace(
+            o,
+            voltage_kv=200.0,
+            spherical_aberration_mm=1.4,
+            amplitude_contrast=0.07,
+            extra={"rlnBeamTiltX": f"0.{i}", "rlnBeamTiltY": "0.5"},
+        )
+        for i, o in enumerate(table.optics)
+    )
+    particles = without_groups(
+        make_set(table.replace(optics=alike), tmp_path / "set2.sqlite"), tmp_path / "plain2.sqlite"
+    )
+    (group,) = convert.particles_to_table(particles, tmp_path / "c.mrcs").optics
+    assert (group.voltage_kv, group.spherical_aberration_mm, group.amplitude_contrast) == (200, 1.4, 0.07)
+    assert "rlnBeamTiltX" not in group.extra and group.extra["rlnBeamTiltY"] == "0.5"
 
 
 def test_particles_without_optics_text_are_grouped_by_their_acquisition(table, tmp_path):

@@ -199,8 +199,11 @@ def test_filter_loses_nobody_and_keeps_the_certain_ones(inferred, filtered):
 def test_a_filter_that_keeps_all_has_no_rejected_set(project, inferred):
     from cryoposes_plugin.protocols import ProtCryoposesFilter
 
-    protocol = project.newProtocol(ProtCryoposesFilter, keepQuantile=1.0)
+    protocol = project.newProtocol(ProtCryoposesFilter, keepQuantile=0.5)
     link(protocol, "inputParticles", inferred, "outputParticles")
+    run_protocol(project, protocol)
+    assert protocol.outputRejected.getSize() == NUMBER // 2
+    protocol.keepQuantile.set(1.0)
     run_protocol(project, protocol)
     assert protocol.outputAccepted.getSize() == NUMBER and not hasattr(protocol, "outputRejected")
     assert any("Every particle was kept" in line for line in protocol.summary())

@@ -174,6 +174,14 @@ def test_neither_volumes_nor_particles_to_train_on():
     assert "neither 'Volumes' nor 'Particles' is given" in said(ProtCryoposesTrain())
 
 
+def test_an_odd_box_matters_only_where_images_are_read(particles):
+    particles.setDim((BOX + 1, BOX + 1, 1))
+    assert f"box of the particles is {BOX + 1} px" in said(
+        one_set(ProtCryoposesReconstruct(), inputParticles=particles)
+    )
+    assert said(one_set(ProtCryoposesFilter(), inputParticles=particles)) == ""
+
+
 def test_particles_without_scores(tmp_path, rng):
     table = make_table(tmp_path, range(1, 4), rng).replace(scores={})
     plain = new_set(tmp_path / "plain.sqlite")

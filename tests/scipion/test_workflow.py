@@ -1,5 +1,6 @@
 """What `scipion tests` finds and runs: a unittest of the plugin in a project of its own, without any data set."""
 
+import os
 import unittest
 
 import numpy as np
@@ -22,6 +23,7 @@ class TestCryoposesWorkflow(BaseTest):
 
     @classmethod
     def setUpClass(cls):
+        cls.addClassCleanup(os.chdir, os.getcwd())
         setupTestProject(cls)
         path = cls.proj.getTmpPath("phantom.mrc")
         write_volume(path, make_phantom(BOX, PIXEL).data, PIXEL)

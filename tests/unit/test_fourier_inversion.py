@@ -105,7 +105,7 @@ def test_sums_against_a_loop_over_samples_mates_and_corners(rng):
     )
     weight = rng.uniform(0.5, 2, (3, len(sampler))).astype(np.float32)
     grid.insert(numerator, weight, rotations, sampler)
-    expected = np.zeros((2 * radius + 1,) * 2 + (radius + 1, 3))
+    expected = np.zeros((3, 2 * radius + 1, 2 * radius + 1, radius + 1))
     for a, values, weights in zip(rotations, numerator, weight):
         for kx, ky, v, w in zip(
             sampler.kx, sampler.ky, values * sampler.density_weight, weights * sampler.density_weight
@@ -117,7 +117,7 @@ def test_sums_against_a_loop_over_samples_mates_and_corners(rng):
                     x, y, z = node = base + corner
                     kernel = np.prod(1 - np.abs(point - node))
                     if 0 <= x <= radius and max(abs(y), abs(z)) <= radius:
-                        expected[z + radius, y + radius, x] += kernel * np.array([v.real, sign * v.imag, w])
+                        expected[:, z + radius, y + radius, x] += kernel * np.array([v.real, sign * v.imag, w])
     np.testing.assert_allclose(grid.folded(), expected, atol=2e-5)
 
 

@@ -7,6 +7,7 @@ from cryoposes_plugin.core.errors import InputError
 from cryoposes_plugin.core.geometry.sampling import random_rotations
 from cryoposes_plugin.core.reconstruction import fsc
 from cryoposes_plugin.core.reconstruction.fourier_inversion import FourierGrid, Inversion
+from cryoposes_plugin.core.reconstruction.masks import soft_sphere
 from cryoposes_plugin.core.reconstruction.slices import SliceSampler, ctf_weighted
 
 from ..exact_projections import exact_projections
@@ -65,7 +66,7 @@ def test_phases_are_randomised_beyond_the_shell_alone(rng):
 
 
 def test_the_correction_takes_the_masks_correlation_away(rng):
-    mask = fsc.soft_sphere(BOX, 5.0, 2.0)
+    mask = soft_sphere(BOX, 5.0, 2.0)
     constant = np.full((BOX,) * 3, 4.0)
     halves = [constant + 0.5 * noise(rng) for _ in range(2)]
     curves = fsc.half_map_fsc(halves[0], halves[1], 3.0, mask, "said", seed=3)
@@ -84,7 +85,7 @@ def test_the_correction_takes_the_masks_correlation_away(rng):
 
 def test_equal_halves_reach_nyquist(rng):
     volume = noise(rng)
-    curves = fsc.half_map_fsc(volume, volume, 3.0, fsc.soft_sphere(BOX, 10.0), "said")
+    curves = fsc.half_map_fsc(volume, volume, 3.0, soft_sphere(BOX, 10.0), "said")
     assert curves.resolution_angstrom("corrected", 0.143) == 6.0
     assert curves.frequency_per_angstrom[-1] == pytest.approx(1 / 6.0)
 
@@ -116,7 +117,7 @@ def test_noise_posed_against_a_map_looks_resolved_and_is_labelled(asymmetric_vol
     best = np.argmax(images.reshape(3000, -1) @ templates.T, axis=1)
     posed, random = (halves_of(images, rotations) for rotations in (grid[best], random_rotations(3000, rng)))
     statement = fsc.independence_statement(["reference:ab"], ["reference:ab"])
-    mask = fsc.soft_sphere(BOX, 10.0)
+    mask = soft_sphere(BOX, 10.0)
     curves = fsc.half_map_fsc(*posed, 5.0, mask, statement)
     honest = fsc.half_map_fsc(*random, 5.0, mask, "none")
     assert curves.unmasked[1:shared_up_to].min() > 0.5

@@ -73,8 +73,9 @@ def uncertainty_histogram(
     figure, axes = single_axes(f"Uncertainty of {len(scores)} particles", label, "particles")
     edges = np.histogram_bin_edges(scores, bins=int(np.clip(np.sqrt(len(scores)), 10, 80)))
     if threshold is not None:
-        edges = edges + (threshold - edges[np.argmin(np.abs(edges - threshold))])
         width = edges[1] - edges[0]
+        # A hair to the right, since a score equal to the threshold is accepted.
+        edges = edges + (threshold - edges[np.argmin(np.abs(edges - threshold))]) + 1e-6 * width
         edges = np.concatenate([[edges[0] - width], edges, [edges[-1] + width]])
     kept = int(accepted.sum())
     labels = [f"accepted: {kept} ({100 * kept / max(len(scores), 1):.1f} %)", f"rejected: {len(scores) - kept}"]

@@ -104,5 +104,6 @@ def bingham_of_angular_gaussian(matrices: np.ndarray) -> np.ndarray:
     (Chung 2023, eq. 5: Lambda = l_1 - l_i of the returned matrix).
     """
     matrices = np.asarray(matrices, dtype=np.float64)
+    matrices = 0.5 * (matrices + np.swapaxes(matrices, -1, -2))
     smallest = np.linalg.eigvalsh(matrices)[:, 0]
     return 2.0 * matrices / np.maximum(smallest, 1e-30)[:, None, None]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import warnings
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
@@ -55,8 +57,10 @@ class PoseModel:
             raise InputError(f"{folder} holds no {WEIGHTS_NAME}; give the model folder that `train` wrote.")
         network = build_network(card.network)
         try:
-            network.load_weights(path)
-        except (ValueError, OSError, KeyError) as error:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                network.load_weights(path)
+        except (ValueError, OSError, KeyError, zipfile.BadZipFile) as error:
             logger.debug("Loading %s failed: %s", path, error)
             raise InputError(f"{path} does not hold the weights of the network that its card describes; give the model "
                              "folder as `train` wrote it.") from error

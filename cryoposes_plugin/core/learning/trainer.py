@@ -29,6 +29,8 @@ _FIRST_MEASURED_STEP = 5
 #: ... to this one, or until this share of the time is gone.
 _LAST_MEASURED_STEP = 40
 _MEASURING_SHARE = 0.2
+#: However short the time, this many steps are made.
+_FEWEST_STEPS = 8
 #: Part of the time that is left for validation, checkpoints and writing the model.
 _RESERVE = 0.06
 _VALIDATIONS = 12
@@ -143,12 +145,8 @@ class _Clock:
         if step >= _FIRST_MEASURED_STEP:
             self.measured.append((step, now))
         budget = 60.0 * (self.length.minutes or 0.0)
-        if len(self.measured) < 2 and now - self.started < budget:
+        if step < _FEWEST_STEPS or (step < _LAST_MEASURED_STEP and now - self.started < _MEASURING_SHARE * budget):
             return None
-        if step < _LAST_MEASURED_STEP and now - self.started < _MEASURING_SHARE * budget:
-            return None
-        if len(self.measured) < 2:
-            return step
         (first, begin), (last, end) = self.measured[0], self.measured[-1]
         seconds = (end - begin) / (last - first)
         left = budget * (1 - _RESERVE) - (now - self.started)

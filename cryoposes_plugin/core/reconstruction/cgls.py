@@ -1,6 +1,6 @@
 """CGLS, and its operator for images y = C S P x with ASTRA's projectors on CUDA.
 
-The iteration knows nothing of projections; it never holds anything of the size of the data, so that images are streamed.
+The iteration knows nothing of projections, and never holds anything of the size of the data: images are streamed.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def cgls(
     tolerance: float = 1e-7,
     on_iteration: Optional[Callable[[int, float], None]] = None,
 ) -> np.ndarray:
-    """Minimise |A x - b|^2 from x = 0 by conjugate gradients on the normal equations (Hestenes & Stiefel 1952, section 10).
+    """Minimise |A x - b|^2 from x = 0 by conjugate gradients on the normal equations (Hestenes & Stiefel 1952).
 
     The number of iterations regularises. Stops early where |A^T (b - A x)| has fallen by `tolerance`.
     `on_iteration(k, relative gradient)` is called after each.
@@ -68,9 +68,9 @@ def require_astra() -> None:
 
 
 class AstraOperator:
-    """y = C S P x of the particles in `rows`, and of their equivalents under the point group; ResourceError without CUDA.
+    """y = C S P x of the particles in `rows` and of their equivalents under the group; ResourceError without CUDA.
 
-    P is ASTRA's parallel projector, its adjoint ASTRA's voxel-driven back projector; C and S are applied in Fourier space.
+    P is ASTRA's parallel projector, P^T its voxel-driven back projector; C and S are applied in Fourier space.
     """
 
     def __init__(self, inputs: Inputs, rows: np.ndarray, symmetry: str, batch_size: int):

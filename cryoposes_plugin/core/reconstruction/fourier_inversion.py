@@ -1,9 +1,9 @@
 """Direct Fourier inversion: slices inserted into a padded Fourier volume, divided by their weights, transformed back.
 
-With y_i = C_i P_i x + n_i and white noise, the estimate at each Fourier voxel is sum_i C_i y_i / (sum_i C_i^2 + term), the
-sums over all samples weighted by the trilinear kernel (Scheres 2012, eq. 3, of one class and known poses). The term is what a
-Gaussian prior adds (`wiener_term`); it is small, so that maps come out unfiltered and unsharpened. Density weights, padding,
-and division by the kernel's transform sinc^2 undo the interpolation.
+With y_i = C_i P_i x + n_i and white noise, the estimate at each Fourier voxel is sum_i C_i y_i / (sum_i C_i^2 + term),
+the sums over all samples weighted by the trilinear kernel (Scheres 2012, eq. 3, of one class and known poses). The term
+is what a Gaussian prior adds (`wiener_term`); it is small, so that maps come out unfiltered and unsharpened. Density
+weights, padding, and division by the kernel's transform sinc^2 undo the interpolation.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import numpy as np
 from scipy import fft, sparse
 
 from ..geometry.symmetry import symmetry_rotations
+from .masks import soft_sphere
 from .slices import SliceSampler
 from .symmetry_on_grid import split_group, symmetrised
 
@@ -25,8 +26,8 @@ _CORNERS = tuple((z, y, x) for z in (0, 1) for y in (0, 1) for x in (0, 1))
 class FourierGrid:
     """Sums over Fourier samples on the half space x >= 0 of a grid `padding` times finer than that of the images.
 
-    Every sample stands for itself, its Friedel mate and its equivalents under the point group. Operations of the group that
-    map the grid onto itself are applied exactly to the sums, for the others the slice is inserted again.
+    Every sample stands for itself, its Friedel mate and its equivalents under the point group. Operations of the group
+    that map the grid onto itself are applied exactly to the sums, for the others the slice is inserted again.
 
     Memory: about 6 (padding D)^3 bytes.
     """
@@ -35,10 +36,10 @@ class FourierGrid:
         self.box_size_px, self.padding = box_size_px, padding
         self.radius = padding * box_size_px // 2
         self._on_grid, self._inserted = split_group(symmetry_rotations(symmetry))
+        # One more node on every side, as the kernel of a sample reaches the next node: x from -1, y and z from -R - 1.
         side = 2 * self.radius + 3
-        # One more node on every side, since the kernel of a sample reaches the next node: x starts at -1, y and z at -radius - 1.
         self.shape = (side, side, self.radius + 3)
-        self.sums = np.zeros((side * side * (self.radius + 3), 3), dtype=np.float32)
+        self.sums = np.zeros((3, side * side * (self.radius + 3)), dtype=np.float32)
 
     def insert(self, numerator: np.ndarray, weight: np.ndarray, rotations: np.ndarray, sampler: SliceSampler) -> None:
         """Add slices (B, n) complex64 and their weights (B, n) float32 at the rotations A (B, 3, 3).
@@ -46,34 +47,34 @@ class FourierGrid:
         The sample k = (kx, ky) of an image lies at A^T (kx, ky, 0) in the volume's frame. Both are multiplied with the
         sampler's density weights, which leave the ratio of the sums as it is but for variations within the kernel.
         """
-        values = np.stack([numerator.real, numerator.imag, weight], axis=-1)
-        values *= sampler.density_weight[:, None]
+        values = np.stack([numerator.real, numerator.imag, weight]) * sampler.density_weight
         step = max(1, _SAMPLES_PER_CHUNK // len(sampler))
         for g in self._inserted:
             axes = (self.padding * (rotations @ g)[:, :2]).astype(np.float32)
             for start in range(0, len(rotations), step):
-                self._insert(values[start : start + step], axes[start : start + step], sampler)
+                chunk = slice(start, start + step)
+                self._insert(values[:, chunk].reshape(3, -1), axes[chunk], sampler)
 
     def _insert(self, values: np.ndarray, axes: np.ndarray, sampler: SliceSampler) -> None:
-        """values (B, n, 3): real, imaginary, weight; axes (B, 2, 3): image x and y in the volume's frame, padded pixels."""
-        number, n = values.shape[:2]
-        nodes = np.empty((number * n, 8), dtype=np.int32)
-        kernel = np.empty((number * n, 8), dtype=np.float32)
-        plane = np.stack([sampler.kx, sampler.ky], axis=1).astype(np.float32)
-        values = values.reshape(-1, 3).copy()
+        """values (3, B n): real, imaginary, weight; axes (B, 2, 3): x and y of the images in the volume's frame."""
+        n, number = len(sampler), values.shape[1]
+        nodes = np.empty((number, 8), dtype=np.int32 if self.sums.shape[1] < 2**31 else np.int64)
+        kernel = np.empty((number, 8), dtype=np.float32)
+        imaginary = values[1].copy()
+        plane = np.stack([sampler.kx, sampler.ky], axis=1)
         step = max(1, _SAMPLES_PER_BLOCK // n)
-        for start in range(0, number, step):
+        for start in range(0, len(axes), step):
             points = np.matmul(plane, axes[start : start + step]).reshape(-1, 3).T
             block = slice(start * n, start * n + points.shape[1])
-            mate = points[0] < 0
-            points *= np.where(mate, np.float32(-1), np.float32(1))
-            values[block, 1] *= np.where(mate, np.float32(-1), np.float32(1))
-            self._spread(points, nodes[block], kernel[block])
-        columns = np.arange(0, nodes.size + 1, 8, dtype=np.int32)
-        matrix = sparse.csc_matrix(
-            (kernel.ravel(), nodes.ravel(), columns), shape=(len(self.sums), len(values)), copy=False
-        )
-        self.sums += matrix @ values
+            # Of a sample and its mate, the one on the half space is entered.
+            sign = np.where(points[0] < 0, np.float32(-1), np.float32(1))
+            imaginary[block] *= sign
+            self._spread(points * sign, nodes[block], kernel[block])
+        columns = np.arange(0, nodes.size + 1, 8, dtype=nodes.dtype)
+        shape = (self.sums.shape[1], number)
+        matrix = sparse.csc_matrix((kernel.ravel(), nodes.ravel(), columns), shape=shape, copy=False)
+        for total, part in zip(self.sums, (values[0], imaginary, values[2])):
+            total += matrix @ part
 
     def _spread(self, points: np.ndarray, nodes: np.ndarray, kernel: np.ndarray) -> None:
         """The eight nodes around each point (3, m) and their trilinear weights, into (m, 8) each."""
@@ -100,15 +101,16 @@ class FourierGrid:
         return grid
 
     def folded(self) -> np.ndarray:
-        """(2R+1, 2R+1, R+1, 3) float32 [z, y, x], y and z from -R, x from 0: real part, imaginary part, weight.
+        """(3, 2R+1, 2R+1, R+1) float32 [z, y, x], y and z from -R, x from 0: real part, imaginary part, weight.
 
         What fell on x = -1 is added to its mates on x = 1, and the plane x = 0 is made Hermitian.
         """
-        conjugate = np.array([1, -1, 1], dtype=np.float32)
-        sums = self.sums.reshape(self.shape + (3,))
-        inner = sums[1:-1, 1:-1, 1:-1].copy()
-        inner[:, :, 1] += (sums[::-1, ::-1, 0] * conjugate)[1:-1, 1:-1]
-        inner[:, :, 0] += (sums[::-1, ::-1, 1] * conjugate)[1:-1, 1:-1]
+        conjugate = np.array([1, -1, 1], dtype=np.float32)[:, None, None]
+        sums = self.sums.reshape((3, *self.shape))
+        inner = sums[:, 1:-1, 1:-1, 1:-1].copy()
+        mates = sums[:, ::-1, ::-1, :2] * conjugate[..., None]
+        inner[..., 1] += mates[:, 1:-1, 1:-1, 0]
+        inner[..., 0] += mates[:, 1:-1, 1:-1, 1]
         return symmetrised(inner, self._on_grid)
 
 
@@ -118,9 +120,8 @@ class Inversion:
     def __init__(self, grid: FourierGrid):
         self.box_size_px, self.padding = grid.box_size_px, grid.padding
         size = self.padding * self.box_size_px
-        sums = np.fft.ifftshift(grid.folded()[:size, :size], axes=(0, 1))
-        self.numerator = sums[..., 0] + 1j * sums[..., 1]
-        self.weight = np.ascontiguousarray(sums[..., 2])
+        real, imaginary, self.weight = np.fft.ifftshift(grid.folded()[:, :size, :size], axes=(1, 2))
+        self.numerator = real + 1j * imaginary
         squared = (np.fft.fftfreq(size, 1 / self.box_size_px) ** 2).astype(np.float32)
         along_x = squared[: size // 2 + 1]
         radius = np.sqrt(squared[:, None, None] + squared[None, :, None] + along_x)
@@ -132,8 +133,8 @@ class Inversion:
         """(D // 2 + 1,) what is added to the weights of each shell: their mean over the shell, over `PRIOR_SSNR`.
 
         If the mean voxel of a shell has the spectral signal-to-noise ratio s, the prior variance of its coefficients is
-        s / (mean weight) in units of the noise (Scheres 2012, eq. 4 and 5). One s for all shells, with `volume` scaling the
-        mean voxel back, leaves the spectrum as it is; voxels that the images hardly saw tend to zero.
+        s / (mean weight) in units of the noise (Scheres 2012, eq. 4 and 5). One s for all shells, with `volume` scaling
+        the mean voxel back, leaves the spectrum as it is; voxels that the images hardly saw tend to zero.
         """
         shells = self._shell[self._inside]
         number = self.box_size_px // 2 + 1
@@ -141,7 +142,7 @@ class Inversion:
         return total / np.maximum(np.bincount(shells, minlength=number), 1) / PRIOR_SSNR
 
     def volume(self, workers: int = 1) -> np.ndarray:
-        """(D, D, D) float32 density."""
+        """(D, D, D) float32 density, zero outside of the sphere of radius D / 2, where not every image sees a voxel."""
         weight = (self.weight + self.wiener_term().astype(np.float32)[self._shell]) / np.float32(1 + 1 / PRIOR_SSNR)
         estimate = np.zeros_like(self.numerator)
         np.divide(self.numerator, weight, out=estimate, where=self._inside & (weight > 0))
@@ -151,12 +152,4 @@ class Inversion:
         box = padded[np.ix_(position % size, position % size, position % size)]
         kernel = np.sinc(position / size) ** 2
         box /= (kernel[:, None, None] * kernel[:, None] * kernel).astype(np.float32)
-        return box * inscribed_sphere(self.box_size_px)
-
-
-def inscribed_sphere(box_size_px: int, edge_px: float = 3.0) -> np.ndarray:
-    """(D, D, D) float32: 1 within D / 2, a cosine edge beyond: outside of that sphere not every image sees a voxel."""
-    position = np.arange(box_size_px) - box_size_px // 2
-    squared = (position**2).astype(np.float32)
-    radius = np.sqrt(squared[:, None, None] + squared[:, None] + squared)
-    return (0.5 + 0.5 * np.cos(np.pi * np.clip((radius - box_size_px / 2) / edge_px, 0, 1))).astype(np.float32)
+        return box * soft_sphere(self.box_size_px, self.box_size_px / 2, edge_px=3.0)

@@ -1,4 +1,4 @@
-"""Half maps and the full map by direct Fourier inversion: images are streamed once, each half in a thread of its own."""
+"""Half maps and full map by direct Fourier inversion: images are streamed once, each half in a thread of its own."""
 
 from __future__ import annotations
 

@@ -55,14 +55,6 @@ def _correlation(fa: np.ndarray, fb: np.ndarray, box_size_px: int) -> np.ndarray
     return np.divide(cross, np.sqrt(power), out=np.zeros_like(cross), where=power > 0)
 
 
-def soft_sphere(box_size_px: int, radius_px: float, edge_px: float = 5.0) -> np.ndarray:
-    """(D, D, D) float32: 1 within the radius, a cosine edge of `edge_px` beyond it, then 0."""
-    position = np.arange(box_size_px) - box_size_px // 2
-    squared = (position**2).astype(np.float32)
-    radius = np.sqrt(squared[:, None, None] + squared[:, None] + squared)
-    return (0.5 + 0.5 * np.cos(np.pi * np.clip((radius - radius_px) / edge_px, 0, 1))).astype(np.float32)
-
-
 def randomise_phases(volume: np.ndarray, first_shell: int, rng: np.random.Generator) -> np.ndarray:
     """The volume (D, D, D) with random phases from a shell on, amplitudes kept.
 
@@ -140,7 +132,7 @@ def randomisation_shell(unmasked: np.ndarray) -> int:
 
 
 def correct_for_mask(masked: np.ndarray, randomised: np.ndarray, first_shell: int) -> np.ndarray:
-    """(masked - randomised) / (1 - randomised) beyond the first randomised shells, `masked` before (Chen 2013, eq. 4)."""
+    """(masked - randomised) / (1 - randomised) beyond the first randomised shells, else `masked` (Chen 2013, eq. 4)."""
     corrected = masked.copy()
     beyond = slice(first_shell + _TRANSITION_SHELLS, None)
     corrected[beyond] = (masked[beyond] - randomised[beyond]) / np.maximum(1.0 - randomised[beyond], 1e-6)
@@ -150,21 +142,20 @@ def correct_for_mask(masked: np.ndarray, randomised: np.ndarray, first_shell: in
 def independence_statement(sources1: Optional[Sequence[str]], sources2: Optional[Sequence[str]]) -> str:
     """What the FSC of two halves is worth, from where the poses of each half come (None: not recorded).
 
-    Poses found with one reference, or by one network, carry that reference's signal, or what the network knows, into both
-    halves, whatever the images show.
+    Poses found with one reference, or by one network, carry that reference's signal, or what the network knows, into
+    both halves, whatever the images show.
     """
     if sources1 is None or sources2 is None:
         return (
-            "The origin of the poses is not recorded; if both halves' poses came from one reference or one network, this "
-            "FSC is not independent up to the resolution of what they share."
+            "The origin of the poses is not recorded; if both halves' poses came from one reference or one network, "
+            "this FSC is not independent up to the resolution of what they share."
         )
     first, second = set(sources1), set(sources2)
     if first | second == {TRUE_POSES}:
         return "The poses are the true ones: noise and images of the halves are independent."
     shared = sorted((first & second) - {TRUE_POSES})
     if shared:
-        return f"Not independent up to the resolution of what the halves share: poses of both come from {', '.join(shared)}."
-    return (
-        f"The poses of the halves come from different sources ({', '.join(sorted(first))}; {', '.join(sorted(second))}): "
-        "independent as far as these sources are."
-    )
+        names = ", ".join(shared)
+        return f"Not independent up to the resolution of what the halves share: poses of both come from {names}."
+    names = "; ".join(", ".join(sorted(half)) for half in (first, second))
+    return f"The poses of the halves come from different sources ({names}): independent as far as these sources are."

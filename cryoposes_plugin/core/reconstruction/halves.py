@@ -43,7 +43,7 @@ def half_sets(table: ParticleTable, seed: int) -> Tuple[np.ndarray, bool]:
 
 
 def draw_half_sets(ids: np.ndarray, seed: int) -> np.ndarray:
-    """(N,) of 1 and 2, equally many (one more 1 if N is odd): a function of the seed and the set of ids, not of their order."""
+    """(N,) of 1 and 2, equally many (one more 1 if N is odd): a function of seed and ids, not of their order."""
     order = np.lexsort((ids, _hash(ids, seed)))
     subset = np.full(len(ids), 2, dtype=np.int64)
     subset[order[: (len(ids) + 1) // 2]] = 1

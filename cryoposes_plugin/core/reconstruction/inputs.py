@@ -130,13 +130,11 @@ def log_inputs(inputs: Inputs) -> None:
     table = inputs.table
     if table.ctf is None:
         logger.info("The particles have no CTF: their images are taken to be without one.")
-    if (
-        len({(o.box_size_px, o.pixel_size_angstrom) for o in (table.optics[g] for g in np.unique(table.optics_index))})
-        > 1
-    ):
+    groups = [table.optics[g] for g in np.unique(table.optics_index)]
+    if len({(g.box_size_px, g.pixel_size_angstrom) for g in groups}) > 1:
         logger.info(
-            "The optics groups differ in box or pixel size: all images are brought to %d px of %.4g Å, the finest pixel "
-            "size and the largest field of view.",
+            "The optics groups differ in box or pixel size: all images are brought to %d px of %.4g Å, the finest "
+            "pixel size and the largest field of view.",
             inputs.box_size_px,
             inputs.pixel_size_angstrom,
         )

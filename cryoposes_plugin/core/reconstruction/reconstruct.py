@@ -12,8 +12,9 @@ from ..config import ReconstructConfig
 from ..io.mrc import write_volume
 from ..io.run_directory import RunDirectory
 from ..io.star import write_particles
-from .fsc import half_map_fsc, independence_statement, soft_sphere
+from .fsc import half_map_fsc, independence_statement
 from .inputs import Inputs, log_inputs, read_inputs
+from .masks import soft_sphere
 from .outputs import metrics_of, reference_fsc, write_fsc, write_page
 
 logger = logging.getLogger(__name__)
