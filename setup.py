@@ -57,7 +57,15 @@ setup(
     extras_require={
         # The two plugins that results are exchanged with; the tests drive their protocols.
         "plugins": ["scipion-em-relion>=5.0,<6", "scipion-em-cryosparc2>=5.0,<6"],
-        "test": ["pytest>=8", "hypothesis>=6.100", "finufft>=2.3", "ruff>=0.9", "mypy>=1.14", "build>=1"],
+        "test": [
+            "pytest>=8",
+            "hypothesis>=6.100",
+            "finufft>=2.3",
+            "healpy>=1.16",
+            "ruff>=0.9",
+            "mypy>=1.14",
+            "build>=1",
+        ],
     },
     entry_points={
         "pyworkflow.plugin": ["cryoposes_plugin = cryoposes_plugin"],

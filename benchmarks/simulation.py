@@ -27,8 +27,22 @@ def anonymous_memory_mib(pid: int) -> float:
 
 
 def measure(volume: Path, box: int, number: int, folder: Path):
-    command = [sys.executable, "-m", "cryoposes_plugin", "simulate", "--volume", str(volume), "--number", str(number), "--snr",
-               "0.1", "--box-size", str(box), "--output", str(folder / f"box{box}")]
+    command = [
+        sys.executable,
+        "-m",
+        "cryoposes_plugin",
+        "simulate",
+        "--volume",
+        str(volume),
+        "--number",
+        str(number),
+        "--snr",
+        "0.1",
+        "--box-size",
+        str(box),
+        "--output",
+        str(folder / f"box{box}"),
+    ]
     start, peak = time.monotonic(), 0.0
     process = subprocess.Popen(command)
     while process.poll() is None:

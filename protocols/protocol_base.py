@@ -157,10 +157,7 @@ class ProtCryoposesBase(EMProtocol):
         return runner.read_metrics(self)
 
     def _define(self, **outputs) -> None:
-        """Register outputs with their source relations; an output of an earlier run that is missing now is removed."""
-        for name in self._possibleOutputs:
-            if name not in outputs and hasattr(self, name):
-                self.deleteOutput(getattr(self, name))
+        """Register outputs with their source relations."""
         self._defineOutputs(**outputs)
         for output in outputs.values():
             for _, pointer in self.iterInputAttributes():

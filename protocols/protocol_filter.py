@@ -37,12 +37,17 @@ class ProtCryoposesFilter(ProtCryoposesBase):
     def _create_outputs(self) -> None:
         metrics, outputs = self._metrics(), {}
         for name in ("accepted", "rejected"):
-            if metrics[name]:
-                outputs[f"output{name.capitalize()}"] = self._split_off(name)
+            output = f"output{name.capitalize()}"
+            # Scipion keeps an output of an earlier run, whatever this one says: it is emptied then.
+            if metrics[name] or hasattr(self, output):
+                outputs[output] = self._split_off(name, metrics[name])
         self._define(**outputs)
 
-    def _split_off(self, name: str):
+    def _split_off(self, name: str, number: int):
         particles = self._createSetOfParticles(suffix=f"_{name}")
+        if not number:
+            particles.copyInfo(self.inputParticles.get())
+            return particles
         results.update_particles(particles, self.inputParticles.get(), self._read_table(f"{name}.star"))
         return particles
 
@@ -52,5 +57,5 @@ class ProtCryoposesFilter(ProtCryoposesBase):
             f"{metrics['threshold']:.6g}."
         ]
         if not metrics["rejected"]:
-            lines.append("Every particle was kept: there is no rejected set.")
+            lines.append("Every particle was kept: the rejected set is empty.")
         return lines

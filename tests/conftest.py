@@ -19,11 +19,11 @@ os.environ.setdefault("SCIPION_PYTHON", sys.executable)
 os.environ.setdefault("SCIPION_NOTIFY", "False")
 os.environ.setdefault("RELION_HOME", "/usr")
 
-import numpy as np  # noqa: E402
-import pytest  # noqa: E402
-from scipy import ndimage  # noqa: E402
+import numpy as np
+import pytest
+from scipy import ndimage
 
-from cryoposes_plugin.core.types import Volume  # noqa: E402
+from cryoposes_plugin.core.types import Volume
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -46,7 +46,9 @@ def relion():
     def run(*command, cwd) -> str:
         result = subprocess.run([str(c) for c in command], cwd=cwd, text=True, capture_output=True, timeout=300)
         if result.returncode:
-            raise RuntimeError(f"{command[0]} ended with {result.returncode}:\n{result.stdout[-2000:]}\n{result.stderr[-2000:]}")
+            raise RuntimeError(
+                f"{command[0]} ended with {result.returncode}:\n{result.stdout[-2000:]}\n{result.stderr[-2000:]}"
+            )
         return result.stdout
 
     return run

@@ -28,6 +28,35 @@ def exact_projections(data, rotations, shifts_px=None, transfer=None):
     return np.fft.ifft2(slices).real.astype(np.float32)
 
 
+class ExactProjector:
+    """P below the Nyquist sphere and its exact adjoint, for the operator that CGLS is given."""
+
+    def __init__(self, box):
+        self.box = box
+        k = np.fft.fftfreq(box, 1 / box)
+        kx, ky = (v.ravel() for v in np.meshgrid(k, k))
+        self.inside = kx**2 + ky**2 < (box / 2) ** 2
+        self.plane = np.stack([kx[self.inside], ky[self.inside]]) * 2 * np.pi / box
+        self.origin = np.exp(-1j * (self.plane.sum(axis=0)) * (box // 2))
+
+    def _points(self, rotations):
+        points = np.einsum("nij,ik->njk", rotations[:, :2], self.plane)
+        return [np.ascontiguousarray(points[:, axis].ravel()) for axis in range(3)]
+
+    def project(self, volume, rotations):
+        data = np.ascontiguousarray(volume.transpose(2, 1, 0), dtype=np.complex128)
+        slices = np.zeros((len(rotations), self.box**2), dtype=complex)
+        values = finufft.nufft3d2(*self._points(rotations), data, isign=-1, eps=1e-9)
+        slices[:, self.inside] = values.reshape(len(rotations), -1) * self.origin
+        return np.fft.ifft2(slices.reshape(-1, self.box, self.box)).real.astype(np.float32)
+
+    def back_project(self, images, rotations):
+        slices = np.fft.fft2(images).reshape(len(images), -1)[:, self.inside] * self.origin.conj()
+        values = np.ascontiguousarray(slices.ravel(), dtype=np.complex128)
+        volume = finufft.nufft3d1(*self._points(rotations), values, (self.box,) * 3, isign=1, eps=1e-9)
+        return (volume.transpose(2, 1, 0).real / self.box**2).astype(np.float32)
+
+
 def ctf_table(number, rng, voltage=300.0):
     def full(value):
         return np.full(number, float(value))

@@ -12,9 +12,14 @@ from ..core.errors import ConfigError
 
 #: Short names that people type; the long ones work too.
 ALIASES = {
-    "pixel_size_angstrom": "--pixel-size", "box_size_px": "--box-size", "defocus_range_angstrom": "--defocus-range",
-    "voltage_kv": "--voltage", "spherical_aberration_mm": "--cs", "mask_diameter_angstrom": "--mask-diameter",
-    "particle_diameter_angstrom": "--particle-diameter", "preferred_directions_deg": "--preferred-directions",
+    "pixel_size_angstrom": "--pixel-size",
+    "box_size_px": "--box-size",
+    "defocus_range_angstrom": "--defocus-range",
+    "voltage_kv": "--voltage",
+    "spherical_aberration_mm": "--cs",
+    "mask_diameter_angstrom": "--mask-diameter",
+    "particle_diameter_angstrom": "--particle-diameter",
+    "preferred_directions_deg": "--preferred-directions",
 }
 
 
@@ -27,7 +32,9 @@ def add_config_arguments(parser: argparse.ArgumentParser, config_class: Type[Con
         flags = ["--" + f.name.replace("_", "-")] + ([ALIASES[f.name]] if f.name in ALIASES else [])
         unit = f" [{f.metadata['unit']}]" if f.metadata["unit"] else ""
         shown = "" if f.default in (None, (), "") else f" (default: {_shown(f.default)})"
-        common = dict(dest=f.name, default=argparse.SUPPRESS, help=(f.metadata["help"] + unit + shown).replace("%", "%%"))
+        common = dict(
+            dest=f.name, default=argparse.SUPPRESS, help=(f.metadata["help"] + unit + shown).replace("%", "%%")
+        )
         if kind is bool:
             group.add_argument(*flags, action=argparse.BooleanOptionalAction, **common)
         elif several:

@@ -37,11 +37,15 @@ class _Parser(argparse.ArgumentParser):
 
 
 def make_parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="cryoposes", description="Learned orientations for cryo-EM particles, with their uncertainty.")
+    parser = _Parser(
+        prog="cryoposes", description="Learned orientations for cryo-EM particles, with their uncertainty."
+    )
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
     for name, description in COMMANDS.items():
         sub = subparsers.add_parser(name, help=description, description=f"{description[0].upper()}{description[1:]}.")
-        sub.add_argument("--output", required=True, metavar="DIR", help="Folder of the run: new, empty, or of the same run.")
+        sub.add_argument(
+            "--output", required=True, metavar="DIR", help="Folder of the run: new, empty, or of the same run."
+        )
         sub.add_argument("--config", metavar="FILE", help="Parameters from a config.json; options typed beside it win.")
         add_config_arguments(sub, CONFIGS[name])
     return parser

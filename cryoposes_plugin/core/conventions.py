@@ -13,7 +13,8 @@ Scipion's transform T (4x4) maps image to volume coordinates: inv(T) = [A | t], 
 Quaternions are (w, x, y, z), unit, w >= 0, of the rotation A.
 
 Turning an image by psi counter-clockwise in (x, y) turns A into Rz(psi) A and t into Rz(psi) t. Flipping its x about
-D // 2 turns A into Ry(pi) A and tx into -tx. A symmetry operation g of the volume, V(g x) = V(x), makes A and A g equal.
+D // 2 turns A into Ry(pi) A and tx into -tx. A symmetry operation g of the volume, V(g x) = V(x), makes A and A g the
+same pose.
 Images cannot tell hand: those of V at A are those of mirrored V (z -> -z) at Rz(pi) A Rz(pi).
 
 CTF: underfocus positive, Å; kV; mm; degrees; with the sign that keeps protein positive at low frequency, as RELION's.
@@ -45,8 +46,11 @@ def rotations_to_euler_deg(rotations: np.ndarray) -> np.ndarray:
     inverse = np.swapaxes(np.asarray(rotations, dtype=np.float64).reshape(-1, 3, 3), 1, 2)
     tilt = np.arctan2(np.hypot(inverse[:, 0, 2], inverse[:, 1, 2]), inverse[:, 2, 2])
     pole = np.hypot(inverse[:, 0, 2], inverse[:, 1, 2]) < 1e-9
-    rot = np.where(pole, np.arctan2(inverse[:, 1, 0] * np.sign(inverse[:, 2, 2]), inverse[:, 1, 1]),
-                   np.arctan2(inverse[:, 1, 2], inverse[:, 0, 2]))
+    rot = np.where(
+        pole,
+        np.arctan2(inverse[:, 1, 0] * np.sign(inverse[:, 2, 2]), inverse[:, 1, 1]),
+        np.arctan2(inverse[:, 1, 2], inverse[:, 0, 2]),
+    )
     psi = np.where(pole, 0.0, np.arctan2(inverse[:, 2, 1], -inverse[:, 2, 0]))
     return np.rad2deg(np.stack([rot, tilt, psi], axis=1))
 

@@ -42,5 +42,15 @@ class Progress:
         rate = self.rate
         left = format_duration((self.total - self.done) / rate) if rate > 0 else "unknown"
         extra = "".join(f", {name.replace('_', ' ')} {value:.4g}" for name, value in numbers.items())
-        logger.info("%s: %d/%d %s (%.0f %%), %.0f %s/s, %s left%s", self.task, self.done, self.total, self.unit,
-                    100 * self.done / max(self.total, 1), rate, self.unit, left, extra)
+        logger.info(
+            "%s: %d/%d %s (%.0f %%), %.0f %s/s, %s left%s",
+            self.task,
+            self.done,
+            self.total,
+            self.unit,
+            100 * self.done / max(self.total, 1),
+            rate,
+            self.unit,
+            left,
+            extra,
+        )

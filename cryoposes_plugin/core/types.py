@@ -53,7 +53,7 @@ class CtfTable:
     def __len__(self) -> int:
         return len(self.defocus_u_angstrom)
 
-    def take(self, rows) -> "CtfTable":
+    def take(self, rows) -> CtfTable:
         return CtfTable(*(getattr(self, f.name)[rows] for f in dataclasses.fields(self)))
 
 
@@ -101,7 +101,7 @@ class ParticleTable:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def take(self, rows) -> "ParticleTable":
+    def take(self, rows) -> ParticleTable:
         """The particles at these positions (indices or a mask), in that order."""
         changed: Dict[str, Any] = {}
         for name in ("ids", "stack_index", "slice_index", "optics_index", "rotations", "shifts_px", "random_subset"):
@@ -115,7 +115,7 @@ class ParticleTable:
             extra={k: v[rows] for k, v in self.extra.items()},
         )
 
-    def replace(self, **changes) -> "ParticleTable":
+    def replace(self, **changes) -> ParticleTable:
         return dataclasses.replace(self, **changes)
 
     @property

@@ -11,13 +11,12 @@ import sys
 from pathlib import Path
 from typing import Any, Dict, List
 
-from ..core.evaluation.figures import save_figure
-from ..core.evaluation.report import write_report
+from ..core.evaluation.report import REPORT_NAME, write_report
 from ..core.io.run_directory import atomic_path
 from .job import Job, Step
 from .overview import overview
 
-REPORT_NAME, RESULTS_NAME, OVERVIEW_NAME = "report.html", "results.json", "overview.png"
+RESULTS_NAME = "results.json"
 _NOTES_AND_FIGURES = re.compile(r"<ul class='notes'>.*?</ul>|<figure>.*?</figure>", re.S)
 
 
@@ -72,7 +71,6 @@ def table(results: Dict[str, Dict[str, Any]]) -> List[str]:
 
 def write_page(job: Job, results: Dict[str, Dict[str, Any]], settings: argparse.Namespace) -> None:
     """One HTML file: the table, and below it the notes and figures of every step's own report, with a link to it."""
-    path = job.folder / REPORT_NAME
     lead = (
         f"{settings.number} particles of {settings.map.name} at SNR {settings.snr:g} with CTF and shifts; "
         f"{settings.minutes:g} minutes of training on other images of the same map."
@@ -83,9 +81,10 @@ def write_page(job: Job, results: Dict[str, Dict[str, Any]], settings: argparse.
         _folders(job, "reconstruct from ", "accepted", "true poses"),
         _folders(job, "compare ", "all", "accepted"),
     )
-    save_figure(figure, job.folder / OVERVIEW_NAME)
-    write_report(path, f"Main job: {settings.project}", lead=lead, numbers=numbers, figures={"The whole job.": figure})
+    figures = {"overview": ("The whole job.", figure)}
+    write_report(job.folder, f"Main job: {settings.project}", lead=lead, numbers=numbers, figures=figures)
     sections = "\n".join(_section(step, job.folder) for step in job.steps.values())
+    path = job.folder / REPORT_NAME
     page = path.read_text(encoding="utf-8")
     with atomic_path(path) as part:
         part.write_text(page.replace("</body>", sections + "\n</body>"), encoding="utf-8")

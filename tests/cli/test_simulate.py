@@ -45,11 +45,14 @@ def test_what_is_written(simulate):
     folder, images, particles, metrics = simulate("run", "--number", 7, "--snr", 0.5)
     assert images.shape == (7, 48, 48) and images.dtype == np.float32
     assert sorted(p.name for p in folder.iterdir()) == [
+        "angular_distribution.png",
         "config.json",
+        "images.png",
         "manifest.json",
         "metrics.json",
         "particles.mrcs",
         "particles.star",
+        "report.html",
     ]
     with mrcfile.open(folder / "particles.mrcs") as mrc:
         assert mrc.is_image_stack() and float(mrc.voxel_size.x) == pytest.approx(5.0)

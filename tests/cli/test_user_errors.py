@@ -21,8 +21,17 @@ from cryoposes_plugin.core.simulation.resampling import resample_images
 
 BOX, PIXEL, NUMBER = 32, 6.0, 40
 #: What a finished run of each command leaves; none of it may be there after an error.
-RESULTS = ("particles.star", "particles.mrcs", "model", "accepted.star", "rejected.star", "volume.mrc", "fsc.csv", "errors.csv",
-           "metrics.json")
+RESULTS = (
+    "particles.star",
+    "particles.mrcs",
+    "model",
+    "accepted.star",
+    "rejected.star",
+    "volume.mrc",
+    "fsc.csv",
+    "errors.csv",
+    "metrics.json",
+)
 
 
 @pytest.fixture(scope="module")
@@ -30,11 +39,37 @@ def good(tmp_path_factory, asymmetric_volume):
     """A map, particles of it, and a model trained for a moment: everything that the rows spoil a copy of."""
     folder = tmp_path_factory.mktemp("good")
     write_volume(folder / "map.mrc", resample_volume_to_box(asymmetric_volume), PIXEL)
-    status = main(["simulate", "--volume", str(folder / "map.mrc"), "--number", str(NUMBER), "--snr", "0.5", "--output",
-                   str(folder / "sim")])
+    status = main(
+        [
+            "simulate",
+            "--volume",
+            str(folder / "map.mrc"),
+            "--number",
+            str(NUMBER),
+            "--snr",
+            "0.5",
+            "--output",
+            str(folder / "sim"),
+        ]
+    )
     assert status == 0
-    status = main(["train", "--volume", str(folder / "map.mrc"), "--like", str(folder / "sim/particles.star"), "--steps", "2",
-                   "--batch-size", "8", "--validation-number", "10", "--output", str(folder / "train")])
+    status = main(
+        [
+            "train",
+            "--volume",
+            str(folder / "map.mrc"),
+            "--like",
+            str(folder / "sim/particles.star"),
+            "--steps",
+            "2",
+            "--batch-size",
+            "8",
+            "--validation-number",
+            "10",
+            "--output",
+            str(folder / "train"),
+        ]
+    )
     assert status == 0
     return folder
 
@@ -60,9 +95,11 @@ def inputs(good, tmp_path, monkeypatch):
 
 def star(function):
     """Spoil particles.star by a function of its text."""
+
     def spoil(folder):
         path = folder / "particles.star"
         path.write_text(function(path.read_text()))
+
     return spoil
 
 
@@ -72,6 +109,7 @@ def rename_column(*labels):
             assert f"_{label} " in text
             text = text.replace(f"_{label} ", f"_xyz{label} ")
         return text
+
     return star(rename)
 
 
@@ -81,15 +119,18 @@ def keep_particles(number):
         lines = body.splitlines()
         rows = [i for i, line in enumerate(lines) if "@" in line]
         return head + "data_particles" + "\n".join(lines[: rows[0] + number]) + "\n"
+
     return star(keep)
 
 
 def rewrite_stack(function, pixel=PIXEL, box=BOX):
     """Replace the images by a function of them; box and pixel size go into the STAR file's optics."""
+
     def spoil(folder):
         images = np.array(mrcfile.mmap(folder / "particles.mrcs", mode="r").data)
         write_stack(folder / "particles.mrcs", function(images), pixel)
         star(lambda t: t.replace(f" {PIXEL:.6f} {BOX} 2", f" {pixel:.6f} {box} 2"))(folder)
+
     return spoil
 
 
@@ -106,6 +147,7 @@ def truncate(folder):
 def write_map(function, pixel=PIXEL):
     def spoil(folder):
         write_volume(folder / "map.mrc", function(read_volume(folder / "map.mrc").data), pixel)
+
     return spoil
 
 
@@ -132,16 +174,24 @@ ROWS = [
     ("non-cubic map", write_map(lambda v: v[:, :-4]), SIMULATE, "is 32 x 28 x 32 voxels; a cubic map is needed"),
     ("non-cubic map, training", write_map(lambda v: v[:, :-4]), TRAIN, "is 32 x 28 x 32 voxels"),
     ("field of view too small", rewrite_stack(lambda i: i[:, 8:24, 8:24], box=16), INFER, "the model looks at"),
-    ("pixels too coarse", rewrite_stack(lambda i: resample_images(i, PIXEL, BOX, 2 * PIXEL), pixel=2 * PIXEL), INFER,
-     "or finer"),
+    (
+        "pixels too coarse",
+        rewrite_stack(lambda i: resample_images(i, PIXEL, BOX, 2 * PIXEL), pixel=2 * PIXEL),
+        INFER,
+        "or finer",
+    ),
     ("map of another scale", write_map(lambda v: v, pixel=PIXEL / 2), INFER_MAP, "map.mrc"),
     ("map of another scale, training", write_map(lambda v: v, pixel=PIXEL / 2), TRAIN, "map.mrc"),
     ("no CTF", rename_column("rlnDefocusU", "rlnDefocusV"), INFER, "CTF"),
     ("no CTF to train for", rename_column("rlnDefocusU", "rlnDefocusV"), TRAIN, "_rlnDefocusU"),
     ("no poses", rename_column("rlnAngleRot"), RECONSTRUCT, "no column _rlnAngleRot"),
     ("no poses to compare", rename_column("rlnAngleTilt"), COMPARE, "no column _rlnAngleTilt"),
-    ("no poses to learn from", rename_column("rlnAngleRot"), "train --particles particles.star --steps 2",
-     "no column _rlnAngleRot"),
+    (
+        "no poses to learn from",
+        rename_column("rlnAngleRot"),
+        "train --particles particles.star --steps 2",
+        "no column _rlnAngleRot",
+    ),
     ("no acquisition", rename_column("rlnVoltage"), RECONSTRUCT, "no _rlnVoltage; add the acquisition"),
     ("no acquisition, inference", rename_column("rlnAmplitudeContrast"), INFER, "no _rlnAmplitudeContrast"),
     ("empty set", keep_particles(0), INFER, "particles.star"),
@@ -160,7 +210,12 @@ ROWS = [
     ("no model", lambda folder: shutil.rmtree(folder / "model"), INFER, "model does not exist"),
     ("a model without weights", remove("model/model.keras"), INFER, "model.keras"),
     ("no scores to filter by", None, "filter --particles particles.star", "no column _cryoposesTrace"),
-    ("reference on another grid", write_map(lambda v: v[:24, :24, :24]), RECONSTRUCT + " --reference map.mrc", "map.mrc"),
+    (
+        "reference on another grid",
+        write_map(lambda v: v[:24, :24, :24]),
+        RECONSTRUCT + " --reference map.mrc",
+        "map.mrc",
+    ),
 ]
 
 
@@ -203,8 +258,18 @@ def small_disk(tmp_path):
 
 
 def test_full_disk_during_simulation(inputs, small_disk):
-    command = [sys.executable, "-m", "cryoposes_plugin", "simulate", "--volume", "map.mrc", "--number", "5000", "--output",
-               str(small_disk / "out")]
+    command = [
+        sys.executable,
+        "-m",
+        "cryoposes_plugin",
+        "simulate",
+        "--volume",
+        "map.mrc",
+        "--number",
+        "5000",
+        "--output",
+        str(small_disk / "out"),
+    ]
     result = subprocess.run(command, cwd=inputs, capture_output=True, text=True)
     assert result.returncode == 2
     assert "free some space" in result.stderr and "Traceback" not in result.stderr

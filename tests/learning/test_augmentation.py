@@ -18,8 +18,9 @@ def project(asymmetric_volume):
 
     def images(rotations, shifts=None):
         shifts = np.zeros((len(rotations), 2)) if shifts is None else shifts
-        return model.images(tf.zeros(len(rotations), tf.int32), tf.constant(rotations, tf.float32),
-                            tf.constant(shifts, tf.float32))
+        return model.images(
+            tf.zeros(len(rotations), tf.int32), tf.constant(rotations, tf.float32), tf.constant(shifts, tf.float32)
+        )
 
     return images
 
@@ -37,7 +38,9 @@ def test_turned_images_are_those_of_turned_poses(project, rng):
     wrong = project(rotations_about_z(-angles) @ rotations)
     assert correlation(turned, truth).min() > 0.99
     assert correlation(turned, wrong)[:2].max() < 0.97
-    np.testing.assert_allclose(augmentation.rotation_about_z(tf.constant(angles)), rotations_about_z(angles), atol=1e-12)
+    np.testing.assert_allclose(
+        augmentation.rotation_about_z(tf.constant(angles)), rotations_about_z(angles), atol=1e-12
+    )
 
 
 def test_quarter_turns_are_exact(rng):
@@ -74,7 +77,9 @@ def test_augmentation_is_a_function_of_the_seed(project, rng):
     rotations = tf.constant(random_rotations(NUMBER, rng), tf.float32)
     images = project(rotations)
     everything = augmentation.Augmentation(True, True, 1.0, 0.1)
-    first, again, other = (everything.apply(images, rotations, tf.constant(s, tf.int32)) for s in ([1, 2], [1, 2], [1, 3]))
+    first, again, other = (
+        everything.apply(images, rotations, tf.constant(s, tf.int32)) for s in ([1, 2], [1, 2], [1, 3])
+    )
     np.testing.assert_array_equal(first[0], again[0])
     assert np.abs(first[0] - other[0]).max() > 0.1
     turned, mirrored = augmentation.Augmentation(True, True, 0.0, 0.0).apply(images, rotations, tf.constant([1, 2]))

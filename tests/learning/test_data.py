@@ -16,7 +16,7 @@ from cryoposes_plugin.core.learning import noise_level
 from cryoposes_plugin.core.learning.data import LabelledSource, MixedSource, SimulatedSource
 from cryoposes_plugin.core.learning.plan import make_plan, model_box_size_px
 from cryoposes_plugin.core.learning.preprocessing import Preprocessing
-from cryoposes_plugin.core.simulation import draws, simulate
+from cryoposes_plugin.core.simulation import simulate
 from cryoposes_plugin.core.simulation.noise import noise_amplitude
 
 SNR, NUMBER = 0.4, 150
@@ -41,9 +41,15 @@ def config(files):
 
 def simulated(config):
     plan = make_plan(config)
-    preprocessing = Preprocessing(plan.grid.model_box_size_px, plan.grid.model_pixel_size_angstrom,
-                                  plan.mask_diameter_angstrom, config.ctf_correction)
-    return SimulatedSource(config, plan.volumes, plan.grid, preprocessing, plan.noise_variance, plan.simulated_state, plan.like)
+    preprocessing = Preprocessing(
+        plan.grid.model_box_size_px,
+        plan.grid.model_pixel_size_angstrom,
+        plan.mask_diameter_angstrom,
+        config.ctf_correction,
+    )
+    return SimulatedSource(
+        config, plan.volumes, plan.grid, preprocessing, plan.noise_variance, plan.simulated_state, plan.like
+    )
 
 
 def images(source, number, step):
@@ -77,7 +83,9 @@ def test_like_gives_grid_and_noise_but_no_poses(files, config):
     plan = make_plan(dataclasses.replace(config, snr=None, like=str(files / "raw/particles.star")))
     assert (plan.grid.box_size_px, plan.grid.model_box_size_px) == (48, 48)
     assert plan.snr == pytest.approx(SNR, rel=0.12)
-    premultiplied = make_plan(dataclasses.replace(config, snr=None, like=str(files / "ctf-premultiplied/particles.star")))
+    premultiplied = make_plan(
+        dataclasses.replace(config, snr=None, like=str(files / "ctf-premultiplied/particles.star"))
+    )
     assert premultiplied.simulated_state == "ctf-premultiplied"
     assert premultiplied.snr == pytest.approx(SNR, rel=0.15)
 
@@ -114,8 +122,9 @@ def test_phase_flip_makes_the_ctf_positive(config):
     arrays = {k: tf.constant(v) for k, v in source.arrays(8, 0).items()}
     corrected = source.images(arrays)[0].numpy()
     pose = (arrays["volume_index"], arrays["rotations"], arrays["shifts_px"], arrays["ctf"])
-    positive, raw = (source.preprocessing.normalise(source.model.images(*pose, state)).numpy() for state in
-                     ("phase-flipped", "raw"))
+    positive, raw = (
+        source.preprocessing.normalise(source.model.images(*pose, state)).numpy() for state in ("phase-flipped", "raw")
+    )
     assert np.abs(corrected - positive).max() < 0.02 * np.abs(positive).max()
     assert np.abs(corrected - raw).max() > 0.1 * np.abs(positive).max()
 
@@ -142,7 +151,8 @@ def test_labels_belong_to_their_images(files, config):
     np.testing.assert_allclose(rotations, table.rotations[rows], atol=1e-6)
     model = simulated(dataclasses.replace(config, snr=None, noise_variance=0.0)).model
     clean = model.images(
-        tf.zeros(4, tf.int32), tf.constant(rotations), tf.constant(table.shifts_px[rows], tf.float32)).numpy()
+        tf.zeros(4, tf.int32), tf.constant(rotations), tf.constant(table.shifts_px[rows], tf.float32)
+    ).numpy()
     right = [np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in zip(batch, clean)]
     wrong = [np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in zip(batch, np.roll(clean, 1, axis=0))]
     assert np.mean(right) > 0.3 and np.mean(right) > np.mean(wrong) + 0.1
@@ -155,8 +165,10 @@ def test_mixed_batches_come_from_both(files, config):
     np.testing.assert_array_equal(rotations[4:], images(second, 3, 2)[1])
 
 
-@pytest.mark.parametrize("box, preset, expected", [(128, "default", 64), (48, "default", 48), (49, "default", 48),
-                                                   (128, "cryoforum2023", 128)])
+@pytest.mark.parametrize(
+    "box, preset, expected",
+    [(128, "default", 64), (48, "default", 48), (49, "default", 48), (128, "cryoforum2023", 128)],
+)
 def test_box_of_the_network(box, preset, expected):
     assert model_box_size_px(TrainConfig(preset=preset), box) == expected
 

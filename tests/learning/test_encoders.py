@@ -5,13 +5,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cryoposes_plugin.core.conventions import rotations_about_z
-from cryoposes_plugin.core.learning import layers
+from cryoposes_plugin.core.conventions import rotations_about_z, rotations_to_quaternions
+from cryoposes_plugin.core.geometry.rotations import angular_distance_rad, project_to_so3
+from cryoposes_plugin.core.geometry.sampling import random_rotations
+from cryoposes_plugin.core.learning import layers, losses
 from cryoposes_plugin.core.learning.cryoforum_encoder import CryoforumConfig, build_cryoforum_encoder
 from cryoposes_plugin.core.learning.heads import left_multiplication, quaternions_about_z
-from cryoposes_plugin.core.learning.polar_encoder import PolarConfig, build_polar_encoder, grid_rotations
+from cryoposes_plugin.core.learning.polar_encoder import PolarConfig, build_polar_encoder, network_on_circle
+from cryoposes_plugin.core.learning.rotation_grid import bump_moments, grid_rotations, grid_views, turns_about_z
 
-SMALL = PolarConfig(24, 10.5, angles=16, radii=10, templates=24, width=16, blocks=3, views=12)
+SMALL = PolarConfig(24, 10.5, angles=32, bins=16, radii=10, templates=24, width=16, blocks=3, views=12)
 TINY_CRYOFORUM = CryoforumConfig(16, filters=2, stem=((7, 4), (5, 4)), doubles=(4, 4, 4, 8))
 
 
@@ -21,29 +24,19 @@ def network():
     return build_polar_encoder(SMALL)
 
 
-def trunk(network):
-    """The part of the network after the polar grid."""
+@pytest.fixture
+def on_circle():
+    """What follows the polar grid, as a function of arrays."""
+    keras.utils.set_random_seed(3)
     polar = keras.Input(batch_shape=(SMALL.angles, None, SMALL.radii))
-    features = polar
-    residual = None
-    for layer in network.layers[2:]:
-        if layer.name.endswith("_norm") and layer.name.startswith("block"):
-            residual = features
-        if isinstance(layer, keras.layers.Add):
-            features = layer([residual, features])
-        elif layer.name in ("matrix_bins", "bingham_bins", "grid_bins"):
-            break
-        else:
-            features = layer(features)
-    heads = {name: network.get_layer(name)(network.get_layer(f"{name}_bins")(features)) for name in ("matrix", "bingham", "grid")}
-    return lambda values: {k: v.numpy() for k, v in keras.Model(polar, heads)(tf.constant(values)).items()}
+    model = keras.Model(polar, network_on_circle(polar, SMALL))
+    return lambda values: {name: output.numpy() for name, output in model(tf.constant(values)).items()}
 
 
 @pytest.mark.parametrize("bins", [1, 5, 8])
-def test_turning_the_circle_by_bins_turns_the_prediction(network, rng, bins):
-    polar = rng.standard_normal((16, 3, 10)).astype(np.float32)
-    predict = trunk(network)
-    before, after = predict(polar), predict(np.roll(polar, bins, axis=0))
+def test_turning_the_circle_by_bins_turns_the_prediction(on_circle, rng, bins):
+    polar = rng.standard_normal((32, 3, 10)).astype(np.float32)
+    before, after = on_circle(polar), on_circle(np.roll(polar, 2 * bins, axis=0))
     angle = 2 * np.pi * bins / 16
     np.testing.assert_allclose(after["matrix"], rotations_about_z(angle) @ before["matrix"], atol=2e-6)
     left = left_multiplication(quaternions_about_z(np.array([angle])))[0]
@@ -70,10 +63,37 @@ def test_the_prediction_depends_on_the_image(network, rng):
 
 
 def test_grid_of_logits_turns_with_the_bins():
-    grid = grid_rotations(SMALL).reshape(16, 12, 3, 3)
+    grid = grid_rotations(16, 12).reshape(16, 12, 3, 3)
     np.testing.assert_allclose(grid[3], rotations_about_z(2 * np.pi * 3 / 16) @ grid[0], atol=1e-6)
     np.testing.assert_allclose(grid @ np.swapaxes(grid, -1, -2), np.broadcast_to(np.eye(3), grid.shape), atol=1e-6)
     np.testing.assert_allclose(np.linalg.det(grid), 1.0, atol=1e-5)
+
+
+def test_bumps_shrink_means_as_they_say(rng):
+    concentration = 4.0
+    rotations = random_rotations(200_000, rng)
+    weight = np.exp(concentration * np.trace(rotations, axis1=1, axis2=2))
+    quaternions = rotations_to_quaternions(rotations)
+    mean = np.average(rotations, axis=0, weights=weight)
+    form = np.average(quaternions[:, :, None] * quaternions[:, None, :], axis=0, weights=weight)
+    r, s = bump_moments(concentration)
+    np.testing.assert_allclose(mean, r * np.eye(3), atol=0.01)
+    np.testing.assert_allclose(form, np.diag([s, 0, 0, 0]) + (1 - s) / 4 * np.eye(4), atol=0.01)
+
+
+def test_a_bump_on_the_grid_gives_its_rotation_back(rng):
+    rotations = random_rotations(20, rng)
+    grid = (32, 192, 25.0)
+    targets = losses.grid_targets(tf.constant(rotations, tf.float32), turns_about_z(32), grid_views(192), 25.0)
+    logits = tf.math.log(targets + 1e-20)
+    matrices = layers.GridMean(*grid)(logits).numpy()
+    assert np.rad2deg(angular_distance_rad(project_to_so3(matrices), rotations)).max() < 1.5
+    np.testing.assert_allclose(np.linalg.norm(matrices, axis=(1, 2)), np.sqrt(3), rtol=0.01)
+    forms = layers.GridBingham(*grid)(logits).numpy()
+    values, vectors = np.linalg.eigh(forms)
+    overlap = np.abs(np.sum(vectors[:, :, 0] * rotations_to_quaternions(rotations), axis=1))
+    assert np.rad2deg(2 * np.arccos(np.minimum(overlap, 1))).max() < 1.5
+    assert values.min() > 0 and (values[:, 1] > 5 * values[:, 0]).all()
 
 
 def test_polar_resampling_samples_where_it_says():
@@ -87,7 +107,7 @@ def test_polar_resampling_samples_where_it_says():
 
 def test_circular_templates_are_a_circular_correlation(rng):
     features = rng.standard_normal((8, 2, 3)).astype(np.float32)
-    layer = layers.CircularTemplates(4)
+    layer = layers.CircularTemplates(4, 8)
     got = layer(features).numpy()
     real, imaginary = layer.kernel.numpy()
     spectrum = np.fft.rfft(features, axis=0)
@@ -135,7 +155,17 @@ def test_cryoforum_encoder_has_the_layers_of_the_paper():
     network = build_cryoforum_encoder(CryoforumConfig(128))
     convolutions = [layer for layer in network.layers if isinstance(layer, keras.layers.Conv2D)]
     assert [(c.kernel_size[0], c.filters) for c in convolutions] == [
-        (7, 32), (5, 64), (3, 64), (3, 64), (3, 128), (3, 128), (3, 256), (3, 256), (3, 1024), (3, 1024)]
+        (7, 32),
+        (5, 64),
+        (3, 64),
+        (3, 64),
+        (3, 128),
+        (3, 128),
+        (3, 256),
+        (3, 256),
+        (3, 1024),
+        (3, 1024),
+    ]
     pools = [layer for layer in network.layers if isinstance(layer, keras.layers.MaxPooling2D)]
     assert len(pools) == 6 and pools[-1].output.shape[1:] == (2, 2, 1024)
     assert network.get_layer("filters").output.shape[-1] == 6

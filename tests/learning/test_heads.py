@@ -92,7 +92,9 @@ def test_bingham_of_angular_gaussian_has_the_same_mode_and_curvature(rng):
     np.testing.assert_allclose(np.sort(dispersion_coefficients(bingham)), np.sort(expected))
     # Curvature of log p = -2 log(q^T A q) along the second eigenvector, at the mode.
     mode, other, step = vectors[:, :, 0], vectors[:, :, 1], 1e-3
+
     def log_density(q):
         return -2 * np.log(np.einsum("bi,bij,bj->b", q, matrices, q))
+
     moved = np.cos(step) * mode + np.sin(step) * other
     np.testing.assert_allclose((log_density(moved) - log_density(mode)) / step**2, expected[:, 0], rtol=1e-2)

@@ -9,8 +9,7 @@ from cryoposes_plugin.core.geometry import symmetry
 from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
 from cryoposes_plugin.core.geometry.sampling import random_rotations
 from cryoposes_plugin.core.learning import losses, pair_sampling, schedules
-from cryoposes_plugin.core.learning.layers import turns_about_z
-from cryoposes_plugin.core.learning.polar_encoder import PolarConfig, grid_rotations, grid_views
+from cryoposes_plugin.core.learning.rotation_grid import grid_rotations, grid_views, turns_about_z
 
 
 def test_matrix_loss_is_the_squared_chord(rng):
@@ -51,8 +50,12 @@ def test_matrix_pair_loss_vanishes_for_any_common_rotation_and_not_for_another(r
     true = random_rotations(8, rng)
     turned = random_rotations(1, rng)[0] @ true
     weights = pair_sampling.pair_weights(tf.constant(true, tf.float32), "random")
+
     def value(predicted):
-        return float(losses.matrix_pair_loss(tf.constant(predicted, tf.float32), tf.constant(true, tf.float32), weights))
+        return float(
+            losses.matrix_pair_loss(tf.constant(predicted, tf.float32), tf.constant(true, tf.float32), weights)
+        )
+
     assert value(turned) < 1e-10
     assert value(random_rotations(8, rng)) > 0.3
 
@@ -60,8 +63,12 @@ def test_matrix_pair_loss_vanishes_for_any_common_rotation_and_not_for_another(r
 def test_quaternion_pair_loss_by_hand(rng):
     true, predicted = random_rotations(3, rng), random_rotations(3, rng)
     weights = tf.constant(np.triu(np.ones((3, 3)), 1) / 3)
-    expected = np.mean([abs(angular_distance_rad(true[i], true[j]) - angular_distance_rad(predicted[i], predicted[j]))
-                        for i, j in ((0, 1), (0, 2), (1, 2))])
+    expected = np.mean(
+        [
+            abs(angular_distance_rad(true[i], true[j]) - angular_distance_rad(predicted[i], predicted[j]))
+            for i, j in ((0, 1), (0, 2), (1, 2))
+        ]
+    )
     q, p = (tf.constant(rotations_to_quaternions(x)) for x in (true, predicted))
     assert float(losses.quaternion_pair_loss(p, q, weights)) == pytest.approx(expected, abs=1e-6)
 
@@ -90,12 +97,11 @@ def test_pairs_of_a_single_image_are_none():
 
 
 def test_grid_targets_peak_at_the_nearest_grid_rotation(rng):
-    config = PolarConfig(32, 14.0, angles=16, views=24)
     rotations = random_rotations(10, rng)
     turns, views = tf.constant(turns_about_z(16)), tf.constant(grid_views(24))
     targets = losses.grid_targets(tf.constant(rotations, tf.float32), turns, views, 25.0).numpy()
     np.testing.assert_allclose(targets.sum(axis=1), 1.0, rtol=1e-5)
-    grid = grid_rotations(config)
+    grid = grid_rotations(16, 24)
     nearest = [np.argmin(angular_distance_rad(grid, r[None])) for r in rotations]
     np.testing.assert_array_equal(targets.argmax(axis=1), nearest)
 

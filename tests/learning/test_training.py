@@ -27,7 +27,7 @@ from cryoposes_plugin.core.simulation.resampling import resample_volume
 
 BOX, PIXEL = 24, 10.0
 REPOSITORY = Path(__file__).resolve().parents[2]
-SMALL_POLAR = dict(angles=32, templates=64, width=48, blocks=4, views=48)
+SMALL_POLAR = dict(angles=32, bins=32, templates=64, width=48, blocks=4, views=48)
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +39,15 @@ def volume_path(tmp_path_factory, asymmetric_volume):
 
 @pytest.fixture
 def config(volume_path):
-    return TrainConfig(volume=(volume_path,), snr=1.0, steps=8, batch_size=8, validation_number=10, checkpoint_minutes=0.0,
-                       shift_px=0.5)
+    return TrainConfig(
+        volume=(volume_path,),
+        snr=1.0,
+        steps=8,
+        batch_size=8,
+        validation_number=10,
+        checkpoint_minutes=0.0,
+        shift_px=0.5,
+    )
 
 
 def train(config, folder):
@@ -87,9 +94,28 @@ def test_an_interrupted_run_ends_with_the_weights_of_an_uninterrupted_one(config
 def test_a_killed_program_resumes_to_the_same_weights(config, tmp_path, volume_path, monkeypatch):
     monkeypatch.undo()
     config = dataclasses.replace(config, steps=25)
-    command = [sys.executable, "-m", "cryoposes_plugin", "train", "--volume", volume_path, "--snr", "1", "--steps", "25",
-               "--batch-size", "8", "--validation-number", "10", "--checkpoint-minutes", "0", "--shift-px", "0.5", "--output",
-               str(tmp_path / "killed")]
+    command = [
+        sys.executable,
+        "-m",
+        "cryoposes_plugin",
+        "train",
+        "--volume",
+        volume_path,
+        "--snr",
+        "1",
+        "--steps",
+        "25",
+        "--batch-size",
+        "8",
+        "--validation-number",
+        "10",
+        "--checkpoint-minutes",
+        "0",
+        "--shift-px",
+        "0.5",
+        "--output",
+        str(tmp_path / "killed"),
+    ]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(REPOSITORY), *filter(None, sys.path)])}
     process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
@@ -116,7 +142,9 @@ def test_minutes_fix_a_number_of_steps(config, tmp_path):
 
 
 def test_a_short_training_learns(config, tmp_path):
-    config = dataclasses.replace(config, steps=220, batch_size=48, validation_number=200, checkpoint_minutes=1.0, ctf=False)
+    config = dataclasses.replace(
+        config, steps=220, batch_size=48, validation_number=200, checkpoint_minutes=1.0, ctf=False
+    )
     model, metrics = train(config, tmp_path / "run")
     # Random poses have a median error of 132 degrees.
     assert metrics["validation"]["median_error_deg"] < 45
@@ -149,6 +177,7 @@ def spoil_card(**changes):
     def spoil(folder):
         path = folder / "model_card.json"
         path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
     return spoil
 
 
@@ -161,17 +190,20 @@ def other_weights(folder):
     spoil_card(network={**card["network"], "width": 10})(folder)
 
 
-@pytest.mark.parametrize("spoil, sentence", [
-    (spoil_card(schema_version=99), "has schema version 99, and this version reads 1"),
-    (spoil_card(surprise=1), "has 'surprise', which is unknown"),
-    (spoil_card(network={"kind": "transformer"}), "network of kind 'transformer'"),
-    (spoil_card(network={"kind": "polar", "wings": 2}), "cannot build"),
-    (no_json, "is no JSON"),
-    (other_weights, "does not hold the weights"),
-    (lambda folder: (folder / "model.keras").unlink(), "holds no model.keras"),
-    (lambda folder: (folder / "model_card.json").unlink(), "holds no model_card.json"),
-    (lambda folder: (folder / "model.keras").write_bytes(b"not a model"), "does not hold the weights"),
-])
+@pytest.mark.parametrize(
+    "spoil, sentence",
+    [
+        (spoil_card(schema_version=99), "has schema version 99, and this version reads 1"),
+        (spoil_card(surprise=1), "has 'surprise', which is unknown"),
+        (spoil_card(network={"kind": "transformer"}), "network of kind 'transformer'"),
+        (spoil_card(network={"kind": "polar", "wings": 2}), "cannot build"),
+        (no_json, "is no JSON"),
+        (other_weights, "does not hold the weights"),
+        (lambda folder: (folder / "model.keras").unlink(), "holds no model.keras"),
+        (lambda folder: (folder / "model_card.json").unlink(), "holds no model_card.json"),
+        (lambda folder: (folder / "model.keras").write_bytes(b"not a model"), "does not hold the weights"),
+    ],
+)
 def test_a_spoiled_model_is_refused_with_one_sentence(tiny_model, spoil, sentence, tmp_path):
     folder = tmp_path / "model"
     tiny_model.save(folder)
@@ -185,6 +217,9 @@ def tiny_model():
     from cryoposes_plugin.core.learning.model_card import ModelCard
     from cryoposes_plugin.core.learning.presets import build_network
 
-    network = {"kind": "polar", **PolarConfig(16, 6.5, angles=8, radii=6, templates=8, width=8, blocks=1, views=6).to_dict()}
+    network = {
+        "kind": "polar",
+        **PolarConfig(16, 6.5, angles=8, bins=8, radii=6, templates=8, width=8, blocks=1, views=6).to_dict(),
+    }
     card = ModelCard("default", 16, 5.0, 70.0, "phase-flip", "raw", "C1", network)
     return PoseModel(card, build_network(network))

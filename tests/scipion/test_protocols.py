@@ -196,17 +196,20 @@ def test_filter_loses_nobody_and_keeps_the_certain_ones(inferred, filtered):
     assert {"outputAccepted", "outputRejected"} == {name for name, _ in filtered.iterOutputAttributes()}
 
 
-def test_a_filter_that_keeps_all_has_no_rejected_set(project, inferred):
+def test_a_filter_that_keeps_all_rejects_nobody(project, inferred):
     from cryoposes_plugin.protocols import ProtCryoposesFilter
 
-    protocol = project.newProtocol(ProtCryoposesFilter, keepQuantile=0.5)
-    link(protocol, "inputParticles", inferred, "outputParticles")
-    run_protocol(project, protocol)
-    assert protocol.outputRejected.getSize() == NUMBER // 2
-    protocol.keepQuantile.set(1.0)
-    run_protocol(project, protocol)
-    assert protocol.outputAccepted.getSize() == NUMBER and not hasattr(protocol, "outputRejected")
-    assert any("Every particle was kept" in line for line in protocol.summary())
+    fresh, changed = (project.newProtocol(ProtCryoposesFilter, keepQuantile=share) for share in (1.0, 0.5))
+    for protocol in (fresh, changed):
+        link(protocol, "inputParticles", inferred, "outputParticles")
+        run_protocol(project, protocol)
+    assert not hasattr(fresh, "outputRejected") and changed.outputRejected.getSize() == NUMBER // 2
+    changed.keepQuantile.set(1.0)
+    run_protocol(project, changed)
+    for protocol in (fresh, changed):
+        assert protocol.outputAccepted.getSize() == NUMBER
+    assert changed.outputRejected.getSize() == 0
+    assert any("Every particle was kept" in line for line in changed.summary())
 
 
 def test_reconstruct_gives_the_map_with_halves_and_fsc(reconstructed, map_file):

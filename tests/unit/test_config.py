@@ -24,19 +24,22 @@ def test_the_device_does_not_change_the_digest():
     assert SimulateConfig(gpu="1").digest() == SimulateConfig(gpu="0").digest()
 
 
-@pytest.mark.parametrize("config, sentence", [
-    (SimulateConfig(), "--volume is missing"),
-    (SimulateConfig(volume=("a",), number=0), "--number is 0; it must be at least 1"),
-    (SimulateConfig(volume=("a",), box_size_px=63), "--box-size-px is 63; give an even number"),
-    (SimulateConfig(volume=("a",), snr=0.1, noise_variance=2.0), "exclude each other"),
-    (SimulateConfig(volume=("a",), snr=float("nan")), "--snr is nan; give a finite number"),
-    (SimulateConfig(volume=("a",), defocus_range_angstrom=(2e4, 1e4)), "give the smaller value first"),
-    (SimulateConfig(volume=("a",), orientations="sideways"), "--orientations is 'sideways'; choose one of uniform"),
-    (SimulateConfig(volume=("a",), orientations="particles"), "need --orientations-from"),
-    (TrainConfig(), "neither --volume nor --particles"),
-    (TrainConfig(volume=("a",), preset="gpt"), "--preset is 'gpt'; choose one of default"),
-    (InferConfig(particles="a"), "--model is missing"),
-])
+@pytest.mark.parametrize(
+    "config, sentence",
+    [
+        (SimulateConfig(), "--volume is missing"),
+        (SimulateConfig(volume=("a",), number=0), "--number is 0; it must be at least 1"),
+        (SimulateConfig(volume=("a",), box_size_px=63), "--box-size-px is 63; give an even number"),
+        (SimulateConfig(volume=("a",), snr=0.1, noise_variance=2.0), "exclude each other"),
+        (SimulateConfig(volume=("a",), snr=float("nan")), "--snr is nan; give a finite number"),
+        (SimulateConfig(volume=("a",), defocus_range_angstrom=(2e4, 1e4)), "give the smaller value first"),
+        (SimulateConfig(volume=("a",), orientations="sideways"), "--orientations is 'sideways'; choose one of uniform"),
+        (SimulateConfig(volume=("a",), orientations="particles"), "need --orientations-from"),
+        (TrainConfig(), "neither --volume nor --particles"),
+        (TrainConfig(volume=("a",), preset="gpt"), "--preset is 'gpt'; choose one of default"),
+        (InferConfig(particles="a"), "--model is missing"),
+    ],
+)
 def test_nonsense_is_one_sentence(config, sentence):
     with pytest.raises(ConfigError, match=re.escape(sentence)):
         config.validate()
@@ -53,19 +56,37 @@ def test_unknown_and_foreign_configs_are_refused():
 
 def test_command_line_and_config_file_meet(tmp_path):
     (tmp_path / "c.json").write_text(SimulateConfig(volume=("m.mrc",), number=7, snr=0.4).to_json())
-    arguments = make_parser().parse_args(["simulate", "--output", "o", "--config", str(tmp_path / "c.json"), "--no-ctf",
-                                          "--defocus-range", "5000", "6000", "--number", "9"])
+    arguments = make_parser().parse_args(
+        [
+            "simulate",
+            "--output",
+            "o",
+            "--config",
+            str(tmp_path / "c.json"),
+            "--no-ctf",
+            "--defocus-range",
+            "5000",
+            "6000",
+            "--number",
+            "9",
+        ]
+    )
     config = config_from_arguments(SimulateConfig, arguments)
-    assert config == SimulateConfig(volume=("m.mrc",), number=9, snr=0.4, ctf=False, defocus_range_angstrom=(5000.0, 6000.0))
+    assert config == SimulateConfig(
+        volume=("m.mrc",), number=9, snr=0.4, ctf=False, defocus_range_angstrom=(5000.0, 6000.0)
+    )
 
 
-@pytest.mark.parametrize("argv, sentence", [
-    (["simulate", "--output", "o"], "--volume is missing"),
-    (["simulate", "--output", "o", "--volume", "nowhere.mrc"], "nowhere.mrc does not exist"),
-    (["simulate", "--output", "o", "--nonsense"], "unrecognized arguments: --nonsense"),
-    (["train", "--output", "o", "--volume", "a", "--minutes", "soon"], "invalid float value: 'soon'"),
-    (["fly"], "invalid choice: 'fly'"),
-])
+@pytest.mark.parametrize(
+    "argv, sentence",
+    [
+        (["simulate", "--output", "o"], "--volume is missing"),
+        (["simulate", "--output", "o", "--volume", "nowhere.mrc"], "nowhere.mrc does not exist"),
+        (["simulate", "--output", "o", "--nonsense"], "unrecognized arguments: --nonsense"),
+        (["train", "--output", "o", "--volume", "a", "--minutes", "soon"], "invalid float value: 'soon'"),
+        (["fly"], "invalid choice: 'fly'"),
+    ],
+)
 def test_the_program_ends_with_status_2_and_leaves_nothing(tmp_path, monkeypatch, caplog, argv, sentence):
     monkeypatch.chdir(tmp_path)
     with caplog.at_level(logging.ERROR):

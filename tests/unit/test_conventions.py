@@ -36,14 +36,18 @@ def test_rotation_is_the_product_of_three_elementary_ones():
         return Rotation.from_euler(axis, angle_deg, degrees=True).as_matrix()
 
     expected = turn("z", -psi) @ turn("y", -tilt) @ turn("z", -rot)
-    np.testing.assert_allclose(conventions.euler_deg_to_rotations(np.array([[rot, tilt, psi]]))[0], expected, atol=1e-12)
+    np.testing.assert_allclose(
+        conventions.euler_deg_to_rotations(np.array([[rot, tilt, psi]]))[0], expected, atol=1e-12
+    )
 
 
 def test_scipion_transform_holds_the_scipy_rotation_and_the_shift(rng):
     angle = np.array([[10.0, 100.0, -60.0]])
     a, t = conventions.euler_deg_to_rotations(angle), np.array([[1.5, -2.5]])
     transform = conventions.poses_to_transforms(a, t)
-    np.testing.assert_allclose(transform[0, :3, :3], Rotation.from_euler("ZYZ", angle[0], degrees=True).as_matrix(), atol=1e-12)
+    np.testing.assert_allclose(
+        transform[0, :3, :3], Rotation.from_euler("ZYZ", angle[0], degrees=True).as_matrix(), atol=1e-12
+    )
     np.testing.assert_allclose(np.linalg.inv(transform)[0, :3, 3], [1.5, -2.5, 0.0], atol=1e-12)
 
 
@@ -64,7 +68,9 @@ def test_quaternions_agree_with_scipy_and_are_on_one_hemisphere(rng):
     q = conventions.rotations_to_quaternions(a)
     assert (q[:, 0] >= 0).all()
     np.testing.assert_allclose(conventions.quaternions_to_rotations(q), a, atol=1e-12)
-    np.testing.assert_allclose(np.abs((q * Rotation.from_matrix(a).as_quat()[:, [3, 0, 1, 2]]).sum(axis=1)), 1, atol=1e-12)
+    np.testing.assert_allclose(
+        np.abs((q * Rotation.from_matrix(a).as_quat()[:, [3, 0, 1, 2]]).sum(axis=1)), 1, atol=1e-12
+    )
 
 
 def test_quaternion_distance_is_the_angular_distance(rng):
@@ -89,10 +95,8 @@ def test_projection_onto_rotations(rng):
     np.testing.assert_allclose(mean_rotation(np.repeat(a[:1], 5, axis=0)), a[0], atol=1e-12)
 
 
-
-
 def test_mirror_turn_and_hand_on_a_point_cloud(rng):
-    cloud, weights = rng.normal(size=(30, 3)), rng.uniform(1, 2, 30)
+    cloud = rng.normal(size=(30, 3))
     a = random_rotations(1, rng)[0]
     xy = (a @ cloud.T).T[:, :2]
     flipped = (conventions.mirror(a) @ cloud.T).T[:, :2]
@@ -107,4 +111,6 @@ def test_mirror_turn_and_hand_on_a_point_cloud(rng):
 def test_viewing_direction_is_rot_and_tilt():
     direction = conventions.viewing_directions(conventions.euler_deg_to_rotations(np.array([[30.0, 50.0, 70.0]])))[0]
     rot, tilt = np.deg2rad(30), np.deg2rad(50)
-    np.testing.assert_allclose(direction, [np.sin(tilt) * np.cos(rot), np.sin(tilt) * np.sin(rot), np.cos(tilt)], atol=1e-12)
+    np.testing.assert_allclose(
+        direction, [np.sin(tilt) * np.cos(rot), np.sin(tilt) * np.sin(rot), np.cos(tilt)], atol=1e-12
+    )

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from cryoposes_plugin.core.config import ReconstructConfig
 from cryoposes_plugin.core.errors import InputError, ResourceError
 from cryoposes_plugin.core.geometry.sampling import random_rotations
 from cryoposes_plugin.core.geometry.symmetry import symmetry_rotations
@@ -10,11 +11,12 @@ from cryoposes_plugin.core.reconstruction import cgls as cgls_module
 from cryoposes_plugin.core.reconstruction.fourier_inversion import PRIOR_SSNR, FourierGrid, Inversion
 from cryoposes_plugin.core.reconstruction.fsc import fourier_shell_correlation
 from cryoposes_plugin.core.reconstruction.halves import draw_half_sets, half_sets
+from cryoposes_plugin.core.reconstruction.inputs import read_inputs
 from cryoposes_plugin.core.reconstruction.slices import FINE_RADIUS_PX, SliceSampler, ctf_weighted
-from cryoposes_plugin.core.reconstruction.symmetry_on_grid import split_group
+from cryoposes_plugin.core.reconstruction.symmetry_on_grid import coset_chain, split_group
 from cryoposes_plugin.core.simulation.ctf import ctf_values
 
-from ..exact_projections import ctf_table, exact_projections, transfer_of
+from ..exact_projections import ExactProjector, ctf_table, exact_projections, particle_set, transfer_of
 from ..particle_sets import make_particles
 
 BOX, PIXEL = 32, 5.0
@@ -60,9 +62,10 @@ def test_samples_are_one_of_each_friedel_pair_inside_the_nyquist_disk():
     assert np.hypot(SliceSampler(BOX, 3).kx, SliceSampler(BOX, 3).ky).max() < 3
 
 
-def test_samples_against_the_sum_over_pixels(rng):
+@pytest.mark.parametrize("radius", [None, 9.7, 3.3])
+def test_samples_against_the_sum_over_pixels(rng, radius):
     image, shift = rng.standard_normal((1, BOX, BOX)).astype(np.float32), np.array([[1.3, -0.7]])
-    sampler = SliceSampler(BOX)
+    sampler = SliceSampler(BOX, radius)
     y, x = np.mgrid[:BOX, :BOX] - 16.0
     for i in rng.integers(len(sampler), size=40):
         phase = sampler.kx[i] * (x - shift[0, 0]) + sampler.ky[i] * (y - shift[0, 1])
@@ -124,9 +127,12 @@ def test_sums_against_a_loop_over_samples_mates_and_corners(rng):
 def test_batches_and_a_single_image_add_up(volume, rng):
     rotations = random_rotations(7, rng)
     images = exact_projections(volume, rotations)
-    whole = inserted(images, rotations).sums
-    parts = inserted(images[:1], rotations[:1]).merged(inserted(images[1:], rotations[1:])).sums
-    np.testing.assert_allclose(parts, whole, atol=1e-4 * np.abs(whole).max())
+    whole = Inversion(inserted(images, rotations))
+    first, second = (Inversion(inserted(images[part], rotations[part])) for part in (slice(1), slice(1, 7)))
+    parts = first.merged(second)
+    np.testing.assert_allclose(parts.numerator, whole.numerator, atol=1e-4 * np.abs(whole.numerator).max())
+    np.testing.assert_allclose(parts.weight, whole.weight, atol=1e-4 * whole.weight.max())
+    assert relative_error(parts.volume(), whole.volume()) < 1e-4
     assert np.isfinite(reconstructed(images[:1], rotations[:1])).all()
 
 
@@ -148,7 +154,7 @@ def test_exact_projections_give_the_volume_back(volume, rng, padding, lowest):
 
 
 def test_ctf_is_corrected_alike_in_every_state_of_the_images(volume, rng):
-    number = 800
+    number = 500
     rotations, shifts, ctf = random_rotations(number, rng), rng.normal(0, 1, (number, 2)), ctf_table(number, rng)
     transfer = transfer_of(ctf, BOX, PIXEL)
     found = {}
@@ -188,6 +194,18 @@ def test_group_is_split_into_what_the_grid_has_and_the_rest(name, on_grid, inser
     assert (len(h), len(cosets)) == (on_grid, inserted_times)
     products = np.einsum("aij,bjk->abik", cosets, h).reshape(-1, 3, 3)
     assert np.abs(products[:, None] - group[None]).max(axis=(2, 3)).min(axis=0).max() < 1e-6
+
+
+@pytest.mark.parametrize("name, turns", [("C1", 0), ("C4", 2), ("D2", 2), ("O", 5)])
+def test_a_chain_of_subgroups_sums_over_the_group(name, turns):
+    group = symmetry_rotations(name)
+    chain = coset_chain(group)
+    assert sum(len(step) for step in chain) == turns
+    products = [np.eye(3)]
+    for step in chain:
+        products = [p @ c for p in products for c in (np.eye(3), *step)]
+    assert len(products) == len(group)
+    assert np.abs(np.array(products)[:, None] - group[None]).max(axis=(2, 3)).min(axis=0).max() < 1e-6
 
 
 @pytest.mark.parametrize("name", ["C3", "C4", "D2", "T", "O", "I"])
@@ -270,6 +288,27 @@ def test_cgls_is_optimal_in_its_krylov_space_and_stops(rng):
     gradients = []
     cgls_module.cgls(Dense(a, b), 100, on_iteration=lambda k, g: gradients.append(g))
     assert len(gradients) < 30 and gradients[-1] < 1e-7
+
+
+@pytest.mark.parametrize("symmetry", ["C1", "C2"])
+def test_imaging_operator_is_symmetric_and_cgls_gives_the_volume_back(volume, rng, tmp_path, symmetry):
+    number = 70
+    rotations, shifts, ctf = random_rotations(number, rng), rng.normal(0, 1, (number, 2)), ctf_table(number, rng)
+    if symmetry == "C2":
+        inner = volume[1:, 1:, 1:]
+        volume = (inner + inner[:, ::-1, ::-1]) / 2
+        volume = np.pad(volume, ((1, 0),) * 3)
+    images = exact_projections(volume, rotations, shifts, transfer_of(ctf, BOX, PIXEL))
+    star, _ = particle_set(tmp_path, images, rotations, shifts, PIXEL, ctf)
+    inputs = read_inputs(ReconstructConfig(particles=str(star)))
+    projector = ExactProjector(BOX)
+    operator = cgls_module.ImagingOperator(inputs, np.arange(number), symmetry, 50, projector)
+    a, b = rng.standard_normal((2, BOX, BOX, BOX)).astype(np.float32)
+    (na, squared), (nb, _) = operator.normal(a), operator.normal(b)
+    assert np.vdot(na, b) == pytest.approx(np.vdot(a, nb), rel=1e-3)
+    assert np.vdot(na, a) == pytest.approx(squared, rel=1e-4)
+    found = cgls_module.cgls(operator, 10)
+    assert fourier_shell_correlation(found, volume)[2:9].min() > 0.9
 
 
 def test_cgls_without_cuda_says_so():

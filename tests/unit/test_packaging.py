@@ -29,6 +29,7 @@ def python_files(folder, prefix):
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
     """(names in the sdist, names in the wheel that is built from the sdist, path of the wheel)."""
+    pytest.importorskip("build", reason="the program build (extra 'test') is not installed")
     folder = tmp_path_factory.mktemp("packaging")
     leave_out = shutil.ignore_patterns(".*", "build", "dist", "*.egg-info", "__pycache__", "demo-output")
     shutil.copytree(REPOSITORY, folder / "clone", symlinks=True, ignore=leave_out)

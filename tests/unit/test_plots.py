@@ -92,12 +92,12 @@ def test_particles_beside_reprojections_names_the_correlation(tmp_path, rng):
 
 def test_report_is_one_escaped_page(tmp_path):
     write_report(
-        tmp_path / "report.html",
+        tmp_path,
         "A <b> run",
         lead="one & two",
         notes=["not < independent"],
         numbers={"median_angular_error_deg": 3.14159, "kept": True, "inner": {"shift_px": None}},
-        figures={"caption": plots.error_histogram(np.arange(5.0))},
+        figures={"errors": ("caption & more", plots.error_histogram(np.arange(5.0)))},
     )
     page = (tmp_path / "report.html").read_text()
     for text in (
@@ -110,6 +110,8 @@ def test_report_is_one_escaped_page(tmp_path):
         "<h2>inner</h2>",
         "shift [px]",
         "data:image/png;base64,",
+        "caption &amp; more",
     ):
         assert text in page
     assert page.endswith("</html>\n") and "http" not in page
+    assert (tmp_path / "errors.png").read_bytes()[:4] == b"\x89PNG"

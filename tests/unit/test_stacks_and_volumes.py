@@ -9,7 +9,14 @@ import pytest
 
 from cryoposes_plugin.core.config import FilterConfig
 from cryoposes_plugin.core.errors import ConfigError, InputError, ResourceError
-from cryoposes_plugin.core.io.mrc import StackWriter, map_stack, read_stack_header, read_volume, write_stack, write_volume
+from cryoposes_plugin.core.io.mrc import (
+    StackWriter,
+    map_stack,
+    read_stack_header,
+    read_volume,
+    write_stack,
+    write_volume,
+)
 from cryoposes_plugin.core.io.particles import ParticleImages, ResampledImages, check_fits_model
 from cryoposes_plugin.core.io.run_directory import RunDirectory
 from cryoposes_plugin.core.simulation.resampling import resample_images
@@ -32,8 +39,15 @@ def _spoiled(kind):
     return {"flat": np.ones((8, 8, 8), np.float32), "oblong": data[:, :6]}.get(kind, data)
 
 
-@pytest.mark.parametrize("kind, sentence", [("nan", "1 NaN or infinite"), ("flat", "is constant"), ("oblong", "8 x 6 x 8 voxels"),
-                                            ("no size", "voxel size 0 x 0 x 0")])
+@pytest.mark.parametrize(
+    "kind, sentence",
+    [
+        ("nan", "1 NaN or infinite"),
+        ("flat", "is constant"),
+        ("oblong", "8 x 6 x 8 voxels"),
+        ("no size", "voxel size 0 x 0 x 0"),
+    ],
+)
 def test_a_bad_volume_is_one_sentence(tmp_path, kind, sentence):
     with mrcfile.new(tmp_path / "v.mrc") as mrc:
         mrc.set_data(np.ascontiguousarray(_spoiled(kind)))

@@ -22,13 +22,27 @@ def make_table(folder, rng, n=7):
         OpticsGroup("second", 2.0, 8, 200.0, 0.01, 0.07, "ctf-premultiplied", {"rlnBeamTiltX": "-1.5"}),
     )
     index = np.arange(n) % 2
-    ctf = CtfTable(rng.uniform(5e3, 2e4, n), rng.uniform(5e3, 2e4, n), rng.uniform(0, 90, n), rng.uniform(0, 90, n),
-                   np.array([300.0, 200.0])[index], np.array([2.7, 0.01])[index], np.array([0.1, 0.07])[index],
-                   rng.uniform(0, 50, n))
+    ctf = CtfTable(
+        rng.uniform(5e3, 2e4, n),
+        rng.uniform(5e3, 2e4, n),
+        rng.uniform(0, 90, n),
+        rng.uniform(0, 90, n),
+        np.array([300.0, 200.0])[index],
+        np.array([2.7, 0.01])[index],
+        np.array([0.1, 0.07])[index],
+        rng.uniform(0, 50, n),
+    )
     return ParticleTable(
-        ids=rng.permutation(1000)[:n] + 1, stack_paths=(stack,), stack_index=np.zeros(n, int),
-        slice_index=rng.permutation(n), optics=optics, optics_index=index, rotations=random_rotations(n, rng),
-        shifts_px=rng.normal(size=(n, 2)), ctf=ctf, random_subset=rng.integers(1, 3, n),
+        ids=rng.permutation(1000)[:n] + 1,
+        stack_paths=(stack,),
+        stack_index=np.zeros(n, int),
+        slice_index=rng.permutation(n),
+        optics=optics,
+        optics_index=index,
+        rotations=random_rotations(n, rng),
+        shifts_px=rng.normal(size=(n, 2)),
+        ctf=ctf,
+        random_subset=rng.integers(1, 3, n),
         scores={"cryoposesTrace": -rng.uniform(1, 9, n)},
         extra={"rlnMicrographName": np.array([f"mic{i}.mrc" for i in range(n)], dtype=object)},
     )
@@ -43,8 +57,14 @@ def test_everything_survives_a_round_trip(tmp_path, rng):
     np.testing.assert_array_equal(found.random_subset, table.random_subset)
     assert angular_distance_rad(found.rotations, table.rotations).max() < 1e-7
     np.testing.assert_allclose(found.shifts_px, table.shifts_px, atol=1e-6)
-    for name in ("defocus_u_angstrom", "defocus_angle_deg", "phase_shift_deg", "voltage_kv", "amplitude_contrast",
-                 "bfactor_angstrom2"):
+    for name in (
+        "defocus_u_angstrom",
+        "defocus_angle_deg",
+        "phase_shift_deg",
+        "voltage_kv",
+        "amplitude_contrast",
+        "bfactor_angstrom2",
+    ):
         np.testing.assert_allclose(getattr(found.ctf, name), getattr(table.ctf, name), atol=1e-5)
     assert found.optics == table.optics
     np.testing.assert_array_equal(found.extra["rlnMicrographName"], table.extra["rlnMicrographName"])
@@ -117,17 +137,20 @@ def test_relion_30_is_read(tmp_path, rng):
     assert not table.explicit_ids
 
 
-@pytest.mark.parametrize("old, new, sentence", [
-    ("_rlnImageName", "_rlnNoImageName", "no column _rlnImageName"),
-    ("_rlnAngleTilt", "_rlnNoTilt", "no column _rlnAngleTilt: the particles have no orientations"),
-    ("_rlnDefocusV", "_rlnNoV", "no column _rlnDefocusV: the particles have no CTF"),
-    (" 10 20 30 ", " 10 nonsense 30 ", "_rlnAngleTilt of particle 1 is 'nonsense', which is no number"),
-    (" 10 20 30 ", " 10 nan 30 ", "_rlnAngleTilt of particle 1 is nan"),
-    ("000002@stack", "two@stack", "write it as 000001@stack.mrcs"),
-    ("_rlnVoltage", "_rlnNoVoltage", "no _rlnVoltage; add the acquisition"),
-    ("_rlnMagnification", "_rlnNoMagnification", "give a positive _rlnImagePixelSize"),
-    ("hello", "", "cannot be read as a STAR file"),
-])
+@pytest.mark.parametrize(
+    "old, new, sentence",
+    [
+        ("_rlnImageName", "_rlnNoImageName", "no column _rlnImageName"),
+        ("_rlnAngleTilt", "_rlnNoTilt", "no column _rlnAngleTilt: the particles have no orientations"),
+        ("_rlnDefocusV", "_rlnNoV", "no column _rlnDefocusV: the particles have no CTF"),
+        (" 10 20 30 ", " 10 nonsense 30 ", "_rlnAngleTilt of particle 1 is 'nonsense', which is no number"),
+        (" 10 20 30 ", " 10 nan 30 ", "_rlnAngleTilt of particle 1 is nan"),
+        ("000002@stack", "two@stack", "write it as 000001@stack.mrcs"),
+        ("_rlnVoltage", "_rlnNoVoltage", "no _rlnVoltage; add the acquisition"),
+        ("_rlnMagnification", "_rlnNoMagnification", "give a positive _rlnImagePixelSize"),
+        ("hello", "", "cannot be read as a STAR file"),
+    ],
+)
 def test_a_broken_star_is_one_sentence(tmp_path, rng, old, new, sentence):
     write_stack(tmp_path / "stack.mrcs", rng.normal(size=(2, 8, 8)), 2.0)
     (tmp_path / "old.star").write_text(STAR_30.replace(old, new))

@@ -10,8 +10,10 @@ from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
 from cryoposes_plugin.core.geometry.symmetry import nearest_equivalent, symmetric_distance_rad, symmetry_rotations
 
 
-@pytest.mark.parametrize("name, order", [("C1", 1), ("c4", 4), ("C7", 7), ("D2", 4), ("D7", 14), ("T", 12), ("O", 24),
-                                         ("I", 60), ("I1", 60), ("I2", 60)])
+@pytest.mark.parametrize(
+    "name, order",
+    [("C1", 1), ("c4", 4), ("C7", 7), ("D2", 4), ("D7", 14), ("T", 12), ("O", 24), ("I", 60), ("I1", 60), ("I2", 60)],
+)
 def test_group_is_closed_and_has_its_order(name, order):
     group = symmetry_rotations(name)
     assert len(group) == order

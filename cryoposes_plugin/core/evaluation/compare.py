@@ -181,7 +181,6 @@ def _score_name(scores: Dict[str, np.ndarray]) -> Optional[str]:
 
 
 def _report(config: CompareConfig, run: RunDirectory, result: Comparison, metrics: Dict[str, Any]) -> None:
-    from .figures import save_figure
     from .plots import angular_distribution, error_against_uncertainty, error_histogram
     from .report import write_report
 
@@ -196,14 +195,12 @@ def _report(config: CompareConfig, run: RunDirectory, result: Comparison, metric
         "Estimated viewing directions.",
         angular_distribution(result.estimated_rotations),
     )
-    for name, (_, figure) in figures.items():
-        save_figure(figure, run.file(f"{name}.png"))
     shown = {k: v for k, v in metrics.items() if k != "registration_matrix"}
     write_report(
-        run.file("report.html"),
+        run.path,
         "Comparison of poses",
         numbers=shown,
         notes=notes(config.registration, result),
-        figures=dict(figures.values()),
+        figures=figures,
         lead=f"{len(result.ids)} particles of {config.estimate} against {config.truth}.",
     )

@@ -1,4 +1,4 @@
-"""A run on one page: HTML in one file, with its figures inside."""
+"""A run on one page: HTML in one file with its figures inside, and each figure as a PNG beside it."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import base64
 import html
 import io
 from pathlib import Path
-from typing import Any, Mapping, Sequence
+from typing import Any, Mapping, Sequence, Tuple
 
 from matplotlib.figure import Figure
 
 from ..io.run_directory import atomic_path
+from .figures import save_figure
+
+REPORT_NAME = "report.html"
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, "Segoe UI", Helvetica, Arial, sans-serif; color: #1a202c; max-width: 62rem;
@@ -26,34 +29,36 @@ figure { margin: 1rem 0; } figcaption { color: #4a5568; font-size: .9rem; } img 
 
 
 def write_report(
-    path,
+    folder,
     title: str,
     *,
     lead: str = "",
     numbers: Mapping[str, Any],
     notes: Sequence[str] = (),
-    figures: Mapping[str, Figure],
+    figures: Mapping[str, Tuple[str, Figure]],
 ) -> None:
-    """Write the page, whole or not at all.
+    """Write report.html and the figures, each whole or not at all.
 
     Parameters
     ----------
-    path : of the HTML file.
+    folder : of the run.
     title, lead : heading and one sentence on what was done.
     numbers : name -> value; floats are rounded, an inner mapping makes a table of its own under its name.
     notes : sentences that the reader must not miss; shown in a box.
-    figures : caption -> figure, embedded as PNG.
+    figures : name -> (caption, figure), embedded in the page and saved as name.png.
     """
     parts = [f"<h1>{html.escape(title)}</h1>", f"<p class='lead'>{html.escape(lead)}</p>" if lead else ""]
     if notes:
         parts.append("<ul class='notes'>" + "".join(f"<li>{html.escape(note)}</li>" for note in notes) + "</ul>")
     parts.append(_tables(numbers))
-    parts += [_figure(caption, figure) for caption, figure in figures.items()]
+    parts += [_figure(caption, figure) for caption, figure in figures.values()]
     page = (
         f"<!doctype html>\n<html lang='en'><head><meta charset='utf-8'><title>{html.escape(title)}</title>"
         f"<style>{_STYLE}</style></head>\n<body>\n" + "\n".join(part for part in parts if part) + "\n</body></html>\n"
     )
-    with atomic_path(Path(path)) as part:
+    for name, (_, figure) in figures.items():
+        save_figure(figure, Path(folder) / f"{name}.png")
+    with atomic_path(Path(folder) / REPORT_NAME) as part:
         part.write_text(page, encoding="utf-8")
 
 

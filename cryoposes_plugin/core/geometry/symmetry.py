@@ -1,5 +1,8 @@
-"""Point groups in RELION's and Scipion's orientation: main axis along z, dihedral 2-fold along x, T with 3-fold along z,
-O with 4-fold along z, I (I2 of RELION and Xmipp) with 2-folds along x, y, z."""
+"""Point groups as RELION and Scipion orient them.
+
+Main axis along z, dihedral 2-fold along x, T with 3-fold along z, O with 4-fold along z, I (RELION's and Xmipp's I2)
+with 2-folds along x, y, z.
+"""
 
 from __future__ import annotations
 

@@ -23,12 +23,16 @@ def join_tables(a: ParticleTable, b: ParticleTable) -> Tuple[np.ndarray, np.ndar
     for keys in (keys_a, keys_b):
         if len(np.unique(keys)) != len(keys):
             values, counts = np.unique(keys, return_counts=True)
-            raise InputError(f"Particle {values[counts > 1][0]} occurs {counts.max()} times in one set; remove the duplicates "
-                             "before joining sets.")
+            raise InputError(
+                f"Particle {values[counts > 1][0]} occurs {counts.max()} times in one set; remove the duplicates "
+                "before joining sets."
+            )
     _, rows_a, rows_b = np.intersect1d(keys_a, keys_b, assume_unique=True, return_indices=True)
     if len(rows_a) == 0:
         how = "id (rlnImageId)" if by_id else "image name (rlnImageName)"
-        raise InputError(f"The two particle sets ({len(a)} and {len(b)} particles) share no {how}; give two sets that come from "
-                         "the same particles.")
+        raise InputError(
+            f"The two particle sets ({len(a)} and {len(b)} particles) share no {how}; give two sets that come from "
+            "the same particles."
+        )
     order = np.argsort(rows_a)
     return rows_a[order], rows_b[order]

@@ -32,10 +32,14 @@ def read_volume(path) -> Volume:
         raise InputError(f"Volume {path} is {shape} voxels; a cubic map is needed: pad it to a cube first.")
     sizes = [float(pixel[axis]) for axis in "xyz"]
     if min(sizes) <= 0 or max(sizes) - min(sizes) > 1e-3 * max(sizes):
-        raise InputError(f"Volume {path} has voxel size {sizes[0]:g} x {sizes[1]:g} x {sizes[2]:g} Å; one positive size is "
-                         "needed: set it in the header.")
+        raise InputError(
+            f"Volume {path} has voxel size {sizes[0]:g} x {sizes[1]:g} x {sizes[2]:g} Å; one positive size is "
+            "needed: set it in the header."
+        )
     if not np.isfinite(data).all():
-        raise InputError(f"Volume {path} holds {int((~np.isfinite(data)).sum())} NaN or infinite voxels; repair the map.")
+        raise InputError(
+            f"Volume {path} holds {int((~np.isfinite(data)).sum())} NaN or infinite voxels; repair the map."
+        )
     if data.min() == data.max():
         raise InputError(f"Volume {path} is constant ({data.flat[0]:g} everywhere); give a map with density.")
     return Volume(np.ascontiguousarray(data), sizes[0])
@@ -79,8 +83,10 @@ def read_stack_header(path) -> Tuple[int, int, float]:
     need = HEADER_BYTES + extended + nx * ny * nz * dtype.itemsize
     have = path.stat().st_size
     if have < need:
-        raise InputError(f"Image stack {path} is truncated: it has {have} bytes and {nz} images of {nx} px need {need}; copy "
-                         "it again.")
+        raise InputError(
+            f"Image stack {path} is truncated: it has {have} bytes and {nz} images of {nx} px need {need}; copy "
+            "it again."
+        )
     return nz, nx, pixel
 
 
@@ -112,8 +118,10 @@ class StackWriter:
         except OSError as error:
             if not resume_at:
                 self.part.unlink(missing_ok=True)
-            raise ResourceError(f"{self.path} needs {size / 2**20:.0f} MiB and cannot be allocated ({error.strerror}); free "
-                                "some space or choose another place.") from error
+            raise ResourceError(
+                f"{self.path} needs {size / 2**20:.0f} MiB and cannot be allocated ({error.strerror}); free "
+                "some space or choose another place."
+            ) from error
         if not resume_at:
             self._file.write(_stack_header(number, box_size_px, pixel_size_angstrom))
         self._file.seek(HEADER_BYTES + resume_at * self._image_bytes)
@@ -122,12 +130,16 @@ class StackWriter:
         """(B, D, D) next images."""
         images = np.ascontiguousarray(images, dtype=np.float32)
         if images.shape[1:] != (self.box_size_px,) * 2 or self.written + len(images) > self.number:
-            raise ValueError(f"expected at most {self.number - self.written} images of {self.box_size_px} px, received "
-                             f"{images.shape}")
+            raise ValueError(
+                f"expected at most {self.number - self.written} images of {self.box_size_px} px, received "
+                f"{images.shape}"
+            )
         try:
             self._file.write(images.data)
         except OSError as error:
-            raise ResourceError(f"{self.path} cannot be written ({error.strerror}); free some space, then run again.") from error
+            raise ResourceError(
+                f"{self.path} cannot be written ({error.strerror}); free some space, then run again."
+            ) from error
         self.written += len(images)
 
     def flush(self) -> int:

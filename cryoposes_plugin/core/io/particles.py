@@ -34,12 +34,16 @@ class ParticleImages:
             mine = table.stack_index == index
             last = int(table.slice_index[mine].max())
             if last >= number or table.slice_index[mine].min() < 0:
-                raise InputError(f"Image {last + 1} of stack {path} is asked for and the stack has {number}; give the stack "
-                                 "that belongs to the particles.")
+                raise InputError(
+                    f"Image {last + 1} of stack {path} is asked for and the stack has {number}; give the stack "
+                    "that belongs to the particles."
+                )
             if (boxes[mine] != box).any():
                 said = int(boxes[mine][boxes[mine] != box][0])
-                raise InputError(f"Stack {path} has images of {box} px and the particle set says {said} px; correct "
-                                 "rlnImageSize or give the stack that belongs to the particles.")
+                raise InputError(
+                    f"Stack {path} has images of {box} px and the particle set says {said} px; correct "
+                    "rlnImageSize or give the stack that belongs to the particles."
+                )
 
     def __len__(self) -> int:
         return len(self.table)
@@ -63,9 +67,11 @@ class ParticleImages:
         bad = np.flatnonzero(~np.isfinite(images.sum(axis=(1, 2), dtype=np.float64)))
         if len(bad):
             row = rows[bad[0]]
-            raise InputError(f"The image of particle {self.table.ids[row]} (image {self.table.slice_index[row] + 1} of "
-                             f"{self.table.stack_paths[self.table.stack_index[row]]}) holds NaN or infinite pixels; remove "
-                             "the particle or repair the stack.")
+            raise InputError(
+                f"The image of particle {self.table.ids[row]} (image {self.table.slice_index[row] + 1} of "
+                f"{self.table.stack_paths[self.table.stack_index[row]]}) holds NaN or infinite pixels; remove "
+                "the particle or repair the stack."
+            )
 
 
 class ResampledImages:
@@ -101,10 +107,14 @@ def check_fits_model(table: ParticleTable, pixel_size_angstrom: float, field_of_
         optics = table.optics[group]
         pixel, box = optics.pixel_size_angstrom, optics.box_size_px
         if pixel > pixel_size_angstrom * (1 + PIXEL_SIZE_TOLERANCE):
-            raise InputError(f"The particles of optics group {optics.name} have {pixel:g} Å/px (Nyquist {2 * pixel:.3g} Å) and "
-                             f"the model needs {pixel_size_angstrom:g} Å/px or finer; give less binned particles or train a "
-                             "model for them.")
+            raise InputError(
+                f"The particles of optics group {optics.name} have {pixel:g} Å/px (Nyquist {2 * pixel:.3g} Å) and "
+                f"the model needs {pixel_size_angstrom:g} Å/px or finer; give less binned particles or train a "
+                "model for them."
+            )
         if box * pixel < field_of_view_angstrom * (1 - PIXEL_SIZE_TOLERANCE):
-            raise InputError(f"The images of optics group {optics.name} are {box} px x {pixel:g} Å = {box * pixel:.0f} Å wide "
-                             f"and the model looks at {field_of_view_angstrom:.0f} Å; extract larger boxes or train a model for "
-                             "them.")
+            raise InputError(
+                f"The images of optics group {optics.name} are {box} px x {pixel:g} Å = {box * pixel:.0f} Å wide "
+                f"and the model looks at {field_of_view_angstrom:.0f} Å; extract larger boxes or train a model for "
+                "them."
+            )

@@ -31,8 +31,8 @@ class RunDirectory:
         self.path, self.config, self.resumed = path, config, resumed
 
     @classmethod
-    def open(cls, path, config: Config) -> "RunDirectory":
-        """Make the folder, or resume in it if it holds a run of the same config; ConfigError if it holds anything else."""
+    def open(cls, path, config: Config) -> RunDirectory:
+        """Make the folder, or resume a run of the same config in it; ConfigError if it holds anything else."""
         path = Path(path)
         if path.exists() and not path.is_dir():
             raise ConfigError(f"Output {path} is a file; give a folder.")
@@ -42,15 +42,19 @@ class RunDirectory:
             return cls(path, config, resumed=True)
         strangers = [p.name for p in path.iterdir() if not p.name.endswith(_TEMPORARY)] if path.exists() else []
         if strangers:
-            raise ConfigError(f"Output folder {path} is not empty (it holds {sorted(strangers)[0]}) and is no run of this "
-                              "program; give a new folder.")
+            raise ConfigError(
+                f"Output folder {path} is not empty (it holds {sorted(strangers)[0]}) and is no run of this "
+                "program; give a new folder."
+            )
         try:
             path.mkdir(parents=True, exist_ok=True)
             run = cls(path, config, resumed=False)
             with run.atomic(CONFIG_NAME) as part:
                 part.write_text(config.to_json())
         except OSError as error:
-            raise ResourceError(f"Output folder {path} cannot be written ({error.strerror}); give another folder.") from error
+            raise ResourceError(
+                f"Output folder {path} cannot be written ({error.strerror}); give another folder."
+            ) from error
         return run
 
     @property
@@ -72,15 +76,18 @@ class RunDirectory:
 
     def finish(self, metrics: Dict[str, Any], device: str = "cpu") -> None:
         """Write manifest.json and, last of all, metrics.json."""
-        self.write_json(MANIFEST_NAME, {
-            "command": self.config.command,
-            "config_digest": self.config.digest(),
-            "seed": self.config.seed,
-            "device": device,
-            "versions": package_versions(),
-            "inputs": {str(p): digest_path(p) for p in self.config.input_paths() if p.exists()},
-            "arguments": sys.argv[1:],
-        })
+        self.write_json(
+            MANIFEST_NAME,
+            {
+                "command": self.config.command,
+                "config_digest": self.config.digest(),
+                "seed": self.config.seed,
+                "device": device,
+                "versions": package_versions(),
+                "inputs": {str(p): digest_path(p) for p in self.config.input_paths() if p.exists()},
+                "arguments": sys.argv[1:],
+            },
+        )
         self.write_json(METRICS_NAME, metrics)
 
     def metrics(self) -> Dict[str, Any]:
@@ -94,9 +101,13 @@ def _check_same_run(path: Path, existing: Path, config: Config) -> None:
         raise ConfigError(f"Output folder {path} holds another run ({error}); give a new folder.") from error
     if other.digest() != config.digest():
         ours, theirs = config.to_dict(), other.to_dict()
-        name = next(k for k in sorted(ours) if k not in config.execution and json.dumps(ours[k]) != json.dumps(theirs.get(k)))
-        raise ConfigError(f"Output folder {path} holds a run with {name} = {theirs.get(name)!r}, not {ours[name]!r}; give a "
-                          "new folder, or the same parameters to resume.")
+        name = next(
+            k for k in sorted(ours) if k not in config.execution and json.dumps(ours[k]) != json.dumps(theirs.get(k))
+        )
+        raise ConfigError(
+            f"Output folder {path} holds a run with {name} = {theirs.get(name)!r}, not {ours[name]!r}; give a "
+            "new folder, or the same parameters to resume."
+        )
 
 
 @contextmanager
@@ -115,8 +126,10 @@ def atomic_path(target) -> Iterator[Path]:
         os.replace(part, target)
     except OSError as error:
         _remove(part)
-        raise ResourceError(f"{target} cannot be written ({error.strerror or error}); free some space or choose another "
-                            "place, then run again.") from error
+        raise ResourceError(
+            f"{target} cannot be written ({error.strerror or error}); free some space or choose another "
+            "place, then run again."
+        ) from error
     except BaseException:
         _remove(part)
         raise
@@ -131,7 +144,16 @@ def _remove(path: Path) -> None:
 
 def package_versions() -> Dict[str, str]:
     versions = {"python": platform.python_version()}
-    for name in ("scipion-em-cryoposes", "tensorflow", "keras", "numpy", "scipy", "mrcfile", "astra-toolbox", "scipion-em"):
+    for name in (
+        "scipion-em-cryoposes",
+        "tensorflow",
+        "keras",
+        "numpy",
+        "scipy",
+        "mrcfile",
+        "astra-toolbox",
+        "scipion-em",
+    ):
         try:
             versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:

@@ -1,7 +1,7 @@
 """RELION particle STAR files: 3.0 and 3.1 are read, 3.1 is written. The STAR labels live here (and in scipion.convert).
 
 gemmi parses the file. Columns that are not modelled travel verbatim in `extra`.
-`rlnImageName` is looked for from the working directory, then from the STAR file's folder, there also by file name alone.
+`rlnImageName` is looked for from the working directory, then from the STAR file's folder, there by file name alone too.
 """
 
 from __future__ import annotations
@@ -38,8 +38,18 @@ _MAGNIFICATION, _DETECTOR = "rlnMagnification", "rlnDetectorPixelSize"
 _PREMULTIPLIED, _FLIPPED = "rlnCtfDataAreCtfPremultiplied", "rlnCtfDataArePhaseFlipped"
 
 #: Columns that matter to the image and that the forward model leaves out: they pass through and are named in reports.
-NOT_MODELLED = ("rlnBeamTiltX", "rlnBeamTiltY", "rlnOddZernike", "rlnEvenZernike", "rlnMagMat00", "rlnMagMat01",
-                "rlnMagMat10", "rlnMagMat11", "rlnMtfFileName", "rlnCtfScalefactor")
+NOT_MODELLED = (
+    "rlnBeamTiltX",
+    "rlnBeamTiltY",
+    "rlnOddZernike",
+    "rlnEvenZernike",
+    "rlnMagMat00",
+    "rlnMagMat01",
+    "rlnMagMat10",
+    "rlnMagMat11",
+    "rlnMtfFileName",
+    "rlnCtfScalefactor",
+)
 
 _REQUIREMENTS = {
     "poses": (_ANGLES, "orientations", "align the particles first, or give particles with angles"),
@@ -79,10 +89,19 @@ def read_particles(path, require: Sequence[str] = ()) -> ParticleTable:
     ids = reader.integers(_IMAGE_ID) if explicit else np.arange(1, reader.number + 1, dtype=np.int64)
     rotations, shifts = reader.poses(pixel)
     return ParticleTable(
-        ids=ids, stack_paths=stack_paths, stack_index=stack_index, slice_index=slice_index, optics=optics,
-        optics_index=optics_index, rotations=rotations, shifts_px=shifts, ctf=reader.ctf(optics, optics_index),
+        ids=ids,
+        stack_paths=stack_paths,
+        stack_index=stack_index,
+        slice_index=slice_index,
+        optics=optics,
+        optics_index=optics_index,
+        rotations=rotations,
+        shifts_px=shifts,
+        ctf=reader.ctf(optics, optics_index),
         random_subset=reader.integers(_SUBSET) if _SUBSET in columns else None,
-        scores=reader.scores(), extra=reader.remaining(), explicit_ids=explicit,
+        scores=reader.scores(),
+        extra=reader.remaining(),
+        explicit_ids=explicit,
     )
 
 
@@ -92,7 +111,9 @@ def _blocks(path: Path):
     try:
         document = gemmi.cif.read_file(str(path))
     except (ValueError, RuntimeError, OSError) as error:
-        raise InputError(f"{path} cannot be read as a STAR file ({error}); give a RELION particle STAR file.") from error
+        raise InputError(
+            f"{path} cannot be read as a STAR file ({error}); give a RELION particle STAR file."
+        ) from error
     optics = particles = None
     for block in document:
         tags = _columns(block)
@@ -141,7 +162,9 @@ class _Reader:
             origin = np.stack([self.floats(c) for c in _ORIGINS_ANGSTROM], axis=1)
             shifts = conventions.origin_angstrom_to_shifts_px(origin, pixel)
         elif all(c in self.columns for c in _ORIGINS_PX):
-            shifts = conventions.origin_angstrom_to_shifts_px(np.stack([self.floats(c) for c in _ORIGINS_PX], axis=1), 1.0)
+            shifts = conventions.origin_angstrom_to_shifts_px(
+                np.stack([self.floats(c) for c in _ORIGINS_PX], axis=1), 1.0
+            )
         if not all(c in self.columns for c in _ANGLES):
             return None, shifts
         rotations = conventions.euler_deg_to_rotations(np.stack([self.floats(c) for c in _ANGLES], axis=1))
@@ -151,15 +174,29 @@ class _Reader:
         if not all(c in self.columns for c in _DEFOCUS[:2]):
             return None
         acquisition: List[np.ndarray] = []
-        for attribute, label in (("voltage_kv", _VOLTAGE), ("spherical_aberration_mm", _CS), ("amplitude_contrast", _AMPLITUDE)):
+        for attribute, label in (
+            ("voltage_kv", _VOLTAGE),
+            ("spherical_aberration_mm", _CS),
+            ("amplitude_contrast", _AMPLITUDE),
+        ):
             values = [getattr(o, attribute) for o in optics]
             if None in values:
-                raise InputError(f"{self.path} has defocus values and no _{label}; add the acquisition parameters to the optics "
-                                 "table.")
+                raise InputError(
+                    f"{self.path} has defocus values and no _{label}; add the acquisition parameters to the optics "
+                    "table."
+                )
             acquisition.append(np.array(values, dtype=np.float64)[optics_index])
         voltage, aberration, contrast = acquisition
-        return CtfTable(self.floats(_DEFOCUS[0]), self.floats(_DEFOCUS[1]), self.floats(_DEFOCUS[2], 0.0),
-                        self.floats(_PHASE_SHIFT, 0.0), voltage, aberration, contrast, self.floats(_BFACTOR, 0.0))
+        return CtfTable(
+            self.floats(_DEFOCUS[0]),
+            self.floats(_DEFOCUS[1]),
+            self.floats(_DEFOCUS[2], 0.0),
+            self.floats(_PHASE_SHIFT, 0.0),
+            voltage,
+            aberration,
+            contrast,
+            self.floats(_BFACTOR, 0.0),
+        )
 
     def optics(self, block, stack_paths, stack_index) -> Tuple[Tuple[OpticsGroup, ...], np.ndarray]:
         if block is None:
@@ -170,15 +207,20 @@ class _Reader:
         wanted = self.integers(_OPTICS) if _OPTICS in self.columns else np.full(self.number, numbers[0])
         unknown = np.setdiff1d(wanted, numbers)
         if len(unknown):
-            raise InputError(f"{self.path} has particles of optics group {unknown[0]} and its optics table does not; add the group.")
+            raise InputError(
+                f"{self.path} has particles of optics group {unknown[0]} and its optics table does not; add the group."
+            )
         index = np.searchsorted(np.sort(numbers), wanted)
         index = np.argsort(numbers)[index]
         rows = [{label: values[i] for label, values in table.items()} for i in range(number)]
         return tuple(self._group(row, stack_paths, stack_index[index == i]) for i, row in enumerate(rows)), index
 
     def _optics_of_30(self, stack_paths, stack_index):
-        labels = [c for c in (_VOLTAGE, _CS, _AMPLITUDE, _PIXEL, _MAGNIFICATION, _DETECTOR, _FLIPPED, _PREMULTIPLIED)
-                  if c in self.columns]
+        labels = [
+            c
+            for c in (_VOLTAGE, _CS, _AMPLITUDE, _PIXEL, _MAGNIFICATION, _DETECTOR, _FLIPPED, _PREMULTIPLIED)
+            if c in self.columns
+        ]
         keys = list(zip(*(self.take(c) for c in labels))) if labels else [()] * self.number
         distinct = {key: i for i, key in enumerate(dict.fromkeys(keys))}
         index = np.array([distinct[key] for key in keys])
@@ -222,10 +264,14 @@ def _to_floats(values: Sequence[str], label: str, path: Path) -> np.ndarray:
         numbers = np.array(values, dtype=np.float64)
     except ValueError:
         row, text = next((i, v) for i, v in enumerate(values) if not _is_number(v))
-        raise InputError(f"{path}: _{label} of particle {row + 1} is {text!r}, which is no number; repair the file.") from None
+        raise InputError(
+            f"{path}: _{label} of particle {row + 1} is {text!r}, which is no number; repair the file."
+        ) from None
     if not np.isfinite(numbers).all():
         row = int(np.flatnonzero(~np.isfinite(numbers))[0])
-        raise InputError(f"{path}: _{label} of particle {row + 1} is {values[row]}; repair the file or remove the particle.")
+        raise InputError(
+            f"{path}: _{label} of particle {row + 1} is {values[row]}; repair the file or remove the particle."
+        )
     return numbers
 
 
@@ -284,7 +330,11 @@ def _optics_columns(table: ParticleTable) -> Dict[str, List[str]]:
         _BOX: [str(o.box_size_px) for o in optics],
         _DIMENSION: ["2"] * len(optics),
     }
-    for label, attribute in ((_VOLTAGE, "voltage_kv"), (_CS, "spherical_aberration_mm"), (_AMPLITUDE, "amplitude_contrast")):
+    for label, attribute in (
+        (_VOLTAGE, "voltage_kv"),
+        (_CS, "spherical_aberration_mm"),
+        (_AMPLITUDE, "amplitude_contrast"),
+    ):
         values = [getattr(o, attribute) for o in optics]
         if any(v is not None for v in values):
             columns[label] = [_known(v, label, o.name) for v, o in zip(values, optics)]
@@ -318,7 +368,9 @@ def _particle_columns(table: ParticleTable) -> Dict[str, Sequence[str]]:
         columns.update({label: _format(origin[:, i]) for i, label in enumerate(_ORIGINS_ANGSTROM)})
     if table.ctf is not None:
         ctf = table.ctf
-        columns.update(zip(_DEFOCUS, map(_format, (ctf.defocus_u_angstrom, ctf.defocus_v_angstrom, ctf.defocus_angle_deg))))
+        columns.update(
+            zip(_DEFOCUS, map(_format, (ctf.defocus_u_angstrom, ctf.defocus_v_angstrom, ctf.defocus_angle_deg)))
+        )
         columns[_PHASE_SHIFT] = _format(ctf.phase_shift_deg)
         if ctf.bfactor_angstrom2.any():
             columns[_BFACTOR] = _format(ctf.bfactor_angstrom2)

@@ -54,8 +54,8 @@ def rotation_about_z(angles_rad: tf.Tensor) -> tf.Tensor:
 def turn(images: tf.Tensor, angles_rad: tf.Tensor) -> tf.Tensor:
     """Turn images (B, D, D) counter-clockwise in (x, y) about D // 2 by (B,) angles.
 
-    Quarter turns are exact; the rest, at most 45 degrees, is three shears by Fourier interpolation, which keep the noise
-    white (what is near the corners wraps around).
+    Quarter turns are exact; the rest, at most 45 degrees, is three shears by Fourier interpolation, which keep the
+    noise white (what is near the corners wraps around).
     """
     quarters = tf.round(angles_rad / (0.5 * math.pi))
     rest = angles_rad - quarters * (0.5 * math.pi)

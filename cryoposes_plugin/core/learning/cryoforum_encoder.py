@@ -1,4 +1,4 @@
-"""The network of Chung 2023 (section 3.4, supplementary table 1): filter bank, VGG-like blocks, generalised mean, 10-D."""
+"""The network of Chung 2023 (section 3.4, table S1): filter bank, VGG-like blocks, generalised mean, 10-D."""
 
 from __future__ import annotations
 
@@ -42,18 +42,34 @@ def build_cryoforum_encoder(config: CryoforumConfig, compute_dtype: str = "float
             features = _convolution(features, channels, 3, config, policy, f"double{number}{part}")
         features = _pool(features, config, policy, f"double{number}")
     pooled = GeneralisedMeanPooling(dtype="float32", name="pooling")(features)
-    numbers = keras.layers.Dense(10, kernel_initializer="he_normal", kernel_regularizer=keras.regularizers.L2(config.l2),
-                                 dtype="float32", name="bingham_numbers")(pooled)
-    return keras.Model(images, {"bingham": BinghamMatrix(dtype="float32", name="bingham")(numbers)}, name="cryoforum_encoder")
+    numbers = keras.layers.Dense(
+        10,
+        kernel_initializer="he_normal",
+        kernel_regularizer=keras.regularizers.L2(config.l2),
+        dtype="float32",
+        name="bingham_numbers",
+    )(pooled)
+    return keras.Model(
+        images, {"bingham": BinghamMatrix(dtype="float32", name="bingham")(numbers)}, name="cryoforum_encoder"
+    )
 
 
 def _convolution(features, channels: int, kernel: int, config: CryoforumConfig, policy: str, name: str):
     regularizer = keras.regularizers.L2(config.l2)
-    features = keras.layers.Conv2D(channels, kernel, padding="same", use_bias=False, kernel_initializer="he_normal",
-                                   kernel_regularizer=regularizer, dtype=policy, name=f"{name}_conv")(features)
+    features = keras.layers.Conv2D(
+        channels,
+        kernel,
+        padding="same",
+        use_bias=False,
+        kernel_initializer="he_normal",
+        kernel_regularizer=regularizer,
+        dtype=policy,
+        name=f"{name}_conv",
+    )(features)
     features = keras.layers.BatchNormalization(dtype=policy, name=f"{name}_norm")(features)
-    return keras.layers.PReLU(shared_axes=[1, 2], alpha_initializer=keras.initializers.Constant(0.25), dtype=policy,
-                              name=f"{name}_prelu")(features)
+    return keras.layers.PReLU(
+        shared_axes=[1, 2], alpha_initializer=keras.initializers.Constant(0.25), dtype=policy, name=f"{name}_prelu"
+    )(features)
 
 
 def _pool(features, config: CryoforumConfig, policy: str, name: str):

@@ -34,15 +34,24 @@ class SimulatedSource:
     noise_variance : of white noise on the raw images at their own pixel size, before it is cropped to the network's.
     """
 
-    def __init__(self, config: TrainConfig, volumes: Sequence[Volume], grid: ImageGrid, preprocessing: Preprocessing,
-                 noise_variance: float, image_state: str, like: Optional[ParticleTable] = None):
+    def __init__(
+        self,
+        config: TrainConfig,
+        volumes: Sequence[Volume],
+        grid: ImageGrid,
+        preprocessing: Preprocessing,
+        noise_variance: float,
+        image_state: str,
+        like: Optional[ParticleTable] = None,
+    ):
         self.config, self.grid, self.like, self.image_state = config, grid, like, image_state
         self.preprocessing = preprocessing
         self.number_of_volumes = len(volumes)
         self.model = ForwardModel(volumes, grid.model_box_size_px, grid.model_pixel_size_angstrom)
         self.noise_deviation = math.sqrt(noise_variance)
-        self.amplitude = cropped_noise_amplitude(noise_amplitude(grid.box_size_px, config.noise_correlation_px),
-                                                 grid.box_size_px, grid.model_box_size_px)
+        self.amplitude = cropped_noise_amplitude(
+            noise_amplitude(grid.box_size_px, config.noise_correlation_px), grid.box_size_px, grid.model_box_size_px
+        )
 
     def arrays(self, number: int, step: int) -> Arrays:
         """What is drawn for a batch of `number` images."""
@@ -80,11 +89,18 @@ class SimulatedSource:
 class LabelledSource:
     """Particles with known poses: read from their stacks, corrected, augmented. Every epoch has its own order.
 
-    rows : the particles to take, positions in the table. A last, incomplete batch of an epoch is completed from the next.
+    rows : the particles to take, positions in the table. An epoch's last, incomplete batch is completed from the next.
     """
 
-    def __init__(self, seed: int, images: ResampledImages, rows: np.ndarray, preprocessing: Preprocessing,
-                 image_state: str, augmentation: Optional[Augmentation]):
+    def __init__(
+        self,
+        seed: int,
+        images: ResampledImages,
+        rows: np.ndarray,
+        preprocessing: Preprocessing,
+        image_state: str,
+        augmentation: Optional[Augmentation],
+    ):
         self.seed, self.source, self.rows = seed, images, np.asarray(rows)
         self.preprocessing, self.augmentation = preprocessing, augmentation
         self.correct = image_state == "raw" and preprocessing.ctf_correction != "none" and images.table.ctf is not None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class ImageGrid:
-    """Box and pixel size of the images that the user has, and of those that the network sees; the same field of view."""
+    """Box and pixel size of the user's images, and the box that the network sees: the same field of view."""
 
     box_size_px: int
     pixel_size_angstrom: float

@@ -1,4 +1,4 @@
-"""From numbers to orientations: the 10-D Bingham matrix, its mode, and how predictions turn with the image (TensorFlow)."""
+"""From numbers to orientations: the 10-D Bingham matrix, its mode, and how both turn with the image (TensorFlow)."""
 
 from __future__ import annotations
 

@@ -28,7 +28,9 @@ class History:
         """Forget rows that lie beyond the checkpoint that training resumes from."""
         self.rows = [row for row in self.rows if row["step"] <= step]
 
-    def add(self, step: int, losses: Sequence[Mapping], learning_rate: float, errors: Optional[Mapping[str, float]]) -> None:
+    def add(
+        self, step: int, losses: Sequence[Mapping], learning_rate: float, errors: Optional[Mapping[str, float]]
+    ) -> None:
         row = {"step": float(step), "learning_rate": learning_rate}
         if losses:
             row.update({name: float(np.mean([float(part[name]) for part in losses])) for name in losses[0]})

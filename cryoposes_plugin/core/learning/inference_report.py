@@ -8,7 +8,6 @@ import numpy as np
 
 from ..config import InferConfig
 from ..evaluation import plots
-from ..evaluation.figures import save_figure
 from ..evaluation.report import write_report
 from ..io.run_directory import RunDirectory
 from .inference_inputs import Inputs, batches
@@ -62,14 +61,12 @@ def write_inference_report(
             "Particles beside the reprojections at their poses, centred and low-passed, the most certain to the left.",
             _beside_reprojections(inputs, results, finder),
         )
-    for name, (_, figure) in figures.items():
-        save_figure(figure, run.file(f"{name}.png"))
     write_report(
-        run.file("report.html"),
+        run.path,
         "Estimated poses",
         numbers=metrics,
         notes=notes,
-        figures=dict(figures.values()),
+        figures=figures,
         lead=f"{len(inputs.table)} particles, model {inputs.pose_source}.",
     )
 

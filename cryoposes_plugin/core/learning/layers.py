@@ -9,24 +9,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from ..conventions import rotations_to_quaternions
 from .heads import bingham_matrix, left_multiplication, quaternions_about_z
+from .rotation_grid import bin_angles_rad, bump_moments, grid_rotations, turns_about_z
 
 PACKAGE = "cryoposes"
 register = keras.saving.register_keras_serializable(package=PACKAGE)
-
-
-def bin_angles_rad(angles: int) -> np.ndarray:
-    """(angles,) float64, counter-clockwise in (x, y), from 0."""
-    return 2 * np.pi * np.arange(angles) / angles
-
-
-def turns_about_z(angles: int) -> np.ndarray:
-    """(angles, 3, 3) float32 rotations Rz of every angle bin."""
-    theta = bin_angles_rad(angles)
-    turns = np.zeros((angles, 3, 3), dtype=np.float32)
-    turns[:, 0, 0] = turns[:, 1, 1] = np.cos(theta)
-    turns[:, 1, 0], turns[:, 0, 1], turns[:, 2, 2] = np.sin(theta), -np.sin(theta), 1.0
-    return turns
 
 
 @register
@@ -71,26 +59,28 @@ class PolarResampling(keras.layers.Layer):
 
 @register
 class CircularTemplates(keras.layers.Layer):
-    """(angles, B, C) -> (angles, B, templates): correlation with learned templates that span the whole circle.
+    """(angles, B, C) -> (bins, B, templates): correlation with learned templates that span the whole circle.
 
-    What matched filtering does: each template is compared with the image at every in-plane angle at once. The templates
-    are held as Fourier series along the circle, and the transforms are matrix products too.
+    What matched filtering does: each template is compared with the image at every in-plane angle at once, at `bins`
+    angles. The templates are held as Fourier series along the circle, and the transforms are matrix products too.
     """
 
-    def __init__(self, templates: int, **kwargs):
+    def __init__(self, templates: int, bins: int, **kwargs):
         super().__init__(**kwargs)
-        self.templates = templates
+        self.templates, self.bins = templates, bins
 
     def build(self, input_shape):
         angles, _, channels = input_shape
         self.orders = angles // 2 + 1
-        phase = np.outer(np.arange(self.orders), bin_angles_rad(angles))
+        phase, phase_out = (np.outer(np.arange(self.orders), bin_angles_rad(n)) for n in (angles, self.bins))
         weight = np.where(np.isin(np.arange(self.orders), (0, angles / 2)), 1.0, 2.0)[:, None] / angles
         # The real Fourier series of a function on the circle, and back: cosines, then sines.
         self._forward = np.concatenate([np.cos(phase), -np.sin(phase)]).astype(np.float32)
-        self._backward = np.concatenate([weight * np.cos(phase), -weight * np.sin(phase)]).T.astype(np.float32)
+        self._backward = np.concatenate([weight * np.cos(phase_out), -weight * np.sin(phase_out)]).T.astype(np.float32)
         initial = keras.initializers.RandomNormal(1.0 / math.sqrt(channels * angles))
-        self.kernel = self.add_weight(shape=(2, self.orders, channels, self.templates), initializer=initial, name="kernel")
+        self.kernel = self.add_weight(
+            shape=(2, self.orders, channels, self.templates), initializer=initial, name="kernel"
+        )
         super().build(input_shape)
 
     def call(self, features):
@@ -103,13 +93,13 @@ class CircularTemplates(keras.layers.Layer):
         product = tf.matmul(tf.concat([series[0], series[1]], axis=-1), kernel)
         product = tf.concat([product[..., : self.templates], product[..., self.templates :]], axis=0)
         result = tf.matmul(backward, tf.reshape(product, (2 * self.orders, -1)))
-        return tf.reshape(result, (angles, -1, self.templates))
+        return tf.reshape(result, (self.bins, -1, self.templates))
 
     def compute_output_shape(self, input_shape):
-        return (*input_shape[:2], self.templates)
+        return (self.bins, input_shape[1], self.templates)
 
     def get_config(self) -> Dict[str, Any]:
-        return {**super().get_config(), "templates": self.templates}
+        return {**super().get_config(), "templates": self.templates, "bins": self.bins}
 
 
 @register
@@ -165,12 +155,12 @@ class RootMeanSquareNorm(keras.layers.Layer):
 
 @register
 class TurnedMatrixMean(keras.layers.Layer):
-    """(angles, B, 9) -> (B, 3, 3): the mean over bins of Rz(bin) M_bin, so that a turned image gives Rz M."""
+    """(bins, B, 9) -> (B, 3, 3): the mean over bins of Rz(bin) M_bin, so that a turned image gives Rz M."""
 
     def call(self, numbers):
-        angles = numbers.shape[0]
-        matrices = tf.reshape(tf.cast(numbers, tf.float32), (angles, -1, 3, 3))
-        return tf.einsum("kij,kbjl->bil", turns_about_z(angles), matrices) / angles
+        bins = numbers.shape[0]
+        matrices = tf.reshape(tf.cast(numbers, tf.float32), (bins, -1, 3, 3))
+        return tf.einsum("kij,kbjl->bil", turns_about_z(bins), matrices) / bins
 
     def compute_output_shape(self, input_shape):
         return (input_shape[1], 3, 3)
@@ -178,18 +168,19 @@ class TurnedMatrixMean(keras.layers.Layer):
 
 @register
 class TurnedBinghamMean(keras.layers.Layer):
-    """(angles, B, 10) -> (B, 4, 4): the mean over bins of L(q_bin) A_bin L(q_bin)^T, positive definite.
+    """(bins, B, 10) -> (B, 4, 4): the mean over bins of L(q_bin) A_bin L(q_bin)^T, positive definite.
 
-    A_bin = L L^T of Chung 2023, eq. 3. A turned image has quaternions p q, and L(p) A L(p)^T gives p q the density of q.
+    A_bin = L L^T of Chung 2023, eq. 3. A turned image has quaternions p q, and L(p) A L(p)^T gives p q the density
+    that A gave q.
     """
 
     floor = 1e-4
 
     def call(self, numbers):
-        angles = numbers.shape[0]
-        left = left_multiplication(quaternions_about_z(bin_angles_rad(angles))).astype(np.float32)
+        bins = numbers.shape[0]
+        left = left_multiplication(quaternions_about_z(bin_angles_rad(bins))).astype(np.float32)
         matrices = bingham_matrix(tf.cast(numbers, tf.float32))
-        mean = tf.einsum("kij,kbjl,kml->bim", left, matrices, left) / angles
+        mean = tf.einsum("kij,kbjl,kml->bim", left, matrices, left) / bins
         return mean + self.floor * tf.eye(4)
 
     def compute_output_shape(self, input_shape):
@@ -198,14 +189,78 @@ class TurnedBinghamMean(keras.layers.Layer):
 
 @register
 class GridLogits(keras.layers.Layer):
-    """(angles, B, views) -> (B, angles * views) float32."""
+    """(bins, B, views) -> (B, bins * views) float32, of the rotations of `rotation_grid.grid_rotations`."""
 
     def call(self, numbers):
-        angles, views = numbers.shape[0], numbers.shape[2]
-        return tf.reshape(tf.transpose(tf.cast(numbers, tf.float32), (1, 0, 2)), (-1, angles * views))
+        bins, views = numbers.shape[0], numbers.shape[2]
+        return tf.reshape(tf.transpose(tf.cast(numbers, tf.float32), (1, 0, 2)), (-1, bins * views))
 
     def compute_output_shape(self, input_shape):
         return (input_shape[1], input_shape[0] * input_shape[2])
+
+
+@register
+class GridMean(keras.layers.Layer):
+    """(B, bins * views) logits -> (B, 3, 3): the mean rotation of the distribution, without the bumps' width.
+
+    The distribution is learned from bumps of a known concentration around the true rotation; these shrink every mean by
+    a known factor, which is divided out. Turns with the image, as its grid does.
+    """
+
+    def __init__(self, bins: int, views: int, concentration: float, **kwargs):
+        super().__init__(**kwargs)
+        self.bins, self.views, self.concentration = bins, views, concentration
+
+    def build(self, input_shape):
+        shrinking = bump_moments(self.concentration)[0]
+        self._grid = grid_rotations(self.bins, self.views).reshape(-1, 9) / np.float32(shrinking)
+        super().build(input_shape)
+
+    def call(self, logits):
+        return tf.reshape(tf.matmul(tf.nn.softmax(logits), self._grid), (-1, 3, 3))
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], 3, 3)
+
+    def get_config(self) -> Dict[str, Any]:
+        own = {"bins": self.bins, "views": self.views, "concentration": self.concentration}
+        return {**super().get_config(), **own}
+
+
+@register
+class GridBingham(keras.layers.Layer):
+    """(B, bins * views) logits -> (B, 4, 4) positive definite: I - g Q, with Q the mean of q q^T over the distribution.
+
+    Q is freed of the bumps' width, which shrinks its traceless part by a known factor. The smallest eigenvector is the
+    mean rotation; the narrower the distribution, the smaller its eigenvalue. How small it may get, g < 1, is learned.
+    """
+
+    def __init__(self, bins: int, views: int, concentration: float, **kwargs):
+        super().__init__(**kwargs)
+        self.bins, self.views, self.concentration = bins, views, concentration
+
+    def build(self, input_shape):
+        shrinking = bump_moments(self.concentration)[1]
+        quaternions = rotations_to_quaternions(grid_rotations(self.bins, self.views))
+        outer = np.einsum("gi,gj->gij", quaternions, quaternions)
+        sharp = (outer - 0.25 * (1 - shrinking) * np.eye(4)) / shrinking
+        # The largest eigenvalue that Q can have then is more than 1 by a little: keep 1 - g Q positive there too.
+        largest = (0.75 + 0.25 * shrinking) / shrinking
+        self._grid = (sharp / largest).reshape(-1, 16).astype(np.float32)
+        initial = keras.initializers.Constant(3.0)
+        self.sharpness = self.add_weight(shape=(), initializer=initial, name="sharpness")
+        super().build(input_shape)
+
+    def call(self, logits):
+        mean = tf.reshape(tf.matmul(tf.nn.softmax(logits), self._grid), (-1, 4, 4))
+        return tf.eye(4) - tf.sigmoid(self.sharpness) * mean
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], 4, 4)
+
+    def get_config(self) -> Dict[str, Any]:
+        own = {"bins": self.bins, "views": self.views, "concentration": self.concentration}
+        return {**super().get_config(), **own}
 
 
 @register
@@ -242,7 +297,7 @@ class LowPassBank(keras.layers.Layer):
 
 @register
 class GeneralisedMeanPooling(keras.layers.Layer):
-    """(B, H, W, C) -> (B, C): (mean x^p)^(1/p) with a learned p per layer (Chung 2023, section 3.4); x is cut at 1e-6."""
+    """(B, H, W, C) -> (B, C): (mean x^p)^(1/p), one p learned (Chung 2023, section 3.4); x is cut at 1e-6."""
 
     def build(self, input_shape):
         # p = 1 + softplus(raw) stays above 1, the average; it starts at 3.

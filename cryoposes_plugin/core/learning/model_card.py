@@ -47,7 +47,7 @@ class ModelCard:
         return json.dumps(dataclasses.asdict(self), indent=2, sort_keys=True) + "\n"
 
     @classmethod
-    def read(cls, folder) -> "ModelCard":
+    def read(cls, folder) -> ModelCard:
         """The card of a model folder; InputError where it is missing, no JSON, of another schema or incomplete."""
         path = Path(folder) / CARD_NAME
         if not path.is_file():
@@ -58,8 +58,10 @@ class ModelCard:
             raise InputError(f"{path} is no JSON ({error}); give the model folder that `train` wrote.") from error
         version = values.get("schema_version") if isinstance(values, dict) else None
         if version != SCHEMA_VERSION:
-            raise InputError(f"Model card {path} has schema version {version}, and this version reads {SCHEMA_VERSION}: train the "
-                             "model again with this version.")
+            raise InputError(
+                f"Model card {path} has schema version {version}, and this version reads {SCHEMA_VERSION}: train the "
+                "model again with this version."
+            )
         known = {f.name: f for f in dataclasses.fields(cls)}
         missing = [n for n, f in known.items() if n not in values and not _has_default(f)]
         unknown = sorted(set(values) - set(known))

@@ -19,12 +19,13 @@ SAMPLE = 500
 SMALLEST_SNR = 1e-3
 
 
-def signal_variance(volumes: Sequence[Volume], ctf: Optional[CtfTable], box_size_px: int, pixel_size_angstrom: float,
-                    ctf_power: int = 1) -> float:
+def signal_variance(
+    volumes: Sequence[Volume], ctf: Optional[CtfTable], box_size_px: int, pixel_size_angstrom: float, ctf_power: int = 1
+) -> float:
     """Variance over the whole box of y = C^p P x, averaged over orientations, CTFs and volumes.
 
-    By the projection-slice theorem and Parseval: the mean power of a projection at frequency k is the mean of |V^|^2 over
-    the sphere of radius |k|. No image is simulated. `ctf_power` p is 2 for images multiplied by their CTF.
+    By the projection-slice theorem and Parseval: the mean power of a projection at frequency k is the mean of |V^|^2
+    over the sphere of radius |k|. No image is simulated. `ctf_power` p is 2 for images multiplied by their CTF.
     """
     d = box_size_px
     radius = _shells(np.fft.fftfreq(d) * d, np.fft.fftfreq(d) * d)
@@ -39,7 +40,7 @@ def signal_variance(volumes: Sequence[Volume], ctf: Optional[CtfTable], box_size
 
 
 def noise_transfer(ctf: Optional[CtfTable], box_size_px: int, pixel_size_angstrom: float, image_state: str) -> float:
-    """Variance that white noise of variance 1 has left in images of this state: mean of C^2 if premultiplied, else 1."""
+    """Variance that white noise of variance 1 has in images of this state: the mean of C^2 if premultiplied, else 1."""
     if image_state != "ctf-premultiplied":
         return 1.0
     return float(_mean_transfer(ctf, box_size_px, pixel_size_angstrom, 2).mean())
@@ -56,16 +57,19 @@ def measured_snr(images: ResampledImages, diameter_angstrom: float, seed: int) -
     rows = np.sort(np.random.default_rng(seed).choice(number, min(number, SAMPLE), replace=False))
     inside = particle_mask(images.box_size_px, 0.5 * diameter_angstrom / images.pixel_size_angstrom)
     if inside.all():
-        raise InputError(f"A circle of {diameter_angstrom:g} Å leaves no background in images of "
-                         f"{images.box_size_px * images.pixel_size_angstrom:.0f} Å to measure the noise of; give --snr.")
+        raise InputError(
+            f"A circle of {diameter_angstrom:g} Å leaves no background in images of "
+            f"{images.box_size_px * images.pixel_size_angstrom:.0f} Å to measure the noise of; give --snr."
+        )
     shares = []
     for part in np.array_split(rows, -(-len(rows) // 100)):
         pixels = images.read(part).astype(np.float64)
         total = pixels.var(axis=(1, 2))
         if (total == 0).any():
             empty = images.table.ids[part[np.argmin(total)]]
-            raise InputError(f"The image of particle {empty} is constant; remove it, or give --snr instead of measuring the "
-                             "noise.")
+            raise InputError(
+                f"The image of particle {empty} is constant; remove it, or give --snr instead of measuring the noise."
+            )
         shares.append(pixels[:, ~inside].var(axis=1) / total)
     snr = 1.0 / float(np.concatenate(shares).mean()) - 1.0
     if snr < SMALLEST_SNR:

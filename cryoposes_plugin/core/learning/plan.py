@@ -15,7 +15,7 @@ from ..io.mrc import read_volume
 from ..io.particles import PIXEL_SIZE_TOLERANCE, ParticleImages, ResampledImages, check_fits_model
 from ..io.star import read_particles
 from ..simulation import draws
-from ..simulation.plan import DEFAULT_DIAMETER_SHARE, image_grid
+from ..simulation.plan import image_grid
 from ..types import ParticleTable, Volume
 from .grid import ImageGrid
 from .noise_level import measured_snr, noise_transfer, signal_variance
@@ -26,6 +26,8 @@ LARGEST_BOX_PX = {"default": 64, "cryoforum2023": 128}
 #: CTFs over which the mean power of the signal is taken.
 _CTF_SAMPLE = 512
 _FEWEST_LABELLED = 20
+#: Share of the labelled particles that is never learned from, at most.
+_LARGEST_VALIDATION_SHARE = 0.2
 #: The mask ends this far from the edge of the box, in pixels of the network's images.
 _MASK_MARGIN_PX = 1.5
 
@@ -34,8 +36,8 @@ _MASK_MARGIN_PX = 1.5
 class Plan:
     """Inputs of a training run.
 
-    like_state, labelled_state : of the images, see `types.IMAGE_STATES`. noise_variance : of the raw simulated images at
-    their own pixel size; snr : that it means there. group : (G, 3, 3) symmetry rotations.
+    simulated_state, labelled_state : of the images, see `types.IMAGE_STATES`. noise_variance : of the raw simulated
+    images at their own pixel size; snr : that it means there. group : (G, 3, 3) symmetry rotations.
     """
 
     volumes: Tuple[Volume, ...]
@@ -73,25 +75,43 @@ def make_plan(config: TrainConfig) -> Plan:
         _check_labelled(config, labelled, grid)
     state = _common_state(like, "--like") if like is not None else config.image_state
     variance, snr = (0.0, None) if not volumes else _noise(config, volumes, like, grid, state)
-    return Plan(volumes, like, labelled, grid, _mask_diameter(config, grid), state,
-                "raw" if labelled is None else _common_state(labelled, "--particles"), variance, snr, group)
+    return Plan(
+        volumes,
+        like,
+        labelled,
+        grid,
+        _mask_diameter(config, grid),
+        state,
+        "raw" if labelled is None else _common_state(labelled, "--particles"),
+        variance,
+        snr,
+        group,
+    )
 
 
 def model_box_size_px(config: TrainConfig, box_size_px: int) -> int:
     """Box at which the network works, even and no larger than the images'."""
     box = config.model_box_size_px or min(LARGEST_BOX_PX[config.preset], box_size_px)
     if box > box_size_px:
-        raise ConfigError(f"train: --model-box-size-px is {box} and the images have {box_size_px} px; give {box_size_px} or "
-                          "less.")
+        raise ConfigError(
+            f"train: --model-box-size-px is {box} and the images have {box_size_px} px; give {box_size_px} or less."
+        )
     return box - box % 2
+
+
+def validation_number(config: TrainConfig, labelled: int) -> int:
+    """How many of the labelled particles are kept apart."""
+    return max(1, min(config.validation_number, int(_LARGEST_VALIDATION_SHARE * labelled)))
 
 
 def _mask_diameter(config: TrainConfig, grid: ImageGrid) -> float:
     largest = grid.field_of_view_angstrom - 2 * _MASK_MARGIN_PX * grid.model_pixel_size_angstrom
     diameter = config.mask_diameter_angstrom
     if diameter is not None and diameter > grid.field_of_view_angstrom:
-        raise ConfigError(f"train: --mask-diameter-angstrom is {diameter:g} Å and the images are "
-                          f"{grid.field_of_view_angstrom:.0f} Å wide; give at most {largest:.0f} Å.")
+        raise ConfigError(
+            f"train: --mask-diameter-angstrom is {diameter:g} Å and the images are "
+            f"{grid.field_of_view_angstrom:.0f} Å wide; give at most {largest:.0f} Å."
+        )
     return min(diameter or largest, largest)
 
 
@@ -99,19 +119,24 @@ def _check_scale(path: str, volume: Volume, box_size_px: int, pixel_size_angstro
     """A map of the images' box and another pixel size is the same map with a wrong header, far more often than not."""
     own = volume.pixel_size_angstrom
     if volume.box_size_px == box_size_px and abs(own / pixel_size_angstrom - 1) > PIXEL_SIZE_TOLERANCE:
-        raise InputError(f"Volume {path} has {own:g} Å per voxel and the images, of the same box, have {pixel_size_angstrom:g} Å "
-                         "per pixel; correct whichever header is wrong.")
+        raise InputError(
+            f"Volume {path} has {own:g} Å per voxel and the images, of the same box, have {pixel_size_angstrom:g} Å "
+            "per pixel; correct whichever header is wrong."
+        )
     width, view = volume.box_size_px * own, box_size_px * pixel_size_angstrom
     if not 0.4 < width / view < 4:
-        raise InputError(f"Volume {path} is {width:.0f} Å wide and the images are {view:.0f} Å wide; check the pixel size of "
-                         "both.")
+        raise InputError(
+            f"Volume {path} is {width:.0f} Å wide and the images are {view:.0f} Å wide; check the pixel size of both."
+        )
 
 
 def _check_labelled(config: TrainConfig, table: ParticleTable, grid: ImageGrid) -> None:
     if len(table) < _FEWEST_LABELLED:
         number = "one particle" if len(table) == 1 else f"{len(table)} particles"
-        raise InputError(f"{config.particles} holds {number}; at least {_FEWEST_LABELLED} are needed to learn from, and a few "
-                         "thousand to learn well.")
+        raise InputError(
+            f"{config.particles} holds {number}; at least {_FEWEST_LABELLED} are needed to learn from, and a few "
+            "thousand to learn well."
+        )
     check_fits_model(table, grid.model_pixel_size_angstrom, grid.field_of_view_angstrom)
     ParticleImages(table)
 
@@ -123,8 +148,9 @@ def _common_state(table: ParticleTable, flag: str) -> str:
     return states[0]
 
 
-def _noise(config: TrainConfig, volumes, like: Optional[ParticleTable], grid: ImageGrid,
-           state: str) -> Tuple[float, Optional[float]]:
+def _noise(
+    config: TrainConfig, volumes, like: Optional[ParticleTable], grid: ImageGrid, state: str
+) -> Tuple[float, Optional[float]]:
     """(variance of the noise of raw images, SNR that it means) at the images' own pixel size."""
     ctf = draws.draw_ctfs(config, _CTF_SAMPLE, config.seed, like)
     own = (grid.box_size_px, grid.pixel_size_angstrom)
@@ -134,12 +160,14 @@ def _noise(config: TrainConfig, volumes, like: Optional[ParticleTable], grid: Im
     if config.snr is not None:
         return signal / config.snr, config.snr
     if like is None:
-        raise ConfigError("train: nothing says how noisy the simulated images shall be; give --snr, --noise-variance, or "
-                          "--like with particles to measure it on.")
+        raise ConfigError(
+            "train: nothing says how noisy the simulated images shall be; give --snr, --noise-variance, or "
+            "--like with particles to measure it on."
+        )
     model = (grid.model_box_size_px, grid.model_pixel_size_angstrom)
     check_fits_model(like, grid.model_pixel_size_angstrom, grid.field_of_view_angstrom)
-    diameter = config.mask_diameter_angstrom or DEFAULT_DIAMETER_SHARE * grid.field_of_view_angstrom
-    measured = measured_snr(ResampledImages(like, *model), diameter, config.seed)
+    # The corners: where many particles fill their box, a smaller circle would take signal for noise.
+    measured = measured_snr(ResampledImages(like, *model), grid.field_of_view_angstrom, config.seed)
     power = 2 if state == "ctf-premultiplied" else 1
     at_model = signal_variance(volumes, ctf, *model, ctf_power=power) / measured / noise_transfer(ctf, *model, state)
     variance = at_model * (grid.box_size_px / grid.model_box_size_px) ** 2

@@ -11,20 +11,21 @@ from dataclasses import asdict, dataclass
 from typing import Any, Dict
 
 import keras
-import numpy as np
 
 from .layers import (
     CircularConvolution,
     CircularTemplates,
+    GridBingham,
     GridLogits,
+    GridMean,
     PolarResampling,
     RootMeanSquareNorm,
     TurnedBinghamMean,
     TurnedMatrixMean,
-    turns_about_z,
 )
 
 _RESIDUAL_GAIN = 0.3
+_HEAD_GAIN = 0.1
 _DILATIONS = (1, 2, 4, 8)
 
 
@@ -32,20 +33,24 @@ _DILATIONS = (1, 2, 4, 8)
 class PolarConfig:
     """Architecture of the polar encoder.
 
-    box_size_px : of the images; outer_radius_px : of the polar grid; angles, radii : its size; templates :
-    learned templates of the whole circle; width : channels; blocks : residual blocks; taps : of their convolutions,
-    dilated by 1, 2, 4, 8, 1, ...; views : viewing directions of the auxiliary classification over views x angles; dropout : rate before the heads.
+    box_size_px : of the images; outer_radius_px : of the polar grid; angles, radii : its size.
+    templates : learned templates of the whole circle; bins : angle bins of their correlations and all that follows.
+    width : channels; blocks : residual blocks; taps : of their convolutions, dilated by 1, 2, 4, 8, 1, ...
+    views : viewing directions of the classification over views x bins; concentration : of the bumps it learns from
+    (25: 8 degrees, half the spacing of 192 views); dropout : rate before the heads.
     """
 
     box_size_px: int
     outer_radius_px: float
     angles: int = 64
+    bins: int = 32
     radii: int = 28
     templates: int = 256
     width: int = 192
     blocks: int = 6
     taps: int = 3
     views: int = 192
+    concentration: float = 25.0
     dropout: float = 0.0
 
     def to_dict(self) -> Dict[str, Any]:
@@ -53,25 +58,30 @@ class PolarConfig:
 
 
 def build_polar_encoder(config: PolarConfig, compute_dtype: str = "float32") -> keras.Model:
-    """Network (B, D, D) -> {"matrix": (B, 3, 3), "bingham": (B, 4, 4), "grid": (B, angles * views) logits}.
+    """Network (B, D, D) -> {"matrix": (B, 3, 3), "bingham": (B, 4, 4), "grid": (B, bins * views) logits}.
 
     compute_dtype : "float32", or "bfloat16" for the matrix products alone (weights and heads stay float32).
     """
     policy = "mixed_bfloat16" if compute_dtype == "bfloat16" else "float32"
     images = keras.Input((config.box_size_px, config.box_size_px), name="images")
     polar = PolarResampling(config.angles, config.radii, config.outer_radius_px, dtype="float32", name="polar")(images)
+    return keras.Model(images, network_on_circle(polar, config, policy), name="polar_encoder")
+
+
+def network_on_circle(polar, config: PolarConfig, policy: str = "float32") -> Dict[str, Any]:
+    """What follows the polar grid (angles, B, radii): layers that commute with turning the circle by a bin."""
     features = _stem(polar, config, policy)
     for block in range(config.blocks):
         features = _residual_block(features, config, block, policy)
     features = RootMeanSquareNorm(dtype=policy, name="norm")(features)
     if config.dropout:
         features = keras.layers.Dropout(config.dropout, dtype=policy, name="dropout")(features)
-    return keras.Model(images, _heads(features, config, policy), name="polar_encoder")
+    return _heads(features, config, policy)
 
 
 def _stem(polar, config: PolarConfig, policy: str):
     """Templates of the whole image first: at low SNR they gather what a local filter, then cut off, would lose."""
-    matched = CircularTemplates(config.templates, dtype=policy, name="stem_templates")(polar)
+    matched = CircularTemplates(config.templates, config.bins, dtype=policy, name="stem_templates")(polar)
     matched = RootMeanSquareNorm(dtype=policy, name="stem_norm")(matched)
     matched = keras.layers.Activation("silu", dtype=policy, name="stem_silu")(matched)
     return CircularConvolution(config.width, dtype=policy, name="stem_point")(matched)
@@ -88,31 +98,23 @@ def _residual_block(features, config: PolarConfig, block: int, policy: str):
 
 
 def _heads(features, config: PolarConfig, policy: str) -> Dict[str, Any]:
+    """The classifier finds the place, the 9-D and 10-D numbers correct it; the sums turn with the image as they do."""
+
     def head(width: int, name: str):
-        return CircularConvolution(width, gain=_RESIDUAL_GAIN, dtype=policy, name=name)(features)
+        return CircularConvolution(width, gain=_HEAD_GAIN, dtype=policy, name=name)(features)
 
+    grid = (config.bins, config.views, config.concentration)
+    logits = GridLogits(dtype="float32", name="grid")(head(config.views, "grid_bins"))
+    matrices = [
+        GridMean(*grid, dtype="float32", name="matrix_grid")(logits),
+        TurnedMatrixMean(dtype="float32", name="matrix_turned")(head(9, "matrix_bins")),
+    ]
+    forms = [
+        GridBingham(*grid, dtype="float32", name="bingham_grid")(logits),
+        TurnedBinghamMean(dtype="float32", name="bingham_turned")(head(10, "bingham_bins")),
+    ]
     return {
-        "matrix": TurnedMatrixMean(dtype="float32", name="matrix")(head(9, "matrix_bins")),
-        "bingham": TurnedBinghamMean(dtype="float32", name="bingham")(head(10, "bingham_bins")),
-        "grid": GridLogits(dtype="float32", name="grid")(head(config.views, "grid_bins")),
+        "matrix": keras.layers.Add(dtype="float32", name="matrix")(matrices),
+        "bingham": keras.layers.Add(dtype="float32", name="bingham")(forms),
+        "grid": logits,
     }
-
-
-def grid_views(views: int) -> np.ndarray:
-    """(views, 3, 3) float32 rotations with evenly spread viewing directions (a Fibonacci spiral) and fixed in-plane angle.
-
-    With `turns_about_z` they make the grid Rz(angle) V of the "grid" head, angle first.
-    """
-    index = np.arange(views) + 0.5
-    tilt, azimuth = np.arccos(1 - 2 * index / views), np.pi * (1 + 5**0.5) * index
-    beam = np.stack([np.cos(azimuth) * np.sin(tilt), np.sin(azimuth) * np.sin(tilt), np.cos(tilt)], axis=1)
-    helper = np.where(np.abs(beam[:, 2:]) < 0.9, [[0.0, 0.0, 1.0]], [[1.0, 0.0, 0.0]])
-    x = np.cross(helper, beam)
-    x /= np.linalg.norm(x, axis=1, keepdims=True)
-    return np.stack([x, np.cross(beam, x), beam], axis=1).astype(np.float32)
-
-
-def grid_rotations(config: PolarConfig) -> np.ndarray:
-    """(angles * views, 3, 3) float32 rotations of the "grid" head's logits."""
-    grid = np.einsum("kij,vjl->kvil", turns_about_z(config.angles), grid_views(config.views))
-    return grid.reshape(-1, 3, 3).astype(np.float32)

@@ -42,11 +42,12 @@ class PoseModel:
 
     def __init__(self, card: ModelCard, network: keras.Model):
         self.card, self.network = card, network
-        self.preprocessing = Preprocessing(card.box_size_px, card.pixel_size_angstrom, card.mask_diameter_angstrom,
-                                           card.ctf_correction)
+        self.preprocessing = Preprocessing(
+            card.box_size_px, card.pixel_size_angstrom, card.mask_diameter_angstrom, card.ctf_correction
+        )
 
     @classmethod
-    def load(cls, folder) -> "PoseModel":
+    def load(cls, folder) -> PoseModel:
         """Rebuild the network from the card and read its weights: nothing that the folder holds is executed.
 
         InputError for a folder, card or weights that do not fit.
@@ -62,8 +63,10 @@ class PoseModel:
                 network.load_weights(path)
         except (ValueError, OSError, KeyError, zipfile.BadZipFile) as error:
             logger.debug("Loading %s failed: %s", path, error)
-            raise InputError(f"{path} does not hold the weights of the network that its card describes; give the model "
-                             "folder as `train` wrote it.") from error
+            raise InputError(
+                f"{path} does not hold the weights of the network that its card describes; give the model "
+                "folder as `train` wrote it."
+            ) from error
         return cls(card, network)
 
     def save(self, folder) -> None:
@@ -80,8 +83,10 @@ class PoseModel:
         multiplied by their CTF already are taken as they are.
         """
         if images.ndim != 3 or images.shape[1:] != (self.card.box_size_px,) * 2:
-            raise ValueError(f"expected images of shape (B, {self.card.box_size_px}, {self.card.box_size_px}), received "
-                             f"{images.shape}")
+            raise ValueError(
+                f"expected images of shape (B, {self.card.box_size_px}, {self.card.box_size_px}), received "
+                f"{images.shape}"
+            )
         packed = None if ctf is None or image_state != "raw" else tf.constant(pack_ctf(ctf))
         matrices, bingham = self._predict(tf.constant(images, tf.float32), packed)
         return to_prediction(matrices.numpy(), bingham.numpy())

@@ -16,7 +16,7 @@ SOFT_EDGE_PX = 3.0
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """Phase flip, soft circular mask of `mask_diameter_angstrom`, then mean 0 and standard deviation 1 inside the mask."""
+    """Phase flip, soft circular mask of this diameter, then mean 0 and standard deviation 1 inside the mask."""
 
     box_size_px: int
     pixel_size_angstrom: float

@@ -9,7 +9,7 @@ _END = 1e-4
 
 
 def curriculum(fraction: Any) -> Tuple[Any, Any]:
-    """(beta1, beta2) = (sqrt(i / l) / 2, 1 - sqrt(i / l)): first the geometry, then the poses (Chung 2023, section 3.5)."""
+    """(beta1, beta2) = (sqrt(i / l) / 2, 1 - sqrt(i / l)): first distances, then poses (Chung 2023, section 3.5)."""
     root = fraction**0.5
     return 0.5 * root, 1.0 - root
 
@@ -17,8 +17,8 @@ def curriculum(fraction: Any) -> Tuple[Any, Any]:
 def learning_rate_factor(step: int, total: int, warm_up: int) -> float:
     """One cycle, up and down, as a factor on the peak learning rate (Smith 2018).
 
-    Linear up over the first `warm_up` steps, whatever the total: while they run, the total need not be known yet. Then a
-    cosine down to almost nothing.
+    Linear up over the first `warm_up` steps, whatever the total: while they run, the total need not be known yet.
+    Then a cosine down to almost nothing.
     """
     if step < warm_up:
         return (step + 1) / warm_up

@@ -17,6 +17,7 @@ from .presets import predicted_rotations
 
 #: Share that the summary keeps when it leaves out the least certain images.
 KEPT_SHARE = 0.75
+_BATCH = 250
 
 
 def error_summary(prediction: Prediction, rotations: np.ndarray, group: np.ndarray) -> Dict[str, float]:
@@ -46,8 +47,9 @@ class Validation:
     Simulated images are those of steps that training never reaches.
     """
 
-    def __init__(self, network: keras.Model, source, number: int, batch: int):
-        self.network, self.source, self.number, self.batch = network, source, number, min(batch, number)
+    def __init__(self, network: keras.Model, source, number: int):
+        self.network, self.source, self.number = network, source, number
+        self.batch = min(_BATCH, number)
         self.first = VALIDATION_STEP if isinstance(source, SimulatedSource) else 0
 
     def predict(self) -> Tuple[Prediction, np.ndarray]:

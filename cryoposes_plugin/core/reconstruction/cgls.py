@@ -67,34 +67,73 @@ def require_astra() -> None:
         ) from error
 
 
-class AstraOperator:
-    """y = C S P x of the particles in `rows` and of their equivalents under the group; ResourceError without CUDA.
+class Projector(Protocol):
+    """P of many images at once, and its adjoint; rotations A are (B, 3, 3)."""
 
-    P is ASTRA's parallel projector, P^T its voxel-driven back projector; C and S are applied in Fourier space.
-    """
+    def project(self, volume: np.ndarray, rotations: np.ndarray) -> np.ndarray:
+        """(D, D, D) -> (B, D, D) float32 sums along the beam."""
 
-    def __init__(self, inputs: Inputs, rows: np.ndarray, symmetry: str, batch_size: int):
+    def back_project(self, images: np.ndarray, rotations: np.ndarray) -> np.ndarray:
+        """(B, D, D) -> (D, D, D) float32."""
+
+
+class AstraProjections:
+    """ASTRA's parallel projector, and its voxel-driven back projector for the adjoint; ResourceError without CUDA."""
+
+    def __init__(self) -> None:
         require_astra()
-        self.inputs, self.rows, self.batch_size = inputs, rows, batch_size
+
+    def project(self, volume: np.ndarray, rotations: np.ndarray) -> np.ndarray:
+        import astra
+
+        volume = np.ascontiguousarray(volume, dtype=np.float32)
+        geometry, grid = _geometries(rotations, volume.shape[0])
+        identifier, sinogram = astra.create_sino3d_gpu(volume, geometry, grid)
+        astra.data3d.delete(identifier)
+        # ASTRA's order is (row y, image, column x).
+        return np.swapaxes(sinogram, 0, 1)
+
+    def back_project(self, images: np.ndarray, rotations: np.ndarray) -> np.ndarray:
+        import astra
+
+        sinogram = np.ascontiguousarray(np.swapaxes(images, 0, 1), dtype=np.float32)
+        geometry, grid = _geometries(rotations, images.shape[1])
+        identifier, volume = astra.create_backprojection3d_gpu(sinogram, geometry, grid)
+        astra.data3d.delete(identifier)
+        return volume
+
+
+def _geometries(rotations: np.ndarray, box: int) -> Tuple[dict, dict]:
+    import astra
+
+    vectors = projection_vectors(rotations, box)
+    return astra.create_proj_geom("parallel3d_vec", box, box, vectors), astra.create_vol_geom(box, box, box)
+
+
+class ImagingOperator:
+    """y = C S P x of the particles in `rows` and of their equivalents under the group; C and S in Fourier space."""
+
+    def __init__(self, inputs: Inputs, rows: np.ndarray, symmetry: str, batch_size: int, projector: Projector):
+        self.inputs, self.rows, self.batch_size, self.projector = inputs, rows, batch_size, projector
         self._group = symmetry_rotations(symmetry)
 
     def right_hand_side(self) -> np.ndarray:
-        box = self.inputs.box_size_px
-        total = np.zeros((box,) * 3, dtype=np.float32)
+        total = np.zeros((self.inputs.box_size_px,) * 3, dtype=np.float32)
         for rows in self._batches():
             images = _filtered(self.inputs.images.read(rows), self._transfer(rows).conj())
-            for geometry in self._geometries(rows):
-                total += self._back_project(images, geometry)
+            for g in self._group:
+                total += self.projector.back_project(images, self.inputs.rotations[rows] @ g)
         return total
 
     def normal(self, x: np.ndarray) -> Tuple[np.ndarray, float]:
         total, squared = np.zeros_like(x), 0.0
         for rows in self._batches():
             transfer = self._transfer(rows)
-            for geometry in self._geometries(rows):
-                images = _filtered(self._project(x, geometry), transfer)
+            for g in self._group:
+                rotations = self.inputs.rotations[rows] @ g
+                images = _filtered(self.projector.project(x, rotations), transfer)
                 squared += float(np.vdot(images, images))
-                total += self._back_project(_filtered(images, transfer.conj()), geometry)
+                total += self.projector.back_project(_filtered(images, transfer.conj()), rotations)
         return total, squared
 
     def _batches(self) -> Iterator[np.ndarray]:
@@ -107,40 +146,13 @@ class AstraOperator:
     def _transfer(self, rows: np.ndarray) -> np.ndarray:
         """(B, D, D // 2 + 1) complex64: what shift and CTF do to the projections' `rfft2`."""
         inputs = self.inputs
-        box = inputs.box_size_px
-        x, y = frequency_grid(box, inputs.pixel_size_angstrom)
+        x, y = frequency_grid(inputs.box_size_px, inputs.pixel_size_angstrom)
         shifts = inputs.shifts_px[rows] * inputs.pixel_size_angstrom
         transfer = np.exp(-2j * np.pi * (shifts[:, :1, None] * x + shifts[:, 1:, None] * y))
         if inputs.table.ctf is not None:
             state = inputs.table.optics[inputs.table.optics_index[rows[0]]].image_state
             transfer *= signal_filter(ctf_values(x, y, inputs.table.ctf.take(rows)), state)
         return transfer.astype(np.complex64)
-
-    def _geometries(self, rows: np.ndarray) -> Iterator[dict]:
-        import astra
-
-        box = self.inputs.box_size_px
-        for g in self._group:
-            yield astra.create_proj_geom(
-                "parallel3d_vec", box, box, projection_vectors(self.inputs.rotations[rows] @ g, box)
-            )
-
-    def _project(self, volume: np.ndarray, geometry: dict) -> np.ndarray:
-        import astra
-
-        grid = astra.create_vol_geom(*volume.shape)
-        identifier, sinogram = astra.create_sino3d_gpu(np.ascontiguousarray(volume, dtype=np.float32), geometry, grid)
-        astra.data3d.delete(identifier)
-        return np.swapaxes(sinogram, 0, 1)
-
-    def _back_project(self, images: np.ndarray, geometry: dict) -> np.ndarray:
-        import astra
-
-        box = self.inputs.box_size_px
-        sinogram = np.ascontiguousarray(np.swapaxes(images, 0, 1), dtype=np.float32)
-        identifier, volume = astra.create_backprojection3d_gpu(sinogram, geometry, astra.create_vol_geom(box, box, box))
-        astra.data3d.delete(identifier)
-        return volume
 
 
 def _filtered(images: np.ndarray, transfer: np.ndarray) -> np.ndarray:

@@ -8,6 +8,8 @@ weights, padding, and division by the kernel's transform sinc^2 undo the interpo
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 from scipy import fft, sparse
 
@@ -94,12 +96,6 @@ class FourierGrid:
             else:
                 kernel[:, column] = upper
 
-    def merged(self, other: FourierGrid) -> FourierGrid:
-        """The grid of both sets of images together."""
-        grid = FourierGrid.__new__(FourierGrid)
-        grid.__dict__.update(self.__dict__, sums=self.sums + other.sums)
-        return grid
-
     def folded(self) -> np.ndarray:
         """(3, 2R+1, 2R+1, R+1) float32 [z, y, x], y and z from -R, x from 0: real part, imaginary part, weight.
 
@@ -128,6 +124,13 @@ class Inversion:
         # Nodes at and beyond the images' Nyquist sphere lack samples on their outer side.
         self._inside = radius < self.box_size_px / 2
         self._shell = np.minimum(np.rint(radius).astype(np.intp), self.box_size_px // 2)
+
+    def merged(self, other: Inversion) -> Inversion:
+        """That of both sets of images together."""
+        both = copy.copy(self)
+        both.numerator = self.numerator + other.numerator
+        both.weight = self.weight + other.weight
+        return both
 
     def wiener_term(self) -> np.ndarray:
         """(D // 2 + 1,) what is added to the weights of each shell: their mean over the shell, over `PRIOR_SSNR`.

@@ -34,9 +34,8 @@ def fourier_maps(config: ReconstructConfig, inputs: Inputs) -> Tuple[np.ndarray,
 
     threads = config.threads or len(os.sched_getaffinity(0))
     with ThreadPoolExecutor(max_workers=min(threads, 2)) as pool:
-        grids = list(pool.map(add, (1, 2)))
-    both = grids[0].merged(grids[1])
-    full, half1, half2 = (Inversion(grid).volume(workers=threads) for grid in (both, *grids))
+        first, second = (Inversion(grid) for grid in pool.map(add, (1, 2)))
+    full, half1, half2 = (sums.volume(workers=threads) for sums in (first.merged(second), first, second))
     return full, half1, half2
 
 

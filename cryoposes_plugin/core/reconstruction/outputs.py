@@ -83,14 +83,21 @@ def write_page(
     if reference is not None:
         curves["against the reference"] = reference[1:]
     figures = {
-        "Fourier shell correlation of the half maps": plots.fsc_curve(
-            fsc.frequency_per_angstrom[1:], curves, note=fsc.statement
+        "fsc": (
+            "Fourier shell correlation of the half maps.",
+            plots.fsc_curve(fsc.frequency_per_angstrom[1:], curves, note=fsc.statement),
         ),
-        "The volume": plots.volume_slices(volume, inputs.pixel_size_angstrom, "Reconstruction"),
-        "Where the particles are seen from": plots.angular_distribution(inputs.rotations),
+        "volume_slices": (
+            "Central slices and projections.",
+            plots.volume_slices(volume, inputs.pixel_size_angstrom, "Reconstruction"),
+        ),
+        "angular_distribution": (
+            "Where the particles are seen from.",
+            plots.angular_distribution(inputs.rotations),
+        ),
     }
     write_report(
-        run.file("report.html"),
+        run.path,
         "Reconstruction",
         lead=f"{len(inputs.table)} particles, {metrics['method']} method, symmetry {metrics['symmetry']}.",
         numbers=metrics,

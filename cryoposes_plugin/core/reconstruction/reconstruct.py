@@ -66,19 +66,18 @@ def _maps(config: ReconstructConfig, inputs: Inputs) -> Tuple[np.ndarray, np.nda
         from .fourier_method import fourier_maps
 
         return fourier_maps(config, inputs)
-    from .cgls import AstraOperator, cgls
+    return _cgls_maps(config, inputs)
+
+
+def _cgls_maps(config: ReconstructConfig, inputs: Inputs) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+    from .cgls import AstraProjections, ImagingOperator, cgls
+
+    def solve(rows: np.ndarray) -> np.ndarray:
+        operator = ImagingOperator(inputs, rows, config.symmetry, config.batch_size, AstraProjections())
+        return cgls(operator, config.cgls_iterations, on_iteration=_log_iteration)
 
     everything = np.arange(len(inputs.table))
-    sets = (everything, everything[inputs.half == 1], everything[inputs.half == 2])
-    full, half1, half2 = (
-        cgls(
-            AstraOperator(inputs, rows, config.symmetry, config.batch_size),
-            config.cgls_iterations,
-            on_iteration=_log_iteration,
-        )
-        for rows in sets
-    )
-    return full, half1, half2
+    return solve(everything), solve(everything[inputs.half == 1]), solve(everything[inputs.half == 2])
 
 
 def _log_iteration(iteration: int, gradient: float) -> None:

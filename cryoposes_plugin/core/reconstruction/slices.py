@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Optional, Tuple
 
 import numpy as np
@@ -39,10 +40,8 @@ class SliceSampler:
         kx, ky = np.meshgrid(np.arange(box_size_px // 2 + 1), frequencies)
         coarse = _half_disk(kx, ky, fine_radius, self.radius_px)
         self._coarse = np.flatnonzero(coarse)
-        self._fine_x, self._fine_y = (
-            np.arange(0, fine_radius, 0.5),
-            np.arange(-2 * fine_radius, 2 * fine_radius + 1) / 2,
-        )
+        halves = np.arange(-math.ceil(2 * fine_radius), math.ceil(2 * fine_radius) + 1) / 2
+        self._fine_x, self._fine_y = halves[halves >= 0], halves
         fx, fy = np.meshgrid(self._fine_x, self._fine_y, indexing="ij")
         fine = _half_disk(fx, fy, 0, fine_radius)
         self._fine = np.flatnonzero(fine)

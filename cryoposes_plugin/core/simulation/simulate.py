@@ -13,7 +13,7 @@ import numpy as np
 
 from ..config import SimulateConfig
 from ..errors import InputError
-from ..io.mrc import StackWriter
+from ..io.mrc import StackWriter, map_stack
 from ..io.run_directory import RunDirectory
 from ..io.star import write_particles
 from ..progress import Progress
@@ -30,6 +30,8 @@ STACK_NAME, STAR_NAME, STATE_NAME = "particles.mrcs", "particles.star", "simulat
 SIGNAL_SAMPLE = 2000
 _PIXELS_PER_BATCH = 2**19
 _FLUSH_SECONDS = 5.0
+#: Images in the report.
+_SHOWN = 6
 
 
 @dataclass
@@ -63,10 +65,13 @@ def run(config: SimulateConfig, run: RunDirectory) -> Dict[str, Any]:
     state = _read_state(run)
     writer = _open_stack(config, inputs, state, run)
     drawn = draw(config, inputs)
-    rate = _write_stack(_Renderer(config, inputs, drawn), writer, state, run) if writer else None
+    renderer = _Renderer(config, inputs, drawn)
+    rate = _write_stack(renderer, writer, state, run) if writer else None
+    metrics = _metrics(config, inputs, state, rate)
+    _report(config, renderer, run, metrics)
     write_particles(run.file(STAR_NAME), particle_table(run.file(STACK_NAME), inputs, drawn))
     run.file(STATE_NAME).unlink()
-    return _metrics(config, inputs, state, rate)
+    return metrics
 
 
 def _open_stack(config: SimulateConfig, inputs: Inputs, state: _State, run: RunDirectory) -> Optional[StackWriter]:
@@ -199,3 +204,20 @@ def _metrics(config: SimulateConfig, inputs: Inputs, state: _State, rate: Option
         "snr_in_mask": in_mask / noise if noise else None,
         "signal_sample": min(n, SIGNAL_SAMPLE) if config.snr is not None else None,
     }
+
+
+def _report(config: SimulateConfig, renderer: _Renderer, run: RunDirectory, metrics: Dict[str, Any]) -> None:
+    from ..evaluation import plots
+    from ..evaluation.report import write_report
+
+    rows = np.arange(min(_SHOWN, config.number))
+    images = np.array(map_stack(run.file(STACK_NAME))[rows])
+    figures = {
+        "images": (
+            "The first images beside their noise-free signal, with the correlation of the two.",
+            plots.particles_beside_reprojections(images, renderer.signal(rows), [f"id {i + 1}" for i in rows]),
+        ),
+        "angular_distribution": ("True viewing directions.", plots.angular_distribution(renderer.drawn.rotations)),
+    }
+    lead = f"{config.number} images of {', '.join(config.volume)}."
+    write_report(run.path, "Simulated particles", lead=lead, numbers=metrics, figures=figures)

@@ -97,26 +97,26 @@ def _median_or_none(values: np.ndarray) -> Optional[float]:
 
 
 def _report(config: FilterConfig, run: RunDirectory, table: ParticleTable, accepted: np.ndarray, metrics) -> None:
-    from ..evaluation.figures import save_figure
     from ..evaluation.plots import angular_distribution, uncertainty_histogram
     from ..evaluation.report import write_report
 
     histogram = uncertainty_histogram(table.scores[config.score], accepted, config.score, metrics["threshold"])
-    save_figure(histogram, run.file("uncertainty_histogram.png"))
-    figures = {"Scores of all particles; the accepted part is blue.": histogram}
+    figures = {"uncertainty_histogram": ("Scores of all particles; the accepted part is blue.", histogram)}
     if table.rotations is not None:
-        figures["Viewing directions of the accepted particles."] = angular_distribution(
-            table.rotations[accepted], "Viewing directions (accepted)"
+        figures["accepted_directions"] = (
+            "Viewing directions of the accepted particles.",
+            angular_distribution(table.rotations[accepted], "Viewing directions (accepted)"),
         )
         if not accepted.all():
-            figures["Viewing directions of the rejected particles; a filter can favour some views."] = (
-                angular_distribution(table.rotations[~accepted], "Viewing directions (rejected)")
+            figures["rejected_directions"] = (
+                "Viewing directions of the rejected particles; a filter can favour some views.",
+                angular_distribution(table.rotations[~accepted], "Viewing directions (rejected)"),
             )
     notes = ["The score ranks particles; it is not an angle."]
     if accepted.all():
         notes.append("Every particle was kept: rejected.star holds none.")
     write_report(
-        run.file("report.html"),
+        run.path,
         "Filter by uncertainty",
         numbers=metrics,
         notes=notes,

@@ -1,0 +1,113 @@
+"""Network, losses and data of one training run, put together from its config and plan."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Tuple, Union
+
+import numpy as np
+import tensorflow as tf
+
+from ..config import TrainConfig
+from ..io.particles import ResampledImages
+from ..io.run_directory import digest_path, package_versions
+from . import presets
+from .augmentation import Augmentation
+from .data import LabelledSource, MixedSource, SimulatedSource
+from .model_card import ModelCard
+from .plan import Plan, summary, validation_number
+from .pose_model import PoseModel, Prediction
+from .preprocessing import Preprocessing
+from .validation import Validation, error_summary
+
+Source = Union[SimulatedSource, LabelledSource, MixedSource]
+
+
+class Session:
+    """Everything that trains, made fresh; the state of a checkpoint is loaded into it afterwards."""
+
+    def __init__(self, config: TrainConfig, plan: Plan):
+        self.config, self.plan = config, plan
+        grid = plan.grid
+        self.preprocessing = Preprocessing(
+            grid.model_box_size_px, grid.model_pixel_size_angstrom, plan.mask_diameter_angstrom, config.ctf_correction
+        )
+        self.network_config = presets.network_config(config, grid.model_box_size_px, plan.mask_radius_px)
+        self.network = presets.build_network(self.network_config, presets.compute_dtype(config.preset))
+        self.optimizer = presets.make_optimizer(config)
+        group = None if len(plan.group) == 1 else tf.constant(plan.group, tf.float32)
+        self.objective = presets.make_objective(config, self.network_config, group)
+        self.training, self.apart = self._sources()
+        self._validation = self._validation_of(self.network)
+
+    def validate(self) -> Dict[str, float]:
+        """Errors of the network as it stands."""
+        return error_summary(*self._validation.predict(), self.plan.group)
+
+    def predict_apart(self, model: PoseModel) -> Tuple[Prediction, np.ndarray]:
+        """Predictions of a model for the images kept apart, and their true rotations."""
+        return self._validation_of(model.network).predict()
+
+    def model(self, done: Dict[str, Any]) -> PoseModel:
+        """The trained network in float32, with its card."""
+        config, plan = self.config, self.plan
+        network = presets.build_network(self.network_config)
+        network.set_weights(self.network.get_weights())
+        card = ModelCard(
+            preset=config.preset,
+            box_size_px=plan.grid.model_box_size_px,
+            pixel_size_angstrom=plan.grid.model_pixel_size_angstrom,
+            mask_diameter_angstrom=plan.mask_diameter_angstrom,
+            ctf_correction=config.ctf_correction,
+            image_state=plan.simulated_state if plan.volumes else plan.labelled_state,
+            symmetry=config.symmetry,
+            network=self.network_config,
+            training={**summary(plan), **done},
+            data_digests={Path(path).name: digest_path(path) for path in config.input_paths()},
+            seed=config.seed,
+            versions=package_versions(),
+        )
+        return PoseModel(card, network)
+
+    def _validation_of(self, network) -> Validation:
+        labelled = self.plan.labelled
+        number = self.config.validation_number if labelled is None else validation_number(self.config, len(labelled))
+        return Validation(network, self.apart, number)
+
+    def _sources(self) -> Tuple[Source, Source]:
+        """(source to learn from, source of images kept apart: labelled ones if there are any)."""
+        simulated, labelled = self._simulated(), self._labelled()
+        training: List[Source] = [source for source in (simulated, labelled and labelled[0]) if source is not None]
+        apart = labelled[1] if labelled else training[0]
+        return (training[0] if len(training) == 1 else MixedSource(training)), apart
+
+    def _simulated(self) -> Optional[SimulatedSource]:
+        plan = self.plan
+        if not plan.volumes:
+            return None
+        return SimulatedSource(
+            self.config,
+            plan.volumes,
+            plan.grid,
+            self.preprocessing,
+            plan.noise_variance,
+            plan.simulated_state,
+            plan.like,
+        )
+
+    def _labelled(self) -> Optional[Tuple[LabelledSource, LabelledSource]]:
+        """(to learn from, kept apart)."""
+        config, plan = self.config, self.plan
+        if plan.labelled is None:
+            return None
+        images = ResampledImages(plan.labelled, plan.grid.model_box_size_px, plan.grid.model_pixel_size_angstrom)
+        order = np.random.default_rng(config.seed).permutation(len(plan.labelled))
+        apart = validation_number(config, len(order))
+        augmentation = Augmentation(
+            config.augment_rotation, config.augment_mirror, config.augment_shift_px, config.augment_noise
+        )
+        common = (self.preprocessing, plan.labelled_state)
+        return (
+            LabelledSource(config.seed, images, np.sort(order[apart:]), *common, augmentation),
+            LabelledSource(config.seed, images, np.sort(order[:apart]), *common, None),
+        )
