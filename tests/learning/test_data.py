@@ -190,3 +190,9 @@ def test_plan_says_what_is_missing(files, config):
         make_plan(dataclasses.replace(config, model_box_size_px=64))
     with pytest.raises(ConfigError, match="are 240 Å wide"):
         make_plan(dataclasses.replace(config, mask_diameter_angstrom=500.0))
+
+
+def test_the_mask_is_no_wider_than_the_volume(config):
+    """240 Å of volume in images of 400 Å: what lies around it is noise."""
+    assert make_plan(dataclasses.replace(config, box_size_px=80)).mask_diameter_angstrom == pytest.approx(240)
+    assert make_plan(config).mask_diameter_angstrom < 240

@@ -10,7 +10,6 @@ from cryoposes_plugin.core.geometry.rotations import angular_distance_rad, proje
 from cryoposes_plugin.core.geometry.sampling import random_rotations
 from cryoposes_plugin.core.learning import layers, losses
 from cryoposes_plugin.core.learning.cryoforum_encoder import CryoforumConfig, build_cryoforum_encoder
-from cryoposes_plugin.core.learning.heads import left_multiplication, quaternions_about_z
 from cryoposes_plugin.core.learning.polar_encoder import PolarConfig, build_polar_encoder, network_on_circle
 from cryoposes_plugin.core.learning.rotation_grid import bump_moments, grid_rotations, grid_views, turns_about_z
 
@@ -39,7 +38,9 @@ def test_turning_the_circle_by_bins_turns_the_prediction(on_circle, rng, bins):
     before, after = on_circle(polar), on_circle(np.roll(polar, 2 * bins, axis=0))
     angle = 2 * np.pi * bins / 16
     np.testing.assert_allclose(after["matrix"], rotations_about_z(angle) @ before["matrix"], atol=2e-6)
-    left = left_multiplication(quaternions_about_z(np.array([angle])))[0]
+    # With p the quaternion of the turn, p q = L(p) q: the matrix of p q is L(p) A L(p)^T.
+    w, z = np.cos(angle / 2), np.sin(angle / 2)
+    left = np.array([[w, 0, 0, -z], [0, w, -z, 0], [0, z, w, 0], [z, 0, 0, w]])
     np.testing.assert_allclose(after["bingham"], left @ before["bingham"] @ left.T, atol=2e-6)
     rolled = np.roll(before["grid"].reshape(3, 16, 12), bins, axis=1)
     np.testing.assert_allclose(after["grid"].reshape(3, 16, 12), rolled, atol=1e-4)
@@ -93,7 +94,7 @@ def test_a_bump_on_the_grid_gives_its_rotation_back(rng):
     values, vectors = np.linalg.eigh(forms)
     overlap = np.abs(np.sum(vectors[:, :, 0] * rotations_to_quaternions(rotations), axis=1))
     assert np.rad2deg(2 * np.arccos(np.minimum(overlap, 1))).max() < 1.5
-    assert values.min() > 0 and (values[:, 1] > 5 * values[:, 0]).all()
+    assert values.min() > 0 and (values[:, 1] > 50 * values[:, 0]).all()
 
 
 def test_polar_resampling_samples_where_it_says():

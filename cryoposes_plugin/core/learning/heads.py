@@ -1,4 +1,4 @@
-"""From numbers to orientations: the 10-D Bingham matrix, its mode, and how both turn with the image (TensorFlow)."""
+"""From numbers to orientations: the 10-D Bingham matrix and its mode, rotations and quaternions (TensorFlow)."""
 
 from __future__ import annotations
 
@@ -53,20 +53,6 @@ def smallest_eigenvector(matrices: tf.Tensor):
     return mode, gradient
 
 
-def quaternions_about_z(angles_rad: np.ndarray) -> np.ndarray:
-    """(N,) angles -> (N, 4) quaternions (w, x, y, z) of Rz."""
-    half = 0.5 * np.asarray(angles_rad, dtype=np.float64)
-    zero = np.zeros_like(half)
-    return np.stack([np.cos(half), zero, zero, np.sin(half)], axis=1)
-
-
-def left_multiplication(quaternions: np.ndarray) -> np.ndarray:
-    """(N, 4) quaternions p -> (N, 4, 4) matrices L(p) with p q = L(p) q."""
-    w, x, y, z = np.moveaxis(np.asarray(quaternions, dtype=np.float64), -1, 0)
-    rows = [[w, -x, -y, -z], [x, w, -z, y], [y, z, w, -x], [z, -y, x, w]]
-    return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
-
-
 def rotation_quaternions(rotations: tf.Tensor) -> tf.Tensor:
     """(B, 3, 3) rotations -> (B, 4) unit quaternions (w, x, y, z), sign arbitrary; no gradient is meant to pass.
 
@@ -97,13 +83,11 @@ def quaternion_rotations(quaternions: tf.Tensor) -> tf.Tensor:
     return tf.stack([tf.stack(row, axis=1) for row in rows], axis=1)
 
 
-def bingham_of_angular_gaussian(matrices: np.ndarray) -> np.ndarray:
+def bingham_of_angular_gaussian(matrices: tf.Tensor) -> tf.Tensor:
     """(B, 4, 4) A of an angular central Gaussian, p(q) ~ (q^T A q)^-2 -> (B, 4, 4) Bingham matrix of the same peak.
 
     Near its mode p falls like exp(-2 (l_i / l_1 - 1) x_i^2), so that 2 A / l_1 has Lambda_i = -2 (l_i / l_1 - 1)
     (Chung 2023, eq. 5: Lambda = l_1 - l_i of the returned matrix).
     """
-    matrices = np.asarray(matrices, dtype=np.float64)
-    matrices = 0.5 * (matrices + np.swapaxes(matrices, -1, -2))
-    smallest = np.linalg.eigvalsh(matrices)[:, 0]
-    return 2.0 * matrices / np.maximum(smallest, 1e-30)[:, None, None]
+    smallest = tf.linalg.eigvalsh(matrices)[:, :1]
+    return 2.0 * matrices / tf.maximum(smallest, 1e-12)[:, :, None]

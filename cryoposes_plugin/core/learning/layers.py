@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from ..conventions import rotations_to_quaternions
-from .heads import bingham_matrix, left_multiplication, quaternions_about_z
+from .heads import bingham_matrix
 from .rotation_grid import bin_angles_rad, bump_moments, grid_rotations, turns_about_z
 
 PACKAGE = "cryoposes"
@@ -167,27 +167,6 @@ class TurnedMatrixMean(keras.layers.Layer):
 
 
 @register
-class TurnedBinghamMean(keras.layers.Layer):
-    """(bins, B, 10) -> (B, 4, 4): the mean over bins of L(q_bin) A_bin L(q_bin)^T, positive definite.
-
-    A_bin = L L^T of Chung 2023, eq. 3. A turned image has quaternions p q, and L(p) A L(p)^T gives p q the density
-    that A gave q.
-    """
-
-    floor = 1e-4
-
-    def call(self, numbers):
-        bins = numbers.shape[0]
-        left = left_multiplication(quaternions_about_z(bin_angles_rad(bins))).astype(np.float32)
-        matrices = bingham_matrix(tf.cast(numbers, tf.float32))
-        mean = tf.einsum("kij,kbjl,kml->bim", left, matrices, left) / bins
-        return mean + self.floor * tf.eye(4)
-
-    def compute_output_shape(self, input_shape):
-        return (input_shape[1], 4, 4)
-
-
-@register
 class GridLogits(keras.layers.Layer):
     """(bins, B, views) -> (B, bins * views) float32, of the rotations of `rotation_grid.grid_rotations`."""
 
@@ -229,10 +208,11 @@ class GridMean(keras.layers.Layer):
 
 @register
 class GridBingham(keras.layers.Layer):
-    """(B, bins * views) logits -> (B, 4, 4) positive definite: I - g Q, with Q the mean of q q^T over the distribution.
+    """(B, bins * views) logits -> (B, 4, 4) positive definite A = (I - g Q)^2, Q the mean of q q^T.
 
-    Q is freed of the bumps' width, which shrinks its traceless part by a known factor. The smallest eigenvector is the
-    mean rotation; the narrower the distribution, the smaller its eigenvalue. How small it may get, g < 1, is learned.
+    Q is freed of the bumps' width, which shrinks its traceless part by a known factor. A has the eigenvectors of Q: its
+    mode is the mean rotation, and the narrower the distribution, the smaller the mode's eigenvalue. How small it may
+    get, g < 1, is learned; the square makes room for peaks sharper than the bumps.
     """
 
     def __init__(self, bins: int, views: int, concentration: float, **kwargs):
@@ -253,7 +233,8 @@ class GridBingham(keras.layers.Layer):
 
     def call(self, logits):
         mean = tf.reshape(tf.matmul(tf.nn.softmax(logits), self._grid), (-1, 4, 4))
-        return tf.eye(4) - tf.sigmoid(self.sharpness) * mean
+        root = tf.eye(4) - tf.sigmoid(self.sharpness) * mean
+        return tf.matmul(root, root)
 
     def compute_output_shape(self, input_shape):
         return (input_shape[0], 4, 4)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Optional
 
 import tensorflow as tf
@@ -74,11 +73,3 @@ def nearest_equivalent(rotations: tf.Tensor, predicted: tf.Tensor, group: Option
     candidates = tf.einsum("bij,gjk->bgik", rotations, group)
     overlap = tf.einsum("bgij,bij->bg", candidates, tf.stop_gradient(predicted))
     return tf.gather(candidates, tf.argmax(overlap, axis=1), batch_dims=1)
-
-
-#: -log p of the uniform distribution under `angular_gaussian_loss`, which leaves out log(2 pi^2).
-UNIFORM_ANGULAR_GAUSSIAN_LOSS = 0.0
-#: Square loss of a prediction that says nothing (M = 0).
-UNINFORMED_MATRIX_LOSS = 3.0
-#: d(q, q') averaged over SO(3), radians: pi / 2 + 2 / pi.
-MEAN_DISTANCE_RAD = math.pi / 2 + 2 / math.pi

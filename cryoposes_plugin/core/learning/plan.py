@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import Any, Optional, Tuple
+from typing import Any, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -80,7 +80,7 @@ def make_plan(config: TrainConfig) -> Plan:
         like,
         labelled,
         grid,
-        _mask_diameter(config, grid),
+        _mask_diameter(config, grid, volumes),
         state,
         "raw" if labelled is None else _common_state(labelled, "--particles"),
         variance,
@@ -104,7 +104,8 @@ def validation_number(config: TrainConfig, labelled: int) -> int:
     return max(1, min(config.validation_number, int(_LARGEST_VALIDATION_SHARE * labelled)))
 
 
-def _mask_diameter(config: TrainConfig, grid: ImageGrid) -> float:
+def _mask_diameter(config: TrainConfig, grid: ImageGrid, volumes: Sequence[Volume]) -> float:
+    """As configured, else what both the images and the widest volume hold."""
     largest = grid.field_of_view_angstrom - 2 * _MASK_MARGIN_PX * grid.model_pixel_size_angstrom
     diameter = config.mask_diameter_angstrom
     if diameter is not None and diameter > grid.field_of_view_angstrom:
@@ -112,7 +113,8 @@ def _mask_diameter(config: TrainConfig, grid: ImageGrid) -> float:
             f"train: --mask-diameter-angstrom is {diameter:g} Å and the images are "
             f"{grid.field_of_view_angstrom:.0f} Å wide; give at most {largest:.0f} Å."
         )
-    return min(diameter or largest, largest)
+    widest = max([v.box_size_px * v.pixel_size_angstrom for v in volumes], default=largest)
+    return min(diameter or widest, largest)
 
 
 def _check_scale(path: str, volume: Volume, box_size_px: int, pixel_size_angstrom: float) -> None:

@@ -18,10 +18,9 @@ from ..geometry.rotations import project_to_so3
 from ..io.run_directory import atomic_path
 from ..simulation.ctf import pack_ctf
 from ..types import CtfTable
-from .heads import bingham_of_angular_gaussian
 from .model_card import CARD_NAME, ModelCard
 from .preprocessing import Preprocessing
-from .presets import build_network, predicted_rotations
+from .presets import build_network, predicted_bingham, predicted_rotations
 
 logger = logging.getLogger(__name__)
 
@@ -94,9 +93,10 @@ class PoseModel:
     @tf.function(reduce_retracing=True)
     def _predict(self, images: tf.Tensor, ctf: Optional[tf.Tensor]):
         outputs = self.network(self.preprocessing.normalise(self.preprocessing.correct(images, ctf)), training=False)
-        return predicted_rotations(outputs), outputs["bingham"]
+        return predicted_rotations(outputs), predicted_bingham(outputs)
 
 
 def to_prediction(matrices: np.ndarray, bingham: np.ndarray) -> Prediction:
-    """From the network's raw numbers (B, 3, 3) and (B, 4, 4)."""
-    return Prediction(project_to_so3(matrices), bingham_of_angular_gaussian(bingham))
+    """From the network's raw numbers (B, 3, 3) and (B, 4, 4), float32."""
+    bingham = bingham.astype(np.float64)
+    return Prediction(project_to_so3(matrices), 0.5 * (bingham + np.swapaxes(bingham, 1, 2)))

@@ -12,7 +12,7 @@ from ..config import TrainConfig
 from ..errors import InputError
 from . import losses, pair_sampling, schedules
 from .cryoforum_encoder import CryoforumConfig, build_cryoforum_encoder
-from .heads import quaternion_rotations, rotation_quaternions, smallest_eigenvector
+from .heads import bingham_of_angular_gaussian, quaternion_rotations, rotation_quaternions, smallest_eigenvector
 from .polar_encoder import PolarConfig, build_polar_encoder
 from .rotation_grid import grid_views, turns_about_z
 
@@ -77,6 +77,13 @@ def predicted_rotations(outputs: Outputs) -> tf.Tensor:
     if "matrix" in outputs:
         return outputs["matrix"]
     return quaternion_rotations(smallest_eigenvector(outputs["bingham"]))
+
+
+def predicted_bingham(outputs: Outputs) -> tf.Tensor:
+    """(B, 4, 4) Bingham matrices: the polar network's are trained as angular central Gaussians, the other's are A itself."""
+    if "matrix" in outputs:
+        return bingham_of_angular_gaussian(outputs["bingham"])
+    return outputs["bingham"]
 
 
 def make_optimizer(config: TrainConfig) -> keras.optimizers.Optimizer:

@@ -13,7 +13,7 @@ from ..geometry.symmetry import symmetric_distance_rad
 from ..uncertainty.bingham import largest_dispersion, trace
 from .data import VALIDATION_STEP, SimulatedSource
 from .pose_model import Prediction, to_prediction
-from .presets import predicted_rotations
+from .presets import predicted_bingham, predicted_rotations
 
 #: Share that the summary keeps when it leaves out the least certain images.
 KEPT_SHARE = 0.75
@@ -66,4 +66,4 @@ class Validation:
     def _compiled(self, arrays):
         images, rotations = self.source.images(arrays)
         outputs = self.network(images, training=False)
-        return predicted_rotations(outputs), outputs["bingham"], rotations
+        return predicted_rotations(outputs), predicted_bingham(outputs), rotations
