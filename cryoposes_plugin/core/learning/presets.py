@@ -80,7 +80,7 @@ def predicted_rotations(outputs: Outputs) -> tf.Tensor:
 
 
 def predicted_bingham(outputs: Outputs) -> tf.Tensor:
-    """(B, 4, 4) Bingham matrices: the polar network's are trained as angular central Gaussians, the other's are A itself."""
+    """(B, 4, 4) Bingham matrices: A itself, or what peaks like A where it was trained as an angular Gaussian."""
     if "matrix" in outputs:
         return bingham_of_angular_gaussian(outputs["bingham"])
     return outputs["bingham"]

@@ -1,0 +1,100 @@
+"""The program is killed with SIGKILL in mid-work; Scipion's Continue gives what an uninterrupted run gives."""
+
+import os
+import signal
+import time
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from cryoposes_plugin.core.io.mrc import write_volume
+
+from .project import run_protocol
+
+SECONDS_TO_WAIT = 240
+
+
+@pytest.fixture(scope="module")
+def imported(project, asymmetric_volume, tmp_path_factory):
+    from pwem.protocols import ProtImportVolumes
+
+    path = tmp_path_factory.mktemp("kill") / "map.mrc"
+    write_volume(path, asymmetric_volume.data, asymmetric_volume.pixel_size_angstrom)
+    sampling = asymmetric_volume.pixel_size_angstrom
+    return run_protocol(project, project.newProtocol(ProtImportVolumes, filesPath=str(path), samplingRate=sampling))
+
+
+def make(project, imported, protocol_class, **parameters):
+    from pyworkflow.object import Pointer
+
+    protocol = project.newProtocol(protocol_class, numberOfThreads=1, **parameters)
+    protocol.inputVolumes.append(Pointer(imported, extended="outputVolume"))
+    return protocol
+
+
+def program_of(protocol):
+    """The process of the compute program, or None."""
+    import psutil
+
+    run = protocol._getExtraPath("run")
+    found = [p for p in psutil.process_iter(["cmdline"]) if run in (p.info["cmdline"] or [])]
+    return next((p for p in found if "cryoposes_plugin" in p.info["cmdline"]), None)
+
+
+def kill_when(project, protocol, is_under_way):
+    """Launch, kill the program as soon as it is under way, and return the protocol as Scipion then sees it."""
+    project.launchProtocol(protocol, wait=False)
+    deadline = time.monotonic() + SECONDS_TO_WAIT
+    while time.monotonic() < deadline:
+        process = program_of(protocol)
+        if process is not None and is_under_way(Path(protocol._getExtraPath("run"))):
+            os.kill(process.pid, signal.SIGKILL)
+            break
+        time.sleep(0.05)
+    else:
+        raise RuntimeError(f"the program was not under way within {SECONDS_TO_WAIT} s")
+    while time.monotonic() < deadline:
+        stopped = project.getProtocol(protocol.getObjId())
+        project._updateProtocol(stopped)
+        if stopped.isFailed():
+            return stopped
+        time.sleep(0.5)
+    raise RuntimeError(f"Scipion did not notice within {SECONDS_TO_WAIT} s that the program was killed")
+
+
+def bytes_of(protocol, name):
+    return Path(protocol._getExtraPath("run", name)).read_bytes()
+
+
+def test_simulation(project, imported):
+    from cryoposes_plugin.protocols import ProtCryoposesSimulate
+
+    settings = dict(number=20000, snr=0.5, seed=3)
+    killed = make(project, imported, ProtCryoposesSimulate, **settings)
+    # the state is written with the first images that are safely on disk
+    killed = kill_when(project, killed, lambda run: (run / "simulation_state.json").exists())
+    assert not Path(killed._getExtraPath("run", "particles.mrcs")).exists()
+    assert "press Continue" in killed.getErrorMessage()
+    continued = run_protocol(project, killed)
+    assert "Resuming at image" in Path(continued.getStderrLog()).read_text()
+    whole = run_protocol(project, make(project, imported, ProtCryoposesSimulate, **settings))
+    assert bytes_of(continued, "particles.mrcs")[1024:] == bytes_of(whole, "particles.mrcs")[1024:]
+
+
+def test_training(project, imported):
+    from cryoposes_plugin.protocols import ProtCryoposesTrain
+
+    settings = dict(steps=60, batchSize=32, validationNumber=32, boxSizePx=48, modelBoxSizePx=32, snr=1.0, seed=3)
+    killed = make(project, imported, ProtCryoposesTrain, checkpointMinutes=0.01, **settings)
+    killed = kill_when(project, killed, lambda run: (run / "checkpoint.npz").exists())
+    assert not Path(killed._getExtraPath("run", "model")).exists()
+    continued = run_protocol(project, killed)
+    whole = run_protocol(project, make(project, imported, ProtCryoposesTrain, checkpointMinutes=0.01, **settings))
+
+    def weights(protocol):
+        with zipfile.ZipFile(protocol._getExtraPath("run", "model", "model.keras")) as archive:
+            return archive.read("model.weights.h5")
+
+    assert weights(continued) == weights(whole)
+    assert continued.outputModel.getFolder() != whole.outputModel.getFolder()
