@@ -64,19 +64,7 @@ class ProtCryoposesSimulate(ProtCryoposesBase):
         forms.add_fields(form, SimulateConfig, "shift_distribution", "shift_px")
         form.addSection(label="Imaging")
         forms.add_fields(form, SimulateConfig, "ctf")
-        forms.add_fields(
-            form,
-            SimulateConfig,
-            "defocus_range_angstrom",
-            "astigmatism_angstrom",
-            "phase_shift_deg",
-            "voltage_kv",
-            "spherical_aberration_mm",
-            "amplitude_contrast",
-            "bfactor_angstrom2",
-            "image_state",
-            condition="ctf",
-        )
+        forms.add_fields(form, SimulateConfig, *forms.CTF_FIELDS, condition="ctf")
         forms.add_fields(
             form,
             SimulateConfig,

@@ -81,19 +81,7 @@ class ProtCryoposesTrain(ProtCryoposesBase):
         )
         form.addSection(label="Simulated images")
         forms.add_fields(form, TrainConfig, "shift_distribution", "shift_px", "ctf")
-        forms.add_fields(
-            form,
-            TrainConfig,
-            "defocus_range_angstrom",
-            "astigmatism_angstrom",
-            "phase_shift_deg",
-            "voltage_kv",
-            "spherical_aberration_mm",
-            "amplitude_contrast",
-            "bfactor_angstrom2",
-            "image_state",
-            condition="ctf",
-        )
+        forms.add_fields(form, TrainConfig, *forms.CTF_FIELDS, condition="ctf")
         forms.add_fields(form, TrainConfig, "snr", "noise_variance", "noise_correlation_px")
         forms.add_execution(form, TrainConfig, gpu=True)
 

@@ -49,6 +49,17 @@ POINTER_LABELS = {
     "truth": "True poses",
     "estimate": "Estimated poses",
 }
+#: What the form asks for where a CTF is simulated.
+CTF_FIELDS = (
+    "defocus_range_angstrom",
+    "astigmatism_angstrom",
+    "phase_shift_deg",
+    "voltage_kv",
+    "spherical_aberration_mm",
+    "amplitude_contrast",
+    "bfactor_angstrom2",
+    "image_state",
+)
 _UNIT_SUFFIXES = ("_angstrom2", "_angstrom", "_px", "_deg", "_kv", "_mm")
 #: Tuples of two that are shown as a smallest and a largest value.
 _RANGES = ("defocus_range_angstrom",)
