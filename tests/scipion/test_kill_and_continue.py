@@ -70,7 +70,8 @@ def bytes_of(protocol, name):
 def test_simulation(project, imported):
     from cryoposes_plugin.protocols import ProtCryoposesSimulate
 
-    settings = dict(number=20000, snr=0.5, seed=3)
+    # long enough that the first images are on disk for certain, a few seconds in, well before the last
+    settings = dict(number=60000, boxSizePx=32, snr=0.5, seed=3)
     killed = make(project, imported, ProtCryoposesSimulate, **settings)
     # the state is written with the first images that are safely on disk
     killed = kill_when(project, killed, lambda run: (run / "simulation_state.json").exists())
