@@ -50,7 +50,7 @@ setup(
         "scipy>=1.10",
         "mrcfile>=1.4",
         "matplotlib>=3.7",
-        f"gemmi>=0.7,<0.8; {COMPUTING}",
+        "gemmi>=0.7,<0.8",
         f"tensorflow>=2.20,<2.22; {COMPUTING}",
         f"astra-toolbox>=2.3,<3; {COMPUTING}",
     ],

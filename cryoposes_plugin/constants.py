@@ -15,6 +15,7 @@ COMPUTE_REQUIREMENTS = (
     "gemmi==0.7.5",
     "mrcfile==1.5.4",
     "matplotlib==3.8.4",
+    "astra-toolbox==2.5.0",
 )
 
 # Attributes of a particle: those of our columns, and RELION's that are modelled.

@@ -124,8 +124,9 @@ class Plugin(pwem.Plugin):
     def defineBinaries(cls, env):
         """An environment of its own for the compute program, made by venv (no conda) from a Python 3.10 to 3.12."""
         find = (
-            "for p in python3.11 python3.12 python3.10 python3; do if $p -c 'import sys, venv; "
-            "sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null; then $p -m venv env && exit 0; fi; "
+            "for p in python3.11 python3.12 python3.10 python3; do if $p -c 'import sys, venv, ensurepip; "
+            "sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null; "
+            "then $p -m venv --clear env && exit 0; fi; "
             "done; echo 'No Python 3.10, 3.11 or 3.12 with venv was found; install one.'; exit 1"
         )
         install = f"env/bin/python -m pip install {' '.join(COMPUTE_REQUIREMENTS)} && touch requirements_installed"

@@ -79,8 +79,10 @@ class ProtCryoposesBase(EMProtocol):
         parts = [self._make_config().digest()]
         for name, pointer in self.iterInputAttributes():
             value = pointer.get()
-            size = value.getSize() if hasattr(value, "getSize") else ""
-            parts.append(f"{name} {pointer.getUniqueId()} {value.getFileName()} {size}")
+            path = (value.getFileName() or "").split(":")[0]
+            # the file's time as well: an input that was computed anew keeps its name
+            time_ns = os.stat(path).st_mtime_ns if os.path.exists(path) else ""
+            parts.append(f"{name} {pointer.getUniqueId()} {path} {time_ns}")
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
     # -------------------------- config and input files -----------------------

@@ -13,7 +13,7 @@ import sys
 import time
 from typing import List, Optional
 
-from ..core.config import CONFIGS, Config
+from ..core.config import CONFIGS, THREAD_VARIABLES, Config
 from ..core.errors import ConfigError, CryoposesError
 from ..core.io.run_directory import RunDirectory
 from .arguments import add_config_arguments, config_from_arguments
@@ -88,13 +88,29 @@ def run_command(config: Config, output: str) -> dict:
 
 
 def _set_devices(config: Config) -> None:
-    """Threads and GPUs, before TensorFlow or BLAS is imported."""
+    """Threads and GPUs, before TensorFlow is imported. NumPy is loaded already: its threads the caller has to set."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if config.gpu:
-        os.environ["CUDA_VISIBLE_DEVICES"] = "" if config.gpu == "none" else config.gpu
+        os.environ["CUDA_VISIBLE_DEVICES"] = visible_devices(config.gpu, os.environ.get("CUDA_VISIBLE_DEVICES"))
     if config.threads:
-        for variable in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-            os.environ[variable] = str(config.threads)
+        os.environ.update({variable: str(config.threads) for variable in THREAD_VARIABLES})
+
+
+def visible_devices(wanted: str, granted: Optional[str]) -> str:
+    """CUDA_VISIBLE_DEVICES for the ids that the user wants, counted within what a scheduler granted (None: all)."""
+    if wanted == "none":
+        return ""
+    ids = [text.strip() for text in wanted.split(",")]
+    if not all(text.isdigit() for text in ids):
+        raise ConfigError(f"--gpu is {wanted!r}; give numbers separated by commas, or 'none'.")
+    if granted is None:
+        return ",".join(ids)
+    devices = [device for device in granted.split(",") if device]
+    if devices and max(map(int, ids)) >= len(devices):
+        raise ConfigError(
+            f"--gpu is {wanted} and this job was granted {len(devices)} GPU(s), counted from 0; ask for those."
+        )
+    return ",".join(devices[int(i)] for i in ids) if devices else ""
 
 
 def _device() -> str:

@@ -20,6 +20,8 @@ from .errors import ConfigError
 from .types import IMAGE_STATES
 
 SCHEMA_VERSION = 1
+#: Environment variables that numerical libraries take their number of threads from, when they are loaded.
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
 
 C = TypeVar("C", bound="Config")
 

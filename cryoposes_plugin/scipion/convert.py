@@ -117,6 +117,7 @@ class _Items:
 
     def __init__(self, particles):
         self.name = particles.getFileName()
+        self._acquisition = particles.getAcquisition()
         self.ids: List[int] = []
         self.locations: List[Tuple[int, str]] = []
         self.optics: List[Tuple[Any, ...]] = []
@@ -139,13 +140,12 @@ class _Items:
         identity = particle.getObjId()
         self.ids.append(identity)
         self.locations.append(particle.getLocation())
-        acquisition = particle.getAcquisition()
+        own = particle.getAcquisition()
+        acquisition = self._acquisition if own is None else own
         self.optics.append(
             (
                 particle.getAttributeValue(OPTICS_GROUP, None),
-                acquisition.getVoltage(),
-                acquisition.getSphericalAberration(),
-                acquisition.getAmplitudeContrast(),
+                *optics_text.acquisition_values(acquisition),
             )
         )
         if aligned:

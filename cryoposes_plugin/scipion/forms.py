@@ -214,7 +214,9 @@ def form_values(protocol, config_class: Type[Config]) -> Dict[str, Any]:
     if protocol.allowThreads:
         values["threads"] = max(0, protocol.numberOfThreads.get() or 0)
     if protocol.allowsGpu():
-        values["gpu"] = ",".join(str(i) for i in protocol.getGpuList()) if protocol.usesGpu() else "none"
+        # a queue grants GPUs of its own choice, counted from 0
+        ids = range(len(protocol.getGpuList())) if protocol.useQueue() else protocol.getGpuList()
+        values["gpu"] = ",".join(map(str, ids)) if protocol.usesGpu() else "none"
     return values
 
 

@@ -16,7 +16,7 @@ from typing import Any, Dict, List, Optional
 
 from pyworkflow.exceptions import PyworkflowException
 
-from ..core.config import Config
+from ..core.config import THREAD_VARIABLES, Config
 from ..core.io.run_directory import METRICS_NAME, digest_path
 
 CONFIG_NAME, RUN_NAME, KEY_NAME = "config.json", "run", "run_key.txt"
@@ -62,16 +62,24 @@ def run_program(protocol, config: Config) -> None:
     )
     log = protocol.getStderrLog()
     before = os.path.getsize(log) if os.path.exists(log) else 0
+    environment = plugin.getComputeEnviron(link_folder)
+    if config.threads:  # BLAS reads them when it is loaded
+        environment.update({name: str(config.threads) for name in THREAD_VARIABLES})
     try:
         protocol.runJob(
             plugin.getProgram(),
             arguments,
             numberOfMpi=1,
-            env=plugin.getComputeEnviron(link_folder),
+            env=environment,
             executable=_BASH if os.path.exists(_BASH) else None,
         )
     except subprocess.CalledProcessError as error:
         raise ProgramFailed(_failure(log, before, error.returncode)) from error
+    if not read_metrics(protocol):  # a queue says nothing of how a job ended
+        raise ProgramFailed(
+            _last_error(log, before)
+            or f"The program did not finish; see the job's log {log} and press Continue: it resumes where it stood."
+        )
 
 
 def _prepare_run_folder(protocol, config: Config) -> None:

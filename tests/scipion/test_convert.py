@@ -164,6 +164,20 @@ def test_particles_without_optics_text_are_grouped_by_their_acquisition(table, t
     assert len(back.optics) == 1 and back.optics[0].voltage_kv == 300 and back.optics[0].pixel_size_angstrom == PIXEL
 
 
+def test_a_set_without_magnification_keeps_its_acquisition(table, tmp_path):
+    """pwem then gives the particles none of their own."""
+    particles, plain = make_set(table, tmp_path / "set.sqlite"), new_set(tmp_path / "plain.sqlite")
+    plain.copyInfo(particles)
+    plain.getAcquisition().setMagnification(None)
+    for particle in particles:
+        item = particle.clone()
+        item._acquisition = None
+        plain.append(item)
+    plain.write()
+    back = convert.particles_to_table(plain, tmp_path / "converted.mrcs")
+    assert set(back.ctf.voltage_kv) == {300.0} and sorted(back.ids) == sorted(IDS)
+
+
 @pytest.mark.parametrize("state", ["raw", "phase-flipped", "ctf-premultiplied"])
 def test_the_image_state_survives(tmp_path, rng, state):
     table = make_table(tmp_path, range(1, 5), rng, state=state)

@@ -212,6 +212,14 @@ def test_a_filter_that_keeps_all_rejects_nobody(project, inferred):
     assert any("Every particle was kept" in line for line in changed.summary())
 
 
+def test_an_input_that_was_computed_anew_is_not_taken_for_the_old_one(filtered):
+    """It keeps its name, its id and its size; Continue must not call the steps done."""
+    path, before = filtered.inputParticles.get().getFileName(), filtered._step_key()
+    assert filtered._step_key() == before
+    os.utime(path)
+    assert filtered._step_key() != before
+
+
 def test_reconstruct_gives_the_map_with_halves_and_fsc(reconstructed, map_file):
     volume = reconstructed.outputVolume
     assert volume.getSamplingRate() == pytest.approx(PIXEL) and len(volume.getHalfMaps().split(",")) == 2

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from cryoposes_plugin.cli.arguments import config_from_arguments
-from cryoposes_plugin.cli.main import main, make_parser
+from cryoposes_plugin.cli.main import main, make_parser, visible_devices
 from cryoposes_plugin.core.config import CONFIGS, InferConfig, SimulateConfig, TrainConfig
 from cryoposes_plugin.core.errors import ConfigError
 
@@ -93,3 +93,24 @@ def test_the_program_ends_with_status_2_and_leaves_nothing(tmp_path, monkeypatch
         assert main(argv) == 2
     assert sentence in caplog.text
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "wanted, granted, visible",
+    [
+        ("none", None, ""),
+        ("1", None, "1"),
+        ("0", "3", "3"),
+        ("1,0", "4,7", "7,4"),
+        ("0", "", ""),
+        ("0,1", "a,b,c", "a,b"),
+    ],
+)
+def test_gpus_are_counted_within_what_the_scheduler_granted(wanted, granted, visible):
+    assert visible_devices(wanted, granted) == visible
+
+
+@pytest.mark.parametrize("wanted, granted, sentence", [("1", "3", "granted 1 GPU"), ("first", None, "give numbers")])
+def test_gpus_that_are_not_there_are_one_sentence(wanted, granted, sentence):
+    with pytest.raises(ConfigError, match=sentence):
+        visible_devices(wanted, granted)
