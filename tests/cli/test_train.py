@@ -96,3 +96,12 @@ def test_one_sentence_before_any_long_work(in_folder, caplog, arguments, sentenc
         assert train(in_folder, *arguments.split()) == 2
     assert len(caplog.records) == 1 and sentence in caplog.records[0].getMessage()
     assert not in_folder.exists()
+
+
+def test_a_model_of_images_without_ctf_takes_particles_without(in_folder):
+    arguments = ["--volume", "map.mrc", "--number", "12", "--snr", "1", "--no-ctf"]
+    assert main(["simulate", *arguments, "--output", str(in_folder / "plain")]) == 0
+    assert train(in_folder / "model", "--volume", "map.mrc", "--snr", "1", "--no-ctf", *QUICK) == 0
+    assert PoseModel.load(in_folder / "model/model").card.ctf_correction == "none"
+    particles = ["--particles", str(in_folder / "plain/particles.star"), "--model", str(in_folder / "model/model")]
+    assert main(["infer", *particles, "--output", str(in_folder / "poses")]) == 0

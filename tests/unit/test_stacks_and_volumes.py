@@ -154,4 +154,47 @@ def test_a_failed_write_leaves_nothing(tmp_path):
         with run.atomic("out.txt") as part:
             part.write_text("half")
             raise KeyError("interrupted")
-    assert sorted(p.name for p in run.path.iterdir()) == ["config.json"]
+    assert sorted(p.name for p in run.path.iterdir()) == ["config.json", "manifest.json"]
+
+
+def test_a_run_does_not_go_on_with_other_inputs(tmp_path):
+    particles = tmp_path / "a.star"
+    particles.write_text("one")
+    config = FilterConfig(particles=str(particles))
+    RunDirectory.open(tmp_path / "run", config)
+    assert RunDirectory.open(tmp_path / "run", config).resumed
+    particles.write_text("two")
+    with pytest.raises(ConfigError, match="a.star has changed since the run"):
+        RunDirectory.open(tmp_path / "run", config)
+
+
+def test_more_stacks_than_may_be_open(tmp_path, rng):
+    resource = pytest.importorskip("resource")
+    table = make_table(tmp_path, rng)
+    number = 300
+    paths = []
+    for i in range(number):
+        paths.append(tmp_path / f"{i}.mrcs")
+        write_stack(paths[-1], np.full((1, 8, 8), float(i)), 2.0)
+    zeros = np.zeros(number, dtype=np.int64)
+    many = table.take(zeros[:1]).replace(
+        ids=np.arange(number) + 1,
+        stack_paths=tuple(paths),
+        stack_index=np.arange(number),
+        slice_index=zeros,
+        optics_index=zeros,
+        rotations=None,
+        shifts_px=None,
+        ctf=None,
+        random_subset=None,
+        scores={},
+        extra={},
+    )
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, before[1]))
+    try:
+        images = ParticleImages(many)
+        found = np.concatenate([images.read([i]) for i in range(number)])
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    np.testing.assert_array_equal(found[:, 0, 0], np.arange(number))

@@ -162,3 +162,15 @@ def test_an_empty_star_is_one_sentence(tmp_path):
     (tmp_path / "empty.star").write_text("\ndata_particles\n\nloop_\n_rlnImageName #1\n_rlnAngleRot #2\n")
     with pytest.raises(InputError, match="empty.star"):
         read_particles(tmp_path / "empty.star")
+
+
+@pytest.mark.parametrize("lone", ["rlnAnglePsi", "rlnOriginXAngst", "rlnOriginX"])
+def test_a_lone_old_column_does_not_overwrite_the_poses(tmp_path, rng, lone):
+    """RELION's extraction leaves an in-plane angle of the picking, often -999, without the other two."""
+    table = make_table(tmp_path, rng)
+    table = table.replace(extra={lone: np.array(["-999"] * len(table), dtype=object)})
+    write_particles(tmp_path / "p.star", table)
+    found = read_particles(tmp_path / "p.star", require=("poses",))
+    assert angular_distance_rad(found.rotations, table.rotations).max() < 1e-7
+    np.testing.assert_allclose(found.shifts_px, table.shifts_px, atol=1e-6)
+    assert not found.extra

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Dict
+import threading
+from collections import OrderedDict
 
 import numpy as np
 
@@ -13,6 +14,8 @@ from .mrc import map_stack, read_stack_header
 
 #: Tolerated difference of pixel sizes that are meant to be the same (calibration is no better).
 PIXEL_SIZE_TOLERANCE = 0.01
+#: Stacks that are open at one time: RELION writes one a micrograph, and a process may open about a thousand files.
+_LARGEST_NUMBER_OPEN = 128
 
 
 class ParticleImages:
@@ -26,7 +29,8 @@ class ParticleImages:
         if len(table) == 0:
             raise InputError("The particle set is empty; give a set with particles.")
         self.table = table
-        self._maps: Dict[int, np.ndarray] = {}
+        self._maps: OrderedDict[int, np.ndarray] = OrderedDict()
+        self._lock = threading.Lock()
         boxes = table.box_size_px
         for index in np.unique(table.stack_index):
             path = table.stack_paths[index]
@@ -56,12 +60,20 @@ class ParticleImages:
             raise ValueError(f"rows of one box size expected, received {boxes}")
         out = np.empty((len(rows), boxes[0], boxes[0]), dtype=np.float32)
         for index in np.unique(self.table.stack_index[rows]):
-            if index not in self._maps:
-                self._maps[index] = map_stack(self.table.stack_paths[index])
             mine = np.flatnonzero(self.table.stack_index[rows] == index)
-            out[mine] = self._maps[index][self.table.slice_index[rows[mine]]]
+            out[mine] = self._stack(index)[self.table.slice_index[rows[mine]]]
         self._check_finite(out, rows)
         return out
+
+    def _stack(self, index: int) -> np.ndarray:
+        """The stack's memory map; the least recently used ones are closed, since each holds a file open."""
+        with self._lock:
+            if index not in self._maps:
+                self._maps[index] = map_stack(self.table.stack_paths[index])
+                if len(self._maps) > _LARGEST_NUMBER_OPEN:
+                    self._maps.popitem(last=False)
+            self._maps.move_to_end(index)
+            return self._maps[index]
 
     def _check_finite(self, images, rows) -> None:
         bad = np.flatnonzero(~np.isfinite(images.sum(axis=(1, 2), dtype=np.float64)))

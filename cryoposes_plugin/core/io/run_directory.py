@@ -39,6 +39,7 @@ class RunDirectory:
         existing = path / CONFIG_NAME
         if existing.exists():
             _check_same_run(path, existing, config)
+            _check_same_inputs(path, config)
             return cls(path, config, resumed=True)
         strangers = [p.name for p in path.iterdir() if not p.name.endswith(_TEMPORARY)] if path.exists() else []
         if strangers:
@@ -49,6 +50,7 @@ class RunDirectory:
         try:
             path.mkdir(parents=True, exist_ok=True)
             run = cls(path, config, resumed=False)
+            run.write_json(MANIFEST_NAME, run._manifest())
             with run.atomic(CONFIG_NAME) as part:
                 part.write_text(config.to_json())
         except OSError as error:
@@ -75,20 +77,20 @@ class RunDirectory:
             part.write_text(json.dumps(value, indent=2, sort_keys=True, default=_plain) + "\n")
 
     def finish(self, metrics: Dict[str, Any], device: str = "cpu") -> None:
-        """Write manifest.json and, last of all, metrics.json."""
-        self.write_json(
-            MANIFEST_NAME,
-            {
-                "command": self.config.command,
-                "config_digest": self.config.digest(),
-                "seed": self.config.seed,
-                "device": device,
-                "versions": package_versions(),
-                "inputs": {str(p): digest_path(p) for p in self.config.input_paths() if p.exists()},
-                "arguments": sys.argv[1:],
-            },
-        )
+        """Complete manifest.json and, last of all, write metrics.json."""
+        manifest = json.loads(self.file(MANIFEST_NAME).read_text())
+        self.write_json(MANIFEST_NAME, {**manifest, "device": device, "versions": package_versions()})
         self.write_json(METRICS_NAME, metrics)
+
+    def _manifest(self) -> Dict[str, Any]:
+        return {
+            "command": self.config.command,
+            "config_digest": self.config.digest(),
+            "seed": self.config.seed,
+            "versions": package_versions(),
+            "inputs": _input_digests(self.config),
+            "arguments": sys.argv[1:],
+        }
 
     def metrics(self) -> Dict[str, Any]:
         return json.loads((self.path / METRICS_NAME).read_text())
@@ -108,6 +110,19 @@ def _check_same_run(path: Path, existing: Path, config: Config) -> None:
             f"Output folder {path} holds a run with {name} = {theirs.get(name)!r}, not {ours[name]!r}; give a "
             "new folder, or the same parameters to resume."
         )
+
+
+def _input_digests(config: Config) -> Dict[str, str]:
+    return {str(p): digest_path(p) for p in config.input_paths() if p.exists()}
+
+
+def _check_same_inputs(path: Path, config: Config) -> None:
+    """A run that goes on with other contents of its inputs would mix two results."""
+    manifest = path / MANIFEST_NAME
+    before = json.loads(manifest.read_text())["inputs"] if manifest.exists() else {}
+    for name, digest in _input_digests(config).items():
+        if before.get(name, digest) != digest:
+            raise ConfigError(f"{name} has changed since the run in {path} began; give a new folder.")
 
 
 @contextmanager

@@ -376,7 +376,13 @@ def _particle_columns(table: ParticleTable) -> Dict[str, Sequence[str]]:
             columns[_BFACTOR] = _format(ctf.bfactor_angstrom2)
     if table.random_subset is not None:
         columns[_SUBSET] = [str(i) for i in table.random_subset]
-    columns.update({label: list(values) for label, values in table.extra.items()})
+    # a lone old angle or origin of the input must not overwrite or contradict the poses
+    ours = set(columns)
+    if table.rotations is not None:
+        ours.update(_ANGLES)
+    if table.shifts_px is not None:
+        ours.update(_ORIGINS_ANGSTROM + _ORIGINS_PX)
+    columns.update({label: list(values) for label, values in table.extra.items() if label not in ours})
     columns.update({label: [f"{v:.9g}" for v in values] for label, values in table.scores.items()})
     return columns
 

@@ -82,7 +82,7 @@ def columns_not_modelled(table: ParticleTable) -> List[str]:
 
 def trained_with_ctf(model: PoseModel) -> bool:
     """Whether the model's training images had a CTF that was corrected for."""
-    return model.card.ctf_correction != "none" and bool(model.card.training.get("ctf", True))
+    return model.card.ctf_correction != "none"
 
 
 def _check_ctf(config: InferConfig, model: PoseModel, table: ParticleTable) -> None:

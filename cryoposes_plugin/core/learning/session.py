@@ -29,8 +29,11 @@ class Session:
     def __init__(self, config: TrainConfig, plan: Plan):
         self.config, self.plan = config, plan
         grid = plan.grid
+        labelled_ctf = plan.labelled is not None and plan.labelled.ctf is not None
+        # a network that saw no CTF must not have phases flipped for it later
+        self.ctf_correction = config.ctf_correction if config.ctf or labelled_ctf else "none"
         self.preprocessing = Preprocessing(
-            grid.model_box_size_px, grid.model_pixel_size_angstrom, plan.mask_diameter_angstrom, config.ctf_correction
+            grid.model_box_size_px, grid.model_pixel_size_angstrom, plan.mask_diameter_angstrom, self.ctf_correction
         )
         self.network_config = presets.network_config(config, grid.model_box_size_px, plan.mask_radius_px)
         self.network = presets.build_network(self.network_config, presets.compute_dtype(config.preset))
@@ -58,7 +61,7 @@ class Session:
             box_size_px=plan.grid.model_box_size_px,
             pixel_size_angstrom=plan.grid.model_pixel_size_angstrom,
             mask_diameter_angstrom=plan.mask_diameter_angstrom,
-            ctf_correction=config.ctf_correction,
+            ctf_correction=self.ctf_correction,
             image_state=plan.simulated_state if plan.volumes else plan.labelled_state,
             symmetry=config.symmetry,
             network=self.network_config,

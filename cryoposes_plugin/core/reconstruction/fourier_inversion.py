@@ -83,7 +83,7 @@ class FourierGrid:
         x, y, z = points
         floor = np.floor(points)
         fx, fy, fz = points - floor
-        ix, iy, iz = floor.astype(np.int32)
+        ix, iy, iz = floor.astype(nodes.dtype)
         origin = self.radius + 1
         base = ((iz + origin) * self.shape[1] + iy + origin) * self.shape[2] + ix + 1
         one = np.float32(1)
