@@ -80,13 +80,8 @@ def columns_not_modelled(table: ParticleTable) -> List[str]:
     return [label for label in NOT_MODELLED if label in present]
 
 
-def trained_with_ctf(model: PoseModel) -> bool:
-    """Whether the model's training images had a CTF that was corrected for."""
-    return model.card.ctf_correction != "none"
-
-
 def _check_ctf(config: InferConfig, model: PoseModel, table: ParticleTable) -> None:
-    if table.ctf is None and trained_with_ctf(model):
+    if table.ctf is None and model.card.ctf_correction != "none":
         raise InputError(
             f"{config.particles} has no CTF (_rlnDefocusU, ...) and model {config.model} corrects for it "
             f"({model.card.ctf_correction}); estimate the CTF, or train a model with --no-ctf."
