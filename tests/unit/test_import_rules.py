@@ -47,7 +47,7 @@ TENSOR_MODULES = re.compile(r"core/(learning/\w+|simulation/(fourier_projector|f
 TENSOR_USERS = re.compile(r"core/(learning|simulation|refinement)/\w+\.py|core/reconstruction/slices\.py")
 #: What Scipion imports to show the plugin, on whatever Python Scipion runs.
 GUI_FILES = re.compile(
-    r"(plugin|objects|constants|core/config|core/errors|core/types|(protocols|scipion|viewers|wizards)/\w+)\.py"
+    r"(plugin|objects|constants|core/config/\w+|core/errors|core/types|(protocols|scipion|viewers|wizards)/\w+)\.py"
 )
 #: The STAR file's reader and writer, and the conversion of Scipion's sets (whose attributes carry RELION's names).
 STAR_OWNERS = {"core/io/star.py", "scipion/convert.py", "scipion/optics.py", "constants.py"}

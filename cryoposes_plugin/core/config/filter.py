@@ -1,0 +1,27 @@
+"""What `filter` can be told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Optional, Tuple
+
+from .base import Config, option
+
+
+@dataclass(frozen=True)
+class FilterConfig(Config):
+    command: ClassVar[str] = "filter"
+    required: ClassVar[Tuple[str, ...]] = ("particles",)
+
+    particles: Optional[str] = option(None, "Particle STAR file with scores, as `infer` writes it.", path=True)
+    score: str = option(
+        "cryoposesTrace",
+        "Column to filter by; larger magnitude is more certain.",
+        choices=("cryoposesTrace", "cryoposesDispersion"),
+    )
+    keep_quantile: Optional[float] = option(
+        0.75, "Share of the particles to keep, the most certain ones.", minimum=0, maximum=1
+    )
+    threshold: Optional[float] = option(
+        None, "Keep particles whose score is this or less (more negative is more certain); used instead of the share."
+    )

@@ -1,0 +1,86 @@
+"""How images are formed: shared by simulation and by training on simulated images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Optional, Tuple
+
+from ..errors import ConfigError
+from ..types import IMAGE_STATES
+from .base import Config, option
+
+
+@dataclass(frozen=True)
+class ImagingConfig(Config):
+    """How images are formed, y = C S P x + n: shared by `simulate` and by training on simulated images."""
+
+    box_size_px: Optional[int] = option(
+        None, "Box size of the images; default: that of --like, else of the volume.", unit="px", minimum=8
+    )
+    pixel_size_angstrom: Optional[float] = option(
+        None, "Pixel size of the images; default: that of --like, else of the volume.", unit="Å", minimum=0.01
+    )
+    like: Optional[str] = option(
+        None,
+        "A particle STAR file whose CTFs, acquisition, box and pixel size are taken; its poses are not used.",
+        path=True,
+    )
+    shift_distribution: str = option(
+        "gaussian",
+        "Distribution of the particle's displacement from the centre, along x and y.",
+        choices=("none", "gaussian", "triangular", "uniform"),
+    )
+    shift_px: float = option(
+        1.5,
+        "Standard deviation (gaussian) or half width (triangular, uniform) of the shift, in pixels of the image.",
+        unit="px",
+        minimum=0,
+    )
+    ctf: bool = option(True, "Apply a contrast transfer function.")
+    defocus_range_angstrom: Tuple[float, float] = option(
+        (8000.0, 25000.0), "Smallest and largest underfocus, drawn uniformly.", unit="Å"
+    )
+    astigmatism_angstrom: float = option(
+        0.0, "Largest difference of the two defoci; the angle is uniform.", unit="Å", expert=True, minimum=0
+    )
+    phase_shift_deg: float = option(0.0, "Phase shift of a phase plate.", unit="°", expert=True)
+    voltage_kv: float = option(300.0, "Acceleration voltage.", unit="kV", expert=True, minimum=1)
+    spherical_aberration_mm: float = option(2.7, "Spherical aberration.", unit="mm", expert=True, minimum=0)
+    amplitude_contrast: float = option(0.1, "Amplitude contrast.", expert=True, minimum=0, maximum=1)
+    bfactor_angstrom2: float = option(0.0, "B-factor of the envelope exp(-B s^2 / 4).", unit="Å^2", expert=True)
+    image_state: str = option(
+        "raw",
+        "Whether the images are left as recorded, phase-flipped or multiplied by their CTF.",
+        choices=IMAGE_STATES,
+        expert=True,
+    )
+    snr: Optional[float] = option(
+        None,
+        "Signal-to-noise ratio: mean over the set of the full-box variance of the "
+        "CTF-modulated signal, over one noise variance for the whole set.",
+        minimum=1e-6,
+    )
+    noise_variance: Optional[float] = option(
+        None, "Noise variance per pixel, in units of the projected volume; alternative to --snr.", minimum=0
+    )
+    noise_correlation_px: float = option(
+        0.0,
+        "0: white noise. Else noise coloured by a Gaussian of this standard "
+        "deviation mixed half and half with white noise.",
+        unit="px",
+        expert=True,
+        minimum=0,
+    )
+
+    def validate(self) -> None:
+        super().validate()
+        low, high = self.defocus_range_angstrom
+        if low > high:
+            raise ConfigError(
+                f"{self.command}: --defocus-range is {low:g} to {high:g} Å; give the smaller value first."
+            )
+        if self.snr is not None and self.noise_variance is not None:
+            raise ConfigError(
+                f"{self.command}: --snr {self.snr:g} and --noise-variance {self.noise_variance:g} exclude "
+                "each other; give one of them."
+            )

@@ -1,0 +1,30 @@
+"""What `reconstruct` can be told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Optional, Tuple
+
+from .base import Config, option
+
+
+@dataclass(frozen=True)
+class ReconstructConfig(Config):
+    command: ClassVar[str] = "reconstruct"
+    required: ClassVar[Tuple[str, ...]] = ("particles",)
+
+    particles: Optional[str] = option(None, "Particle STAR file with poses.", path=True)
+    symmetry: str = option("C1", "Point group to impose (C1, C4, D2, T, O, I, ...).")
+    mask_diameter_angstrom: Optional[float] = option(
+        None, "Diameter of the soft sphere for the masked FSC; default: 75 % of the box.", unit="Å", minimum=1
+    )
+    reference: Optional[str] = option(None, "Volume (MRC) on the same frame, to compare with by FSC.", path=True)
+    method: str = option(
+        "fourier",
+        "Fourier insertion with CTF weights, or CGLS with ASTRA (needs CUDA).",
+        choices=("fourier", "cgls"),
+        expert=True,
+    )
+    cgls_iterations: int = option(20, "Iterations of CGLS.", expert=True, minimum=1)
+    padding: int = option(2, "Padding factor of the Fourier volume.", expert=True, minimum=1, maximum=4)
+    batch_size: int = option(256, "Images a batch.", expert=True, minimum=1)
