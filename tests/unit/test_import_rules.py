@@ -42,7 +42,10 @@ MAY_IMPORT = {
 SCIPION_PACKAGES = {"pyworkflow", "pwem", "relion", "cryosparc2", "emtable", "pyxmipp3", "xmippLib", "scipion"}
 TENSOR_PACKAGES = {"tensorflow", "keras"}
 #: Modules that only tensors need, and so may import TensorFlow when they are imported.
-TENSOR_MODULES = re.compile(r"core/(learning/\w+|simulation/(fourier_projector|forward_model))\.py")
+TENSOR_MODULES = re.compile(
+    r"core/(learning/\w+|simulation/(fourier_projector|fourier_volumes|forward_model)"
+    r"|refinement/(likelihood|whitened_images|calibration))\.py"
+)
 #: Modules that may import it inside a function.
 TENSOR_USERS = re.compile(r"core/(learning|simulation|refinement)/\w+\.py|core/reconstruction/slices\.py")
 #: What Scipion imports to show the plugin, on whatever Python Scipion runs.

@@ -6,7 +6,8 @@ from scipy.spatial.transform import Rotation
 
 from cryoposes_plugin.core.geometry.sampling import random_rotations
 from cryoposes_plugin.core.learning.shift_estimation import estimate_shifts
-from cryoposes_plugin.core.learning.shift_weights import measured_weights, prior_weights, radius_of_gyration_px
+from cryoposes_plugin.core.learning.shift_weights import measured_weights, prior_weights
+from cryoposes_plugin.core.refinement.density import radius_of_gyration_px
 from cryoposes_plugin.core.simulation.phantom import make_phantom
 
 from ..particle_sets import make_ctf

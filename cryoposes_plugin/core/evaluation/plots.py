@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Mapping, Optional, Sequence
+import itertools
+from typing import Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -264,4 +265,35 @@ def particles_beside_reprojections(images: np.ndarray, reprojections: np.ndarray
         rows[1, i].set_xlabel(f"cc {correlation:.2f}", fontsize=8, color=GREEN if correlation > 0 else RED)
     rows[0, 0].set_ylabel("particle", fontsize=9)
     rows[1, 0].set_ylabel("reprojection", fontsize=9)
+    return figure
+
+
+def value_histogram(values: np.ndarray, title: str, label: str) -> Figure:
+    """Histogram of (N,) values with their median; the longest tail of one per cent is gathered in the last bin."""
+    values = np.asarray(values, dtype=np.float64)
+    values = values[np.isfinite(values)]
+    figure, axes = single_axes(title, label, "particles")
+    if len(values):
+        top = max(float(np.quantile(values, 0.99)), 1e-12)
+        axes.hist(np.minimum(values, top), bins=int(np.clip(np.sqrt(len(values)), 10, 80)), color=BLUE)
+        median = float(np.median(values))
+        axes.axvline(median, color=ORANGE, linewidth=1.5, label=f"median {median:.3g}")
+    legend_where_there_is_something(axes)
+    return figure
+
+
+def spectra(groups: Mapping[str, Tuple[np.ndarray, np.ndarray]], field_of_view_angstrom: float) -> Figure:
+    """Of each optics group: amplitude and standard deviation of the noise, (shells,) each, against the resolution."""
+    figure = new_figure(8.6, 3.6)
+    left, right = figure.subplots(1, 2)
+    dress(left, "Map in the images", "spatial frequency [1/Å]", "amplitude")
+    dress(right, "Noise", "spatial frequency [1/Å]", "standard deviation")
+    for colour, (name, (amplitude, noise)) in zip(itertools.cycle(PALETTE), groups.items()):
+        frequency = np.arange(len(amplitude)) / field_of_view_angstrom
+        seen = amplitude > 0
+        left.plot(frequency[seen], amplitude[seen], color=colour, marker="o", markersize=2.5, linewidth=1, label=name)
+        right.plot(frequency[1:], noise[1:], color=colour, linewidth=1.3, label=name)
+    for axes in (left, right):
+        axes.set_ylim(bottom=0)
+        legend_where_there_is_something(axes)
     return figure

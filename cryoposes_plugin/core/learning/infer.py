@@ -9,12 +9,13 @@ from typing import Any, Dict, Optional, Tuple
 import numpy as np
 
 from ..config import InferConfig
+from ..io.batches import batches, scan_images
 from ..io.run_directory import RunDirectory
 from ..io.star import POSE_SOURCE, write_particles
 from ..progress import Progress
 from ..types import ParticleTable
 from ..uncertainty import bingham
-from .inference_inputs import Inputs, batches, columns_not_modelled, read_inputs, scan_images
+from .inference_inputs import Inputs, columns_not_modelled, read_inputs
 from .inference_report import report_notes, write_inference_report
 from .inference_results import DISPERSION, STATE_NAME, TRACE, Results
 from .shift_finder import ShiftFinder

@@ -11,17 +11,13 @@ import numpy as np
 from ..config import InferConfig
 from ..errors import InputError
 from ..io.mrc import read_volume
-from ..io.particles import PIXEL_SIZE_TOLERANCE, ParticleImages, ResampledImages, check_fits_model
+from ..io.particles import PIXEL_SIZE_TOLERANCE, ResampledImages, check_fits_model
 from ..io.run_directory import digest_path
 from ..io.star import NOT_MODELLED, read_particles
 from ..types import CtfTable, ParticleTable, Volume
 from .pose_model import PoseModel
 
 logger = logging.getLogger(__name__)
-
-#: Stacks up to this size are read once before the work begins, so that a bad image is found before minutes are spent.
-_SCAN_BELOW_BYTES = 4 * 2**30
-_SCAN_BATCH = 512
 
 
 @dataclass(frozen=True)
@@ -54,24 +50,6 @@ def read_inputs(config: InferConfig) -> Inputs:
         volume = read_volume(config.volume)
         _check_volume(config, model, table, volume)
     return Inputs(model, table, images, volume, f"network:{digest_path(config.model)[:12]}")
-
-
-def scan_images(table: ParticleTable) -> None:
-    """Read every image once and raise InputError for one with NaN; larger sets are checked while they are worked on."""
-    images = ParticleImages(table)
-    if 4.0 * np.sum(table.box_size_px.astype(float) ** 2) > _SCAN_BELOW_BYTES:
-        return
-    for rows in batches(table, _SCAN_BATCH):
-        images.read(rows)
-
-
-def batches(table: ParticleTable, batch_size: int) -> List[np.ndarray]:
-    """Rows of the table in batches of one optics group each, in the set's order within the group."""
-    parts = []
-    for group in np.unique(table.optics_index):
-        rows = np.flatnonzero(table.optics_index == group)
-        parts += [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]
-    return parts
 
 
 def columns_not_modelled(table: ParticleTable) -> List[str]:

@@ -9,8 +9,9 @@ import numpy as np
 from ..config import InferConfig
 from ..evaluation import plots
 from ..evaluation.report import write_report
+from ..io.batches import batches
 from ..io.run_directory import RunDirectory
-from .inference_inputs import Inputs, batches
+from .inference_inputs import Inputs
 from .inference_results import TRACE, Results
 from .shift_finder import ShiftFinder
 

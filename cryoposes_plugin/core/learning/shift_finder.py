@@ -7,11 +7,12 @@ from typing import Optional, Tuple
 import numpy as np
 import tensorflow as tf
 
+from ..refinement.density import radius_of_gyration_px
 from ..simulation.ctf import pack_ctf
 from ..simulation.forward_model import ForwardModel
 from ..types import CtfTable, Volume
 from .shift_estimation import ShiftEstimate, estimate_shifts
-from .shift_weights import measured_weights, prior_weights, radius_of_gyration_px
+from .shift_weights import measured_weights, prior_weights
 
 
 class ShiftFinder:

@@ -25,15 +25,6 @@ _SMALLEST_RESIDUAL = 1e-3
 _SIGNIFICANT = 3.0
 
 
-def radius_of_gyration_px(density: np.ndarray) -> float:
-    """Root mean square distance of a (D, D, D) volume's density above mean + one sigma from voxel D // 2."""
-    density = np.asarray(density, dtype=np.float64)
-    weight = np.clip(density - density.mean() - density.std(), 0, None)
-    axis2 = (np.arange(density.shape[0]) - density.shape[0] // 2) ** 2.0
-    radius2 = axis2[:, None, None] + axis2[:, None] + axis2
-    return float(np.sqrt((weight * radius2).sum() / max(weight.sum(), 1e-30)))
-
-
 def prior_weights(box_size_px: int, radius_px: float) -> np.ndarray:
     """(D, D // 2 + 1) float32: agreement of image and reprojection to expect of a particle of this radius."""
     displacement = radius_px * _EXPECTED_ERROR_RAD * _SEEN_PART

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import itertools
-from typing import Sequence, Tuple
+from typing import List, Sequence, Tuple
 
 import numpy as np
-import scipy.fft
 import tensorflow as tf
 
-from . import grids
+from .fourier_volumes import FourierVolumes
 
 
 class FourierProjector:
-    """Fourier slices of V volumes of one box, by trilinear interpolation on a padded grid.
+    """Fourier slices of V volumes of one box.
 
-    I^(kx, ky) = V^(A^T (kx, ky, 0)) for |k| < D / 2, zero beyond; the volume is divided by the interpolation kernel's
-    transform, a sinc^2 along each axis. Relative error: `grids.interpolation_error`.
+    I^(kx, ky) = V^(A^T (kx, ky, 0)) for |k| < D / 2, zero beyond.
 
     Parameters
     ----------
-    volumes : V arrays (D, D, D) float32 [z, y, x], origin at D // 2, D even.
-    padding : of the Fourier grid, see `grids.choose_padding`.
+    volumes, padding : see `FourierVolumes`.
 
     Attributes
     ----------
@@ -33,13 +29,7 @@ class FourierProjector:
         self.box_size_px = int(volumes[0].shape[0])
         points, self._layout = _half_disc(self.box_size_px)
         self.frequencies = tf.constant(points)
-        self._size = size = grids.padded_size(self.box_size_px, padding)
-        axes = grids.packed_axes(len(volumes) * 4 * size**3)
-        self._packed = tuple(itertools.product(*[(0, 1) if a in axes else (0,) for a in (0, 1, 2)]))
-        self._outer = tuple(itertools.product(*[(0,) if a in axes else (0, 1) for a in (0, 1, 2)]))
-        width = size // 2 + (2 not in axes)
-        self._strides = (size * size * width, size * width, width)
-        self._table = tf.constant(_table(volumes, size, self._packed, width))
+        self._volumes = FourierVolumes(volumes, padding)
         # The image's origin at D // 2 is a factor (-1)^(kx + ky) on the slice.
         self._centre = tf.constant((1.0 - 2.0 * (points.sum(axis=1) % 2)).astype(np.float32))
 
@@ -48,37 +38,9 @@ class FourierProjector:
 
         Phases are those of an image with its origin at D // 2 and array index 0 at the corner.
         """
-        # A^T (kx, ky, 0): the first two rows of A, on the padded grid.
-        rows = (self._size / self.box_size_px) * rotations[:, :2, :]
-        kx, ky = self.frequencies[:, 0], self.frequencies[:, 1]
-        q = [rows[:, 0, a, None] * kx + rows[:, 1, a, None] * ky for a in (0, 1, 2)]
-        # Only x >= 0 is stored: V^(-q) is the conjugate of V^(q).
-        side = tf.where(q[0] < 0, -1.0, 1.0)
-        q = [a * side for a in q]
-        base = [tf.floor(a) for a in q]
-        fx, fy, fz = (a - b for a, b in zip(q, base))
-        half = float(self._size // 2)
-        index = [tf.cast(base[0], tf.int32)] + [tf.cast(b + half, tf.int32) for b in base[1:]]
-        real, imaginary = self._interpolate(volume_index, index, (fx, fy, fz))
-        return tf.complex(real * self._centre, imaginary * (side * self._centre))
-
-    def _interpolate(self, volume_index, index, fraction):
-        """Trilinear interpolation: real and imaginary part, each (B, P)."""
-        per_volume, per_z, per_y = self._strides
-        size = self._size
-        x, y, z = index
-        fx, fy, fz = fraction
-        weights = (((1.0 - fz), fz), ((1.0 - fy), fy), ((1.0 - fx), fx))
-        start = volume_index[:, None] * per_volume + x
-        real = imaginary = 0.0
-        for dz, dy, dx in self._outer:
-            zz, yy = (z + dz) % size if dz else z, (y + dy) % size if dy else y
-            values = tf.gather(self._table, start + zz * per_z + yy * per_y + dx)
-            for column, (pz, py, px) in enumerate(self._packed):
-                weight = weights[0][dz + pz] * weights[1][dy + py] * weights[2][dx + px]
-                real += weight * values[..., 2 * column]
-                imaginary += weight * values[..., 2 * column + 1]
-        return real, imaginary
+        points = slice_points(rotations, self.frequencies, self._volumes.scale)
+        real, imaginary = self._volumes.values(volume_index, points)
+        return tf.complex(real * self._centre, imaginary * self._centre)
 
     def images(self, slices: tf.Tensor) -> tf.Tensor:
         """(B, D, D) float32 images from slices (B, P)."""
@@ -86,6 +48,13 @@ class FourierProjector:
         spectrum = tf.gather(padded, self._layout, axis=1)
         d = self.box_size_px
         return tf.signal.irfft2d(tf.reshape(spectrum, (-1, d, d // 2 + 1)), [d, d])
+
+
+def slice_points(rotations: tf.Tensor, frequencies: tf.Tensor, scale: float) -> List[tf.Tensor]:
+    """A^T (kx, ky, 0) times `scale`, three of (B, P): x, y and z of P frequencies (P, 2) at rotations A (B, 3, 3)."""
+    rows = scale * rotations[:, :2, :]
+    kx, ky = frequencies[:, 0], frequencies[:, 1]
+    return [rows[:, 0, a, None] * kx + rows[:, 1, a, None] * ky for a in (0, 1, 2)]
 
 
 def _half_disc(box_size_px: int) -> Tuple[np.ndarray, np.ndarray]:
@@ -96,29 +65,3 @@ def _half_disc(box_size_px: int) -> Tuple[np.ndarray, np.ndarray]:
     layout = np.full(inside.shape, len(points), np.int32)
     layout[inside] = np.arange(len(points))
     return points, layout.ravel()
-
-
-def fourier_volume(volume: np.ndarray, size: int) -> np.ndarray:
-    """Transform of a volume on the padded grid, corrected for trilinear interpolation.
-
-    (D, D, D) float32 -> (S, S, S // 2 + 1) complex64 [kz, ky, kx] for a grid of `size` S; kz and ky ascend from -S / 2,
-    kx from 0.
-    """
-    d = volume.shape[0]
-    kernel = np.sinc((np.arange(d) - d // 2) / size) ** 2
-    corrected = volume / (kernel[:, None, None] * kernel[:, None] * kernel)
-    padded = np.zeros((size,) * 3, np.float32)
-    where = slice(size // 2 - d // 2, size // 2 - d // 2 + d)
-    padded[where, where, where] = corrected
-    transform = scipy.fft.rfftn(scipy.fft.ifftshift(padded))
-    return scipy.fft.fftshift(transform, axes=(0, 1)).astype(np.complex64)
-
-
-def _table(volumes: Sequence[np.ndarray], size: int, packed, width: int) -> np.ndarray:
-    """(V * S * S * width, 2 * neighbours) float32: each voxel's neighbours side by side, for one read."""
-    table = np.empty((len(volumes), size, size, width, len(packed)), np.complex64)
-    for target, volume in zip(table, volumes):
-        transform = fourier_volume(volume, size)
-        for column, (dz, dy, dx) in enumerate(packed):
-            target[..., column] = np.roll(transform, (-dz, -dy), axis=(0, 1))[..., dx : dx + width]
-    return table.view(np.float32).reshape(-1, 2 * len(packed))

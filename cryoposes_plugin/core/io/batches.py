@@ -1,0 +1,32 @@
+"""Particles in batches of one optics group, and a first look at their images."""
+
+from __future__ import annotations
+
+from typing import List
+
+import numpy as np
+
+from ..types import ParticleTable
+from .particles import ParticleImages
+
+#: Stacks up to this size are read once before the work begins, so that a bad image is found before minutes are spent.
+_SCAN_BELOW_BYTES = 4 * 2**30
+_SCAN_BATCH = 512
+
+
+def batches(table: ParticleTable, batch_size: int) -> List[np.ndarray]:
+    """Rows of the table in batches of one optics group each, in the set's order within the group."""
+    parts = []
+    for group in np.unique(table.optics_index):
+        rows = np.flatnonzero(table.optics_index == group)
+        parts += [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]
+    return parts
+
+
+def scan_images(table: ParticleTable) -> None:
+    """Read every image once and raise InputError for one with NaN; larger sets are checked while they are worked on."""
+    images = ParticleImages(table)
+    if 4.0 * np.sum(table.box_size_px.astype(float) ** 2) > _SCAN_BELOW_BYTES:
+        return
+    for rows in batches(table, _SCAN_BATCH):
+        images.read(rows)

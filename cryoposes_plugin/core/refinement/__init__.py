@@ -1,0 +1,1 @@
+"""Poses refined against a map, to the limit that the noise sets."""

@@ -1,0 +1,80 @@
+"""What `refine` is given, read and checked before any long work."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..config import RefineConfig
+from ..errors import ConfigError, InputError
+from ..geometry.symmetry import symmetry_rotations
+from ..io.mrc import read_volume
+from ..io.particles import PIXEL_SIZE_TOLERANCE
+from ..io.star import read_particles
+from ..types import ParticleTable, Volume
+from .working_grid import WorkingGrid
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Particles with the poses to start from, the volume, its point group (G, 3, 3), and the grid to work on."""
+
+    table: ParticleTable
+    volume: Volume
+    group: np.ndarray
+    grid: WorkingGrid
+
+
+def read_inputs(config: RefineConfig) -> Inputs:
+    """Open everything; InputError or ConfigError in one sentence where parts are unusable or do not fit together."""
+    group = symmetry_rotations(config.symmetry)
+    table = read_particles(config.particles, require=("poses",))
+    check_ctf(table, config.particles)
+    volume = read_volume(config.volume)
+    check_volume(config.volume, volume, table)
+    if config.working_box_px is not None and config.working_box_px % 2:
+        raise ConfigError(f"refine: --working-box-px is {config.working_box_px}; give an even number.")
+    grid = WorkingGrid.of(table, config.working_box_px)
+    check_resolution(config.command, config.resolution_angstrom, grid)
+    return Inputs(table, volume, group, grid)
+
+
+def check_ctf(table: ParticleTable, path) -> None:
+    """Images that are phase-flipped or premultiplied must say by which CTF."""
+    for group in np.unique(table.optics_index):
+        optics = table.optics[group]
+        if table.ctf is None and optics.image_state != "raw":
+            raise InputError(
+                f"The images of optics group {optics.name} in {path} are said to be {optics.image_state} and have no "
+                "defocus values; give particles with their CTF."
+            )
+
+
+def check_volume(path, volume: Volume, table: ParticleTable) -> None:
+    """A map of the images' box and another pixel size, or much smaller or larger than the images, is a mistake."""
+    if not np.ptp(volume.data) > 0:
+        raise InputError(f"Volume {path} is constant ({volume.data.flat[0]:g} everywhere); give a map with density.")
+    width = volume.box_size_px * volume.pixel_size_angstrom
+    for group in np.unique(table.optics_index):
+        optics = table.optics[group]
+        ratio = volume.pixel_size_angstrom / optics.pixel_size_angstrom
+        if volume.box_size_px == optics.box_size_px and abs(ratio - 1) > PIXEL_SIZE_TOLERANCE:
+            raise InputError(
+                f"Volume {path} has the particles' box, {volume.box_size_px} px, and {volume.pixel_size_angstrom:g} "
+                f"Å/px where they have {optics.pixel_size_angstrom:g} Å/px; one of the two is wrong: correct it."
+            )
+        view = optics.box_size_px * optics.pixel_size_angstrom
+        if not 0.4 < width / view < 4:
+            raise InputError(
+                f"Volume {path} is {width:.0f} Å wide and the images are {view:.0f} Å wide; check both pixel sizes."
+            )
+
+
+def check_resolution(command: str, resolution_angstrom, grid: WorkingGrid) -> None:
+    view = grid.field_of_view_angstrom
+    if resolution_angstrom is not None and resolution_angstrom > view / 4:
+        raise ConfigError(
+            f"{command}: --resolution-angstrom is {resolution_angstrom:g} and the images are {view:.0f} Å wide; give "
+            f"less than {view / 4:.0f} Å."
+        )

@@ -1,0 +1,178 @@
+"""From several candidate poses of an image to the best one: a scan, then frequency marching with ever fewer of them.
+
+Low frequencies have wide basins and tell little, high frequencies the reverse. So candidates are first compared up to
+the frequency that their own errors allow, each over a grid of shifts; the best distinct ones are refined there, then
+up to higher and higher frequencies, and those that fall behind in likelihood are left.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import List, Tuple
+
+import numpy as np
+
+from ..geometry.rotations import angular_distance_rad
+from ..geometry.symmetry import symmetric_distance_rad
+from .fourier_points import FourierPoints
+from .levenberg_marquardt import Poses, Prior, levenberg_marquardt
+from .likelihood import PoseLikelihood
+from .observations import Observations
+from .spectra import Spectra
+from .whitened_images import WhitenedImages
+
+#: Where the phase of a point at the radius of gyration moves by one radian under this error, the first stage ends.
+_FIRST_ERROR_RAD = 0.06
+#: Each stage reaches this many times further out.
+_MARCH = 1.6
+#: Candidates closer than this lead to one basin; refined poses closer than that are one.
+_DISTINCT_CANDIDATES_RAD = np.deg2rad(7.0)
+_DISTINCT_POSES_RAD = np.deg2rad(3.0)
+#: A pose is left behind when another one's gain is higher by this: e^-15 in likelihood.
+_GAP = 30.0
+#: In the scan candidates lie beside their peaks: there one may also lack this share of the best gain.
+_SCAN_SHARE = 0.6
+#: Iterations of all stages but the last, where only the basin has to be told.
+_ITERATIONS = 6
+_LAST_ITERATIONS = 25
+#: Step of the shift grid, in shares of the shortest wave of the scan.
+_SHIFT_STEP = 0.22
+
+
+@dataclass(frozen=True)
+class Settings:
+    """search_shift_px : how far around each start's shift the scan goes. keep : how many poses enter each stage, the
+    last number for all further ones. prior : around the anchors of the starts."""
+
+    search_shift_px: float = 8.0
+    keep: Tuple[int, ...] = (6, 3, 2)
+    prior: Prior = Prior()
+
+
+@dataclass(frozen=True)
+class Refined:
+    """The best pose of B images.
+
+    rotations (B, 3, 3), shifts_px (B, 2), gain (B,), scale (B,), covariance (B, 5, 5) of (w, dt), basins (B,) distinct
+    poses that competed to the end, wrong_basin (B,) probability that another one of these is right, converged (B,).
+    """
+
+    rotations: np.ndarray
+    shifts_px: np.ndarray
+    gain: np.ndarray
+    scale: np.ndarray
+    covariance: np.ndarray
+    basins: np.ndarray
+    wrong_basin: np.ndarray
+    converged: np.ndarray
+
+
+class MultiStart:
+    """Refines images of one optics group against a map.
+
+    radius_px : of gyration of the density, in pixels of the images. group : (G, 3, 3) symmetry operations.
+    """
+
+    def __init__(
+        self,
+        likelihood: PoseLikelihood,
+        points: FourierPoints,
+        spectra: Spectra,
+        radius_px: float,
+        group: np.ndarray,
+        settings: Settings,
+    ):
+        self.likelihood, self.points, self.spectra = likelihood, points, spectra
+        self.group, self.settings = group, settings
+        self.radii = stage_radii(points.box_size_px, radius_px, spectra.last_shell)
+
+    def refine(self, observed: Observations, starts: Poses) -> Refined:
+        """The best pose of each image; every image has one start at least."""
+        images = WhitenedImages(self.likelihood, observed, self.points, self.spectra)
+        poses = self._scan(images, starts)
+        for stage, radius in enumerate(self.radii):
+            last = stage == len(self.radii) - 1
+            iterations = _LAST_ITERATIONS if last else _ITERATIONS
+            poses = levenberg_marquardt(images.gram(radius), poses, iterations, self.settings.prior)
+            keep = self.settings.keep[min(stage + 1, len(self.settings.keep) - 1)]
+            poses = self._best_distinct(poses, _DISTINCT_POSES_RAD, keep, 0.0)
+        return _conclude(poses, len(images))
+
+    def _scan(self, images: WhitenedImages, starts: Poses) -> Poses:
+        radius = self.radii[0]
+        grid = shift_grid(self.settings.search_shift_px, _SHIFT_STEP * self.points.box_size_px / radius)
+        gain, best = images.scan(starts, grid, radius)
+        poses = dataclasses.replace(starts, shifts_px=starts.shifts_px + grid[best], gain=gain)
+        return self._best_distinct(poses, _DISTINCT_CANDIDATES_RAD, self.settings.keep[0], _SCAN_SHARE)
+
+    def _best_distinct(self, poses: Poses, angle_rad: float, keep: int, share: float) -> Poses:
+        """For each image the best poses that are further apart than the angle and not too far behind: a pose may lack
+        `_GAP` in gain, and this share of the best one's gain."""
+        order = np.lexsort((-poses.gain, poses.particle))
+        poses = poses.take(order)
+        first = np.r_[True, poses.particle[1:] != poses.particle[:-1]]
+        start = np.flatnonzero(first)
+        owner = np.cumsum(first) - 1
+        best = poses.gain[start][owner]
+        open_ = poses.gain >= (1 - share) * best - _GAP
+        chosen = np.zeros(len(poses), dtype=bool)
+        for _ in range(keep):
+            # The first open pose of every image, best first.
+            rows = np.flatnonzero(open_)
+            if len(rows) == 0:
+                break
+            heads = rows[np.r_[True, owner[rows][1:] != owner[rows][:-1]]]
+            chosen[heads] = True
+            head_of = np.full(len(start), -1)
+            head_of[owner[heads]] = heads
+            against = head_of[owner[rows]]
+            distance = self._distance(poses.rotations[rows], poses.rotations[against])
+            open_[rows[distance < angle_rad]] = False
+        return poses.take(chosen)
+
+    def _distance(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        return angular_distance_rad(a, b) if len(self.group) == 1 else symmetric_distance_rad(a, b, self.group)
+
+
+def _conclude(poses: Poses, images: int) -> Refined:
+    """The best pose of each image (poses are sorted by image, best first), and what the others say about it."""
+    first = np.flatnonzero(np.r_[True, poses.particle[1:] != poses.particle[:-1]])
+    covariance = np.linalg.pinv(poses.normal, hermitian=True)
+    sign, log_determinant = np.linalg.slogdet(poses.normal)
+    evidence = 0.5 * poses.gain - 0.5 * np.where(sign > 0, log_determinant, np.inf)
+    highest = np.maximum.reduceat(evidence, first)
+    owner = poses.particle
+    weight = np.exp(np.where(np.isfinite(highest[owner]), evidence - highest[owner], 0.0))
+    share = weight[first] / np.add.reduceat(weight, first)
+    best = poses.take(first)
+    return Refined(
+        best.rotations,
+        best.shifts_px,
+        best.gain,
+        best.scale,
+        covariance[first],
+        np.bincount(owner, minlength=images),
+        1.0 - share,
+        best.converged,
+    )
+
+
+def stage_radii(box_size_px: int, radius_px: float, last_shell: int) -> List[float]:
+    """Radii in cycles per box at which the stages end; the last one is the last shell."""
+    radius = max(4.0, box_size_px / (2 * np.pi * _FIRST_ERROR_RAD * max(radius_px, 1.0)))
+    radii = []
+    while radius * _MARCH**0.5 < last_shell:
+        radii.append(radius)
+        radius *= _MARCH
+    return [*radii, float(max(last_shell, 1))]
+
+
+def shift_grid(max_shift_px: float, step_px: float) -> np.ndarray:
+    """(S, 2) shifts on a square grid within the circle, nearest the centre first."""
+    reach = int(max_shift_px / step_px)
+    axis = step_px * np.arange(-reach, reach + 1)
+    grid = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
+    length = np.linalg.norm(grid, axis=1)
+    order = np.argsort(length, kind="stable")
+    return grid[order][length[order] <= max_shift_px + 1e-9]

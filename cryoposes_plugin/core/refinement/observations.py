@@ -1,0 +1,61 @@
+"""Images as the refinement sees them: whitened Fourier coefficients, and what the model is multiplied with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Optional
+
+import numpy as np
+
+from ..simulation.ctf import ctf_values
+from ..types import CtfTable
+from .fourier_points import FourierPoints
+from .spectra import Spectra
+
+#: A coefficient of premultiplied images is used where |C| is at least this: elsewhere nothing was left of it.
+_SMALLEST_CTF = 0.02
+
+
+@dataclass(frozen=True)
+class Observations:
+    """B images of one optics group.
+
+    coefficients : (B, P) complex64, white but for the shell's noise. modulation : (B, P) float32, what their signal
+    carries of the CTF.
+    """
+
+    coefficients: np.ndarray
+    modulation: np.ndarray
+
+    def take(self, rows) -> Observations:
+        return Observations(self.coefficients[rows], self.modulation[rows])
+
+    def whitened(self, points: FourierPoints, spectra: Spectra):
+        """(y, c): (B, P) complex64 and (B, P) float32 with y = c x exp(-2 pi i k.t / D) + n, n of unit variance in its
+        real and in its imaginary part."""
+        weight = np.sqrt(2.0 / np.maximum(spectra.noise_variance, 1e-300))
+        weight = np.where(spectra.amplitude > 0, weight, 0.0)
+        shells = points.shell
+        y = self.coefficients * weight[shells].astype(np.float32)
+        return y, self.modulation * (spectra.amplitude * weight)[shells].astype(np.float32)
+
+
+def observe(
+    points: FourierPoints, images: np.ndarray, ctf: Optional[CtfTable], image_state: str, pixel_size_angstrom: float
+) -> Observations:
+    """Transform images (B, D, D) whose CTFs and state ("raw", "phase-flipped", "ctf-premultiplied") are given."""
+    coefficients = points.transform(images)
+    if ctf is None:
+        return Observations(coefficients, np.ones(coefficients.shape, np.float32))
+    cycles = points.frequencies / (points.box_size_px * pixel_size_angstrom)
+    columns = {name: np.asarray(values, dtype=np.float32) for name, values in vars(ctf).items()}
+    values = ctf_values(cycles[:, 0], cycles[:, 1], columns).astype(np.float32)
+    if image_state == "raw":
+        return Observations(coefficients, values)
+    size = np.abs(values)
+    if image_state == "ctf-premultiplied":
+        # C (C x + n) / |C| = |C| x + n': white noise again
+        usable = size > _SMALLEST_CTF
+        coefficients = np.where(usable, coefficients / np.maximum(size, _SMALLEST_CTF), 0).astype(np.complex64)
+        size = np.where(usable, size, np.float32(0))
+    return Observations(coefficients, size)

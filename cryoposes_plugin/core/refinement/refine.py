@@ -1,0 +1,101 @@
+"""The `refine` command: poses refined against a map, with their covariance."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Dict
+
+import numpy as np
+
+from ..config import RefineConfig
+from ..io.batches import batches, scan_images
+from ..io.run_directory import RunDirectory, digest_path
+from ..io.star import POSE_SOURCE, write_particles
+from .hand import HandTest, compare_hands
+from .inputs import Inputs, read_inputs
+from .levenberg_marquardt import Prior
+from .multi_start import Settings
+from .refinement import Refinement, refine_all
+from .report import metrics_of, report_notes, write_refinement_report
+from .results import MOVED, MOVED_SHIFT, STATE_NAME, with_poses, write_covariance
+from .starts import GivenStarts, turns_around
+
+logger = logging.getLogger(__name__)
+
+STAR_NAME = "particles.star"
+
+
+def check(config: RefineConfig) -> None:
+    """Raise what can be known to be wrong before any long work."""
+    config.validate()
+    scan_images(read_inputs(config).table)
+
+
+def run(config: RefineConfig, run: RunDirectory) -> Dict[str, Any]:
+    """Write particles.star, covariance.npz and the report; returns the metrics.
+
+    An interrupted run goes on after the last batches that were saved, and ends with the same result.
+    """
+    inputs = read_inputs(config)
+    refinement = make_refinement(config, inputs)
+    results, rate = refine_all(refinement, run, batches(inputs.table, config.batch_size), config.seed)
+    pixel = inputs.grid.pixel_size_angstrom
+    table = with_poses(inputs.table, results, pixel)
+    turned, shifted = moved(inputs.table, table, inputs.group)
+    source = np.full(len(table), f"refined:{digest_path(config.volume)[:12]}", dtype=object)
+    table = table.replace(
+        scores={**table.scores, MOVED: turned, MOVED_SHIFT: shifted}, extra={**table.extra, POSE_SOURCE: source}
+    )
+    write_particles(run.file(STAR_NAME), table)
+    write_covariance(run, table, results, pixel)
+    hand = _hand_test(config, inputs, refinement)
+    metrics = metrics_of(refinement, results, table, rate)
+    metrics.update(median_moved_deg=float(np.median(turned)), median_moved_angstrom=float(np.median(shifted)))
+    notes = [hand.statement, *report_notes(metrics)]
+    for note in notes:
+        logger.info("refine: %s", note)
+    write_refinement_report(run, refinement, results, table, metrics, notes)
+    run.file(STATE_NAME).unlink(missing_ok=True)
+    return {**metrics, "hand": hand.verdict, "notes": notes}
+
+
+def make_refinement(config: RefineConfig, inputs: Inputs) -> Refinement:
+    """From the particles' own poses, or from these and others around them."""
+    table, grid = inputs.table, inputs.grid
+    scale = table.pixel_size_angstrom / grid.pixel_size_angstrom
+    around = turns_around(config.search_deg, config.search_starts) if config.search_deg else None
+    shifts = np.zeros((len(table), 2)) if table.shifts_px is None else table.shifts_px * scale[:, None]
+    finest = float(scale.min())
+    settings = Settings(
+        search_shift_px=config.search_shift_px * finest if config.search_deg else 0.0,
+        prior=Prior(
+            np.inf if config.prior_deg is None else np.deg2rad(config.prior_deg),
+            np.inf if config.prior_shift_px is None else config.prior_shift_px * finest,
+        ),
+    )
+    starts = GivenStarts(np.asarray(table.rotations), shifts, around)
+    return Refinement(table, inputs.volume, grid, starts, inputs.group, settings, config.resolution_angstrom)
+
+
+def moved(before, after, group: np.ndarray):
+    """How far each pose moved: (degrees (N,), Å (N,))."""
+    from ..geometry.symmetry import symmetric_distance_rad
+
+    turned = np.rad2deg(symmetric_distance_rad(after.rotations, before.rotations, group))
+    start = np.zeros((len(before), 2)) if before.shifts_px is None else before.shifts_px
+    return turned, np.linalg.norm(after.shifts_px - start, axis=1) * before.pixel_size_angstrom
+
+
+def _hand_test(config: RefineConfig, inputs: Inputs, refinement: Refinement) -> HandTest:
+    """On a sample of the largest optics group, with the poses as they were given."""
+    group = int(np.bincount(inputs.table.optics_index).argmax())
+    rows = refinement.sample(group, config.seed)
+    given = GivenStarts(refinement.starts.rotations, refinement.starts.shifts_px)(rows)  # type: ignore[attr-defined]
+    return compare_hands(
+        inputs.volume,
+        refinement.points,
+        refinement.grid.pixel_size_angstrom,
+        refinement.observe(rows),
+        given,
+        refinement.spectra[group].last_shell,
+    )

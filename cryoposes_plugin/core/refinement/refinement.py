@@ -1,0 +1,149 @@
+"""Refinement of a particle set against a map: a grid to work on, spectra of each optics group, then batch by batch."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Callable, Dict, Optional, Sequence, Tuple
+
+import numpy as np
+
+from ..errors import InputError
+from ..io.particles import ResampledImages
+from ..io.run_directory import RunDirectory
+from ..progress import Progress
+from ..types import ParticleTable, Volume
+from .calibration import SAMPLE, calibrate
+from .density import radius_of_gyration_px
+from .fourier_points import FourierPoints
+from .levenberg_marquardt import Poses
+from .likelihood import PoseLikelihood
+from .multi_start import MultiStart, Refined, Settings
+from .observations import Observations, observe
+from .results import Results, load
+from .spectra import Spectra, first_spectra
+from .working_grid import WorkingGrid
+
+logger = logging.getLogger(__name__)
+
+#: Before the noise is known, only frequencies up to this are looked at, in Å ...
+_FIRST_RESOLUTION_ANGSTROM = 20.0
+#: ... and in any case so many shells.
+_FEWEST_SHELLS = 8
+
+_SAVE_SECONDS = 20.0
+
+#: rows of the table -> starting poses, `particle` counting within the rows; shifts in pixels of the working grid
+Starts = Callable[[np.ndarray], Poses]
+
+
+class Refinement:
+    """Finds poses of a table's particles.
+
+    Parameters
+    ----------
+    table : particles; their poses are not used. volume : in the frame of the starting poses.
+    starts : gives the poses to start from.
+    group : (G, 3, 3) symmetry operations of the volume. resolution_angstrom : of the finest detail to use, or None.
+    """
+
+    def __init__(
+        self,
+        table: ParticleTable,
+        volume: Volume,
+        grid: WorkingGrid,
+        starts: Starts,
+        group: np.ndarray,
+        settings: Settings,
+        resolution_angstrom: Optional[float] = None,
+    ):
+        self.table, self.grid, self.starts = table, grid, starts
+        self.group, self.settings = group, settings
+        self.points = FourierPoints(grid.box_size_px)
+        self.likelihood = PoseLikelihood(volume, self.points, grid.pixel_size_angstrom)
+        self.images = ResampledImages(table, grid.box_size_px, grid.pixel_size_angstrom)
+        self.radius_px = radius_of_gyration_px(volume.data) * volume.pixel_size_angstrom / grid.pixel_size_angstrom
+        view = grid.field_of_view_angstrom
+        self._last_shell = self.points.number_of_shells - 1
+        if resolution_angstrom is not None:
+            self._last_shell = min(self._last_shell, max(1, int(view / resolution_angstrom)))
+        self._first_shell = min(max(_FEWEST_SHELLS, int(view / _FIRST_RESOLUTION_ANGSTROM)), self._last_shell)
+        self.spectra: Dict[int, Spectra] = {}
+
+    def observe(self, rows: np.ndarray) -> Observations:
+        """Images of rows of one optics group."""
+        table = self.table
+        ctf = None if table.ctf is None else table.ctf.take(rows)
+        state = table.optics[table.optics_index[rows[0]]].image_state
+        return observe(self.points, self.images.read(rows), ctf, state, self.grid.pixel_size_angstrom)
+
+    def calibrate(self, seed: int) -> None:
+        """Measure amplitude and noise of every optics group on a sample of its particles.
+
+        InputError for a group whose images have nothing in common with the map.
+        """
+        for group in np.unique(self.table.optics_index):
+            if int(group) in self.spectra:
+                continue
+            rows = self.sample(int(group), seed)
+            observed = self.observe(rows)
+            first = first_spectra(self.points, observed.coefficients, self._first_shell)
+            spectra = calibrate(self._search, observed, self.starts(rows), first, self._last_shell)
+            if spectra.last_shell == 0:
+                raise InputError(
+                    f"The particles of optics group {self.table.optics[group].name} have nothing in common with the "
+                    "volume at any pose that was tried; check that the map belongs to them, that protein is white in "
+                    "the images, and their pixel size."
+                )
+            logger.info(
+                "refine: optics group %s: map and images agree up to %.3g Å.",
+                self.table.optics[group].name,
+                self.grid.field_of_view_angstrom / spectra.last_shell,
+            )
+            self.spectra[int(group)] = spectra
+
+    def sample(self, group: int, seed: int) -> np.ndarray:
+        """Rows of some particles of an optics group."""
+        rows = np.flatnonzero(self.table.optics_index == group)
+        return np.sort(np.random.default_rng([seed, group]).permutation(rows)[:SAMPLE])
+
+    def refine(self, rows: np.ndarray) -> Tuple[Refined, np.ndarray]:
+        """The best poses of rows of one optics group, and the residual of each: mean |y - s m|^2 per degree of freedom,
+        1 where nothing but noise is left."""
+        spectra = self.spectra[int(self.table.optics_index[rows[0]])]
+        observed = self.observe(rows)
+        refined = self._search(spectra).refine(observed, self.starts(rows))
+        return refined, residuals(self.points, spectra, observed, refined)
+
+    def _search(self, spectra: Spectra) -> MultiStart:
+        return MultiStart(self.likelihood, self.points, spectra, self.radius_px, self.group, self.settings)
+
+
+def residuals(points: FourierPoints, spectra: Spectra, observed: Observations, refined: Refined) -> np.ndarray:
+    """(B,) chi-square per degree of freedom; pose, shift and scale take six."""
+    y, _ = observed.whitened(points, spectra)
+    used = 2 * np.count_nonzero(spectra.amplitude[points.shell] > 0)
+    power = np.einsum("bp,bp->b", y.real, y.real) + np.einsum("bp,bp->b", y.imag, y.imag)
+    return (power - refined.gain) / max(used - 6, 1)
+
+
+def refine_all(
+    refinement: Refinement, run: RunDirectory, parts: Sequence[np.ndarray], seed: int
+) -> Tuple[Results, float]:
+    """Results of all particles, and particles a second; goes on where an interrupted run stood."""
+    number = len(refinement.table)
+    results, refinement.spectra, _ = load(run) or (Results.empty(number), {}, {})
+    done = sum(len(rows) for rows in parts[: results.batches_done])
+    if done:
+        logger.info("Resuming after %d of %d particles.", done, number)
+    refinement.calibrate(seed)
+    progress = Progress(number, "particles", "refine", done=done)
+    saved = time.monotonic()
+    for rows in parts[results.batches_done :]:
+        results.put(rows, *refinement.refine(rows))
+        results.batches_done += 1
+        progress.advance(len(rows))
+        if time.monotonic() - saved > _SAVE_SECONDS:
+            results.save(run, refinement.spectra)
+            saved = time.monotonic()
+    return results, progress.rate

@@ -1,0 +1,100 @@
+"""What a refinement says about its poses: numbers, notes, pictures."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List
+
+import numpy as np
+
+from ..evaluation import plots
+from ..evaluation.report import write_report
+from ..io.run_directory import RunDirectory
+from ..io.star import NOT_MODELLED
+from ..types import ParticleTable
+from .refinement import Refinement
+from .results import EXPECTED_ERROR, EXPECTED_SHIFT_ERROR, MOVED, RESIDUAL, WRONG_BASIN, Results
+
+#: A particle is said to have found no clear pose where another one is right with at least this probability.
+_AMBIGUOUS = 0.5
+
+
+def metrics_of(refinement: Refinement, results: Results, table: ParticleTable, rate: float) -> Dict[str, Any]:
+    """Numbers for metrics.json."""
+    scores, grid = table.scores, refinement.grid
+    present = set(table.extra) | {label for group in table.optics for label in group.extra}
+    return {
+        "particles": len(table),
+        "particles_per_second": rate if rate > 0 else None,
+        "working_box_px": grid.box_size_px,
+        "working_pixel_size_angstrom": grid.pixel_size_angstrom,
+        "resolution_used_angstrom": {
+            table.optics[group].name: grid.field_of_view_angstrom / spectra.last_shell
+            for group, spectra in refinement.spectra.items()
+        },
+        "median_expected_error_deg": float(np.median(scores[EXPECTED_ERROR])),
+        "median_expected_shift_error_angstrom": float(np.median(scores[EXPECTED_SHIFT_ERROR])),
+        "mean_wrong_basin_probability": float(scores[WRONG_BASIN].mean()),
+        "ambiguous_particles": int((scores[WRONG_BASIN] >= _AMBIGUOUS).sum()),
+        "median_residual": float(np.median(scores[RESIDUAL])),
+        "converged_share": float(results.refined.converged.mean()),
+        "particles_without_signal": int((results.refined.gain <= 0).sum()),
+        "columns_not_modelled": [label for label in NOT_MODELLED if label in present],
+    }
+
+
+def report_notes(metrics: Dict[str, Any]) -> List[str]:
+    """What a reader of the poses must know."""
+    notes = [
+        "Expected errors hold for a pose in the right basin; the probability of a wrong one is given apart, and knows "
+        "only of the poses that were tried."
+    ]
+    if metrics["particles_without_signal"]:
+        notes.append(
+            f"{metrics['particles_without_signal']} particles fit no pose better than noise does; filter them out."
+        )
+    if metrics["ambiguous_particles"]:
+        notes.append(f"{metrics['ambiguous_particles']} particles have another pose that is at least as likely.")
+    if metrics["columns_not_modelled"]:
+        notes.append("Passed through and not modelled: " + ", ".join(metrics["columns_not_modelled"]) + ".")
+    return notes
+
+
+def refinement_figures(refinement: Refinement, results: Results, table: ParticleTable) -> Dict[str, Any]:
+    """Figures by name, with their captions."""
+    scores, grid = table.scores, refinement.grid
+    figures = {
+        "expected_error": (
+            "Expected error of each orientation (root mean square), from the curvature of its likelihood.",
+            plots.value_histogram(scores[EXPECTED_ERROR], "Expected error of the orientations", "expected error [°]"),
+        ),
+        "agreement": (
+            "Amplitude of the map in the images, and the noise, as the images tell; then they disagree.",
+            plots.spectra(
+                {
+                    table.optics[group].name: (s.amplitude, np.sqrt(s.noise_variance))
+                    for group, s in refinement.spectra.items()
+                },
+                grid.field_of_view_angstrom,
+            ),
+        ),
+        "angular_distribution": ("Refined viewing directions.", plots.angular_distribution(results.refined.rotations)),
+    }
+    if MOVED in scores:
+        figures["moved"] = (
+            "How far each orientation moved.",
+            plots.value_histogram(scores[MOVED], "Distance from the poses given", "moved [°]"),
+        )
+    return figures
+
+
+def write_refinement_report(
+    run: RunDirectory, refinement: Refinement, results: Results, table: ParticleTable, metrics, notes
+) -> None:
+    write_report(
+        run.path,
+        "Refined poses",
+        lead=f"{len(table)} particles, refined against the volume in their own noise.",
+        numbers=metrics,
+        notes=notes,
+        figures=refinement_figures(refinement, results, table),
+    )

@@ -1,0 +1,103 @@
+"""Results of a refinement in the making, saved now and then so that an interrupted run goes on where it stood."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Dict
+
+import numpy as np
+
+from ..io.run_directory import RunDirectory
+from ..types import ParticleTable
+from .multi_start import Refined
+from .spectra import Spectra
+
+STATE_NAME, COVARIANCE_NAME = "refinement_state.npz", "covariance.npz"
+EXPECTED_ERROR, EXPECTED_SHIFT_ERROR = "cryoposesExpectedErrorDeg", "cryoposesExpectedShiftErrorAngst"
+WRONG_BASIN, BASINS, RESIDUAL, SCALE = (
+    "cryoposesWrongBasin",
+    "cryoposesBasins",
+    "cryoposesResidual",
+    "cryoposesParticleScale",
+)
+MOVED, MOVED_SHIFT = "cryoposesMovedDeg", "cryoposesMovedAngst"
+
+
+@dataclass
+class Results:
+    """Refined poses of N particles (see `multi_start.Refined`; shifts in pixels of the working grid), residual (N,),
+    after `batches_done` batches."""
+
+    refined: Refined
+    residual: np.ndarray
+    batches_done: int = 0
+
+    @classmethod
+    def empty(cls, number: int) -> Results:
+        shapes = {"rotations": (3, 3), "shifts_px": (2,), "covariance": (5, 5)}
+        kinds = {"basins": np.int64, "converged": bool}
+        arrays = {
+            f.name: np.zeros((number, *shapes.get(f.name, ())), kinds.get(f.name, np.float64)) for f in fields(Refined)
+        }
+        return cls(Refined(**arrays), np.zeros(number))
+
+    def put(self, rows: np.ndarray, refined: Refined, residual: np.ndarray) -> None:
+        for f in fields(Refined):
+            getattr(self.refined, f.name)[rows] = getattr(refined, f.name)
+        self.residual[rows] = residual
+
+    def save(self, run: RunDirectory, spectra: Dict[int, Spectra], **more: np.ndarray) -> None:
+        """`more` : arrays of the caller, given back by `load`."""
+        arrays = {f"refined_{name}": value for name, value in vars(self.refined).items()}
+        for group, s in spectra.items():
+            arrays[f"spectra_{group}"] = np.stack([s.amplitude, s.noise_variance])
+        arrays.update({f"more_{name}": value for name, value in more.items()})
+        with run.atomic(STATE_NAME) as part, open(part, "wb") as handle:
+            np.savez(handle, residual=self.residual, batches_done=self.batches_done, **arrays)
+
+
+def load(run: RunDirectory):
+    """(results, spectra by optics group, more) that an interrupted run saved; None where it saved nothing."""
+    path = run.file(STATE_NAME)
+    if not path.exists():
+        return None
+    with np.load(path, allow_pickle=False) as state:
+        arrays = {name: state[name] for name in state.files}
+    refined = Refined(**{f.name: arrays[f"refined_{f.name}"] for f in fields(Refined)})
+    spectra = {int(n.split("_")[1]): Spectra(*v) for n, v in arrays.items() if n.startswith("spectra_")}
+    more = {n[len("more_") :]: v for n, v in arrays.items() if n.startswith("more_")}
+    return Results(refined, arrays["residual"], int(arrays["batches_done"])), spectra, more
+
+
+def score_columns(results: Results, pixel_size_angstrom: float) -> Dict[str, np.ndarray]:
+    """What the particles' STAR file says of each pose, by column; expected errors are root mean squares."""
+    refined = results.refined
+    variance = np.einsum("bii->bi", refined.covariance)
+    median = float(np.median(refined.scale)) or 1.0
+    return {
+        EXPECTED_ERROR: np.rad2deg(np.sqrt(variance[:, :3].sum(axis=1))),
+        EXPECTED_SHIFT_ERROR: pixel_size_angstrom * np.sqrt(variance[:, 3:].sum(axis=1)),
+        WRONG_BASIN: refined.wrong_basin,
+        BASINS: refined.basins.astype(np.float64),
+        RESIDUAL: results.residual,
+        SCALE: refined.scale / median,
+    }
+
+
+def with_poses(table: ParticleTable, results: Results, working_pixel_angstrom: float) -> ParticleTable:
+    """The particles at their refined poses, with what is known of each."""
+    scale = working_pixel_angstrom / table.pixel_size_angstrom
+    return table.replace(
+        rotations=results.refined.rotations,
+        shifts_px=results.refined.shifts_px * scale[:, None],
+        scores={**table.scores, **score_columns(results, working_pixel_angstrom)},
+    )
+
+
+def write_covariance(run: RunDirectory, table: ParticleTable, results: Results, working_pixel_angstrom: float) -> None:
+    """covariance.npz: ids (N,), covariance (N, 5, 5) of (w, t), w in radians in the image's frame (A = exp([w]x) A^),
+    t in Å."""
+    unit = np.array([1.0, 1.0, 1.0, working_pixel_angstrom, working_pixel_angstrom])
+    covariance = results.refined.covariance * unit[:, None] * unit
+    with run.atomic(COVARIANCE_NAME) as part, open(part, "wb") as handle:
+        np.savez(handle, ids=table.ids, covariance=covariance)

@@ -1,0 +1,92 @@
+"""How strong the reference is in the images, and how strong the noise, shell by shell, as the images themselves tell.
+
+With the reprojection m_i = C_i S_i P_i x of particle i at its pose, its own scale s_i, and the coefficients y_i,
+
+    a = sum s_i Re(m_i* y_i) / sum s_i^2 |m_i|^2,     sigma^2 = mean |y_i - s_i a m_i|^2
+
+over a shell's coefficients.
+
+The amplitude a takes up the map's units, its sharpening and what wrong details and poses it has: where map and images
+share nothing, a is zero and the shell counts for nothing. So the same map times 1,000 leads to the same poses.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .fourier_points import FourierPoints
+
+#: An amplitude counts if it is so many times its standard error.
+_SIGNIFICANT = 3.0
+#: The residual is never taken for less than this share of the images' power: interpolation is no better.
+_SMALLEST_RESIDUAL = 1e-4
+
+
+@dataclass(frozen=True)
+class Spectra:
+    """Of one optics group: amplitude and noise_variance (E|N|^2), each (number_of_shells,) float64."""
+
+    amplitude: np.ndarray
+    noise_variance: np.ndarray
+
+    @property
+    def last_shell(self) -> int:
+        """The last shell in which map and images agree; 0 if there is none."""
+        shells = np.flatnonzero(self.amplitude > 0)
+        return int(shells[-1]) if len(shells) else 0
+
+    def up_to(self, last_shell: int) -> Spectra:
+        """The same without what lies beyond a shell."""
+        amplitude = self.amplitude.copy()
+        amplitude[last_shell + 1 :] = 0.0
+        return Spectra(amplitude, self.noise_variance)
+
+
+class SpectraSums:
+    """Sums over particles from which the spectra follow; pieces can be added in any order."""
+
+    def __init__(self, points: FourierPoints):
+        self.points = points
+        self.cross, self.model_power, self.image_power = (np.zeros(len(points)) for _ in range(3))
+        self.number = 0
+
+    def add(self, model: np.ndarray, observed: np.ndarray, scale: np.ndarray) -> None:
+        """Reprojections (B, P) and coefficients (B, P), complex; scale (B,) of each particle."""
+        self.cross += np.einsum("b,bp->p", scale, (model.conj() * observed).real)
+        self.model_power += np.einsum("b,bp->p", scale**2, np.abs(model) ** 2)
+        self.image_power += (np.abs(observed) ** 2).sum(axis=0)
+        self.number += len(scale)
+
+    def spectra(self) -> Spectra:
+        """The least-squares amplitude, zero where it is not significant, and the mean power of what it leaves."""
+        points = self.points
+        cross, model, image = (
+            points.shell_means(v) / max(self.number, 1) for v in (self.cross, self.model_power, self.image_power)
+        )
+        amplitude = np.divide(cross, model, out=np.zeros_like(cross), where=model > 1e-12 * model.max())
+        residual = np.maximum(image - amplitude * cross, _SMALLEST_RESIDUAL * image)
+        count = self.number * np.bincount(points.shell, minlength=points.number_of_shells)
+        error = np.sqrt(
+            np.divide(residual, 2 * count * model, out=np.full_like(cross, np.inf), where=count * model > 0)
+        )
+        amplitude = np.where(amplitude > _SIGNIFICANT * error, amplitude, 0.0)
+        return Spectra(_contiguous(amplitude), np.where(amplitude > 0, residual, image))
+
+
+def _contiguous(amplitude: np.ndarray) -> np.ndarray:
+    """Zero from the first shell on where three in a row are zero: what comes later is chance."""
+    silent = amplitude == 0
+    silent[0] = False
+    run = silent[:-2] & silent[1:-1] & silent[2:]
+    if run.any():
+        amplitude = amplitude.copy()
+        amplitude[int(np.argmax(run)) :] = 0.0
+    return amplitude
+
+
+def first_spectra(points: FourierPoints, observed: np.ndarray, last_shell: int) -> Spectra:
+    """Before any pose is known: the images' own power as the noise, and a flat amplitude up to `last_shell`."""
+    power = points.shell_means((np.abs(observed) ** 2).mean(axis=0))
+    return Spectra(np.ones(points.number_of_shells), power).up_to(last_shell)

@@ -1,0 +1,63 @@
+"""Images ready to be compared with slices of a map, piece by piece."""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+
+from .fourier_points import FourierPoints
+from .levenberg_marquardt import Gram, Poses
+from .likelihood import PARAMETERS, PoseLikelihood
+from .observations import Observations
+from .spectra import Spectra
+
+#: Coefficients that are worked on at once: what a core's cache holds.
+_POINTS_AT_ONCE = 2**18
+
+
+class WhitenedImages:
+    """B images of one optics group, whitened by its spectra, and the map's likelihood."""
+
+    def __init__(self, likelihood: PoseLikelihood, observed: Observations, points: FourierPoints, spectra: Spectra):
+        self.likelihood, self.points = likelihood, points
+        y, c = observed.whitened(points, spectra)
+        self._arrays = [np.ascontiguousarray(a, dtype=np.float32) for a in (y.real, y.imag, c)]
+
+    def __len__(self) -> int:
+        return len(self._arrays[0])
+
+    def gram(self, radius: float) -> Gram:
+        """Inner products over the frequencies up to a radius, see `PoseLikelihood.gram`."""
+        arrays, chunk = self._up_to(radius)
+
+        def gram(rotations: np.ndarray, shifts_px: np.ndarray, particle: np.ndarray) -> np.ndarray:
+            out = np.empty((len(particle), PARAMETERS + 2, PARAMETERS + 2), np.float32)
+            for at in range(0, len(particle), chunk):
+                part = slice(at, at + chunk)
+                out[part] = self.likelihood.gram(*_tensors(rotations, shifts_px, particle, part), *arrays).numpy()
+            return out
+
+        return gram
+
+    def scan(self, starts: Poses, grid: np.ndarray, radius: float):
+        """(gain (B,), index (B,) of the best shift of the grid), see `PoseLikelihood.scan`."""
+        arrays, chunk = self._up_to(radius)
+        shifts = tf.constant(grid, tf.float32)
+        gain, best = np.empty(len(starts), np.float64), np.empty(len(starts), np.int64)
+        for at in range(0, len(starts), chunk):
+            part = slice(at, at + chunk)
+            poses = _tensors(starts.rotations, starts.shifts_px, starts.particle, part)
+            gain[part], best[part] = (f.numpy() for f in self.likelihood.scan(*poses, shifts, *arrays))
+        return gain, best
+
+    def _up_to(self, radius: float):
+        number = self.points.within(radius)
+        return [tf.constant(a[:, :number]) for a in self._arrays], max(1, _POINTS_AT_ONCE // number)
+
+
+def _tensors(rotations, shifts_px, particle, part: slice):
+    return (
+        tf.constant(rotations[part], tf.float32),
+        tf.constant(shifts_px[part], tf.float32),
+        tf.constant(particle[part], tf.int32),
+    )
