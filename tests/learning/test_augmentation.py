@@ -7,6 +7,7 @@ import tensorflow as tf
 from cryoposes_plugin.core.conventions import mirror, rotations_about_z
 from cryoposes_plugin.core.geometry.sampling import random_rotations
 from cryoposes_plugin.core.learning import augmentation
+from cryoposes_plugin.core.learning.labels import PoseLabels
 from cryoposes_plugin.core.simulation.forward_model import ForwardModel
 
 NUMBER = 6
@@ -76,13 +77,21 @@ def test_shifted_images_are_those_of_shifted_poses(project, rng):
 def test_augmentation_is_a_function_of_the_seed(project, rng):
     rotations = tf.constant(random_rotations(NUMBER, rng), tf.float32)
     images = project(rotations)
+    labels = PoseLabels(rotations, tf.zeros((NUMBER, 2)), tf.ones(NUMBER))
     everything = augmentation.Augmentation(True, True, 1.0, 0.1)
-    first, again, other = (
-        everything.apply(images, rotations, tf.constant(s, tf.int32)) for s in ([1, 2], [1, 2], [1, 3])
-    )
+    first, again, other = (everything.apply(images, labels, tf.constant(s, tf.int32)) for s in ([1, 2], [1, 2], [1, 3]))
     np.testing.assert_array_equal(first[0], again[0])
     assert np.abs(first[0] - other[0]).max() > 0.1
-    turned, mirrored = augmentation.Augmentation(True, True, 0.0, 0.0).apply(images, rotations, tf.constant([1, 2]))
-    assert correlation(turned, project(mirrored)).min() > 0.99
     nothing = augmentation.Augmentation(False, False, 0.0, 0.0)
-    np.testing.assert_array_equal(nothing.apply(images, rotations, tf.constant([1, 2]))[0], images)
+    np.testing.assert_array_equal(nothing.apply(images, labels, tf.constant([1, 2]))[0], images)
+
+
+def test_labels_move_with_their_images(project, rng):
+    """Mirror, turn and shift at once: the changed images are those of the changed poses, shifts and all."""
+    rotations, shifts = random_rotations(NUMBER, rng), rng.normal(0, 3, (NUMBER, 2))
+    labels = PoseLabels(*(tf.constant(a, tf.float32) for a in (rotations, shifts, np.ones(NUMBER))))
+    change = augmentation.Augmentation(True, True, 2.0, 0.0)
+    images, changed = change.apply(project(rotations, shifts), labels, tf.constant([1, 2]))
+    assert correlation(images, project(changed.rotations, changed.shifts_px)).min() > 0.99
+    assert correlation(images, project(changed.rotations, shifts)).mean() < 0.9
+    np.testing.assert_array_equal(changed.shift_known, 1)

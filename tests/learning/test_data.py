@@ -54,7 +54,13 @@ def simulated(config):
 
 def images(source, number, step):
     arrays = {name: tf.constant(value) for name, value in source.arrays(number, step).items()}
-    return [tensor.numpy() for tensor in source.images(arrays)]
+    batch, labels = source.images(arrays)
+    return batch.numpy(), labels.rotations.numpy()
+
+
+def labels_of(source, number, step):
+    arrays = {name: tf.constant(value) for name, value in source.arrays(number, step).items()}
+    return source.images(arrays)[1]
 
 
 def test_a_batch_is_a_function_of_seed_and_step(config):
@@ -156,6 +162,28 @@ def test_labels_belong_to_their_images(files, config):
     right = [np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in zip(batch, clean)]
     wrong = [np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in zip(batch, np.roll(clean, 1, axis=0))]
     assert np.mean(right) > 0.3 and np.mean(right) > np.mean(wrong) + 0.1
+
+
+def test_shifts_are_delivered_in_pixels_of_the_network(files, config):
+    half = simulated(dataclasses.replace(config, model_box_size_px=24))
+    labels = labels_of(half, 4, 0)
+    np.testing.assert_array_equal(labels.shifts_px, half.arrays(4, 0)["shifts_px"])
+    np.testing.assert_array_equal(labels.shift_known, 1)
+    assert half.typical_shift_px() == pytest.approx(config.shift_px / 2, rel=0.1)
+    table = read_particles(files / "raw/particles.star", require=("poses", "ctf"))
+    common = (np.arange(NUMBER), Preprocessing(24, 10.0, 220.0, "phase-flip"), "raw", None)
+    source = LabelledSource(0, ResampledImages(table, 24, 10.0), *common)
+    rows = source.batch_rows(4, 3)
+    np.testing.assert_allclose(labels_of(source, 4, 3).shifts_px, table.shifts_px[rows] / 2, rtol=1e-5)
+    assert source.typical_shift_px() == pytest.approx(np.sqrt(np.mean((table.shifts_px / 2) ** 2)))
+
+
+@pytest.mark.parametrize("shifts", [None, np.zeros((NUMBER, 2))])
+def test_shifts_that_nobody_knows_are_marked(files, shifts):
+    table = read_particles(files / "raw/particles.star", require=("poses", "ctf")).replace(shifts_px=shifts)
+    common = (np.arange(NUMBER), Preprocessing(48, 5.0, 220.0, "phase-flip"), "raw", None)
+    labels = labels_of(LabelledSource(0, ResampledImages(table, 48, 5.0), *common), 4, 3)
+    np.testing.assert_array_equal(labels.shift_known, 0)
 
 
 def test_mixed_batches_come_from_both(files, config):

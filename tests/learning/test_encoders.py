@@ -44,6 +44,9 @@ def test_turning_the_circle_by_bins_turns_the_prediction(on_circle, rng, bins):
     np.testing.assert_allclose(after["bingham"], left @ before["bingham"] @ left.T, atol=2e-6)
     rolled = np.roll(before["grid"].reshape(3, 16, 12), bins, axis=1)
     np.testing.assert_allclose(after["grid"].reshape(3, 16, 12), rolled, atol=1e-4)
+    in_plane = rotations_about_z(angle)[0, :2, :2]
+    np.testing.assert_allclose(after["shift"], before["shift"] @ in_plane.T, atol=2e-6)
+    assert np.abs(before["shift"]).min() > 1e-4
 
 
 def test_a_quarter_turn_of_the_image_turns_the_prediction(network, rng):
@@ -54,6 +57,7 @@ def test_a_quarter_turn_of_the_image_turns_the_prediction(network, rng):
     before, after = network(images), network(turned)
     quarter = rotations_about_z(np.pi / 2)
     np.testing.assert_allclose(after["matrix"], quarter @ before["matrix"].numpy(), atol=2e-6)
+    np.testing.assert_allclose(after["shift"], before["shift"].numpy() @ quarter[0, :2, :2].T, atol=2e-6)
 
 
 def test_the_prediction_depends_on_the_image(network, rng):

@@ -19,6 +19,15 @@ def test_matrix_loss_is_the_squared_chord(rng):
     assert float(losses.matrix_loss(tf.zeros((6, 3, 3), tf.float64), tf.constant(b))) == pytest.approx(3.0)
 
 
+def test_shift_loss_is_the_mean_square_of_what_is_known():
+    predicted, truth = (
+        tf.constant([[1.0, 2.0], [5.0, 5.0], [0.0, 0.0]]),
+        tf.constant([[0.0, 0.0], [9.0, 9.0], [3.0, 1.0]]),
+    )
+    assert float(losses.shift_loss(predicted, truth, tf.constant([1.0, 0.0, 1.0]))) == pytest.approx((2.5 + 5.0) / 2)
+    assert float(losses.shift_loss(predicted, truth, tf.zeros(3))) == 0.0
+
+
 def test_quaternion_distance_is_the_geodesic_distance(rng):
     a, b = random_rotations(50, rng), random_rotations(50, rng)
     p, q = (tf.constant(rotations_to_quaternions(x)) for x in (a, b))

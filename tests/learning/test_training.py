@@ -151,6 +151,8 @@ def test_a_short_training_learns(config, tmp_path):
     assert metrics["validation"]["correlation_trace"] > 0.1
     assert model.card.validation == metrics["validation"]
     assert (tmp_path / "run/learning_curve.png").stat().st_size > 1000
+    # 0.5 px along x and y have a median length of 0.59 px, the error of a network that says zero.
+    assert metrics["validation"]["median_shift_error_px"] < 0.5
     history = (tmp_path / "run/history.csv").read_text().splitlines()
     assert history[0].startswith("step,learning_rate,loss,regression")
 
@@ -171,6 +173,17 @@ def test_the_model_folder(config, tmp_path, rng):
     np.testing.assert_array_equal(PoseModel.load(tmp_path / "copy").predict(images).rotations, prediction.rotations)
     with pytest.raises(ValueError, match="expected images of shape"):
         model.predict(images[:, :-2])
+
+
+def test_a_model_without_the_shift_output_still_works(tiny_model, rng, tmp_path):
+    """As models were before there was one: their card does not name it."""
+    network = {k: v for k, v in tiny_model.card.network.items() if k != "shift"}
+    old = PoseModel(dataclasses.replace(tiny_model.card, network=network), presets.build_network(network))
+    old.save(tmp_path / "model")
+    loaded, images = PoseModel.load(tmp_path / "model"), rng.standard_normal((2, 16, 16)).astype(np.float32)
+    assert tiny_model.predicts_shifts and not loaded.predicts_shifts
+    assert loaded.predict(images).shifts_px is None and not loaded.hypotheses(images).shifts_px.any()
+    assert tiny_model.predict(images).shifts_px.shape == (2, 2)
 
 
 def spoil_card(**changes):

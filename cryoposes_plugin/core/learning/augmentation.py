@@ -11,6 +11,8 @@ from typing import Tuple
 
 import tensorflow as tf
 
+from .labels import PoseLabels
+
 
 @dataclass(frozen=True)
 class Augmentation:
@@ -21,20 +23,25 @@ class Augmentation:
     shift_px: float
     noise: float
 
-    def apply(self, images: tf.Tensor, rotations: tf.Tensor, seed: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor]:
-        """Images (B, D, D) and rotations (B, 3, 3), changed alike; a function of the (2,) int32 seed alone."""
+    def apply(self, images: tf.Tensor, labels: PoseLabels, seed: tf.Tensor) -> Tuple[tf.Tensor, PoseLabels]:
+        """Images (B, D, D) and their poses, changed alike; a function of the (2,) int32 seed alone."""
         number = tf.shape(images)[0]
+        rotations, shifts_px = labels.rotations, labels.shifts_px
         if self.mirror:
             flip = tf.random.stateless_uniform((number,), seed + [0, 1]) < 0.5
             images, rotations = mirror_where(flip, images, rotations)
+            shifts_px = tf.where(flip[:, None], shifts_px * tf.constant([-1.0, 1.0]), shifts_px)
         if self.rotation:
             angles = tf.random.stateless_uniform((number,), seed + [0, 2], -math.pi, math.pi)
-            images, rotations = turn(images, angles), tf.matmul(rotation_about_z(angles), rotations)
+            about_z = rotation_about_z(angles)
+            images, rotations = turn(images, angles), tf.matmul(about_z, rotations)
+            shifts_px = tf.linalg.matvec(about_z[:, :2, :2], shifts_px)
         if self.shift_px > 0:
-            images = shift(images, self.shift_px * tf.random.stateless_normal((number, 2), seed + [0, 3]))
+            extra = self.shift_px * tf.random.stateless_normal((number, 2), seed + [0, 3])
+            images, shifts_px = shift(images, extra), shifts_px + extra
         if self.noise > 0:
             images += self.noise * tf.random.stateless_normal(tf.shape(images), seed + [0, 4])
-        return images, rotations
+        return images, PoseLabels(rotations, shifts_px, labels.shift_known)
 
 
 def mirror_where(flip: tf.Tensor, images: tf.Tensor, rotations: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor]:

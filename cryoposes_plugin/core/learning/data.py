@@ -20,12 +20,14 @@ from ..simulation.noise import noise_amplitude
 from ..types import ParticleTable, Volume
 from .augmentation import Augmentation
 from .grid import ImageGrid
+from .labels import PoseLabels, concatenated
 from .noise_level import cropped_noise_amplitude
 from .preprocessing import Preprocessing
 
 Arrays = Dict[str, np.ndarray]
 #: Step that the first validation batch takes its random numbers from: far beyond any training step.
 VALIDATION_STEP = 2**30
+_SHIFT_SAMPLE = 1000
 
 
 class SimulatedSource:
@@ -67,8 +69,8 @@ class SimulatedSource:
         }
         return arrays if ctf is None else {**arrays, "ctf": pack_ctf(ctf)}
 
-    def images(self, arrays: Dict[str, tf.Tensor]) -> Tuple[tf.Tensor, tf.Tensor]:
-        """Network input (B, D, D) and rotations (B, 3, 3)."""
+    def images(self, arrays: Dict[str, tf.Tensor]) -> Tuple[tf.Tensor, PoseLabels]:
+        """Network input (B, D, D) and its poses."""
         ctf, pixel = arrays.get("ctf"), self.grid.model_pixel_size_angstrom
         images = self.model.images(arrays["volume_index"], arrays["rotations"], arrays["shifts_px"], ctf)
         images += self.noise_deviation * self._noise(arrays["noise_seed"], images.shape)
@@ -76,7 +78,13 @@ class SimulatedSource:
             images = self.preprocessing.correct(images, ctf)
         elif ctf is not None:
             images = apply_image_state(images, ctf, self.image_state, pixel)
-        return self.preprocessing.normalise(images), arrays["rotations"]
+        known = tf.ones(images.shape[0])
+        return self.preprocessing.normalise(images), PoseLabels(arrays["rotations"], arrays["shifts_px"], known)
+
+    def typical_shift_px(self) -> float:
+        """Root mean square of a shift along an axis, in pixels of the network's images."""
+        drawn = draws.draw_shifts(self.config, _SHIFT_SAMPLE, self.config.seed)
+        return float(np.sqrt(np.mean(drawn**2))) * self.grid.pixel_size_angstrom / self.grid.model_pixel_size_angstrom
 
     def _noise(self, seed: tf.Tensor, shape) -> tf.Tensor:
         noise = tf.random.stateless_normal(shape, seed)
@@ -103,6 +111,7 @@ class LabelledSource:
     ):
         self.seed, self.source, self.rows = seed, images, np.asarray(rows)
         self.preprocessing, self.augmentation = preprocessing, augmentation
+        self.shifts_px = _shifts_px(images)
         self.correct = image_state == "raw" and preprocessing.ctf_correction != "none" and images.table.ctf is not None
 
     def batch_rows(self, number: int, step: int) -> np.ndarray:
@@ -122,19 +131,35 @@ class LabelledSource:
         arrays = {
             "particles": self.source.read(rows),
             "rotations": table.rotations[rows].astype(np.float32),  # type: ignore[index]
+            "shifts_px": np.zeros((number, 2), np.float32) if self.shifts_px is None else self.shifts_px[rows],
+            "shift_known": np.full(number, self.shifts_px is not None, np.float32),
             "noise_seed": np.array([self.seed % 2**31, step], np.int32),
         }
         return {**arrays, "ctf": pack_ctf(table.ctf.take(rows))} if self.correct else arrays  # type: ignore[union-attr]
 
-    def images(self, arrays: Dict[str, tf.Tensor]) -> Tuple[tf.Tensor, tf.Tensor]:
+    def images(self, arrays: Dict[str, tf.Tensor]) -> Tuple[tf.Tensor, PoseLabels]:
         images = self.preprocessing.correct(arrays["particles"], arrays.get("ctf"))
-        rotations = arrays["rotations"]
+        labels = PoseLabels(arrays["rotations"], arrays["shifts_px"], arrays["shift_known"])
         if self.augmentation is not None:
             # Noise of a particle image is in its own unit: its standard deviation.
             deviation = tf.math.reduce_std(images, axis=(1, 2), keepdims=True)
             images = tf.math.divide_no_nan(images, deviation)
-            images, rotations = self.augmentation.apply(images, rotations, arrays["noise_seed"])
-        return self.preprocessing.normalise(images), rotations
+            images, labels = self.augmentation.apply(images, labels, arrays["noise_seed"])
+        return self.preprocessing.normalise(images), labels
+
+    def typical_shift_px(self) -> float:
+        """Root mean square of a shift along an axis, in pixels of the network's images."""
+        known = np.zeros(1) if self.shifts_px is None else self.shifts_px[self.rows]
+        extra = 0.0 if self.augmentation is None else self.augmentation.shift_px
+        return float(np.sqrt(np.mean(known**2) + extra**2))
+
+
+def _shifts_px(images: ResampledImages) -> Optional[np.ndarray]:
+    """(N, 2) float32 in pixels of the resampled images, or None where all are zero: what a set without shifts holds."""
+    given = images.table.shifts_px
+    if given is None or not given.any():
+        return None
+    return (given * images.scale[:, None]).astype(np.float32)
 
 
 class MixedSource:
@@ -149,12 +174,16 @@ class MixedSource:
             merged.update({f"{index}/{name}": value for name, value in source.arrays(part, step).items()})
         return merged
 
-    def images(self, arrays: Dict[str, tf.Tensor]) -> Tuple[tf.Tensor, tf.Tensor]:
-        results: List[Tuple[tf.Tensor, tf.Tensor]] = []
+    def images(self, arrays: Dict[str, tf.Tensor]) -> Tuple[tf.Tensor, PoseLabels]:
+        results: List[Tuple[tf.Tensor, PoseLabels]] = []
         for index, source in enumerate(self.sources):
             mine = {name.split("/", 1)[1]: value for name, value in arrays.items() if name.startswith(f"{index}/")}
             results.append(source.images(mine))
-        return tf.concat([r[0] for r in results], axis=0), tf.concat([r[1] for r in results], axis=0)
+        return tf.concat([images for images, _ in results], axis=0), concatenated([labels for _, labels in results])
+
+    def typical_shift_px(self) -> float:
+        """Root mean square of a shift along an axis, in pixels of the network's images."""
+        return float(np.sqrt(np.mean([source.typical_shift_px() ** 2 for source in self.sources])))
 
     def _parts(self, number: int) -> List[int]:
         return [len(part) for part in np.array_split(np.arange(number), len(self.sources))]

@@ -167,6 +167,19 @@ class TurnedMatrixMean(keras.layers.Layer):
 
 
 @register
+class TurnedVectorMean(keras.layers.Layer):
+    """(bins, B, 2) -> (B, 2): the mean over bins of Rz(bin) v_bin, so that a turned image gives Rz v."""
+
+    def call(self, numbers):
+        bins = numbers.shape[0]
+        vectors = tf.cast(numbers, tf.float32)
+        return tf.einsum("kij,kbj->bi", turns_about_z(bins)[:, :2, :2], vectors) / bins
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[1], 2)
+
+
+@register
 class GridLogits(keras.layers.Layer):
     """(bins, B, views) -> (B, bins * views) float32, of the rotations of `rotation_grid.grid_rotations`."""
 

@@ -15,6 +15,12 @@ def matrix_loss(predicted: tf.Tensor, rotations: tf.Tensor) -> tf.Tensor:
     return tf.reduce_mean(tf.reduce_sum(tf.square(predicted - rotations), axis=(1, 2)))
 
 
+def shift_loss(predicted_px: tf.Tensor, shifts_px: tf.Tensor, known: tf.Tensor) -> tf.Tensor:
+    """Mean squared error along an axis, px^2, of shifts (B, 2) over the images where (B,) known is 1; 0 without any."""
+    squared = tf.reduce_mean(tf.square(predicted_px - shifts_px), axis=1)
+    return tf.math.divide_no_nan(tf.reduce_sum(known * squared), tf.reduce_sum(known))
+
+
 def quaternion_distance(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
     """d = 2 arccos|<a, b>| in radians of unit quaternions (..., 4) (Chung 2023, eq. 1); finite gradient everywhere."""
     cosine = tf.abs(tf.reduce_sum(a * b, axis=-1))

@@ -21,6 +21,7 @@ from .layers import (
     PolarResampling,
     RootMeanSquareNorm,
     TurnedMatrixMean,
+    TurnedVectorMean,
 )
 
 _RESIDUAL_GAIN = 0.3
@@ -37,6 +38,7 @@ class PolarConfig:
     width : channels; blocks : residual blocks; taps : of their convolutions, dilated by 1, 2, 4, 8, 1, ...
     views : viewing directions of the classification over views x bins; concentration : of the bumps it learns from
     (50: 6 degrees, half the spacing of 384 views); dropout : rate before the heads.
+    shift : whether the in-plane shift is predicted too.
     """
 
     box_size_px: int
@@ -51,13 +53,15 @@ class PolarConfig:
     views: int = 384
     concentration: float = 50.0
     dropout: float = 0.0
+    shift: bool = True
 
     def to_dict(self) -> Dict[str, Any]:
         return asdict(self)
 
 
 def build_polar_encoder(config: PolarConfig, compute_dtype: str = "float32") -> keras.Model:
-    """Network (B, D, D) -> {"matrix": (B, 3, 3), "bingham": (B, 4, 4), "grid": (B, bins * views) logits}.
+    """Network (B, D, D) -> {"matrix": (B, 3, 3), "bingham": (B, 4, 4), "grid": (B, bins * views) logits,
+    "shift": (B, 2) pixels (x, y) of the images}.
 
     compute_dtype : "float32", or "bfloat16" for the matrix products alone (weights and heads stay float32).
     """
@@ -109,8 +113,11 @@ def _heads(features, config: PolarConfig, policy: str) -> Dict[str, Any]:
     logits = GridLogits(dtype="float32", name="grid")(head(config.views, "grid_bins"))
     mean = GridMean(*grid, dtype="float32", name="matrix_grid")(logits)
     correction = TurnedMatrixMean(dtype="float32", name="matrix_turned")(head(9, "matrix_bins"))
-    return {
+    outputs = {
         "matrix": keras.layers.Add(dtype="float32", name="matrix")([mean, correction]),
         "bingham": GridBingham(*grid, dtype="float32", name="bingham")(logits),
         "grid": logits,
     }
+    if config.shift:
+        outputs["shift"] = TurnedVectorMean(dtype="float32", name="shift")(head(2, "shift_bins"))
+    return outputs

@@ -7,7 +7,7 @@ import warnings
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional
+from typing import Iterator, Optional, Tuple
 
 import keras
 import numpy as np
@@ -18,22 +18,44 @@ from ..geometry.rotations import project_to_so3
 from ..io.run_directory import atomic_path
 from ..simulation.ctf import pack_ctf
 from ..types import CtfTable
+from .hypotheses import bingham_candidates, grid_candidates
 from .model_card import CARD_NAME, ModelCard
 from .preprocessing import Preprocessing
 from .presets import build_network, predicted_bingham, predicted_rotations
+from .rotation_grid import grid_rotations
 
 logger = logging.getLogger(__name__)
 
 WEIGHTS_NAME = "model.keras"
+LARGEST_NUMBER = 4096
 
 
 @dataclass(frozen=True)
 class Prediction:
     """rotations : (B, 3, 3) float64, A of `conventions`. bingham : (B, 4, 4) float64 symmetric matrices M of densities
-    exp(-q^T M q) over quaternions (w, x, y, z) of A: see `uncertainty.bingham`."""
+    exp(-q^T M q) over quaternions (w, x, y, z) of A: see `uncertainty.bingham`. shifts_px : (B, 2) float64,
+    displacement (x, y) in pixels of the network's images, or None from a network that does not predict it."""
 
     rotations: np.ndarray
     bingham: np.ndarray
+    shifts_px: Optional[np.ndarray] = None
+
+
+@dataclass(frozen=True)
+class Hypotheses:
+    """Candidate poses of B images, K each. Iterates over its fields.
+
+    rotations : (B, K, 3, 3) float32; the first is the rotation of `PoseModel.predict`, the others follow by weight.
+    log_weights : (B, K) float32, logarithms of probabilities up to a constant that an image's candidates share.
+    shifts_px : (B, 2) float32, pixels of the network's images; zeros from a network that does not predict them.
+    """
+
+    rotations: np.ndarray
+    log_weights: np.ndarray
+    shifts_px: np.ndarray
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return iter((self.rotations, self.log_weights, self.shifts_px))
 
 
 class PoseModel:
@@ -44,6 +66,8 @@ class PoseModel:
         self.preprocessing = Preprocessing(
             card.box_size_px, card.pixel_size_angstrom, card.mask_diameter_angstrom, card.ctf_correction
         )
+        classifies = "grid" in network.output
+        self._grid = grid_rotations(card.network["bins"], card.network["views"]) if classifies else None
 
     @classmethod
     def load(cls, folder) -> PoseModel:
@@ -81,22 +105,67 @@ class PoseModel:
         Raw images with a CTF have their phases flipped if the model was trained so; images that are phase-flipped or
         multiplied by their CTF already are taken as they are.
         """
+        raw = self._predict(*self._tensors(images, ctf, image_state))
+        return to_prediction(*(tensor.numpy() for tensor in raw))
+
+    def hypotheses(
+        self, images: np.ndarray, ctf: Optional[CtfTable] = None, image_state: str = "raw", number: int = 8
+    ) -> Hypotheses:
+        """`number` candidate poses for each of images (B, D, D), taken as in `predict`, from one pass of the network.
+
+        Where the network is a classifier over a grid of rotations, its most probable ones follow the estimate; else the
+        estimate is the mode of a Bingham distribution, and draws from around it follow, the same ones every time.
+        """
+        largest = LARGEST_NUMBER if self._grid is None else min(LARGEST_NUMBER, 1 + len(self._grid))
+        if not 1 <= number <= largest:
+            raise ValueError(f"expected a number of hypotheses from 1 to {largest}, received {number}")
+        arguments = (*self._tensors(images, ctf, image_state), tf.constant(number, tf.int32))
+        # Traced for a batch of any size, which serves the remainder too.
+        anything = [None if a is None else tf.TensorSpec((None, *a.shape[1:]), a.dtype) for a in arguments[:2]]
+        self._hypotheses.get_concrete_function(*anything, tf.TensorSpec((), tf.int32))
+        candidates = self._hypotheses(*arguments)
+        return Hypotheses(*(tensor.numpy() for tensor in candidates))
+
+    @property
+    def predicts_shifts(self) -> bool:
+        return "shift" in self.network.output
+
+    def _tensors(
+        self, images: np.ndarray, ctf: Optional[CtfTable], image_state: str
+    ) -> Tuple[tf.Tensor, Optional[tf.Tensor]]:
         if images.ndim != 3 or images.shape[1:] != (self.card.box_size_px,) * 2:
             raise ValueError(
                 f"expected images of shape (B, {self.card.box_size_px}, {self.card.box_size_px}), received "
                 f"{images.shape}"
             )
         packed = None if ctf is None or image_state != "raw" else tf.constant(pack_ctf(ctf))
-        matrices, bingham = self._predict(tf.constant(images, tf.float32), packed)
-        return to_prediction(matrices.numpy(), bingham.numpy())
+        return tf.constant(images, tf.float32), packed
 
     @tf.function(reduce_retracing=True)
     def _predict(self, images: tf.Tensor, ctf: Optional[tf.Tensor]):
-        outputs = self.network(self.preprocessing.normalise(self.preprocessing.correct(images, ctf)), training=False)
-        return predicted_rotations(outputs), predicted_bingham(outputs)
+        return raw_prediction(self._outputs(images, ctf))
+
+    def _outputs(self, images: tf.Tensor, ctf: Optional[tf.Tensor]):
+        return self.network(self.preprocessing.normalise(self.preprocessing.correct(images, ctf)), training=False)
+
+    @tf.function(reduce_retracing=True)
+    def _hypotheses(self, images: tf.Tensor, ctf: Optional[tf.Tensor], number: tf.Tensor):
+        outputs = self._outputs(images, ctf)
+        if self._grid is None:
+            candidates = bingham_candidates(predicted_bingham(outputs), number)
+        else:
+            candidates = grid_candidates(outputs["matrix"], outputs["grid"], tf.constant(self._grid), number)
+        return (*candidates, outputs.get("shift", tf.zeros((tf.shape(images)[0], 2))))
 
 
-def to_prediction(matrices: np.ndarray, bingham: np.ndarray) -> Prediction:
-    """From the network's raw numbers (B, 3, 3) and (B, 4, 4), float32."""
+def raw_prediction(outputs) -> Tuple[tf.Tensor, ...]:
+    """What `to_prediction` takes, of a network's outputs."""
+    raw = (predicted_rotations(outputs), predicted_bingham(outputs))
+    return (*raw, outputs["shift"]) if "shift" in outputs else raw
+
+
+def to_prediction(matrices: np.ndarray, bingham: np.ndarray, shifts_px: Optional[np.ndarray] = None) -> Prediction:
+    """From the network's raw numbers (B, 3, 3), (B, 4, 4) and (B, 2), float32."""
     bingham = bingham.astype(np.float64)
-    return Prediction(project_to_so3(matrices), 0.5 * (bingham + np.swapaxes(bingham, 1, 2)))
+    symmetric = 0.5 * (bingham + np.swapaxes(bingham, 1, 2))
+    return Prediction(project_to_so3(matrices), symmetric, None if shifts_px is None else shifts_px.astype(np.float64))

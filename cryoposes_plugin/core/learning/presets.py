@@ -13,12 +13,13 @@ from ..errors import InputError
 from . import losses, pair_sampling, schedules
 from .cryoforum_encoder import CryoforumConfig, build_cryoforum_encoder
 from .heads import bingham_of_angular_gaussian, quaternion_rotations, rotation_quaternions, smallest_eigenvector
+from .labels import PoseLabels
 from .polar_encoder import PolarConfig, build_polar_encoder
 from .rotation_grid import grid_views, turns_about_z
 
 Outputs = Dict[str, tf.Tensor]
-#: (outputs of the network, true rotations (B, 3, 3), fraction of the training done) -> (loss, its parts)
-Objective = Callable[[Outputs, tf.Tensor, tf.Tensor], Tuple[tf.Tensor, Outputs]]
+#: (outputs of the network, true poses, fraction of the training done) -> (loss, its parts)
+Objective = Callable[[Outputs, PoseLabels, tf.Tensor], Tuple[tf.Tensor, Outputs]]
 
 LEARNING_RATE = {"default": 4e-3, "cryoforum2023": 1e-3}
 WEIGHT_DECAY = {"default": 1e-2, "cryoforum2023": 1e-3}
@@ -27,6 +28,9 @@ DROPOUT = {"default": 0.0, "cryoforum2023": 0.3}
 _GRID_WEIGHT = 0.3
 _BINGHAM_WEIGHT = 0.1
 _PAIR_WEIGHT = 0.1
+#: Of the squared error of the shift in units of the typical shift; the unit is never less than `_SHIFT_UNIT_PX`.
+_SHIFT_WEIGHT = 0.1
+_SHIFT_UNIT_PX = 0.5
 #: Radii of the polar grid are this far apart, in pixels.
 _RADIAL_STEP_PX = 1.1
 
@@ -57,6 +61,7 @@ def build_network(config: Dict[str, Any], compute_dtype: str = "float32") -> ker
     kind = values.pop("kind", None)
     try:
         if kind == "polar":
+            values.setdefault("shift", False)  # models older than this output
             return build_polar_encoder(PolarConfig(**values), compute_dtype)
         if kind == "cryoforum":
             values["stem"] = tuple(tuple(pair) for pair in values["stem"])
@@ -98,18 +103,23 @@ def peak_learning_rate(config: TrainConfig) -> float:
     return _or(config.learning_rate, LEARNING_RATE[config.preset])
 
 
-def make_objective(config: TrainConfig, network: Dict[str, Any], group: Optional[tf.Tensor]) -> Objective:
-    """group : (G, 3, 3) float32 symmetry rotations, or None for C1."""
+def make_objective(
+    config: TrainConfig, network: Dict[str, Any], group: Optional[tf.Tensor], typical_shift_px: float
+) -> Objective:
+    """group : (G, 3, 3) float32 symmetry rotations, or None for C1. typical_shift_px : root mean square of an axis."""
     if config.preset == "cryoforum2023":
         return _cryoforum_objective(config, group)
-    return _polar_objective(config, PolarConfig(**{k: v for k, v in network.items() if k != "kind"}), group)
+    polar = PolarConfig(**{k: v for k, v in network.items() if k != "kind"})
+    return _polar_objective(config, polar, group, max(typical_shift_px, _SHIFT_UNIT_PX))
 
 
-def _polar_objective(config: TrainConfig, polar: PolarConfig, group: Optional[tf.Tensor]) -> Objective:
+def _polar_objective(
+    config: TrainConfig, polar: PolarConfig, group: Optional[tf.Tensor], shift_unit_px: float
+) -> Objective:
     turns, views = tf.constant(turns_about_z(polar.bins)), tf.constant(grid_views(polar.views))
 
-    def objective(outputs, rotations, fraction):
-        rotations = losses.nearest_equivalent(rotations, outputs["matrix"], group)
+    def objective(outputs, labels, fraction):
+        rotations = losses.nearest_equivalent(labels.rotations, outputs["matrix"], group)
         weight = _or(config.distance_weight, _PAIR_WEIGHT * schedules.curriculum(fraction)[1])
         pairs = pair_sampling.pair_weights(rotations, config.pair_sampling)
         targets = losses.grid_targets(rotations, turns, views, polar.concentration)
@@ -118,8 +128,10 @@ def _polar_objective(config: TrainConfig, polar: PolarConfig, group: Optional[tf
             "grid": losses.grid_loss(outputs["grid"], targets),
             "bingham": losses.angular_gaussian_loss(outputs["bingham"], rotation_quaternions(rotations)),
             "distance": losses.matrix_pair_loss(outputs["matrix"], rotations, pairs),
+            "shift": losses.shift_loss(outputs["shift"], labels.shifts_px, labels.shift_known),
         }
         total = parts["regression"] + _GRID_WEIGHT * parts["grid"] + _BINGHAM_WEIGHT * parts["bingham"]
+        total += _SHIFT_WEIGHT / shift_unit_px**2 * parts["shift"]
         return total + weight * parts["distance"], parts
 
     return objective
@@ -128,9 +140,9 @@ def _polar_objective(config: TrainConfig, polar: PolarConfig, group: Optional[tf
 def _cryoforum_objective(config: TrainConfig, group: Optional[tf.Tensor]) -> Objective:
     """beta1 (d_i + d_j) + beta2 |d_ij - d_ij'| (Chung 2023, eq. 4), averaged over pairs."""
 
-    def objective(outputs, rotations, fraction):
+    def objective(outputs, labels, fraction):
         predicted = smallest_eigenvector(outputs["bingham"])
-        rotations = losses.nearest_equivalent(rotations, quaternion_rotations(predicted), group)
+        rotations = losses.nearest_equivalent(labels.rotations, quaternion_rotations(predicted), group)
         true = rotation_quaternions(rotations)
         beta1, beta2 = schedules.curriculum(fraction)
         pairs = pair_sampling.pair_weights(rotations, config.pair_sampling)

@@ -14,6 +14,7 @@ from ..io.run_directory import digest_path, package_versions
 from . import presets
 from .augmentation import Augmentation
 from .data import LabelledSource, MixedSource, SimulatedSource
+from .labels import PoseLabels
 from .model_card import ModelCard
 from .plan import Plan, summary, validation_number
 from .pose_model import PoseModel, Prediction
@@ -39,16 +40,17 @@ class Session:
         self.network = presets.build_network(self.network_config, presets.compute_dtype(config.preset))
         self.optimizer = presets.make_optimizer(config)
         group = None if len(plan.group) == 1 else tf.constant(plan.group, tf.float32)
-        self.objective = presets.make_objective(config, self.network_config, group)
         self.training, self.apart = self._sources()
+        typical_px = self.training.typical_shift_px()
+        self.objective = presets.make_objective(config, self.network_config, group, typical_px)
         self._validation = self._validation_of(self.network)
 
     def validate(self) -> Dict[str, float]:
         """Errors of the network as it stands."""
         return error_summary(*self._validation.predict(), self.plan.group)
 
-    def predict_apart(self, model: PoseModel) -> Tuple[Prediction, np.ndarray]:
-        """Predictions of a model for the images kept apart, and their true rotations."""
+    def predict_apart(self, model: PoseModel) -> Tuple[Prediction, PoseLabels]:
+        """Predictions of a model for the images kept apart, and their true poses."""
         return self._validation_of(model.network).predict()
 
     def model(self, done: Dict[str, Any]) -> PoseModel:

@@ -44,12 +44,12 @@ def run(config: TrainConfig, run: RunDirectory) -> Dict[str, Any]:
     length = Length(_number_of_steps(config, plan), config.minutes, started)
     done = trainer.train(run, length, config.checkpoint_minutes)
     model = session.model(done)
-    prediction, rotations = session.predict_apart(model)
-    errors = error_summary(prediction, rotations, plan.group)
+    prediction, truth = session.predict_apart(model)
+    errors = error_summary(prediction, truth, plan.group)
     model.card = dataclasses.replace(model.card, validation=errors)
     model.save(run.file(MODEL_NAME))
     metrics = {**summary(plan), **done, "validation": errors}
-    _report(run, plan, metrics, prediction, rotations)
+    _report(run, plan, metrics, prediction, truth.rotations)
     return metrics
 
 

@@ -85,9 +85,9 @@ class Trainer:
 
     @tf.function(reduce_retracing=True)
     def _compiled_step(self, arrays: Dict[str, tf.Tensor], fraction: tf.Tensor) -> Dict[str, tf.Tensor]:
-        images, rotations = self.session.training.images(arrays)
+        images, labels = self.session.training.images(arrays)
         with tf.GradientTape() as tape:
-            loss, parts = self.session.objective(self.network(images, training=True), rotations, fraction)
+            loss, parts = self.session.objective(self.network(images, training=True), labels, fraction)
             if self.network.losses:
                 loss += tf.add_n(self.network.losses)
         gradients = tape.gradient(loss, self.network.trainable_variables)

@@ -12,18 +12,19 @@ import tensorflow as tf
 from ..geometry.symmetry import symmetric_distance_rad
 from ..uncertainty.bingham import largest_dispersion, trace
 from .data import VALIDATION_STEP, SimulatedSource
-from .pose_model import Prediction, to_prediction
-from .presets import predicted_bingham, predicted_rotations
+from .labels import PoseLabels, as_arrays
+from .pose_model import Prediction, raw_prediction, to_prediction
 
 #: Share that the summary keeps when it leaves out the least certain images.
 KEPT_SHARE = 0.75
 _BATCH = 250
 
 
-def error_summary(prediction: Prediction, rotations: np.ndarray, group: np.ndarray) -> Dict[str, float]:
-    """Angular errors in degrees against rotations (N, 3, 3), modulo the symmetry group (G, 3, 3), and how well the
-    uncertainty ranks them: Spearman's correlation of each statistic with the error (1: perfect)."""
-    error = np.rad2deg(symmetric_distance_rad(prediction.rotations, rotations, group))
+def error_summary(prediction: Prediction, truth: PoseLabels, group: np.ndarray) -> Dict[str, float]:
+    """Angular errors in degrees against N true poses, modulo the symmetry group (G, 3, 3), and how well the
+    uncertainty ranks them: Spearman's correlation of each statistic with the error (1: perfect). The error of the shift
+    is its length in pixels of the network's images, where it is predicted and known."""
+    error = np.rad2deg(symmetric_distance_rad(prediction.rotations, truth.rotations, group))
     scores = {"trace": trace(prediction.bingham), "dispersion": largest_dispersion(prediction.bingham)}
     kept = scores["trace"] <= np.quantile(scores["trace"], KEPT_SHARE)
     summary = {
@@ -38,6 +39,10 @@ def error_summary(prediction: Prediction, rotations: np.ndarray, group: np.ndarr
     for name, score in scores.items():
         constant = np.ptp(score) == 0 or np.ptp(error) == 0
         summary[f"correlation_{name}"] = 0.0 if constant else float(scipy.stats.spearmanr(score, error)[0])
+    known = truth.shift_known > 0
+    if prediction.shifts_px is not None and known.any():
+        missed = np.linalg.norm(prediction.shifts_px - truth.shifts_px, axis=1)[known]
+        summary["median_shift_error_px"] = float(np.median(missed))
     return summary
 
 
@@ -52,18 +57,18 @@ class Validation:
         self.batch = min(_BATCH, number)
         self.first = VALIDATION_STEP if isinstance(source, SimulatedSource) else 0
 
-    def predict(self) -> Tuple[Prediction, np.ndarray]:
-        """Predictions and true rotations (N, 3, 3) float64."""
-        parts = []
+    def predict(self) -> Tuple[Prediction, PoseLabels]:
+        """Predictions and true poses, N each, float64."""
+        raw, truths = [], []
         for index in range(-(-self.number // self.batch)):
             arrays = self.source.arrays(self.batch, self.first + index)
-            tensors = self._compiled({name: tf.constant(value) for name, value in arrays.items()})
-            parts.append([tensor.numpy() for tensor in tensors])
-        matrices, bingham, rotations = (np.concatenate(column)[: self.number] for column in zip(*parts))
-        return to_prediction(matrices, bingham), rotations.astype(np.float64)
+            outputs, labels = self._compiled({name: tf.constant(value) for name, value in arrays.items()})
+            raw.append([tensor.numpy() for tensor in outputs])
+            truths.append(PoseLabels(*(tensor.numpy() for tensor in labels)))
+        predicted = [np.concatenate(column)[: self.number] for column in zip(*raw)]
+        return to_prediction(*predicted), as_arrays(truths, self.number)
 
     @tf.function(reduce_retracing=True)
     def _compiled(self, arrays):
-        images, rotations = self.source.images(arrays)
-        outputs = self.network(images, training=False)
-        return predicted_rotations(outputs), predicted_bingham(outputs), rotations
+        images, labels = self.source.images(arrays)
+        return raw_prediction(self.network(images, training=False)), labels
