@@ -5,6 +5,7 @@ from .protocol_compare import ProtCryoposesCompare
 from .protocol_filter import ProtCryoposesFilter
 from .protocol_infer import ProtCryoposesInfer
 from .protocol_reconstruct import ProtCryoposesReconstruct
+from .protocol_refine import ProtCryoposesRefine
 from .protocol_simulate import ProtCryoposesSimulate
 from .protocol_train import ProtCryoposesTrain
 
@@ -14,6 +15,7 @@ __all__ = [
     "ProtCryoposesFilter",
     "ProtCryoposesInfer",
     "ProtCryoposesReconstruct",
+    "ProtCryoposesRefine",
     "ProtCryoposesSimulate",
     "ProtCryoposesTrain",
 ]

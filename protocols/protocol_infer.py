@@ -19,8 +19,9 @@ class ProtCryoposesInfer(ProtCryoposesBase):
     """Estimates the orientation of each particle with a trained network, and how sure the network is of it.
 
     The particles keep their ids, CTFs and coordinates, and gain poses and two scores (trace and largest dispersion of a
-    Bingham distribution; more negative is more certain). With a volume the shifts are measured against it; without one
-    the input's shifts are kept.
+    Bingham distribution; more negative is more certain). With a volume the network's best hypotheses are refined
+    against it, to the limit that the noise sets, and each pose gets its expected error in degrees; without one the
+    input's shifts are kept.
     """
 
     _label = "estimate poses"
@@ -44,11 +45,14 @@ class ProtCryoposesInfer(ProtCryoposesBase):
             form,
             "volume",
             "Volume",
-            "Optional. The volume that the network was trained on: shifts are measured "
-            "against its projections. Without it the input's shifts are kept.",
+            "Optional. The volume that the network was trained on: poses are refined against it. Without it the "
+            "network's orientations and the input's shifts are what there is.",
             optional=True,
         )
-        forms.add_fields(form, InferConfig, "max_shift_px", condition="inputVolume is not None")
+        forms.add_fields(form, InferConfig, "refine", "max_shift_px", condition="inputVolume is not None")
+        forms.add_fields(
+            form, InferConfig, "hypotheses", "working_box_px", condition="inputVolume is not None and refine"
+        )
         forms.add_fields(form, InferConfig, "batch_size")
         forms.add_execution(form, InferConfig, gpu=True)
 

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from cryoposes_plugin.cli.main import main
 from cryoposes_plugin.core.errors import InputError
@@ -95,7 +96,7 @@ def test_poses_are_those_of_the_original_images(scene, oracle, tmp_path):
     folder, table = scene
     blank = table.replace(rotations=None, shifts_px=None)
     write_particles(folder / "blank.star", blank)
-    assert infer(folder, tmp_path / "run", "--volume", folder / "map.mrc", star="blank.star") == 0
+    assert infer(folder, tmp_path / "run", "--volume", folder / "map.mrc", "--no-refine", star="blank.star") == 0
     out = read_particles(tmp_path / "run/particles.star", require=("poses", "ctf", "subset"))
     np.testing.assert_array_equal(out.ids, table.ids)
     np.testing.assert_array_equal(out.slice_index, table.slice_index)
@@ -163,7 +164,7 @@ def test_an_interrupted_run_goes_on_with_the_same_result(scene, oracle, tmp_path
     from cryoposes_plugin.core.learning import infer as module
 
     folder, _ = scene
-    assert infer(folder, tmp_path / "whole", "--volume", folder / "map.mrc") == 0
+    assert infer(folder, tmp_path / "whole", "--volume", folder / "map.mrc", "--no-refine") == 0
     predict_batch, seen = module._predict_batch, []
 
     def breaks(inputs, finder, rows, results):
@@ -174,7 +175,7 @@ def test_an_interrupted_run_goes_on_with_the_same_result(scene, oracle, tmp_path
 
     monkeypatch.setattr(module, "_SAVE_SECONDS", 0.0)
     monkeypatch.setattr(module, "_predict_batch", breaks)
-    assert infer(folder, tmp_path / "run", "--volume", folder / "map.mrc") == 2
+    assert infer(folder, tmp_path / "run", "--volume", folder / "map.mrc", "--no-refine") == 2
     assert not (tmp_path / "run/particles.star").exists()
 
     def counts(inputs, finder, rows, results):
@@ -182,11 +183,63 @@ def test_an_interrupted_run_goes_on_with_the_same_result(scene, oracle, tmp_path
         predict_batch(inputs, finder, rows, results)
 
     monkeypatch.setattr(module, "_predict_batch", counts)
-    assert infer(folder, tmp_path / "run", "--volume", folder / "map.mrc") == 0
+    assert infer(folder, tmp_path / "run", "--volume", folder / "map.mrc", "--no-refine") == 0
     assert seen == [32, 32, 26]
     whole, resumed = (read_particles(tmp_path / name / "particles.star") for name in ("whole", "run"))
     np.testing.assert_array_equal(whole.rotations, resumed.rotations)
     np.testing.assert_array_equal(whole.shifts_px, resumed.shifts_px)
+
+
+def test_hypotheses_are_refined_against_the_volume(scene, tmp_path, monkeypatch):
+    """Right among wrong candidates: the images decide, not the network's order."""
+    from cryoposes_plugin.core.geometry.sampling import random_rotations
+    from cryoposes_plugin.core.learning.pose_model import Hypotheses, PoseModel
+
+    folder, table = scene
+    seen = ResampledImages(table, MODEL_BOX, MODEL_PIXEL).read(np.arange(NUMBER)).reshape(NUMBER, -1)
+    rng = np.random.default_rng(3)
+    wrong = random_rotations(NUMBER * 3, rng).reshape(NUMBER, 3, 3, 3)
+    near = Rotation.from_rotvec(rng.normal(0, 0.05, (NUMBER, 3))).as_matrix() @ table.rotations
+
+    def hypotheses(self, images, ctf, image_state, number):
+        rows = ((images.reshape(len(images), 1, -1) - seen) ** 2).sum(axis=2).argmin(axis=1)
+        rotations = np.concatenate([wrong[rows], near[rows, None]], axis=1).astype(np.float32)
+        weights = np.tile(np.array([0, -1, -2, -6], np.float32), (len(rows), 1))
+        return Hypotheses(
+            rotations,
+            weights,
+            np.zeros((len(rows), 2), np.float32),
+            np.tile(np.diag([0, 1, 2, 3.0]), (len(rows), 1, 1)),
+        )
+
+    monkeypatch.setattr(PoseModel, "hypotheses", hypotheses)
+    assert infer(folder, tmp_path / "run", "--volume", folder / "map.mrc") == 0
+    out = read_particles(tmp_path / "run/particles.star", require=("poses",))
+    error = np.rad2deg(angular_distance_rad(out.rotations, table.rotations))
+    assert np.median(error) < 1.5 and (error < 5).mean() > 0.95
+    assert np.median(np.linalg.norm(out.shifts_px - table.shifts_px, axis=1)) < 0.1
+    expected = out.scores["cryoposesExpectedErrorDeg"]
+    assert 0.5 < np.sqrt((error[error < 5] ** 2).mean()) / np.median(expected) < 2
+    metrics = metrics_of(tmp_path / "run")
+    assert metrics["refined"] and metrics["pose_source"] in out.extra[POSE_SOURCE][0]
+    assert "refined:" in out.extra[POSE_SOURCE][0]
+    moved = np.rad2deg(angular_distance_rad(out.rotations, wrong[:, 0]))
+    np.testing.assert_allclose(out.scores["cryoposesMovedDeg"], moved, atol=0.1)
+    covariance = np.load(tmp_path / "run/covariance.npz")
+    np.testing.assert_array_equal(covariance["ids"], table.ids)
+    angles = np.einsum("bii->b", covariance["covariance"][:, :3, :3])
+    np.testing.assert_allclose(np.rad2deg(np.sqrt(angles)), expected, rtol=1e-5)
+
+
+def test_images_without_signal_keep_the_network_s_poses_and_that_is_said(scene, tmp_path, caplog):
+    folder, table = scene
+    noise = np.random.default_rng(1).standard_normal((table.slice_index.max() + 1, BOX, BOX))
+    write_stack(folder / "noise.mrcs", noise.astype(np.float32), PIXEL)
+    write_particles(folder / "noise.star", table.replace(stack_paths=(folder / "noise.mrcs",)))
+    with caplog.at_level("INFO"):
+        assert infer(folder, tmp_path / "run", "--volume", folder / "map.mrc", star="noise.star") == 0
+    assert "not refined" in caplog.text and "nothing in common" in caplog.text
+    assert not metrics_of(tmp_path / "run")["refined"]
 
 
 def test_one_particle_through_the_real_network(scene, tmp_path):

@@ -95,7 +95,7 @@ def test_the_packing_of_the_table_does_not_matter(monkeypatch, asymmetric_volume
     plain = 4 * grids.padded_size(48, grids.choose_padding([asymmetric_volume], 48, 5.0)) ** 3
     monkeypatch.setattr(grids, "TABLE_BYTES", neighbours * plain)
     model = ForwardModel([asymmetric_volume], 48, 5.0)
-    assert model._projector._volumes._table.shape[1] == 2 * neighbours
+    assert model._projector._volumes.table.shape[1] == 2 * neighbours
     assert project(model, rotations) == pytest.approx(expected, abs=1e-5 * np.abs(expected).max())
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
 
@@ -13,11 +13,15 @@ from ..io.batches import batches, scan_images
 from ..io.run_directory import RunDirectory
 from ..io.star import POSE_SOURCE, write_particles
 from ..progress import Progress
+from ..refinement.refinement import NoAgreement
+from ..refinement.report import report_notes as refinement_notes
+from ..refinement.results import STATE_NAME as REFINEMENT_STATE_NAME
 from ..types import ParticleTable
 from ..uncertainty import bingham
 from .inference_inputs import Inputs, columns_not_modelled, read_inputs
 from .inference_report import report_notes, write_inference_report
 from .inference_results import DISPERSION, STATE_NAME, TRACE, Results
+from .refined_inference import Refined, refined_inference, refinement_metrics, write_refined_report
 from .shift_finder import ShiftFinder
 from .shift_weights import FEWEST_IMAGES
 
@@ -41,16 +45,41 @@ def run(config: InferConfig, run: RunDirectory) -> Dict[str, Any]:
     An interrupted run goes on after the last batches that were saved, and ends with the same result.
     """
     inputs = read_inputs(config)
+    refined, failed = _refined(config, run, inputs)
+    if refined is not None:
+        return _conclude_refined(config, run, inputs, refined)
     finder = _shift_finder(config, inputs)
     results, rate = _predict_all(config, run, inputs, finder)
     table = _with_poses(inputs, results)
     write_particles(run.file(STAR_NAME), table)
-    metrics = _metrics(inputs, results, rate)
-    notes = report_notes(config, inputs, metrics)
+    metrics = _metrics(inputs, results, table, rate)
+    notes = failed + report_notes(config, inputs, metrics)
     for note in notes:
         logger.info("infer: %s", note)
     write_inference_report(run, inputs, results, finder, metrics, notes)
     run.file(STATE_NAME).unlink(missing_ok=True)
+    return {**metrics, "notes": notes}
+
+
+def _refined(config: InferConfig, run: RunDirectory, inputs: Inputs) -> Tuple[Optional[Refined], List[str]]:
+    """The refinement if it is wanted and possible, else None and why not."""
+    if inputs.volume is None or not config.refine:
+        return None, []
+    try:
+        return refined_inference(config, run, inputs, inputs.volume), []
+    except NoAgreement as error:
+        return None, [f"The poses are the network's, not refined: {error}"]
+
+
+def _conclude_refined(config: InferConfig, run: RunDirectory, inputs: Inputs, refined: Refined) -> Dict[str, Any]:
+    table = refined.table
+    write_particles(run.file(STAR_NAME), table)
+    metrics = {**_common_metrics(inputs, table, refined.rate), **refinement_metrics(refined)}
+    notes = [*report_notes(config, inputs, metrics), *refinement_notes(metrics)]
+    for note in notes:
+        logger.info("infer: %s", note)
+    write_refined_report(run, inputs, refined, metrics, notes)
+    run.file(REFINEMENT_STATE_NAME).unlink(missing_ok=True)
     return {**metrics, "notes": notes}
 
 
@@ -139,10 +168,11 @@ def _shift_source(inputs: Inputs) -> str:
     return "zero" if inputs.table.shifts_px is None or not inputs.table.shifts_px.any() else "input"
 
 
-def _metrics(inputs: Inputs, results: Results, rate: float) -> Dict[str, Any]:
-    card, table = inputs.model.card, inputs.table
-    shifts_angstrom = np.linalg.norm(_shifts_px(inputs, results), axis=1) * table.pixel_size_angstrom
-    metrics: Dict[str, Any] = {
+def _common_metrics(inputs: Inputs, table: ParticleTable, rate: float) -> Dict[str, Any]:
+    """Of particles at their estimated poses, however these were found."""
+    card = inputs.model.card
+    shifts_angstrom = np.linalg.norm(np.asarray(table.shifts_px), axis=1) * table.pixel_size_angstrom
+    return {
         "particles": len(table),
         "particles_per_second": rate if rate > 0 else None,
         "pose_source": inputs.pose_source,
@@ -151,10 +181,15 @@ def _metrics(inputs: Inputs, results: Results, rate: float) -> Dict[str, Any]:
         "model_pixel_size_angstrom": card.pixel_size_angstrom,
         "shift_source": _shift_source(inputs),
         "median_shift_angstrom": float(np.median(shifts_angstrom)),
-        f"median_{DISPERSION}": float(np.median(results.dispersion)),
-        f"median_{TRACE}": float(np.median(results.trace)),
+        f"median_{DISPERSION}": float(np.median(table.scores[DISPERSION])),
+        f"median_{TRACE}": float(np.median(table.scores[TRACE])),
         "columns_not_modelled": columns_not_modelled(table),
+        "refined": False,
     }
+
+
+def _metrics(inputs: Inputs, results: Results, table: ParticleTable, rate: float) -> Dict[str, Any]:
+    metrics = _common_metrics(inputs, table, rate)
     if inputs.volume is not None:
         metrics["shifts_at_edge_of_search"] = int(results.at_edge.sum())
         metrics["mean_correlation_with_reprojection"] = float(results.correlation.mean())

@@ -21,8 +21,9 @@ _SHOWN = 8
 def report_notes(config: InferConfig, inputs: Inputs, metrics: Dict[str, Any]) -> List[str]:
     """What a reader of the poses must know."""
     notes = {
-        "volume": f"Shifts were measured against {config.volume}, up to {config.max_shift_px:g} px of the model's "
-        "images.",
+        "volume": f"Poses were refined against {config.volume}, from the network's hypotheses."
+        if metrics["refined"]
+        else f"Shifts were measured against {config.volume}, up to {config.max_shift_px:g} px of the model's images.",
         "input": "No volume was given: the shifts are those of the input, kept as they were.",
         "zero": "No volume was given and the input has no shifts: all shifts are zero.",
     }

@@ -43,16 +43,18 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Hypotheses:
-    """Candidate poses of B images, K each. Iterates over its fields.
+    """Candidate poses of B images, K each. Iterates over rotations, log_weights and shifts_px.
 
     rotations : (B, K, 3, 3) float32; the first is the rotation of `PoseModel.predict`, the others follow by weight.
     log_weights : (B, K) float32, logarithms of probabilities up to a constant that an image's candidates share.
     shifts_px : (B, 2) float32, pixels of the network's images; zeros from a network that does not predict them.
+    bingham : (B, 4, 4) float64, as in `Prediction`.
     """
 
     rotations: np.ndarray
     log_weights: np.ndarray
     shifts_px: np.ndarray
+    bingham: np.ndarray
 
     def __iter__(self) -> Iterator[np.ndarray]:
         return iter((self.rotations, self.log_weights, self.shifts_px))
@@ -123,8 +125,8 @@ class PoseModel:
         # Traced for a batch of any size, which serves the remainder too.
         anything = [None if a is None else tf.TensorSpec((None, *a.shape[1:]), a.dtype) for a in arguments[:2]]
         self._hypotheses.get_concrete_function(*anything, tf.TensorSpec((), tf.int32))
-        candidates = self._hypotheses(*arguments)
-        return Hypotheses(*(tensor.numpy() for tensor in candidates))
+        rotations, log_weights, shifts_px, matrices = (t.numpy() for t in self._hypotheses(*arguments))
+        return Hypotheses(rotations, log_weights, shifts_px, symmetric(matrices))
 
     @property
     def predicts_shifts(self) -> bool:
@@ -155,7 +157,8 @@ class PoseModel:
             candidates = bingham_candidates(predicted_bingham(outputs), number)
         else:
             candidates = grid_candidates(outputs["matrix"], outputs["grid"], tf.constant(self._grid), number)
-        return (*candidates, outputs.get("shift", tf.zeros((tf.shape(images)[0], 2))))
+        shifts = outputs.get("shift", tf.zeros((tf.shape(images)[0], 2)))
+        return (*candidates, shifts, predicted_bingham(outputs))
 
 
 def raw_prediction(outputs) -> Tuple[tf.Tensor, ...]:
@@ -166,6 +169,11 @@ def raw_prediction(outputs) -> Tuple[tf.Tensor, ...]:
 
 def to_prediction(matrices: np.ndarray, bingham: np.ndarray, shifts_px: Optional[np.ndarray] = None) -> Prediction:
     """From the network's raw numbers (B, 3, 3), (B, 4, 4) and (B, 2), float32."""
-    bingham = bingham.astype(np.float64)
-    symmetric = 0.5 * (bingham + np.swapaxes(bingham, 1, 2))
-    return Prediction(project_to_so3(matrices), symmetric, None if shifts_px is None else shifts_px.astype(np.float64))
+    shifts = None if shifts_px is None else shifts_px.astype(np.float64)
+    return Prediction(project_to_so3(matrices), symmetric(bingham), shifts)
+
+
+def symmetric(matrices: np.ndarray) -> np.ndarray:
+    """(B, n, n) float64, the symmetric part."""
+    matrices = matrices.astype(np.float64)
+    return 0.5 * (matrices + np.swapaxes(matrices, 1, 2))

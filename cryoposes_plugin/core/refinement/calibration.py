@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Callable
 
 import numpy as np
-import tensorflow as tf
 
 from .fourier_points import FourierPoints
 from .levenberg_marquardt import Poses
@@ -24,9 +23,8 @@ def reprojections(
     likelihood: PoseLikelihood, points: FourierPoints, observed: Observations, rotations, shifts_px
 ) -> np.ndarray:
     """(B, P) complex64 c exp(-2 pi i k.t / D) x(A^T k), unweighted."""
-    real, imaginary = likelihood.slices(tf.constant(rotations, tf.float32), tf.constant(len(points)))
     phase = (-2 * np.pi / points.box_size_px) * shifts_px.astype(np.float32) @ points.frequencies.T
-    return observed.modulation * (real.numpy() + 1j * imaginary.numpy()) * np.exp(1j * phase)
+    return observed.modulation * likelihood.slices(rotations, len(points)) * np.exp(1j * phase)
 
 
 def measure_spectra(
@@ -59,3 +57,21 @@ def calibrate(
         if spectra.last_shell == 0:
             break
     return spectra
+
+
+def agreement(search: MultiStart, observed: Observations, starts: Poses) -> float:
+    """How surely images and map belong together: standard normal if they do not, large if they do.
+
+    Any map fits noise once poses are fitted to it. So poses are found with one half of the coefficients and judged by
+    the other, whose noise is independent: sum <m, y> / sqrt(sum <m, m>) over all images.
+    """
+    points, spectra = search.points, search.spectra
+    first = np.random.default_rng(0).random(len(points)) < 0.5
+    refined = search.refine(observed.only(first), starts)
+    held_out = observed.only(~first)
+    model = reprojections(search.likelihood, points, held_out, refined.rotations, refined.shifts_px)
+    weight = np.where(spectra.amplitude > 0, 2 * spectra.amplitude / np.maximum(spectra.noise_variance, 1e-300), 0.0)
+    weight = weight[points.shell]
+    overlap = ((model.conj() * held_out.coefficients).real * weight).sum(axis=1)
+    power = (np.abs(model) ** 2 * weight * spectra.amplitude[points.shell]).sum(axis=1)
+    return float(overlap.sum() / np.sqrt(max(power.sum(), 1e-300)))

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from typing import List, Tuple
 
+import numpy as np
 import tensorflow as tf
 
 from ..simulation.fourier_projector import slice_points
@@ -23,9 +24,6 @@ from ..types import Volume
 from .fourier_points import FourierPoints
 
 PARAMETERS = 5
-_ROTATIONS, _SHIFTS = tf.TensorSpec((None, 3, 3), tf.float32), tf.TensorSpec((None, 2), tf.float32)
-_POSES = (_ROTATIONS, _SHIFTS, tf.TensorSpec((None,), tf.int32))
-_DATA = (tf.TensorSpec((None, None), tf.float32),) * 3
 
 
 class PoseLikelihood:
@@ -41,17 +39,16 @@ class PoseLikelihood:
         box = points.box_size_px
         grid = (box, pixel_size_angstrom)
         data = resample_volume(volume.data, volume.pixel_size_angstrom, *grid)
-        self._volumes = FourierVolumes([data], choose_padding([Volume(data, pixel_size_angstrom)], *grid))
-        self._frequencies = tf.constant(points.frequencies)
-        self._radians = tf.constant((2.0 * math.pi / box) * points.frequencies)
+        volumes = FourierVolumes([data], choose_padding([Volume(data, pixel_size_angstrom)], *grid))
+        frequencies = tf.constant(points.frequencies)
+        self._map = (volumes.layout, volumes.table, frequencies, (2.0 * math.pi / box) * frequencies)
 
-    @tf.function(input_signature=[_ROTATIONS, tf.TensorSpec((), tf.int32)])
-    def slices(self, rotations: tf.Tensor, number: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor]:
-        """Real and imaginary part (B, P) of x(A^T k) at the first P = `number` points, phases about D // 2."""
-        points = slice_points(rotations, self._frequencies[:number], self._volumes.scale)
-        return self._values(points)
+    def slices(self, rotations: np.ndarray, number: int) -> np.ndarray:
+        """(B, P) complex64 x(A^T k) at the first P = `number` points, phases about D // 2."""
+        layout, table, frequencies, _ = self._map
+        real, imaginary = _slices(layout, table, frequencies[:number], tf.constant(rotations, tf.float32))
+        return real.numpy() + 1j * imaginary.numpy()
 
-    @tf.function(input_signature=[*_POSES, *_DATA])
     def gram(self, rotations, shifts_px, particle, y_real, y_imaginary, c) -> tf.Tensor:
         """Inner products of the model's derivatives (5), the model and the image: (B, 7, 7).
 
@@ -61,57 +58,74 @@ class PoseLikelihood:
         particle : (B,) int32, row of y and c.
         y_real, y_imaginary, c : (N, P) float32 whitened coefficients and modulation.
         """
-        number = tf.shape(y_real)[1]
-        k, radians = self._frequencies[:number], self._radians[:number]
-        points = slice_points(rotations, k, self._volumes.scale)
-        parts = self._volumes.values_and_gradients(_first(points), points)
-        (real, by_pose_real), (imaginary, by_pose_imaginary) = (
-            (value, self._by_rotation(gradient, rotations, k)) for value, gradient in parts
-        )
-        phase = -tf.matmul(shifts_px, radians, transpose_b=True)
-        c = tf.gather(c, particle)
-        cosine, sine = c * tf.cos(phase), c * tf.sin(phase)
-        m = _product(real, imaginary, cosine, sine)
-        rows = [_product(r, i, cosine, sine) for r, i in zip(by_pose_real, by_pose_imaginary)]
-        rows += [(m[1] * radians[:, a], -m[0] * radians[:, a]) for a in (0, 1)]
-        rows += [m, (tf.gather(y_real, particle), tf.gather(y_imaginary, particle))]
-        stacked = tf.stack([tf.concat(row, axis=1) for row in rows], axis=1)
-        return tf.matmul(stacked, stacked, transpose_b=True)
+        return _gram(*self._map, rotations, shifts_px, particle, y_real, y_imaginary, c)
 
-    def _values(self, points):
-        return self._volumes.values(_first(points), points)
-
-    def _by_rotation(self, gradient: List[tf.Tensor], rotations: tf.Tensor, k: tf.Tensor) -> List[tf.Tensor]:
-        """Derivatives by w of x(A^T exp(-[w]x) k): -(A grad x) . (w x k), three of (B, P)."""
-        scale, kx, ky = self._volumes.scale, k[:, 0], k[:, 1]
-        in_plane = [rotations[:, 0, a, None] * ky - rotations[:, 1, a, None] * kx for a in (0, 1, 2)]
-        along_beam = sum(rotations[:, 2, a, None] * gradient[a] for a in (0, 1, 2))
-        turned = sum(in_plane[a] * gradient[a] for a in (0, 1, 2))
-        return [-scale * ky * along_beam, scale * kx * along_beam, scale * turned]
-
-    @tf.function(input_signature=[*_POSES, _SHIFTS, *_DATA])
     def scan(
         self, rotations, shifts_px, particle, shift_grid_px, y_real, y_imaginary, c
     ) -> Tuple[tf.Tensor, tf.Tensor]:
-        """Best gain (B,) of each pose over a grid of shifts (S, 2), and which shift, (B,) int32.
+        """Best gain (B,) of each pose over a grid of shifts (S, 2) about its own, and which shift, (B,) int32.
 
         Other arguments as for `gram`.
         """
-        number = tf.shape(y_real)[1]
-        k, radians = self._frequencies[:number], self._radians[:number]
-        points = slice_points(rotations, k, self._volumes.scale)
-        c, y_real, y_imaginary = (tf.gather(a, particle) for a in (c, y_real, y_imaginary))
-        phase = -tf.matmul(shifts_px, radians, transpose_b=True)
-        real, imaginary = self._values(points)
-        real, imaginary = _product(real, imaginary, c * tf.cos(phase), c * tf.sin(phase))
-        power = tf.reduce_sum(real * real + imaginary * imaginary, axis=1)
-        # Re(conj(m0 exp(-i p)) y) = Re(z) cos p - Im(z) sin p with z = conj(m0) y and p = 2 pi k.t / D
-        z = tf.concat([real * y_real + imaginary * y_imaginary, imaginary * y_real - real * y_imaginary], axis=1)
-        waves = tf.matmul(radians, shift_grid_px, transpose_b=True)
-        products = tf.matmul(z, tf.concat([tf.cos(waves), tf.sin(waves)], axis=0))
-        best = tf.argmax(products, axis=1, output_type=tf.int32)
-        height = tf.maximum(tf.reduce_max(products, axis=1), 0.0)
-        return tf.math.divide_no_nan(height * height, power), best
+        return _scan(*self._map, rotations, shifts_px, particle, shift_grid_px, y_real, y_imaginary, c)
+
+
+# The functions take the map as an argument: one compilation serves all maps and batches of a run.
+@tf.function(reduce_retracing=True)
+def _slices(layout, table, frequencies, rotations):
+    return _values(FourierVolumes.of_table(layout, table), slice_points(rotations, frequencies, layout.scale))
+
+
+@tf.function(reduce_retracing=True)
+def _gram(layout, table, frequencies, radians, rotations, shifts_px, particle, y_real, y_imaginary, c):
+    number = tf.shape(y_real)[1]
+    k, radians = frequencies[:number], radians[:number]
+    points = slice_points(rotations, k, layout.scale)
+    parts = FourierVolumes.of_table(layout, table).values_and_gradients(_first(points), points)
+    (real, by_pose_real), (imaginary, by_pose_imaginary) = (
+        (value, _by_rotation(gradient, rotations, k, layout.scale)) for value, gradient in parts
+    )
+    phase = -tf.matmul(shifts_px, radians, transpose_b=True)
+    c = tf.gather(c, particle)
+    cosine, sine = c * tf.cos(phase), c * tf.sin(phase)
+    m = _product(real, imaginary, cosine, sine)
+    rows = [_product(r, i, cosine, sine) for r, i in zip(by_pose_real, by_pose_imaginary)]
+    rows += [(m[1] * radians[:, a], -m[0] * radians[:, a]) for a in (0, 1)]
+    rows += [m, (tf.gather(y_real, particle), tf.gather(y_imaginary, particle))]
+    stacked = tf.stack([tf.concat(row, axis=1) for row in rows], axis=1)
+    return tf.matmul(stacked, stacked, transpose_b=True)
+
+
+@tf.function(reduce_retracing=True)
+def _scan(layout, table, frequencies, radians, rotations, shifts_px, particle, shift_grid_px, y_real, y_imaginary, c):
+    number = tf.shape(y_real)[1]
+    k, radians = frequencies[:number], radians[:number]
+    points = slice_points(rotations, k, layout.scale)
+    c, y_real, y_imaginary = (tf.gather(a, particle) for a in (c, y_real, y_imaginary))
+    phase = -tf.matmul(shifts_px, radians, transpose_b=True)
+    real, imaginary = _values(FourierVolumes.of_table(layout, table), points)
+    real, imaginary = _product(real, imaginary, c * tf.cos(phase), c * tf.sin(phase))
+    power = tf.reduce_sum(real * real + imaginary * imaginary, axis=1)
+    # Re(conj(m0 exp(-i p)) y) = Re(z) cos p - Im(z) sin p with z = conj(m0) y and p = 2 pi k.t / D
+    z = tf.concat([real * y_real + imaginary * y_imaginary, imaginary * y_real - real * y_imaginary], axis=1)
+    waves = tf.matmul(radians, shift_grid_px, transpose_b=True)
+    products = tf.matmul(z, tf.concat([tf.cos(waves), tf.sin(waves)], axis=0))
+    best = tf.argmax(products, axis=1, output_type=tf.int32)
+    height = tf.maximum(tf.reduce_max(products, axis=1), 0.0)
+    return tf.math.divide_no_nan(height * height, power), best
+
+
+def _by_rotation(gradient: List[tf.Tensor], rotations: tf.Tensor, k: tf.Tensor, scale: float) -> List[tf.Tensor]:
+    """Derivatives by w of x(A^T exp(-[w]x) k): -(A grad x) . (w x k), three of (B, P)."""
+    kx, ky = k[:, 0], k[:, 1]
+    in_plane = [rotations[:, 0, a, None] * ky - rotations[:, 1, a, None] * kx for a in (0, 1, 2)]
+    along_beam = sum(rotations[:, 2, a, None] * gradient[a] for a in (0, 1, 2))
+    turned = sum(in_plane[a] * gradient[a] for a in (0, 1, 2))
+    return [-scale * ky * along_beam, scale * kx * along_beam, scale * turned]
+
+
+def _values(volumes: FourierVolumes, points):
+    return volumes.values(_first(points), points)
 
 
 def _first(points) -> tf.Tensor:

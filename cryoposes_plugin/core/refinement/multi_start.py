@@ -140,10 +140,10 @@ def _conclude(poses: Poses, images: int) -> Refined:
     first = np.flatnonzero(np.r_[True, poses.particle[1:] != poses.particle[:-1]])
     covariance = np.linalg.pinv(poses.normal, hermitian=True)
     sign, log_determinant = np.linalg.slogdet(poses.normal)
-    evidence = 0.5 * poses.gain - 0.5 * np.where(sign > 0, log_determinant, np.inf)
+    evidence = 0.5 * poses.gain - 0.5 * np.where(sign > 0, log_determinant, 0.0)
     highest = np.maximum.reduceat(evidence, first)
     owner = poses.particle
-    weight = np.exp(np.where(np.isfinite(highest[owner]), evidence - highest[owner], 0.0))
+    weight = np.exp(evidence - highest[owner])
     share = weight[first] / np.add.reduceat(weight, first)
     best = poses.take(first)
     return Refined(

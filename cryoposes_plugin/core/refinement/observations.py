@@ -30,6 +30,10 @@ class Observations:
     def take(self, rows) -> Observations:
         return Observations(self.coefficients[rows], self.modulation[rows])
 
+    def only(self, used: np.ndarray) -> Observations:
+        """The same with the coefficients that are not used, (P,) bool, set to zero: they then say nothing."""
+        return Observations(self.coefficients * used, self.modulation * used.astype(np.float32))
+
     def whitened(self, points: FourierPoints, spectra: Spectra):
         """(y, c): (B, P) complex64 and (B, P) float32 with y = c x exp(-2 pi i k.t / D) + n, n of unit variance in its
         real and in its imaginary part."""

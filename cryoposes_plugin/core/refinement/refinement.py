@@ -13,7 +13,7 @@ from ..io.particles import ResampledImages
 from ..io.run_directory import RunDirectory
 from ..progress import Progress
 from ..types import ParticleTable, Volume
-from .calibration import SAMPLE, calibrate
+from .calibration import SAMPLE, agreement, calibrate
 from .density import radius_of_gyration_px
 from .fourier_points import FourierPoints
 from .levenberg_marquardt import Poses
@@ -31,10 +31,16 @@ _FIRST_RESOLUTION_ANGSTROM = 20.0
 #: ... and in any case so many shells.
 _FEWEST_SHELLS = 8
 
+#: Images and map belong together if `agreement` on so many of the images is at least this.
+AGREEMENT_SAMPLE, AGREEMENT = 128, 5.0
 _SAVE_SECONDS = 20.0
 
 #: rows of the table -> starting poses, `particle` counting within the rows; shifts in pixels of the working grid
 Starts = Callable[[np.ndarray], Poses]
+
+
+class NoAgreement(InputError):
+    """Images and volume have nothing in common."""
 
 
 class Refinement:
@@ -89,8 +95,8 @@ class Refinement:
             observed = self.observe(rows)
             first = first_spectra(self.points, observed.coefficients, self._first_shell)
             spectra = calibrate(self._search, observed, self.starts(rows), first, self._last_shell)
-            if spectra.last_shell == 0:
-                raise InputError(
+            if spectra.last_shell == 0 or self._disagree(spectra, observed, rows):
+                raise NoAgreement(
                     f"The particles of optics group {self.table.optics[group].name} have nothing in common with the "
                     "volume at any pose that was tried; check that the map belongs to them, that protein is white in "
                     "the images, and their pixel size."
@@ -101,6 +107,10 @@ class Refinement:
                 self.grid.field_of_view_angstrom / spectra.last_shell,
             )
             self.spectra[int(group)] = spectra
+
+    def _disagree(self, spectra: Spectra, observed: Observations, rows: np.ndarray) -> bool:
+        few = slice(0, AGREEMENT_SAMPLE)
+        return agreement(self._search(spectra), observed.take(few), self.starts(rows[few])) < AGREEMENT
 
     def sample(self, group: int, seed: int) -> np.ndarray:
         """Rows of some particles of an optics group."""
@@ -128,11 +138,20 @@ def residuals(points: FourierPoints, spectra: Spectra, observed: Observations, r
 
 
 def refine_all(
-    refinement: Refinement, run: RunDirectory, parts: Sequence[np.ndarray], seed: int
+    refinement: Refinement,
+    run: RunDirectory,
+    parts: Sequence[np.ndarray],
+    seed: int,
+    filled: Optional[Dict[str, np.ndarray]] = None,
 ) -> Tuple[Results, float]:
-    """Results of all particles, and particles a second; goes on where an interrupted run stood."""
-    number = len(refinement.table)
-    results, refinement.spectra, _ = load(run) or (Results.empty(number), {}, {})
+    """Results of all particles, and particles a second; goes on where an interrupted run stood.
+
+    filled : arrays that the starts fill in on the way; they are saved and restored too.
+    """
+    number, filled = len(refinement.table), filled or {}
+    results, refinement.spectra, before = load(run) or (Results.empty(number), {}, {})
+    for name, values in before.items():
+        filled[name][:] = values
     done = sum(len(rows) for rows in parts[: results.batches_done])
     if done:
         logger.info("Resuming after %d of %d particles.", done, number)
@@ -144,6 +163,6 @@ def refine_all(
         results.batches_done += 1
         progress.advance(len(rows))
         if time.monotonic() - saved > _SAVE_SECONDS:
-            results.save(run, refinement.spectra)
+            results.save(run, refinement.spectra, filled)
             saved = time.monotonic()
     return results, progress.rate

@@ -46,7 +46,7 @@ class Results:
             getattr(self.refined, f.name)[rows] = getattr(refined, f.name)
         self.residual[rows] = residual
 
-    def save(self, run: RunDirectory, spectra: Dict[int, Spectra], **more: np.ndarray) -> None:
+    def save(self, run: RunDirectory, spectra: Dict[int, Spectra], more: Dict[str, np.ndarray]) -> None:
         """`more` : arrays of the caller, given back by `load`."""
         arrays = {f"refined_{name}": value for name, value in vars(self.refined).items()}
         for group, s in spectra.items():

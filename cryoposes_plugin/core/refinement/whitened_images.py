@@ -46,8 +46,9 @@ class WhitenedImages:
         gain, best = np.empty(len(starts), np.float64), np.empty(len(starts), np.int64)
         for at in range(0, len(starts), chunk):
             part = slice(at, at + chunk)
-            poses = _tensors(starts.rotations, starts.shifts_px, starts.particle, part)
-            gain[part], best[part] = (f.numpy() for f in self.likelihood.scan(*poses, shifts, *arrays))
+            rotations, own, particle = _tensors(starts.rotations, starts.shifts_px, starts.particle, part)
+            found = self.likelihood.scan(rotations, own, particle, shifts, *arrays)
+            gain[part], best[part] = (f.numpy() for f in found)
         return gain, best
 
     def _up_to(self, radius: float):

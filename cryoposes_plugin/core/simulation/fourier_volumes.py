@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import dataclass
 from typing import List, Sequence, Tuple
 
 import numpy as np
@@ -10,6 +11,18 @@ import scipy.fft
 import tensorflow as tf
 
 from . import grids
+
+
+@dataclass(frozen=True)
+class TableLayout:
+    """Where the coefficients lie: edge of the grid, nodes per cycle per box, neighbours that are read at once and one
+    after the other, steps of an index between volumes and along z and y."""
+
+    size: int
+    scale: float
+    packed: Tuple[Tuple[int, ...], ...]
+    outer: Tuple[Tuple[int, ...], ...]
+    strides: Tuple[int, int, int]
 
 
 class FourierVolumes:
@@ -25,19 +38,29 @@ class FourierVolumes:
 
     Attributes
     ----------
-    scale : nodes of the grid per cycle per box.
+    scale : nodes of the grid per cycle per box. layout, table : all that `of_table` makes the same volumes from: a
+    compiled function can take them as arguments and serve every volume.
     """
 
     def __init__(self, volumes: Sequence[np.ndarray], padding: float):
         box = int(volumes[0].shape[0])
-        self._size = size = grids.padded_size(box, padding)
-        self.scale = size / box
+        size = grids.padded_size(box, padding)
         axes = grids.packed_axes(len(volumes) * 4 * size**3)
-        self._packed = tuple(itertools.product(*[(0, 1) if a in axes else (0,) for a in (0, 1, 2)]))
-        self._outer = tuple(itertools.product(*[(0,) if a in axes else (0, 1) for a in (0, 1, 2)]))
+        packed = tuple(itertools.product(*[(0, 1) if a in axes else (0,) for a in (0, 1, 2)]))
+        outer = tuple(itertools.product(*[(0,) if a in axes else (0, 1) for a in (0, 1, 2)]))
         width = size // 2 + (2 not in axes)
-        self._strides = (size * size * width, size * width, width)
-        self._table = tf.constant(_table(volumes, size, self._packed, width))
+        self.layout = TableLayout(size, size / box, packed, outer, (size * size * width, size * width, width))
+        self.table = tf.constant(_table(volumes, size, packed, width))
+
+    @classmethod
+    def of_table(cls, layout: TableLayout, table: tf.Tensor) -> FourierVolumes:
+        volumes = cls.__new__(cls)
+        volumes.layout, volumes.table = layout, table
+        return volumes
+
+    @property
+    def scale(self) -> float:
+        return self.layout.scale
 
     def values(self, volume_index: tf.Tensor, points: Sequence[tf.Tensor]) -> Tuple[tf.Tensor, tf.Tensor]:
         """Real and imaginary part, each (B, P), at `points` (x, y, z), each (B, P), in nodes of the grid."""
@@ -71,20 +94,20 @@ class FourierVolumes:
         side = tf.where(points[0] < 0, -1.0, 1.0)
         points = [a * side for a in points]
         base = [tf.floor(a) for a in points]
-        half = float(self._size // 2)
+        half = float(self.layout.size // 2)
         index = [tf.cast(base[0], tf.int32)] + [tf.cast(b + half, tf.int32) for b in base[1:]]
         return side, index, [a - b for a, b in zip(points, base)]
 
     def _corners(self, volume_index, index):
         """((z, y, x), (real, imaginary)) of the eight nodes around each point."""
-        per_volume, per_z, per_y = self._strides
-        size = self._size
+        per_volume, per_z, per_y = self.layout.strides
+        size = self.layout.size
         x, y, z = index
         start = volume_index[:, None] * per_volume + x
-        for dz, dy, dx in self._outer:
+        for dz, dy, dx in self.layout.outer:
             zz, yy = (z + dz) % size if dz else z, (y + dy) % size if dy else y
-            values = tf.gather(self._table, start + zz * per_z + yy * per_y + dx)
-            for column, (pz, py, px) in enumerate(self._packed):
+            values = tf.gather(self.table, start + zz * per_z + yy * per_y + dx)
+            for column, (pz, py, px) in enumerate(self.layout.packed):
                 yield (dz + pz, dy + py, dx + px), (values[..., 2 * column], values[..., 2 * column + 1])
 
 

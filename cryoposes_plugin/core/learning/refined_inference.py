@@ -1,0 +1,120 @@
+"""`infer` with a volume: the network's hypotheses are compared with the images and refined against the map."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Dict
+
+import numpy as np
+
+from ..config import InferConfig
+from ..evaluation import plots
+from ..evaluation.report import write_report
+from ..geometry.symmetry import symmetric_distance_rad, symmetry_rotations
+from ..io.batches import batches
+from ..io.run_directory import RunDirectory, digest_path
+from ..io.star import POSE_SOURCE
+from ..refinement.levenberg_marquardt import Poses
+from ..refinement.multi_start import Settings
+from ..refinement.refinement import Refinement, refine_all
+from ..refinement.report import metrics_of, refinement_figures
+from ..refinement.results import MOVED, Results, with_poses, write_covariance
+from ..refinement.working_grid import WorkingGrid
+from ..types import ParticleTable, Volume
+from ..uncertainty import bingham
+from .inference_inputs import Inputs
+from .inference_results import DISPERSION, TRACE
+
+#: Hypotheses this much less probable than the best one, in natural logarithms, are not tried.
+_LEAST_LOG_WEIGHT = -7.0
+#: Around the shift that the network predicts, the best one is looked for so many times its median error: 3.5 sigma.
+_MEDIAN_ERRORS = 3.0
+_LEAST_REACH_PX = 1.5
+
+
+@dataclass(frozen=True)
+class Refined:
+    """What came of it: particles with poses and scores, the refinement and its results, particles a second."""
+
+    table: ParticleTable
+    refinement: Refinement
+    results: Results
+    rate: float
+
+
+class NetworkStarts:
+    """The network's hypotheses for rows of the inputs as starts of a refinement, and its own scores along the way.
+
+    rotations (N, 3, 3), dispersion (N,), trace (N,) are filled in for the rows that were asked for.
+    """
+
+    def __init__(self, inputs: Inputs, number: int, pixels_per_model_pixel: float):
+        self.inputs, self.number, self.factor = inputs, number, pixels_per_model_pixel
+        particles = len(inputs.table)
+        self.filled = {
+            "rotations": np.zeros((particles, 3, 3)),
+            DISPERSION: np.zeros(particles),
+            TRACE: np.zeros(particles),
+        }
+
+    def __call__(self, rows: np.ndarray) -> Poses:
+        images, ctf, state = self.inputs.read_batch(rows)
+        found = self.inputs.model.hypotheses(images, ctf, state, self.number)
+        self.filled["rotations"][rows] = found.rotations[:, 0]
+        self.filled[DISPERSION][rows] = bingham.largest_dispersion(found.bingham)
+        self.filled[TRACE][rows] = bingham.trace(found.bingham)
+        likely = found.log_weights >= found.log_weights.max(axis=1, keepdims=True) + _LEAST_LOG_WEIGHT
+        likely[:, 0] = True
+        particle, candidate = np.nonzero(likely)
+        return Poses(particle, found.rotations[particle, candidate], self.factor * found.shifts_px[particle])
+
+
+def refined_inference(config: InferConfig, run: RunDirectory, inputs: Inputs, volume: Volume) -> Refined:
+    """Poses of all particles; raises NoAgreement where images and volume have nothing in common."""
+    refinement, starts = _make(config, inputs, volume)
+    parts = batches(inputs.table, config.batch_size)
+    results, rate = refine_all(refinement, run, parts, config.seed, starts.filled)
+    pixel = refinement.grid.pixel_size_angstrom
+    table = with_poses(inputs.table, results, pixel)
+    network = starts.filled["rotations"]
+    turned = np.rad2deg(symmetric_distance_rad(results.refined.rotations, network, refinement.group))
+    scores = {DISPERSION: starts.filled[DISPERSION], TRACE: starts.filled[TRACE], MOVED: turned}
+    source = f"{inputs.pose_source};refined:{digest_path(config.volume)[:12]}"
+    table = table.replace(
+        scores={**table.scores, **scores},
+        extra={**table.extra, POSE_SOURCE: np.full(len(table), source, dtype=object)},
+    )
+    write_covariance(run, table, results, pixel)
+    return Refined(table, refinement, results, rate)
+
+
+def _make(config: InferConfig, inputs: Inputs, volume: Volume):
+    card, grid = inputs.model.card, WorkingGrid.of(inputs.table, config.working_box_px)
+    factor = card.pixel_size_angstrom / grid.pixel_size_angstrom
+    reach = config.max_shift_px
+    known = card.validation.get("median_shift_error_px")
+    if inputs.model.predicts_shifts and known is not None:
+        reach = min(reach, max(_LEAST_REACH_PX, _MEDIAN_ERRORS * known))
+    starts = NetworkStarts(inputs, config.hypotheses, factor)
+    settings = Settings(search_shift_px=reach * factor)
+    group = symmetry_rotations(card.symmetry)
+    return Refinement(inputs.table, volume, grid, starts, group, settings), starts
+
+
+def refinement_metrics(refined: Refined) -> Dict[str, Any]:
+    """Numbers of the refinement, and how far it moved the network's estimates."""
+    found = metrics_of(refined.refinement, refined.results, refined.table, refined.rate)
+    return {**found, "refined": True, "median_moved_from_network_deg": float(np.median(refined.table.scores[MOVED]))}
+
+
+def write_refined_report(run: RunDirectory, inputs: Inputs, refined: Refined, metrics, notes) -> None:
+    table = refined.table
+    figures = {
+        **refinement_figures(refined.refinement, refined.results, table),
+        "uncertainty_histogram": (
+            "What the network said: the more negative the more certain; the score ranks and is not an angle.",
+            plots.uncertainty_histogram(table.scores[TRACE], name=TRACE),
+        ),
+    }
+    lead = f"{len(table)} particles, model {inputs.pose_source}, refined against the volume."
+    write_report(run.path, "Estimated poses", numbers=metrics, notes=notes, figures=figures, lead=lead)

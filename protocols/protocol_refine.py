@@ -1,0 +1,73 @@
+"""Refine poses."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List
+
+from pwem.objects import SetOfParticles
+
+from cryoposes_plugin.core.config import RefineConfig
+from cryoposes_plugin.scipion import forms, results
+
+from .protocol_base import ParticleInput, ProtCryoposesBase
+
+
+class ProtCryoposesRefine(ProtCryoposesBase):
+    """Refines the orientation and shift of each particle against a volume, to the limit that the noise sets.
+
+    Poses may come from anywhere: from 'estimate poses', RELION or cryoSPARC. Each particle's own scale, the noise and
+    the strength of the volume in the images are measured on the way. Every pose gets its expected error in degrees and
+    how far it moved; whether the poses belong to the volume or to its mirror is said.
+    """
+
+    _label = "refine poses"
+    _possibleOutputs = {"outputParticles": SetOfParticles}
+    CONFIG = RefineConfig
+    PARTICLES = (ParticleInput("particles", "inputParticles", poses=True),)
+    VOLUMES = (("volume", "inputVolume"),)
+
+    def _defineParams(self, form):
+        form.addSection(label="Input")
+        forms.add_pointer(
+            form,
+            "particles",
+            "SetOfParticles",
+            "Particles with the poses to start from.",
+            pointer_condition="hasAlignmentProj",
+        )
+        forms.add_pointer(form, "volume", "Volume", "Volume to refine against, in the frame of the poses.")
+        forms.add_fields(form, RefineConfig, "symmetry", "resolution_angstrom", "search_deg")
+        forms.add_fields(
+            form, RefineConfig, "search_starts", "search_shift_px", condition="searchDeg is not None and searchDeg > 0"
+        )
+        forms.add_fields(form, RefineConfig, "prior_deg", "prior_shift_px", "working_box_px", "batch_size")
+        forms.add_execution(form, RefineConfig, gpu=True)
+
+    def _create_outputs(self) -> None:
+        from cryoposes_plugin.core.io.star import POSE_SOURCE
+
+        table = self._read_table("particles.star")
+        particles = self._createSetOfParticles()
+        results.update_particles(
+            particles, self.inputParticles.get(), table, poses=True, scores=tuple(table.scores), texts=(POSE_SOURCE,)
+        )
+        self._define(outputParticles=particles)
+
+    def _result_summary(self, metrics: Dict[str, Any]) -> List[str]:
+        return [
+            f"{metrics['particles']} poses refined; they moved by {metrics['median_moved_deg']:.2f}° and "
+            f"{metrics['median_moved_angstrom']:.2f} Å (medians).",
+            f"Expected error: {metrics['median_expected_error_deg']:.2f}° and "
+            f"{metrics['median_expected_shift_error_angstrom']:.2f} Å (median of the root mean squares).",
+            *metrics.get("notes", []),
+        ]
+
+    def _methods(self) -> List[str]:
+        metrics = self._metrics()
+        if not metrics:
+            return []
+        return [
+            f"Poses of {metrics['particles']} particles were refined by maximum likelihood against a reference, with the "
+            f"noise spectrum measured on the residuals (Cryoposes); their median expected error is "
+            f"{metrics['median_expected_error_deg']:.2f}°."
+        ]

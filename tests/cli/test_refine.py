@@ -1,0 +1,195 @@
+"""`cryoposes refine`: what it writes, resuming, several optics groups, and the sentences for wrong input."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from cryoposes_plugin.cli.main import main
+from cryoposes_plugin.core.errors import InputError
+from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
+from cryoposes_plugin.core.io.mrc import write_volume
+from cryoposes_plugin.core.io.star import POSE_SOURCE, read_particles, write_particles
+from cryoposes_plugin.core.simulation.phantom import make_phantom
+from cryoposes_plugin.core.types import Volume
+
+pytest.importorskip("tensorflow")
+
+NUMBER, BOX, PIXEL = 96, 40, 5.0
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory):
+    """(folder, true particles): map.mrc, true.star, and near.star with poses 6 degrees and 0.6 pixels off."""
+    folder = tmp_path_factory.mktemp("refine")
+    volume = make_phantom(BOX, PIXEL)
+    write_volume(folder / "map.mrc", volume.data, PIXEL)
+    arguments = ["--volume", folder / "map.mrc", "--number", NUMBER, "--snr", 0.5, "--shift-px", 1, "--seed", 3]
+    assert main(["simulate", *map(str, arguments), "--output", str(folder / "sim")]) == 0
+    true = read_particles(folder / "sim/particles.star", require=("poses",))
+    rng = np.random.default_rng(4)
+    turn = Rotation.from_rotvec(np.deg2rad(6) / 3**0.5 * rng.standard_normal((NUMBER, 3))).as_matrix()
+    near = true.replace(
+        rotations=turn @ true.rotations, shifts_px=true.shifts_px + 0.6 * rng.standard_normal((NUMBER, 2))
+    )
+    write_particles(folder / "near.star", near)
+    return folder, true, near
+
+
+def refine(folder, output, *arguments, star="near.star", volume="map.mrc"):
+    paths = ["--particles", folder / star, "--volume", folder / volume, "--output", output, "--batch-size", 40]
+    return main(["refine", *map(str, [*paths, *arguments])])
+
+
+def errors_deg(a, b):
+    return np.rad2deg(angular_distance_rad(a.rotations, b.rotations))
+
+
+def test_what_a_refinement_writes(scene, tmp_path):
+    folder, true, near = scene
+    assert refine(folder, tmp_path / "run") == 0
+    out = read_particles(tmp_path / "run/particles.star", require=("poses", "ctf"))
+    np.testing.assert_array_equal(out.ids, true.ids)
+    error = errors_deg(out, true)
+    assert np.median(error) < 0.4 * np.median(errors_deg(near, true))
+    assert 0.6 < np.sqrt((error**2).mean()) / np.median(out.scores["cryoposesExpectedErrorDeg"]) < 1.6
+    np.testing.assert_allclose(out.scores["cryoposesMovedDeg"], errors_deg(out, near), atol=1e-2)
+    shift = np.linalg.norm(out.shifts_px - near.shifts_px, axis=1) * PIXEL
+    np.testing.assert_allclose(out.scores["cryoposesMovedAngst"], shift, atol=1e-3)
+    assert np.abs(out.scores["cryoposesResidual"] - 1).mean() < 0.1
+    assert set(out.extra[POSE_SOURCE]) == {out.extra[POSE_SOURCE][0]} and out.extra[POSE_SOURCE][0].startswith(
+        "refined:"
+    )
+    covariance = np.load(tmp_path / "run/covariance.npz")
+    in_angstrom = np.sqrt(np.einsum("bii->b", covariance["covariance"][:, 3:, 3:]))
+    np.testing.assert_allclose(in_angstrom, out.scores["cryoposesExpectedShiftErrorAngst"], rtol=1e-5)
+    metrics = json.loads((tmp_path / "run/metrics.json").read_text())
+    assert metrics["particles"] == NUMBER and metrics["hand"] == "same"
+    for name in ("report.html", "expected_error.png", "agreement.png", "moved.png", "angular_distribution.png"):
+        assert (tmp_path / "run" / name).stat().st_size > 2000
+    assert not (tmp_path / "run/refinement_state.npz").exists()
+
+
+def test_an_interrupted_run_goes_on_with_the_same_result(scene, tmp_path, monkeypatch):
+    from cryoposes_plugin.core.refinement import refinement as module
+
+    folder, _, _ = scene
+    assert refine(folder, tmp_path / "whole") == 0
+    whole_refine, seen = module.Refinement.refine, []
+
+    def breaks(self, rows):
+        if len(seen) == 2:
+            raise InputError("interrupted")
+        seen.append(len(rows))
+        return whole_refine(self, rows)
+
+    monkeypatch.setattr(module, "_SAVE_SECONDS", 0.0)
+    monkeypatch.setattr(module.Refinement, "refine", breaks)
+    assert refine(folder, tmp_path / "run") == 2
+    assert not (tmp_path / "run/particles.star").exists()
+
+    def counts(self, rows):
+        seen.append(len(rows))
+        return whole_refine(self, rows)
+
+    def not_again(*_):
+        raise AssertionError("the spectra of an interrupted run are kept")
+
+    monkeypatch.setattr(module.Refinement, "refine", counts)
+    monkeypatch.setattr(module, "calibrate", not_again)
+    assert refine(folder, tmp_path / "run") == 0
+    assert seen == [40, 40, 16]
+    whole, resumed = (read_particles(tmp_path / name / "particles.star") for name in ("whole", "run"))
+    np.testing.assert_array_equal(whole.rotations, resumed.rotations)
+    np.testing.assert_array_equal(
+        whole.scores["cryoposesExpectedErrorDeg"], resumed.scores["cryoposesExpectedErrorDeg"]
+    )
+
+
+def test_a_search_finds_poses_that_were_far_off(scene, tmp_path):
+    folder, true, _ = scene
+    rng = np.random.default_rng(6)
+    axis = rng.standard_normal((NUMBER, 3))
+    turn = Rotation.from_rotvec(np.deg2rad(40) * axis / np.linalg.norm(axis, axis=1, keepdims=True)).as_matrix()
+    far = true.replace(rotations=turn @ true.rotations, shifts_px=true.shifts_px + rng.normal(0, 1, (NUMBER, 2)))
+    write_particles(folder / "far.star", far)
+    shares = []
+    for name, search in (("alone", ()), ("search", ("--search-deg", 45, "--search-starts", 200))):
+        assert refine(folder, tmp_path / name, *search, star="far.star") == 0
+        shares.append((errors_deg(read_particles(tmp_path / name / "particles.star"), true) < 6).mean())
+    assert shares[1] > 0.9 and shares[1] > shares[0] + 0.15
+
+
+def test_optics_groups_have_spectra_of_their_own(scene, tmp_path):
+    """One group's images are in other units: its poses must not change for it."""
+    from cryoposes_plugin.core.io.mrc import write_stack
+    from cryoposes_plugin.core.io.particles import ParticleImages
+
+    folder, _, near = scene
+    images = ParticleImages(near).read(np.arange(NUMBER))
+    group = np.arange(NUMBER) % 2
+    write_stack(folder / "units.mrcs", images * np.where(group, 50.0, 1.0)[:, None, None].astype(np.float32), PIXEL)
+    optics = (near.optics[0], dataclasses.replace(near.optics[0], name="second"))
+    mixed = near.replace(
+        stack_paths=(folder / "units.mrcs",),
+        stack_index=np.zeros(NUMBER, int),
+        slice_index=np.arange(NUMBER),
+        optics=optics,
+        optics_index=group,
+    )
+    write_particles(folder / "mixed.star", mixed)
+    assert refine(folder, tmp_path / "mixed", star="mixed.star") == 0
+    assert refine(folder, tmp_path / "one") == 0
+    a, b = (read_particles(tmp_path / name / "particles.star") for name in ("mixed", "one"))
+    assert np.median(errors_deg(a, b)) < 0.3
+    metrics = json.loads((tmp_path / "mixed/metrics.json").read_text())
+    assert set(metrics["resolution_used_angstrom"]) == {near.optics[0].name, "second"}
+
+
+def test_larger_images_are_binned_and_shifts_come_back_in_their_pixels(scene, tmp_path):
+    folder, true, _ = scene
+    assert refine(folder, tmp_path / "run", "--working-box-px", 32) == 0
+    out = read_particles(tmp_path / "run/particles.star", require=("poses",))
+    assert json.loads((tmp_path / "run/metrics.json").read_text())["working_box_px"] == 32
+    assert np.median(errors_deg(out, true)) < 1.5
+    assert np.median(np.linalg.norm(out.shifts_px - true.shifts_px, axis=1)) < 0.15
+
+
+def test_one_particle(scene, tmp_path):
+    folder, true, near = scene
+    write_particles(folder / "one.star", near.take([5]))
+    assert refine(folder, tmp_path / "run", star="one.star") == 0
+    out = read_particles(tmp_path / "run/particles.star", require=("poses",))
+    assert len(out) == 1 and np.isfinite(out.scores["cryoposesExpectedErrorDeg"]).all()
+
+
+def test_sentences(scene, tmp_path, caplog):
+    folder, true, near = scene
+    volume = make_phantom(BOX, PIXEL)
+    write_volume(folder / "wrong.mrc", volume.data, 2 * PIXEL)
+    write_volume(folder / "flat.mrc", np.ones_like(volume.data), PIXEL)
+    write_volume(folder / "tiny.mrc", volume.data[14:26, 14:26, 14:26], PIXEL)
+    write_particles(folder / "unaligned.star", true.replace(rotations=None, shifts_px=None))
+    flipped = dataclasses.replace(near.optics[0], image_state="phase-flipped")
+    write_particles(folder / "noctf.star", near.replace(ctf=None, optics=(flipped,)))
+    unlike = Volume(np.random.default_rng(0).standard_normal((BOX,) * 3).astype(np.float32), PIXEL)
+    write_volume(folder / "unlike.mrc", unlike.data, PIXEL)
+    cases = [
+        ({"volume": "wrong.mrc"}, (), "40 px, and 10 Å/px where they have 5 Å/px"),
+        ({"volume": "flat.mrc"}, (), "is constant (1 everywhere)"),
+        ({"volume": "tiny.mrc"}, (), "is 60 Å wide and the images are 200 Å wide"),
+        ({"volume": "unlike.mrc"}, (), "nothing in common with the volume"),
+        ({"star": "unaligned.star"}, (), "the particles have no orientations"),
+        ({"star": "noctf.star"}, (), "phase-flipped and have no defocus values"),
+        ({}, ("--symmetry", "Q5"), "Symmetry 'Q5' is unknown"),
+        ({}, ("--working-box-px", 33), "give an even number"),
+        ({}, ("--resolution-angstrom", 90), "give less than 50 Å"),
+        ({}, ("--prior-deg", -1), "must be at least"),
+    ]
+    for number, (files, arguments, sentence) in enumerate(cases):
+        caplog.clear()
+        assert refine(folder, tmp_path / str(number), *arguments, **files) == 2
+        assert sentence in caplog.text
+        assert not (tmp_path / str(number) / "particles.star").exists()
