@@ -67,7 +67,7 @@ class ProtCryoposesRefine(ProtCryoposesBase):
         if not metrics:
             return []
         return [
-            f"Poses of {metrics['particles']} particles were refined by maximum likelihood against a reference, with the "
-            f"noise spectrum measured on the residuals (Cryoposes); their median expected error is "
+            f"Poses of {metrics['particles']} particles were refined by maximum likelihood against a reference, with "
+            f"the noise spectrum measured on the residuals (Cryoposes); their median expected error is "
             f"{metrics['median_expected_error_deg']:.2f}°."
         ]

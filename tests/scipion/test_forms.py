@@ -15,6 +15,7 @@ from cryoposes_plugin.protocols import (
     ProtCryoposesFilter,
     ProtCryoposesInfer,
     ProtCryoposesReconstruct,
+    ProtCryoposesRefine,
     ProtCryoposesSimulate,
     ProtCryoposesTrain,
 )
@@ -24,6 +25,7 @@ PROTOCOLS = (
     ProtCryoposesSimulate,
     ProtCryoposesTrain,
     ProtCryoposesInfer,
+    ProtCryoposesRefine,
     ProtCryoposesFilter,
     ProtCryoposesReconstruct,
     ProtCryoposesCompare,
@@ -32,6 +34,7 @@ LABELS = (
     "simulate projections",
     "train pose network",
     "estimate poses",
+    "refine poses",
     "filter by uncertainty",
     "reconstruct volume",
     "compare poses",

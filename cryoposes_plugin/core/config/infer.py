@@ -26,7 +26,12 @@ class InferConfig(Config):
         "With a volume: refine the network's best hypotheses against it. Otherwise only the shifts are measured.",
     )
     hypotheses: int = option(
-        64, "Orientations that the network proposes for each particle, at most.", expert=True, minimum=1, maximum=1024
+        256,
+        "Orientations that the network proposes for each particle, at most; fewer where it is sure. More find more of "
+        "the poses of very noisy images, and take longer.",
+        expert=True,
+        minimum=1,
+        maximum=1024,
     )
     working_box_px: Optional[int] = option(
         None,

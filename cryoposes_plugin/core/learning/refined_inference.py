@@ -26,7 +26,7 @@ from .inference_inputs import Inputs
 from .inference_results import DISPERSION, TRACE
 
 #: Hypotheses this much less probable than the best one, in natural logarithms, are not tried.
-_LEAST_LOG_WEIGHT = -7.0
+_LEAST_LOG_WEIGHT = -8.0
 #: Around the shift that the network predicts, the best one is looked for so many times its median error: 3.5 sigma.
 _MEDIAN_ERRORS = 3.0
 _LEAST_REACH_PX = 1.5

@@ -46,7 +46,7 @@ class Settings:
     last number for all further ones. prior : around the anchors of the starts."""
 
     search_shift_px: float = 8.0
-    keep: Tuple[int, ...] = (6, 3, 2)
+    keep: Tuple[int, ...] = (8, 4, 2)
     prior: Prior = Prior()
 
 
