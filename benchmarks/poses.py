@@ -82,9 +82,7 @@ def row(arguments: argparse.Namespace, snr: float) -> list:
     truth = read_particles(star)
     group = symmetry_rotations(arguments.symmetry)
     network, refined, best = (
-        np.rad2deg(
-            symmetric_distance_rad(read_particles(folder / name / "particles.star").rotations, truth.rotations, group)
-        )
+        errors_deg(read_particles(folder / name / "particles.star"), truth, group)
         for name in ("network", "poses", "truth")
     )
     found = read_particles(folder / "poses/particles.star")
@@ -109,6 +107,10 @@ def row(arguments: argparse.Namespace, snr: float) -> list:
         f"{estimated['particles_per_second']:.0f}",
         f"{estimated['seconds']:.0f}",
     ]
+
+
+def errors_deg(estimate, truth, group) -> np.ndarray:
+    return np.rad2deg(symmetric_distance_rad(estimate.rotations, truth.rotations, group))
 
 
 def normalised_errors(estimate, truth, group, saved) -> np.ndarray:

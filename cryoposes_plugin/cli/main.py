@@ -26,6 +26,7 @@ COMMANDS = {
     "train": "train a network that estimates poses",
     "infer": "estimate poses and their uncertainty",
     "refine": "refine poses against a volume, to the limit that the noise sets",
+    "iterate": "refine and reconstruct in turns, from a map cut at low resolution",
     "filter": "split a particle set by uncertainty",
     "reconstruct": "reconstruct a volume, its half maps and their FSC",
     "compare": "compare two sets of poses",

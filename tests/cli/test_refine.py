@@ -29,13 +29,17 @@ def scene(tmp_path_factory):
     arguments = ["--volume", folder / "map.mrc", "--number", NUMBER, "--snr", 0.5, "--shift-px", 1, "--seed", 3]
     assert main(["simulate", *map(str, arguments), "--output", str(folder / "sim")]) == 0
     true = read_particles(folder / "sim/particles.star", require=("poses",))
-    rng = np.random.default_rng(4)
-    turn = Rotation.from_rotvec(np.deg2rad(6) / 3**0.5 * rng.standard_normal((NUMBER, 3))).as_matrix()
-    near = true.replace(
-        rotations=turn @ true.rotations, shifts_px=true.shifts_px + 0.6 * rng.standard_normal((NUMBER, 2))
-    )
+    near = perturbed(true, 6.0, 0.6)
     write_particles(folder / "near.star", near)
     return folder, true, near
+
+
+def perturbed(table, degrees, pixels, seed=4):
+    """The table with poses this far off (root mean square)."""
+    rng = np.random.default_rng(seed)
+    turn = Rotation.from_rotvec(np.deg2rad(degrees) / 3**0.5 * rng.standard_normal((len(table), 3))).as_matrix()
+    shifts = table.shifts_px + pixels * rng.standard_normal((len(table), 2))
+    return table.replace(rotations=turn @ table.rotations, shifts_px=shifts)
 
 
 def refine(folder, output, *arguments, star="near.star", volume="map.mrc"):

@@ -14,6 +14,7 @@ from cryoposes_plugin.protocols import (
     ProtCryoposesCompare,
     ProtCryoposesFilter,
     ProtCryoposesInfer,
+    ProtCryoposesIterate,
     ProtCryoposesReconstruct,
     ProtCryoposesRefine,
     ProtCryoposesSimulate,
@@ -28,6 +29,7 @@ PROTOCOLS = (
     ProtCryoposesRefine,
     ProtCryoposesFilter,
     ProtCryoposesReconstruct,
+    ProtCryoposesIterate,
     ProtCryoposesCompare,
 )
 LABELS = (
@@ -37,6 +39,7 @@ LABELS = (
     "refine poses",
     "filter by uncertainty",
     "reconstruct volume",
+    "refine and reconstruct",
     "compare poses",
 )
 #: Fields that come from Scipion's header, or that are of no use to a protocol.

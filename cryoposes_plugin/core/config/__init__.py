@@ -14,6 +14,7 @@ from .compare import CompareConfig
 from .filter import FilterConfig
 from .imaging import ImagingConfig
 from .infer import InferConfig
+from .iterate import IterateConfig
 from .reconstruct import ReconstructConfig
 from .refine import RefineConfig
 from .simulate import SimulateConfig
@@ -28,6 +29,7 @@ __all__ = [
     "FilterConfig",
     "ImagingConfig",
     "InferConfig",
+    "IterateConfig",
     "ReconstructConfig",
     "RefineConfig",
     "SimulateConfig",
@@ -43,6 +45,7 @@ CONFIGS: Dict[str, Type[Config]] = {
         TrainConfig,
         InferConfig,
         RefineConfig,
+        IterateConfig,
         FilterConfig,
         ReconstructConfig,
         CompareConfig,

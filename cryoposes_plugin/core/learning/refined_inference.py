@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Dict
+from typing import Any, Dict, Optional
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from ..types import ParticleTable, Volume
 from ..uncertainty import bingham
 from .inference_inputs import Inputs
 from .inference_results import DISPERSION, TRACE
+from .pose_model import PoseModel
 
 #: Hypotheses this much less probable than the best one, in natural logarithms, are not tried.
 _LEAST_LOG_WEIGHT = -8.0
@@ -45,11 +46,13 @@ class Refined:
 class NetworkStarts:
     """The network's hypotheses for rows of the inputs as starts of a refinement, and its own scores along the way.
 
-    rotations (N, 3, 3), dispersion (N,), trace (N,) are filled in for the rows that were asked for.
+    subset : rows of the inputs that are meant by rows 0, 1, ...; default: all. The arrays of `filled`, rotations
+    (N, 3, 3), dispersion (N,) and trace (N,), get the rows that were asked for.
     """
 
-    def __init__(self, inputs: Inputs, number: int, pixels_per_model_pixel: float):
+    def __init__(self, inputs: Inputs, number: int, pixels_per_model_pixel: float, subset: Optional[np.ndarray] = None):
         self.inputs, self.number, self.factor = inputs, number, pixels_per_model_pixel
+        self.subset = np.arange(len(inputs.table)) if subset is None else subset
         particles = len(inputs.table)
         self.filled = {
             "rotations": np.zeros((particles, 3, 3)),
@@ -58,6 +61,7 @@ class NetworkStarts:
         }
 
     def __call__(self, rows: np.ndarray) -> Poses:
+        rows = self.subset[rows]
         images, ctf, state = self.inputs.read_batch(rows)
         found = self.inputs.model.hypotheses(images, ctf, state, self.number)
         self.filled["rotations"][rows] = found.rotations[:, 0]
@@ -88,13 +92,18 @@ def refined_inference(config: InferConfig, run: RunDirectory, inputs: Inputs, vo
     return Refined(table, refinement, results, rate)
 
 
+def reach_px(model: PoseModel, max_shift_px: float) -> float:
+    """How far around the predicted shifts, or around zero, to look for the best one, in pixels of its images."""
+    known = model.card.validation.get("median_shift_error_px")
+    if not model.predicts_shifts or known is None:
+        return max_shift_px
+    return min(max_shift_px, max(_LEAST_REACH_PX, _MEDIAN_ERRORS * known))
+
+
 def _make(config: InferConfig, inputs: Inputs, volume: Volume):
     card, grid = inputs.model.card, WorkingGrid.of(inputs.table, config.working_box_px)
     factor = card.pixel_size_angstrom / grid.pixel_size_angstrom
-    reach = config.max_shift_px
-    known = card.validation.get("median_shift_error_px")
-    if inputs.model.predicts_shifts and known is not None:
-        reach = min(reach, max(_LEAST_REACH_PX, _MEDIAN_ERRORS * known))
+    reach = reach_px(inputs.model, config.max_shift_px)
     starts = NetworkStarts(inputs, config.hypotheses, factor)
     settings = Settings(search_shift_px=reach * factor)
     group = symmetry_rotations(card.symmetry)

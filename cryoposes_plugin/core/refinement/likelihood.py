@@ -11,13 +11,14 @@ The tangent of a pose is (w, dt): A becomes exp([w]x) A, w in radians in the ima
 from __future__ import annotations
 
 import math
+from functools import lru_cache, partial
 from typing import List, Tuple
 
 import numpy as np
 import tensorflow as tf
 
 from ..simulation.fourier_projector import slice_points
-from ..simulation.fourier_volumes import FourierVolumes
+from ..simulation.fourier_volumes import FourierVolumes, TableLayout
 from ..simulation.grids import choose_padding
 from ..simulation.resampling import resample_volume
 from ..types import Volume
@@ -46,7 +47,7 @@ class PoseLikelihood:
     def slices(self, rotations: np.ndarray, number: int) -> np.ndarray:
         """(B, P) complex64 x(A^T k) at the first P = `number` points, phases about D // 2."""
         layout, table, frequencies, _ = self._map
-        real, imaginary = _slices(layout, table, frequencies[:number], tf.constant(rotations, tf.float32))
+        real, imaginary = _compiled(_slices, layout)(table, frequencies[:number], tf.constant(rotations, tf.float32))
         return real.numpy() + 1j * imaginary.numpy()
 
     def gram(self, rotations, shifts_px, particle, y_real, y_imaginary, c) -> tf.Tensor:
@@ -58,7 +59,8 @@ class PoseLikelihood:
         particle : (B,) int32, row of y and c.
         y_real, y_imaginary, c : (N, P) float32 whitened coefficients and modulation.
         """
-        return _gram(*self._map, rotations, shifts_px, particle, y_real, y_imaginary, c)
+        layout, *arrays = self._map
+        return _compiled(_gram, layout)(*arrays, rotations, shifts_px, particle, y_real, y_imaginary, c)
 
     def scan(
         self, rotations, shifts_px, particle, shift_grid_px, y_real, y_imaginary, c
@@ -67,16 +69,15 @@ class PoseLikelihood:
 
         Other arguments as for `gram`.
         """
-        return _scan(*self._map, rotations, shifts_px, particle, shift_grid_px, y_real, y_imaginary, c)
+        layout, *arrays = self._map
+        poses = (rotations, shifts_px, particle)
+        return _compiled(_scan, layout)(*arrays, *poses, shift_grid_px, y_real, y_imaginary, c)
 
 
-# The functions take the map as an argument: one compilation serves all maps and batches of a run.
-@tf.function(reduce_retracing=True)
 def _slices(layout, table, frequencies, rotations):
     return _values(FourierVolumes.of_table(layout, table), slice_points(rotations, frequencies, layout.scale))
 
 
-@tf.function(reduce_retracing=True)
 def _gram(layout, table, frequencies, radians, rotations, shifts_px, particle, y_real, y_imaginary, c):
     number = tf.shape(y_real)[1]
     k, radians = frequencies[:number], radians[:number]
@@ -96,7 +97,6 @@ def _gram(layout, table, frequencies, radians, rotations, shifts_px, particle, y
     return tf.matmul(stacked, stacked, transpose_b=True)
 
 
-@tf.function(reduce_retracing=True)
 def _scan(layout, table, frequencies, radians, rotations, shifts_px, particle, shift_grid_px, y_real, y_imaginary, c):
     number = tf.shape(y_real)[1]
     k, radians = frequencies[:number], radians[:number]
@@ -113,6 +113,27 @@ def _scan(layout, table, frequencies, radians, rotations, shifts_px, particle, s
     best = tf.argmax(products, axis=1, output_type=tf.int32)
     height = tf.maximum(tf.reduce_max(products, axis=1), 0.0)
     return tf.math.divide_no_nan(height * height, power), best
+
+
+def _floats(*shape) -> tf.TensorSpec:
+    return tf.TensorSpec(shape, tf.float32)
+
+
+_FREQUENCIES, _ROTATIONS, _SHIFTS = _floats(None, 2), _floats(None, 3, 3), _floats(None, 2)
+_POSES = (_ROTATIONS, _SHIFTS, tf.TensorSpec((None,), tf.int32))
+_IMAGES = (_floats(None, None),) * 3
+_ARGUMENTS = {
+    _slices: (_FREQUENCIES, _ROTATIONS),
+    _gram: (_FREQUENCIES, _FREQUENCIES, *_POSES, *_IMAGES),
+    _scan: (_FREQUENCIES, _FREQUENCIES, *_POSES, _SHIFTS, *_IMAGES),
+}
+
+
+@lru_cache(maxsize=None)
+def _compiled(function, layout: TableLayout):
+    """Traced once for all maps of a layout and batches of any size."""
+    table = _floats(None, 2 * len(layout.packed))
+    return tf.function(partial(function, layout), input_signature=(table, *_ARGUMENTS[function]))
 
 
 def _by_rotation(gradient: List[tf.Tensor], rotations: tf.Tensor, k: tf.Tensor, scale: float) -> List[tf.Tensor]:

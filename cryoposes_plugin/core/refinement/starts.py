@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import Optional, Sequence
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -45,3 +45,16 @@ def turns_around(angle_deg: float, number: int) -> np.ndarray:
     share = (index * 0.6180339887498949) % 1.0
     vectors = np.deg2rad(angle_deg) * np.cbrt(share)[:, None] * axes
     return np.concatenate([np.eye(3)[None], Rotation.from_rotvec(vectors).as_matrix()])
+
+
+class CombinedStarts:
+    """The starts of several sources together."""
+
+    def __init__(self, sources: Sequence):
+        self.sources = list(sources)
+
+    def __call__(self, rows: np.ndarray) -> Poses:
+        parts = [source(rows) for source in self.sources]
+        return Poses(
+            *(np.concatenate([getattr(p, name) for p in parts]) for name in ("particle", "rotations", "shifts_px"))
+        )

@@ -1,0 +1,51 @@
+"""What `iterate` can be told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Optional, Tuple
+
+from .base import Config, option
+
+
+@dataclass(frozen=True)
+class IterateConfig(Config):
+    command: ClassVar[str] = "iterate"
+    required: ClassVar[Tuple[str, ...]] = ("volume", "particles")
+
+    volume: Optional[str] = option(None, "Volume (MRC) to start from; only its low resolution is used.", path=True)
+    particles: Optional[str] = option(None, "Particle STAR file; it needs poses unless a model is given.", path=True)
+    model: Optional[str] = option(
+        None,
+        "Folder of a network trained on the starting volume, low-passed as here: it proposes poses in every round. "
+        "Without it the particles' own poses are started from.",
+        path=True,
+    )
+    low_pass_angstrom: float = option(
+        40.0,
+        "The starting volume is cut at this resolution: what is finer in the result comes from the images.",
+        unit="Å",
+        minimum=1,
+    )
+    symmetry: str = option("C1", "Point group to impose (C1, C4, D2, T, O, I, ...).")
+    rounds: int = option(8, "Rounds of refinement and reconstruction, at most.", minimum=1)
+    mask_diameter_angstrom: Optional[float] = option(
+        None,
+        "Diameter of the soft sphere that the references are cut to; default: 90 % of the box.",
+        unit="Å",
+        minimum=1,
+    )
+    hypotheses: int = option(
+        64, "Orientations that the network proposes for each particle, at most.", expert=True, minimum=1, maximum=1024
+    )
+    max_shift_px: float = option(
+        8.0, "Largest shift looked for in the first round, in pixels of the images.", unit="px", expert=True, minimum=0
+    )
+    working_box_px: Optional[int] = option(
+        None,
+        "Larger images are binned to this box for the refinement, with the same field of view; default 128.",
+        unit="px",
+        expert=True,
+        minimum=16,
+    )
+    batch_size: int = option(256, "Images a batch.", expert=True, minimum=1)
