@@ -89,6 +89,6 @@ class ProtCryoposesIterate(ProtCryoposesReconstruct):
         if not metrics:
             return []
         return [
-            f"Starting from a map cut at {metrics['low_pass_angstrom']:g} Å, poses were refined by maximum likelihood and "
-            "volumes reconstructed in turns, independently for two halves of the particles (Cryoposes)."
+            f"Starting from a map cut at {metrics['low_pass_angstrom']:g} Å, poses were refined by maximum likelihood "
+            "and volumes reconstructed in turns, independently for two halves of the particles (Cryoposes)."
         ]
