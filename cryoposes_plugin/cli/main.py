@@ -73,6 +73,8 @@ def run_command(config: Config, output: str) -> dict:
         if not path.exists():
             raise ConfigError(f"{config.command}: {path} does not exist; check the path.")
     _set_devices(config)
+    from ..core.evaluation.run_pictures import complete_report
+
     module = importlib.import_module(f"{__package__}.{config.command}")
     module.check(config)
     run = RunDirectory.open(output, config)
@@ -82,6 +84,7 @@ def run_command(config: Config, output: str) -> dict:
     start = time.monotonic()
     metrics = module.run(config, run)
     metrics.setdefault("seconds", round(time.monotonic() - start, 2))
+    complete_report(run.path)
     run.finish(metrics, device=_device())
     logger.info("%s finished in %.1f s: %s", config.command, metrics["seconds"], run.path)
     return metrics

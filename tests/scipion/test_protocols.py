@@ -282,19 +282,62 @@ def test_the_programs_sentence_is_the_protocols_error(project, imported):
     assert not hasattr(protocol, "outputParticles")
 
 
-def test_every_run_has_plots_or_a_report_to_show(project, filtered, reconstructed, monkeypatch):
-    from cryoposes_plugin.viewers import CryoposesRunViewer, viewer_run
+PICTURES = {
+    "simulated": {"images", "direction_maps"},
+    "trained": {"learning_curve", "error_histogram", "error_against_uncertainty"},
+    "inferred": {"uncertainty_histogram", "direction_maps", "best_and_worst"},
+    "filtered": {"uncertainty_histogram", "direction_maps"},
+    "reconstructed": {"volume_slices", "fsc", "direction_maps"},
+}
 
-    opened = []
-    monkeypatch.setattr(viewer_run.webbrowser, "open", opened.append)
-    for protocol in (filtered, reconstructed):
-        viewer = CryoposesRunViewer(project=project)
-        viewer.setProtocol(protocol)
-        for view in viewer._show_report():
-            view.show()
-    assert len(opened) == 2 and all(Path(url[len("file://") :]).exists() for url in opened)
-    plotter = viewer_run.image_plotter(viewer_run.runner.plots(filtered)[0])
-    assert plotter.getFigure().axes
+
+@pytest.mark.parametrize("run", PICTURES)
+def test_the_viewer_of_a_run_draws_its_pictures_and_the_report_holds_them(project, run, request):
+    from cryoposes_plugin.viewers import CryoposesRunViewer
+    from cryoposes_plugin.viewers.viewer_run import ReportView, _param
+
+    protocol = request.getfixturevalue(run)
+    viewer = CryoposesRunViewer(project=project)
+    viewer.setProtocol(protocol)
+    assert PICTURES[run] <= set(viewer.pictures())
+    page = Path(protocol._getExtraPath("run", "report.html")).read_text()
+    for name, picture in viewer.pictures().items():
+        (view,) = viewer._getVisualizeDict()[_param(name)](_param(name))
+        assert view.title == picture.title and view.draw().axes
+        assert viewer.getParam(_param(name)) is not None
+        assert Path(protocol._getExtraPath("run", f"{name}.png")).exists()
+    assert page.count("<figure>") == len(viewer.pictures())
+    (report,) = viewer._show_report()
+    assert isinstance(report, ReportView) and Path(report.path).exists()
+
+
+def test_the_learning_curve_is_live_and_drawn_from_the_history_as_it_stands(trained, tmp_path):
+    from cryoposes_plugin.core.evaluation.run_pictures import pictures_of
+
+    run = Path(trained._getExtraPath("run"))
+    for name in ("config.json", "history.csv"):
+        shutil.copy(run / name, tmp_path)
+    picture = pictures_of(tmp_path)["learning_curve"]
+    assert picture.live and set(pictures_of(tmp_path)) == {"learning_curve"}
+    rows = (tmp_path / "history.csv").read_text().splitlines()
+    before = len(picture.draw().axes[0].lines[0].get_xdata())
+    (tmp_path / "history.csv").write_text("\n".join([*rows, rows[-1], ""]))
+    assert before == len(rows) - 1 and len(picture.draw().axes[0].lines[0].get_xdata()) == before + 1
+
+
+def test_volumes_are_shown_as_slices_at_scipions_pixel_size(project, reconstructed):
+    from pwem import Domain
+
+    from cryoposes_plugin.viewers import CentralSlicesViewer
+
+    volume = reconstructed.outputVolume
+    assert CentralSlicesViewer in Domain.findViewers(volume, "tkinter")
+    slices, sections = CentralSlicesViewer(project=project)._visualize(volume)
+    figure = slices.draw()
+    assert figure.axes[0].images[0].get_extent()[0] == pytest.approx(-(BOX // 2 + 0.5) * PIXEL)
+    shown = np.asarray(figure.axes[0].images[0].get_array())
+    np.testing.assert_allclose(shown, mrcfile.read(volume.getFileName())[:, :, BOX // 2], rtol=1e-6)
+    assert sections.volume is volume
 
 
 @pytest.fixture(scope="module")

@@ -62,6 +62,18 @@ def write_report(
         part.write_text(page, encoding="utf-8")
 
 
+def append_figures(folder, figures: Mapping[str, Tuple[str, Figure]]) -> None:
+    """Add figures, name -> (caption, figure), to the end of a report that is there, and save each as name.png."""
+    path = Path(folder) / REPORT_NAME
+    page = path.read_text(encoding="utf-8")
+    added = "\n".join(_figure(caption, figure) for caption, figure in figures.values())
+    for name, (_, figure) in figures.items():
+        save_figure(figure, Path(folder) / f"{name}.png")
+    if added:
+        with atomic_path(path) as part:
+            part.write_text(page.replace("\n</body>", f"\n{added}\n</body>"), encoding="utf-8")
+
+
 def _tables(numbers: Mapping[str, Any]) -> str:
     plain = {name: value for name, value in numbers.items() if not isinstance(value, Mapping)}
     tables = [_table(plain)] if plain else []
