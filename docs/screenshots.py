@@ -15,20 +15,25 @@ import time
 import tkinter
 import traceback
 from pathlib import Path
+from tkinter import ttk
 
 _SETTLE_SECONDS = 0.6
 failures = []
+FORMS = {}  # Tk window -> Scipion's FormWindow
 
 
 def main(folder: Path, project_name: str, target: Path) -> int:
     prepare_environment(folder)
     target.mkdir(parents=True, exist_ok=True)
     tkinter.Misc.mainloop = lambda self, n=0: None  # this script turns the loop
+    tkinter.Misc.wait_window = lambda self, window=None: None
     tkinter.Tk.report_callback_exception = staticmethod(note_exception)
     from pwem import Domain
-    from pyworkflow.gui.project.project import ProjectWindow
+    from pyworkflow.gui.project.project import ProjectWindow  # isort: skip - before its parts: they import each other
+    from pyworkflow.gui import form as form_module
     from pyworkflow.project import Manager
 
+    remember_forms(form_module.FormWindow)
     window = ProjectWindow(Manager().getProjectPath(project_name))
     window.show()
     widget = window.getViewWidget()
@@ -59,17 +64,40 @@ def prepare_environment(folder: Path) -> None:
     )
 
 
+def remember_forms(form_class) -> None:
+    make = form_class.__init__
+
+    def remembering(self, *args, **kwargs):
+        make(self, *args, **kwargs)
+        FORMS[self.root] = self
+
+    form_class.__init__ = remembering
+
+
 def tour_form(window, widget, protocol, stem: Path) -> None:
     """Each tab of the form, then each wizard in it."""
     (form,) = opened(window, lambda: widget._openProtocolForm(protocol))
-    notebooks = [w for w in descendants(form) if isinstance(w, tkinter.ttk.Notebook)]
+    notebooks = [w for w in descendants(form) if isinstance(w, ttk.Notebook)]
     tabs = notebooks[0].tabs() if notebooks else [None]
     for number, tab in enumerate(tabs):
         if tab is not None:
             notebooks[0].select(tab)
         suffix = "" if number == 0 else f"_{number + 1}"
         photograph(form, stem.with_name(f"{stem.name}{suffix}.png"))
+    tour_wizards(window, form, stem)
     form.destroy()
+
+
+def tour_wizards(window, form, stem: Path) -> None:
+    """The window of each wizard of the form."""
+    form_window = FORMS[form]
+    for name, wizard in form_window.wizards.items():
+        if wizard.__name__ == "GridWizard":
+            continue  # it has no window
+        form_window.wizParamName = name
+        for dialog in opened(window, lambda w=wizard: w().show(form_window)):
+            photograph(dialog, stem.with_name(f"wizard_{stem.name[5:]}_{name}.png"))
+            dialog.destroy()
 
 
 def tour_viewer(window, domain, protocol, stem: Path) -> None:
@@ -78,7 +106,7 @@ def tour_viewer(window, domain, protocol, stem: Path) -> None:
     (form,) = opened(window, lambda: viewer.visualize(protocol, windows=window))
     photograph(form, stem.with_suffix(".png"))
     for name in list(viewer._getVisualizeDict()):
-        if name not in ("showReport", "showInChimera") and not name.startswith("showOutputParticles"):
+        if name not in ("showReport", "showInChimera") and not name.startswith("showOutput"):  # other programs' windows
             tour_views(window, lambda name=name: viewer._visualizeParam(name), f"{stem.name}_{name[4:]}", stem.parent)
     form.destroy()
 
@@ -151,6 +179,4 @@ def report(line: str) -> None:
 if __name__ == "__main__":
     if len(sys.argv) != 4:
         sys.exit(__doc__)
-    import tkinter.ttk
-
     sys.exit(main(Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3])))

@@ -21,8 +21,8 @@ from cryoposes_plugin.protocols import (
     ProtCryoposesTrain,
 )
 from cryoposes_plugin.scipion import runner
+from cryoposes_plugin.scipion.figure_window import FigureView
 
-from .figure_window import FigureView
 from .viewer_volume import chimera_is_installed, chimera_views, slices_view
 
 REPORT_NAME = "report.html"

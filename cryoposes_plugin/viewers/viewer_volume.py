@@ -8,7 +8,7 @@ from typing import List
 from pwem.objects import EMObject, SetOfVolumes, Volume
 from pyworkflow.viewer import DESKTOP_TKINTER, View, Viewer
 
-from .figure_window import FigureView, SliderWindow
+from cryoposes_plugin.scipion.figure_window import FigureView, SliderWindow
 
 #: More windows at once help nobody.
 _MOST_WINDOWS = 6

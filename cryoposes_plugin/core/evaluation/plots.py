@@ -266,6 +266,20 @@ def distance_density(true_deg: np.ndarray, estimated_deg: np.ndarray) -> Figure:
     return figure
 
 
+def symmetry_bars(correlations: Mapping[str, float], chosen: str = "", agrees: float = 0.8) -> Figure:
+    """The lowest correlation of a map with itself under each group's operations, the chosen group marked."""
+    figure, axes = single_axes(
+        f"Symmetry {chosen}" if chosen else "Symmetry", "point group", "lowest correlation with itself, turned"
+    )
+    colors = [ORANGE if name == chosen else GREEN if value >= agrees else BLUE for name, value in correlations.items()]
+    axes.bar(list(correlations), list(correlations.values()), color=colors)
+    axes.axhline(agrees, color=GREY, linestyle=":", linewidth=1.2, label=f"a symmetric map reaches {agrees:g}")
+    axes.tick_params(axis="x", labelsize=8)
+    axes.set_ylim(min(0.0, *correlations.values()), 1.02)
+    legend_where_there_is_something(axes, loc="upper right")
+    return figure
+
+
 def image_gallery(images: np.ndarray, labels: Sequence[str] = (), columns: int = 6, title: str = "") -> Figure:
     """Images (n, D, D) in rows of `columns`, each on its own grey scale."""
     rows = -(-len(images) // columns)

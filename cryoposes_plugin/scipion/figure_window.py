@@ -114,6 +114,38 @@ class SliderWindow(FigureWindow):
         slider.pack(side="left", fill="x", expand=True)
 
 
+class SliderDialog(FigureWindow):
+    """A figure that depends on one of several values; `ask` returns the value that was chosen, or None."""
+
+    def __init__(self, title: str, draw: Callable, values: Sequence, start: int, parent=None):
+        import tkinter
+
+        self._values, self._at, self._accepted = values, start, False
+        super().__init__(title, lambda: draw(self._values[self._at]), parent)
+        bar = tkinter.Frame(self._frame, background="white")
+        bar.pack(side="bottom", fill="x")
+        tkinter.Button(bar, text="Cancel", command=self.root.destroy).pack(side="right", padx=4, pady=4)
+        tkinter.Button(bar, text="Take it", command=self.accept).pack(side="right", padx=4, pady=4)
+        self.slider = tkinter.Scale(bar, from_=0, to=len(values) - 1, orient="horizontal", showvalue=False)
+        self.slider.set(start)
+        self.slider.configure(command=self._moved, background="white", highlightthickness=0)
+        self.slider.pack(side="left", fill="x", expand=True)
+
+    def _moved(self, position) -> None:
+        if int(position) != self._at:
+            self._at = int(position)
+            self.redraw()
+
+    def accept(self) -> None:
+        self._accepted = True
+        self.root.destroy()
+
+    def ask(self):
+        self.show()
+        self.root.wait_window(self.root)
+        return self._values[self._at] if self._accepted else None
+
+
 def figure_or_sentence(draw: Callable):
     """The figure, or an empty one that says why there is none: a callback's exception would reach stderr only."""
     from cryoposes_plugin.core.evaluation.figures import new_figure
