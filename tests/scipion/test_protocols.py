@@ -10,123 +10,15 @@ import numpy as np
 import pytest
 
 from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
-from cryoposes_plugin.core.io.mrc import write_volume
-from cryoposes_plugin.core.simulation.resampling import resample_volume
 
-from .project import run_protocol
+from .project import TOUR_BOX as BOX
+from .project import TOUR_NUMBER as NUMBER
+from .project import TOUR_PIXEL as PIXEL
+from .project import correlation, ids, link, pose_arrays, run_protocol
 
 pytest.importorskip("pwem", reason="Scipion (scipion-em) is not installed")
 
-BOX, PIXEL, NUMBER = 32, 7.5, 240
-
-
-def pointer_to(protocol, output):
-    from pyworkflow.object import Pointer
-
-    return Pointer(protocol, extended=output)
-
-
-def link(protocol, param, source, output):
-    """Point a protocol's input at an output of another one."""
-    value = getattr(protocol, param)
-    if value.isPointer():
-        value.set(source)
-        value.setExtended(output)
-    else:
-        value.append(pointer_to(source, output))
-
-
-@pytest.fixture(scope="module")
-def map_file(asymmetric_volume, tmp_path_factory):
-    path = tmp_path_factory.mktemp("map") / "map.mrc"
-    data = resample_volume(asymmetric_volume.data, asymmetric_volume.pixel_size_angstrom, BOX, PIXEL)
-    write_volume(path, data.astype(np.float32), PIXEL)
-    return path
-
-
-@pytest.fixture(scope="module")
-def imported(project, map_file):
-    from pwem.protocols import ProtImportVolumes
-
-    protocol = project.newProtocol(ProtImportVolumes, filesPath=str(map_file), samplingRate=PIXEL)
-    return run_protocol(project, protocol)
-
-
-@pytest.fixture(scope="module")
-def simulated(project, imported):
-    from cryoposes_plugin.protocols import ProtCryoposesSimulate
-
-    protocol = project.newProtocol(
-        ProtCryoposesSimulate,
-        number=NUMBER,
-        snr=4.0,
-        seed=3,
-        astigmatismAngstrom=400.0,
-        numberOfThreads=1,
-        defocusRangeAngstromMin=6000.0,
-        defocusRangeAngstromMax=12000.0,
-    )
-    link(protocol, "inputVolumes", imported, "outputVolume")
-    return run_protocol(project, protocol)
-
-
-@pytest.fixture(scope="module")
-def trained(project, imported, simulated):
-    from cryoposes_plugin.protocols import ProtCryoposesTrain
-
-    protocol = project.newProtocol(
-        ProtCryoposesTrain, steps=12, batchSize=16, validationNumber=32, modelBoxSizePx=32, seed=1, numberOfThreads=1
-    )
-    protocol.minutes.set(None)
-    link(protocol, "inputVolumes", imported, "outputVolume")
-    link(protocol, "inputLike", simulated, "outputParticles")
-    return run_protocol(project, protocol)
-
-
-@pytest.fixture(scope="module")
-def inferred(project, imported, simulated, trained):
-    from cryoposes_plugin.protocols import ProtCryoposesInfer
-
-    protocol = project.newProtocol(ProtCryoposesInfer, numberOfThreads=1)
-    link(protocol, "inputParticles", simulated, "outputParticles")
-    link(protocol, "inputModel", trained, "outputModel")
-    link(protocol, "inputVolume", imported, "outputVolume")
-    return run_protocol(project, protocol)
-
-
-@pytest.fixture(scope="module")
-def filtered(project, inferred):
-    from cryoposes_plugin.protocols import ProtCryoposesFilter
-
-    protocol = project.newProtocol(ProtCryoposesFilter, keepQuantile=0.75)
-    link(protocol, "inputParticles", inferred, "outputParticles")
-    return run_protocol(project, protocol)
-
-
-@pytest.fixture(scope="module")
-def reconstructed(project, simulated, imported):
-    from cryoposes_plugin.protocols import ProtCryoposesReconstruct
-
-    protocol = project.newProtocol(ProtCryoposesReconstruct, numberOfThreads=1)
-    link(protocol, "inputParticles", simulated, "outputParticles")
-    link(protocol, "inputReference", imported, "outputVolume")
-    return run_protocol(project, protocol)
-
-
-def ids(particles):
-    return sorted(item.getObjId() for item in particles)
-
-
-def poses(particles):
-    from cryoposes_plugin.core.conventions import transforms_to_poses
-
-    found = {item.getObjId(): item.getTransform().getMatrix().copy() for item in particles}
-    rotations, shifts = transforms_to_poses(np.stack([found[i] for i in sorted(found)]))
-    return np.array(sorted(found)), rotations, shifts
-
-
-def correlation(a, b):
-    return float(np.corrcoef(np.ravel(a), np.ravel(b))[0, 1])
+pytestmark = pytest.mark.usefixtures("project")
 
 
 def test_simulate_gives_a_complete_set(simulated):
@@ -156,8 +48,8 @@ def test_a_simulation_can_take_poses_and_ctfs_of_a_set(project, imported, simula
     link(protocol, "inputLike", simulated, "outputParticles")
     link(protocol, "inputPoses", simulated, "outputParticles")
     run_protocol(project, protocol)
-    _, rotations, shifts = poses(protocol.outputParticles)
-    _, expected, expected_shifts = poses(simulated.outputParticles)
+    _, rotations, shifts = pose_arrays(protocol.outputParticles)
+    _, expected, expected_shifts = pose_arrays(simulated.outputParticles)
     assert np.rad2deg(angular_distance_rad(rotations, expected[:40])).max() < 1e-3
     np.testing.assert_allclose(shifts, expected_shifts[:40], atol=1e-4)
     for item in protocol.outputParticles:
@@ -244,8 +136,8 @@ def test_compare_annotates_the_estimate(project, simulated, inferred):
         errors = {
             item.getObjId(): item.getAttributeValue("_cryoposesAngularErrorDeg") for item in protocol.outputParticles
         }
-        _, estimate, _ = poses(protocol.outputParticles)
-        _, truth, _ = poses(simulated.outputParticles)
+        _, estimate, _ = pose_arrays(protocol.outputParticles)
+        _, truth, _ = pose_arrays(simulated.outputParticles)
         expected = np.rad2deg(angular_distance_rad(estimate, truth))
         np.testing.assert_allclose([errors[i] for i in sorted(errors)], expected, atol=1e-2)
         assert "median angular error" in protocol.summary()[0]
@@ -340,15 +232,6 @@ def test_volumes_are_shown_as_slices_at_scipions_pixel_size(project, reconstruct
     assert sections.volume is volume
 
 
-@pytest.fixture(scope="module")
-def relion_environment():
-    pytest.importorskip("relion", reason="scipion-em-relion is not installed")
-    if shutil.which("relion_reconstruct") is None:
-        pytest.skip("RELION is not installed (Debian: apt-get install relion)")
-    for name, value in (("OMPI_ALLOW_RUN_AS_ROOT", "1"), ("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1")):
-        os.environ[name] = value
-
-
 def test_relions_protocols_take_a_simulation(project, simulated, map_file, relion_environment):
     """Import of our STAR, export and reconstruction by scipion-em-relion with the real programs."""
     from pwem.protocols import ProtImportParticles
@@ -367,8 +250,8 @@ def test_relions_protocols_take_a_simulation(project, simulated, map_file, relio
     )
     run_protocol(project, imported)
     assert ids(imported.outputParticles) == ids(simulated.outputParticles)
-    _, theirs, their_shifts = poses(imported.outputParticles)
-    _, ours, our_shifts = poses(simulated.outputParticles)
+    _, theirs, their_shifts = pose_arrays(imported.outputParticles)
+    _, ours, our_shifts = pose_arrays(simulated.outputParticles)
     assert np.rad2deg(angular_distance_rad(theirs, ours)).max() < 1e-3
     np.testing.assert_allclose(their_shifts, our_shifts, atol=1e-3)
 
