@@ -130,5 +130,6 @@ def relion_environment():
     pytest.importorskip("relion", reason="scipion-em-relion is not installed")
     if shutil.which("relion_reconstruct") is None:
         pytest.skip("RELION is not installed (Debian: apt-get install relion)")
-    for name, value in (("OMPI_ALLOW_RUN_AS_ROOT", "1"), ("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1")):
-        os.environ[name] = value
+    root = ("OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM")
+    few_cores = ("OMPI_MCA_rmaps_base_oversubscribe", "OMPI_MCA_mpi_yield_when_idle")
+    os.environ.update(dict.fromkeys(root + few_cores, "1"))

@@ -137,7 +137,6 @@ def test_relions_local_refinement_from_our_poses(project, reconstructed, simulat
     """It reaches the resolution that it reaches from the true poses, or one shell less; scores are still there."""
     from relion.protocols import ProtRelionRefine3D
 
-    os.environ["OMPI_MCA_rmaps_base_oversubscribe"] = "1"
     near = _poses_near_the_truth(project, simulated)
     found = {}
     for name, source in (("ours", near), ("true", simulated)):
