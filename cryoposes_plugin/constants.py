@@ -20,6 +20,16 @@ COMPUTE_REQUIREMENTS = (
 
 # Attributes of a particle: those of our columns, and RELION's that are modelled.
 SCORE_ATTRIBUTE_PREFIX = "_cryoposes"
+#: Ours, as STAR columns: what other plugins are asked to pass on.
+OUR_COLUMNS = (
+    "cryoposesTrace",
+    "cryoposesDispersion",
+    "cryoposesExpectedErrorDeg",
+    "cryoposesJunkProbability",
+    "cryoposesPoseSource",
+    "cryoposesAngularErrorDeg",
+    "cryoposesShiftErrorAngstrom",
+)
 RANDOM_SUBSET = "_rlnRandomSubset"
 OPTICS_GROUP = "_rlnOpticsGroup"
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
+import logging
 import os
 import shlex
 import sys
@@ -17,9 +19,12 @@ from .constants import (
     CRYOPOSES_ENV_ACTIVATION,
     CRYOPOSES_HOME,
     CRYOPOSES_PYTHON,
+    OUR_COLUMNS,
     PACKAGE_NAME,
     VERSION,
 )
+
+logger = logging.getLogger(__name__)
 
 PACKAGE_FOLDER = os.path.dirname(os.path.abspath(__file__))
 
@@ -37,6 +42,7 @@ class Plugin(pwem.Plugin):
 
     @classmethod
     def _defineVariables(cls):
+        keep_columns_in_relion()
         cls._defineEmVar(CRYOPOSES_HOME, f"{PACKAGE_NAME}-{VERSION}")
         cls._defineVar(
             CRYOPOSES_ENV_ACTIVATION,
@@ -137,6 +143,22 @@ class Plugin(pwem.Plugin):
             default=not has_tensorflow(),
             commands=[(find, "env/bin/python"), (install, "requirements_installed")],
         )
+
+
+def keep_columns_in_relion() -> bool:
+    """Add our columns to the extra labels that scipion-em-relion passes on, in place; whether it has such a list.
+
+    Its export, import and refinement then keep them as STAR columns of their own; RELION keeps what it does not know.
+    """
+    if importlib.util.find_spec("relion") is None:
+        return False
+    try:
+        labels = importlib.import_module("relion.constants").PARTICLE_EXTRA_LABELS
+    except (ImportError, AttributeError) as error:
+        logger.warning("Scores of poses will not pass through RELION's protocols: %s", error)
+        return False
+    labels.extend(name for name in OUR_COLUMNS if name not in labels)
+    return True
 
 
 def has_tensorflow() -> bool:

@@ -16,6 +16,9 @@ from cryoposes_plugin.core.config import Config
 from cryoposes_plugin.core.errors import CryoposesError
 from cryoposes_plugin.scipion import convert, forms, images, runner
 
+#: There where the driver of NVIDIA's cards is loaded.
+_NVIDIA_DRIVER = "/proc/driver/nvidia/version"
+
 logger = logging.getLogger(__name__)
 
 __all__ = ["ParticleInput", "ProtCryoposesBase"]
@@ -74,6 +77,13 @@ class ProtCryoposesBase(EMProtocol):
 
     def _sentences(self):
         return _Sentences(self)
+
+    def getSubmitDict(self):
+        """What a queue template is filled in with; a run without a GPU asks for none, whatever ids the form holds."""
+        values = super().getSubmitDict()
+        if not self.usesGpu():
+            values["GPU_COUNT"] = 0
+        return values
 
     def _step_key(self) -> str:
         parts = [self._make_config().digest()]
@@ -170,7 +180,7 @@ class ProtCryoposesBase(EMProtocol):
         if any(self._is_empty(name, param) for name, param in self.getDefinition().iterPointerParams()):
             return []  # Scipion says it already.
         try:
-            problems = self._input_problems()
+            problems = self._wrong_classes() or self._input_problems()
             if not problems:
                 config = self._make_config()
                 config.validate()
@@ -178,6 +188,25 @@ class ProtCryoposesBase(EMProtocol):
         except CryoposesError as error:
             problems = [str(error)]
         return [forms.in_form_words(problem, self.CONFIG) for problem in problems]
+
+    def _wrong_classes(self) -> List[str]:
+        """Scipion's windows offer objects of the right class only; a script may give any."""
+        problems = []
+        for name, param in self.getDefinition().iterPointerParams():
+            wanted = [word.strip() for word in param.pointerClass.get().split(",")]
+            value = getattr(self, name)
+            for pointer in [value] if value.isPointer() else value:
+                given = pointer.get()
+                if given is not None and not {c.__name__ for c in type(given).__mro__} & set(wanted):
+                    label = param.label.get()
+                    problems.append(f"{label}: a {type(given).__name__} was given; give a {' or a '.join(wanted)}.")
+        return problems
+
+    def _warnings(self) -> List[str]:
+        """What the user should know before launch, and may launch in spite of."""
+        if self.usesGpu() and self._computes_here() and not os.path.exists(_NVIDIA_DRIVER):
+            return ["No NVIDIA GPU was found on this machine: the run will compute on the CPU, slower."]
+        return []
 
     def _is_empty(self, name: str, param) -> bool:
         if param.allowsNull.get() or not self.evalParamCondition(name):

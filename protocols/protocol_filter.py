@@ -31,8 +31,21 @@ class ProtCryoposesFilter(ProtCryoposesBase):
         problems = super()._input_problems()
         score = FilterConfig.__dataclass_fields__["score"].metadata["choices"][self.score.get()]
         if not problems and not self.inputParticles.get().getFirstItem().hasAttribute(f"_{score}"):
-            problems.append(f"Particles: they have no score {score}; estimate their poses with 'estimate poses' first.")
-        return problems
+            return [f"Particles: they have no score {score}; estimate their poses with 'estimate poses' first."]
+        return problems + ([] if problems else self._threshold_problems(score))
+
+    def _threshold_problems(self, score: str) -> List[str]:
+        """A threshold below every score would keep nothing."""
+        threshold = self.threshold.get()
+        if threshold is None:
+            return []
+        values = [particle.getAttributeValue(f"_{score}") for particle in self.inputParticles.get().iterItems()]
+        if min(values) <= threshold:
+            return []
+        return [
+            f"'or threshold of the score' is {threshold:g} and the scores go from {min(values):.6g} to "
+            f"{max(values):.6g}: it keeps none of the {len(values)} particles; give a larger value."
+        ]
 
     def _create_outputs(self) -> None:
         metrics, outputs = self._metrics(), {}

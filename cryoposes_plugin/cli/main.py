@@ -31,6 +31,8 @@ COMMANDS = {
     "reconstruct": "reconstruct a volume, its half maps and their FSC",
     "compare": "compare two sets of poses",
 }
+#: Commands that write no run: their module has `add_arguments(parser)` and `run(arguments)`, which returns the status.
+PLAIN_COMMANDS = {"doctor": "say what is installed here, what runs with it, and what to do about the rest"}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -50,13 +52,22 @@ def make_parser() -> argparse.ArgumentParser:
         )
         sub.add_argument("--config", metavar="FILE", help="Parameters from a config.json; options typed beside it win.")
         add_config_arguments(sub, CONFIGS[name])
+    for name, description in PLAIN_COMMANDS.items():
+        sub = subparsers.add_parser(name, help=description, description=f"{description[0].upper()}{description[1:]}.")
+        _module(name).add_arguments(sub)
     return parser
+
+
+def _module(command: str):
+    return importlib.import_module(f"{__package__}.{command}")
 
 
 def main(argv: Optional[List[str]] = None) -> int:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     try:
         arguments = make_parser().parse_args(argv)
+        if arguments.command in PLAIN_COMMANDS:
+            return _module(arguments.command).run(arguments)
         config = config_from_arguments(CONFIGS[arguments.command], arguments)
         run_command(config, arguments.output)
     except CryoposesError as error:
@@ -75,7 +86,9 @@ def run_command(config: Config, output: str) -> dict:
         if not path.exists():
             raise ConfigError(f"{config.command}: {path} does not exist; check the path.")
     _set_devices(config)
-    module = importlib.import_module(f"{__package__}.{config.command}")
+    from ..core.evaluation.run_pictures import complete_report
+
+    module = _module(config.command)
     module.check(config)
     run = RunDirectory.open(output, config)
     if run.finished:
@@ -84,6 +97,7 @@ def run_command(config: Config, output: str) -> dict:
     start = time.monotonic()
     metrics = module.run(config, run)
     metrics.setdefault("seconds", round(time.monotonic() - start, 2))
+    complete_report(run.path)
     run.finish(metrics, device=_device())
     logger.info("%s finished in %.1f s: %s", config.command, metrics["seconds"], run.path)
     return metrics

@@ -40,7 +40,7 @@ LABELS = {
 }
 #: Config fields that a form offers as pointers to Scipion objects, for messages about them.
 POINTER_LABELS = {
-    "volume": "Volumes",
+    "volume": "Volume",
     "particles": "Particles",
     "like": "Particles to resemble",
     "orientations_from": "Particles with poses",
@@ -75,7 +75,7 @@ def label_of(config_class: Type[Config], field: str) -> str:
     if field in LABELS:
         return LABELS[field]
     if field in POINTER_LABELS:
-        return POINTER_LABELS[field]
+        return POINTER_LABELS[field] + ("s" if field_type(config_class, field)[1] else "")
     unit = _field(config_class, field).metadata["unit"]
     words = field
     for suffix in _UNIT_SUFFIXES:
@@ -175,7 +175,7 @@ def add_volumes(form, help: str, optional: bool = False) -> None:
         params.MultiPointerParam,
         pointerClass="Volume, SetOfVolumes",
         minNumObjects=0 if optional else 1,
-        label=POINTER_LABELS["volume"],
+        label=POINTER_LABELS["volume"] + "s",
         allowsNull=optional,
         important=not optional,
         help=help,

@@ -1,13 +1,14 @@
-"""Shows what a run has drawn: its one-page report in the browser, its plots in windows."""
+"""What a run of this plugin has to show: its pictures, report, particles and volumes; also while it works."""
 
 from __future__ import annotations
 
 import os
 import webbrowser
-from typing import List
+from typing import Dict, List
 
-from pwem.viewers import EmPlotter
-from pyworkflow.protocol.params import EnumParam, LabelParam
+from pwem.objects import SetOfParticles, Volume
+from pyworkflow import Config
+from pyworkflow.protocol.params import LabelParam
 from pyworkflow.viewer import DESKTOP_TKINTER, ProtocolViewer, View, Viewer
 
 from cryoposes_plugin.objects import PoseModel
@@ -20,9 +21,11 @@ from cryoposes_plugin.protocols import (
     ProtCryoposesTrain,
 )
 from cryoposes_plugin.scipion import runner
+from cryoposes_plugin.scipion.figure_window import FigureView
+
+from .viewer_volume import chimera_is_installed, chimera_views, slices_view
 
 REPORT_NAME = "report.html"
-_DPI = 100
 
 
 class ReportView(View):
@@ -35,24 +38,10 @@ class ReportView(View):
         webbrowser.open("file://" + self.path)
 
 
-def image_plotter(path: str) -> EmPlotter:
-    """A window with a PNG file."""
-    from matplotlib.image import imread
-
-    image = imread(path)
-    height, width = image.shape[:2]
-    name = os.path.splitext(os.path.basename(path))[0].replace("_", " ")
-    plotter = EmPlotter(x=1, y=1, windowTitle=name, figsize=(width / _DPI, height / _DPI))
-    axes = plotter.createSubPlot("", "", "")
-    axes.imshow(image)
-    axes.set_axis_off()
-    return plotter
-
-
 class CryoposesRunViewer(ProtocolViewer):
-    """Report and plots of any run of this plugin."""
+    """One line for each picture of the run, drawn from what its folder holds at that moment."""
 
-    _label = "report and plots"
+    _label = "pictures and report"
     _environments = [DESKTOP_TKINTER]
     _targets = [
         ProtCryoposesSimulate,
@@ -64,43 +53,83 @@ class CryoposesRunViewer(ProtocolViewer):
     ]
 
     def _defineParams(self, form):
-        names = [os.path.splitext(os.path.basename(path))[0].replace("_", " ") for path in runner.plots(self.protocol)]
-        form.addSection(label="Visualization")
-        form.addParam("displayReport", LabelParam, label="Report", help="The run on one page, in the browser.")
-        form.addParam(
-            "plot", EnumParam, choices=names or ["none yet"], default=0, label="Plot", help="Which plot to open."
-        )
-        form.addParam("displayPlots", LabelParam, label="All plots", help="Every plot in a window of its own.")
+        form.addSection(label="Pictures")
+        pictures = self.pictures()
+        if not pictures:
+            form.addParam("nothing", LabelParam, label="Nothing to show yet: the run has not written a result.")
+        for name, picture in pictures.items():
+            hint = " It is drawn anew every few seconds while it is open." if picture.live else ""
+            form.addParam(_param(name), LabelParam, label=picture.title, help=f"{picture.title}.{hint}")
+        form.addSection(label="Results")
+        for name, output in self._shown_outputs().items():
+            kind = "Volume (slices)" if isinstance(output, Volume) else "Particles"
+            form.addParam(_param(name), LabelParam, label=f"{kind}: {name}", help=f"Opens {output}.")
+        if self._volumes() and chimera_is_installed():
+            form.addParam("showInChimera", LabelParam, label="Volume in ChimeraX", help="Opens the map in ChimeraX.")
+        form.addParam("showReport", LabelParam, label="Report", help="The run on one page, in the browser.")
 
     def _getVisualizeDict(self):
-        return {"displayReport": self._show_report, "plot": self._show_plot, "displayPlots": self._show_plots}
+        handlers = {_param(name): self._show_picture for name in self.pictures()}
+        handlers.update({_param(name): self._show_output for name in self._shown_outputs()})
+        return {**handlers, "showInChimera": self._show_in_chimera, "showReport": self._show_report}
+
+    def pictures(self) -> Dict:
+        """Name -> Picture, as the run's folder stands."""
+        from cryoposes_plugin.core.evaluation.run_pictures import pictures_of
+
+        return pictures_of(runner.run_folder(self.protocol))
+
+    def _shown_outputs(self) -> Dict:
+        return {
+            name: output
+            for name, output in self.protocol.iterOutputAttributes()
+            if isinstance(output, (SetOfParticles, Volume))
+        }
+
+    def _volumes(self) -> List[Volume]:
+        return [output for output in self._shown_outputs().values() if isinstance(output, Volume)]
+
+    def _show_picture(self, paramName=None) -> List[View]:
+        for name, picture in self.pictures().items():
+            if _param(name) == paramName:
+                return [FigureView(picture.title, picture.draw, self.formWindow, picture.live)]
+        return [self.infoMessage("This run has not drawn that picture yet.")]
+
+    def _show_output(self, paramName=None) -> List[View]:
+        output = {_param(name): output for name, output in self._shown_outputs().items()}[paramName]
+        if isinstance(output, Volume):
+            return [slices_view(output, self.formWindow)]
+        for viewer_class in Config.getDomain().findViewers(output, DESKTOP_TKINTER)[:1]:
+            viewer_class(project=self.getProject(), protocol=self.protocol, parent=self.formWindow).visualize(output)
+        return []
+
+    def _show_in_chimera(self, paramName=None) -> List[View]:
+        return [view for volume in self._volumes() for view in chimera_views(volume)]
 
     def _show_report(self, paramName=None) -> List[View]:
         path = os.path.join(runner.run_folder(self.protocol), REPORT_NAME)
         if not os.path.exists(path):
-            return self._nothing("This run has written no report yet.")
+            return [self.infoMessage("This run has written no report yet.")]
         return [ReportView(path)]
-
-    def _show_plot(self, paramName=None):
-        found = runner.plots(self.protocol)
-        if not found:
-            return self._nothing("This run has drawn no plot yet.")
-        return [image_plotter(found[self.plot.get()])]
-
-    def _show_plots(self, paramName=None):
-        found = runner.plots(self.protocol)
-        return [image_plotter(path) for path in found] or self._nothing("This run has drawn no plot yet.")
-
-    def _nothing(self, sentence: str) -> List[View]:
-        return [self.infoMessage(sentence)]
 
 
 class PoseModelViewer(Viewer):
-    """The model card, as text."""
+    """The course of the training, and the model card as text."""
 
-    _label = "model card"
+    _name = "model card and learning curve"
     _environments = [DESKTOP_TKINTER]
     _targets = [PoseModel]
 
     def _visualize(self, obj, **kwargs):
-        return [self.textView([os.path.join(obj.getFolder(), "model_card.json")])]
+        from cryoposes_plugin.core.evaluation.run_pictures import HISTORY_NAME, learning_curve
+
+        run = os.path.dirname(os.path.abspath(obj.getFolder()))
+        views = [self.textView([os.path.join(obj.getFolder(), "model_card.json")], title="Model card")]
+        if os.path.exists(os.path.join(run, HISTORY_NAME)):
+            views.append(FigureView("Learning curve", lambda: learning_curve(run), self.formWindow))
+        return views
+
+
+def _param(name: str) -> str:
+    """'best_and_worst' -> 'showBestAndWorst': the viewer's own attributes stay out of the way."""
+    return "show" + "".join(word[:1].upper() + word[1:] for word in name.split("_"))

@@ -13,6 +13,8 @@ from cryoposes_plugin.core.io.mrc import StackWriter
 from cryoposes_plugin.core.types import CtfTable, OpticsGroup, ParticleTable
 
 BOX, PIXEL = 16, 4.0
+#: The small molecule that all protocols are run on, one after the other.
+TOUR_BOX, TOUR_PIXEL, TOUR_NUMBER = 32, 7.5, 240
 
 
 def register_plugin(folder: Path) -> None:
@@ -83,10 +85,47 @@ def new_set(path):
 
 
 def run_protocol(project, protocol):
-    """Launch and wait; raises with the log if it failed."""
-    project.launchProtocol(protocol, wait=True)
+    """Launch in the project's folder and wait; raises with the log if it failed."""
+    before = os.getcwd()
+    os.chdir(project.path)
+    try:
+        project.launchProtocol(protocol, wait=True)
+    finally:
+        os.chdir(before)
     if protocol.isFailed() or not protocol.isFinished():
         log = Path(project.path, protocol.getStderrLog())
         text = log.read_text(errors="replace")[-3000:] if log.exists() else ""
         raise RuntimeError(f"{protocol.getClassName()} is {protocol.getStatus()}: {protocol.getErrorMessage()}\n{text}")
     return protocol
+
+
+def pointer_to(protocol, output):
+    from pyworkflow.object import Pointer
+
+    return Pointer(protocol, extended=output)
+
+
+def link(protocol, param, source, output):
+    """Point a protocol's input at an output of another one."""
+    value = getattr(protocol, param)
+    if value.isPointer():
+        value.set(source)
+        value.setExtended(output)
+    else:
+        value.append(pointer_to(source, output))
+
+
+def ids(particles):
+    return sorted(item.getObjId() for item in particles)
+
+
+def pose_arrays(particles):
+    from cryoposes_plugin.core.conventions import transforms_to_poses
+
+    found = {item.getObjId(): item.getTransform().getMatrix().copy() for item in particles}
+    rotations, shifts = transforms_to_poses(np.stack([found[i] for i in sorted(found)]))
+    return np.array(sorted(found)), rotations, shifts
+
+
+def correlation(a, b):
+    return float(np.corrcoef(np.ravel(a), np.ravel(b))[0, 1])

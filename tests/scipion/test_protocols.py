@@ -10,123 +10,15 @@ import numpy as np
 import pytest
 
 from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
-from cryoposes_plugin.core.io.mrc import write_volume
-from cryoposes_plugin.core.simulation.resampling import resample_volume
 
-from .project import run_protocol
+from .project import TOUR_BOX as BOX
+from .project import TOUR_NUMBER as NUMBER
+from .project import TOUR_PIXEL as PIXEL
+from .project import correlation, ids, link, pose_arrays, run_protocol
 
 pytest.importorskip("pwem", reason="Scipion (scipion-em) is not installed")
 
-BOX, PIXEL, NUMBER = 32, 7.5, 240
-
-
-def pointer_to(protocol, output):
-    from pyworkflow.object import Pointer
-
-    return Pointer(protocol, extended=output)
-
-
-def link(protocol, param, source, output):
-    """Point a protocol's input at an output of another one."""
-    value = getattr(protocol, param)
-    if value.isPointer():
-        value.set(source)
-        value.setExtended(output)
-    else:
-        value.append(pointer_to(source, output))
-
-
-@pytest.fixture(scope="module")
-def map_file(asymmetric_volume, tmp_path_factory):
-    path = tmp_path_factory.mktemp("map") / "map.mrc"
-    data = resample_volume(asymmetric_volume.data, asymmetric_volume.pixel_size_angstrom, BOX, PIXEL)
-    write_volume(path, data.astype(np.float32), PIXEL)
-    return path
-
-
-@pytest.fixture(scope="module")
-def imported(project, map_file):
-    from pwem.protocols import ProtImportVolumes
-
-    protocol = project.newProtocol(ProtImportVolumes, filesPath=str(map_file), samplingRate=PIXEL)
-    return run_protocol(project, protocol)
-
-
-@pytest.fixture(scope="module")
-def simulated(project, imported):
-    from cryoposes_plugin.protocols import ProtCryoposesSimulate
-
-    protocol = project.newProtocol(
-        ProtCryoposesSimulate,
-        number=NUMBER,
-        snr=4.0,
-        seed=3,
-        astigmatismAngstrom=400.0,
-        numberOfThreads=1,
-        defocusRangeAngstromMin=6000.0,
-        defocusRangeAngstromMax=12000.0,
-    )
-    link(protocol, "inputVolumes", imported, "outputVolume")
-    return run_protocol(project, protocol)
-
-
-@pytest.fixture(scope="module")
-def trained(project, imported, simulated):
-    from cryoposes_plugin.protocols import ProtCryoposesTrain
-
-    protocol = project.newProtocol(
-        ProtCryoposesTrain, steps=12, batchSize=16, validationNumber=32, modelBoxSizePx=32, seed=1, numberOfThreads=1
-    )
-    protocol.minutes.set(None)
-    link(protocol, "inputVolumes", imported, "outputVolume")
-    link(protocol, "inputLike", simulated, "outputParticles")
-    return run_protocol(project, protocol)
-
-
-@pytest.fixture(scope="module")
-def inferred(project, imported, simulated, trained):
-    from cryoposes_plugin.protocols import ProtCryoposesInfer
-
-    protocol = project.newProtocol(ProtCryoposesInfer, numberOfThreads=1)
-    link(protocol, "inputParticles", simulated, "outputParticles")
-    link(protocol, "inputModel", trained, "outputModel")
-    link(protocol, "inputVolume", imported, "outputVolume")
-    return run_protocol(project, protocol)
-
-
-@pytest.fixture(scope="module")
-def filtered(project, inferred):
-    from cryoposes_plugin.protocols import ProtCryoposesFilter
-
-    protocol = project.newProtocol(ProtCryoposesFilter, keepQuantile=0.75)
-    link(protocol, "inputParticles", inferred, "outputParticles")
-    return run_protocol(project, protocol)
-
-
-@pytest.fixture(scope="module")
-def reconstructed(project, simulated, imported):
-    from cryoposes_plugin.protocols import ProtCryoposesReconstruct
-
-    protocol = project.newProtocol(ProtCryoposesReconstruct, numberOfThreads=1)
-    link(protocol, "inputParticles", simulated, "outputParticles")
-    link(protocol, "inputReference", imported, "outputVolume")
-    return run_protocol(project, protocol)
-
-
-def ids(particles):
-    return sorted(item.getObjId() for item in particles)
-
-
-def poses(particles):
-    from cryoposes_plugin.core.conventions import transforms_to_poses
-
-    found = {item.getObjId(): item.getTransform().getMatrix().copy() for item in particles}
-    rotations, shifts = transforms_to_poses(np.stack([found[i] for i in sorted(found)]))
-    return np.array(sorted(found)), rotations, shifts
-
-
-def correlation(a, b):
-    return float(np.corrcoef(np.ravel(a), np.ravel(b))[0, 1])
+pytestmark = pytest.mark.usefixtures("project")
 
 
 def test_simulate_gives_a_complete_set(simulated):
@@ -156,8 +48,8 @@ def test_a_simulation_can_take_poses_and_ctfs_of_a_set(project, imported, simula
     link(protocol, "inputLike", simulated, "outputParticles")
     link(protocol, "inputPoses", simulated, "outputParticles")
     run_protocol(project, protocol)
-    _, rotations, shifts = poses(protocol.outputParticles)
-    _, expected, expected_shifts = poses(simulated.outputParticles)
+    _, rotations, shifts = pose_arrays(protocol.outputParticles)
+    _, expected, expected_shifts = pose_arrays(simulated.outputParticles)
     assert np.rad2deg(angular_distance_rad(rotations, expected[:40])).max() < 1e-3
     np.testing.assert_allclose(shifts, expected_shifts[:40], atol=1e-4)
     for item in protocol.outputParticles:
@@ -244,8 +136,8 @@ def test_compare_annotates_the_estimate(project, simulated, inferred):
         errors = {
             item.getObjId(): item.getAttributeValue("_cryoposesAngularErrorDeg") for item in protocol.outputParticles
         }
-        _, estimate, _ = poses(protocol.outputParticles)
-        _, truth, _ = poses(simulated.outputParticles)
+        _, estimate, _ = pose_arrays(protocol.outputParticles)
+        _, truth, _ = pose_arrays(simulated.outputParticles)
         expected = np.rad2deg(angular_distance_rad(estimate, truth))
         np.testing.assert_allclose([errors[i] for i in sorted(errors)], expected, atol=1e-2)
         assert "median angular error" in protocol.summary()[0]
@@ -282,28 +174,62 @@ def test_the_programs_sentence_is_the_protocols_error(project, imported):
     assert not hasattr(protocol, "outputParticles")
 
 
-def test_every_run_has_plots_or_a_report_to_show(project, filtered, reconstructed, monkeypatch):
-    from cryoposes_plugin.viewers import CryoposesRunViewer, viewer_run
-
-    opened = []
-    monkeypatch.setattr(viewer_run.webbrowser, "open", opened.append)
-    for protocol in (filtered, reconstructed):
-        viewer = CryoposesRunViewer(project=project)
-        viewer.setProtocol(protocol)
-        for view in viewer._show_report():
-            view.show()
-    assert len(opened) == 2 and all(Path(url[len("file://") :]).exists() for url in opened)
-    plotter = viewer_run.image_plotter(viewer_run.runner.plots(filtered)[0])
-    assert plotter.getFigure().axes
+PICTURES = {
+    "simulated": {"images", "direction_maps"},
+    "trained": {"learning_curve", "error_histogram", "error_against_uncertainty"},
+    "inferred": {"uncertainty_histogram", "direction_maps", "best_and_worst"},
+    "filtered": {"uncertainty_histogram", "direction_maps"},
+    "reconstructed": {"volume_slices", "fsc", "direction_maps"},
+}
 
 
-@pytest.fixture(scope="module")
-def relion_environment():
-    pytest.importorskip("relion", reason="scipion-em-relion is not installed")
-    if shutil.which("relion_reconstruct") is None:
-        pytest.skip("RELION is not installed (Debian: apt-get install relion)")
-    for name, value in (("OMPI_ALLOW_RUN_AS_ROOT", "1"), ("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1")):
-        os.environ[name] = value
+@pytest.mark.parametrize("run", PICTURES)
+def test_the_viewer_of_a_run_draws_its_pictures_and_the_report_holds_them(project, run, request):
+    from cryoposes_plugin.viewers import CryoposesRunViewer
+    from cryoposes_plugin.viewers.viewer_run import ReportView, _param
+
+    protocol = request.getfixturevalue(run)
+    viewer = CryoposesRunViewer(project=project)
+    viewer.setProtocol(protocol)
+    assert PICTURES[run] <= set(viewer.pictures())
+    page = Path(protocol._getExtraPath("run", "report.html")).read_text()
+    for name, picture in viewer.pictures().items():
+        (view,) = viewer._getVisualizeDict()[_param(name)](_param(name))
+        assert view.title == picture.title and view.draw().axes
+        assert viewer.getParam(_param(name)) is not None
+        assert Path(protocol._getExtraPath("run", f"{name}.png")).exists()
+    assert page.count("<figure>") == len(viewer.pictures())
+    (report,) = viewer._show_report()
+    assert isinstance(report, ReportView) and Path(report.path).exists()
+
+
+def test_the_learning_curve_is_live_and_drawn_from_the_history_as_it_stands(trained, tmp_path):
+    from cryoposes_plugin.core.evaluation.run_pictures import pictures_of
+
+    run = Path(trained._getExtraPath("run"))
+    for name in ("config.json", "history.csv"):
+        shutil.copy(run / name, tmp_path)
+    picture = pictures_of(tmp_path)["learning_curve"]
+    assert picture.live and set(pictures_of(tmp_path)) == {"learning_curve"}
+    rows = (tmp_path / "history.csv").read_text().splitlines()
+    before = len(picture.draw().axes[0].lines[0].get_xdata())
+    (tmp_path / "history.csv").write_text("\n".join([*rows, rows[-1], ""]))
+    assert before == len(rows) - 1 and len(picture.draw().axes[0].lines[0].get_xdata()) == before + 1
+
+
+def test_volumes_are_shown_as_slices_at_scipions_pixel_size(project, reconstructed):
+    from pwem import Domain
+
+    from cryoposes_plugin.viewers import CentralSlicesViewer
+
+    volume = reconstructed.outputVolume
+    assert CentralSlicesViewer in Domain.findViewers(volume, "tkinter")
+    slices, sections = CentralSlicesViewer(project=project)._visualize(volume)
+    figure = slices.draw()
+    assert figure.axes[0].images[0].get_extent()[0] == pytest.approx(-(BOX // 2 + 0.5) * PIXEL)
+    shown = np.asarray(figure.axes[0].images[0].get_array())
+    np.testing.assert_allclose(shown, mrcfile.read(volume.getFileName())[:, :, BOX // 2], rtol=1e-6)
+    assert sections.volume is volume
 
 
 def test_relions_protocols_take_a_simulation(project, simulated, map_file, relion_environment):
@@ -324,8 +250,8 @@ def test_relions_protocols_take_a_simulation(project, simulated, map_file, relio
     )
     run_protocol(project, imported)
     assert ids(imported.outputParticles) == ids(simulated.outputParticles)
-    _, theirs, their_shifts = poses(imported.outputParticles)
-    _, ours, our_shifts = poses(simulated.outputParticles)
+    _, theirs, their_shifts = pose_arrays(imported.outputParticles)
+    _, ours, our_shifts = pose_arrays(simulated.outputParticles)
     assert np.rad2deg(angular_distance_rad(theirs, ours)).max() < 1e-3
     np.testing.assert_allclose(their_shifts, our_shifts, atol=1e-3)
 

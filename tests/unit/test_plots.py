@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from cryoposes_plugin.core.evaluation import plots
+from cryoposes_plugin.core.evaluation.direction_plots import direction_density, direction_maps
 from cryoposes_plugin.core.evaluation.figures import save_figure
-from cryoposes_plugin.core.evaluation.report import write_report
+from cryoposes_plugin.core.evaluation.report import append_figures, write_report
 from cryoposes_plugin.core.geometry.sampling import random_rotations
 
 PNG = b"\x89PNG"
@@ -82,6 +83,34 @@ def test_volume_slices_have_angstrom_axes(tmp_path, asymmetric_volume):
     saved(plots.volume_slices(np.zeros((8, 8, 8)), 5.0), tmp_path)
 
 
+def test_one_section_is_the_slice_that_was_asked_for(tmp_path, asymmetric_volume):
+    data = asymmetric_volume.data
+    for axis, expected in (("x", data[:, :, 7]), ("y", data[:, 7]), ("z", data[7])):
+        figure = saved(plots.volume_section(data, 5.0, axis, 7), tmp_path)
+        np.testing.assert_array_equal(figure.axes[0].images[0].get_array(), expected)
+        assert f"{axis} = -85.0 Å (slice 8 of 48)" in figure.axes[0].get_title(loc="left")
+
+
+def test_the_gallery_shows_every_image_and_the_density_every_pair(tmp_path, rng):
+    figure = saved(plots.image_gallery(rng.normal(size=(7, 8, 8)), [f"id {i}" for i in range(7)]), tmp_path)
+    assert sum(len(axes.images) for axes in figure.axes) == 7
+    true = rng.uniform(0, 180, 900)
+    figure = saved(plots.distance_density(true, true), tmp_path)
+    counts = np.ma.filled(figure.axes[0].collections[0].get_array(), 0).reshape(60, 60)
+    assert counts.sum() == 900 and np.trace(counts) == 900
+
+
+def test_direction_maps_of_several_sets_share_one_scale(tmp_path, rng):
+    everywhere, pole = random_rotations(3000, rng), np.repeat(np.eye(3)[None], 60, axis=0)
+    figure = saved(direction_maps({"all": everywhere, "accepted": pole}), tmp_path)
+    meshes = [axes.collections[0] for axes in figure.axes[:4]]
+    assert len({mesh.get_clim() for mesh in meshes}) == 1
+    density = direction_density(everywhere)
+    assert density.mean() == pytest.approx(1.0)
+    assert (direction_density(pole) > 0).sum() == 1 and direction_density(pole).mean() == pytest.approx(1.0)
+    assert direction_density(pole)[-1].max() > 0, "the beam along z of the volume is tilt 0: the last row"
+
+
 def test_particles_beside_reprojections_names_the_correlation(tmp_path, rng):
     images = rng.normal(size=(2, 16, 16))
     figure = saved(
@@ -115,3 +144,11 @@ def test_report_is_one_escaped_page(tmp_path):
         assert text in page
     assert page.endswith("</html>\n") and "http" not in page
     assert (tmp_path / "errors.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_figures_are_added_to_the_end_of_a_report(tmp_path):
+    write_report(tmp_path, "A run", numbers={"kept": True}, figures={})
+    append_figures(tmp_path, {"more": ("One more.", plots.error_histogram(np.arange(5.0)))})
+    page = (tmp_path / "report.html").read_text()
+    assert page.count("<figure>") == 1 and page.index("One more.") < page.index("</body>")
+    assert page.endswith("</html>\n") and (tmp_path / "more.png").exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Tuple
 
@@ -45,7 +46,14 @@ def legend_where_there_is_something(axes: Axes, **arguments) -> None:
         axes.legend(frameon=False, fontsize=9, **arguments)
 
 
+def png_bytes(figure: Figure) -> bytes:
+    """The figure as a PNG file's contents."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()
+
+
 def save_figure(figure: Figure, path) -> None:
     """Write a PNG, whole or not at all."""
     with atomic_path(Path(path)) as part:
-        figure.savefig(part, format="png")
+        part.write_bytes(png_bytes(figure))

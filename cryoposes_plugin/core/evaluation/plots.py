@@ -9,7 +9,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from ..conventions import rotations_to_euler_deg, viewing_directions
+from ..conventions import rotations_to_euler_deg
+from .direction_plots import direction_density, draw_mollweide
 from .errors import FOUND_BELOW_DEG
 from .figures import (
     BLUE,
@@ -27,8 +28,6 @@ from .figures import (
 #: Above this many points a scatter plot hides its own density.
 _SCATTER_LIMIT = 3000
 _BINS_OF_EQUAL_NUMBER = 12
-#: A bin of the sphere is drawn as so many pieces along each side, so that the map's outline stays round.
-_FINER = 8
 
 
 def learning_curve(
@@ -111,23 +110,11 @@ def angular_distribution(rotations: np.ndarray, title: str = "Viewing directions
 
 
 def _direction_map(figure: Figure, axes, rotations: np.ndarray, title: str) -> None:
-    directions = viewing_directions(rotations)
-    longitude = np.arctan2(directions[:, 1], directions[:, 0])
-    number = len(rotations)
-    columns = int(np.clip(np.sqrt(number / 3), 12, 48)) // 2 * 2
-    height_edges = np.linspace(-1, 1, columns // 2 + 1)
-    longitude_edges = np.linspace(-np.pi, np.pi, columns + 1)
-    counts, _, _ = np.histogram2d(directions[:, 2], longitude, bins=(height_edges, longitude_edges))  # type: ignore[arg-type]
-    relative = np.kron(counts * counts.size / max(number, 1), np.ones((_FINER, _FINER)))
-    x, height = np.linspace(-np.pi, np.pi, relative.shape[1] + 1), np.linspace(-1, 1, relative.shape[0] + 1)
-    mesh = axes.pcolormesh(x, np.arcsin(height), relative, cmap="viridis", vmin=0, rasterized=True)
+    density = direction_density(rotations)
+    mesh = draw_mollweide(axes, density, top=max(float(density.max()), 1.0))
     bar = figure.colorbar(mesh, ax=axes, orientation="horizontal", shrink=0.7, pad=0.06)
     bar.set_label("density, 1 = even over the sphere")
-    figure.suptitle(f"{title} of {number} particles", fontsize=11, fontweight="bold", x=0.02, ha="left")
-    meridians = ["-120°", "-60°", "rot 0°", "60°", "120°"]
-    axes.set_xticks(np.deg2rad([-120, -60, 0, 60, 120]), meridians, color="white", fontsize=7)
-    axes.set_yticks(np.deg2rad([-60, -30, 0, 30, 60]), ["tilt 150°", "120°", "90°", "60°", "30°"], fontsize=8)
-    axes.grid(True, color="white", alpha=0.25, linewidth=0.5)
+    figure.suptitle(f"{title} of {len(rotations)} particles", fontsize=11, fontweight="bold", x=0.02, ha="left")
 
 
 def error_histogram(errors_deg: np.ndarray, title: str = "Angular error") -> Figure:
@@ -247,6 +234,64 @@ def volume_slices(data: np.ndarray, pixel_size_angstrom: float, title: str = "Vo
             axes.set_xlabel(f"{across} [Å]", fontsize=8)
             axes.set_ylabel(f"{up} [Å]", fontsize=8)
             axes.tick_params(labelsize=7)
+    return figure
+
+
+def volume_section(data: np.ndarray, pixel_size_angstrom: float, axis: str, index: int) -> Figure:
+    """One slice of a (D, D, D) array indexed [z, y, x], across x, y or z at voxel `index`, on the grey scale of all."""
+    data = np.asarray(data)
+    number, across, up = {"x": (2, "y", "z"), "y": (1, "x", "z"), "z": (0, "x", "y")}[axis]
+    box = data.shape[number]
+    first = -(box // 2 + 0.5) * pixel_size_angstrom
+    extent = (first, first + box * pixel_size_angstrom) * 2
+    place = (index - box // 2) * pixel_size_angstrom
+    figure, axes = single_axes(f"{axis} = {place:.1f} Å (slice {index + 1} of {box})", "", "", (5.2, 5.2))
+    low, high = np.percentile(data, [0.5, 99.9])
+    image = np.take(data, index, axis=number)
+    axes.imshow(image, cmap="gray", origin="lower", extent=extent, vmin=low, vmax=high if high > low else None)
+    axes.set(xlabel=f"{across} [Å]", ylabel=f"{up} [Å]")
+    axes.grid(False)
+    return figure
+
+
+def distance_density(true_deg: np.ndarray, estimated_deg: np.ndarray) -> Figure:
+    """Density of estimated against true angular distances (M,) of pairs of particles; a good estimate is a diagonal."""
+    figure, axes = single_axes(
+        f"Distances of {len(true_deg)} pairs of poses", "true distance [°]", "estimated distance [°]", (5.6, 4.8)
+    )
+    edges = np.linspace(0, 180, 61)
+    *_, mesh = axes.hist2d(true_deg, estimated_deg, bins=(edges, edges), cmap="viridis", cmin=1, rasterized=True)
+    axes.plot([0, 180], [0, 180], color=RED, linewidth=1, linestyle="--")
+    axes.set_aspect("equal")
+    figure.colorbar(mesh, ax=axes, label="pairs")
+    return figure
+
+
+def symmetry_bars(correlations: Mapping[str, float], chosen: str = "", agrees: float = 0.8) -> Figure:
+    """The lowest correlation of a map with itself under each group's operations, the chosen group marked."""
+    figure, axes = single_axes(
+        f"Symmetry {chosen}" if chosen else "Symmetry", "point group", "lowest correlation with itself, turned"
+    )
+    colors = [ORANGE if name == chosen else GREEN if value >= agrees else BLUE for name, value in correlations.items()]
+    axes.bar(list(correlations), list(correlations.values()), color=colors)
+    axes.axhline(agrees, color=GREY, linestyle=":", linewidth=1.2, label=f"a symmetric map reaches {agrees:g}")
+    axes.tick_params(axis="x", labelsize=8)
+    axes.set_ylim(min(0.0, *correlations.values()), 1.02)
+    legend_where_there_is_something(axes, loc="upper right")
+    return figure
+
+
+def image_gallery(images: np.ndarray, labels: Sequence[str] = (), columns: int = 6, title: str = "") -> Figure:
+    """Images (n, D, D) in rows of `columns`, each on its own grey scale."""
+    rows = -(-len(images) // columns)
+    figure = new_figure(1.35 * columns, 1.55 * rows + 0.3)
+    figure.suptitle(title, fontsize=11, fontweight="bold", x=0.02, ha="left")
+    for i, axes in enumerate(figure.subplots(rows, columns, squeeze=False).flat):
+        axes.set_axis_off()
+        if i < len(images):
+            low, high = np.percentile(images[i], [0.5, 99.5])
+            axes.imshow(images[i], cmap="gray", origin="lower", vmin=low, vmax=high if high > low else None)
+            axes.set_title(labels[i] if i < len(labels) else "", fontsize=8)
     return figure
 
 

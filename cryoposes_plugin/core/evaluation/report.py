@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import base64
 import html
-import io
 from pathlib import Path
 from typing import Any, Mapping, Sequence, Tuple
 
 from matplotlib.figure import Figure
 
 from ..io.run_directory import atomic_path
-from .figures import save_figure
+from .figures import png_bytes
 
 REPORT_NAME = "report.html"
 
@@ -51,15 +50,27 @@ def write_report(
     if notes:
         parts.append("<ul class='notes'>" + "".join(f"<li>{html.escape(note)}</li>" for note in notes) + "</ul>")
     parts.append(_tables(numbers))
-    parts += [_figure(caption, figure) for caption, figure in figures.values()]
+    drawn = {name: (caption, png_bytes(figure)) for name, (caption, figure) in figures.items()}
+    parts += [_figure(caption, png) for caption, png in drawn.values()]
     page = (
         f"<!doctype html>\n<html lang='en'><head><meta charset='utf-8'><title>{html.escape(title)}</title>"
         f"<style>{_STYLE}</style></head>\n<body>\n" + "\n".join(part for part in parts if part) + "\n</body></html>\n"
     )
-    for name, (_, figure) in figures.items():
-        save_figure(figure, Path(folder) / f"{name}.png")
+    _save(folder, drawn)
     with atomic_path(Path(folder) / REPORT_NAME) as part:
         part.write_text(page, encoding="utf-8")
+
+
+def append_figures(folder, figures: Mapping[str, Tuple[str, Figure]]) -> None:
+    """Add figures, name -> (caption, figure), to the end of a report that is there, and save each as name.png."""
+    path = Path(folder) / REPORT_NAME
+    page = path.read_text(encoding="utf-8")
+    drawn = {name: (caption, png_bytes(figure)) for name, (caption, figure) in figures.items()}
+    added = "\n".join(_figure(caption, png) for caption, png in drawn.values())
+    _save(folder, drawn)
+    if added:
+        with atomic_path(path) as part:
+            part.write_text(page.replace("\n</body>", f"\n{added}\n</body>"), encoding="utf-8")
 
 
 def _tables(numbers: Mapping[str, Any]) -> str:
@@ -77,10 +88,14 @@ def _table(numbers: Mapping[str, Any]) -> str:
     return f"<table>{rows}</table>"
 
 
-def _figure(caption: str, figure: Figure) -> str:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    data = base64.b64encode(buffer.getvalue()).decode("ascii")
+def _save(folder, drawn: Mapping[str, Tuple[str, bytes]]) -> None:
+    for name, (_, png) in drawn.items():
+        with atomic_path(Path(folder) / f"{name}.png") as part:
+            part.write_bytes(png)
+
+
+def _figure(caption: str, png: bytes) -> str:
+    data = base64.b64encode(png).decode("ascii")
     text = html.escape(caption)
     return f"<figure><img alt='{text}' src='data:image/png;base64,{data}'><figcaption>{text}</figcaption></figure>"
 

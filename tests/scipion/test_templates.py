@@ -1,0 +1,85 @@
+"""The workflow templates that Scipion lists: each is loaded, filled in and run, toy sized, from a script."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+
+from cryoposes_plugin.core.errors import ConfigError
+from cryoposes_plugin.core.io.mrc import write_volume
+from cryoposes_plugin.core.simulation.phantom import make_phantom
+
+pytest.importorskip("pwem", reason="Scipion (scipion-em) is not installed")
+
+BOX, PIXEL, NUMBER = 32, 10.0, 120
+BENCHMARK, CLEAN_UP = "learned_poses_simulation_benchmark", "learned_poses_clean_up"
+
+
+@pytest.fixture(scope="module")
+def map_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("template") / "map.mrc"
+    write_volume(path, make_phantom(BOX, PIXEL).data, PIXEL)
+    return path
+
+
+def test_scipion_lists_them_with_a_description(scipion_environment):
+    from cryoposes_plugin.scipion.workflows import templates
+
+    found = templates()
+    assert {BENCHMARK, CLEAN_UP} <= set(found)
+    assert all(len(found[name].description) > 60 for name in (BENCHMARK, CLEAN_UP))
+
+
+def test_every_parameter_of_a_template_is_one_of_its_protocol(scipion_environment):
+    """Scipion ignores names that a form does not have."""
+    from pwem import Domain
+
+    from cryoposes_plugin.scipion.workflows import templates
+
+    for name in (BENCHMARK, CLEAN_UP):
+        template = templates()[name]
+        template.replaceEnvVariables()
+        template.parseContent()
+        fields = list(template.getParams().values())
+        assert len(fields) == (len(template.content) - 1) // 2, "two fields of one title: only the last is filled in"
+        for field in fields:
+            template.content[field.getIndex()] = field.getValue()
+        for step in json.loads("".join(template.content)):
+            protocol = Domain.getProtocols()[step["object.className"]]()
+            names = {n for n, _ in protocol.iterDefinitionAttributes()}
+            assert {n for n in step if not n.startswith("object.")} <= names
+
+
+def test_what_cannot_be_filled_in_is_said(project, map_file):
+    from cryoposes_plugin.scipion.workflows import load_template
+
+    with pytest.raises(ConfigError, match="no template 'nothing'"):
+        load_template(project, "nothing")
+    with pytest.raises(ConfigError, match="no field 'volume'"):
+        load_template(project, BENCHMARK, volume=map_file)
+    with pytest.raises(ConfigError, match="Path does not exist"):
+        load_template(project, BENCHMARK, map="/nowhere.mrc")
+
+
+@pytest.mark.slow
+def test_both_workflows_run_from_a_script(project, map_file):
+    from cryoposes_plugin.scipion.workflows import load_template, run_in_order
+
+    steps = load_template(project, BENCHMARK, map=map_file, pixel=PIXEL, number=NUMBER, snr=1.0, minutes=0.05, keep=0.5)
+    assert len(steps) == 9 and list(steps)[0] == "import map"
+    run_in_order(project, steps)
+    assert steps["filter by uncertainty"].outputAccepted.getSize() == NUMBER // 2
+    assert steps["compare accepted"].outputParticles.getSize() == NUMBER // 2
+    errors = [item._cryoposesAngularErrorDeg.get() for item in steps["compare all"].outputParticles]
+    assert len(errors) == NUMBER and np.ptp(errors) > 0
+
+    star = os.path.abspath(steps["simulate particles"]._getExtraPath("run", "particles.star"))
+    steps = load_template(
+        project, CLEAN_UP, map=map_file, mappixel=PIXEL, pixel=PIXEL, star=star, subset=40, minutes=0.05, keep=0.75
+    )
+    run_in_order(project, steps)
+    assert steps["random subset to learn from"].outputParticles.getSize() == 40
+    accepted, rejected = (getattr(steps["filter by uncertainty"], f"output{n}") for n in ("Accepted", "Rejected"))
+    assert (accepted.getSize(), rejected.getSize()) == (round(0.75 * NUMBER), NUMBER - round(0.75 * NUMBER))
+    assert steps["reconstruct from accepted"].outputVolume.getDim() == (BOX, BOX, BOX)

@@ -1,0 +1,145 @@
+"""The mistakes that a new user makes: each ends in one sentence in the form, before anything is launched."""
+
+import shutil
+from types import SimpleNamespace
+
+import pytest
+
+pytest.importorskip("pwem", reason="Scipion (scipion-em) is not installed")
+
+from pwem.objects import Volume
+
+from cryoposes_plugin.core.errors import ResourceError
+from cryoposes_plugin.protocols import (
+    ProtCryoposesCompare,
+    ProtCryoposesFilter,
+    ProtCryoposesInfer,
+    ProtCryoposesReconstruct,
+)
+from cryoposes_plugin.scipion import results
+
+from .project import BOX, PIXEL, make_table, new_set
+from .test_validation import model, one_set, particles, said, simulate, train, volume  # noqa: F401 - fixtures too
+
+pytestmark = pytest.mark.usefixtures("scipion_environment")
+
+
+@pytest.fixture
+def desk(request, tmp_path, rng, monkeypatch):
+    """What lies before the user; each mistake takes from it."""
+    things = {name: request.getfixturevalue(name) for name in ("particles", "volume", "model")}
+    return SimpleNamespace(**things, folder=tmp_path, rng=rng, monkeypatch=monkeypatch)
+
+
+def particles_that_nobody_aligned(desk):
+    desk.particles.setAlignment("None")
+    return one_set(ProtCryoposesReconstruct(), inputParticles=desk.particles), "no orientations"
+
+
+def a_volume_in_the_place_of_particles(desk):
+    return one_set(ProtCryoposesFilter(), inputParticles=desk.volume), "a Volume was given; give a SetOfParticles"
+
+
+def a_model_for_finer_pixels(desk):
+    desk.particles.setSamplingRate(2 * PIXEL)
+    form = one_set(ProtCryoposesInfer(), inputParticles=desk.particles, inputModel=desk.model)
+    return form, "give less binned particles or train a model for them"
+
+
+def asking_for_astra_without_a_gpu(desk):
+    from cryoposes_plugin.core.simulation import astra_projector
+
+    def missing():
+        raise ResourceError("The projector 'astra' needs a CUDA device; choose the projector 'fourier'.")
+
+    desk.monkeypatch.setattr(astra_projector, "require_cuda", missing)
+    return simulate(desk.volume, projector=1), "needs a CUDA device"
+
+
+def a_subset_with_nothing_in_it(desk):
+    empty = new_set(desk.folder / "empty.sqlite")
+    return one_set(ProtCryoposesFilter(), inputParticles=empty), "the particle set is empty"
+
+
+def particles_without_a_ctf(desk):
+    desk.particles.setHasCTF(False)
+    return one_set(ProtCryoposesInfer(), inputParticles=desk.particles, inputModel=desk.model), "have no CTF"
+
+
+def an_odd_box(desk):
+    desk.particles.setDim((BOX + 1, BOX + 1, 1))
+    return one_set(ProtCryoposesReconstruct(), inputParticles=desk.particles), "give an even box"
+
+
+def a_volume_whose_file_is_gone(desk):
+    gone = Volume(str(desk.folder / "gone.mrc"))
+    gone.setSamplingRate(PIXEL)
+    return train(gone), "does not exist"
+
+
+def filtering_particles_that_have_no_score(desk):
+    plain = new_set(desk.folder / "plain.sqlite")
+    results.create_particles(plain, make_table(desk.folder, range(1, 4), desk.rng).replace(scores={}))
+    return one_set(ProtCryoposesFilter(), inputParticles=plain), "estimate their poses with 'estimate poses' first"
+
+
+def training_on_nothing(desk):
+    return train(), "neither 'Volumes' nor 'Particles' is given"
+
+
+def a_threshold_that_keeps_nobody(desk):
+    form = one_set(ProtCryoposesFilter(threshold=-1e6), inputParticles=desk.particles)
+    return form, "keeps none of the 8 particles"
+
+
+def comparing_sets_of_different_particles(desk):
+    other = new_set(desk.folder / "other.sqlite")
+    results.create_particles(other, make_table(desk.folder, range(100, 104), desk.rng))
+    return one_set(ProtCryoposesCompare(), inputTruth=desk.particles, inputEstimate=other), "no id in common"
+
+
+def a_model_whose_folder_was_deleted(desk):
+    shutil.rmtree(desk.model.getFolder())
+    form = one_set(ProtCryoposesInfer(), inputParticles=desk.particles, inputModel=desk.model)
+    return form, desk.model.getFolder()
+
+
+def a_symmetry_that_is_none(desk):
+    return one_set(ProtCryoposesReconstruct(symmetry="Q7"), inputParticles=desk.particles), "Q7"
+
+
+MISTAKES = [
+    particles_that_nobody_aligned,
+    a_volume_in_the_place_of_particles,
+    a_model_for_finer_pixels,
+    asking_for_astra_without_a_gpu,
+    a_subset_with_nothing_in_it,
+    particles_without_a_ctf,
+    an_odd_box,
+    a_volume_whose_file_is_gone,
+    filtering_particles_that_have_no_score,
+    training_on_nothing,
+    a_threshold_that_keeps_nobody,
+    comparing_sets_of_different_particles,
+    a_model_whose_folder_was_deleted,
+    a_symmetry_that_is_none,
+]
+
+
+@pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.__name__)
+def test_it_is_said_in_the_form(desk, mistake):
+    form, words = mistake(desk)
+    sentence = said(form)
+    assert words in sentence
+    assert sentence.endswith((".", "*")) and "Traceback" not in sentence and "--" not in sentence
+
+
+def test_a_missing_gpu_is_a_warning_and_no_error(desk, tmp_path):
+    from cryoposes_plugin.protocols import protocol_base
+
+    desk.monkeypatch.setattr(protocol_base, "_NVIDIA_DRIVER", str(tmp_path / "driver"))
+    form = train(desk.volume)
+    assert said(form) == "" and "on the CPU" in form.warnings()[0]
+    assert train(desk.volume, useGpu=False).warnings() == []
+    (tmp_path / "driver").touch()
+    assert form.warnings() == []
