@@ -1,0 +1,121 @@
+"""Rotations of all particles from pairwise distances alone: spectral start, least squares, strays placed anew."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..conventions import quaternions_to_rotations, rotations_to_quaternions
+from .least_squares import Fit, refine
+from .pairs import PairDistances
+from .placement import place
+from .spectral import spectral_rotations
+
+logger = logging.getLogger(__name__)
+
+_ROUNDS = 4
+_STEPS = 100
+#: Random starts where there are too few particles for linear algebra.
+_STARTS = 30
+#: A stray's rms residual exceeds the median by so many standard errors.
+_STRAY = 4.0
+_SMALLEST_STRAY_RAD = 1e-6
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """What distances tell: rotations (N, 3, 3) up to O(4), and how well they explain the distances.
+
+    residual_rad : (N,) root mean square residual of each particle's distances; large for outliers.
+    expected_error_rad : (N,) root mean square angle that noise of this size leaves open, NaN where not known.
+    offset_rad : (N,) the error common to all distances of a particle.
+    noise_rad : standard deviation of the distances' errors, from the residuals.
+    loss_rad, loss_rad2 : mean |r| and mean r^2 over the pairs, a proxy of the error (Banjac et al. 2021, section 3.2).
+    """
+
+    rotations: np.ndarray
+    residual_rad: np.ndarray
+    expected_error_rad: np.ndarray
+    offset_rad: np.ndarray
+    noise_rad: float
+    loss_rad: float
+    loss_rad2: float
+
+
+def recover_rotations(pairs: PairDistances, seed: int = 0) -> Recovery:
+    """Rotations from distances, in time and memory linear in the number of distances.
+
+    Parameters
+    ----------
+    pairs : a connected graph (see `check_graph`): all pairs, columns of landmarks, or pairs at random.
+    seed : of every random number.
+
+    The rotations are determined up to R -> A R B and R -> R^-1, which leave all distances as they are.
+    """
+    rng = np.random.default_rng(seed)
+    estimate = spectral_rotations(pairs, rng)
+    if estimate is None:
+        return as_recovery(_from_random_starts(pairs, rng))
+    logger.info(
+        "recover: spectral estimate of %d of %d particles; the mean cosine of the distances' errors is %.3f.",
+        estimate.placed.sum(),
+        pairs.number,
+        estimate.rho,
+    )
+    quaternions = rotations_to_quaternions(estimate.rotations)
+    unplaced = np.flatnonzero(~estimate.placed)
+    if len(unplaced):
+        quaternions = place(pairs, quaternions, unplaced, estimate.placed, np.inf, rng, keep_better=False)
+    return as_recovery(_settle(pairs, quaternions, rng, task="recover"))
+
+
+def as_recovery(fit: Fit) -> Recovery:
+    return Recovery(
+        quaternions_to_rotations(fit.quaternions),
+        fit.rms_rad,
+        fit.expected_error_rad,
+        fit.offsets_rad,
+        fit.scale_rad,
+        fit.loss_rad,
+        fit.loss_rad2,
+    )
+
+
+def _settle(pairs: PairDistances, quaternions: np.ndarray, rng, task: str = "") -> Fit:
+    """Least squares; then, a few times, strays on the grid and least squares again while that helps."""
+    fit = refine(pairs, quaternions, steps=_STEPS, task=task)
+    for _ in range(_ROUNDS):
+        stray = strays(fit.rms_rad, pairs.degrees())
+        if not stray.any():
+            break
+        moved = place(pairs, fit.quaternions, np.flatnonzero(stray), ~stray, fit.scale_rad, rng)
+        changed = (moved != fit.quaternions).any(axis=1)
+        if not changed.any():
+            break
+        logger.info("recover: %d of %d particles fit better elsewhere.", changed.sum(), pairs.number)
+        again = refine(pairs, moved, steps=_STEPS, task=task)
+        if again.loss_rad >= fit.loss_rad:
+            break
+        fit = again
+    return fit
+
+
+def strays(rms_rad: np.ndarray, degrees: np.ndarray) -> np.ndarray:
+    """(N,) bool: particles whose distances fit clearly worse than most."""
+    median = float(np.median(rms_rad))
+    return rms_rad > np.maximum(median * (1 + _STRAY / np.sqrt(2.0 * degrees)), _SMALLEST_STRAY_RAD)
+
+
+def _from_random_starts(pairs: PairDistances, rng) -> Fit:
+    """For a few particles: the best of several least squares from random rotations."""
+    best = None
+    for _ in range(_STARTS):
+        start = rng.standard_normal((pairs.number, 4))
+        fit = _settle(pairs, start / np.linalg.norm(start, axis=1, keepdims=True), rng)
+        if best is None or fit.loss_rad < best.loss_rad:
+            best = fit
+        if best.loss_rad < _SMALLEST_STRAY_RAD:
+            break
+    return best
