@@ -25,6 +25,7 @@ COMMANDS = {
     "simulate": "make projections of one or several volumes, with CTF, shifts and noise",
     "train": "train a network that estimates poses",
     "infer": "estimate poses and their uncertainty",
+    "recover": "recover rotations from pairwise distances",
     "filter": "split a particle set by uncertainty",
     "reconstruct": "reconstruct a volume, its half maps and their FSC",
     "compare": "compare two sets of poses",

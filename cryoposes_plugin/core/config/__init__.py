@@ -15,6 +15,7 @@ from .filter import FilterConfig
 from .imaging import ImagingConfig
 from .infer import InferConfig
 from .reconstruct import ReconstructConfig
+from .recover import RecoverConfig
 from .simulate import SimulateConfig
 from .train import TrainConfig
 
@@ -28,6 +29,7 @@ __all__ = [
     "ImagingConfig",
     "InferConfig",
     "ReconstructConfig",
+    "RecoverConfig",
     "SimulateConfig",
     "TrainConfig",
     "field_type",
@@ -35,5 +37,14 @@ __all__ = [
 ]
 
 CONFIGS: Dict[str, Type[Config]] = {
-    c.command: c for c in (SimulateConfig, TrainConfig, InferConfig, FilterConfig, ReconstructConfig, CompareConfig)
+    c.command: c
+    for c in (
+        SimulateConfig,
+        TrainConfig,
+        InferConfig,
+        RecoverConfig,
+        FilterConfig,
+        ReconstructConfig,
+        CompareConfig,
+    )
 }

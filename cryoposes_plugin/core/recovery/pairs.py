@@ -155,6 +155,11 @@ def landmark_pairs(
     return PairDistances(indptr, np.concatenate(second), np.concatenate(values))
 
 
+def connected_parts(pairs: PairDistances) -> Tuple[int, np.ndarray]:
+    """How many parts the graph of pairs falls into, and the part (N,) of each particle."""
+    return connected_components(pairs.matrix(np.ones(len(pairs), dtype=np.int8)), directed=False)
+
+
 def check_graph(pairs: PairDistances, name: str = "distances") -> None:
     """InputError where the pairs cannot fix all rotations relative to one another."""
     degrees = pairs.degrees()
@@ -164,7 +169,7 @@ def check_graph(pairs: PairDistances, name: str = "distances") -> None:
             f"{name}: particle {few[0]} has {degrees[few[0]]} distances ({len(few)} of {pairs.number} particles have "
             f"fewer than {FEWEST_DISTANCES}, which leave its rotation open); add pairs or leave these particles out."
         )
-    parts, label = connected_components(pairs.matrix(np.ones(len(pairs), dtype=np.int8)), directed=False)
+    parts, label = connected_parts(pairs)
     if parts > 1:
         sizes = np.bincount(label)
         raise InputError(

@@ -12,9 +12,9 @@ from ..conventions import rotations_to_quaternions
 from ..geometry.sampling import healpix_directions, rotations_viewing
 from .pairs import PairDistances
 
-#: 192 directions with 24 in-plane angles, some 15° apart: within the basin of the least squares.
-_ORDER, _IN_PLANE = 2, 24
-_NEIGHBOURS = 64
+#: 48 directions with 12 in-plane angles, some 30° apart: within the basin of the least squares.
+_ORDER, _IN_PLANE = 1, 12
+_NEIGHBOURS = 48
 #: A residual counts no more than this many standard deviations.
 _CAP = 3.0
 _SMALLEST_CAP_RAD = 0.5

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Optional, Tuple
 
 import numpy as np
 
 from ..conventions import quaternions_to_rotations, rotations_to_quaternions
 from .least_squares import Fit, refine
-from .pairs import PairDistances
+from .pairs import PairDistances, connected_parts
 from .placement import place
-from .spectral import spectral_rotations
+from .spectral import dense_landmarks, spectral_rotations
 
 logger = logging.getLogger(__name__)
 
 _ROUNDS = 4
+#: Sparse lists only: starts at most, until held-out pairs are explained.
+_ATTEMPTS = 3
 _STEPS = 100
 #: Random starts where there are too few particles for linear algebra.
 _STARTS = 30
 #: A stray's rms residual exceeds the median by so many standard errors.
 _STRAY = 4.0
 _SMALLEST_STRAY_RAD = 1e-6
+_HOLD_OUT_FROM, _HELD_OUT_PAIRS, _FEWEST_HELD_OUT = 12, 20000, 50
+_EXACT_LOSS_RAD = 1e-6
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,8 @@ class Recovery:
     expected_error_rad : (N,) root mean square angle that noise of this size leaves open, NaN where not known.
     offset_rad : (N,) the error common to all distances of a particle.
     noise_rad : standard deviation of the distances' errors, from the residuals.
+    held_out_ratio : sparse lists only: mean |r| of pairs that were held out over that of the others. Near 1 where the rotations
+        are right; clearly larger where there were too few distances for their noise and only that noise was fitted.
     loss_rad, loss_rad2 : mean |r| and mean r^2 over the pairs, a proxy of the error (Banjac et al. 2021, section 3.2).
     """
 
@@ -42,6 +49,7 @@ class Recovery:
     noise_rad: float
     loss_rad: float
     loss_rad2: float
+    held_out_ratio: Optional[float] = None
 
 
 def recover_rotations(pairs: PairDistances, seed: int = 0) -> Recovery:
@@ -55,9 +63,49 @@ def recover_rotations(pairs: PairDistances, seed: int = 0) -> Recovery:
     The rotations are determined up to R -> A R B and R -> R^-1, which leave all distances as they are.
     """
     rng = np.random.default_rng(seed)
+    fitted, held_out = pairs, None
+    if dense_landmarks(pairs) is None:
+        fitted, held_out = hold_out(pairs, rng)
+    best, attempts = None, 1 if held_out is None else _ATTEMPTS
+    for _ in range(attempts):
+        result = _with_held_out(as_recovery(_fit(fitted, rng)), held_out)
+        if best is None or (result.held_out_ratio or 0) < (best.held_out_ratio or 0):
+            best = result
+        if held_out is None or best.held_out_ratio < _expected_ratio(fitted):
+            break
+    return best
+
+
+def _with_held_out(result: Recovery, held_out: Optional[PairDistances]) -> Recovery:
+    if held_out is None:
+        return result
+    loss = refine(held_out, rotations_to_quaternions(result.rotations), steps=0).loss_rad
+    return replace(result, held_out_ratio=(loss + _EXACT_LOSS_RAD) / (result.loss_rad + _EXACT_LOSS_RAD))
+
+
+def _expected_ratio(pairs: PairDistances) -> float:
+    """Of held-out to fitted residuals where the fit is right, with some room: three parameters a particle are fitted."""
+    share = min(3 * pairs.number / len(pairs), 0.9)
+    return 1.1 * float(np.sqrt((1 + share) / (1 - share)))
+
+
+def hold_out(pairs: PairDistances, rng: np.random.Generator) -> Tuple[PairDistances, Optional[PairDistances]]:
+    """A few pairs of particles that have many, to be explained by the others; None where that would tear the graph."""
+    degrees = pairs.degrees()
+    chosen = rng.choice(len(pairs), min(len(pairs) // 50, _HELD_OUT_PAIRS), replace=False)
+    rich = np.minimum(degrees[pairs.second[chosen]], degrees[pairs.first()[chosen]]) >= _HOLD_OUT_FROM
+    keep = np.ones(len(pairs), dtype=bool)
+    keep[chosen[rich]] = False
+    fitted = pairs.take(keep)
+    if rich.sum() < _FEWEST_HELD_OUT or connected_parts(fitted)[0] > 1:
+        return pairs, None
+    return fitted, pairs.take(~keep)
+
+
+def _fit(pairs: PairDistances, rng: np.random.Generator) -> Fit:
     estimate = spectral_rotations(pairs, rng)
     if estimate is None:
-        return as_recovery(_from_random_starts(pairs, rng))
+        return _from_random_starts(pairs, rng)
     logger.info(
         "recover: spectral estimate of %d of %d particles; the mean cosine of the distances' errors is %.3f.",
         estimate.placed.sum(),
@@ -68,7 +116,7 @@ def recover_rotations(pairs: PairDistances, seed: int = 0) -> Recovery:
     unplaced = np.flatnonzero(~estimate.placed)
     if len(unplaced):
         quaternions = place(pairs, quaternions, unplaced, estimate.placed, np.inf, rng, keep_better=False)
-    return as_recovery(_settle(pairs, quaternions, rng, task="recover"))
+    return _settle(pairs, quaternions, rng, task="recover")
 
 
 def as_recovery(fit: Fit) -> Recovery:
@@ -94,7 +142,7 @@ def _settle(pairs: PairDistances, quaternions: np.ndarray, rng, task: str = "") 
         changed = (moved != fit.quaternions).any(axis=1)
         if not changed.any():
             break
-        logger.info("recover: %d of %d particles fit better elsewhere.", changed.sum(), pairs.number)
+        logger.debug("%d of %d particles fit better elsewhere.", changed.sum(), pairs.number)
         again = refine(pairs, moved, steps=_STEPS, task=task)
         if again.loss_rad >= fit.loss_rad:
             break

@@ -37,6 +37,7 @@ _ROWS_FOR_MAP = 400
 _ROWS_FOR_RESTARTS = 150
 _EXACT_MISFIT = 1e-3
 _RESTARTS = 12
+_POWER_STEPS, _POWER_RIDGE, _POWER_CONVERGED = 150, 0.003, 1e-6
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ def spectral_rotations(pairs: PairDistances, rng: np.random.Generator) -> Option
     if pairs.number < _FEWEST_LANDMARKS:
         return None
     landmarks = dense_landmarks(pairs)
+    sparse_path = landmarks is None
     if landmarks is not None:
         factors, placed = _factor_block(pairs, landmarks, rng)
     else:
@@ -76,6 +78,8 @@ def spectral_rotations(pairs: PairDistances, rng: np.random.Generator) -> Option
         factors, placed = _factor_sparse(pairs, landmarks, rng)
     rows, rho = _embed(factors, landmarks, placed)
     rotations, misfit = rotations_from_rows(rows, placed, rng)
+    if sparse_path:
+        rotations = projected_power(pairs, rotations, rho)
     return SpectralEstimate(rotations, placed, rho, misfit)
 
 
@@ -174,6 +178,23 @@ def _embed(factors: _Factors, landmarks: np.ndarray, placed: np.ndarray) -> Tupl
         if values[0] > 1e-3 * values[-1]:
             rows = rows @ (vectors / np.sqrt(values)) @ vectors.T
     return rows * np.sqrt(3 / np.mean(np.sum(rows[placed] ** 2, axis=1))), rho
+
+
+def projected_power(pairs: PairDistances, rotations: np.ndarray, rho: float) -> np.ndarray:
+    """Improve rotations (N, 3, 3): each is predicted by all its neighbours, then projected onto SO(3), again and again.
+
+    sum_j g_ij x_j = (sum_j x_j x_j^T) x_i, so x_i is the left side times one inverse 9 x 9 matrix: a power iteration that keeps
+    to rotations. It gets from a spectral estimate of a sparse list, which noise dominates, to where least squares can start.
+    """
+    matrix = pairs.matrix(2 * np.cos(pairs.distance_rad) + rho)
+    x = rotations.reshape(-1, 9)
+    for _ in range(_POWER_STEPS):
+        gram = x.T @ x + _POWER_RIDGE * len(x) * np.eye(9)
+        predicted = np.linalg.solve(gram, (matrix @ x + matrix.T @ x).T).T
+        previous, x = x, project_to_so3(predicted.reshape(-1, 3, 3)).reshape(-1, 9)
+        if np.mean((x - previous) ** 2) < _POWER_CONVERGED:
+            break
+    return x.reshape(-1, 3, 3)
 
 
 def rotations_from_rows(rows: np.ndarray, placed: np.ndarray, rng) -> Tuple[np.ndarray, float]:
