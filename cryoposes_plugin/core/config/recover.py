@@ -15,7 +15,7 @@ class RecoverConfig(Config):
 
     distances: Optional[str] = option(
         None,
-        "File (npz) of pairs: arrays i and j (particles, counted from 0), d (radians), perhaps weight (inverse variance).",
+        "File (npz) of pairs: arrays i and j (particles, from 0), d (radians), and perhaps weight (inverse variance).",
         path=True,
     )
     method: str = option(

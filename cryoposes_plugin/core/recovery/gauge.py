@@ -1,13 +1,14 @@
 """The beam, found from copies of images that were turned in-plane or mirrored by known amounts.
 
-Distances give the rotations as R = P A Q or R = P A^-1 Q, with P and Q unknown. Q is the free rotation of the volume; P moves the
-beam and must go. A copy of an image has A' = T A with a known T: Rz(psi), Ry(pi), or both (see `conventions`). So
+Distances give the rotations as R = P A Q or R = P A^-1 Q, with P and Q unknown. Q is the free rotation of the volume; P
+moves the beam and must go. A copy of an image has A' = T A with a known T: Rz(psi), Ry(pi), or both (see
+`conventions`). So
 
     R' R^T = P T P^T           or, for the inverse,   R'^T R = Q^T T^T Q,
 
-a rotation about one common axis, whatever the image: which of the two holds tells R from R^-1, and its axes tell P (of R), or Q^T
-(of R^-1). Turned copies show P z, mirrored ones P y up to its sign; the sign is the hand, which images cannot tell. What is left
-is A -> A g, and A -> Rz(pi) A g of the other hand.
+a rotation about one common axis, whatever the image: which of the two holds tells R from R^-1, and its axes tell P (of
+R), or Q^T (of R^-1). Turned copies show P z, mirrored ones P y up to its sign; the sign is the hand, which images
+cannot tell. What is left is A -> A g, and A -> Rz(pi) A g of the other hand.
 """
 
 from __future__ import annotations
@@ -28,7 +29,10 @@ _KEPT_STARTS = 4
 
 @dataclass(frozen=True)
 class Beam:
-    """Physical rotations are frame^T R, or frame^T R^-1; residual: the copies' median distance from where they should be."""
+    """Physical rotations are frame^T R, or frame^T R^-1.
+
+    The residuals are the copies' median distance from where they should be, under this choice and under the other one.
+    """
 
     frame: np.ndarray
     inverted: bool
@@ -55,7 +59,9 @@ def fix_beam(
     images, copies = np.asarray(images, dtype=np.float64), np.asarray(copies, dtype=np.float64)
     turns = known_turns(psi_rad, mirrored)
     if not len(images) == len(copies) == len(turns):
-        raise ValueError(f"expected as many copies as images and angles, received {len(copies)}, {len(images)}, {len(turns)}")
+        raise ValueError(
+            f"expected as many copies as images and angles, received {len(copies)}, {len(images)}, {len(turns)}"
+        )
     _check_turns(np.asarray(psi_rad, dtype=np.float64), np.asarray(mirrored, dtype=bool))
     found = []
     for inverted in (False, True):
@@ -78,7 +84,9 @@ def _check_turns(psi: np.ndarray, mirrored: np.ndarray) -> None:
     if not mirrored.any():
         raise ValueError("expected mirrored copies as well; without them an in-plane angle of all images stays open")
     if mirrored.all() or np.abs(np.sin(psi[~mirrored])).max() < 0.1:
-        raise ValueError("expected copies turned in-plane, by other angles than 0 and 180 degrees; they tell the beam's direction")
+        raise ValueError(
+            "expected copies turned in-plane, by other angles than 0 and 180 degrees; they tell the beam's direction"
+        )
 
 
 def _fit_frame(seen: np.ndarray, turns: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -91,7 +99,10 @@ def _fit_frame(seen: np.ndarray, turns: np.ndarray, rng: np.random.Generator) ->
         base = candidates[index]
         for _ in range(2):
             fit = least_squares(
-                lambda v, base=base: _residuals(v, base, seen, turns)[0].ravel(), np.zeros(3), loss="soft_l1", f_scale=0.3
+                lambda v, base=base: _residuals(v, base, seen, turns)[0].ravel(),
+                np.zeros(3),
+                loss="soft_l1",
+                f_scale=0.3,
             )
             base = Rotation.from_rotvec(fit.x).as_matrix() @ base
         results.append((fit.cost, base))

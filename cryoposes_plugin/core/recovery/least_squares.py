@@ -34,7 +34,8 @@ _SMALLEST_SIN2 = 1e-12
 _UPPER = np.triu_indices(4)
 #: Longest change of a quaternion in one step.
 _LONGEST_STEP = 0.2
-#: Added to the normal matrices, relative to their trace: a particle whose neighbours leave a direction open stays put in it.
+#: Added to the normal matrices, relative to their trace: a particle whose neighbours leave a direction open stays put
+#: in it.
 _RIDGE = 1e-9
 _EXACT_RAD, _SMALL_GAIN, _PATIENCE = 1e-9, 1e-5, 4
 #: Fewer distances a particle than this cannot tell an offset from a rotation.

@@ -2,8 +2,9 @@
 
     L = sum over sampled pairs of |d_ij - 2 arccos |<q_i, q_j>||^2
 
-Kept as published, to compare with: random start, pairs drawn anew for each step, a constant learning rate. The quaternions are not
-normalised between the steps: the gradient is perpendicular to them, so they grow, and the angle of a step shrinks as they do.
+Kept as published, to compare with: random start, pairs drawn anew for each step, a constant learning rate. The
+quaternions are not normalised between the steps: the gradient is perpendicular to them, so they grow, and the angle of
+a step shrinks as they do.
 """
 
 from __future__ import annotations

@@ -114,7 +114,7 @@ def pairs_from_arrays(i, j, d, weight=None, *, number: Optional[int] = None, nam
 
 
 def read_pairs(path) -> PairDistances:
-    """Read `i`, `j`, `d` (radians) and perhaps `weight` of an npz file; InputError for anything that is wrong with it."""
+    """Read `i`, `j`, `d` (radians) and perhaps `weight` of an npz file; InputError for whatever is wrong with it."""
     try:
         with np.load(path, allow_pickle=False) as arrays:
             if not hasattr(arrays, "files"):
@@ -189,7 +189,9 @@ def _check_shapes(i, j, d, weight, name: str) -> None:
             )
         kinds = "iu" if what in "ij" else "iuf"
         if array.dtype.kind not in kinds:
-            raise InputError(f"{name}: {what} is of type {array.dtype}; give {'integers' if kinds == 'iu' else 'numbers'}.")
+            raise InputError(
+                f"{name}: {what} is of type {array.dtype}; give {'integers' if kinds == 'iu' else 'numbers'}."
+            )
     if not len(d):
         raise InputError(f"{name}: the lists are empty; give distances.")
 

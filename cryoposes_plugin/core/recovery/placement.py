@@ -1,7 +1,7 @@
 """Particles one by one against others whose rotations are known: a search over a grid of rotations.
 
-It finds places for particles that the spectral method had too little on, and frees those that least squares left in a wrong
-minimum: the distances to a few others can be met nearly as well at a second rotation.
+It finds places for particles that the spectral method had too little on, and frees those that least squares left in a
+wrong minimum: the distances to a few others can be met nearly as well at a second rotation.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def _costs(candidates, others, distances, known, cap) -> np.ndarray:
 
 
 def _neighbour_lists(pairs: PairDistances, particles, trusted, rng):
-    """For each of (P,) particles up to K trusted neighbours (P, K), -1 where there are fewer, and the distances to them."""
+    """For each of (P,) particles up to K trusted neighbours (P, K), -1 where there are fewer, and their distances."""
     row = np.full(pairs.number, -1)
     row[particles] = np.arange(len(particles))
     owner, other, value = [], [], []

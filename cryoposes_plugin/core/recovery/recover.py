@@ -30,7 +30,7 @@ def check(config: RecoverConfig) -> None:
 
 
 def run(config: RecoverConfig, run: RunDirectory) -> Dict[str, Any]:
-    """Write rotations.npy (N, 3, 3), residuals.npy and expected_errors.npy (N,) [rad] and the report; returns the metrics."""
+    """Write rotations.npy (N, 3, 3), residuals.npy and expected_errors.npy (N,) [rad], and the report."""
     pairs = read_pairs(config.distances)
     result = _recover(config, pairs)
     for name, values in (
@@ -88,23 +88,23 @@ def _metrics(pairs: PairDistances, result: Recovery) -> Dict[str, Any]:
 def notes(metrics: Dict[str, Any]) -> List[str]:
     """What a reader of the numbers must know."""
     found = [
-        "Distances leave a common transform open: R -> A R B, and R -> R^-1. A recovery by itself does not tell the beam's "
-        "direction nor the hand."
+        "Distances leave a common transform open: R -> A R B, and R -> R^-1. A recovery by itself tells neither the "
+        "beam's direction nor the hand."
     ]
     if metrics["pairs_outside_0_pi"]:
         found.append(
-            f"{metrics['pairs_outside_0_pi']} distances lie below 0 or above pi; they were taken as they are, as noise on "
-            "distances gives them."
+            f"{metrics['pairs_outside_0_pi']} distances lie below 0 or above pi; they were taken as they "
+            "are, as noise on distances gives them."
         )
     if metrics.get("held_out_ratio", 1.0) > _HELD_OUT_RATIO:
         found.append(
-            f"Distances that were held out are explained {metrics['held_out_ratio']:.2f} times worse than the others: there "
-            "are too few distances for their noise, do not use these rotations."
+            f"Distances that were held out are explained {metrics['held_out_ratio']:.2f} times worse than the "
+            "others: there are too few distances for their noise, do not use these rotations."
         )
     if metrics["fewest_distances_of_a_particle"] < _FEW_DISTANCES:
         found.append(
-            f"Some particles have few distances (the fewest {metrics['fewest_distances_of_a_particle']}); their rotations "
-            "may be wrong while their residuals are small."
+            f"Some particles have few distances (the fewest {metrics['fewest_distances_of_a_particle']}); their "
+            "rotations may be wrong while their residuals are small."
         )
     if metrics["outliers"]:
         found.append(f"{metrics['outliers']} particles fit clearly worse than most; see residuals.npy.")
@@ -138,5 +138,5 @@ def _report(config: RecoverConfig, run: RunDirectory, pairs: PairDistances, resu
         numbers=metrics,
         notes=notes(metrics),
         figures=figures,
-        lead=f"{pairs.number} particles from {len(pairs)} distances of {config.distances}, by the method {config.method}.",
+        lead=f"{pairs.number} particles from {len(pairs)} distances of {config.distances} (method: {config.method}).",
     )

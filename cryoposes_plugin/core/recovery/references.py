@@ -1,8 +1,8 @@
 """Rotations from distances to references of known rotation: no gauge is left.
 
-2 cos d_k + 1 = <vec R, vec R_k> is linear in R, so the least-squares solution over K references is one matrix product, and its
-nearest rotation the estimate. Errors of the distances shrink 2 cos d to rho (<vec R, vec R_k> - 1); a tenth unknown, the constant,
-takes the -rho, and the projection onto SO(3) the scale: the noise need not be known.
+2 cos d_k + 1 = <vec R, vec R_k> is linear in R, so the least-squares solution over K references is one matrix product,
+and its nearest rotation the estimate. Errors of the distances shrink 2 cos d to rho (<vec R, vec R_k> - 1); a tenth
+unknown, the constant, takes the -rho, and the projection onto SO(3) the scale: the noise need not be known.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
-from typing import Optional, Tuple
+from typing import List, Optional, Tuple
 
 import numpy as np
 
@@ -37,8 +37,9 @@ class Recovery:
     expected_error_rad : (N,) root mean square angle that noise of this size leaves open, NaN where not known.
     offset_rad : (N,) the error common to all distances of a particle.
     noise_rad : standard deviation of the distances' errors, from the residuals.
-    held_out_ratio : sparse lists only: mean |r| of pairs that were held out over that of the others. Near 1 where the rotations
-        are right; clearly larger where there were too few distances for their noise and only that noise was fitted.
+    held_out_ratio : sparse lists only: mean |r| of pairs that were held out over that of the others. Near 1 where the
+        rotations are right; clearly larger where there were too few distances for their noise and only that noise was
+        fitted.
     loss_rad, loss_rad2 : mean |r| and mean r^2 over the pairs, a proxy of the error (Banjac et al. 2021, section 3.2).
     """
 
@@ -66,25 +67,19 @@ def recover_rotations(pairs: PairDistances, seed: int = 0) -> Recovery:
     fitted, held_out = pairs, None
     if dense_landmarks(pairs) is None:
         fitted, held_out = hold_out(pairs, rng)
-    best, attempts = None, 1 if held_out is None else _ATTEMPTS
-    for _ in range(attempts):
-        result = _with_held_out(as_recovery(_fit(fitted, rng)), held_out)
-        if best is None or (result.held_out_ratio or 0) < (best.held_out_ratio or 0):
-            best = result
-        if held_out is None or best.held_out_ratio < _expected_ratio(fitted):
-            break
-    return best
-
-
-def _with_held_out(result: Recovery, held_out: Optional[PairDistances]) -> Recovery:
     if held_out is None:
-        return result
-    loss = refine(held_out, rotations_to_quaternions(result.rotations), steps=0).loss_rad
-    return replace(result, held_out_ratio=(loss + _EXACT_LOSS_RAD) / (result.loss_rad + _EXACT_LOSS_RAD))
+        return as_recovery(_fit(fitted, rng))
+    tried: List[Tuple[float, Fit]] = []
+    while len(tried) < _ATTEMPTS and not (tried and tried[-1][0] < _expected_ratio(fitted)):
+        fit = _fit(fitted, rng)
+        loss = refine(held_out, fit.quaternions, steps=0).loss_rad
+        tried.append(((loss + _EXACT_LOSS_RAD) / (fit.loss_rad + _EXACT_LOSS_RAD), fit))
+    ratio, fit = min(tried, key=lambda attempt: attempt[0])
+    return replace(as_recovery(fit), held_out_ratio=ratio)
 
 
 def _expected_ratio(pairs: PairDistances) -> float:
-    """Of held-out to fitted residuals where the fit is right, with some room: three parameters a particle are fitted."""
+    """Of held-out to fitted residuals where the fit is right, with some room: three numbers a particle are fitted."""
     share = min(3 * pairs.number / len(pairs), 0.9)
     return 1.1 * float(np.sqrt((1 + share) / (1 - share)))
 
@@ -158,12 +153,8 @@ def strays(rms_rad: np.ndarray, degrees: np.ndarray) -> np.ndarray:
 
 def _from_random_starts(pairs: PairDistances, rng) -> Fit:
     """For a few particles: the best of several least squares from random rotations."""
-    best = None
-    for _ in range(_STARTS):
+    fits: List[Fit] = []
+    while len(fits) < _STARTS and not (fits and fits[-1].loss_rad < _SMALLEST_STRAY_RAD):
         start = rng.standard_normal((pairs.number, 4))
-        fit = _settle(pairs, start / np.linalg.norm(start, axis=1, keepdims=True), rng)
-        if best is None or fit.loss_rad < best.loss_rad:
-            best = fit
-        if best.loss_rad < _SMALLEST_STRAY_RAD:
-            break
-    return best
+        fits.append(_settle(pairs, start / np.linalg.norm(start, axis=1, keepdims=True), rng))
+    return min(fits, key=lambda fit: fit.loss_rad)

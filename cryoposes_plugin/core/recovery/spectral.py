@@ -1,14 +1,15 @@
 """Rotations from distances by linear algebra: 1 + 2 cos d_ij = tr(R_i^T R_j) is a matrix of rank 9.
 
-Rows vec(R_i) of X (N, 9) give X X^T; noise of any size in d that does not depend on d shrinks the cosine, E cos(d + e) =
-rho cos d with rho = E cos e (exp(-variance / 2) for a Gaussian). So the measured B = 2 cos d, taken against K landmarks or hubs,
-is rho (X Z^T - 1 1^T) plus noise, of rank 10. By the determinant lemma B + rho 1 1^T loses a rank exactly where
+Rows vec(R_i) of X (N, 9) give X X^T; noise of any size in d that does not depend on d shrinks the cosine, E cos(d + e)
+= rho cos d with rho = E cos e (exp(-variance / 2) for a Gaussian). So the measured B = 2 cos d, taken against K
+landmarks or hubs, is rho (X Z^T - 1 1^T) plus noise, of rank 10. By the determinant lemma B + rho 1 1^T loses a rank
+exactly where
 
     rho = -1 / (1^T B^+ 1),
 
-which tells rho without any knowledge of the noise. The nine remaining singular vectors are X up to a linear map, which is
-made orthogonal by the landmarks' own rows and then found by alternating between the map (orthogonal Procrustes) and the
-rotations nearest to the rows. What is left open is O(4), acting on the quaternions.
+which tells rho without any knowledge of the noise. The nine remaining singular vectors are X up to a linear map, which
+is made orthogonal by the landmarks' own rows and then found by alternating between the map (orthogonal Procrustes) and
+the rotations nearest to the rows. What is left open is O(4), acting on the quaternions.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from dataclasses import dataclass
 from typing import Optional, Tuple
 
 import numpy as np
-from scipy import linalg, sparse
+from scipy import sparse
 
 from ..geometry.rotations import project_to_so3
 from .pairs import PairDistances
@@ -183,8 +184,9 @@ def _embed(factors: _Factors, landmarks: np.ndarray, placed: np.ndarray) -> Tupl
 def projected_power(pairs: PairDistances, rotations: np.ndarray, rho: float) -> np.ndarray:
     """Improve rotations (N, 3, 3): each is predicted by all its neighbours, then projected onto SO(3), again and again.
 
-    sum_j g_ij x_j = (sum_j x_j x_j^T) x_i, so x_i is the left side times one inverse 9 x 9 matrix: a power iteration that keeps
-    to rotations. It gets from a spectral estimate of a sparse list, which noise dominates, to where least squares can start.
+    sum_j g_ij x_j = (sum_j x_j x_j^T) x_i, so x_i is the left side times one inverse 9 x 9 matrix: a power iteration
+    that keeps to rotations. It gets from a spectral estimate of a sparse list, which noise dominates, to where least
+    squares can start.
     """
     matrix = pairs.matrix(2 * np.cos(pairs.distance_rad) + rho)
     x = rotations.reshape(-1, 9)
