@@ -114,7 +114,7 @@ def refine(
         sums = _pass(pairs, q, b, scale)
         scale = sums.scale_rad
         history.append(float(sums.squared.sum() / degrees.sum()))
-        if step >= steps or step_size < _EXACT_RAD or _settled(history):
+        if step >= steps or min(step_size, np.sqrt(history[-1])) < _EXACT_RAD or _settled(history):
             break
         velocity = _MOMENTUM * _tangent(velocity, q) + _DAMPING * _newton_steps(q, sums, fixed)
         q = _normalised(q + velocity)
