@@ -6,8 +6,8 @@
     python benchmarks/recovery.py distributions           # Banjac et al. 2021, Fig. 13: other than uniform orientations
     python benchmarks/recovery.py large --number 100000   # time and memory
 
-Distances carry Gaussian errors that are not clipped, and whose variance the method is not told. Errors `per image`: half of
-the variance is common to all distances of an image.
+Distances carry Gaussian errors that are not clipped, and whose variance the method is not told. Errors `per image`:
+half of the variance is common to all distances of an image.
 """
 
 import argparse

@@ -116,21 +116,26 @@ def pairs_from_arrays(i, j, d, weight=None, *, number: Optional[int] = None, nam
 def read_pairs(path) -> PairDistances:
     """Read `i`, `j`, `d` (radians) and perhaps `weight` of an npz file; InputError for whatever is wrong with it."""
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            if not hasattr(arrays, "files"):
-                raise InputError(f"{path} holds one array; give an npz file with the arrays i, j and d (radians).")
-            missing = [name for name in ("i", "j", "d") if name not in arrays.files]
-            if missing:
-                raise InputError(
-                    f"{path} has no array {missing[0]!r} (it has {', '.join(sorted(arrays.files)) or 'none'}); give "
-                    "i, j (particles, from 0) and d (radians)."
-                )
-            weight = arrays["weight"] if "weight" in arrays.files else None
-            pairs = pairs_from_arrays(arrays["i"], arrays["j"], arrays["d"], weight, name=str(path))
+        arrays = np.load(path, allow_pickle=False)
+        if isinstance(arrays, np.ndarray):
+            raise InputError(f"{path} holds one array; give an npz file with the arrays i, j and d (radians).")
+        with arrays:
+            pairs = _pairs_of_file(arrays, str(path))
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(f"{path} cannot be read as an npz file ({error}); write it with numpy.savez.") from error
     check_graph(pairs, str(path))
     return pairs
+
+
+def _pairs_of_file(arrays, name: str) -> PairDistances:
+    missing = [key for key in ("i", "j", "d") if key not in arrays.files]
+    if missing:
+        raise InputError(
+            f"{name} has no array {missing[0]!r} (it has {', '.join(sorted(arrays.files)) or 'none'}); give i, j "
+            "(particles, from 0) and d (radians)."
+        )
+    weight = arrays["weight"] if "weight" in arrays.files else None
+    return pairs_from_arrays(arrays["i"], arrays["j"], arrays["d"], weight, name=name)
 
 
 def landmark_pairs(

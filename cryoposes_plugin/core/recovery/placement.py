@@ -1,7 +1,7 @@
 """Particles one by one against others whose rotations are known: a search over a grid of rotations.
 
-It finds places for particles that the spectral method had too little on, and frees those that least squares left in a
-wrong minimum: the distances to a few others can be met nearly as well at a second rotation.
+It frees particles that least squares left in a wrong minimum: the distances to a few
+others can be met nearly as well at a second rotation.
 """
 
 from __future__ import annotations
@@ -28,17 +28,16 @@ def place(
     trusted: np.ndarray,
     scale_rad: float,
     rng: np.random.Generator,
-    *,
-    keep_better: bool = True,
 ) -> np.ndarray:
-    """Quaternions (N, 4) in which these particles stand where their distances to trusted ones fit best on the grid.
+    """Quaternions (N, 4) with these particles where their distances to trusted ones fit best on the grid.
+
+    A particle stays where it stood if that fits no worse.
 
     Parameters
     ----------
     particles : (P,) the ones to place, each independently of the others.
     trusted : (N,) bool, whose rotations count; at most some 64 of them are used for each particle.
     scale_rad : standard deviation of the distances.
-    keep_better : leave a particle where it is, if no place on the grid fits better.
     """
     result = np.array(quaternions)
     grid = rotation_grid()
@@ -51,9 +50,7 @@ def place(
         others = quaternions[np.maximum(towards, 0)]
         cost = _costs(np.broadcast_to(grid, (len(here), *grid.shape)), others, d, known, cap)
         best = np.argmin(cost, axis=1)
-        better = known.any(axis=1)
-        if keep_better:
-            better &= cost.min(axis=1) < _costs(quaternions[here][:, None], others, d, known, cap)[:, 0]
+        better = cost.min(axis=1) < _costs(quaternions[here][:, None], others, d, known, cap)[:, 0]
         result[here[better]] = grid[best[better]]
     return result
 

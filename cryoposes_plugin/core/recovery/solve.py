@@ -20,12 +20,12 @@ _ROUNDS = 4
 #: Sparse lists only: starts at most, until held-out pairs are explained.
 _ATTEMPTS = 3
 _STEPS = 100
-#: Random starts where there are too few particles for linear algebra.
-_STARTS = 30
+#: Random starts where there are too few particles for linear algebra, and how many of them are followed to their end.
+_STARTS, _SETTLED = 100, 10
 #: A stray's rms residual exceeds the median by so many standard errors.
 _STRAY = 4.0
 _SMALLEST_STRAY_RAD = 1e-6
-_HOLD_OUT_FROM, _HELD_OUT_PAIRS, _FEWEST_HELD_OUT = 12, 20000, 50
+_HOLD_OUT_FROM, _HELD_OUT_PAIRS, _FEWEST_HELD_OUT = 12, 20000, 30
 _EXACT_LOSS_RAD = 1e-6
 
 
@@ -101,17 +101,8 @@ def _fit(pairs: PairDistances, rng: np.random.Generator) -> Fit:
     estimate = spectral_rotations(pairs, rng)
     if estimate is None:
         return _from_random_starts(pairs, rng)
-    logger.info(
-        "recover: spectral estimate of %d of %d particles; the mean cosine of the distances' errors is %.3f.",
-        estimate.placed.sum(),
-        pairs.number,
-        estimate.rho,
-    )
-    quaternions = rotations_to_quaternions(estimate.rotations)
-    unplaced = np.flatnonzero(~estimate.placed)
-    if len(unplaced):
-        quaternions = place(pairs, quaternions, unplaced, estimate.placed, np.inf, rng, keep_better=False)
-    return _settle(pairs, quaternions, rng, task="recover")
+    logger.info("recover: spectral estimate; the mean cosine of the distances' errors is %.3f.", estimate.rho)
+    return _settle(pairs, rotations_to_quaternions(estimate.rotations), rng, task="recover")
 
 
 def as_recovery(fit: Fit) -> Recovery:
@@ -131,6 +122,8 @@ def _settle(pairs: PairDistances, quaternions: np.ndarray, rng, task: str = "") 
     fit = refine(pairs, quaternions, steps=_STEPS, task=task)
     for _ in range(_ROUNDS):
         stray = strays(fit.rms_rad, pairs.degrees())
+        # others look astray only because they were measured against the worst ones
+        stray &= fit.rms_rad > 0.5 * fit.rms_rad.max()
         if not stray.any():
             break
         moved = place(pairs, fit.quaternions, np.flatnonzero(stray), ~stray, fit.scale_rad, rng)
@@ -156,5 +149,9 @@ def _from_random_starts(pairs: PairDistances, rng) -> Fit:
     fits: List[Fit] = []
     while len(fits) < _STARTS and not (fits and fits[-1].loss_rad < _SMALLEST_STRAY_RAD):
         start = rng.standard_normal((pairs.number, 4))
-        fits.append(_settle(pairs, start / np.linalg.norm(start, axis=1, keepdims=True), rng))
-    return min(fits, key=lambda fit: fit.loss_rad)
+        fits.append(refine(pairs, start / np.linalg.norm(start, axis=1, keepdims=True), steps=_STEPS))
+    fits.sort(key=lambda fit: fit.loss_rad)
+    settled: List[Fit] = []
+    while len(settled) < min(_SETTLED, len(fits)) and not (settled and settled[-1].loss_rad < _SMALLEST_STRAY_RAD):
+        settled.append(_settle(pairs, fits[len(settled)].quaternions, rng))
+    return refine(pairs, min(settled, key=lambda fit: fit.loss_rad).quaternions, steps=20 * _STEPS)

@@ -30,30 +30,34 @@ _RANK = 10
 _EXTRA_VECTORS = 10
 #: Landmarks at most; more of them cost time and the least squares that follow use every distance anyway.
 _LANDMARKS = 512
-_FEWEST_LANDMARKS = 24
+_FEWEST_LANDMARKS = 12
 #: A block with this share of its entries is completed; one with less is treated as sparse.
 _FILLED = 0.5
 _FEWEST_ENTRIES = 10
 _ROWS_FOR_MAP = 400
 _ROWS_FOR_RESTARTS = 150
 _EXACT_MISFIT = 1e-3
-_RESTARTS = 12
+_RESTARTS = 24
+#: Part of itself that each rotation keeps; otherwise landmarks and the rest would swap their errors for ever.
+_POWER_INERTIA = 0.2
 _POWER_STEPS, _POWER_RIDGE, _POWER_CONVERGED = 150, 0.003, 1e-6
 
 
 @dataclass(frozen=True)
 class SpectralEstimate:
-    """Rotations (N, 3, 3); which particles have one (N,); rho; misfit: rms distance of the mapped rows to SO(3)."""
+    """Rotations (N, 3, 3); rho; misfit: rms distance of the mapped rows to SO(3)."""
 
     rotations: np.ndarray
-    placed: np.ndarray
     rho: float
     misfit: float
 
 
 @dataclass(frozen=True)
 class _Factors:
-    """B ~ left diag(values) right^T; ones_left, ones_right: what the vector of ones is in these coordinates' metric."""
+    """diag(scale_left) B diag(scale_right) ~ left diag(values) right^T, (N, 10), (10,), (K, 10), up to a common factor.
+
+    The scales are 1 for a block and the roots of the numbers of entries for a sparse matrix.
+    """
 
     left: np.ndarray
     values: np.ndarray
@@ -70,18 +74,14 @@ def spectral_rotations(pairs: PairDistances, rng: np.random.Generator) -> Option
     """
     if pairs.number < _FEWEST_LANDMARKS:
         return None
-    landmarks = dense_landmarks(pairs)
-    sparse_path = landmarks is None
-    if landmarks is not None:
-        factors, placed = _factor_block(pairs, landmarks, rng)
-    else:
-        landmarks = hubs(pairs)
-        factors, placed = _factor_sparse(pairs, landmarks, rng)
+    dense = dense_landmarks(pairs)
+    landmarks = hubs(pairs) if dense is None else dense
+    factors, placed = (_factor_sparse if dense is None else _factor_block)(pairs, landmarks, rng)
     rows, rho = _embed(factors, landmarks, placed)
     rotations, misfit = rotations_from_rows(rows, placed, rng)
-    if sparse_path:
-        rotations = projected_power(pairs, rotations, rho)
-    return SpectralEstimate(rotations, placed, rho, misfit)
+    if dense is None or not placed.all():
+        rotations = projected_power(pairs, rotations * placed[:, None, None], rho)
+    return SpectralEstimate(rotations, rho, misfit)
 
 
 def dense_landmarks(pairs: PairDistances) -> Optional[np.ndarray]:
@@ -173,7 +173,7 @@ def _embed(factors: _Factors, landmarks: np.ndarray, placed: np.ndarray) -> Tupl
     rows = factors.left @ u[:, :9] * root / factors.scale_left[:, None]
     columns = factors.right @ vt[:9].T * root / factors.scale_right[:, None]
     own = placed[landmarks]
-    if own.sum() >= 2 * _RANK:
+    if own.sum() > _RANK:
         metric = np.linalg.lstsq(columns[own], rows[landmarks[own]], rcond=None)[0]
         values, vectors = np.linalg.eigh(0.5 * (metric + metric.T))
         if values[0] > 1e-3 * values[-1]:
@@ -182,17 +182,18 @@ def _embed(factors: _Factors, landmarks: np.ndarray, placed: np.ndarray) -> Tupl
 
 
 def projected_power(pairs: PairDistances, rotations: np.ndarray, rho: float) -> np.ndarray:
-    """Improve rotations (N, 3, 3): each is predicted by all its neighbours, then projected onto SO(3), again and again.
+    """Improve rotations (N, 3, 3), or find those that are 0: predicted by all neighbours, projected, again and again.
 
     sum_j g_ij x_j = (sum_j x_j x_j^T) x_i, so x_i is the left side times one inverse 9 x 9 matrix: a power iteration
     that keeps to rotations. It gets from a spectral estimate of a sparse list, which noise dominates, to where least
     squares can start.
     """
     matrix = pairs.matrix(2 * np.cos(pairs.distance_rad) + rho)
+    share = (pairs.number / pairs.degrees())[:, None]
     x = rotations.reshape(-1, 9)
     for _ in range(_POWER_STEPS):
         gram = x.T @ x + _POWER_RIDGE * len(x) * np.eye(9)
-        predicted = np.linalg.solve(gram, (matrix @ x + matrix.T @ x).T).T
+        predicted = share * np.linalg.solve(gram, (matrix @ x + matrix.T @ x).T).T + _POWER_INERTIA * x
         previous, x = x, project_to_so3(predicted.reshape(-1, 3, 3)).reshape(-1, 9)
         if np.mean((x - previous) ** 2) < _POWER_CONVERGED:
             break
@@ -206,7 +207,7 @@ def rotations_from_rows(rows: np.ndarray, placed: np.ndarray, rng) -> Tuple[np.n
     found = []
     for _ in range(_RESTARTS):
         start = np.linalg.qr(rng.standard_normal((9, 9)))[0]
-        found.append(_alternate(sample[:_ROWS_FOR_RESTARTS], start, iterations=60))
+        found.append(_alternate(sample[:_ROWS_FOR_RESTARTS], start, iterations=40))
         if found[-1][0] < _EXACT_MISFIT:
             break
     best = min(found, key=lambda result: result[0])
