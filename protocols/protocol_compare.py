@@ -96,6 +96,8 @@ class ProtCryoposesCompare(ProtCryoposesBase):
             f"{100 * metrics['share_below_5_deg']:.1f} % below 5°.",
             f"Median shift error {metrics['median_shift_error_angstrom']:.2f} Å.",
         ]
+        if metrics["registration"] == "orthogonal4":
+            lines.append("After registration over O(4), which is not physical: it moves the beam.")
         if metrics["only_in_truth"] or metrics["only_in_estimate"]:
             lines.append(
                 f"{metrics['only_in_truth']} particles are only in the true set and {metrics['only_in_estimate']} only "
@@ -105,7 +107,10 @@ class ProtCryoposesCompare(ProtCryoposesBase):
 
 
 def _in_frame_of_truth(rotations: np.ndarray, metrics: Dict[str, Any]) -> np.ndarray:
+    from cryoposes_plugin.core.evaluation.orthogonal4 import Orthogonal4
     from cryoposes_plugin.core.evaluation.registration import Registration
 
+    if metrics["registration"] == "orthogonal4":
+        return Orthogonal4(np.array(metrics["orthogonal4_matrix"]), 0.0).apply(rotations)
     found = metrics["registered"]
     return Registration(np.array(metrics["registration_matrix"]), found["hand"], 0.0).apply(rotations)

@@ -27,6 +27,7 @@ COMMANDS = {
     "infer": "estimate poses and their uncertainty",
     "refine": "refine poses against a volume, to the limit that the noise sets",
     "iterate": "refine and reconstruct in turns, from a map cut at low resolution",
+    "recover": "recover rotations from pairwise distances",
     "filter": "split a particle set by uncertainty",
     "reconstruct": "reconstruct a volume, its half maps and their FSC",
     "compare": "compare two sets of poses",

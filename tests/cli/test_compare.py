@@ -118,3 +118,15 @@ def test_sentences(truth, tmp_path, caplog):
     )
     assert "occurs 2 times" in caplog.text
     assert not (tmp_path / "run").exists()
+
+
+def test_registration_over_all_that_distances_leave_open(truth, tmp_path, caplog):
+    moved = TURN @ np.swapaxes(truth.rotations, 1, 2) @ TURN @ TURN
+    estimate = truth.replace(rotations=moved)
+    assert compare(tmp_path, estimate, "--registration", "rotation-and-hand")["median_angular_error_deg"] > 20
+    metrics = compare(tmp_path, estimate, "--registration", "orthogonal4", name="o4")
+    assert metrics["mean_angular_error_deg"] < 1e-3 and metrics["inverted"]
+    assert metrics["registered"]["median_angular_error_deg"] > 20
+    assert "not physical" in (tmp_path / "o4/report.html").read_text()
+    assert compare(tmp_path, estimate, "--registration", "orthogonal4", "--symmetry", "C2", name="c2") == 2
+    assert "knows no symmetry" in caplog.text

@@ -17,6 +17,7 @@ from .infer import InferConfig
 from .iterate import IterateConfig
 from .reconstruct import ReconstructConfig
 from .refine import RefineConfig
+from .recover import RecoverConfig
 from .simulate import SimulateConfig
 from .train import TrainConfig
 
@@ -32,6 +33,7 @@ __all__ = [
     "IterateConfig",
     "ReconstructConfig",
     "RefineConfig",
+    "RecoverConfig",
     "SimulateConfig",
     "TrainConfig",
     "field_type",
@@ -46,6 +48,7 @@ CONFIGS: Dict[str, Type[Config]] = {
         InferConfig,
         RefineConfig,
         IterateConfig,
+        RecoverConfig,
         FilterConfig,
         ReconstructConfig,
         CompareConfig,

@@ -18,6 +18,7 @@ class CompareConfig(Config):
     symmetry: str = option("C1", "Point group: poses that it makes equal count as equal.")
     registration: str = option(
         "none",
-        "Compare as they are, or after the best common rotation, or rotation and hand.",
-        choices=("none", "rotation", "rotation-and-hand"),
+        "Compare as they are, or after the best common rotation, rotation and hand, or orthogonal transform of the "
+        "quaternions (all that distances leave open; not physical, it moves the beam).",
+        choices=("none", "rotation", "rotation-and-hand", "orthogonal4"),
     )

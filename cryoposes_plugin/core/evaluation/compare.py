@@ -10,12 +10,14 @@ from typing import Any, Dict, List, Optional, Tuple
 import numpy as np
 
 from ..config import CompareConfig
+from ..errors import ConfigError
 from ..geometry.symmetry import symmetry_rotations
 from ..io.ids import join_tables
 from ..io.run_directory import RunDirectory
 from ..io.star import read_particles
 from ..types import ParticleTable
 from .errors import angular_errors_deg, shift_errors_angstrom, summarise_angles, summarise_shifts
+from .orthogonal4 import Orthogonal4, register_orthogonal4
 from .registration import HANDS, Registration, register
 
 logger = logging.getLogger(__name__)
@@ -28,7 +30,10 @@ _NOTABLE_TURN_DEG = 1.0
 
 @dataclass(frozen=True)
 class Comparison:
-    """Errors of the particles that are in both sets, (N,) each; `angular_deg` is under the chosen registration."""
+    """Errors of the particles that are in both sets, (N,) each; `angular_deg` is under the chosen registration.
+
+    `registration` is physical (a rotation, and perhaps the hand), and so is `registered_deg`, whichever was chosen.
+    """
 
     ids: np.ndarray
     angular_deg: np.ndarray
@@ -40,12 +45,18 @@ class Comparison:
     only_in_estimate: int
     scores: Dict[str, np.ndarray]
     estimated_rotations: np.ndarray
+    orthogonal4: Optional[Orthogonal4] = None
 
 
 def check(config: CompareConfig) -> None:
     """Raise what can be known to be wrong before any file is written."""
     config.validate()
-    symmetry_rotations(config.symmetry)
+    group = symmetry_rotations(config.symmetry)
+    if config.registration == "orthogonal4" and len(group) > 1:
+        raise ConfigError(
+            f"compare: --registration orthogonal4 knows no symmetry and --symmetry is {config.symmetry}; give C1, "
+            "or another registration."
+        )
     join_tables(*_read(config))
 
 
@@ -74,8 +85,8 @@ def compare_tables(
     ----------
     truth, estimate : both with rotations and shifts.
     symmetry : point group; poses that it makes equal count as equal.
-    registration : "none", "rotation" or "rotation-and-hand": what is taken out before the errors that head the results.
-        The errors after the best common rotation are worked out in any case.
+    registration : "none", "rotation", "rotation-and-hand" or "orthogonal4": what is taken out before the errors that
+        head the results. The errors after the best common rotation are worked out in any case.
     """
     rows_truth, rows_estimate = join_tables(truth, estimate)
     only_in_truth, only_in_estimate = len(truth) - len(rows_truth), len(estimate) - len(rows_estimate)
@@ -90,6 +101,10 @@ def compare_tables(
         estimate.shifts_px, estimate.pixel_size_angstrom, truth.shifts_px, truth.pixel_size_angstrom
     )
     chosen = absolute if registration == "none" else registered
+    orthogonal4 = None
+    if registration == "orthogonal4":
+        orthogonal4 = register_orthogonal4(estimated, true, seed=seed)
+        chosen = angular_errors_deg(orthogonal4.apply(estimated), true, group)
     return Comparison(
         truth.ids,
         chosen,
@@ -101,6 +116,7 @@ def compare_tables(
         only_in_estimate,
         dict(estimate.scores),
         estimated,
+        orthogonal4,
     )
 
 
@@ -115,7 +131,7 @@ def _rotations(table: ParticleTable) -> np.ndarray:
 
 
 def _metrics(config: CompareConfig, result: Comparison) -> Dict[str, Any]:
-    return {
+    metrics = {
         "particles": len(result.ids),
         "only_in_truth": result.only_in_truth,
         "only_in_estimate": result.only_in_estimate,
@@ -131,6 +147,10 @@ def _metrics(config: CompareConfig, result: Comparison) -> Dict[str, Any]:
         },
         "registration_matrix": result.registration.rotation.tolist(),
     }
+    if result.orthogonal4 is not None:
+        metrics["inverted"] = result.orthogonal4.inverted
+        metrics["orthogonal4_matrix"] = result.orthogonal4.matrix.tolist()
+    return metrics
 
 
 def _write_errors(run: RunDirectory, result: Comparison) -> None:
@@ -156,7 +176,9 @@ def notes(registration: str, result: Comparison) -> List[str]:
             f"{result.only_in_truth} particles are only in the true set and {result.only_in_estimate} only in "
             "the estimated one; they are not compared."
         )
-    if registration != "none":
+    if registration == "orthogonal4":
+        found.append(_orthogonal4_note(result))
+    elif registration != "none":
         found.append(
             f"The errors are those left after turning the estimate by {result.registration.angle_deg:.2f}° "
             f"(hand: {result.registration.hand})."
@@ -174,6 +196,15 @@ def notes(registration: str, result: Comparison) -> List[str]:
             "(--registration)."
         )
     return found
+
+
+def _orthogonal4_note(result: Comparison) -> str:
+    inverse = "inverting the estimated rotations and " if result.orthogonal4 and result.orthogonal4.inverted else ""
+    return (
+        f"The errors are those left after {inverse}multiplying their quaternions by the best orthogonal 4 x 4 "
+        "matrix, all that pairwise distances leave open. This is not physical: it moves the beam; after the best "
+        f"rotation of the volume alone the median error is {np.median(result.registered_deg):.2f}°."
+    )
 
 
 def _score_name(scores: Dict[str, np.ndarray]) -> Optional[str]:
@@ -195,7 +226,7 @@ def _report(config: CompareConfig, run: RunDirectory, result: Comparison, metric
         "Estimated viewing directions.",
         angular_distribution(result.estimated_rotations),
     )
-    shown = {k: v for k, v in metrics.items() if k != "registration_matrix"}
+    shown = {k: v for k, v in metrics.items() if not k.endswith("_matrix")}
     write_report(
         run.path,
         "Comparison of poses",

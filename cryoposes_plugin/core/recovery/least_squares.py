@@ -1,0 +1,202 @@
+"""Robust least squares on the rotations: sum_ij w_ij (d_ij - b_i - b_j - d(q_i, q_j))^2, by Gauss-Newton steps.
+
+With c = <q_i, q_j> and s = sign(c), d(q_i, q_j) = 2 arccos |c| has the gradient -2 s t in q_i, where
+t = (q_j - c q_i) / sin(d / 2) is the unit tangent towards q_j. Each particle solves its own normal equations
+
+    4 sum_j w (t t^T) delta_i = -2 sum_j w r s t,   delta_i perpendicular to q_i,
+
+with the others held (block Jacobi, damped, with momentum): two products with a sparse matrix a step, linear in the
+number of pairs. The noise need not be known, and distances beyond [0, pi] are used as they are.
+
+b_i is an error common to all distances of one particle (a poor image): its best linear predictor under a variance that
+is estimated with it, so that it vanishes where the errors are independent.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from typing import List, Optional
+
+import numpy as np
+from scipy import sparse
+
+from ..progress import Progress
+from .pairs import PairDistances
+
+logger = logging.getLogger(__name__)
+
+#: Residuals beyond this many standard deviations weigh less (Huber 1964): 97 % efficient for Gaussian errors.
+_HUBER = 1.7
+_SMALLEST_SCALE_RAD = 1e-12
+#: sin^2(d / 2) below which the direction from one particle to the other is not to be trusted.
+_SMALLEST_SIN2 = 1e-12
+_UPPER = np.triu_indices(4)
+#: Longest change of a quaternion in one step.
+_LONGEST_STEP = 0.2
+#: Added to the normal matrices, relative to their trace: a particle whose neighbours leave a direction open stays put
+#: in it.
+_RIDGE = 1e-9
+_EXACT_RAD, _SMALL_GAIN, _PATIENCE = 1e-9, 1e-5, 4
+#: Fewer distances a particle than this cannot tell an offset from a rotation.
+_OFFSETS_NEED = 32
+_DAMPING, _MOMENTUM = 0.6, 0.3
+#: Offsets wait until the rotations explain what they can.
+_STEPS_BEFORE_OFFSETS = 3
+
+
+@dataclass
+class Fit:
+    """Quaternions (N, 4), and what the last pass over the pairs saw.
+
+    rms_rad : (N,) root mean square residual of each particle's distances.
+    expected_error_rad : (N,) root mean square angle that this noise leaves open, the other particles held.
+    offsets_rad : (N,) the b_i.
+    scale_rad : robust standard deviation of the residuals.
+    loss_rad, loss_rad2 : mean |r| and mean r^2 over the pairs.
+    """
+
+    quaternions: np.ndarray
+    rms_rad: np.ndarray
+    expected_error_rad: np.ndarray
+    offsets_rad: np.ndarray
+    scale_rad: float
+    loss_rad: float
+    loss_rad2: float
+    steps: int = 0
+    largest_step_rad: float = np.inf
+    history: List[float] = field(default_factory=list)
+
+
+@dataclass
+class _Sums:
+    """What a pass over the pairs gathers for each particle, and for all of them.
+
+    weight, residual, squared : (N,) sums of w, w r and r^2.
+    gradient (N, 4), normal (N, 4, 4) : of the normal equations, before the projection onto the tangent space.
+    """
+
+    weight: np.ndarray
+    residual: np.ndarray
+    squared: np.ndarray
+    gradient: np.ndarray
+    normal: np.ndarray
+    absolute: float = 0.0
+    scale_rad: float = 0.0
+
+
+def refine(
+    pairs: PairDistances,
+    quaternions: np.ndarray,
+    *,
+    steps: int = 100,
+    fixed: Optional[np.ndarray] = None,
+    offsets: bool = True,
+    task: str = "",
+) -> Fit:
+    """Minimise over the rotations from a start within the basin of the solution.
+
+    Parameters
+    ----------
+    quaternions : (N, 4) unit, the start.
+    steps : passes over the pairs at most; they end where they gain next to nothing.
+    fixed : (N,) bool, rotations that are known and stay.
+    offsets : whether to look for errors common to all distances of a particle.
+    task : name for the progress; empty for none.
+    """
+    q = np.array(quaternions, dtype=np.float64)
+    degrees = np.maximum(pairs.degrees(), 1)
+    b, velocity, scale = np.zeros(len(q)), np.zeros_like(q), np.inf
+    offsets = offsets and degrees.mean() >= _OFFSETS_NEED
+    progress = Progress(steps, "passes", task) if task else None
+    step, step_size, history = 0, np.inf, []
+    while True:
+        sums = _pass(pairs, q, b, scale)
+        scale = sums.scale_rad
+        history.append(float(sums.squared.sum() / degrees.sum()))
+        if step >= steps or min(step_size, np.sqrt(history[-1])) < _EXACT_RAD or _settled(history):
+            break
+        velocity = _MOMENTUM * _tangent(velocity, q) + _DAMPING * _newton_steps(q, sums, fixed)
+        q = _normalised(q + velocity)
+        if offsets and step >= _STEPS_BEFORE_OFFSETS:
+            b = _update_offsets(b, sums, degrees)
+        step, step_size = step + 1, float(4 * np.sqrt(np.mean(velocity**2)))
+        if progress is not None:
+            progress.advance(1, rms_residual_deg=np.rad2deg(np.sqrt(history[-1])))
+    rms = np.sqrt(sums.squared / degrees)
+    normal, filling = _filled_normal(q, sums)
+    expected = 2 * scale * np.sqrt(np.maximum(np.einsum("naa->n", np.linalg.inv(normal)) - 1 / filling, 0))
+    return Fit(q, rms, expected, b, scale, sums.absolute / len(pairs), history[-1], step, step_size, history)
+
+
+def _settled(history: List[float]) -> bool:
+    """Whether the last passes have lowered the loss by next to nothing."""
+    return len(history) > _PATIENCE and history[-1 - _PATIENCE] - history[-1] < _SMALL_GAIN * history[-1]
+
+
+def _pass(pairs: PairDistances, q: np.ndarray, b: np.ndarray, scale_rad: float) -> _Sums:
+    n = len(q)
+    outer = np.einsum("na,nb->nab", q, q)[:, _UPPER[0], _UPPER[1]]
+    sums = _Sums(np.zeros(n), np.zeros(n), np.zeros(n), np.zeros((n, 4)), np.zeros((n, 10)))
+    scales = []
+    for rows, part in pairs.rows():
+        first, second = pairs.first(part), pairs.second[part]
+        c = np.einsum("na,na->n", q[first], q[second])
+        sin2 = np.maximum((1 - c) * (1 + c), _SMALLEST_SIN2)
+        sine = np.sqrt(sin2)
+        r = pairs.distance_rad[part] - 2 * np.arctan2(sine, np.abs(c)) - b[first] - b[second]
+        size = np.abs(r)
+        w = 1 / np.maximum(1.0, size / (_HUBER * scale_rad))
+        if pairs.weight is not None:
+            w *= pairs.weight[part]
+        sums.absolute += float(size.sum())
+        scales.append(np.median(size[:: len(size) // 20000 + 1]))
+        for total, values in ((sums.weight, w), (sums.residual, w * r), (sums.squared, r * r)):
+            total += np.bincount(first, values, n) + np.bincount(second, values, n)
+        columns, bounds = second, pairs.indptr[rows.start : rows.stop + 1] - part.start
+        for total, values, carried in (
+            (sums.gradient, w * r * np.copysign(1 / sine, c), q),
+            (sums.normal, w / sin2, outer),
+        ):
+            matrix = sparse.csr_matrix((values, columns, bounds), shape=(len(bounds) - 1, n))
+            total[rows] += matrix @ carried
+            total += matrix.T @ carried[rows]
+    sums.scale_rad = max(1.4826 * float(np.median(scales)), _SMALLEST_SCALE_RAD)
+    return sums
+
+
+def _newton_steps(q: np.ndarray, sums: _Sums, fixed: Optional[np.ndarray]) -> np.ndarray:
+    """(N, 4) tangent steps delta that solve each particle's normal equations."""
+    normal, _ = _filled_normal(q, sums)
+    delta = np.linalg.solve(normal, -2 * _tangent(sums.gradient, q)[:, :, None])[:, :, 0]
+    delta *= np.minimum(1.0, _LONGEST_STEP / np.maximum(np.linalg.norm(delta, axis=1, keepdims=True), 1e-300))
+    if fixed is not None:
+        delta[fixed] = 0
+    return delta
+
+
+def _filled_normal(q: np.ndarray, sums: _Sums):
+    """(N, 4, 4) normal matrices in the tangent space; along q, where they are empty, filled with their trace (N,)."""
+    project = np.eye(4) - q[:, :, None] * q[:, None, :]
+    normal = np.empty((len(q), 4, 4))
+    normal[:, _UPPER[0], _UPPER[1]] = normal[:, _UPPER[1], _UPPER[0]] = 4 * sums.normal
+    normal = project @ normal @ project
+    filling = np.maximum(np.einsum("naa->n", normal), 1e-300)
+    normal += filling[:, None, None] * (q[:, :, None] * q[:, None, :] + _RIDGE * np.eye(4))
+    return normal, filling
+
+
+def _update_offsets(b: np.ndarray, sums: _Sums, degrees: np.ndarray) -> np.ndarray:
+    """Half a step towards the best linear predictor; half, because b_i and b_j share what is common to all."""
+    mean = sums.residual / sums.weight + b
+    noise = sums.scale_rad**2 / degrees
+    variance = max(float(np.mean(mean**2 - noise)), 0.0)
+    return 0.5 * (b + mean * variance / (variance + noise + 1e-300))
+
+
+def _tangent(vectors: np.ndarray, q: np.ndarray) -> np.ndarray:
+    return vectors - q * np.einsum("na,na->n", vectors, q)[:, None]
+
+
+def _normalised(q: np.ndarray) -> np.ndarray:
+    return q / np.linalg.norm(q, axis=1, keepdims=True)

@@ -1,0 +1,73 @@
+"""The reference method: mini-batch minimisation over quaternions (Banjac et al. 2021, eq. 4), with plain NumPy Adam.
+
+    L = sum over sampled pairs of |d_ij - 2 arccos |<q_i, q_j>||^2
+
+Kept as published, to compare with: random start, pairs drawn anew for each step, a constant learning rate. The
+quaternions are not normalised between the steps: the gradient is perpendicular to them, so they grow, and the angle of
+a step shrinks as they do.
+"""
+
+from __future__ import annotations
+
+from typing import Callable, Optional
+
+import numpy as np
+
+from ..progress import Progress
+from .least_squares import Fit, refine
+from .pairs import PairDistances
+
+_BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-7
+_SMALLEST_SINE = 1e-6
+_SMOOTHING = 0.02
+
+
+def minibatch_rotations(
+    pairs: PairDistances,
+    seed: int = 0,
+    *,
+    start: Optional[np.ndarray] = None,
+    steps: int = 20000,
+    batch_size: int = 256,
+    learning_rate: float = 0.5,
+    watch: Optional[Callable[[int, float], None]] = None,
+    task: str = "",
+) -> Fit:
+    """Adam (Kingma and Ba 2015) on (N, 4) quaternions, from random ones or a start (N, 4).
+
+    `watch(step, smoothed loss in rad^2)` is called for each step. The result carries the loss over all pairs.
+    """
+    rng = np.random.default_rng(seed)
+    q = rng.standard_normal((pairs.number, 4)) if start is None else np.array(start, dtype=np.float64)
+    q /= np.linalg.norm(q, axis=1, keepdims=True)
+    first = pairs.first()
+    mean, square, smoothed = np.zeros_like(q), np.zeros_like(q), np.nan
+    progress = Progress(steps, "steps", task) if task else None
+    for step in range(1, steps + 1):
+        batch = rng.integers(len(pairs), size=min(batch_size, len(pairs)))
+        loss, gradient = _loss_and_gradient(q, first[batch], pairs.second[batch], pairs.distance_rad[batch])
+        mean += (1 - _BETA1) * (gradient - mean)
+        square += (1 - _BETA2) * (gradient**2 - square)
+        rate = learning_rate * np.sqrt(1 - _BETA2**step) / (1 - _BETA1**step)
+        q -= rate * mean / (np.sqrt(square) + _EPSILON)
+        smoothed = loss if step == 1 else smoothed + _SMOOTHING * (loss - smoothed)
+        if watch is not None:
+            watch(step, smoothed)
+        if progress is not None:
+            progress.advance(1, loss_rad2=smoothed)
+    return refine(pairs, q / np.linalg.norm(q, axis=1, keepdims=True), steps=0)
+
+
+def _loss_and_gradient(q, first, second, distances):
+    """Mean squared residual of a batch, and its gradient (N, 4)."""
+    lengths = np.linalg.norm(q, axis=1, keepdims=True)
+    a, b = (q[rows] / lengths[rows] for rows in (first, second))
+    cosine = np.einsum("na,na->n", a, b)
+    sine = np.sqrt(np.maximum(1 - cosine**2, _SMALLEST_SINE**2))
+    residual = distances - 2 * np.arctan2(sine, np.abs(cosine))
+    factor = (4 / len(first) * residual * np.copysign(1 / sine, cosine))[:, None]
+    along = cosine[:, None]
+    gradient = np.zeros_like(q)
+    np.add.at(gradient, first, factor * (b - along * a) / lengths[first])
+    np.add.at(gradient, second, factor * (a - along * b) / lengths[second])
+    return float(np.mean(residual**2)), gradient

@@ -1,0 +1,230 @@
+"""Measured distances between particles: a weighted graph, held once in compressed rows, and what makes it usable."""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass
+from typing import Callable, Iterator, Optional, Tuple
+
+import numpy as np
+from scipy import sparse
+from scipy.sparse.csgraph import connected_components
+
+from ..errors import InputError
+
+#: Three distances to known rotations leave two rotations possible; the fourth one decides.
+FEWEST_DISTANCES = 4
+_CHUNK = 2**20
+
+
+@dataclass(frozen=True)
+class PairDistances:
+    """M distances between N particles, each pair once, in rows of its first particle (CSR).
+
+    Attributes
+    ----------
+    indptr : (N + 1,) int64; the pairs of particle i are indptr[i]:indptr[i + 1].
+    second : (M,) int32, the other particle.
+    distance_rad : (M,) float64, as measured: noise may take it below 0 or above pi.
+    weight : (M,) float64 > 0 or None (all 1), inverse variances up to a common factor.
+    """
+
+    indptr: np.ndarray
+    second: np.ndarray
+    distance_rad: np.ndarray
+    weight: Optional[np.ndarray] = None
+
+    @property
+    def number(self) -> int:
+        return len(self.indptr) - 1
+
+    def __len__(self) -> int:
+        return len(self.second)
+
+    def first(self, part: slice = slice(None)) -> np.ndarray:
+        """(M,) int32, the first particle of each pair, or of a range of pairs."""
+        start, stop, _ = part.indices(len(self))
+        rows = np.searchsorted(self.indptr, [start, stop], side="right")
+        low, high = rows[0] - 1, min(rows[1], self.number)
+        bounds = np.clip(self.indptr[low : high + 1], start, stop)
+        return np.repeat(np.arange(low, high, dtype=np.int32), np.diff(bounds))
+
+    def rows(self, pairs_a_part: int = _CHUNK) -> Iterator[Tuple[slice, slice]]:
+        """Parts of whole rows with about so many pairs: (rows, pairs) as slices."""
+        row = 0
+        while row < self.number:
+            stop = int(np.searchsorted(self.indptr, self.indptr[row] + pairs_a_part, side="right")) - 1
+            stop = min(max(stop, row + 1), self.number)
+            yield slice(row, stop), slice(int(self.indptr[row]), int(self.indptr[stop]))
+            row = stop
+
+    def degrees(self) -> np.ndarray:
+        """(N,) distances that each particle has."""
+        return np.diff(self.indptr) + np.bincount(self.second, minlength=self.number)
+
+    def matrix(self, values: np.ndarray) -> sparse.csr_matrix:
+        """(N, N) sparse matrix of values (M,) at [first, second]; the other triangle is empty."""
+        return sparse.csr_matrix((values, self.second, self.indptr), shape=(self.number, self.number))
+
+    def take(self, keep: np.ndarray) -> PairDistances:
+        """The pairs of a mask (M,) bool."""
+        counts = np.concatenate([[0], np.cumsum(keep)])
+        weight = None if self.weight is None else self.weight[keep]
+        return PairDistances(counts[self.indptr], self.second[keep], self.distance_rad[keep], weight)
+
+
+def pairs_from_arrays(i, j, d, weight=None, *, number: Optional[int] = None, name: str = "distances") -> PairDistances:
+    """Check lists of pairs and sort them.
+
+    Parameters
+    ----------
+    i, j : (M,) integers, particles counted from 0; a particle with itself is left out, a pair may come twice.
+    d : (M,) radians; finite, and within what noise can do to a distance in [0, pi]: see `check_values`.
+    weight : (M,) >= 0; pairs of weight 0 are left out.
+    number : of particles; default: the largest index + 1.
+    name : of the file, for the sentences.
+
+    Raises
+    ------
+    InputError : what is wrong, where, and what to do.
+    """
+    i, j, d = np.asarray(i), np.asarray(j), np.asarray(d)
+    weight = None if weight is None else np.asarray(weight)
+    _check_shapes(i, j, d, weight, name)
+    _check_indices(i, j, number, name)
+    _check_values(d, weight, name)
+    keep = i != j if weight is None else (i != j) & (weight > 0)
+    if not keep.all():
+        i, j, d, weight = i[keep], j[keep], d[keep], None if weight is None else weight[keep]
+    if not len(d):
+        raise InputError(f"{name}: no pair of two different particles is left; give distances between particles.")
+    number = number or int(max(i.max(), j.max())) + 1
+    if number > len(d):
+        raise InputError(f"{name}: {len(d)} pairs for {number} particles leave some without distances; add pairs.")
+    order = None if (np.diff(i) >= 0).all() else np.argsort(i, kind="stable")
+    indptr = np.concatenate([[0], np.cumsum(np.bincount(i, minlength=number))])
+    second, distance = j.astype(np.int32), d.astype(np.float64)
+    if weight is not None:
+        weight = weight.astype(np.float64)
+        weight /= weight.mean()
+    if order is not None:
+        second, distance = second[order], distance[order]
+        weight = None if weight is None else weight[order]
+    return PairDistances(indptr, second, distance, weight)
+
+
+def read_pairs(path) -> PairDistances:
+    """Read `i`, `j`, `d` (radians) and perhaps `weight` of an npz file; InputError for whatever is wrong with it."""
+    try:
+        arrays = np.load(path, allow_pickle=False)
+        if isinstance(arrays, np.ndarray):
+            raise InputError(f"{path} holds one array; give an npz file with the arrays i, j and d (radians).")
+        with arrays:
+            pairs = _pairs_of_file(arrays, str(path))
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path} cannot be read as an npz file ({error}); write it with numpy.savez.") from error
+    check_graph(pairs, str(path))
+    return pairs
+
+
+def _pairs_of_file(arrays, name: str) -> PairDistances:
+    missing = [key for key in ("i", "j", "d") if key not in arrays.files]
+    if missing:
+        raise InputError(
+            f"{name} has no array {missing[0]!r} (it has {', '.join(sorted(arrays.files)) or 'none'}); give i, j "
+            "(particles, from 0) and d (radians)."
+        )
+    weight = arrays["weight"] if "weight" in arrays.files else None
+    return pairs_from_arrays(arrays["i"], arrays["j"], arrays["d"], weight, name=name)
+
+
+def landmark_pairs(
+    distance: Callable[[np.ndarray, np.ndarray], np.ndarray], number: int, landmarks: int, seed: int = 0
+) -> PairDistances:
+    """Distances of all `number` particles to as many randomly drawn landmarks as told, from a function.
+
+    `distance(i, j)` takes (N, 1) and (1, K) indices and gives (N, K) radians; it is called for some rows at a time.
+    """
+    chosen = np.sort(np.random.default_rng(seed).choice(number, min(landmarks, number), replace=False))
+    rank = np.full(number, len(chosen))
+    rank[chosen] = np.arange(len(chosen))
+    second, values, counts = [], [], []
+    for start in range(0, number, max(1, _CHUNK // len(chosen))):
+        rows = np.arange(start, min(start + max(1, _CHUNK // len(chosen)), number))
+        # of two landmarks, the pair is kept in the row of the second one
+        keep = (rank[rows] == len(chosen))[:, None] | (np.arange(len(chosen)) < rank[rows][:, None])
+        values.append(np.asarray(distance(rows[:, None], chosen[None, :]), dtype=np.float64)[keep])
+        second.append(np.broadcast_to(chosen.astype(np.int32), keep.shape)[keep])
+        counts.append(keep.sum(axis=1))
+    indptr = np.concatenate([[0], np.cumsum(np.concatenate(counts))])
+    return PairDistances(indptr, np.concatenate(second), np.concatenate(values))
+
+
+def connected_parts(pairs: PairDistances) -> Tuple[int, np.ndarray]:
+    """How many parts the graph of pairs falls into, and the part (N,) of each particle."""
+    return connected_components(pairs.matrix(np.ones(len(pairs), dtype=np.int8)), directed=False)
+
+
+def check_graph(pairs: PairDistances, name: str = "distances") -> None:
+    """InputError where the pairs cannot fix all rotations relative to one another."""
+    degrees = pairs.degrees()
+    few = np.flatnonzero(degrees < FEWEST_DISTANCES)
+    if len(few):
+        raise InputError(
+            f"{name}: particle {few[0]} has {degrees[few[0]]} distances ({len(few)} of {pairs.number} particles have "
+            f"fewer than {FEWEST_DISTANCES}, which leave its rotation open); add pairs or leave these particles out."
+        )
+    parts, label = connected_parts(pairs)
+    if parts > 1:
+        sizes = np.bincount(label)
+        raise InputError(
+            f"{name}: the graph of pairs falls into {parts} parts that share no distance (particle 0 with "
+            f"{sizes[label[0]]}, particle {int(np.flatnonzero(label != label[0])[0])} in another); add pairs between "
+            "them, or recover each part by itself."
+        )
+
+
+def _check_shapes(i, j, d, weight, name: str) -> None:
+    for what, array in (("i", i), ("j", j), ("d", d), ("weight", weight)):
+        if array is None:
+            continue
+        if d.ndim != 1 or array.shape != d.shape:
+            raise InputError(
+                f"{name}: {what} has shape {array.shape} and d {d.shape}; give lists of pairs, all of one length."
+            )
+        kinds = "iu" if what in "ij" else "iuf"
+        if array.dtype.kind not in kinds:
+            raise InputError(
+                f"{name}: {what} is of type {array.dtype}; give {'integers' if kinds == 'iu' else 'numbers'}."
+            )
+    if not len(d):
+        raise InputError(f"{name}: the lists are empty; give distances.")
+
+
+def _check_indices(i, j, number: Optional[int], name: str) -> None:
+    for what, array in (("i", i), ("j", j)):
+        low, high = int(array.min()), int(array.max())
+        if low < 0:
+            raise InputError(f"{name}: {what}[{int(array.argmin())}] is {low}; particles are counted from 0.")
+        limit = number if number is not None else np.iinfo(np.int32).max
+        if high >= limit:
+            raise InputError(
+                f"{name}: {what}[{int(array.argmax())}] is {high} and there are {limit} particles, counted from 0."
+            )
+
+
+def _check_values(d, weight, name: str) -> None:
+    for what, array in (("d", d), ("weight", weight)):
+        if array is not None and not np.isfinite(array).all():
+            at = int(np.flatnonzero(~np.isfinite(array))[0])
+            raise InputError(f"{name}: {what}[{at}] is {array[at]}; give finite numbers, or leave that pair out.")
+    if weight is not None and weight.min() < 0:
+        raise InputError(f"{name}: weight[{int(weight.argmin())}] is {weight.min():g}; weights are 0 or more.")
+    outside = (d < 0) | (d > np.pi)
+    far = np.flatnonzero((d < -2 * np.pi) | (d > 3 * np.pi))
+    if len(far) or outside.mean() > 0.5:
+        at = int(far[0]) if len(far) else int(np.flatnonzero(outside)[0])
+        raise InputError(
+            f"{name}: d[{at}] is {d[at]:g}, beyond what noise does to a distance in [0, pi] "
+            f"({100 * outside.mean():.0f} % of all lie outside); give radians."
+        )

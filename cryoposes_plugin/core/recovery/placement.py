@@ -1,0 +1,96 @@
+"""Particles one by one against others whose rotations are known: a search over a grid of rotations.
+
+It frees particles that least squares left in a wrong minimum: the distances to a few
+others can be met nearly as well at a second rotation.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..conventions import rotations_to_quaternions
+from ..geometry.sampling import healpix_directions, rotations_viewing
+from .pairs import PairDistances
+
+#: 48 directions with 12 in-plane angles, some 30° apart: within the basin of the least squares.
+_ORDER, _IN_PLANE = 1, 12
+_NEIGHBOURS = 48
+#: A residual counts no more than this many standard deviations.
+_CAP = 3.0
+_SMALLEST_CAP_RAD = 0.5
+_PARTICLES_AT_ONCE = 64
+
+
+def place(
+    pairs: PairDistances,
+    quaternions: np.ndarray,
+    particles: np.ndarray,
+    trusted: np.ndarray,
+    scale_rad: float,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Quaternions (N, 4) with these particles where their distances to trusted ones fit best on the grid.
+
+    A particle stays where it stood if that fits no worse.
+
+    Parameters
+    ----------
+    particles : (P,) the ones to place, each independently of the others.
+    trusted : (N,) bool, whose rotations count; at most some 64 of them are used for each particle.
+    scale_rad : standard deviation of the distances.
+    """
+    result = np.array(quaternions)
+    grid = rotation_grid()
+    cap = max(_CAP * scale_rad, _SMALLEST_CAP_RAD)
+    neighbours, distances = _neighbour_lists(pairs, particles, trusted, rng)
+    for start in range(0, len(particles), _PARTICLES_AT_ONCE):
+        part = slice(start, start + _PARTICLES_AT_ONCE)
+        here, towards, d = particles[part], neighbours[part], distances[part]
+        known = towards >= 0
+        others = quaternions[np.maximum(towards, 0)]
+        cost = _costs(np.broadcast_to(grid, (len(here), *grid.shape)), others, d, known, cap)
+        best = np.argmin(cost, axis=1)
+        better = cost.min(axis=1) < _costs(quaternions[here][:, None], others, d, known, cap)[:, 0]
+        result[here[better]] = grid[best[better]]
+    return result
+
+
+def rotation_grid() -> np.ndarray:
+    """(G, 4) quaternions, evenly spread over SO(3)."""
+    directions = healpix_directions(_ORDER)
+    psi = 2 * np.pi * np.arange(_IN_PLANE) / _IN_PLANE
+    return rotations_to_quaternions(
+        rotations_viewing(np.repeat(directions, len(psi), axis=0), np.tile(psi, len(directions)))
+    )
+
+
+def _costs(candidates, others, distances, known, cap) -> np.ndarray:
+    """(P, G) sums of capped residuals of candidates (P, G, 4) against others (P, K, 4) at distances (P, K)."""
+    cosines = np.minimum(np.abs(candidates @ np.swapaxes(others, 1, 2)), 1.0)
+    residuals = np.minimum(np.abs(distances[:, None, :] - 2 * np.arccos(cosines)), cap)
+    return np.einsum("pgk,pk->pg", residuals, known.astype(np.float64))
+
+
+def _neighbour_lists(pairs: PairDistances, particles, trusted, rng):
+    """For each of (P,) particles up to K trusted neighbours (P, K), -1 where there are fewer, and their distances."""
+    row = np.full(pairs.number, -1)
+    row[particles] = np.arange(len(particles))
+    owner, other, value = [], [], []
+    for _, part in pairs.rows():
+        first, second, d = pairs.first(part), pairs.second[part], pairs.distance_rad[part]
+        for a, b in ((first, second), (second, first)):
+            inside = (row[a] >= 0) & trusted[b]
+            owner.append(row[a[inside]])
+            other.append(b[inside])
+            value.append(d[inside])
+    owner, other, value = (np.concatenate(lists) for lists in (owner, other, value))
+    order = rng.permutation(len(owner))
+    order = order[np.argsort(owner[order], kind="stable")]
+    owner, other, value = owner[order], other[order], value[order]
+    rank = np.arange(len(owner)) - np.searchsorted(owner, owner)
+    kept = rank < _NEIGHBOURS
+    neighbours = np.full((len(particles), _NEIGHBOURS), -1)
+    distances = np.zeros((len(particles), _NEIGHBOURS))
+    neighbours[owner[kept], rank[kept]] = other[kept]
+    distances[owner[kept], rank[kept]] = value[kept]
+    return neighbours, distances

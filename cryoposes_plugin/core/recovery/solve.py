@@ -1,0 +1,157 @@
+"""Rotations of all particles from pairwise distances alone: spectral start, least squares, strays placed anew."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from typing import List, Optional, Tuple
+
+import numpy as np
+
+from ..conventions import quaternions_to_rotations, rotations_to_quaternions
+from .least_squares import Fit, refine
+from .pairs import PairDistances, connected_parts
+from .placement import place
+from .spectral import dense_landmarks, spectral_rotations
+
+logger = logging.getLogger(__name__)
+
+_ROUNDS = 4
+#: Sparse lists only: starts at most, until held-out pairs are explained.
+_ATTEMPTS = 3
+_STEPS = 100
+#: Random starts where there are too few particles for linear algebra, and how many of them are followed to their end.
+_STARTS, _SETTLED = 100, 10
+#: A stray's rms residual exceeds the median by so many standard errors.
+_STRAY = 4.0
+_SMALLEST_STRAY_RAD = 1e-6
+_HOLD_OUT_FROM, _HELD_OUT_PAIRS, _FEWEST_HELD_OUT = 12, 20000, 30
+_EXACT_LOSS_RAD = 1e-6
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """What distances tell: rotations (N, 3, 3) up to O(4), and how well they explain the distances.
+
+    residual_rad : (N,) root mean square residual of each particle's distances; large for outliers.
+    expected_error_rad : (N,) root mean square angle that noise of this size leaves open, NaN where not known.
+    offset_rad : (N,) the error common to all distances of a particle.
+    noise_rad : standard deviation of the distances' errors, from the residuals.
+    held_out_ratio : sparse lists only: mean |r| of pairs that were held out over that of the others. Near 1 where the
+        rotations are right; clearly larger where there were too few distances for their noise and only that noise was
+        fitted.
+    loss_rad, loss_rad2 : mean |r| and mean r^2 over the pairs, a proxy of the error (Banjac et al. 2021, section 3.2).
+    """
+
+    rotations: np.ndarray
+    residual_rad: np.ndarray
+    expected_error_rad: np.ndarray
+    offset_rad: np.ndarray
+    noise_rad: float
+    loss_rad: float
+    loss_rad2: float
+    held_out_ratio: Optional[float] = None
+
+
+def recover_rotations(pairs: PairDistances, seed: int = 0) -> Recovery:
+    """Rotations from distances, in time and memory linear in the number of distances.
+
+    Parameters
+    ----------
+    pairs : a connected graph (see `check_graph`): all pairs, columns of landmarks, or pairs at random.
+    seed : of every random number.
+
+    The rotations are determined up to R -> A R B and R -> R^-1, which leave all distances as they are.
+    """
+    rng = np.random.default_rng(seed)
+    fitted, held_out = pairs, None
+    if dense_landmarks(pairs) is None:
+        fitted, held_out = hold_out(pairs, rng)
+    if held_out is None:
+        return as_recovery(_fit(fitted, rng))
+    tried: List[Tuple[float, Fit]] = []
+    while len(tried) < _ATTEMPTS and not (tried and tried[-1][0] < _expected_ratio(fitted)):
+        fit = _fit(fitted, rng)
+        loss = refine(held_out, fit.quaternions, steps=0).loss_rad
+        tried.append(((loss + _EXACT_LOSS_RAD) / (fit.loss_rad + _EXACT_LOSS_RAD), fit))
+    ratio, fit = min(tried, key=lambda attempt: attempt[0])
+    return replace(as_recovery(fit), held_out_ratio=ratio)
+
+
+def _expected_ratio(pairs: PairDistances) -> float:
+    """Of held-out to fitted residuals where the fit is right, with some room: three numbers a particle are fitted."""
+    share = min(3 * pairs.number / len(pairs), 0.9)
+    return 1.1 * float(np.sqrt((1 + share) / (1 - share)))
+
+
+def hold_out(pairs: PairDistances, rng: np.random.Generator) -> Tuple[PairDistances, Optional[PairDistances]]:
+    """A few pairs of particles that have many, to be explained by the others; None where that would tear the graph."""
+    degrees = pairs.degrees()
+    chosen = rng.choice(len(pairs), min(len(pairs) // 50, _HELD_OUT_PAIRS), replace=False)
+    rich = np.minimum(degrees[pairs.second[chosen]], degrees[pairs.first()[chosen]]) >= _HOLD_OUT_FROM
+    keep = np.ones(len(pairs), dtype=bool)
+    keep[chosen[rich]] = False
+    fitted = pairs.take(keep)
+    if rich.sum() < _FEWEST_HELD_OUT or connected_parts(fitted)[0] > 1:
+        return pairs, None
+    return fitted, pairs.take(~keep)
+
+
+def _fit(pairs: PairDistances, rng: np.random.Generator) -> Fit:
+    estimate = spectral_rotations(pairs, rng)
+    if estimate is None:
+        return _from_random_starts(pairs, rng)
+    logger.info("recover: spectral estimate; the mean cosine of the distances' errors is %.3f.", estimate.rho)
+    return _settle(pairs, rotations_to_quaternions(estimate.rotations), rng, task="recover")
+
+
+def as_recovery(fit: Fit) -> Recovery:
+    return Recovery(
+        quaternions_to_rotations(fit.quaternions),
+        fit.rms_rad,
+        fit.expected_error_rad,
+        fit.offsets_rad,
+        fit.scale_rad,
+        fit.loss_rad,
+        fit.loss_rad2,
+    )
+
+
+def _settle(pairs: PairDistances, quaternions: np.ndarray, rng, task: str = "") -> Fit:
+    """Least squares; then, a few times, strays on the grid and least squares again while that helps."""
+    fit = refine(pairs, quaternions, steps=_STEPS, task=task)
+    for _ in range(_ROUNDS):
+        stray = strays(fit.rms_rad, pairs.degrees())
+        # others look astray only because they were measured against the worst ones
+        stray &= fit.rms_rad > 0.5 * fit.rms_rad.max()
+        if not stray.any():
+            break
+        moved = place(pairs, fit.quaternions, np.flatnonzero(stray), ~stray, fit.scale_rad, rng)
+        changed = (moved != fit.quaternions).any(axis=1)
+        if not changed.any():
+            break
+        logger.debug("%d of %d particles fit better elsewhere.", changed.sum(), pairs.number)
+        again = refine(pairs, moved, steps=_STEPS, task=task)
+        if again.loss_rad >= fit.loss_rad:
+            break
+        fit = again
+    return fit
+
+
+def strays(rms_rad: np.ndarray, degrees: np.ndarray) -> np.ndarray:
+    """(N,) bool: particles whose distances fit clearly worse than most."""
+    median = float(np.median(rms_rad))
+    return rms_rad > np.maximum(median * (1 + _STRAY / np.sqrt(2.0 * degrees)), _SMALLEST_STRAY_RAD)
+
+
+def _from_random_starts(pairs: PairDistances, rng) -> Fit:
+    """For a few particles: the best of several least squares from random rotations."""
+    fits: List[Fit] = []
+    while len(fits) < _STARTS and not (fits and fits[-1].loss_rad < _SMALLEST_STRAY_RAD):
+        start = rng.standard_normal((pairs.number, 4))
+        fits.append(refine(pairs, start / np.linalg.norm(start, axis=1, keepdims=True), steps=_STEPS))
+    fits.sort(key=lambda fit: fit.loss_rad)
+    settled: List[Fit] = []
+    while len(settled) < min(_SETTLED, len(fits)) and not (settled and settled[-1].loss_rad < _SMALLEST_STRAY_RAD):
+        settled.append(_settle(pairs, fits[len(settled)].quaternions, rng))
+    return refine(pairs, min(settled, key=lambda fit: fit.loss_rad).quaternions, steps=20 * _STEPS)

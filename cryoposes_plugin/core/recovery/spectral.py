@@ -1,0 +1,228 @@
+"""Rotations from distances by linear algebra: 1 + 2 cos d_ij = tr(R_i^T R_j) is a matrix of rank 9.
+
+Rows vec(R_i) of X (N, 9) give X X^T; noise of any size in d that does not depend on d shrinks the cosine, E cos(d + e)
+= rho cos d with rho = E cos e (exp(-variance / 2) for a Gaussian). So the measured B = 2 cos d, taken against K
+landmarks or hubs, is rho (X Z^T - 1 1^T) plus noise, of rank 10. By the determinant lemma B + rho 1 1^T loses a rank
+exactly where
+
+    rho = -1 / (1^T B^+ 1),
+
+which tells rho without any knowledge of the noise. The nine remaining singular vectors are X up to a linear map, which
+is made orthogonal by the landmarks' own rows and then found by alternating between the map (orthogonal Procrustes) and
+the rotations nearest to the rows. What is left open is O(4), acting on the quaternions.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Optional, Tuple
+
+import numpy as np
+from scipy import sparse
+
+from ..geometry.rotations import project_to_so3
+from .pairs import PairDistances
+
+logger = logging.getLogger(__name__)
+
+_RANK = 10
+_EXTRA_VECTORS = 10
+#: Landmarks at most; more of them cost time and the least squares that follow use every distance anyway.
+_LANDMARKS = 512
+_FEWEST_LANDMARKS = 12
+#: A block with this share of its entries is completed; one with less is treated as sparse.
+_FILLED = 0.5
+_FEWEST_ENTRIES = 10
+_ROWS_FOR_MAP = 400
+_ROWS_FOR_RESTARTS = 150
+_EXACT_MISFIT = 1e-3
+_RESTARTS = 24
+#: Part of itself that each rotation keeps; otherwise landmarks and the rest would swap their errors for ever.
+_POWER_INERTIA = 0.2
+_POWER_STEPS, _POWER_RIDGE, _POWER_CONVERGED = 150, 0.003, 1e-6
+
+
+@dataclass(frozen=True)
+class SpectralEstimate:
+    """Rotations (N, 3, 3); rho; misfit: rms distance of the mapped rows to SO(3)."""
+
+    rotations: np.ndarray
+    rho: float
+    misfit: float
+
+
+@dataclass(frozen=True)
+class _Factors:
+    """diag(scale_left) B diag(scale_right) ~ left diag(values) right^T, (N, 10), (10,), (K, 10), up to a common factor.
+
+    The scales are 1 for a block and the roots of the numbers of entries for a sparse matrix.
+    """
+
+    left: np.ndarray
+    values: np.ndarray
+    right: np.ndarray
+    scale_left: np.ndarray
+    scale_right: np.ndarray
+
+
+def spectral_rotations(pairs: PairDistances, rng: np.random.Generator) -> Optional[SpectralEstimate]:
+    """Estimate all rotations at once, or None where the particles or distances are too few for it.
+
+    Dense lists and landmark columns use a block N x K (Nystroem), completed where entries lack; sparse lists the sparse
+    matrix. Linear in the number of pairs, and in N K.
+    """
+    if pairs.number < _FEWEST_LANDMARKS:
+        return None
+    dense = dense_landmarks(pairs)
+    landmarks = hubs(pairs) if dense is None else dense
+    factors, placed = (_factor_sparse if dense is None else _factor_block)(pairs, landmarks, rng)
+    rows, rho = _embed(factors, landmarks, placed)
+    rotations, misfit = rotations_from_rows(rows, placed, rng)
+    if dense is None or not placed.all():
+        rotations = projected_power(pairs, rotations * placed[:, None, None], rho)
+    return SpectralEstimate(rotations, rho, misfit)
+
+
+def dense_landmarks(pairs: PairDistances) -> Optional[np.ndarray]:
+    """Particles that were measured against at least half of all others, the most measured ones first; or None."""
+    degrees = pairs.degrees()
+    order = np.argsort(-degrees, kind="stable")[:_LANDMARKS]
+    chosen = order[degrees[order] >= _FILLED * (pairs.number - 1)]
+    return np.sort(chosen) if len(chosen) >= _FEWEST_LANDMARKS else None
+
+
+def hubs(pairs: PairDistances) -> np.ndarray:
+    """The few particles that nearly all pairs contain; every particle where there are no such."""
+    degrees = pairs.degrees()
+    order = np.argsort(-degrees, kind="stable")
+    k = int(np.searchsorted(np.cumsum(degrees[order]), 0.95 * len(pairs))) + 1
+    return np.sort(order[:k]) if k <= pairs.number // 4 else np.arange(pairs.number)
+
+
+def _factor_block(pairs: PairDistances, landmarks: np.ndarray, rng) -> Tuple[_Factors, np.ndarray]:
+    block, known = _block(pairs, landmarks)
+    placed = known.sum(axis=1) >= _FEWEST_ENTRIES
+    missing = ~known
+    passes = 1 if missing.mean() < 2 / pairs.number else 6
+    block[landmarks, np.arange(len(landmarks))] = 2.0
+    for _ in range(passes):
+        left, values, right = top_singular(block.__matmul__, block.T.__matmul__, block.shape[1], rng, iterations=8)
+        if passes > 1:
+            rows, columns = np.nonzero(missing)
+            block[rows, columns] = np.einsum("na,na->n", (left * values)[rows], right[columns])
+    return _Factors(left, values, right, np.ones(len(left)), np.ones(len(right))), placed
+
+
+def _block(pairs: PairDistances, landmarks: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+    """2 cos d (N, K) of all particles against the landmarks, 0 where not known, and what is known."""
+    column = np.full(pairs.number, -1, dtype=np.int32)
+    column[landmarks] = np.arange(len(landmarks))
+    block = np.zeros((pairs.number, len(landmarks)))
+    known = np.zeros(block.shape, dtype=bool)
+    for _, part in pairs.rows():
+        first, second, cosine = pairs.first(part), pairs.second[part], None
+        for a, b in ((first, column[second]), (second, column[first])):
+            inside = b >= 0
+            if inside.any():
+                cosine = 2 * np.cos(pairs.distance_rad[part]) if cosine is None else cosine
+                block[a[inside], b[inside]] = cosine[inside]
+                known[a[inside], b[inside]] = True
+    return block, known
+
+
+def _factor_sparse(pairs: PairDistances, columns: np.ndarray, rng) -> Tuple[_Factors, np.ndarray]:
+    """The sparse matrix, divided by the square roots of its rows' and columns' numbers of entries."""
+    n = pairs.number
+    upper = pairs.matrix(2 * np.cos(pairs.distance_rad))
+    full = len(columns) == n
+    matrix = upper if full else sparse.csr_matrix((upper + upper.T)[:, columns])
+    count = pairs.degrees() if full else np.diff(matrix.indptr)
+    count_right = count if full else np.bincount(matrix.indices, minlength=len(columns))
+    a, b = np.sqrt(np.maximum(count, 1.0))[:, None], np.sqrt(np.maximum(count_right, 1.0))[:, None]
+
+    def apply(x):
+        return (matrix @ (x / b) + (matrix.T @ (x / b) if full else 0)) / a
+
+    def transposed(x):
+        return apply(x) if full else (matrix.T @ (x / a)) / b
+
+    left, values, right = top_singular(apply, transposed, len(columns), rng, iterations=25)
+    scale = np.sqrt(count.sum())
+    return _Factors(left, values * scale, right, a[:, 0] / scale, b[:, 0]), count >= _FEWEST_ENTRIES
+
+
+def top_singular(apply, transposed, columns: int, rng, iterations: int) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The ten largest singular triplets by block power iteration (Halko et al. 2011): (N, 10), (10,), (K, 10)."""
+    basis = rng.standard_normal((columns, min(_RANK + _EXTRA_VECTORS, columns)))
+    for _ in range(iterations):
+        basis = np.linalg.qr(transposed(np.linalg.qr(apply(basis))[0]))[0]
+    left, values, small = np.linalg.svd(apply(basis), full_matrices=False)
+    return left[:, :_RANK], values[:_RANK], (basis @ small.T)[:, :_RANK]
+
+
+def _embed(factors: _Factors, landmarks: np.ndarray, placed: np.ndarray) -> Tuple[np.ndarray, float]:
+    """Rows (N, 9) that are vec(R) up to one orthogonal map, and rho."""
+    ones_left = factors.left.T @ factors.scale_left
+    ones_right = factors.right.T @ factors.scale_right
+    rho = -1 / float(np.sum(ones_left * ones_right / factors.values))
+    rho = rho if 0.02 < rho < 1.2 else 1.0
+    small = np.diag(factors.values) + rho * np.outer(ones_left, ones_right)
+    u, values, vt = np.linalg.svd(small)
+    root = np.sqrt(values[:9])
+    rows = factors.left @ u[:, :9] * root / factors.scale_left[:, None]
+    columns = factors.right @ vt[:9].T * root / factors.scale_right[:, None]
+    own = placed[landmarks]
+    if own.sum() > _RANK:
+        metric = np.linalg.lstsq(columns[own], rows[landmarks[own]], rcond=None)[0]
+        values, vectors = np.linalg.eigh(0.5 * (metric + metric.T))
+        if values[0] > 1e-3 * values[-1]:
+            rows = rows @ (vectors / np.sqrt(values)) @ vectors.T
+    return rows * np.sqrt(3 / np.mean(np.sum(rows[placed] ** 2, axis=1))), rho
+
+
+def projected_power(pairs: PairDistances, rotations: np.ndarray, rho: float) -> np.ndarray:
+    """Improve rotations (N, 3, 3), or find those that are 0: predicted by all neighbours, projected, again and again.
+
+    sum_j g_ij x_j = (sum_j x_j x_j^T) x_i, so x_i is the left side times one inverse 9 x 9 matrix: a power iteration
+    that keeps to rotations. It gets from a spectral estimate of a sparse list, which noise dominates, to where least
+    squares can start.
+    """
+    matrix = pairs.matrix(2 * np.cos(pairs.distance_rad) + rho)
+    share = (pairs.number / pairs.degrees())[:, None]
+    x = rotations.reshape(-1, 9)
+    for _ in range(_POWER_STEPS):
+        gram = x.T @ x + _POWER_RIDGE * len(x) * np.eye(9)
+        predicted = share * np.linalg.solve(gram, (matrix @ x + matrix.T @ x).T).T + _POWER_INERTIA * x
+        previous, x = x, project_to_so3(predicted.reshape(-1, 3, 3)).reshape(-1, 9)
+        if np.mean((x - previous) ** 2) < _POWER_CONVERGED:
+            break
+    return x.reshape(-1, 3, 3)
+
+
+def rotations_from_rows(rows: np.ndarray, placed: np.ndarray, rng) -> Tuple[np.ndarray, float]:
+    """Map rows (N, 9) to rotations (N, 3, 3): orthogonal Procrustes in turns with the projection onto SO(3)."""
+    usable = np.flatnonzero(placed)
+    sample = rows[rng.choice(usable, min(len(usable), _ROWS_FOR_MAP), replace=False)]
+    found = []
+    for _ in range(_RESTARTS):
+        start = np.linalg.qr(rng.standard_normal((9, 9)))[0]
+        found.append(_alternate(sample[:_ROWS_FOR_RESTARTS], start, iterations=40))
+        if found[-1][0] < _EXACT_MISFIT:
+            break
+    best = min(found, key=lambda result: result[0])
+    misfit, mapping = _alternate(sample, best[1], iterations=100, tolerance=1e-14)
+    return project_to_so3((rows @ mapping).reshape(-1, 3, 3)), misfit
+
+
+def _alternate(rows, mapping, iterations: int, tolerance: float = 1e-6) -> Tuple[float, np.ndarray]:
+    misfit = np.inf
+    for _ in range(iterations):
+        mapped = rows @ mapping
+        rotations = project_to_so3(mapped.reshape(-1, 3, 3)).reshape(-1, 9)
+        previous, misfit = misfit, float(np.sqrt(np.mean((mapped - rotations) ** 2)))
+        if previous - misfit < tolerance:
+            break
+        u, _, vt = np.linalg.svd(rows.T @ rotations)
+        mapping = u @ vt
+    return misfit, mapping
