@@ -5,6 +5,7 @@ import functools
 import itertools
 import re
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -18,7 +19,10 @@ from cryoposes_plugin.core.learning.cryoforum_encoder import CryoforumConfig
 from cryoposes_plugin.core.learning.labels import PoseLabels
 from cryoposes_plugin.core.learning.model_card import ModelCard
 from cryoposes_plugin.core.learning.pose_model import PoseModel
-from cryoposes_plugin.core.simulation.forward_model import ForwardModel
+from cryoposes_plugin.core.simulation.ctf import pack_ctf
+from cryoposes_plugin.core.simulation.forward_model import ForwardModel, apply_image_state
+
+from ..particle_sets import make_ctf
 
 TINY = dict(filters=2, stem=((5, 4),), doubles=(4, 8))
 CHUNG = TrainConfig(volume=("a",), preset="cryoforum2023")
@@ -132,7 +136,7 @@ def test_descending_the_loss_finds_the_rotation(representation, loss, rng):
 
     numbers = tf.Variable(0.5 * rng.standard_normal((8, 1, NUMBERS[representation])), dtype=tf.float32)
     truth = tf.constant(random_rotations(8, rng)[:, None], tf.float32)
-    optimizer = tf.keras.optimizers.Adam(0.05)
+    optimizer = keras.optimizers.Adam(0.05)
 
     @tf.function
     def step():
@@ -206,3 +210,16 @@ def test_the_objective_is_eq_15_of_lian_and_knows_symmetry(asymmetric_volume, rn
     equivalent = tf.matmul(truth, group[1]).numpy()[:, None]
     config = dataclasses.replace(LIAN, symmetry="C2", regression_weight=1.0)
     assert float(objectives.encoder_objective(config, group, None)(outputs_of(equivalent), labels, 0.5)[0]) < 1e-5
+
+
+@pytest.mark.parametrize("correction, state", [("phase-flip", "phase-flipped"), ("premultiply", "ctf-premultiplied")])
+def test_a_model_corrects_raw_images_as_it_was_trained_to(correction, state, monkeypatch, rng):
+    """Raw images with their CTF, and the same ones corrected beforehand, are one to the network."""
+    described, network = tiny_network(CHUNG, monkeypatch)
+    model = PoseModel(ModelCard("cryoforum2023", 16, 5.0, 70.0, correction, "raw", "C1", described), network)
+    images = rng.standard_normal((3, 16, 16)).astype(np.float32)
+    ctf = make_ctf(3)
+    corrected = apply_image_state(images, pack_ctf(ctf), state, 5.0).numpy()
+    expected = model.predict(corrected, ctf, state).rotations
+    np.testing.assert_allclose(model.predict(images, ctf).rotations, expected, atol=1e-4)
+    assert angular_distance_rad(model.predict(images).rotations, expected).max() > 1e-3

@@ -63,8 +63,7 @@ def reprojection_loss(projector: ForwardModel, predicted: tf.Tensor, rotations: 
     In units of the mean |X(true)|, so that it does not depend on the map's scale. Any common shift will do (there):
     none is applied. Symmetric particles need no further care. predicted, rotations : (B, 3, 3).
     """
-    number = tf.shape(predicted)[0]
-    index, shifts_px = tf.zeros((number,), tf.int32), tf.zeros((number, 2))
+    index, shifts_px = tf.zeros_like(predicted[:, 0, 0], tf.int32), tf.zeros_like(predicted[:, 0, :2])
     mine, true = (projector.images(index, r, shifts_px, None) for r in (predicted, tf.stop_gradient(rotations)))
     return tf.reduce_mean(tf.abs(mine - true)) / tf.reduce_mean(tf.abs(true))
 
