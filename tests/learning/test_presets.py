@@ -19,6 +19,7 @@ from cryoposes_plugin.core.learning.cryoforum_encoder import CryoforumConfig
 from cryoposes_plugin.core.learning.labels import PoseLabels
 from cryoposes_plugin.core.learning.model_card import ModelCard
 from cryoposes_plugin.core.learning.pose_model import PoseModel
+from cryoposes_plugin.core.learning.representations import NUMBERS, forms_of, rotations_of
 from cryoposes_plugin.core.simulation.ctf import pack_ctf
 from cryoposes_plugin.core.simulation.forward_model import ForwardModel, apply_image_state
 
@@ -132,8 +133,6 @@ def test_every_choice_has_gradients_and_survives_the_card(changes, asymmetric_vo
 )
 def test_descending_the_loss_finds_the_rotation(representation, loss, rng):
     """The numbers themselves are trained, from a random start: a wrong gradient would not arrive."""
-    from cryoposes_plugin.core.learning.representations import NUMBERS, forms_of, rotations_of
-
     numbers = tf.Variable(0.5 * rng.standard_normal((8, 1, NUMBERS[representation])), dtype=tf.float32)
     truth = tf.constant(random_rotations(8, rng)[:, None], tf.float32)
     optimizer = keras.optimizers.Adam(0.05)
@@ -170,6 +169,34 @@ def test_the_winner_takes_nearly_all(rng):
     assert float(parts["scores"]) < 1e-3
     wrong, _ = objective(outputs_of(heads, np.tile([9.0, 0.0, 0.0], (5, 1))), labels, tf.constant(0.5))
     assert float(wrong) > float(loss) + 0.8
+
+
+def test_two_hypotheses_hold_two_modes_apart(rng):
+    """The same image with two poses, three times in four the first: one hypothesis each, and scores that say so."""
+    poses = random_rotations(2, rng)
+    config = dataclasses.replace(CHUNG, heads=2, representation="svd9", training_style="single")
+    objective = objectives.encoder_objective(config, None, None)
+    numbers = tf.Variable(0.5 * rng.standard_normal((1, 2, 9)), dtype=tf.float32)
+    scores = tf.Variable(tf.zeros((1, 2)))
+    optimizer = keras.optimizers.Adam(0.05)
+    truth = tf.constant(poses[[0, 0, 0, 1]], tf.float32)
+    labels = PoseLabels(truth, tf.zeros((4, 2)), tf.zeros(4))
+
+    @tf.function
+    def step():
+        with tf.GradientTape() as tape:
+            repeated = {"rotations": tf.repeat(rotations_of("svd9", numbers), 4, axis=0)}
+            repeated.update(forms=tf.zeros((4, 2, 4, 4)), scores=tf.repeat(scores, 4, axis=0))
+            value, _ = objective(repeated, labels, tf.constant(0.5))
+        variables = [numbers, scores]
+        optimizer.apply_gradients(zip(tape.gradient(value, variables), variables))
+
+    for _ in range(250):
+        step()
+    heads = rotations_of("svd9", numbers).numpy()[0]
+    error = np.rad2deg(angular_distance_rad(heads[:, None], poses[None]))
+    assert error.min(axis=0).max() < 5
+    np.testing.assert_allclose(tf.nn.softmax(scores).numpy()[0][error.argmin(axis=0)], [0.75, 0.25], atol=0.05)
 
 
 def test_a_siamese_pair_counts_both_its_images(rng):

@@ -74,20 +74,20 @@ class TrainConfig(ImagingConfig):
     symmetry: str = option("C1", "Point group of the volume (C1, C4, D2, T, O, I, ...).")
     representation: str = option(
         BY_PRESET,
-        "Numbers that stand for a rotation: 10 of a Bingham matrix, 9 of a matrix (nearest rotation), 6 of two vectors "
-        "(Gram-Schmidt), 4 of a quaternion, 3 of a rotation vector.",
+        "What stands for a rotation: 'bingham10', a Bingham matrix; 'svd9', a matrix, whose nearest rotation is taken; "
+        "'gram-schmidt6', two vectors; 'quaternion'; 'axis-angle'.",
         choices=(BY_PRESET, *REPRESENTATIONS),
         expert=True,
     )
     pooling: str = option(
         BY_PRESET,
-        "How features are gathered over the image.",
+        "How features are gathered over the image: 'generalised-mean', 'max', 'average' or 'max+average'.",
         choices=(BY_PRESET, *POOLINGS),
         expert=True,
     )
     filter_bank: str = option(
         BY_PRESET,
-        "Blurred copies that the network sees beside the image.",
+        "Blurred copies that the network sees beside the image: 'none', 'gaussian' or 'low-pass'.",
         choices=(BY_PRESET, *FILTER_BANKS),
         expert=True,
     )
@@ -100,14 +100,14 @@ class TrainConfig(ImagingConfig):
     )
     loss: str = option(
         BY_PRESET,
-        "Loss of a rotation: angle, chord, 1 - <q, q'>^2, or the likelihood of a Bingham distribution (of 'bingham10') "
-        "or a matrix Fisher one (of 'svd9').",
+        "Loss of a rotation: 'geodesic', the angle; 'chordal'; 'quaternion', 1 - <q, q'>^2; or the likelihood "
+        "'bingham' of 'bingham10' or 'matrix-fisher' of 'svd9'.",
         choices=(BY_PRESET, *LOSSES),
         expert=True,
     )
     training_style: str = option(
         BY_PRESET,
-        "Single images, pairs of images, or pairs with their distance as an auxiliary loss.",
+        "'single' images, 'siamese' pairs, or pairs with their distance as an auxiliary loss, 'siamese+auxiliary'.",
         choices=(BY_PRESET, *TRAINING_STYLES),
         expert=True,
     )
@@ -120,7 +120,7 @@ class TrainConfig(ImagingConfig):
     )
     ctf_correction: str = option(
         BY_PRESET,
-        "What is done to images with a CTF before the network sees them.",
+        "What is done to images with a CTF before the network sees them: 'none', 'phase-flip' or 'premultiply'.",
         choices=(BY_PRESET, *CTF_CORRECTIONS),
         expert=True,
     )
