@@ -121,7 +121,8 @@ class TrainConfig(ImagingConfig):
     ctf_correction: str = option(
         BY_PRESET,
         "What is done to images with a CTF before the network sees them: 'none', 'phase-flip' or 'premultiply'.",
-        choices=(BY_PRESET, *CTF_CORRECTIONS),
+        # Scipion stores the place of a choice: those of older versions keep theirs.
+        choices=(*CTF_CORRECTIONS, BY_PRESET),
         expert=True,
     )
     pair_sampling: str = option(
