@@ -10,6 +10,22 @@ from cryoposes_plugin.scipion import convert, forms
 
 from .protocol_base import ParticleInput, ProtCryoposesBase
 
+_LENGTH = ("epochs", "steps", "images_per_epoch")
+_NETWORK = (
+    "model_box_size_px",
+    "ctf_correction",
+    "filter_bank",
+    "pooling",
+    "representation",
+    "heads",
+    "dropout",
+)
+_LOSSES = ("loss", "training_style", "pair_sampling", "distance_weight", "regression_weight")
+_OPTIMIZATION = ("batch_size", "learning_rate", "l2", "validation_number", "checkpoint_minutes")
+_AUGMENTATION = ("augment_rotation", "augment_mirror", "augment_shift_px", "augment_noise")
+#: What a normal user sees beside the pointers.
+_NORMAL = ("symmetry", "preset", "minutes", "snr")
+
 
 class ProtCryoposesTrain(ProtCryoposesBase):
     """Trains a network that estimates the orientation of single-particle images, and how sure it is of each.
@@ -51,39 +67,15 @@ class ProtCryoposesTrain(ProtCryoposesBase):
         )
         forms.add_fields(form, TrainConfig, "symmetry", "mask_diameter_angstrom", "box_size_px", "pixel_size_angstrom")
         form.addSection(label="Training")
-        forms.add_fields(
-            form,
-            TrainConfig,
-            "preset",
-            "minutes",
-            "epochs",
-            "steps",
-            "images_per_epoch",
-            "batch_size",
-            "learning_rate",
-            "model_box_size_px",
-            "ctf_correction",
-            "pair_sampling",
-            "distance_weight",
-            "dropout",
-            "l2",
-            "validation_number",
-            "checkpoint_minutes",
-        )
-        forms.add_fields(
-            form,
-            TrainConfig,
-            "augment_rotation",
-            "augment_mirror",
-            "augment_shift_px",
-            "augment_noise",
-            condition="inputParticles is not None",
-        )
+        forms.add_fields(form, TrainConfig, "preset", "minutes", *_LENGTH)
+        forms.add_fields(form, TrainConfig, *_NETWORK, *_LOSSES, *_OPTIMIZATION)
+        forms.add_fields(form, TrainConfig, *_AUGMENTATION, condition="inputParticles is not None")
         form.addSection(label="Simulated images")
+        forms.add_fields(form, TrainConfig, "snr", "noise_variance", "noise_correlation_px")
         forms.add_fields(form, TrainConfig, "shift_distribution", "shift_px", "ctf")
         forms.add_fields(form, TrainConfig, *forms.CTF_FIELDS, condition="ctf")
-        forms.add_fields(form, TrainConfig, "snr", "noise_variance", "noise_correlation_px")
         forms.add_execution(form, TrainConfig, gpu=True)
+        _leave_to_experts(form)
 
     def _check(self, config: Config) -> None:
         from cryoposes_plugin.core.geometry.symmetry import parse_symmetry
@@ -129,3 +121,11 @@ class ProtCryoposesTrain(ProtCryoposesBase):
                 f"A network was trained to estimate poses (median error {error:.1f}° on images that it had not seen)."
             ]
         )
+
+
+def _leave_to_experts(form) -> None:
+    normal = {forms.param_name(name) for name in _NORMAL}
+    for section in form.iterSections():
+        for name, param in section.iterParams():
+            if name not in normal and not name.startswith("input"):
+                param.setExpert()

@@ -87,6 +87,8 @@ def test_several_volumes_symmetry_and_stratified_pairs(in_folder):
         ("--volume map.mrc --snr 1 --model-box-size-px 32", "--model-box-size-px is 32 and the images have 24 px"),
         ("--volume map.mrc --snr 1 --mask-diameter-angstrom 300", "are 240 Å wide"),
         ("--volume map.mrc --snr 1 --preset resnet", "choose one of default, cryoforum2023"),
+        ("--volume map.mrc --snr 1 --heads 4", "the network of --preset default has no such choice"),
+        ("--particles sim/particles.star --preset lian2022", "compares reprojections of one map, and --volume gives 0"),
         ("--volume map.mrc --snr 1 --like nowhere.star", "nowhere.star does not exist"),
     ],
 )

@@ -45,7 +45,7 @@ def simulated(config):
         plan.grid.model_box_size_px,
         plan.grid.model_pixel_size_angstrom,
         plan.mask_diameter_angstrom,
-        config.ctf_correction,
+        config.chosen("ctf_correction"),
     )
     return SimulatedSource(
         config, plan.volumes, plan.grid, preprocessing, plan.noise_variance, plan.simulated_state, plan.like
@@ -133,6 +133,15 @@ def test_phase_flip_makes_the_ctf_positive(config):
     )
     assert np.abs(corrected - positive).max() < 0.02 * np.abs(positive).max()
     assert np.abs(corrected - raw).max() > 0.1 * np.abs(positive).max()
+
+
+def test_premultiplying_makes_the_signal_carry_the_squared_ctf(config):
+    config = dataclasses.replace(config, snr=None, noise_variance=0.0, ctf_correction="premultiply")
+    source = simulated(config)
+    arrays = {k: tf.constant(v) for k, v in source.arrays(8, 0).items()}
+    pose = (arrays["volume_index"], arrays["rotations"], arrays["shifts_px"], arrays["ctf"])
+    expected = source.preprocessing.normalise(source.model.images(*pose, "ctf-premultiplied")).numpy()
+    assert np.abs(source.images(arrays)[0].numpy() - expected).max() < 0.02 * np.abs(expected).max()
 
 
 def labelled(files, rows=None, augmentation=None):

@@ -1,5 +1,7 @@
 """The networks: exact equivariance of the polar one, shapes and serialisation of both."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -10,10 +12,13 @@ from cryoposes_plugin.core.geometry.rotations import angular_distance_rad, proje
 from cryoposes_plugin.core.geometry.sampling import random_rotations
 from cryoposes_plugin.core.learning import layers, losses
 from cryoposes_plugin.core.learning.cryoforum_encoder import CryoforumConfig, build_cryoforum_encoder
+from cryoposes_plugin.core.learning.lian_encoder import LianConfig, build_lian_encoder
 from cryoposes_plugin.core.learning.polar_encoder import PolarConfig, build_polar_encoder, network_on_circle
 from cryoposes_plugin.core.learning.rotation_grid import bump_moments, grid_rotations, grid_views, turns_about_z
 
 SMALL = PolarConfig(24, 10.5, angles=32, bins=16, radii=10, templates=24, width=16, blocks=3, views=12)
+BANKS = ("gaussian", "low-pass")
+TINY_LIAN = LianConfig(16, blocks=((1, 4), (1, 4)), middle=(4, 8), dense=(8,), dropout=0.1)
 TINY_CRYOFORUM = CryoforumConfig(16, filters=2, stem=((7, 4), (5, 4)), doubles=(4, 4, 4, 8))
 
 
@@ -138,15 +143,64 @@ def test_generalised_mean_lies_between_average_and_maximum(rng):
     np.testing.assert_allclose(layer(features), (features**power).mean(axis=(1, 2)) ** (1 / power), rtol=1e-5)
 
 
-def test_low_pass_bank_keeps_the_image_and_its_mean(rng):
+@pytest.mark.parametrize("kind", ["gaussian", "low-pass"])
+def test_filter_bank_keeps_the_image_and_its_mean(rng, kind):
     images = rng.standard_normal((2, 16, 16)).astype(np.float32) + 1
-    bank = layers.LowPassBank(3)(images).numpy()
+    bank = layers.FilterBank(3, kind)(images).numpy()
     np.testing.assert_allclose(bank[..., 0], images)
     np.testing.assert_allclose(bank.mean(axis=(1, 2)), np.repeat(images.mean(axis=(1, 2))[:, None], 4, 1), atol=1e-5)
     assert (np.diff(bank.var(axis=(1, 2)), axis=1) < 0).all()
 
 
-@pytest.mark.parametrize("build, config", [(build_polar_encoder, SMALL), (build_cryoforum_encoder, TINY_CRYOFORUM)])
+def test_filter_banks_differ_below_their_edge():
+    """A wave at 0.6 of the first cut-off passes the flat filter, and loses a sixth in the Gaussian one."""
+    wave = np.tile(np.cos(2 * np.pi * 0.15 * np.arange(40)), (40, 1)).astype(np.float32)[None]
+    passed = {kind: layers.FilterBank(1, kind)(wave).numpy()[0, ..., 1].std() / wave.std() for kind in BANKS}
+    assert passed["low-pass"] == pytest.approx(1 / (1 + 0.6**8), rel=1e-3)
+    assert passed["gaussian"] == pytest.approx(np.exp(-0.5 * 0.6**2), rel=1e-3)
+    np.testing.assert_array_equal(layers.FilterBank(5, "none")(wave), wave[..., None])
+    with pytest.raises(ValueError, match="received 'median'"):
+        layers.FilterBank(5, "median")
+
+
+def test_pooling_of_maximum_and_average_puts_them_side_by_side(rng):
+    images = rng.standard_normal((2, 16, 16)).astype(np.float32)
+    small = dataclasses.replace(TINY_CRYOFORUM, pooling="max+average")
+    network = build_cryoforum_encoder(small)
+    assert network.get_layer("pooled").output.shape == (None, 16)
+    for name, reduce in (("pooling0", np.max), ("pooling1", np.mean)):
+        layer = network.get_layer(name)
+        features, value = keras.Model(network.input, [layer.input, layer.output])(images)
+        np.testing.assert_allclose(value, reduce(features.numpy(), axis=(1, 2)), rtol=1e-5, atol=1e-6)
+
+
+def test_lian_encoder_has_the_layers_of_the_paper():
+    network = build_lian_encoder(LianConfig(128, dense=(8,)))
+    convolutions = [layer for layer in network.layers if isinstance(layer, keras.layers.Conv2D)]
+    assert [c.filters for c in convolutions] == [64, 64, 128, 128, 256, 256, 256, 512, 2048]
+    assert network.get_layer("block2_pool").output.shape[1:] == (16, 16, 256)
+    assert network.get_layer("middle1").output.shape[1:] == (4, 4, 2048)
+    assert network.get_layer("pool").output.shape[1:] == (2, 2, 2048)
+    assert network.output["rotations"].shape[1:] == (1, 3, 3) and "scores" not in network.output
+
+
+def test_unit_range(rng):
+    images = rng.standard_normal((3, 4, 4)).astype(np.float32)
+    images[2] = 0
+    scaled = layers.UnitRange()(images).numpy()
+    np.testing.assert_allclose(np.abs(scaled).max(axis=(1, 2, 3)), [1, 1, 0])
+    np.testing.assert_allclose(scaled[0, ..., 0] * np.abs(images[0]).max(), images[0], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "build, config",
+    [
+        (build_polar_encoder, SMALL),
+        (build_cryoforum_encoder, TINY_CRYOFORUM),
+        (build_cryoforum_encoder, dataclasses.replace(TINY_CRYOFORUM, heads=3, filter_bank="none", pooling="max")),
+        (build_lian_encoder, TINY_LIAN),
+    ],
+)
 def test_networks_survive_saving(build, config, rng, tmp_path):
     network = build(config)
     images = rng.standard_normal((3, config.box_size_px, config.box_size_px)).astype(np.float32)
@@ -174,4 +228,4 @@ def test_cryoforum_encoder_has_the_layers_of_the_paper():
     pools = [layer for layer in network.layers if isinstance(layer, keras.layers.MaxPooling2D)]
     assert len(pools) == 6 and pools[-1].output.shape[1:] == (2, 2, 1024)
     assert network.get_layer("filters").output.shape[-1] == 6
-    assert network.output["bingham"].shape[1:] == (4, 4)
+    assert network.output["forms"].shape[1:] == (1, 4, 4) and network.output["rotations"].shape[1:] == (1, 3, 3)

@@ -8,8 +8,8 @@ from cryoposes_plugin.core.conventions import rotations_to_quaternions
 from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
 from cryoposes_plugin.core.geometry.sampling import random_rotations
 from cryoposes_plugin.core.learning.cryoforum_encoder import CryoforumConfig
-from cryoposes_plugin.core.learning.heads import special_orthogonal
-from cryoposes_plugin.core.learning.hypotheses import bingham_candidates, grid_candidates
+from cryoposes_plugin.core.learning.hypotheses import bingham_candidates, grid_candidates, head_candidates
+from cryoposes_plugin.core.learning.lian_encoder import LianConfig
 from cryoposes_plugin.core.learning.model_card import ModelCard
 from cryoposes_plugin.core.learning.polar_encoder import PolarConfig
 from cryoposes_plugin.core.learning.pose_model import PoseModel
@@ -19,6 +19,7 @@ from cryoposes_plugin.core.learning.rotation_grid import grid_rotations
 NETWORKS = {
     "polar": PolarConfig(16, 6.5, angles=8, bins=8, radii=6, templates=8, width=8, blocks=1, views=6),
     "cryoforum": CryoforumConfig(16, filters=2, stem=((7, 4), (5, 4)), doubles=(4, 4, 4, 8)),
+    "lian": LianConfig(16, blocks=((1, 4), (1, 4)), middle=(4, 8), dense=(8,), heads=3),
 }
 
 
@@ -87,9 +88,19 @@ def test_draws_have_the_moments_of_the_bingham_density(values, rng):
     assert log_weights[0] == 0 and (log_weights <= 0).all()
 
 
-def test_special_orthogonal_is_the_nearest_rotation(rng):
-    rotations = random_rotations(20, rng)
-    near = rotations + 0.05 * rng.standard_normal((20, 3, 3))
-    got = special_orthogonal(tf.constant(near)).numpy()
-    assert np.rad2deg(angular_distance_rad(got, rotations)).max() < 15
-    np.testing.assert_allclose(np.linalg.det(special_orthogonal(tf.constant(-near))), 1.0)
+def test_heads_come_by_their_score_and_draws_after_them(rng):
+    rotations = random_rotations(6, rng).reshape(2, 3, 3, 3).astype(np.float32)
+    quaternions = rotations_to_quaternions(rotations.reshape(-1, 3, 3).astype(float)).reshape(2, 3, 4)
+    forms = -50.0 * np.einsum("bhi,bhj->bhij", quaternions, quaternions).astype(np.float32)
+    scores = np.array([[0.0, 2.0, 1.0], [3.0, -1.0, 0.5]], np.float32)
+    outputs = {name: tf.constant(v) for name, v in (("rotations", rotations), ("forms", forms), ("scores", scores))}
+    got, log_weights = (t.numpy() for t in head_candidates(outputs, tf.constant(7)))
+    order = np.array([[1, 2, 0], [0, 2, 1]])
+    np.testing.assert_allclose(got[:, :3], np.take_along_axis(rotations, order[..., None, None], 1), atol=1e-6)
+    expected = scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))
+    np.testing.assert_allclose(log_weights[:, :3], np.take_along_axis(expected, order, 1), rtol=1e-5)
+    assert got.shape == (2, 7, 3, 3) and (log_weights[:, 3:] < log_weights[:, :1]).all()
+    assert np.rad2deg(angular_distance_rad(got[:, 3:], got[:, :1])).max() < 45
+    fewer, weights = head_candidates(outputs, tf.constant(2))
+    np.testing.assert_allclose(fewer, got[:, :2])
+    assert weights.shape == (2, 2)

@@ -9,7 +9,10 @@ from cryoposes_plugin.core.geometry import symmetry
 from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
 from cryoposes_plugin.core.geometry.sampling import random_rotations
 from cryoposes_plugin.core.learning import losses, pair_sampling, schedules
+from cryoposes_plugin.core.learning.representations import axis_angle_rotations
 from cryoposes_plugin.core.learning.rotation_grid import grid_rotations, grid_views, turns_about_z
+from cryoposes_plugin.core.simulation.forward_model import ForwardModel
+from cryoposes_plugin.core.types import Volume
 
 
 def test_matrix_loss_is_the_squared_chord(rng):
@@ -28,17 +31,23 @@ def test_shift_loss_is_the_mean_square_of_what_is_known():
     assert float(losses.shift_loss(predicted, truth, tf.zeros(3))) == 0.0
 
 
-def test_quaternion_distance_is_the_geodesic_distance(rng):
+def test_distances_of_rotations_by_their_angle(rng):
     a, b = random_rotations(50, rng), random_rotations(50, rng)
-    p, q = (tf.constant(rotations_to_quaternions(x)) for x in (a, b))
-    np.testing.assert_allclose(losses.quaternion_distance(p, -q), angular_distance_rad(a, b), atol=1e-9)
+    d, pair = angular_distance_rad(a, b), (tf.constant(a), tf.constant(b))
+    np.testing.assert_allclose(losses.geodesic_distance(*pair), d, atol=1e-9)
+    np.testing.assert_allclose(losses.chordal_distance(*pair), 2 * np.sqrt(2) * np.sin(d / 2), atol=1e-6)
+    overlap = np.sum(rotations_to_quaternions(a) * rotations_to_quaternions(b), axis=1)
+    np.testing.assert_allclose(losses.quaternion_loss(*pair), 1 - overlap**2, atol=1e-12)
 
 
-def test_quaternion_distance_has_a_finite_gradient_at_zero():
-    q = tf.Variable([[1.0, 0.0, 0.0, 0.0]])
-    with tf.GradientTape() as tape:
-        value = losses.quaternion_distance(q, tf.constant([[1.0, 0.0, 0.0, 0.0]]))
-    assert np.isfinite(tape.gradient(value, q).numpy()).all()
+@pytest.mark.parametrize("distance", [losses.geodesic_distance, losses.chordal_distance, losses.quaternion_loss])
+def test_distances_have_a_finite_gradient_at_zero_and_at_a_half_turn(distance):
+    for truth in (np.eye(3), np.diag([1.0, -1, -1])):
+        predicted = tf.Variable(np.eye(3)[None], dtype=tf.float32)
+        with tf.GradientTape() as tape:
+            value = distance(predicted, tf.constant(truth[None], tf.float32))
+        assert np.isfinite(tape.gradient(value, predicted).numpy()).all()
+    assert float(distance(tf.eye(3), tf.eye(3))) < 2e-3
 
 
 def test_angular_gaussian_integrates_to_one(rng):
@@ -69,7 +78,7 @@ def test_matrix_pair_loss_vanishes_for_any_common_rotation_and_not_for_another(r
     assert value(random_rotations(8, rng)) > 0.3
 
 
-def test_quaternion_pair_loss_by_hand(rng):
+def test_rotation_pair_loss_by_hand(rng):
     true, predicted = random_rotations(3, rng), random_rotations(3, rng)
     weights = tf.constant(np.triu(np.ones((3, 3)), 1) / 3)
     expected = np.mean(
@@ -78,8 +87,7 @@ def test_quaternion_pair_loss_by_hand(rng):
             for i, j in ((0, 1), (0, 2), (1, 2))
         ]
     )
-    q, p = (tf.constant(rotations_to_quaternions(x)) for x in (true, predicted))
-    assert float(losses.quaternion_pair_loss(p, q, weights)) == pytest.approx(expected, abs=1e-6)
+    assert float(losses.rotation_pair_loss(*map(tf.constant, (predicted, true)), weights)) == pytest.approx(expected)
 
 
 def test_random_pairs_count_the_same():
@@ -130,8 +138,48 @@ def test_curriculum_goes_from_distances_to_poses():
 
 
 def test_learning_rate_rises_the_same_way_whatever_the_total():
-    short, long = ([schedules.learning_rate_factor(s, total, 50) for s in range(total)] for total in (60, 500))
+    short, long = ([schedules.one_cycle_factor(s, total, 50) for s in range(total)] for total in (60, 500))
     assert short[:50] == long[:50]
     assert max(long) == pytest.approx(1.0) and np.argmax(long) in (49, 50)
     assert long[-1] < 1e-3 and (np.diff(long[50:]) < 0).all()
     assert [schedules.fraction_done(s, 150, 50) for s in (0, 50, 100, 150)] == [0, 0, 0.5, 1]
+
+
+def test_stepped_learning_rate_falls_to_a_fifth():
+    factors = [schedules.learning_rate_factor("stepped", step, 2000, 50) for step in (0, 1599, 1600, 1999)]
+    assert factors == [1.0, 1.0, 0.2, 0.2]
+    assert schedules.learning_rate_factor("one-cycle", 0, 100, 50) == schedules.one_cycle_factor(0, 100, 50)
+
+
+def test_reprojections_agree_at_the_truth_and_at_its_equivalents(asymmetric_volume, rng):
+    """Of a map made symmetric (C2), the other half turn is as good, and a wrong rotation costs."""
+    data = asymmetric_volume.data
+    index = -np.arange(48) % 48
+    model = ForwardModel([Volume(data + data[:, index][:, :, index], 5.0)], 24, 10.0)
+    true = tf.constant(random_rotations(4, rng), tf.float32)
+    turned = tf.matmul(true, tf.constant(np.diag([-1.0, -1.0, 1.0]), tf.float32))
+    assert float(losses.reprojection_loss(model, true, true)) == 0
+    wrong = tf.constant(random_rotations(4, rng), tf.float32)
+    assert float(losses.reprojection_loss(model, turned, true)) < 0.1
+    assert float(losses.reprojection_loss(model, wrong, true)) > 0.5
+
+
+def test_reprojection_loss_falls_along_its_gradient(asymmetric_volume, rng):
+    model = ForwardModel([asymmetric_volume], 24, 10.0)
+    true = random_rotations(4, rng)
+    vectors = tf.Variable(0.1 * rng.standard_normal((4, 3)), dtype=tf.float32)
+
+    def value():
+        off = axis_angle_rotations(tf.convert_to_tensor(vectors))
+        return losses.reprojection_loss(
+            model, tf.matmul(off, tf.constant(true, tf.float32)), tf.constant(true, tf.float32)
+        )
+
+    with tf.GradientTape() as tape:
+        before = value()
+    gradient = tape.gradient(before, vectors).numpy()
+    start, direction = vectors.numpy(), gradient / np.linalg.norm(gradient)
+    plus, minus = (vectors.assign(start + sign * 2e-3 * direction) is not None and float(value()) for sign in (1, -1))
+    assert (plus - minus) / 4e-3 == pytest.approx(np.linalg.norm(gradient), rel=0.05)
+    vectors.assign(start - 0.05 * direction)
+    assert float(value()) < float(before)

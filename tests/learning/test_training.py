@@ -20,6 +20,7 @@ from cryoposes_plugin.core.io.run_directory import RunDirectory
 from cryoposes_plugin.core.learning import presets
 from cryoposes_plugin.core.learning import train as train_module
 from cryoposes_plugin.core.learning.cryoforum_encoder import CryoforumConfig
+from cryoposes_plugin.core.learning.lian_encoder import LianConfig
 from cryoposes_plugin.core.learning.polar_encoder import PolarConfig
 from cryoposes_plugin.core.learning.pose_model import PoseModel
 from cryoposes_plugin.core.learning.trainer import Trainer
@@ -65,6 +66,8 @@ def small_networks(monkeypatch):
     """The architectures of the presets at a size that a test can wait for."""
     monkeypatch.setattr(presets, "PolarConfig", functools.partial(PolarConfig, **SMALL_POLAR))
     monkeypatch.setattr(presets, "CryoforumConfig", functools.partial(CryoforumConfig, doubles=(8, 8, 8, 16)))
+    small_lian = functools.partial(LianConfig, blocks=((1, 8), (1, 8)), middle=(8, 16), dense=(16,))
+    monkeypatch.setattr(presets, "LianConfig", small_lian)
 
 
 def test_an_interrupted_run_ends_with_the_weights_of_an_uninterrupted_one(config, tmp_path, monkeypatch):
@@ -155,6 +158,26 @@ def test_a_short_training_learns(config, tmp_path):
     assert metrics["validation"]["median_shift_error_px"] < 0.5
     history = (tmp_path / "run/history.csv").read_text().splitlines()
     assert history[0].startswith("step,learning_rate,loss,regression")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        dict(preset="lian2022", symmetry="C2"),
+        dict(
+            preset="cryoforum2023", representation="svd9", loss="matrix-fisher", heads=2, ctf_correction="premultiply"
+        ),
+    ],
+)
+def test_the_other_networks_train_from_a_map(config, tmp_path, rng, changes):
+    model, _ = train(dataclasses.replace(config, steps=3, **changes), tmp_path / "run")
+    assert model.card.ctf_correction == changes.get("ctf_correction", "none")
+    history = np.genfromtxt(tmp_path / "run/history.csv", delimiter=",", names=True)
+    parts = {"reprojection"} if changes["preset"] == "lian2022" else {"distance", "scores"}
+    assert {"loss", "regression"} | parts <= set(history.dtype.names)
+    assert all(np.isfinite(history[name]).all() for name in ("loss", "regression", *parts))
+    images = rng.standard_normal((2, BOX, BOX)).astype(np.float32)
+    assert model.hypotheses(images, number=4).rotations.shape == (2, 4, 3, 3) and not model.predicts_shifts
 
 
 def test_the_model_folder(config, tmp_path, rng):

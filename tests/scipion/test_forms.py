@@ -103,6 +103,14 @@ def test_every_parameter_has_help_and_hides_nothing_of_scipions(scipion_environm
             assert "--" not in param.help.get(), f"{name} speaks of the command line: {param.help.get()}"
 
 
+def test_a_normal_user_sees_little_of_the_training(scipion_environment):
+    definition = ProtCryoposesTrain().getDefinition()
+    seen = [n for s in definition.iterSections() for n, param in s.iterParams() if not param.isExpert()]
+    ours = [n for n in seen if n not in ("runName", "runMode", "hostName", "numberOfThreads", "numberOfMpi")]
+    pointers = ["inputVolumes", "inputLike", "inputParticles"]
+    assert [n for n in ours if n not in ("useGpu", "gpuList")] == [*pointers, "symmetry", "preset", "minutes", "snr"]
+
+
 def test_two_outputs_of_one_class_do_not_alias():
     assert list(ProtCryoposesFilter()._possibleOutputs) == ["outputAccepted", "outputRejected"]
     assert [name for name, _ in ProtCryoposesFilter().iterOutputAttributes(includePossible=True)] == [

@@ -3,11 +3,34 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Optional, Tuple
+from typing import Any, ClassVar, Optional, Tuple
 
 from ..errors import ConfigError
 from .base import option
 from .imaging import ImagingConfig
+from .train_presets import (
+    BY_PRESET,
+    CTF_CORRECTIONS,
+    FILTER_BANKS,
+    LOSSES,
+    POOLINGS,
+    PRESETS,
+    REPRESENTATION_OF_LIKELIHOOD,
+    REPRESENTATIONS,
+    TRAINING_STYLES,
+    Preset,
+)
+
+#: What only some networks can be told.
+_NETWORK_CHOICES = (
+    "representation",
+    "pooling",
+    "filter_bank",
+    "heads",
+    "loss",
+    "training_style",
+    "regression_weight",
+)
 
 
 @dataclass(frozen=True)
@@ -18,15 +41,15 @@ class TrainConfig(ImagingConfig):
     particles: Optional[str] = option(None, "Particle STAR file whose poses are labels to learn from.", path=True)
     preset: str = option(
         "default",
-        "Architecture and losses: 'default' is equivariant to in-plane rotation and fast on a "
-        "CPU; 'cryoforum2023' is the network of Chung 2023, for a GPU.",
-        choices=("default", "cryoforum2023"),
+        "Network and losses: 'default' is equivariant to in-plane rotation and fast on a CPU; 'cryoforum2023' and "
+        "'lian2022' are those of Chung 2023 and Lian 2022, for a GPU.",
+        choices=tuple(PRESETS),
     )
     minutes: Optional[float] = option(
         10.0, "Training time; the rate over the first steps fixes the number of steps.", unit="min", minimum=0.01
     )
     epochs: Optional[int] = option(
-        None, "Number of epochs instead of minutes; an epoch is --images-per-epoch images.", minimum=1
+        None, "Number of epochs instead of minutes; an epoch is --images-per-epoch images.", expert=True, minimum=1
     )
     steps: Optional[int] = option(
         None, "Exact number of training steps instead of minutes or epochs.", expert=True, minimum=1
@@ -34,13 +57,13 @@ class TrainConfig(ImagingConfig):
     images_per_epoch: int = option(
         20000, "Images an epoch has when they are simulated on the fly.", expert=True, minimum=1
     )
-    batch_size: int = option(128, "Images a step sees.", expert=True, minimum=2)
+    batch_size: Optional[int] = option(None, "Images a step sees; default: the preset's.", expert=True, minimum=2)
     learning_rate: Optional[float] = option(
-        None, "Peak of the one-cycle learning rate; default: the preset's.", expert=True, minimum=0
+        None, "Peak of the learning rate; default: the preset's.", expert=True, minimum=0
     )
     model_box_size_px: Optional[int] = option(
         None,
-        "Box at which the network works; default: 64 or smaller for 'default', 128 or smaller for 'cryoforum2023'.",
+        "Box at which the network works; default: 64 or smaller for 'default', 128 or smaller for the others.",
         unit="px",
         expert=True,
         minimum=16,
@@ -49,10 +72,57 @@ class TrainConfig(ImagingConfig):
         None, "Diameter of the soft mask on each image; default: what the box holds.", unit="Å", minimum=1
     )
     symmetry: str = option("C1", "Point group of the volume (C1, C4, D2, T, O, I, ...).")
+    representation: str = option(
+        BY_PRESET,
+        "What stands for a rotation: 'bingham10', a Bingham matrix; 'svd9', a matrix, whose nearest rotation is taken; "
+        "'gram-schmidt6', two vectors; 'quaternion'; 'axis-angle'.",
+        choices=(BY_PRESET, *REPRESENTATIONS),
+        expert=True,
+    )
+    pooling: str = option(
+        BY_PRESET,
+        "How features are gathered over the image: 'generalised-mean', 'max', 'average' or 'max+average'.",
+        choices=(BY_PRESET, *POOLINGS),
+        expert=True,
+    )
+    filter_bank: str = option(
+        BY_PRESET,
+        "Blurred copies that the network sees beside the image: 'none', 'gaussian' or 'low-pass'.",
+        choices=(BY_PRESET, *FILTER_BANKS),
+        expert=True,
+    )
+    heads: Optional[int] = option(
+        None,
+        "Hypotheses for each image, trained winner-takes-all and weighted; default: the preset's.",
+        expert=True,
+        minimum=1,
+        maximum=64,
+    )
+    loss: str = option(
+        BY_PRESET,
+        "Loss of a rotation: 'geodesic', the angle; 'chordal'; 'quaternion', 1 - <q, q'>^2; or the likelihood "
+        "'bingham' of 'bingham10' or 'matrix-fisher' of 'svd9'.",
+        choices=(BY_PRESET, *LOSSES),
+        expert=True,
+    )
+    training_style: str = option(
+        BY_PRESET,
+        "'single' images, 'siamese' pairs, or pairs with their distance as an auxiliary loss, 'siamese+auxiliary'.",
+        choices=(BY_PRESET, *TRAINING_STYLES),
+        expert=True,
+    )
+    regression_weight: Optional[float] = option(
+        None,
+        "Weight w of the regression beside 1 - w of the difference of reprojections; default: the preset's.",
+        expert=True,
+        minimum=0,
+        maximum=1,
+    )
     ctf_correction: str = option(
-        "phase-flip",
-        "What is done to images with a CTF before the network sees them.",
-        choices=("none", "phase-flip"),
+        BY_PRESET,
+        "What is done to images with a CTF before the network sees them: 'none', 'phase-flip' or 'premultiply'.",
+        # Scipion stores the place of a choice: those of older versions keep theirs.
+        choices=(*CTF_CORRECTIONS, BY_PRESET),
         expert=True,
     )
     pair_sampling: str = option(
@@ -86,3 +156,52 @@ class TrainConfig(ImagingConfig):
             )
         if self.minutes is None and self.epochs is None and self.steps is None:
             raise ConfigError("train: none of --minutes, --epochs, --steps is given; give one.")
+        self._validate_network_choices()
+        self._validate_losses()
+
+    @property
+    def preset_values(self) -> Preset:
+        return PRESETS[self.preset]
+
+    def chosen(self, name: str) -> Any:
+        """The value of a field, the preset's where the user leaves it to the preset; None where there is none."""
+        value = getattr(self, name)
+        if value not in (None, BY_PRESET):
+            return value
+        return self.preset_values.value(name, symmetric=self.symmetry.strip().upper() != "C1")
+
+    def _validate_network_choices(self) -> None:
+        for name in _NETWORK_CHOICES:
+            value = getattr(self, name)
+            if value in (None, BY_PRESET) or getattr(self.preset_values, name) is not None:
+                continue
+            able = [preset for preset, values in PRESETS.items() if getattr(values, name) is not None]
+            raise ConfigError(
+                f"train: --{name.replace('_', '-')} is {value!r} and the network of --preset {self.preset} has no such "
+                f"choice; leave it out, or give --preset {' or '.join(able)}."
+            )
+
+    def _validate_losses(self) -> None:
+        loss, representation, style = (self.chosen(name) for name in ("loss", "representation", "training_style"))
+        needed = REPRESENTATION_OF_LIKELIHOOD.get(loss, representation)
+        if representation != needed:
+            raise ConfigError(
+                f"train: --loss {loss} is the likelihood of --representation {needed}, and the representation is "
+                f"{representation!r}; give --representation {needed} or another loss."
+            )
+        if style in ("single", "siamese") and self.distance_weight:
+            raise ConfigError(
+                f"train: --distance-weight is {self.distance_weight:g} and --training-style {style!r} has no distance "
+                "loss; leave it out, or give --training-style siamese+auxiliary."
+            )
+        if style == "single" and self.pair_sampling != "random":
+            raise ConfigError(
+                f"train: --pair-sampling is {self.pair_sampling!r} and --training-style 'single' has no pairs; leave "
+                "it out, or give --training-style siamese."
+            )
+        weight = self.chosen("regression_weight")
+        if weight is not None and weight < 1 and len(self.volume) != 1:
+            raise ConfigError(
+                f"train: --regression-weight is {weight:g}, which compares reprojections of one map, and --volume "
+                f"gives {len(self.volume)}; give one map, or --regression-weight 1."
+            )

@@ -1,4 +1,7 @@
-"""The network of Chung 2023 (section 3.4, table S1): filter bank, VGG-like blocks, generalised mean, 10-D."""
+"""The network of Chung 2023 (section 3.4, table S1), and what that paper compares it with (table 1).
+
+A filter bank, VGG-like blocks with PReLU and batch normalisation, a pooling over the image, one or several poses.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,8 @@ from typing import Any, Dict, Tuple
 
 import keras
 
-from .layers import BinghamMatrix, GeneralisedMeanPooling, LowPassBank
+from .layers import FilterBank, GeneralisedMeanPooling
+from .pose_head import pose_head
 
 
 @dataclass(frozen=True)
@@ -15,7 +19,8 @@ class CryoforumConfig:
     """Architecture: `stem` as (kernel, channels) of the single convolutions, `doubles` the channels of each DoubleConv.
 
     Every one is followed by 2 x 2 max-pooling and dropout. The supplement's table prints 128, 256, 512, 1024 where the
-    text says 64, 128, 256, 1024: the default follows the text.
+    text says 64, 128, 256, 1024: the default follows the text. filter_bank, filters : kind and number of the blurred
+    copies; pooling, representation : see `config.train_presets`; heads : number of weighted hypotheses.
     """
 
     box_size_px: int
@@ -24,16 +29,20 @@ class CryoforumConfig:
     doubles: Tuple[int, ...] = (64, 128, 256, 1024)
     dropout: float = 0.3
     l2: float = 1e-3
+    filter_bank: str = "low-pass"
+    pooling: str = "generalised-mean"
+    representation: str = "bingham10"
+    heads: int = 1
 
     def to_dict(self) -> Dict[str, Any]:
         return asdict(self)
 
 
 def build_cryoforum_encoder(config: CryoforumConfig, compute_dtype: str = "float32") -> keras.Model:
-    """Network (B, D, D) masked, standardised images -> {"bingham": (B, 4, 4)}; the pose is its smallest eigenvector."""
+    """Network (B, D, D) masked, standardised images -> the outputs of `pose_head`."""
     policy = "mixed_bfloat16" if compute_dtype == "bfloat16" else "float32"
     images = keras.Input((config.box_size_px, config.box_size_px), name="images")
-    features = LowPassBank(config.filters, dtype=policy, name="filters")(images)
+    features = FilterBank(config.filters, config.filter_bank, dtype=policy, name="filters")(images)
     for number, (kernel, channels) in enumerate(config.stem):
         features = _convolution(features, channels, kernel, config, policy, f"stem{number}")
         features = _pool(features, config, policy, f"stem{number}")
@@ -41,17 +50,21 @@ def build_cryoforum_encoder(config: CryoforumConfig, compute_dtype: str = "float
         for part in "ab":
             features = _convolution(features, channels, 3, config, policy, f"double{number}{part}")
         features = _pool(features, config, policy, f"double{number}")
-    pooled = GeneralisedMeanPooling(dtype="float32", name="pooling")(features)
-    numbers = keras.layers.Dense(
-        10,
-        kernel_initializer="he_normal",
-        kernel_regularizer=keras.regularizers.L2(config.l2),
-        dtype="float32",
-        name="bingham_numbers",
-    )(pooled)
-    return keras.Model(
-        images, {"bingham": BinghamMatrix(dtype="float32", name="bingham")(numbers)}, name="cryoforum_encoder"
-    )
+    pooled = _pooled_over_image(features, config.pooling)
+    outputs = pose_head(pooled, config.representation, config.heads, config.l2)
+    return keras.Model(images, outputs, name="cryoforum_encoder")
+
+
+def _pooled_over_image(features, pooling: str):
+    """(B, H, W, C) -> (B, C), twice as many for "max+average", which are put side by side."""
+    layers = {
+        "generalised-mean": [GeneralisedMeanPooling],
+        "max": [keras.layers.GlobalMaxPooling2D],
+        "average": [keras.layers.GlobalAveragePooling2D],
+        "max+average": [keras.layers.GlobalMaxPooling2D, keras.layers.GlobalAveragePooling2D],
+    }[pooling]
+    pooled = [layer(dtype="float32", name=f"pooling{index}")(features) for index, layer in enumerate(layers)]
+    return pooled[0] if len(pooled) == 1 else keras.layers.Concatenate(dtype="float32", name="pooled")(pooled)
 
 
 def _convolution(features, channels: int, kernel: int, config: CryoforumConfig, policy: str, name: str):

@@ -83,14 +83,6 @@ def quaternion_rotations(quaternions: tf.Tensor) -> tf.Tensor:
     return tf.stack([tf.stack(row, axis=1) for row in rows], axis=1)
 
 
-def special_orthogonal(matrices: tf.Tensor) -> tf.Tensor:
-    """(B, 3, 3) -> the rotations nearest in the Frobenius norm, U diag(1, 1, det(U V^T)) V^T; for use, not training."""
-    _, u, v = tf.linalg.svd(matrices)
-    sign = tf.linalg.det(tf.matmul(u, v, transpose_b=True))
-    last = tf.stack([tf.ones_like(sign), tf.ones_like(sign), sign], axis=1)
-    return tf.matmul(u * last[:, None, :], v, transpose_b=True)
-
-
 def bingham_of_angular_gaussian(matrices: tf.Tensor) -> tf.Tensor:
     """(B, 4, 4) A of an angular central Gaussian, p(q) ~ (q^T A q)^-2 -> (B, 4, 4) Bingham matrix of the same peak.
 

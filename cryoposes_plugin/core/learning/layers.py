@@ -9,8 +9,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from ..config.train_presets import FILTER_BANKS
 from ..conventions import rotations_to_quaternions
-from .heads import bingham_matrix
 from .rotation_grid import bin_angles_rad, bump_moments, grid_rotations, turns_about_z
 
 PACKAGE = "cryoposes"
@@ -258,24 +258,31 @@ class GridBingham(keras.layers.Layer):
 
 
 @register
-class LowPassBank(keras.layers.Layer):
-    """(B, D, D) -> (B, D, D, 1 + number): the image beside copies low-passed ever more (Chung 2023, section 3.3).
+class FilterBank(keras.layers.Layer):
+    """(B, D, D) -> (B, D, D, 1 + number): the image beside copies blurred ever more (Chung 2023, section 3.3).
 
-    Cut-offs fall geometrically from half of Nyquist; Gaussian edges, no ringing.
+    kind : "gaussian", exp(-f^2 / 2 c^2), or "low-pass", flat up to its edge (Butterworth of order 4), which rings a
+    little. Cut-offs c fall geometrically from half of Nyquist. "none" leaves the image alone.
     """
 
-    def __init__(self, number: int = 5, **kwargs):
+    def __init__(self, number: int = 5, kind: str = "low-pass", **kwargs):
         super().__init__(**kwargs)
-        self.number = number
+        if kind not in FILTER_BANKS:
+            raise ValueError(f"expected a kind of {FILTER_BANKS}, received {kind!r}")
+        self.number, self.kind = number if kind != "none" else 0, kind
 
     def build(self, input_shape):
         box = input_shape[-1]
         fx, fy = np.meshgrid(np.fft.rfftfreq(box), np.fft.fftfreq(box))
         cut = 0.25 * 2.0 ** (-0.5 * np.arange(self.number))
-        self._filters = np.exp(-(fx**2 + fy**2) / (2 * cut[:, None, None] ** 2)).astype(np.float32)
+        relative = (fx**2 + fy**2) / cut[:, None, None] ** 2
+        filters = np.exp(-0.5 * relative) if self.kind == "gaussian" else 1 / (1 + relative**4)
+        self._filters = filters.astype(np.float32)
         super().build(input_shape)
 
     def call(self, images):
+        if not self.number:
+            return images[..., None]
         wide = tf.cast(images, tf.float32)
         transform = tf.signal.rfft2d(wide)[:, None] * tf.cast(self._filters, tf.complex64)
         blurred = tf.signal.irfft2d(transform, [images.shape[1], images.shape[2]])
@@ -286,7 +293,19 @@ class LowPassBank(keras.layers.Layer):
         return (*input_shape, 1 + self.number)
 
     def get_config(self) -> Dict[str, Any]:
-        return {**super().get_config(), "number": self.number}
+        return {**super().get_config(), "number": self.number, "kind": self.kind}
+
+
+@register
+class UnitRange(keras.layers.Layer):
+    """(B, D, D) -> (B, D, D, 1) between -1 and 1: divided by the largest magnitude of the image."""
+
+    def call(self, images):
+        largest = tf.reduce_max(tf.abs(images), axis=(1, 2), keepdims=True)
+        return tf.math.divide_no_nan(images, largest)[..., None]
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape, 1)
 
 
 @register
@@ -308,16 +327,3 @@ class GeneralisedMeanPooling(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape):
         return (input_shape[0], input_shape[3])
-
-
-@register
-class BinghamMatrix(keras.layers.Layer):
-    """(B, 10) -> (B, 4, 4): A = L L^T of Chung 2023, eq. 3, with a trace on the diagonal that keeps it definite."""
-
-    floor = 1e-4
-
-    def call(self, numbers):
-        return bingham_matrix(tf.cast(numbers, tf.float32)) + self.floor * tf.eye(4)
-
-    def compute_output_shape(self, input_shape):
-        return (input_shape[0], 4, 4)

@@ -6,7 +6,11 @@ from typing import Optional
 
 import tensorflow as tf
 
-#: Cosines of half angles are kept this far from 1, where the arc cosine has no derivative.
+from ..simulation.forward_model import ForwardModel
+from .bingham_normaliser import log_normaliser
+from .representations import davenport_matrices
+
+#: Cosines are kept this far from 1 and -1, where the arc cosine has no derivative.
 _COSINE_MARGIN = 1e-6
 
 
@@ -21,10 +25,47 @@ def shift_loss(predicted_px: tf.Tensor, shifts_px: tf.Tensor, known: tf.Tensor) 
     return tf.math.divide_no_nan(tf.reduce_sum(known * squared), tf.reduce_sum(known))
 
 
-def quaternion_distance(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
-    """d = 2 arccos|<a, b>| in radians of unit quaternions (..., 4) (Chung 2023, eq. 1); finite gradient everywhere."""
-    cosine = tf.abs(tf.reduce_sum(a * b, axis=-1))
-    return 2.0 * tf.acos(tf.minimum(cosine, 1.0 - _COSINE_MARGIN))
+def geodesic_distance(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
+    """Angle in radians between rotations (..., 3, 3), d = arccos((tr(A^T B) - 1) / 2) = 2 arccos|<p, q>| of their
+    quaternions (Chung 2023, eq. 1); finite gradient everywhere."""
+    return _safe_angle(0.5 * (_inner(a, b) - 1.0))
+
+
+def chordal_distance(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
+    """Chord |A - B|_F = 2 sqrt(2) sin(d / 2) of rotations (..., 3, 3); finite gradient everywhere."""
+    return tf.sqrt(tf.reduce_sum(tf.square(a - b), axis=(-2, -1)) + _COSINE_MARGIN)
+
+
+def quaternion_loss(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
+    """1 - <p, q>^2 = sin^2(d / 2) = (3 - tr(A^T B)) / 4 of rotations (..., 3, 3) (Lian 2022, eq. 12)."""
+    return 0.25 * (3.0 - _inner(a, b))
+
+
+def bingham_loss(forms: tf.Tensor, quaternions: tf.Tensor) -> tf.Tensor:
+    """(B,) negative log likelihoods of quaternions (B, 4) under p(q) = exp(-q^T M q) / c(M), forms M (B, 4, 4).
+
+    The density is taken with respect to the uniform one: 0 for a form that prefers nothing.
+    """
+    return tf.einsum("bi,bij,bj->b", quaternions, forms, quaternions) + log_normaliser(forms)
+
+
+def matrix_fisher_loss(parameters: tf.Tensor, rotations: tf.Tensor) -> tf.Tensor:
+    """(B,) negative log likelihoods of rotations (B, 3, 3) under p(A) = exp(tr(F^T A)) / c(F) (Lee 2018), F (B, 3, 3).
+
+    tr(F^T A) is a quadratic form of the quaternion of A: the same density as a Bingham distribution's.
+    """
+    return log_normaliser(-davenport_matrices(parameters)) - _inner(parameters, rotations)
+
+
+def reprojection_loss(projector: ForwardModel, predicted: tf.Tensor, rotations: tf.Tensor) -> tf.Tensor:
+    """Mean |X(predicted) - X(true)| over the pixels of noise-free projections without CTF (Lian 2022, eq. 14).
+
+    In units of the mean |X(true)|, so that it does not depend on the map's scale. Any common shift will do (there):
+    none is applied. Symmetric particles need no further care. predicted, rotations : (B, 3, 3).
+    """
+    index, shifts_px = tf.zeros_like(predicted[:, 0, 0], tf.int32), tf.zeros_like(predicted[:, 0, :2])
+    mine, true = (projector.images(index, r, shifts_px, None) for r in (predicted, tf.stop_gradient(rotations)))
+    return tf.reduce_mean(tf.abs(mine - true)) / tf.reduce_mean(tf.abs(true))
 
 
 def angular_gaussian_loss(matrices: tf.Tensor, quaternions: tf.Tensor) -> tf.Tensor:
@@ -62,14 +103,13 @@ def matrix_pair_loss(predicted: tf.Tensor, rotations: tf.Tensor, weights: tf.Ten
     <A_i, A_j> = 1 + 2 cos d: the distance enters through its cosine, which needs neither a projection onto SO(3) nor an
     arc cosine. weights : (B, B), see `pair_sampling.pair_weights`.
     """
-    mine, true = (tf.matmul(x, x, transpose_b=True) for x in (tf.reshape(m, (-1, 9)) for m in (predicted, rotations)))
-    return tf.reduce_sum(weights * tf.square(mine - true)) / 3.0
+    return tf.reduce_sum(weights * tf.square(_products(predicted) - _products(rotations))) / 3.0
 
 
-def quaternion_pair_loss(predicted: tf.Tensor, true: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
-    """L_DE of Chung 2023: weighted mean of |d(p_i, p_j) - d(q_i, q_j)| over pairs of unit quaternions (B, 4)."""
-    distances = [quaternion_distance(q[:, None, :], q[None, :, :]) for q in (predicted, true)]
-    return tf.reduce_sum(weights * tf.abs(distances[0] - distances[1]))
+def rotation_pair_loss(predicted: tf.Tensor, true: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+    """L_DE of Chung 2023: weighted mean of |d(R_i, R_j) - d(A_i, A_j)| over pairs of rotations (B, 3, 3)."""
+    mine, theirs = (_safe_angle(0.5 * (_products(r) - 1.0)) for r in (predicted, true))
+    return tf.reduce_sum(weights * tf.abs(mine - theirs))
 
 
 def nearest_equivalent(rotations: tf.Tensor, predicted: tf.Tensor, group: Optional[tf.Tensor]) -> tf.Tensor:
@@ -79,3 +119,18 @@ def nearest_equivalent(rotations: tf.Tensor, predicted: tf.Tensor, group: Option
     candidates = tf.einsum("bij,gjk->bgik", rotations, group)
     overlap = tf.einsum("bgij,bij->bg", candidates, tf.stop_gradient(predicted))
     return tf.gather(candidates, tf.argmax(overlap, axis=1), batch_dims=1)
+
+
+def _inner(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
+    """tr(A^T B) of (..., 3, 3)."""
+    return tf.reduce_sum(a * b, axis=(-2, -1))
+
+
+def _products(matrices: tf.Tensor) -> tf.Tensor:
+    """(B, 3, 3) -> (B, B) inner products tr(M_i^T M_j)."""
+    flat = tf.reshape(matrices, (-1, 9))
+    return tf.matmul(flat, flat, transpose_b=True)
+
+
+def _safe_angle(cosine: tf.Tensor) -> tf.Tensor:
+    return tf.acos(tf.clip_by_value(cosine, -1.0 + _COSINE_MARGIN, 1.0 - _COSINE_MARGIN))

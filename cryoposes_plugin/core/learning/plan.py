@@ -22,7 +22,6 @@ from .noise_level import measured_snr, noise_transfer, signal_variance
 
 logger = logging.getLogger(__name__)
 
-LARGEST_BOX_PX = {"default": 64, "cryoforum2023": 128}
 #: CTFs over which the mean power of the signal is taken.
 _CTF_SAMPLE = 512
 _FEWEST_LABELLED = 20
@@ -65,7 +64,7 @@ def make_plan(config: TrainConfig) -> Plan:
     like = read_particles(config.like, require=needs_ctf) if config.like else None
     labelled = None
     if config.particles:
-        needs_ctf = ("ctf",) if config.ctf and config.ctf_correction != "none" else ()
+        needs_ctf = ("ctf",) if config.ctf and config.chosen("ctf_correction") != "none" else ()
         labelled = read_particles(config.particles, require=("poses", *needs_ctf))
     box, pixel = image_grid(config, volumes, like if like is not None else labelled)
     grid = ImageGrid(box, pixel, model_box_size_px(config, box))
@@ -91,7 +90,7 @@ def make_plan(config: TrainConfig) -> Plan:
 
 def model_box_size_px(config: TrainConfig, box_size_px: int) -> int:
     """Box at which the network works, even and no larger than the images'."""
-    box = config.model_box_size_px or min(LARGEST_BOX_PX[config.preset], box_size_px)
+    box = config.model_box_size_px or min(config.preset_values.largest_box_px, box_size_px)
     if box > box_size_px:
         raise ConfigError(
             f"train: --model-box-size-px is {box} and the images have {box_size_px} px; give {box_size_px} or less."

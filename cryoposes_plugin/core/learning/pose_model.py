@@ -18,7 +18,7 @@ from ..geometry.rotations import project_to_so3
 from ..io.run_directory import atomic_path
 from ..simulation.ctf import pack_ctf
 from ..types import CtfTable
-from .hypotheses import bingham_candidates, grid_candidates
+from .hypotheses import grid_candidates, head_candidates
 from .model_card import CARD_NAME, ModelCard
 from .preprocessing import Preprocessing
 from .presets import build_network, predicted_bingham, predicted_rotations
@@ -116,7 +116,8 @@ class PoseModel:
         """`number` candidate poses for each of images (B, D, D), taken as in `predict`, from one pass of the network.
 
         Where the network is a classifier over a grid of rotations, its most probable ones follow the estimate; else the
-        estimate is the mode of a Bingham distribution, and draws from around it follow, the same ones every time.
+        other hypotheses that it was trained for, then draws from the Bingham distribution around the estimate, the same
+        ones every time.
         """
         largest = LARGEST_NUMBER if self._grid is None else min(LARGEST_NUMBER, 1 + len(self._grid))
         if not 1 <= number <= largest:
@@ -154,7 +155,7 @@ class PoseModel:
     def _hypotheses(self, images: tf.Tensor, ctf: Optional[tf.Tensor], number: tf.Tensor):
         outputs = self._outputs(images, ctf)
         if self._grid is None:
-            candidates = bingham_candidates(predicted_bingham(outputs), number)
+            candidates = head_candidates(outputs, number)
         else:
             candidates = grid_candidates(outputs["matrix"], outputs["grid"], tf.constant(self._grid), number)
         shifts = outputs.get("shift", tf.zeros((tf.shape(images)[0], 2)))

@@ -8,15 +8,20 @@ from typing import Any, Dict, Optional
 import numpy as np
 import tensorflow as tf
 
-from ..simulation.ctf import ctf_values, frequency_grid, unpack_ctf
+from ..simulation.forward_model import apply_image_state
 
 #: Width of the mask's soft edge, in pixels.
 SOFT_EDGE_PX = 3.0
+_STATE_AFTER = {"none": "raw", "phase-flip": "phase-flipped", "premultiply": "ctf-premultiplied"}
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """Phase flip, soft circular mask of this diameter, then mean 0 and standard deviation 1 inside the mask."""
+    """CTF correction, soft circular mask of this diameter, then mean 0 and standard deviation 1 inside the mask.
+
+    ctf_correction : "phase-flip" makes the signal's CTF |C|, "premultiply" C^2, which weighs each frequency by its
+    signal, "none" leaves C.
+    """
 
     box_size_px: int
     pixel_size_angstrom: float
@@ -36,12 +41,10 @@ class Preprocessing:
         return (0.5 - 0.5 * np.cos(np.pi * depth)).astype(np.float32)
 
     def correct(self, images: tf.Tensor, ctf: Optional[tf.Tensor]) -> tf.Tensor:
-        """Flip the phases of raw images (B, D, D) with CTFs (B, 8), or leave them as they are."""
-        if ctf is None or self.ctf_correction == "none":
+        """Raw images (B, D, D) with CTFs (B, 8), phases flipped or multiplied by the CTF, or left as they are."""
+        if ctf is None:
             return images
-        x, y = (tf.constant(a, tf.float32) for a in frequency_grid(self.box_size_px, self.pixel_size_angstrom))
-        sign = tf.cast(tf.sign(ctf_values(x, y, unpack_ctf(ctf), tf)), tf.complex64)
-        return tf.signal.irfft2d(tf.signal.rfft2d(images) * sign, [self.box_size_px, self.box_size_px])
+        return apply_image_state(images, ctf, _STATE_AFTER[self.ctf_correction], self.pixel_size_angstrom)
 
     def normalise(self, images: tf.Tensor) -> tf.Tensor:
         """Mask and standardise (B, D, D); an image without contrast stays zero."""

@@ -3,156 +3,104 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Callable, Dict, Optional, Tuple
+from typing import Any, Dict, Optional
 
 import keras
 import tensorflow as tf
 
 from ..config import TrainConfig
 from ..errors import InputError
-from . import losses, pair_sampling, schedules
+from ..simulation.forward_model import ForwardModel
 from .cryoforum_encoder import CryoforumConfig, build_cryoforum_encoder
-from .heads import bingham_of_angular_gaussian, quaternion_rotations, rotation_quaternions, smallest_eigenvector
-from .labels import PoseLabels
+from .heads import bingham_of_angular_gaussian
+from .lian_encoder import LianConfig, build_lian_encoder
+from .objectives import Objective, encoder_objective, polar_objective
 from .polar_encoder import PolarConfig, build_polar_encoder
-from .rotation_grid import grid_views, turns_about_z
+from .representations import best_head
 
 Outputs = Dict[str, tf.Tensor]
-#: (outputs of the network, true poses, fraction of the training done) -> (loss, its parts)
-Objective = Callable[[Outputs, PoseLabels, tf.Tensor], Tuple[tf.Tensor, Outputs]]
 
-LEARNING_RATE = {"default": 4e-3, "cryoforum2023": 1e-3}
-WEIGHT_DECAY = {"default": 1e-2, "cryoforum2023": 1e-3}
-DROPOUT = {"default": 0.0, "cryoforum2023": 0.3}
-
-_GRID_WEIGHT = 0.3
-_BINGHAM_WEIGHT = 0.1
-_PAIR_WEIGHT = 0.1
-#: Of the squared error of the shift in units of the typical shift; the unit is never less than `_SHIFT_UNIT_PX`.
-_SHIFT_WEIGHT = 0.1
-_SHIFT_UNIT_PX = 0.5
 #: Radii of the polar grid are this far apart, in pixels.
 _RADIAL_STEP_PX = 1.1
 
 
 def network_config(config: TrainConfig, box_size_px: int, mask_radius_px: float) -> Dict[str, Any]:
     """Everything that `build_network` needs, as JSON."""
-    if config.preset == "cryoforum2023":
-        chosen = CryoforumConfig(
-            box_size_px,
-            dropout=_or(config.dropout, DROPOUT[config.preset]),
-            l2=_or(config.l2, WEIGHT_DECAY[config.preset]),
-        )
-        return {"kind": "cryoforum", **chosen.to_dict()}
-    # Bilinear sampling needs a pixel beyond the last radius.
-    outer = min(mask_radius_px, box_size_px / 2 - 1.5)
-    polar = PolarConfig(
-        box_size_px,
-        outer,
-        radii=max(4, round(outer / _RADIAL_STEP_PX)),
-        dropout=_or(config.dropout, DROPOUT[config.preset]),
-    )
-    return {"kind": "polar", **polar.to_dict()}
+    kind = config.preset_values.network
+    if kind == "polar":
+        # Bilinear sampling needs a pixel beyond the last radius.
+        outer = min(mask_radius_px, box_size_px / 2 - 1.5)
+        radii = max(4, round(outer / _RADIAL_STEP_PX))
+        return {
+            "kind": kind,
+            **PolarConfig(box_size_px, outer, radii=radii, dropout=config.chosen("dropout")).to_dict(),
+        }
+    names = ["dropout", "l2", "representation", "heads"]
+    if kind == "cryoforum":
+        names += ["filter_bank", "pooling"]
+    encoder = CryoforumConfig if kind == "cryoforum" else LianConfig
+    return {"kind": kind, **encoder(box_size_px, **{name: config.chosen(name) for name in names}).to_dict()}
 
 
 def build_network(config: Dict[str, Any], compute_dtype: str = "float32") -> keras.Model:
     """The network of a model card, with fresh weights; InputError for a kind that this version does not know."""
     values = dict(config)
     kind = values.pop("kind", None)
+    values = {name: _as_tuple(value) for name, value in values.items()}
     try:
         if kind == "polar":
             values.setdefault("shift", False)  # models older than this output
             return build_polar_encoder(PolarConfig(**values), compute_dtype)
         if kind == "cryoforum":
-            values["stem"] = tuple(tuple(pair) for pair in values["stem"])
-            values["doubles"] = tuple(values["doubles"])
+            values.setdefault("filter_bank", "gaussian")  # models older than this choice
             return build_cryoforum_encoder(CryoforumConfig(**values), compute_dtype)
-    except (TypeError, KeyError) as error:
+        if kind == "lian":
+            return build_lian_encoder(LianConfig(**values), compute_dtype)
+    except (TypeError, KeyError, ValueError) as error:
         raise InputError(
             f"The model card describes a network that this version cannot build ({error}); train a new model."
         ) from error
     raise InputError(
-        f"The model card names a network of kind {kind!r}, and this version knows 'polar' and 'cryoforum'; train "
-        "a new model."
+        f"The model card names a network of kind {kind!r}, and this version knows 'polar', 'cryoforum' and 'lian'; "
+        "train a new model."
     )
 
 
+def _as_tuple(value: Any) -> Any:
+    """JSON has lists where the configs have tuples."""
+    return tuple(_as_tuple(part) for part in value) if isinstance(value, (list, tuple)) else value
+
+
 def predicted_rotations(outputs: Outputs) -> tf.Tensor:
-    """(B, 3, 3): the raw 9-D prediction where the network has one, else the rotation of the Bingham mode."""
-    if "matrix" in outputs:
-        return outputs["matrix"]
-    return quaternion_rotations(smallest_eigenvector(outputs["bingham"]))
+    """(B, 3, 3): the raw 9-D prediction where the network has one, else the most probable hypothesis."""
+    return outputs["matrix"] if "matrix" in outputs else best_head(outputs)[0]
 
 
 def predicted_bingham(outputs: Outputs) -> tf.Tensor:
-    """(B, 4, 4) Bingham matrices: A itself, or what peaks like A where it was trained as an angular Gaussian."""
-    if "matrix" in outputs:
-        return bingham_of_angular_gaussian(outputs["bingham"])
-    return outputs["bingham"]
+    """(B, 4, 4) Bingham matrices: the form of the most probable hypothesis, or what peaks like the angular Gaussian."""
+    return bingham_of_angular_gaussian(outputs["bingham"]) if "matrix" in outputs else best_head(outputs)[1]
 
 
 def make_optimizer(config: TrainConfig) -> keras.optimizers.Optimizer:
-    rate = peak_learning_rate(config)
-    if config.preset == "cryoforum2023":
+    rate = config.chosen("learning_rate")
+    if config.preset_values.network != "polar":
         return keras.optimizers.Adam(rate)
-    decay = _or(config.l2, WEIGHT_DECAY[config.preset])
+    decay = config.chosen("l2")
     return keras.optimizers.Muon(rate, weight_decay=decay, adam_weight_decay=None, adam_beta_2=0.99)
 
 
-def peak_learning_rate(config: TrainConfig) -> float:
-    return _or(config.learning_rate, LEARNING_RATE[config.preset])
-
-
 def make_objective(
-    config: TrainConfig, network: Dict[str, Any], group: Optional[tf.Tensor], typical_shift_px: float
+    config: TrainConfig,
+    network: Dict[str, Any],
+    group: Optional[tf.Tensor],
+    typical_shift_px: float,
+    projector: Optional[ForwardModel] = None,
 ) -> Objective:
-    """group : (G, 3, 3) float32 symmetry rotations, or None for C1. typical_shift_px : root mean square of an axis."""
-    if config.preset == "cryoforum2023":
-        return _cryoforum_objective(config, group)
+    """See `objectives`. projector : of the training's map, needed where reprojections are compared."""
+    if network["kind"] != "polar":
+        return encoder_objective(config, group, projector)
     polar = PolarConfig(**{k: v for k, v in network.items() if k != "kind"})
-    return _polar_objective(config, polar, group, max(typical_shift_px, _SHIFT_UNIT_PX))
-
-
-def _polar_objective(
-    config: TrainConfig, polar: PolarConfig, group: Optional[tf.Tensor], shift_unit_px: float
-) -> Objective:
-    turns, views = tf.constant(turns_about_z(polar.bins)), tf.constant(grid_views(polar.views))
-
-    def objective(outputs, labels, fraction):
-        rotations = losses.nearest_equivalent(labels.rotations, outputs["matrix"], group)
-        weight = _or(config.distance_weight, _PAIR_WEIGHT * schedules.curriculum(fraction)[1])
-        pairs = pair_sampling.pair_weights(rotations, config.pair_sampling)
-        targets = losses.grid_targets(rotations, turns, views, polar.concentration)
-        parts = {
-            "regression": losses.matrix_loss(outputs["matrix"], rotations),
-            "grid": losses.grid_loss(outputs["grid"], targets),
-            "bingham": losses.angular_gaussian_loss(outputs["bingham"], rotation_quaternions(rotations)),
-            "distance": losses.matrix_pair_loss(outputs["matrix"], rotations, pairs),
-            "shift": losses.shift_loss(outputs["shift"], labels.shifts_px, labels.shift_known),
-        }
-        total = parts["regression"] + _GRID_WEIGHT * parts["grid"] + _BINGHAM_WEIGHT * parts["bingham"]
-        total += _SHIFT_WEIGHT / shift_unit_px**2 * parts["shift"]
-        return total + weight * parts["distance"], parts
-
-    return objective
-
-
-def _cryoforum_objective(config: TrainConfig, group: Optional[tf.Tensor]) -> Objective:
-    """beta1 (d_i + d_j) + beta2 |d_ij - d_ij'| (Chung 2023, eq. 4), averaged over pairs."""
-
-    def objective(outputs, labels, fraction):
-        predicted = smallest_eigenvector(outputs["bingham"])
-        rotations = losses.nearest_equivalent(labels.rotations, quaternion_rotations(predicted), group)
-        true = rotation_quaternions(rotations)
-        beta1, beta2 = schedules.curriculum(fraction)
-        pairs = pair_sampling.pair_weights(rotations, config.pair_sampling)
-        parts = {
-            "regression": tf.reduce_mean(losses.quaternion_distance(predicted, true)),
-            "distance": losses.quaternion_pair_loss(predicted, true, pairs),
-        }
-        return 2.0 * beta1 * parts["regression"] + _or(config.distance_weight, beta2) * parts["distance"], parts
-
-    return objective
+    return polar_objective(config, polar, group, typical_shift_px)
 
 
 def compute_dtype(preset: str) -> str:
@@ -165,7 +113,3 @@ def compute_dtype(preset: str) -> str:
     info = Path("/proc/cpuinfo")
     flags = info.read_text() if info.exists() else ""
     return "bfloat16" if "avx512_bf16" in flags or "amx_bf16" in flags else "float32"
-
-
-def _or(value, default):
-    return default if value is None else value

@@ -32,7 +32,7 @@ class Session:
         grid = plan.grid
         labelled_ctf = plan.labelled is not None and plan.labelled.ctf is not None
         # a network that saw no CTF must not have phases flipped for it later
-        self.ctf_correction = config.ctf_correction if config.ctf or labelled_ctf else "none"
+        self.ctf_correction = config.chosen("ctf_correction") if config.ctf or labelled_ctf else "none"
         self.preprocessing = Preprocessing(
             grid.model_box_size_px, grid.model_pixel_size_angstrom, plan.mask_diameter_angstrom, self.ctf_correction
         )
@@ -40,9 +40,10 @@ class Session:
         self.network = presets.build_network(self.network_config, presets.compute_dtype(config.preset))
         self.optimizer = presets.make_optimizer(config)
         group = None if len(plan.group) == 1 else tf.constant(plan.group, tf.float32)
-        self.training, self.apart = self._sources()
-        typical_px = self.training.typical_shift_px()
-        self.objective = presets.make_objective(config, self.network_config, group, typical_px)
+        simulated, labelled = self._simulated(), self._labelled()
+        self.training, self.apart = _sources(simulated, labelled)
+        typical_px, projector = self.training.typical_shift_px(), None if simulated is None else simulated.model
+        self.objective = presets.make_objective(config, self.network_config, group, typical_px, projector)
         self._validation = self._validation_of(self.network)
 
     def validate(self) -> Dict[str, float]:
@@ -79,13 +80,6 @@ class Session:
         number = self.config.validation_number if labelled is None else validation_number(self.config, len(labelled))
         return Validation(network, self.apart, number)
 
-    def _sources(self) -> Tuple[Source, Source]:
-        """(source to learn from, source of images kept apart: labelled ones if there are any)."""
-        simulated, labelled = self._simulated(), self._labelled()
-        training: List[Source] = [source for source in (simulated, labelled and labelled[0]) if source is not None]
-        apart = labelled[1] if labelled else training[0]
-        return (training[0] if len(training) == 1 else MixedSource(training)), apart
-
     def _simulated(self) -> Optional[SimulatedSource]:
         plan = self.plan
         if not plan.volumes:
@@ -116,3 +110,12 @@ class Session:
             LabelledSource(config.seed, images, np.sort(order[apart:]), *common, augmentation),
             LabelledSource(config.seed, images, np.sort(order[:apart]), *common, None),
         )
+
+
+def _sources(
+    simulated: Optional[SimulatedSource], labelled: Optional[Tuple[LabelledSource, LabelledSource]]
+) -> Tuple[Source, Source]:
+    """(source to learn from, source of images kept apart: labelled ones if there are any)."""
+    training: List[Source] = [source for source in (simulated, labelled and labelled[0]) if source is not None]
+    apart = labelled[1] if labelled else training[0]
+    return (training[0] if len(training) == 1 else MixedSource(training)), apart

@@ -40,7 +40,7 @@ def run(config: TrainConfig, run: RunDirectory) -> Dict[str, Any]:
     plan = make_plan(config)
     keras.utils.set_random_seed(config.seed % 2**32)
     session = Session(config, plan)
-    trainer = Trainer(session, config.batch_size)
+    trainer = Trainer(session, config.chosen("batch_size"))
     length = Length(_number_of_steps(config, plan), config.minutes, started)
     done = trainer.train(run, length, config.checkpoint_minutes)
     model = session.model(done)
@@ -59,7 +59,7 @@ def _number_of_steps(config: TrainConfig, plan: Plan) -> Optional[int]:
         return config.steps
     labelled = 0 if plan.labelled is None else len(plan.labelled) - validation_number(config, len(plan.labelled))
     images = config.images_per_epoch if plan.volumes else labelled
-    return max(1, round(config.epochs * images / config.batch_size))
+    return max(1, round(config.epochs * images / config.chosen("batch_size")))
 
 
 def _report(run: RunDirectory, plan: Plan, metrics: Dict[str, Any], prediction, rotations: np.ndarray) -> None:

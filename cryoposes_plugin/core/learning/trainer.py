@@ -15,7 +15,6 @@ from ..progress import Progress
 from . import schedules
 from .checkpoint import load_checkpoint, save_checkpoint, state_variables
 from .history import History
-from .presets import peak_learning_rate
 from .session import Session
 
 logger = logging.getLogger(__name__)
@@ -51,7 +50,7 @@ class Trainer:
     def __init__(self, session: Session, batch_size: int):
         self.session, self.batch_size = session, batch_size
         self.network, self.optimizer = session.network, session.optimizer
-        self.peak = peak_learning_rate(session.config)
+        self.peak, self.schedule = session.config.chosen("learning_rate"), session.config.preset_values.schedule
         self.optimizer.build(self.network.trainable_variables)
         self.variables = state_variables(self.network, self.optimizer)
 
@@ -74,7 +73,7 @@ class Trainer:
         return {"steps": course.step, "images_seen": images, "images_per_second": course.rate}
 
     def _learning_rate(self, step: int, total: Optional[int]) -> float:
-        return self.peak * schedules.learning_rate_factor(step, total or WARM_UP_STEPS, WARM_UP_STEPS)
+        return self.peak * schedules.learning_rate_factor(self.schedule, step, total or WARM_UP_STEPS, WARM_UP_STEPS)
 
     def _step(self, step: int, total: Optional[int]) -> Dict[str, tf.Tensor]:
         drawn = self.session.training.arrays(self.batch_size, step)
