@@ -16,8 +16,8 @@ from .imaging import ImagingConfig
 from .infer import InferConfig
 from .iterate import IterateConfig
 from .reconstruct import ReconstructConfig
-from .refine import RefineConfig
 from .recover import RecoverConfig
+from .refine import RefineConfig
 from .simulate import SimulateConfig
 from .train import TrainConfig
 
