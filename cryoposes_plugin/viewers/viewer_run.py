@@ -16,7 +16,9 @@ from cryoposes_plugin.protocols import (
     ProtCryoposesCompare,
     ProtCryoposesFilter,
     ProtCryoposesInfer,
+    ProtCryoposesIterate,
     ProtCryoposesReconstruct,
+    ProtCryoposesRefine,
     ProtCryoposesSimulate,
     ProtCryoposesTrain,
 )
@@ -47,8 +49,10 @@ class CryoposesRunViewer(ProtocolViewer):
         ProtCryoposesSimulate,
         ProtCryoposesTrain,
         ProtCryoposesInfer,
+        ProtCryoposesRefine,
         ProtCryoposesFilter,
         ProtCryoposesReconstruct,
+        ProtCryoposesIterate,
         ProtCryoposesCompare,
     ]
 

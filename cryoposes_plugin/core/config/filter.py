@@ -16,12 +16,19 @@ class FilterConfig(Config):
     particles: Optional[str] = option(None, "Particle STAR file with scores, as `infer` writes it.", path=True)
     score: str = option(
         "cryoposesTrace",
-        "Column to filter by; larger magnitude is more certain.",
-        choices=("cryoposesTrace", "cryoposesDispersion"),
+        "Column to filter by; lower is more certain. Trace and dispersion are the network's; expected error, "
+        "probability of a wrong basin and residual are there after a refinement.",
+        choices=(
+            "cryoposesTrace",
+            "cryoposesDispersion",
+            "cryoposesExpectedErrorDeg",
+            "cryoposesWrongBasin",
+            "cryoposesResidual",
+        ),
     )
     keep_quantile: Optional[float] = option(
         0.75, "Share of the particles to keep, the most certain ones.", minimum=0, maximum=1
     )
     threshold: Optional[float] = option(
-        None, "Keep particles whose score is this or less (more negative is more certain); used instead of the share."
+        None, "Keep particles whose score is this or less (lower is more certain); used instead of the share."
     )

@@ -69,7 +69,7 @@ def uncertainty_histogram(
     """Histogram of scores (N,), the accepted part (N,) bool coloured, the threshold marked."""
     scores = np.asarray(scores, dtype=np.float64)
     accepted = np.ones(len(scores), dtype=bool) if accepted is None else np.asarray(accepted, dtype=bool)
-    label = f"{name} (more negative is more certain)"
+    label = f"{name} (lower is more certain)"
     figure, axes = single_axes(f"Uncertainty of {len(scores)} particles", label, "particles")
     edges = np.histogram_bin_edges(scores, bins=int(np.clip(np.sqrt(len(scores)), 10, 80)))
     if threshold is not None:
@@ -151,7 +151,7 @@ def error_against_uncertainty(scores: np.ndarray, errors_deg: np.ndarray, name: 
     order = np.argsort(scores, kind="stable")
     figure = new_figure(9.0, 3.9)
     left, right = figure.subplots(1, 2)
-    dress(left, "Error against uncertainty", f"{name} (more negative is more certain)", "angular error [°]")
+    dress(left, "Error against uncertainty", f"{name} (lower is more certain)", "angular error [°]")
     shown = order[:: max(1, len(order) // _SCATTER_LIMIT)]
     left.scatter(scores[shown], errors[shown], s=5, color=BLUE, alpha=0.25, linewidths=0, rasterized=True)
     bins = [b for b in np.array_split(order, min(_BINS_OF_EQUAL_NUMBER, len(order))) if len(b)]

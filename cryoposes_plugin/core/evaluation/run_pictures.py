@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 HISTORY_NAME = "history.csv"
 #: Scores that certainty can be read from, the best first.
-SCORES = ("cryoposesTrace", "cryoposesDispersion")
+SCORES = ("cryoposesTrace", "cryoposesDispersion", "cryoposesExpectedErrorDeg")
 _BEST_AND_WORST = 5
 _GALLERY = 18
 _PAIRS = 20000
@@ -218,12 +218,12 @@ def _reconstruct(folder: Path, config) -> Dict[str, Picture]:
         volume = read_volume(folder / "volume.mrc")
         return plots.volume_slices(volume.data, volume.pixel_size_angstrom, "Reconstruction")
 
+    # a run that refined too has particles of its own
+    star = folder / "particles.star" if config.command == "iterate" else config.particles
     return {
         "volume_slices": Picture("Central slices and projections", slices),
         "fsc": Picture("Fourier shell correlation", lambda: fsc(folder)),
-        "direction_maps": Picture(
-            "Viewing directions", lambda: directions({"particles": read_particles(config.particles)})
-        ),
+        "direction_maps": Picture("Viewing directions", lambda: directions({"particles": read_particles(star)})),
     }
 
 
@@ -305,8 +305,10 @@ _PICTURES: Dict[str, Callable[[Path, Config], Dict[str, Picture]]] = {
     "simulate": _simulate,
     "train": _train,
     "infer": _infer,
+    "refine": _infer,
     "filter": _filter,
     "reconstruct": _reconstruct,
+    "iterate": _reconstruct,
     "compare": _compare,
 }
 
