@@ -6,7 +6,7 @@ from typing import Any, Dict, List
 
 from pwem.objects import SetOfParticles
 
-from cryoposes_plugin.core.config import RefineConfig
+from cryoposes_plugin.core.config import Config, RefineConfig
 from cryoposes_plugin.scipion import forms, results
 
 from .protocol_base import ParticleInput, ProtCryoposesBase
@@ -42,6 +42,11 @@ class ProtCryoposesRefine(ProtCryoposesBase):
         )
         forms.add_fields(form, RefineConfig, "prior_deg", "prior_shift_px", "working_box_px", "batch_size")
         forms.add_execution(form, RefineConfig, gpu=True)
+
+    def _check(self, config: Config) -> None:
+        from cryoposes_plugin.core.geometry.symmetry import parse_symmetry
+
+        parse_symmetry(config.symmetry)
 
     def _create_outputs(self) -> None:
         from cryoposes_plugin.core.io.star import POSE_SOURCE

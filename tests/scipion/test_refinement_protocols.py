@@ -1,0 +1,73 @@
+"""*refine poses* and *refine and reconstruct* in a Scipion project, and what their forms refuse."""
+
+import numpy as np
+import pytest
+
+from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
+
+from .project import TOUR_NUMBER as NUMBER
+from .project import ids, link, pose_arrays, run_protocol
+
+pytest.importorskip("pwem", reason="Scipion (scipion-em) is not installed")
+
+pytestmark = pytest.mark.usefixtures("project")
+
+
+def test_poses_are_refined_and_say_how_far_they_moved(project, imported, simulated):
+    from cryoposes_plugin.protocols import ProtCryoposesRefine
+
+    protocol = project.newProtocol(ProtCryoposesRefine, numberOfThreads=1)
+    link(protocol, "inputParticles", simulated, "outputParticles")
+    link(protocol, "inputVolume", imported, "outputVolume")
+    run_protocol(project, protocol)
+    particles = protocol.outputParticles
+    assert ids(particles) == ids(simulated.outputParticles) and particles.hasAlignmentProj() and particles.hasCTF()
+    _, rotations, _ = pose_arrays(particles)
+    _, true, _ = pose_arrays(simulated.outputParticles)
+    moved = np.rad2deg(angular_distance_rad(rotations, true))
+    said = np.array([item.getAttributeValue("_cryoposesMovedDeg") for item in particles])
+    np.testing.assert_allclose(said, moved, atol=0.02)
+    expected = np.array([item.getAttributeValue("_cryoposesExpectedErrorDeg") for item in particles])
+    # started at the truth, poses move by their error
+    assert 0.4 < np.sqrt((moved[moved < 15] ** 2).mean()) / np.median(expected) < 2
+    assert particles.getFirstItem().getAttributeValue("_cryoposesPoseSource").startswith("refined:")
+    assert any("the hand" in line or "mirror" in line for line in protocol.summary())
+
+
+def test_refine_and_reconstruct_gives_volume_halves_fsc_and_particles(project, imported, simulated):
+    from cryoposes_plugin.protocols import ProtCryoposesIterate
+
+    protocol = project.newProtocol(ProtCryoposesIterate, numberOfThreads=1, rounds=1)
+    link(protocol, "inputParticles", simulated, "outputParticles")
+    link(protocol, "inputVolume", imported, "outputVolume")
+    run_protocol(project, protocol)
+    volume = protocol.outputVolume
+    assert volume.getSamplingRate() == simulated.outputParticles.getSamplingRate()
+    assert len(volume.getHalfMaps().split(",")) == 2
+    assert protocol.outputFSC.getSize() >= 3
+    particles = protocol.outputParticles
+    assert ids(particles) == ids(simulated.outputParticles)
+    halves = [item.getAttributeValue("_rlnRandomSubset") for item in particles]
+    assert halves.count(1) == halves.count(2) == NUMBER // 2
+    sources = {
+        half: {i.getAttributeValue("_cryoposesPoseSource") for i, h in zip(particles.iterItems(), halves) if h == half}
+        for half in (1, 2)
+    }
+    assert sources[1].isdisjoint(sources[2])
+    assert any("independent beyond" in line for line in protocol.summary())
+
+
+def test_the_forms_refuse_what_cannot_be(project, imported, simulated):
+    from cryoposes_plugin.protocols import ProtCryoposesIterate, ProtCryoposesRefine
+
+    for protocol_class, name, value, sentence in (
+        (ProtCryoposesRefine, "searchDeg", -1.0, "must be at least"),
+        (ProtCryoposesRefine, "symmetry", "Q5", "Q5"),
+        (ProtCryoposesIterate, "symmetry", "Q5", "Q5"),
+    ):
+        protocol = project.newProtocol(protocol_class)
+        link(protocol, "inputParticles", simulated, "outputParticles")
+        link(protocol, "inputVolume", imported, "outputVolume")
+        assert protocol.validate() == []
+        getattr(protocol, name).set(value)
+        assert any(sentence in problem for problem in protocol.validate())
