@@ -18,6 +18,8 @@ _NEIGHBOURS = 48
 #: A residual counts no more than this many standard deviations.
 _CAP = 3.0
 _SMALLEST_CAP_RAD = 0.5
+#: A new place must lower a particle's cost to this part of it: of many noisy ones, some fit a little better anywhere.
+_CLEARLY = 0.95
 _PARTICLES_AT_ONCE = 64
 
 
@@ -50,7 +52,7 @@ def place(
         others = quaternions[np.maximum(towards, 0)]
         cost = _costs(np.broadcast_to(grid, (len(here), *grid.shape)), others, d, known, cap)
         best = np.argmin(cost, axis=1)
-        better = cost.min(axis=1) < _costs(quaternions[here][:, None], others, d, known, cap)[:, 0]
+        better = cost.min(axis=1) < _CLEARLY * _costs(quaternions[here][:, None], others, d, known, cap)[:, 0]
         result[here[better]] = grid[best[better]]
     return result
 

@@ -25,6 +25,7 @@ _STARTS, _SETTLED = 100, 10
 #: A stray's rms residual exceeds the median by so many standard errors.
 _STRAY = 4.0
 _SMALLEST_STRAY_RAD = 1e-6
+_SMALL_GAIN = 1e-4
 _HOLD_OUT_FROM, _HELD_OUT_PAIRS, _FEWEST_HELD_OUT = 12, 20000, 30
 _EXACT_LOSS_RAD = 1e-6
 
@@ -132,9 +133,10 @@ def _settle(pairs: PairDistances, quaternions: np.ndarray, rng, task: str = "") 
             break
         logger.debug("%d of %d particles fit better elsewhere.", changed.sum(), pairs.number)
         again = refine(pairs, moved, steps=_STEPS, task=task)
-        if again.loss_rad >= fit.loss_rad:
+        gain = 1 - again.loss_rad / fit.loss_rad
+        fit = again if gain > 0 else fit
+        if gain < _SMALL_GAIN:
             break
-        fit = again
     return fit
 
 
