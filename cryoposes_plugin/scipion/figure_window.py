@@ -12,6 +12,7 @@ from cryoposes_plugin.core.errors import CryoposesError
 logger = logging.getLogger(__name__)
 
 _LIVE_MILLISECONDS = 5000
+_DOTS_PER_INCH = 100
 
 
 class FigureView(View):
@@ -46,6 +47,7 @@ class FigureWindow:
         if self._canvas is None:
             self._make_canvas(figure)
         else:
+            figure.set_dpi(self._canvas.figure.get_dpi())
             figure.set_size_inches(self._canvas.figure.get_size_inches())
             self._canvas.figure = figure
             figure.set_canvas(self._canvas)
@@ -56,7 +58,11 @@ class FigureWindow:
 
         from matplotlib.backends.backend_tkagg import FigureCanvasTkAgg, NavigationToolbar2Tk
 
-        figure.set_dpi(100)
+        width_px, height_px = figure.get_size_inches() * _DOTS_PER_INCH
+        fits = min(
+            1.0, 0.8 * self.root.winfo_screenwidth() / width_px, 0.8 * self.root.winfo_screenheight() / height_px
+        )
+        figure.set_dpi(_DOTS_PER_INCH * fits)
         self._frame = tkinter.Frame(self.root, background="white")
         self._frame.grid(row=0, column=0, sticky="news")
         self._canvas = FigureCanvasTkAgg(figure, master=self._frame)

@@ -116,11 +116,13 @@ def test_a_job_goes_through_the_queue_with_its_gpu_count_and_threads(queued, clu
 
 
 def test_no_gpu_in_the_form_asks_the_queue_for_none(queued, cluster):
-    project, protocol = queued(number=5, useGpu=False)
-    assert protocol.getSubmitDict()["GPU_COUNT"] == 0
-    assert queued(number=5)[1].getSubmitDict()["GPU_COUNT"] == 1
+    for use_gpu, count in ((False, 0), (True, 1)):
+        project, protocol = queued(number=5, useGpu=use_gpu)
+        protocol.setHostConfig(project.getHostConfig("localhost"))
+        assert protocol.getSubmitDict()["GPU_COUNT"] == count
 
 
+@pytest.mark.slow
 def test_stop_resume_and_restart_of_a_queued_job(queued, cluster):
     from pyworkflow.protocol.constants import MODE_RESTART, MODE_RESUME
 

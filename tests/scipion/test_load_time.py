@@ -1,8 +1,8 @@
 """What the plugin costs beside the program itself: at Scipion's start, and around each run."""
 
+import resource
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -31,18 +31,24 @@ def test_loading_the_plugin_costs_scipion_less_than_a_third_of_a_second():
     assert min(seconds) < 0.3
 
 
-def test_a_protocol_adds_seconds_to_its_program_and_no_more(project, inferred, tmp_path):
-    """The goal is 3 s; the limit leaves room for a machine that has other work."""
-    from cryoposes_plugin.protocols import ProtCryoposesFilter
+def test_a_protocol_adds_little_to_its_program(project, simulated, tmp_path):
+    """CPU seconds of all processes: the wall clock tells of the machine's other work. The goal is 3 s."""
+    from cryoposes_plugin.protocols import ProtCryoposesCompare
 
-    protocol = project.newProtocol(ProtCryoposesFilter, keepQuantile=0.6)
-    link(protocol, "inputParticles", inferred, "outputParticles")
-    start = time.monotonic()
+    protocol = project.newProtocol(ProtCryoposesCompare)
+    for name in ("inputTruth", "inputEstimate"):
+        link(protocol, name, simulated, "outputParticles")
+    before = seconds_of_children()
     run_protocol(project, protocol)
-    whole = time.monotonic() - start
-    command = [sys.executable, "-m", "cryoposes_plugin", "filter", "--config", protocol._getExtraPath("config.json")]
-    start = time.monotonic()
-    subprocess.run([*command, "--output", str(tmp_path / "run")], check=True, capture_output=True, timeout=120)
-    program = time.monotonic() - start
+    whole = seconds_of_children() - before
+    command = [sys.executable, "-m", "cryoposes_plugin", "compare", "--config", protocol._getExtraPath("config.json")]
+    before = seconds_of_children()
+    subprocess.run([*command, "--output", str(tmp_path / "run")], check=True, capture_output=True, timeout=300)
+    program = seconds_of_children() - before
     sys.stdout.write(f"protocol {whole:.2f} s, program {program:.2f} s\n")
-    assert whole - program < 12
+    assert program < whole < program + 6
+
+
+def seconds_of_children():
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime

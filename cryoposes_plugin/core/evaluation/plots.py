@@ -276,7 +276,7 @@ def symmetry_bars(correlations: Mapping[str, float], chosen: str = "", agrees: f
     axes.bar(list(correlations), list(correlations.values()), color=colors)
     axes.axhline(agrees, color=GREY, linestyle=":", linewidth=1.2, label=f"a symmetric map reaches {agrees:g}")
     axes.tick_params(axis="x", labelsize=8)
-    axes.set_ylim(min(0.0, *correlations.values()), 1.02)
+    axes.set_ylim(min(0.0, *correlations.values()) - 0.05, 1.02)
     legend_where_there_is_something(axes, loc="upper right")
     return figure
 

@@ -1,0 +1,44 @@
+"""The examples of docs/scripting.md: the long one is run as it stands, the others name what exists."""
+
+import importlib
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("pwem", reason="Scipion (scipion-em) is not installed")
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "scripting.md"
+
+
+def blocks():
+    if not PAGE.exists():
+        pytest.skip("the documentation is not installed")
+    return re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.S)
+
+
+def test_the_long_example_runs(scipion_environment, map_file, tmp_path):
+    from .project import TOUR_PIXEL
+
+    script = tmp_path / "script.py"
+    script.write_text(max(blocks(), key=len))
+    result = subprocess.run(
+        [sys.executable, script, map_file, str(TOUR_PIXEL)], capture_output=True, text=True, timeout=400
+    )
+    assert result.returncode == 0, result.stdout[-1500:] + result.stderr[-1500:]
+    assert "60 particles: median angular error 0.00°" in result.stdout
+    errors = [float(text) for text in re.findall(r"particle \d+: (\S+) degrees off", result.stdout)]
+    assert len(errors) == 3 and max(errors) < 1e-2
+
+
+def test_what_the_page_names_exists():
+    text = PAGE.read_text(encoding="utf-8") if blocks() else ""
+    named = re.findall(r"`core\.([a-z_.]+)\.([A-Za-z_]+)\(", text)
+    assert len(named) >= 5
+    for module, name in named:
+        assert hasattr(importlib.import_module(f"cryoposes_plugin.core.{module}"), name), f"{module}.{name}"
+    for module, names in re.findall(r"from (cryoposes_plugin[\w.]*) import ([\w, ]+)", text):
+        for name in names.split(", "):
+            assert hasattr(importlib.import_module(module), name), f"{module}.{name}"
