@@ -229,3 +229,21 @@ def test_cryoforum_encoder_has_the_layers_of_the_paper():
     assert len(pools) == 6 and pools[-1].output.shape[1:] == (2, 2, 1024)
     assert network.get_layer("filters").output.shape[-1] == 6
     assert network.output["forms"].shape[1:] == (1, 4, 4) and network.output["rotations"].shape[1:] == (1, 3, 3)
+
+
+def test_gradients_repeat_to_the_last_bit():
+    """TensorFlow sums three and more gradients in whatever order their buffers come free: no tensor may have so many."""
+    network = build_polar_encoder(PolarConfig(24, 10.0, radii=8))
+    images = tf.constant(np.random.default_rng(0).standard_normal((8, 24, 24)), tf.float32)
+
+    @tf.function
+    def gradients():
+        with tf.GradientTape() as tape:
+            outputs = network(images, training=True)
+            loss = tf.add_n([tf.reduce_sum(tf.square(output)) for output in outputs.values()])
+        return tape.gradient(loss, network.trainable_variables)
+
+    first = [g.numpy() for g in gradients()]
+    for _ in range(150):
+        for a, b in zip(first, gradients()):
+            np.testing.assert_array_equal(a, b.numpy())

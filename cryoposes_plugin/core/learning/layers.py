@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Dict
+from typing import Any, Dict, List
 
 import keras
 import numpy as np
@@ -15,6 +15,41 @@ from .rotation_grid import bin_angles_rad, bump_moments, grid_rotations, turns_a
 
 PACKAGE = "cryoposes"
 register = keras.saving.register_keras_serializable(package=PACKAGE)
+
+
+def fan_out(tensor: tf.Tensor, number: int) -> List[tf.Tensor]:
+    """The tensor `number` times, for as many consumers, whose gradients are added in their order.
+
+    TensorFlow sums three and more gradients in an order that depends on which of their buffers is free first; a
+    training would not repeat to the last bit.
+    """
+
+    @tf.custom_gradient
+    def copies(x):
+        def gradient(*upstream):
+            return tf.reduce_sum(tf.stack(upstream), axis=0)
+
+        return [tf.identity(x) for _ in range(number)], gradient
+
+    return copies(tensor)
+
+
+@register
+class FanOut(keras.layers.Layer):
+    """`fan_out` as a layer: a list of `number` equal tensors."""
+
+    def __init__(self, number: int, **kwargs):
+        super().__init__(**kwargs)
+        self.number = number
+
+    def call(self, features):
+        return fan_out(features, self.number)
+
+    def compute_output_shape(self, input_shape):
+        return [tuple(input_shape)] * self.number
+
+    def get_config(self) -> Dict[str, Any]:
+        return {**super().get_config(), "number": self.number}
 
 
 @register
@@ -123,7 +158,8 @@ class CircularConvolution(keras.layers.Layer):
     def call(self, features):
         if self.taps > 1:
             steps = [(tap - self.taps // 2) * self.dilation for tap in range(self.taps)]
-            features = tf.concat([tf.roll(features, step, axis=0) for step in steps], axis=-1)
+            copies = fan_out(features, self.taps)
+            features = tf.concat([tf.roll(copy, step, axis=0) for copy, step in zip(copies, steps)], axis=-1)
         angles, channels = features.shape[0], features.shape[2]
         kernel, bias = (tf.cast(w, features.dtype) for w in (self.kernel, self.bias))
         return tf.reshape(tf.matmul(tf.reshape(features, (-1, channels)), kernel) + bias, (angles, -1, self.width))
@@ -145,8 +181,9 @@ class RootMeanSquareNorm(keras.layers.Layer):
         super().build(input_shape)
 
     def call(self, features):
-        wide = tf.cast(features, tf.float32)
-        scale = tf.math.rsqrt(tf.reduce_mean(wide * wide, axis=-1, keepdims=True) + 1e-6)
+        features, squared = fan_out(features, 2)
+        power = tf.square(tf.cast(squared, tf.float32))
+        scale = tf.math.rsqrt(tf.reduce_mean(power, axis=-1, keepdims=True) + 1e-6)
         return features * tf.cast(scale, features.dtype) * tf.cast(self.gain, features.dtype)
 
     def compute_output_shape(self, input_shape):

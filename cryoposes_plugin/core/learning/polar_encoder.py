@@ -15,6 +15,7 @@ import keras
 from .layers import (
     CircularConvolution,
     CircularTemplates,
+    FanOut,
     GridBingham,
     GridLogits,
     GridMean,
@@ -106,16 +107,19 @@ def _heads(features, config: PolarConfig, policy: str) -> Dict[str, Any]:
     A distribution can hold two candidates apart where a regression would average them.
     """
 
+    copies = iter(FanOut(3, dtype=policy, name="to_heads")(features))
+
     def head(width: int, name: str):
-        return CircularConvolution(width, gain=_HEAD_GAIN, dtype=policy, name=name)(features)
+        return CircularConvolution(width, gain=_HEAD_GAIN, dtype=policy, name=name)(next(copies))
 
     grid = (config.bins, config.views, config.concentration)
-    logits = GridLogits(dtype="float32", name="grid")(head(config.views, "grid_bins"))
-    mean = GridMean(*grid, dtype="float32", name="matrix_grid")(logits)
+    logits = GridLogits(dtype="float32", name="grid_logits")(head(config.views, "grid_bins"))
+    logits, for_mean, for_bingham = FanOut(3, dtype="float32", name="grid")(logits)
+    mean = GridMean(*grid, dtype="float32", name="matrix_grid")(for_mean)
     correction = TurnedMatrixMean(dtype="float32", name="matrix_turned")(head(9, "matrix_bins"))
     outputs = {
         "matrix": keras.layers.Add(dtype="float32", name="matrix")([mean, correction]),
-        "bingham": GridBingham(*grid, dtype="float32", name="bingham")(logits),
+        "bingham": GridBingham(*grid, dtype="float32", name="bingham")(for_bingham),
         "grid": logits,
     }
     if config.shift:
