@@ -232,7 +232,7 @@ def test_cryoforum_encoder_has_the_layers_of_the_paper():
 
 
 def test_gradients_repeat_to_the_last_bit():
-    """TensorFlow sums three and more gradients in whatever order their buffers come free: no tensor may have so many."""
+    """TensorFlow sums three and more gradients in the order in which buffers come free: no tensor may have so many."""
     network = build_polar_encoder(PolarConfig(24, 10.0, radii=8))
     images = tf.constant(np.random.default_rng(0).standard_normal((8, 24, 24)), tf.float32)
 
