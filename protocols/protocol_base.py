@@ -14,7 +14,7 @@ from pyworkflow.exceptions import PyworkflowException
 
 from cryoposes_plugin.core.config import Config
 from cryoposes_plugin.core.errors import CryoposesError
-from cryoposes_plugin.scipion import convert, forms, images, runner
+from cryoposes_plugin.scipion import convert, forms, images, results, runner
 
 #: There where the driver of NVIDIA's cards is loaded.
 _NVIDIA_DRIVER = "/proc/driver/nvidia/version"
@@ -174,6 +174,23 @@ class ProtCryoposesBase(EMProtocol):
         for output in outputs.values():
             for _, pointer in self.iterInputAttributes():
                 self._defineSourceRelation(pointer, output)
+
+    def _create_particles(self, subset: bool = False):
+        """The input particles at the poses of the run's particles.star, with its scores and the source of the poses."""
+        from cryoposes_plugin.core.io.star import POSE_SOURCE
+
+        table = self._read_table("particles.star")
+        particles = self._createSetOfParticles()
+        results.update_particles(
+            particles,
+            self.inputParticles.get(),
+            table,
+            poses=True,
+            scores=tuple(table.scores),
+            texts=(POSE_SOURCE,),
+            subset=subset,
+        )
+        return particles
 
     # -------------------------- information ----------------------------------
     def _validate(self) -> List[str]:

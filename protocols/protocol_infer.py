@@ -7,7 +7,7 @@ from typing import Any, Dict, List
 from pwem.objects import SetOfParticles
 
 from cryoposes_plugin.core.config import Config, InferConfig
-from cryoposes_plugin.scipion import convert, forms, results
+from cryoposes_plugin.scipion import convert, forms
 
 from .protocol_base import ParticleInput, ProtCryoposesBase
 
@@ -80,14 +80,7 @@ class ProtCryoposesInfer(ProtCryoposesBase):
             convert.check_particles(particles, forms.label_of(self.CONFIG, "particles"), ctf=True)
 
     def _create_outputs(self) -> None:
-        from cryoposes_plugin.core.io.star import POSE_SOURCE
-
-        table = self._read_table("particles.star")
-        particles = self._createSetOfParticles()
-        results.update_particles(
-            particles, self.inputParticles.get(), table, poses=True, scores=tuple(table.scores), texts=(POSE_SOURCE,)
-        )
-        self._define(outputParticles=particles)
+        self._define(outputParticles=self._create_particles())
 
     def _result_summary(self, metrics: Dict[str, Any]) -> List[str]:
         lines = [f"Poses of {metrics['particles']} particles estimated."]

@@ -7,7 +7,7 @@ from typing import Any, Dict, List
 from pwem.objects import SetOfFSCs, SetOfParticles, Volume
 
 from cryoposes_plugin.core.config import Config, IterateConfig
-from cryoposes_plugin.scipion import forms, results
+from cryoposes_plugin.scipion import forms
 
 from .protocol_base import ParticleInput
 from .protocol_reconstruct import ProtCryoposesReconstruct
@@ -62,21 +62,8 @@ class ProtCryoposesIterate(ProtCryoposesReconstruct):
         parse_symmetry(config.symmetry)
 
     def _create_outputs(self) -> None:
-        from cryoposes_plugin.core.io.star import POSE_SOURCE
-
         super()._create_outputs()
-        table = self._read_table("particles.star")
-        particles = self._createSetOfParticles()
-        results.update_particles(
-            particles,
-            self.inputParticles.get(),
-            table,
-            poses=True,
-            scores=tuple(table.scores),
-            texts=(POSE_SOURCE,),
-            subset=True,
-        )
-        self._define(outputParticles=particles)
+        self._define(outputParticles=self._create_particles(subset=True))
 
     def _result_summary(self, metrics: Dict[str, Any]) -> List[str]:
         lines = [
