@@ -47,6 +47,7 @@ def test_what_is_written(simulate):
     assert sorted(p.name for p in folder.iterdir()) == [
         "angular_distribution.png",
         "config.json",
+        "direction_maps.png",
         "images.png",
         "manifest.json",
         "metrics.json",
