@@ -62,7 +62,8 @@ def parse() -> argparse.Namespace:
     for name in ("map", "particles", "model"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--number", type=int, default=1000)
-    parser.add_argument("--resolution", type=float, default=12.0, help="RELION's low-pass of the map, Å.")
+    help_resolution = "RELION's low-pass of the map, Å: it limits the frequencies that are compared."
+    parser.add_argument("--resolution", type=float, default=30.0, help=help_resolution)
     parser.add_argument("--folder", type=Path, required=True)
     arguments = parser.parse_args()
     for name in ("map", "particles", "model", "folder"):
