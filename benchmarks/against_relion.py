@@ -33,7 +33,8 @@ from cryoposes_plugin.core.refinement.working_grid import WorkingGrid
 RELION = (
     "relion_refine --i particles.star --ref reference.mrc --o relion/run --iter 1 --K 1 --tau2_fudge 4 --ctf --sym C1 "
     "--healpix_order 3 --oversampling 0 --offset_range 5 --offset_step 2 --norm --scale --flatten_solvent --zero_mask "
-    "--firstiter_cc --particle_diameter {diameter:.0f} --ini_high {resolution:g} --pad 2 --j {threads} --dont_check_norm"
+    "--firstiter_cc --particle_diameter {diameter:.0f} --ini_high {resolution:g} --pad 2 --j {threads} "
+    "--dont_check_norm"
 )
 
 
