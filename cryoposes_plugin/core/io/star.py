@@ -306,6 +306,12 @@ def _resolve(star: Path, stack: str) -> Path:
     return Path(stack)
 
 
+def columns_not_modelled(table: ParticleTable) -> List[str]:
+    """Columns that matter to the images, are not in the forward model, and pass through unchanged."""
+    present = set(table.extra) | {label for group in table.optics for label in group.extra}
+    return [label for label in NOT_MODELLED if label in present]
+
+
 def write_particles(path, table: ParticleTable) -> None:
     """Write RELION 3.1; stacks under the working directory are named relative to it, as RELION wants them."""
     with atomic_path(path) as part:

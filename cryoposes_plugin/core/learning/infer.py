@@ -11,14 +11,14 @@ import numpy as np
 from ..config import InferConfig
 from ..io.batches import batches, scan_images
 from ..io.run_directory import RunDirectory
-from ..io.star import POSE_SOURCE, write_particles
+from ..io.star import POSE_SOURCE, columns_not_modelled, write_particles
 from ..progress import Progress
 from ..refinement.refinement import NoAgreement
 from ..refinement.report import report_notes as refinement_notes
 from ..refinement.results import STATE_NAME as REFINEMENT_STATE_NAME
 from ..types import ParticleTable
 from ..uncertainty import bingham
-from .inference_inputs import Inputs, columns_not_modelled, read_inputs
+from .inference_inputs import Inputs, read_inputs
 from .inference_report import report_notes, write_inference_report
 from .inference_results import DISPERSION, STATE_NAME, TRACE, Results
 from .refined_inference import Refined, refined_inference, refinement_metrics, write_refined_report
@@ -75,7 +75,7 @@ def _conclude_refined(config: InferConfig, run: RunDirectory, inputs: Inputs, re
     table = refined.table
     write_particles(run.file(STAR_NAME), table)
     metrics = {**_common_metrics(inputs, table, refined.rate), **refinement_metrics(refined)}
-    notes = [*report_notes(config, inputs, metrics), *refinement_notes(metrics)]
+    notes = list(dict.fromkeys([*report_notes(config, inputs, metrics), *refinement_notes(metrics)]))
     for note in notes:
         logger.info("infer: %s", note)
     write_refined_report(run, inputs, refined, metrics, notes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import List, Optional, Tuple
+from typing import Optional, Tuple
 
 import numpy as np
 
@@ -13,7 +13,8 @@ from ..errors import InputError
 from ..io.mrc import read_volume
 from ..io.particles import PIXEL_SIZE_TOLERANCE, ResampledImages, check_fits_model
 from ..io.run_directory import digest_path
-from ..io.star import NOT_MODELLED, read_particles
+from ..io.star import read_particles
+from ..refinement.inputs import check_pixel_size
 from ..types import CtfTable, ParticleTable, Volume
 from .pose_model import PoseModel
 
@@ -52,12 +53,6 @@ def read_inputs(config: InferConfig) -> Inputs:
     return Inputs(model, table, images, volume, f"network:{digest_path(config.model)[:12]}")
 
 
-def columns_not_modelled(table: ParticleTable) -> List[str]:
-    """Columns that matter to the images, are not in the forward model, and pass through unchanged."""
-    present = set(table.extra) | {label for group in table.optics for label in group.extra}
-    return [label for label in NOT_MODELLED if label in present]
-
-
 def _check_ctf(config: InferConfig, model: PoseModel, table: ParticleTable) -> None:
     if table.ctf is None and model.card.ctf_correction != "none":
         raise InputError(
@@ -67,14 +62,8 @@ def _check_ctf(config: InferConfig, model: PoseModel, table: ParticleTable) -> N
 
 
 def _check_volume(config: InferConfig, model: PoseModel, table: ParticleTable, volume: Volume) -> None:
+    check_pixel_size(config.volume, volume, table)
     box, pixel = volume.box_size_px, volume.pixel_size_angstrom
-    for index in np.unique(table.optics_index):
-        optics = table.optics[index]
-        if box == optics.box_size_px and abs(pixel / optics.pixel_size_angstrom - 1) > PIXEL_SIZE_TOLERANCE:
-            raise InputError(
-                f"Volume {config.volume} has the particles' box, {box} px, and {pixel:g} Å/px where they have "
-                f"{optics.pixel_size_angstrom:g} Å/px; one of the two is wrong: correct it."
-            )
     if box * pixel < model.card.mask_diameter_angstrom * (1 - PIXEL_SIZE_TOLERANCE):
         raise InputError(
             f"Volume {config.volume} is {box} px x {pixel:g} Å = {box * pixel:.0f} Å wide and the model looks at "

@@ -26,9 +26,9 @@ from ..reconstruction.fourier_method import fourier_maps
 from ..reconstruction.fsc import HalfMapFsc, half_map_fsc
 from ..reconstruction.halves import half_sets
 from ..reconstruction.inputs import Inputs as Particles
-from ..reconstruction.inputs import common_grid
+from ..reconstruction.inputs import check_ctf, common_grid
 from ..reconstruction.masks import soft_sphere
-from ..refinement.inputs import check_ctf, check_volume
+from ..refinement.inputs import check_volume
 from ..refinement.multi_start import Settings
 from ..refinement.refinement import Refinement, Starts, refine_all
 from ..refinement.results import with_poses
@@ -86,7 +86,7 @@ def run(config: IterateConfig, run: RunDirectory) -> Dict[str, Any]:
     best, history = None, []
     for number in range(1, config.rounds + 1):
         table, maps = _round(config, run, start, number, table, references)
-        fsc = _fsc(config, start, table, maps, number)
+        fsc = _fsc(config, table, maps)
         history.append(_row(number, fsc))
         logger.info("iterate: round %d: %.2f Å at FSC 0.143.", number, history[-1]["resolution_0143_angstrom"])
         if best is not None and history[-1]["fsc_area_shells"] < best[0] + _LEAST_GROWTH_SHELLS:
@@ -225,7 +225,7 @@ def _mask(config: IterateConfig, box: int, pixel: float) -> np.ndarray:
     return soft_sphere(box, diameter / 2 / pixel)
 
 
-def _fsc(config: IterateConfig, start: Start, table: ParticleTable, maps, number: int) -> HalfMapFsc:
+def _fsc(config: IterateConfig, table: ParticleTable, maps) -> HalfMapFsc:
     box, pixel = common_grid(table)
     statement = (
         f"Each half was refined against its own map; both began with one map cut at {config.low_pass_angstrom:g} Å: "

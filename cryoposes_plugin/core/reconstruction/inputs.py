@@ -66,7 +66,7 @@ def read_inputs(config: ReconstructConfig) -> Inputs:
     parse_symmetry(config.symmetry)
     path = config.particles
     table = read_particles(path, require=("poses",))
-    _check_ctf(table, path)
+    check_ctf(table, path)
     half, drawn = half_sets(table, config.seed)
     box, pixel = common_grid(table)
     if box % 2:
@@ -80,7 +80,8 @@ def read_inputs(config: ReconstructConfig) -> Inputs:
     return Inputs(table, ResampledImages(table, box, pixel), box, pixel, half, drawn, reference)
 
 
-def _check_ctf(table: ParticleTable, path) -> None:
+def check_ctf(table: ParticleTable, path) -> None:
+    """InputError where the defocus is incomplete, or missing for images that are corrected by it."""
     if table.ctf is not None:
         return
     partly = sorted(label for label in table.extra if "Defocus" in label)

@@ -12,6 +12,7 @@ from ..geometry.symmetry import symmetry_rotations
 from ..io.mrc import read_volume
 from ..io.particles import PIXEL_SIZE_TOLERANCE
 from ..io.star import read_particles
+from ..reconstruction.inputs import check_ctf
 from ..types import ParticleTable, Volume
 from .working_grid import WorkingGrid
 
@@ -40,34 +41,30 @@ def read_inputs(config: RefineConfig) -> Inputs:
     return Inputs(table, volume, group, grid)
 
 
-def check_ctf(table: ParticleTable, path) -> None:
-    """Images that are phase-flipped or premultiplied must say by which CTF."""
-    for group in np.unique(table.optics_index):
-        optics = table.optics[group]
-        if table.ctf is None and optics.image_state != "raw":
-            raise InputError(
-                f"The images of optics group {optics.name} in {path} are said to be {optics.image_state} and have no "
-                "defocus values; give particles with their CTF."
-            )
-
-
 def check_volume(path, volume: Volume, table: ParticleTable) -> None:
     """A map of the images' box and another pixel size, or much smaller or larger than the images, is a mistake."""
     if not np.ptp(volume.data) > 0:
         raise InputError(f"Volume {path} is constant ({volume.data.flat[0]:g} everywhere); give a map with density.")
+    check_pixel_size(path, volume, table)
     width = volume.box_size_px * volume.pixel_size_angstrom
     for group in np.unique(table.optics_index):
         optics = table.optics[group]
-        ratio = volume.pixel_size_angstrom / optics.pixel_size_angstrom
-        if volume.box_size_px == optics.box_size_px and abs(ratio - 1) > PIXEL_SIZE_TOLERANCE:
-            raise InputError(
-                f"Volume {path} has the particles' box, {volume.box_size_px} px, and {volume.pixel_size_angstrom:g} "
-                f"Å/px where they have {optics.pixel_size_angstrom:g} Å/px; one of the two is wrong: correct it."
-            )
         view = optics.box_size_px * optics.pixel_size_angstrom
         if not 0.4 < width / view < 4:
             raise InputError(
                 f"Volume {path} is {width:.0f} Å wide and the images are {view:.0f} Å wide; check both pixel sizes."
+            )
+
+
+def check_pixel_size(path, volume: Volume, table: ParticleTable) -> None:
+    """InputError where map and images have the same box and different pixel sizes."""
+    box, pixel = volume.box_size_px, volume.pixel_size_angstrom
+    for group in np.unique(table.optics_index):
+        optics = table.optics[group]
+        if box == optics.box_size_px and abs(pixel / optics.pixel_size_angstrom - 1) > PIXEL_SIZE_TOLERANCE:
+            raise InputError(
+                f"Volume {path} has the particles' box, {box} px, and {pixel:g} Å/px where they have "
+                f"{optics.pixel_size_angstrom:g} Å/px; one of the two is wrong: correct it."
             )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from ..evaluation import plots
 from ..evaluation.report import write_report
 from ..io.run_directory import RunDirectory
-from ..io.star import NOT_MODELLED
+from ..io.star import columns_not_modelled
 from ..types import ParticleTable
 from .refinement import Refinement
 from .results import EXPECTED_ERROR, EXPECTED_SHIFT_ERROR, MOVED, RESIDUAL, WRONG_BASIN, Results
@@ -21,7 +21,6 @@ _AMBIGUOUS = 0.5
 def metrics_of(refinement: Refinement, results: Results, table: ParticleTable, rate: float) -> Dict[str, Any]:
     """Numbers for metrics.json."""
     scores, grid = table.scores, refinement.grid
-    present = set(table.extra) | {label for group in table.optics for label in group.extra}
     return {
         "particles": len(table),
         "particles_per_second": rate if rate > 0 else None,
@@ -38,7 +37,7 @@ def metrics_of(refinement: Refinement, results: Results, table: ParticleTable, r
         "median_residual": float(np.median(scores[RESIDUAL])),
         "converged_share": float(results.refined.converged.mean()),
         "particles_without_signal": int((results.refined.gain <= 0).sum()),
-        "columns_not_modelled": [label for label in NOT_MODELLED if label in present],
+        "columns_not_modelled": columns_not_modelled(table),
     }
 
 
