@@ -2,22 +2,26 @@
 
     python benchmarks/poses.py --map ribosome70S_C1_64_5.64A.mrc --snr 0.4 0.1 0.05 --minutes 15 --folder OUT
 
-Prints one row of a table for each SNR. Errors are absolute: the volume fixes the frame. The expected error from the
-normal matrix at the truth, all shells, pose and shift jointly, stands for the Cramer-Rao bound.
+Prints one row of a table for each SNR ("inf": no noise). Errors are absolute: the volume fixes the frame. The expected
+error from the normal matrix at the truth, all shells, pose and shift jointly, stands for the Cramer-Rao bound. The FSC
+is that of maps reconstructed from the estimated and from the true poses with the true map, unmasked.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 
 import numpy as np
 from scipy.spatial.transform import Rotation
 
 from cryoposes_plugin.cli.main import run_command
-from cryoposes_plugin.core.config import InferConfig, RefineConfig, SimulateConfig, TrainConfig
+from cryoposes_plugin.core.config import InferConfig, ReconstructConfig, RefineConfig, SimulateConfig, TrainConfig
 from cryoposes_plugin.core.geometry.symmetry import nearest_equivalent, symmetric_distance_rad, symmetry_rotations
-from cryoposes_plugin.core.io.star import read_particles
+from cryoposes_plugin.core.io.mrc import read_volume
+from cryoposes_plugin.core.io.star import read_particles, write_particles
+from cryoposes_plugin.core.reconstruction.fsc import fourier_shell_correlation, resolution_angstrom
 
 COLUMNS = (
     "SNR",
@@ -26,6 +30,7 @@ COLUMNS = (
     "training [s]",
     "network alone",
     "refined",
+    "mean [rad]",
     "below 5°",
     "started at the truth",
     "ratio",
@@ -36,6 +41,9 @@ COLUMNS = (
     "observed",
     "refined images/s",
     "estimate [s]",
+    "FSC 0.5, estimated",
+    "true poses",
+    "lowest difference of the FSC",
 )
 
 
@@ -55,32 +63,29 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=15.0)
     parser.add_argument("--steps", type=int, help="Training steps of 128 images instead of minutes.")
     parser.add_argument("--symmetry", default="C1")
+    parser.add_argument(
+        "--test-share", type=float, default=1.0, help="Share of the images, the last, that is estimated."
+    )
+    parser.add_argument("--like", help="Particle STAR file whose CTFs the images have.")
+    parser.add_argument("--no-ctf", action="store_true")
+    parser.add_argument("--shift-px", type=float, default=1.5)
+    parser.add_argument("--orientations", default="uniform", help="As of `cryoposes simulate`.")
+    parser.add_argument("--particles", help="Estimate these (with true poses) instead of simulated ones.")
     parser.add_argument("--folder", type=Path, required=True, help="Runs are left and resumed here.")
     return parser.parse_args()
 
 
 def row(arguments: argparse.Namespace, snr: float) -> list:
     folder = arguments.folder / f"snr{snr:g}"
-    reference = arguments.reference or arguments.map
-    simulated = run_command(
-        SimulateConfig(volume=(arguments.map,), number=arguments.number, snr=snr, seed=11), folder / "sim"
-    )
-    star = str(folder / "sim/particles.star")
-    training = TrainConfig(
-        volume=(reference,),
-        like=star,
-        snr=snr,
-        minutes=None if arguments.steps else arguments.minutes,
-        steps=arguments.steps,
-        symmetry=arguments.symmetry,
-    )
-    trained = run_command(training, folder / "net")
+    reference, symmetry = arguments.reference or arguments.map, arguments.symmetry
+    star, in_mask = test_set(arguments, snr, folder)
+    trained = run_command(training_config(arguments, snr, star, reference), folder / "net")
     model = str(folder / "net/model")
     run_command(InferConfig(model=model, particles=star), folder / "network")
     estimated = run_command(InferConfig(model=model, particles=star, volume=reference), folder / "poses")
-    run_command(RefineConfig(volume=reference, particles=star, symmetry=arguments.symmetry), folder / "truth")
+    run_command(RefineConfig(volume=reference, particles=star, symmetry=symmetry), folder / "truth")
     truth = read_particles(star)
-    group = symmetry_rotations(arguments.symmetry)
+    group = symmetry_rotations(symmetry)
     network, refined, best = (
         errors_deg(read_particles(folder / name / "particles.star"), truth, group)
         for name in ("network", "poses", "truth")
@@ -91,11 +96,12 @@ def row(arguments: argparse.Namespace, snr: float) -> list:
     expected = read_particles(folder / "truth/particles.star").scores["cryoposesExpectedErrorDeg"]
     return [
         f"{snr:g}",
-        f"{simulated['snr_in_mask']:.3f}",
+        "" if in_mask is None else f"{in_mask:.3f}",
         f"{trained['images_seen']:,}",
         f"{trained['seconds']:.0f}",
         f"{np.median(network):.2f}°",
         f"{np.median(refined):.3f}°",
+        f"{np.deg2rad(refined.mean()):.4f}",
         f"{100 * right.mean():.2f} %",
         f"{np.median(best):.3f}°",
         f"{np.median(refined) / np.median(best):.3f}",
@@ -106,6 +112,69 @@ def row(arguments: argparse.Namespace, snr: float) -> list:
         f"{100 * (1 - right.mean()):.2f} %",
         f"{estimated['particles_per_second']:.0f}",
         f"{estimated['seconds']:.0f}",
+        *resolutions(folder, star, arguments.map, symmetry),
+    ]
+
+
+def test_set(arguments: argparse.Namespace, snr: float, folder: Path) -> tuple:
+    """(STAR file of the images to estimate, their SNR in the mask)."""
+    if arguments.particles:
+        return arguments.particles, None
+    noise = dict(noise_variance=0.0) if math.isinf(snr) else dict(snr=snr)
+    simulated = run_command(
+        SimulateConfig(
+            volume=(arguments.map,),
+            number=arguments.number,
+            like=arguments.like,
+            **grid_of(arguments.map),
+            orientations=arguments.orientations,
+            ctf=not arguments.no_ctf,
+            shift_px=arguments.shift_px,
+            seed=11,
+            **noise,
+        ),
+        folder / "sim",
+    )
+    star = folder / "sim/particles.star"
+    if arguments.test_share < 1:
+        table = read_particles(star)
+        number = round(arguments.test_share * len(table))
+        star = folder / "test.star"
+        write_particles(star, table.take(np.arange(len(table) - number, len(table))))
+    return str(star), simulated["snr_in_mask"]
+
+
+def grid_of(path: str) -> dict:
+    volume = read_volume(path)
+    return dict(box_size_px=volume.box_size_px, pixel_size_angstrom=volume.pixel_size_angstrom)
+
+
+def training_config(arguments: argparse.Namespace, snr: float, star: str, reference: str) -> TrainConfig:
+    noise = dict(noise_variance=0.0) if math.isinf(snr) else dict(snr=snr)
+    return TrainConfig(
+        volume=(reference,),
+        like=star,
+        minutes=None if arguments.steps else arguments.minutes,
+        steps=arguments.steps,
+        ctf=not arguments.no_ctf,
+        shift_px=arguments.shift_px,
+        symmetry=arguments.symmetry,
+        **noise,
+    )
+
+
+def resolutions(folder: Path, star: str, map_path: str, symmetry: str) -> list:
+    """Resolution at FSC 0.5 with the map, from estimated and true poses; the lowest difference of their FSC."""
+    volume = read_volume(map_path)
+    curves = []
+    for name, particles in (("estimated", str(folder / "poses/particles.star")), ("true", star)):
+        run_command(ReconstructConfig(particles=particles, symmetry=symmetry), folder / f"map_{name}")
+        curves.append(fourier_shell_correlation(read_volume(folder / f"map_{name}/volume.mrc").data, volume.data))
+    grid = volume.box_size_px, volume.pixel_size_angstrom
+    signal = slice(1, volume.box_size_px // 2)
+    return [
+        *(f"{resolution_angstrom(curve[: volume.box_size_px // 2], 0.5, *grid):.2f} Å" for curve in curves),
+        f"{(curves[0] - curves[1])[signal].min():+.3f}",
     ]
 
 
