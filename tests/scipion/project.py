@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -97,6 +98,25 @@ def run_protocol(project, protocol):
         text = log.read_text(errors="replace")[-3000:] if log.exists() else ""
         raise RuntimeError(f"{protocol.getClassName()} is {protocol.getStatus()}: {protocol.getErrorMessage()}\n{text}")
     return protocol
+
+
+def wait_for(project, protocol, condition, seconds=240):
+    """The protocol as Scipion sees it once the condition holds for what the run itself wrote down.
+
+    Scipion's own update reads the run's database first and looks for its process after: of a run that ends in between
+    it says "Process N not found running". It is asked only when the run's database holds what is waited for.
+    """
+    from pyworkflow.protocol import getUpdatedProtocol
+
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        written = getUpdatedProtocol(protocol)
+        if condition(written):
+            seen = project.getProtocol(protocol.getObjId())
+            project._updateProtocol(seen)
+            return seen
+        time.sleep(0.3)
+    raise RuntimeError(f"not within {seconds} s; status {written.getStatus()}, {written.getErrorMessage()}")
 
 
 def pointer_to(protocol, output):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from .project import TOUR_PIXEL, link, run_protocol
+from .project import TOUR_PIXEL, link, run_protocol, wait_for
 
 pytest.importorskip("pwem", reason="Scipion (scipion-em) is not installed")
 
@@ -45,7 +45,6 @@ SCANCEL = """#!/bin/bash
 echo "scancel $1" >> {folder}/calls.log
 kill -TERM -- "-$1"
 """
-SECONDS = 240
 
 
 @pytest.fixture
@@ -87,18 +86,6 @@ def queued(cluster, map_file, scipion_environment):
 
     yield make
     os.chdir(before)
-
-
-def wait_for(project, protocol, condition):
-    """The protocol as Scipion sees it once the condition holds."""
-    deadline = time.monotonic() + SECONDS
-    while time.monotonic() < deadline:
-        seen = project.getProtocol(protocol.getObjId())
-        project._updateProtocol(seen)
-        if condition(seen):
-            return seen
-        time.sleep(0.3)
-    raise RuntimeError(f"not within {SECONDS} s; status {seen.getStatus()}, {seen.getErrorMessage()}")
 
 
 def test_a_job_goes_through_the_queue_with_its_gpu_count_and_threads(queued, cluster):

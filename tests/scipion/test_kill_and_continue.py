@@ -10,7 +10,7 @@ import pytest
 
 from cryoposes_plugin.core.io.mrc import write_volume
 
-from .project import run_protocol
+from .project import run_protocol, wait_for
 
 SECONDS_TO_WAIT = 240
 
@@ -54,13 +54,9 @@ def kill_when(project, protocol, is_under_way):
         time.sleep(0.05)
     else:
         raise RuntimeError(f"the program was not under way within {SECONDS_TO_WAIT} s")
-    while time.monotonic() < deadline:
-        stopped = project.getProtocol(protocol.getObjId())
-        project._updateProtocol(stopped)
-        if stopped.isFailed():
-            return stopped
-        time.sleep(0.5)
-    raise RuntimeError(f"Scipion did not notice within {SECONDS_TO_WAIT} s that the program was killed")
+    stopped = wait_for(project, protocol, lambda p: not p.isActive(), SECONDS_TO_WAIT)
+    assert stopped.isFailed(), f"it is {stopped.getStatus()}: it ended before it was killed"
+    return stopped
 
 
 def bytes_of(protocol, name):
