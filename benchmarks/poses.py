@@ -22,6 +22,7 @@ from cryoposes_plugin.core.geometry.symmetry import nearest_equivalent, symmetri
 from cryoposes_plugin.core.io.mrc import read_volume
 from cryoposes_plugin.core.io.star import read_particles, write_particles
 from cryoposes_plugin.core.reconstruction.fsc import fourier_shell_correlation, resolution_angstrom
+from cryoposes_plugin.core.simulation.forward_model import ForwardModel
 
 COLUMNS = (
     "SNR",
@@ -31,6 +32,8 @@ COLUMNS = (
     "network alone",
     "refined",
     "mean [rad]",
+    "network alone, mean [rad]",
+    "reprojection RMSE",
     "below 5°",
     "started at the truth",
     "ratio",
@@ -71,6 +74,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--shift-px", type=float, default=1.5)
     parser.add_argument("--orientations", default="uniform", help="As of `cryoposes simulate`.")
     parser.add_argument("--particles", help="Estimate these (with true poses) instead of simulated ones.")
+    parser.add_argument("--model", help="A trained model's folder, instead of training.")
     parser.add_argument("--folder", type=Path, required=True, help="Runs are left and resumed here.")
     return parser.parse_args()
 
@@ -79,8 +83,10 @@ def row(arguments: argparse.Namespace, snr: float) -> list:
     folder = arguments.folder / f"snr{snr:g}"
     reference, symmetry = arguments.reference or arguments.map, arguments.symmetry
     star, in_mask = test_set(arguments, snr, folder)
-    trained = run_command(training_config(arguments, snr, star, reference), folder / "net")
-    model = str(folder / "net/model")
+    model, trained = arguments.model, dict(images_seen=0, seconds=0.0)
+    if model is None:
+        trained = run_command(training_config(arguments, snr, star, reference), folder / "net")
+        model = str(folder / "net/model")
     run_command(InferConfig(model=model, particles=star), folder / "network")
     estimated = run_command(InferConfig(model=model, particles=star, volume=reference), folder / "poses")
     run_command(RefineConfig(volume=reference, particles=star, symmetry=symmetry), folder / "truth")
@@ -102,6 +108,8 @@ def row(arguments: argparse.Namespace, snr: float) -> list:
         f"{np.median(network):.2f}°",
         f"{np.median(refined):.3f}°",
         f"{np.deg2rad(refined.mean()):.4f}",
+        f"{np.deg2rad(network.mean()):.4f}",
+        f"{reprojection_rmse(arguments.map, found.rotations, truth.rotations):.4f}",
         f"{100 * right.mean():.2f} %",
         f"{np.median(best):.3f}°",
         f"{np.median(refined) / np.median(best):.3f}",
@@ -180,6 +188,26 @@ def resolutions(folder: Path, star: str, map_path: str, symmetry: str) -> list:
 
 def errors_deg(estimate, truth, group) -> np.ndarray:
     return np.rad2deg(symmetric_distance_rad(estimate.rotations, truth.rotations, group))
+
+
+def reprojection_rmse(map_path: str, estimate: np.ndarray, truth: np.ndarray) -> float:
+    """Root mean square difference of noise-free projections at estimated and true rotations (Lian 2022, eq. 16), as a
+    share of the root mean square projection: their own scale of grey values is not stated."""
+    import tensorflow as tf
+
+    volume = read_volume(map_path)
+    model = ForwardModel([volume], volume.box_size_px, volume.pixel_size_angstrom)
+
+    def projections(rotations: np.ndarray) -> np.ndarray:
+        number = len(rotations)
+        rows = tf.constant(rotations, tf.float32)
+        return model.images(tf.zeros(number, tf.int32), rows, tf.zeros((number, 2)), None).numpy()
+
+    difference = power = 0.0
+    for rows in np.array_split(np.arange(len(truth)), max(1, len(truth) // 250)):
+        found, right = projections(estimate[rows]), projections(truth[rows])
+        difference, power = difference + ((found - right) ** 2).sum(), power + (right**2).sum()
+    return float(np.sqrt(difference / power))
 
 
 def normalised_errors(estimate, truth, group, saved) -> np.ndarray:
