@@ -74,6 +74,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--shift-px", type=float, default=1.5)
     parser.add_argument("--orientations", default="uniform", help="As of `cryoposes simulate`.")
     parser.add_argument("--particles", help="Estimate these (with true poses) instead of simulated ones.")
+    parser.add_argument(
+        "--learn-share", type=float, help="Learn from this share of the images, the first, not the map."
+    )
     parser.add_argument("--model", help="A trained model's folder, instead of training.")
     parser.add_argument("--folder", type=Path, required=True, help="Runs are left and resumed here.")
     return parser.parse_args()
@@ -85,7 +88,7 @@ def row(arguments: argparse.Namespace, snr: float) -> list:
     star, in_mask = test_set(arguments, snr, folder)
     model, trained = arguments.model, dict(images_seen=0, seconds=0.0)
     if model is None:
-        trained = run_command(training_config(arguments, snr, star, reference), folder / "net")
+        trained = run_command(training_config(arguments, snr, folder, star, reference), folder / "net")
         model = str(folder / "net/model")
     run_command(InferConfig(model=model, particles=star), folder / "network")
     estimated = run_command(InferConfig(model=model, particles=star, volume=reference), folder / "poses")
@@ -157,18 +160,20 @@ def grid_of(path: str) -> dict:
     return dict(box_size_px=volume.box_size_px, pixel_size_angstrom=volume.pixel_size_angstrom)
 
 
-def training_config(arguments: argparse.Namespace, snr: float, star: str, reference: str) -> TrainConfig:
-    noise = dict(noise_variance=0.0) if math.isinf(snr) else dict(snr=snr)
-    return TrainConfig(
-        volume=(reference,),
-        like=star,
+def training_config(arguments: argparse.Namespace, snr: float, folder: Path, star: str, reference: str) -> TrainConfig:
+    common = dict(
         minutes=None if arguments.steps else arguments.minutes,
         steps=arguments.steps,
         ctf=not arguments.no_ctf,
-        shift_px=arguments.shift_px,
         symmetry=arguments.symmetry,
-        **noise,
     )
+    if arguments.learn_share:
+        table = read_particles(folder / "sim/particles.star")
+        learned = folder / "learned.star"
+        write_particles(learned, table.take(np.arange(round(arguments.learn_share * len(table)))))
+        return TrainConfig(particles=str(learned), **common)
+    noise = dict(noise_variance=0.0) if math.isinf(snr) else dict(snr=snr)
+    return TrainConfig(volume=(reference,), like=star, shift_px=arguments.shift_px, **noise, **common)
 
 
 def resolutions(folder: Path, star: str, map_path: str, symmetry: str) -> list:

@@ -2,7 +2,8 @@
 
     python benchmarks/prepare_map.py 5j0n_C1_69x57x75_3.667A.mrc --box 116 --output 5j0n_116.mrc
 
-With `--pixel` the map is also resampled to that pixel size (by cropping or padding its Fourier transform).
+With `--pixel` the map is also resampled to that pixel size (by cropping or padding its Fourier transform), with
+`--low-pass` cut at a resolution.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import scipy.fft
 import scipy.ndimage
 
 from cryoposes_plugin.core.io.mrc import write_volume
+from cryoposes_plugin.core.reconstruction.filters import low_pass
 
 
 def main() -> None:
@@ -22,6 +24,7 @@ def main() -> None:
     parser.add_argument("map")
     parser.add_argument("--box", type=int, required=True)
     parser.add_argument("--pixel", type=float, help="Å; default: the map's")
+    parser.add_argument("--low-pass", type=float, help="Å")
     parser.add_argument("--output", required=True)
     arguments = parser.parse_args()
     with mrcfile.open(arguments.map, permissive=True) as file:
@@ -31,7 +34,10 @@ def main() -> None:
     data = centred(data, wide)
     if arguments.pixel:
         data = resampled(data, round(wide * pixel / wanted))
-    write_volume(arguments.output, in_box(data, arguments.box).astype(np.float32), wanted)
+    data = in_box(data, arguments.box).astype(np.float32)
+    if arguments.low_pass:
+        data = low_pass(data, wanted, arguments.low_pass)
+    write_volume(arguments.output, data, wanted)
 
 
 def centred(data: np.ndarray, box: int) -> np.ndarray:
