@@ -58,7 +58,7 @@ def test_shuffled_subset_is_joined_by_id(truth, tmp_path, rng):
     for row in rows:
         assert float(row["angular_error_deg"]) == pytest.approx(by_id[int(row["id"])], abs=1e-3)
         assert float(row["cryoposesTrace"]) == pytest.approx(-1 / by_id[int(row["id"])], rel=1e-4)
-    for name in ("report.html", "error_histogram.png", "error_against_uncertainty.png", "angular_distribution.png"):
+    for name in ("report.html", "error_histogram.png", "error_against_uncertainty.png", "direction_maps.png"):
         assert (tmp_path / "run" / name).stat().st_size > 2000
     assert "13 particles are only in the true set" in (tmp_path / "run/report.html").read_text()
 

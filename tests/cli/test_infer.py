@@ -112,7 +112,7 @@ def test_poses_are_those_of_the_original_images(scene, oracle, tmp_path):
     assert metrics["pose_source"].startswith("network:") and set(out.extra[POSE_SOURCE]) == {metrics["pose_source"]}
     for name in (
         "report.html",
-        "angular_distribution.png",
+        "direction_maps.png",
         "uncertainty_histogram.png",
         "particles_beside_reprojections.png",
     ):

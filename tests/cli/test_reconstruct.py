@@ -72,7 +72,7 @@ def test_everything_that_a_run_leaves(particles, volume, tmp_path):
     drawn = read_particles(tmp_path / "out/particles.star", require=("subset",))
     assert set(drawn.ids) == set(table.ids) and sorted(np.bincount(drawn.random_subset)[1:]) == [150, 151]
     page = (tmp_path / "out/report.html").read_text()
-    assert "true ones" in page and page.count("<img") == 4
+    assert "true ones" in page and page.count("<img") == 3
 
 
 def test_neither_order_nor_threads_nor_batches_matter(particles, tmp_path):

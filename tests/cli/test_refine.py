@@ -71,7 +71,7 @@ def test_what_a_refinement_writes(scene, tmp_path):
     np.testing.assert_allclose(in_angstrom, out.scores["cryoposesExpectedShiftErrorAngst"], rtol=1e-5)
     metrics = json.loads((tmp_path / "run/metrics.json").read_text())
     assert metrics["particles"] == NUMBER and metrics["hand"] == "same"
-    for name in ("report.html", "expected_error.png", "agreement.png", "moved.png", "angular_distribution.png"):
+    for name in ("report.html", "expected_error.png", "agreement.png", "moved.png", "direction_maps.png"):
         assert (tmp_path / "run" / name).stat().st_size > 2000
     assert not (tmp_path / "run/refinement_state.npz").exists()
 

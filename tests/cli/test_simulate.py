@@ -45,7 +45,6 @@ def test_what_is_written(simulate):
     folder, images, particles, metrics = simulate("run", "--number", 7, "--snr", 0.5)
     assert images.shape == (7, 48, 48) and images.dtype == np.float32
     assert sorted(p.name for p in folder.iterdir()) == [
-        "angular_distribution.png",
         "config.json",
         "direction_maps.png",
         "images.png",

@@ -212,7 +212,8 @@ def _score_name(scores: Dict[str, np.ndarray]) -> Optional[str]:
 
 
 def _report(config: CompareConfig, run: RunDirectory, result: Comparison, metrics: Dict[str, Any]) -> None:
-    from .plots import angular_distribution, error_against_uncertainty, error_histogram
+    from .direction_plots import direction_maps
+    from .plots import error_against_uncertainty, error_histogram
     from .report import write_report
 
     figures = {"error_histogram": ("Angular errors.", error_histogram(result.angular_deg))}
@@ -222,10 +223,8 @@ def _report(config: CompareConfig, run: RunDirectory, result: Comparison, metric
             f"Angular error against {score}, and the error of the most certain part.",
             error_against_uncertainty(result.scores[score], result.angular_deg, score),
         )
-    figures["angular_distribution"] = (
-        "Estimated viewing directions.",
-        angular_distribution(result.estimated_rotations),
-    )
+    maps = direction_maps({"estimated": result.estimated_rotations})
+    figures["direction_maps"] = ("Estimated viewing directions.", maps)
     shown = {k: v for k, v in metrics.items() if not k.endswith("_matrix")}
     write_report(
         run.path,

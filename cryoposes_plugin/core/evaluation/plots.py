@@ -9,8 +9,6 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from ..conventions import rotations_to_euler_deg
-from .direction_plots import direction_density, draw_mollweide
 from .errors import FOUND_BELOW_DEG
 from .figures import (
     BLUE,
@@ -84,37 +82,6 @@ def uncertainty_histogram(
         axes.axvline(threshold, color=RED, linestyle="--", linewidth=1.3, label=f"threshold {threshold:.4g}")
     legend_where_there_is_something(axes)
     return figure
-
-
-def angular_distribution(rotations: np.ndarray, title: str = "Viewing directions") -> Figure:
-    """Mollweide map of the viewing directions A^T z of (N, 3, 3) rotations, and histograms of tilt and in-plane angle.
-
-    The map counts particles per bin of equal area, relative to an even distribution. The grey line of the tilt's
-    histogram is what directions uniform on the sphere give.
-    """
-    rotations = np.asarray(rotations, dtype=np.float64).reshape(-1, 3, 3)
-    angles = rotations_to_euler_deg(rotations)
-    figure = new_figure(8.6, 3.9)
-    grid = figure.add_gridspec(2, 2, width_ratios=[2.2, 1])
-    _direction_map(figure, figure.add_subplot(grid[:, 0], projection="mollweide"), rotations, title)
-    tilt = dress(figure.add_subplot(grid[0, 1]), "", "tilt [°]", "particles")
-    edges = np.linspace(0, 180, 31)
-    tilt.hist(angles[:, 1], bins=edges, color=BLUE)
-    expected = -np.diff(np.cos(np.deg2rad(edges))) / 2 * len(rotations)
-    tilt.plot(0.5 * (edges[1:] + edges[:-1]), expected, color=GREY, linewidth=1.2, label="uniform")
-    legend_where_there_is_something(tilt)
-    psi = dress(figure.add_subplot(grid[1, 1]), "", "in-plane angle psi [°]", "particles")
-    psi.hist((angles[:, 2] + 180) % 360 - 180, bins=np.linspace(-180, 180, 31), color=BLUE)
-    psi.set_xticks([-180, -90, 0, 90, 180])
-    return figure
-
-
-def _direction_map(figure: Figure, axes, rotations: np.ndarray, title: str) -> None:
-    density = direction_density(rotations)
-    mesh = draw_mollweide(axes, density, top=max(float(density.max()), 1.0))
-    bar = figure.colorbar(mesh, ax=axes, orientation="horizontal", shrink=0.7, pad=0.06)
-    bar.set_label("density, 1 = even over the sphere")
-    figure.suptitle(f"{title} of {len(rotations)} particles", fontsize=11, fontweight="bold", x=0.02, ha="left")
 
 
 def error_histogram(errors_deg: np.ndarray, title: str = "Angular error") -> Figure:

@@ -52,7 +52,6 @@ def write_inference_report(
     run: RunDirectory, inputs: Inputs, results: Results, finder: Optional[ShiftFinder], metrics, notes
 ) -> None:
     figures = {
-        "angular_distribution": ("Estimated viewing directions.", plots.angular_distribution(results.rotations)),
         "uncertainty_histogram": (
             "The more negative the more certain; the score ranks particles and is not an angle.",
             plots.uncertainty_histogram(results.trace, name=TRACE),

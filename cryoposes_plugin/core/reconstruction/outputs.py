@@ -76,6 +76,7 @@ def write_page(
 ) -> None:
     """report.html and the plots in it."""
     from ..evaluation import plots
+    from ..evaluation.direction_plots import direction_maps
     from ..evaluation.report import write_report
 
     curves = {name: getattr(fsc, name)[1:] for name in _CURVES}
@@ -91,10 +92,7 @@ def write_page(
             "Central slices and projections.",
             plots.volume_slices(volume, inputs.pixel_size_angstrom, "Reconstruction"),
         ),
-        "angular_distribution": (
-            "Where the particles are seen from.",
-            plots.angular_distribution(inputs.rotations),
-        ),
+        "direction_maps": ("Where the particles are seen from.", direction_maps({"all": inputs.rotations})),
     }
     write_report(
         run.path,

@@ -76,7 +76,6 @@ def refinement_figures(refinement: Refinement, results: Results, table: Particle
                 grid.field_of_view_angstrom,
             ),
         ),
-        "angular_distribution": ("Refined viewing directions.", plots.angular_distribution(results.refined.rotations)),
     }
     if MOVED in scores:
         figures["moved"] = (

@@ -217,7 +217,6 @@ def _report(config: SimulateConfig, renderer: _Renderer, run: RunDirectory, metr
             "The first images beside their noise-free signal, with the correlation of the two.",
             plots.particles_beside_reprojections(images, renderer.signal(rows), [f"id {i + 1}" for i in rows]),
         ),
-        "angular_distribution": ("True viewing directions.", plots.angular_distribution(renderer.drawn.rotations)),
     }
     lead = f"{config.number} images of {', '.join(config.volume)}."
     write_report(run.path, "Simulated particles", lead=lead, numbers=metrics, figures=figures)

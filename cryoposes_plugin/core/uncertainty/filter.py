@@ -97,21 +97,11 @@ def _median_or_none(values: np.ndarray) -> Optional[float]:
 
 
 def _report(config: FilterConfig, run: RunDirectory, table: ParticleTable, accepted: np.ndarray, metrics) -> None:
-    from ..evaluation.plots import angular_distribution, uncertainty_histogram
+    from ..evaluation.plots import uncertainty_histogram
     from ..evaluation.report import write_report
 
     histogram = uncertainty_histogram(table.scores[config.score], accepted, config.score, metrics["threshold"])
     figures = {"uncertainty_histogram": ("Scores of all particles; the accepted part is blue.", histogram)}
-    if table.rotations is not None:
-        figures["accepted_directions"] = (
-            "Viewing directions of the accepted particles.",
-            angular_distribution(table.rotations[accepted], "Viewing directions (accepted)"),
-        )
-        if not accepted.all():
-            figures["rejected_directions"] = (
-                "Viewing directions of the rejected particles; a filter can favour some views.",
-                angular_distribution(table.rotations[~accepted], "Viewing directions (rejected)"),
-            )
     notes = ["The score ranks particles; it is not an angle."]
     if accepted.all():
         notes.append("Every particle was kept: rejected.star holds none.")
