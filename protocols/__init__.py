@@ -8,6 +8,7 @@ from .protocol_iterate import ProtCryoposesIterate
 from .protocol_reconstruct import ProtCryoposesReconstruct
 from .protocol_refine import ProtCryoposesRefine
 from .protocol_simulate import ProtCryoposesSimulate
+from .protocol_streaming import ProtCryoposesStreaming
 from .protocol_train import ProtCryoposesTrain
 
 __all__ = [
@@ -19,5 +20,6 @@ __all__ = [
     "ProtCryoposesReconstruct",
     "ProtCryoposesRefine",
     "ProtCryoposesSimulate",
+    "ProtCryoposesStreaming",
     "ProtCryoposesTrain",
 ]

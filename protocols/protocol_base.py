@@ -60,8 +60,7 @@ class ProtCryoposesBase(EMProtocol):
         with self._sentences():
             for item in self._active_particles():
                 self._write_particles(item)
-            for path, volume in self._volume_files().items():
-                images.volume_to_mrc(volume, path)
+            self._write_volumes()
             runner.write_config(self, self._make_config())
 
     def runProgramStep(self, key: str):
@@ -85,13 +84,14 @@ class ProtCryoposesBase(EMProtocol):
             values["GPU_COUNT"] = 0
         return values
 
-    def _step_key(self) -> str:
+    def _step_key(self, growing: Tuple[str, ...] = ()) -> str:
+        """`growing` : pointers to sets whose files change while they are the same input."""
         parts = [self._make_config().digest()]
         for name, pointer in self.iterInputAttributes():
             value = pointer.get()
             path = (value.getFileName() or "").split(":")[0]
             # the file's time as well: an input that was computed anew keeps its name
-            time_ns = os.stat(path).st_mtime_ns if os.path.exists(path) else ""
+            time_ns = os.stat(path).st_mtime_ns if os.path.exists(path) and name not in growing else ""
             parts.append(f"{name} {pointer.getUniqueId()} {path} {time_ns}")
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
@@ -142,12 +142,18 @@ class ProtCryoposesBase(EMProtocol):
         return volumes
 
     def _write_particles(self, item: ParticleInput) -> None:
-        from cryoposes_plugin.core.io.star import write_particles
-
         particles = self._pointed(item.param)
         stack = self._getTmpPath(f"{item.field}.mrcs") if item.images else None
-        table = convert.particles_to_table(particles, stack)
-        write_particles(self._star_path(item), table)
+        self._write_table(self._star_path(item), convert.particles_to_table(particles, stack))
+
+    def _write_table(self, path: str, table) -> None:
+        from cryoposes_plugin.core.io.star import write_particles
+
+        write_particles(path, table)
+
+    def _write_volumes(self) -> None:
+        for path, volume in self._volume_files().items():
+            images.volume_to_mrc(volume, path)
 
     def _active_particles(self) -> List[ParticleInput]:
         return [item for item in self.PARTICLES if self._pointed(item.param) is not None]
@@ -157,13 +163,17 @@ class ProtCryoposesBase(EMProtocol):
         return getattr(self, param).get() if self.evalParamCondition(param) else None
 
     # -------------------------- results --------------------------------------
-    def _run_file(self, name: str) -> str:
-        return os.path.join(runner.run_folder(self), name)
+    def shown_run(self) -> str:
+        """The folder of the run whose pictures and report are shown."""
+        return runner.run_folder(self)
 
-    def _read_table(self, name: str):
+    def _run_file(self, name: str, place: str = "") -> str:
+        return os.path.join(runner.run_folder(self, place), name)
+
+    def _read_table(self, name: str, place: str = ""):
         from cryoposes_plugin.core.io.star import read_particles
 
-        return read_particles(self._run_file(name))
+        return read_particles(self._run_file(name, place))
 
     def _metrics(self) -> Dict[str, Any]:
         return runner.read_metrics(self)
@@ -177,20 +187,17 @@ class ProtCryoposesBase(EMProtocol):
 
     def _create_particles(self, subset: bool = False):
         """The input particles at the poses of the run's particles.star, with its scores and the source of the poses."""
-        from cryoposes_plugin.core.io.star import POSE_SOURCE
-
         table = self._read_table("particles.star")
         particles = self._createSetOfParticles()
-        results.update_particles(
-            particles,
-            self.inputParticles.get(),
-            table,
-            poses=True,
-            scores=tuple(table.scores),
-            texts=(POSE_SOURCE,),
-            subset=subset,
-        )
+        results.update_particles(particles, self.inputParticles.get(), table, **self._taken(table), subset=subset)
         return particles
+
+    @staticmethod
+    def _taken(table) -> Dict[str, Any]:
+        """What of a table with poses goes into a set: the poses, all scores, and where the poses come from."""
+        from cryoposes_plugin.core.io.star import POSE_SOURCE
+
+        return {"poses": True, "scores": tuple(table.scores), "texts": (POSE_SOURCE,)}
 
     # -------------------------- information ----------------------------------
     def _validate(self) -> List[str]:

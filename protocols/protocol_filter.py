@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any, Dict, List
 
 from pwem.objects import SetOfParticles
 
-from cryoposes_plugin.core.config import FilterConfig
-from cryoposes_plugin.scipion import forms, results
+from cryoposes_plugin.core.config import Config, FilterConfig
+from cryoposes_plugin.scipion import convert, forms, results
 
-from .protocol_base import ParticleInput, ProtCryoposesBase
+from .protocol_base import ParticleInput
+from .protocol_streaming import GROWING, ProtCryoposesStreaming
+
+#: Of a growing input.
+SMALLEST_BATCH = 100
 
 
-class ProtCryoposesFilter(ProtCryoposesBase):
-    """Splits particles into those whose poses are certain and the others. Nothing disappears: both sets are outputs."""
+class ProtCryoposesFilter(ProtCryoposesStreaming):
+    """Splits particles into those whose poses are certain and the others. Nothing disappears: both sets are outputs.
+
+    With a threshold the outputs grow while the input grows. A share of the particles can only be kept when all are
+    there: the run waits until the input is closed.
+    """
 
     _label = "filter by uncertainty"
     # A dictionary, because two Enum members of one class would be aliases of each other.
@@ -21,11 +30,13 @@ class ProtCryoposesFilter(ProtCryoposesBase):
     CONFIG = FilterConfig
     PARTICLES = (ParticleInput("particles", "inputParticles", images=False),)
     CITATIONS = ("Chung2023",)
+    STREAMED = {"outputAccepted": "accepted.star", "outputRejected": "rejected.star"}
 
     def _defineParams(self, form):
         form.addSection(label="Input")
         forms.add_pointer(form, "particles", "SetOfParticles", "Particles with scores, as 'estimate poses' gives them.")
         forms.add_fields(form, FilterConfig, "score", "keep_quantile", "threshold")
+        forms.add_streaming(form, SMALLEST_BATCH)
 
     def _input_problems(self) -> List[str]:
         problems = super()._input_problems()
@@ -37,7 +48,7 @@ class ProtCryoposesFilter(ProtCryoposesBase):
     def _threshold_problems(self, score: str) -> List[str]:
         """A threshold below every score would keep nothing."""
         threshold = self.threshold.get()
-        if threshold is None:
+        if threshold is None or self.inputParticles.get().isStreamOpen():
             return []
         values = [particle.getAttributeValue(f"_{score}") for particle in self.inputParticles.get().iterItems()]
         if min(values) <= threshold:
@@ -64,11 +75,31 @@ class ProtCryoposesFilter(ProtCryoposesBase):
         results.update_particles(particles, self.inputParticles.get(), self._read_table(f"{name}.star"))
         return particles
 
+    def _decides_each_alone(self) -> bool:
+        return self.threshold.get() is not None
+
+    def _batch_config(self, star: str) -> Config:
+        return dataclasses.replace(super()._batch_config(star), allow_none=True)
+
+    def _filled_outputs(self, metrics: Dict[str, Any]) -> List[str]:
+        return [output for output in self.STREAMED if metrics[output[len("output") :].lower()]]
+
+    def _fill(self, output, particles, table) -> None:
+        results.append_particles(output, particles, table, where=convert.id_range(table.ids))
+
+    def _join_metrics(self, done: List[Dict[str, Any]]) -> Dict[str, Any]:
+        counts = {name: sum(metrics[name] for metrics in done) for name in ("particles", "accepted", "rejected")}
+        return {**counts, "score": done[-1]["score"], "threshold": done[-1]["threshold"]}
+
     def _result_summary(self, metrics: Dict[str, Any]) -> List[str]:
         lines = [
             f"{metrics['accepted']} particles accepted, {metrics['rejected']} rejected, by {metrics['score']} <= "
             f"{metrics['threshold']:.6g}."
         ]
+        if self.isInStreaming():
+            return [*lines, GROWING]
+        if not metrics["accepted"]:
+            lines.append("No particle was kept: the accepted set is empty.")
         if not metrics["rejected"]:
             lines.append("Every particle was kept: the rejected set is empty.")
         return lines

@@ -204,6 +204,20 @@ def add_execution(form, config_class: Type[Config], gpu: bool, threads: bool = T
         form.addParallelSection(threads=DEFAULT_THREADS, mpi=0)
 
 
+def add_streaming(form, smallest_batch: int) -> None:
+    """How an input that is still growing is taken."""
+    form.addParam(
+        "streamingBatchSize",
+        params.IntParam,
+        default=smallest_batch,
+        label="Smallest batch",
+        expertLevel=LEVEL_ADVANCED,
+        help="Of an input that is still growing (a set that is open), as many new particles at least are taken at a "
+        "time; the output grows by them. No batch is smaller, the last one included, so as many particles wait until "
+        "others have come or the input is closed. An input that is complete is taken at once.",
+    )
+
+
 def form_values(protocol, config_class: Type[Config]) -> Dict[str, Any]:
     """Values of the config fields that the form has (an empty entry is None), and of Scipion's header: threads and GPU.
 

@@ -33,12 +33,29 @@ def update_particles(
     subset : store the table's half sets as `_rlnRandomSubset`.
     """
     output.copyInfo(particles)
-    rows = {int(identity): row for row, identity in enumerate(table.ids)}
-    update = _Update(table, poses, scores, texts, subset)
     if poses:
         output.setAlignmentProj()
+    return append_particles(output, particles, table, poses, scores, texts, subset)
+
+
+def append_particles(
+    output,
+    particles,
+    table: ParticleTable,
+    poses: bool = False,
+    scores: Sequence[str] = (),
+    texts: Sequence[str] = (),
+    subset: bool = False,
+    where: Optional[str] = None,
+) -> int:
+    """As `update_particles`, onto a set that has its properties and perhaps particles of other tables.
+
+    where : an SQL condition on the input's items that holds for all of the table; default: look at all.
+    """
+    rows = {int(identity): row for row, identity in enumerate(table.ids)}
+    update = _Update(table, poses, scores, texts, subset)
     missing = 0
-    for particle in particles.iterItems():
+    for particle in particles.iterItems(where=where):
         row = rows.pop(particle.getObjId(), None)
         if row is None:
             missing += 1

@@ -1,6 +1,7 @@
 """Runs the compute program for a protocol: config -> config.json -> `cryoposes COMMAND`, resumably.
 
-Nothing is kept on the protocol: what a resumed run must know lies in its `extra` folder.
+Nothing is kept on the protocol: what a resumed run must know lies in its `extra` folder, or in a folder of it, `place`,
+where a protocol runs the program several times.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ class ProgramFailed(PyworkflowException):
     """The program ended with a sentence for the user; it becomes the protocol's error message."""
 
 
-def write_config(protocol, config: Config) -> None:
-    with open(config_path(protocol), "w", encoding="utf-8") as handle:
+def write_config(protocol, config: Config, place: str = "") -> None:
+    with open(config_path(protocol, place), "w", encoding="utf-8") as handle:
         handle.write(config.to_json())
 
 
@@ -40,25 +41,25 @@ def read_config(protocol, config_class) -> Config:
         return config_class.from_json(handle.read())
 
 
-def config_path(protocol) -> str:
-    return protocol._getExtraPath(CONFIG_NAME)
+def config_path(protocol, place: str = "") -> str:
+    return protocol._getExtraPath(place, CONFIG_NAME)
 
 
-def run_folder(protocol) -> str:
-    return protocol._getExtraPath(RUN_NAME)
+def run_folder(protocol, place: str = "") -> str:
+    return protocol._getExtraPath(place, RUN_NAME)
 
 
-def run_program(protocol, config: Config) -> None:
+def run_program(protocol, config: Config, place: str = "") -> None:
     """Run or resume; a run folder of other parameters or other input files is removed first.
 
     Raises ProgramFailed with the program's own sentence, or with where to look.
     """
-    _prepare_run_folder(protocol, config)
+    _prepare_run_folder(protocol, config, place)
     plugin = type(protocol.getPlugin())
     link_folder = os.path.abspath(protocol._getExtraPath("pythonpath"))
     arguments = " ".join(
         shlex.quote(word)
-        for word in (config.command, "--config", config_path(protocol), "--output", run_folder(protocol))
+        for word in (config.command, "--config", config_path(protocol, place), "--output", run_folder(protocol, place))
     )
     log = protocol.getStderrLog()
     before = os.path.getsize(log) if os.path.exists(log) else 0
@@ -75,16 +76,16 @@ def run_program(protocol, config: Config) -> None:
         )
     except subprocess.CalledProcessError as error:
         raise ProgramFailed(_failure(log, before, error.returncode)) from error
-    if not read_metrics(protocol):  # a queue says nothing of how a job ended
+    if not read_metrics(protocol, place):  # a queue says nothing of how a job ended
         raise ProgramFailed(
             _last_error(log, before)
             or f"The program did not finish; see the job's log {log} and press Continue: it resumes where it stood."
         )
 
 
-def _prepare_run_folder(protocol, config: Config) -> None:
+def _prepare_run_folder(protocol, config: Config, place: str) -> None:
     key = run_key(config)
-    path, folder = protocol._getExtraPath(KEY_NAME), run_folder(protocol)
+    path, folder = protocol._getExtraPath(place, KEY_NAME), run_folder(protocol, place)
     known = None
     if os.path.exists(path):
         with open(path, encoding="utf-8") as handle:
@@ -122,9 +123,9 @@ def _last_error(log: str, start: int) -> Optional[str]:
     return found[-1].strip() if found else None
 
 
-def read_metrics(protocol) -> Dict[str, Any]:
+def read_metrics(protocol, place: str = "") -> Dict[str, Any]:
     """The run's metrics.json; empty before it is finished."""
-    path = os.path.join(run_folder(protocol), METRICS_NAME)
+    path = os.path.join(run_folder(protocol, place), METRICS_NAME)
     if not os.path.exists(path):
         return {}
     with open(path, encoding="utf-8") as handle:

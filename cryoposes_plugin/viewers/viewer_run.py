@@ -22,7 +22,6 @@ from cryoposes_plugin.protocols import (
     ProtCryoposesSimulate,
     ProtCryoposesTrain,
 )
-from cryoposes_plugin.scipion import runner
 from cryoposes_plugin.scipion.figure_window import FigureView
 
 from .viewer_volume import chimera_is_installed, chimera_views, slices_view
@@ -81,7 +80,7 @@ class CryoposesRunViewer(ProtocolViewer):
         """Name -> Picture, as the run's folder stands."""
         from cryoposes_plugin.core.evaluation.run_pictures import pictures_of
 
-        return pictures_of(runner.run_folder(self.protocol))
+        return pictures_of(self.protocol.shown_run())
 
     def _shown_outputs(self) -> Dict:
         return {
@@ -111,7 +110,7 @@ class CryoposesRunViewer(ProtocolViewer):
         return [view for volume in self._volumes() for view in chimera_views(volume)]
 
     def _show_report(self, paramName=None) -> List[View]:
-        path = os.path.join(runner.run_folder(self.protocol), REPORT_NAME)
+        path = os.path.join(self.protocol.shown_run(), REPORT_NAME)
         if not os.path.exists(path):
             return [self.infoMessage("This run has written no report yet.")]
         return [ReportView(path)]

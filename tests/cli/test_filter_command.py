@@ -53,6 +53,16 @@ def test_threshold_wins_over_the_share(scored, tmp_path):
     assert sorted(read_particles(tmp_path / "run/accepted.star").scores["cryoposesTrace"]) == [-20, -19, -18, -17]
 
 
+def test_a_part_of_a_set_may_hold_no_certain_particle(scored, tmp_path):
+    star, table = scored
+    assert run(tmp_path / "run", "--particles", star, "--threshold", "-100", "--allow-none") == 0
+    assert len(read_particles(tmp_path / "run/rejected.star")) == len(table)
+    metrics = json.loads((tmp_path / "run/metrics.json").read_text())
+    assert metrics["accepted"] == 0 and metrics["median_score_accepted"] is None and metrics["threshold"] == -100
+    assert run(tmp_path / "other", "--particles", star, "--keep-quantile", "0", "--allow-none") == 0
+    assert json.loads((tmp_path / "other/metrics.json").read_text())["threshold"] is None
+
+
 def test_all_are_kept_and_the_rejected_set_is_an_empty_table(scored, tmp_path):
     star, table = scored
     assert run(tmp_path / "run", "--particles", star, "--keep-quantile", "1.0") == 0

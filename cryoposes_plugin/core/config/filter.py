@@ -32,3 +32,6 @@ class FilterConfig(Config):
     threshold: Optional[float] = option(
         None, "Keep particles whose score is this or less (lower is more certain); used instead of the share."
     )
+    allow_none: bool = option(
+        False, "Keeping no particle is a result and no mistake, as for a part of a larger set.", expert=True
+    )

@@ -70,7 +70,7 @@ def uncertainty_histogram(
     label = f"{name} (lower is more certain)"
     figure, axes = single_axes(f"Uncertainty of {len(scores)} particles", label, "particles")
     edges = np.histogram_bin_edges(scores, bins=int(np.clip(np.sqrt(len(scores)), 10, 80)))
-    if threshold is not None:
+    if threshold is not None and edges[0] <= threshold <= edges[-1]:
         width = edges[1] - edges[0]
         # A hair to the right, since a score equal to the threshold is accepted.
         edges = edges + (threshold - edges[np.argmin(np.abs(edges - threshold))]) + 1e-6 * width

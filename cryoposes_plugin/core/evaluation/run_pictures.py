@@ -23,6 +23,7 @@ from ..io.particles import ParticleImages
 from ..io.run_directory import CONFIG_NAME, METRICS_NAME
 from ..io.star import read_particles
 from ..types import ParticleTable
+from ..uncertainty.filter import accept
 from . import plots
 from .direction_plots import direction_maps
 from .figures import new_figure
@@ -145,7 +146,7 @@ def _filter(folder: Path, config) -> Dict[str, Picture]:
     if not all((folder / f"{name}.star").exists() for name in ("accepted", "rejected")):
         return {}
     everything = read_particles(config.particles)
-    accepted = np.isin(everything.ids, read_particles(folder / "accepted.star").ids)
+    accepted = accept(config, everything)
     threshold = _metrics(folder).get("threshold")
 
     def maps() -> Figure:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, Optional, Tuple
 
 import numpy as np
 
@@ -45,15 +45,15 @@ def run(config: InferConfig, run: RunDirectory) -> Dict[str, Any]:
     An interrupted run goes on after the last batches that were saved, and ends with the same result.
     """
     inputs = read_inputs(config)
-    refined, failed = _refined(config, run, inputs)
+    refined, not_refined = _refined(config, run, inputs)
     if refined is not None:
         return _conclude_refined(config, run, inputs, refined)
     finder = _shift_finder(config, inputs)
     results, rate = _predict_all(config, run, inputs, finder)
     table = _with_poses(inputs, results)
     write_particles(run.file(STAR_NAME), table)
-    metrics = _metrics(inputs, results, table, rate)
-    notes = failed + report_notes(config, inputs, metrics)
+    metrics = {**_metrics(inputs, results, table, rate), "not_refined": not_refined}
+    notes = ([not_refined] if not_refined else []) + report_notes(config, inputs, metrics)
     for note in notes:
         logger.info("infer: %s", note)
     write_inference_report(run, inputs, results, finder, metrics, notes)
@@ -61,14 +61,14 @@ def run(config: InferConfig, run: RunDirectory) -> Dict[str, Any]:
     return {**metrics, "notes": notes}
 
 
-def _refined(config: InferConfig, run: RunDirectory, inputs: Inputs) -> Tuple[Optional[Refined], List[str]]:
-    """The refinement if it is wanted and possible, else None and why not."""
+def _refined(config: InferConfig, run: RunDirectory, inputs: Inputs) -> Tuple[Optional[Refined], Optional[str]]:
+    """The refinement if it is wanted and possible, else None; and why it was not possible."""
     if inputs.volume is None or not config.refine:
-        return None, []
+        return None, None
     try:
-        return refined_inference(config, run, inputs, inputs.volume), []
+        return refined_inference(config, run, inputs, inputs.volume), None
     except NoAgreement as error:
-        return None, [f"The poses are the network's, not refined: {error}"]
+        return None, f"The poses are the network's, not refined: {error}"
 
 
 def _conclude_refined(config: InferConfig, run: RunDirectory, inputs: Inputs, refined: Refined) -> Dict[str, Any]:

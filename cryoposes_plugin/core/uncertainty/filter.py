@@ -49,12 +49,12 @@ def run(config: FilterConfig, run: RunDirectory) -> Dict[str, Any]:
         "rejected": int((~accepted).sum()),
         "kept_share": float(accepted.mean()),
         "score": config.score,
-        "threshold": float(scores[accepted].max()) if config.threshold is None else config.threshold,
-        "median_score_accepted": float(np.median(scores[accepted])),
+        "threshold": _threshold(config, scores[accepted]),
+        "median_score_accepted": _median_or_none(scores[accepted]),
         "median_score_rejected": _median_or_none(scores[~accepted]),
     }
     logger.info(
-        "filter: %d of %d particles accepted (%s <= %.6g).",
+        "filter: %d of %d particles accepted (%s <= %s).",
         metrics["accepted"],
         len(table),
         config.score,
@@ -79,17 +79,33 @@ def _read_and_decide(config: FilterConfig) -> Tuple[ParticleTable, np.ndarray]:
             f"Particle {table.ids[row]} of {config.particles} has {config.score} = {scores[row]}; remove it or "
             "estimate its pose again."
         )
-    if config.threshold is not None:
-        accepted = accept_below(scores, config.threshold)
-        asked = f"--threshold {config.threshold:g} (the scores go from {scores.min():.6g} to {scores.max():.6g})"
-    elif config.keep_quantile is not None:
-        accepted = accept_share(scores, config.keep_quantile, table.ids)
-        asked = f"--keep-quantile {config.keep_quantile:g}"
-    else:
-        raise ConfigError("filter: neither --keep-quantile nor --threshold is given; give one.")
-    if not accepted.any():
+    accepted = accept(config, table)
+    if not accepted.any() and not config.allow_none:
+        share, threshold = f"--keep-quantile {config.keep_quantile}", f"--threshold {config.threshold}"
+        asked = share if config.threshold is None else f"{threshold} (the scores go from {_range(scores)})"
         raise InputError(f"filter: {asked} keeps none of the {len(table)} particles; give a larger value.")
     return table, accepted
+
+
+def accept(config: FilterConfig, table: ParticleTable) -> np.ndarray:
+    """(N,) bool: what is kept of a table that has the score."""
+    scores = table.scores[config.score]
+    if config.threshold is not None:
+        return accept_below(scores, config.threshold)
+    if config.keep_quantile is not None:
+        return accept_share(scores, config.keep_quantile, table.ids)
+    raise ConfigError("filter: neither --keep-quantile nor --threshold is given; give one.")
+
+
+def _range(scores: np.ndarray) -> str:
+    return f"{scores.min():.6g} to {scores.max():.6g}"
+
+
+def _threshold(config: FilterConfig, accepted: np.ndarray) -> Optional[float]:
+    """The one that was given, or the largest score that was kept; None where none was."""
+    if config.threshold is not None:
+        return config.threshold
+    return float(accepted.max()) if len(accepted) else None
 
 
 def _median_or_none(values: np.ndarray) -> Optional[float]:
@@ -105,6 +121,8 @@ def _report(config: FilterConfig, run: RunDirectory, table: ParticleTable, accep
     notes = ["The score ranks particles; it is not an angle."]
     if accepted.all():
         notes.append("Every particle was kept: rejected.star holds none.")
+    if not accepted.any():
+        notes.append("No particle was kept: accepted.star holds none.")
     write_report(
         run.path,
         "Filter by uncertainty",
