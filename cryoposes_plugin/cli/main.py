@@ -16,6 +16,7 @@ from typing import List, Optional
 from ..core.config import CONFIGS, THREAD_VARIABLES, Config
 from ..core.errors import ConfigError, CryoposesError
 from ..core.io.run_directory import RunDirectory
+from ..core.memory import first_line, memory_errors
 from .arguments import add_config_arguments, config_from_arguments
 
 logger = logging.getLogger("cryoposes")
@@ -73,6 +74,9 @@ def main(argv: Optional[List[str]] = None) -> int:
         run_command(config, arguments.output)
     except CryoposesError as error:
         logger.error("Error: %s", error)
+        return 2
+    except memory_errors() as error:
+        logger.error("Error: the memory is not enough (%s); free some, or take a machine with more.", first_line(error))
         return 2
     except KeyboardInterrupt:
         logger.error("Interrupted; run the same command again to resume.")

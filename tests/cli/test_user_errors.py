@@ -274,3 +274,12 @@ def test_full_disk_during_simulation(inputs, small_disk):
     assert result.returncode == 2
     assert "free some space" in result.stderr and "Traceback" not in result.stderr
     assert not [name for name in RESULTS if (small_disk / "out" / name).exists()]
+
+
+def test_a_computer_without_memory_is_one_sentence(inputs, caplog, monkeypatch):
+    from cryoposes_plugin.cli import reconstruct
+
+    monkeypatch.setattr(reconstruct, "run", lambda config, run: np.ones(2**50))
+    assert main(RECONSTRUCT.split() + ["--output", "out"]) == 2
+    assert re.search(r"Error: the memory is not enough \(Unable to allocate .*\); free some", caplog.text)
+    assert not (inputs / "out" / "metrics.json").exists()

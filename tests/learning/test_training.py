@@ -12,9 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from cryoposes_plugin.core.config import TrainConfig
-from cryoposes_plugin.core.errors import InputError
+from cryoposes_plugin.core.errors import InputError, ResourceError
 from cryoposes_plugin.core.io.mrc import write_volume
 from cryoposes_plugin.core.io.run_directory import RunDirectory
 from cryoposes_plugin.core.learning import presets
@@ -92,6 +93,17 @@ def test_an_interrupted_run_ends_with_the_weights_of_an_uninterrupted_one(config
     assert metrics["steps"] == 4
     steps = [float(row.split(",")[0]) for row in (tmp_path / "cut/history.csv").read_text().splitlines()[1:]]
     assert steps == sorted(set(steps)) and steps[-1] == 4
+
+
+def test_a_batch_that_memory_refuses_is_one_sentence_with_the_remedy(config, tmp_path, monkeypatch):
+    def step(self, *arguments):
+        tf.zeros([2**50])  # more than any address space holds
+
+    monkeypatch.setattr(Trainer, "_compiled_step", step)
+    sentence = r"does not take a batch of 8 images of 24 px; give a smaller --batch-size, 4 say, .* \(.*OOM"
+    with pytest.raises(ResourceError, match=sentence):
+        train(config, tmp_path / "run")
+    assert not (tmp_path / "run/model").exists()
 
 
 def test_a_killed_program_resumes_to_the_same_weights(config, tmp_path, volume_path, monkeypatch):

@@ -203,6 +203,34 @@ def test_the_best_of_many_starts_wins_whatever_their_order(scene):
     assert refined.wrong_basin.mean() < 0.02
 
 
+def test_images_that_memory_refuses_together_get_the_same_poses_in_halves(scene, monkeypatch):
+    from tensorflow import zeros
+
+    observed, starts = scene.observed(scene.clean + scene.noise), scene.near()
+    whole = scene.search(search_shift_px=2.0).refine(observed, starts)
+    likelihood = PoseLikelihood(scene.volume, scene.points, PIXEL)
+    seen = []
+
+    def refusing(original):
+        def function(*arguments):
+            images = arguments[-1]
+            if len(images) > 50:
+                zeros([2**50])  # more than any address space holds
+            seen.append(len(images))
+            return original(*arguments)
+
+        return function
+
+    for name in ("scan", "gram"):
+        monkeypatch.setattr(likelihood, name, refusing(getattr(likelihood, name)))
+    halved = scene.search(likelihood, search_shift_px=2.0).refine(observed, starts)
+    assert set(seen) == {40} and likelihood.memory.largest == 40
+    assert np.median(np.rad2deg(angular_distance_rad(halved.rotations, whole.rotations))) < 1e-4
+    # rounding may move where an iteration ends, at the likelihood's small kinks
+    assert np.abs(halved.gain - whole.gain).max() < 0.2
+    np.testing.assert_array_equal(halved.basins, whole.basins)
+
+
 def test_two_poses_that_cannot_be_told_apart_are_said_to_compete():
     """A volume with a two-fold axis that nobody mentioned: both poses fit, each with probability one half."""
     volume = make_phantom(32, PIXEL)

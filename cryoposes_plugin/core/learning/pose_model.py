@@ -7,7 +7,7 @@ import warnings
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Iterator, Optional, Tuple
+from typing import Iterator, List, Optional, Tuple
 
 import keras
 import numpy as np
@@ -16,6 +16,7 @@ import tensorflow as tf
 from ..errors import InputError
 from ..geometry.rotations import project_to_so3
 from ..io.run_directory import atomic_path
+from ..memory import BatchLimit
 from ..simulation.ctf import pack_ctf
 from ..types import CtfTable
 from .hypotheses import grid_candidates, head_candidates
@@ -65,6 +66,7 @@ class PoseModel:
 
     def __init__(self, card: ModelCard, network: keras.Model):
         self.card, self.network = card, network
+        self.memory = BatchLimit("images")
         self.preprocessing = Preprocessing(
             card.box_size_px, card.pixel_size_angstrom, card.mask_diameter_angstrom, card.ctf_correction
         )
@@ -107,8 +109,8 @@ class PoseModel:
         Raw images with a CTF have their phases flipped if the model was trained so; images that are phase-flipped or
         multiplied by their CTF already are taken as they are.
         """
-        raw = self._predict(*self._tensors(images, ctf, image_state))
-        return to_prediction(*(tensor.numpy() for tensor in raw))
+        tensors = self._tensors(images, ctf, image_state)
+        return to_prediction(*self._by_parts(lambda *part: self._predict(*part), tensors))
 
     def hypotheses(
         self, images: np.ndarray, ctf: Optional[CtfTable] = None, image_state: str = "raw", number: int = 8
@@ -122,16 +124,26 @@ class PoseModel:
         largest = LARGEST_NUMBER if self._grid is None else min(LARGEST_NUMBER, 1 + len(self._grid))
         if not 1 <= number <= largest:
             raise ValueError(f"expected a number of hypotheses from 1 to {largest}, received {number}")
-        arguments = (*self._tensors(images, ctf, image_state), tf.constant(number, tf.int32))
+        tensors, wanted = self._tensors(images, ctf, image_state), tf.constant(number, tf.int32)
         # Traced for a batch of any size, which serves the remainder too.
-        anything = [None if a is None else tf.TensorSpec((None, *a.shape[1:]), a.dtype) for a in arguments[:2]]
+        anything = [None if a is None else tf.TensorSpec((None, *a.shape[1:]), a.dtype) for a in tensors]
         self._hypotheses.get_concrete_function(*anything, tf.TensorSpec((), tf.int32))
-        rotations, log_weights, shifts_px, matrices = (t.numpy() for t in self._hypotheses(*arguments))
+        found = self._by_parts(lambda *part: self._hypotheses(*part, wanted), tensors)
+        rotations, log_weights, shifts_px, matrices = found
         return Hypotheses(rotations, log_weights, shifts_px, symmetric(matrices))
 
     @property
     def predicts_shifts(self) -> bool:
         return "shift" in self.network.output
+
+    def _by_parts(self, function, tensors) -> List[np.ndarray]:
+        """Outputs of a function of (images, CTFs or None), of as many images at once as the memory takes."""
+
+        def work(rows: np.ndarray) -> List[np.ndarray]:
+            part = slice(rows[0], rows[-1] + 1)
+            return [output.numpy() for output in function(*(None if t is None else t[part] for t in tensors))]
+
+        return [np.concatenate(column) for column in zip(*self.memory.parts(work, len(tensors[0])))]
 
     def _tensors(
         self, images: np.ndarray, ctf: Optional[CtfTable], image_state: str

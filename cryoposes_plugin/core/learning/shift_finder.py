@@ -7,6 +7,7 @@ from typing import Optional, Tuple
 import numpy as np
 import tensorflow as tf
 
+from ..memory import BatchLimit
 from ..refinement.density import radius_of_gyration_px
 from ..simulation.ctf import pack_ctf
 from ..simulation.forward_model import ForwardModel
@@ -30,26 +31,26 @@ class ShiftFinder:
         self, volume: Volume, box_size_px: int, pixel_size_angstrom: float, max_shift_px: float, batch_size: int
     ):
         self._model = ForwardModel([volume], box_size_px, pixel_size_angstrom)
-        self._max_shift_px, self._batch_size = max_shift_px, batch_size
+        self._max_shift_px, self.memory = max_shift_px, BatchLimit("images", batch_size)
         radius = radius_of_gyration_px(volume.data) * volume.pixel_size_angstrom / pixel_size_angstrom
         self.weights = prior_weights(box_size_px, radius)
 
     def reprojections(self, rotations: np.ndarray, ctf: Optional[CtfTable], image_state: str) -> np.ndarray:
         """(B, D, D) float32 at shift zero."""
-        out = []
-        for start in range(0, len(rotations), self._batch_size):
-            rows = np.arange(start, min(start + self._batch_size, len(rotations)))
-            padded = np.resize(rows, self._batch_size)
+
+        def work(rows: np.ndarray) -> np.ndarray:
+            padded = np.resize(rows, self.memory.largest or len(rows))
             packed = None if ctf is None else tf.constant(pack_ctf(ctf.take(padded)))
             images = self._model.images(
-                tf.zeros(self._batch_size, tf.int32),
+                tf.zeros(len(padded), tf.int32),
                 tf.constant(rotations[padded], tf.float32),
-                tf.zeros((self._batch_size, 2)),
+                tf.zeros((len(padded), 2)),
                 packed,
                 image_state,
             )
-            out.append(images.numpy()[: len(rows)])
-        return np.concatenate(out)
+            return images.numpy()[: len(rows)]
+
+        return np.concatenate(self.memory.parts(work, len(rotations)))
 
     def calibrate(self, images: np.ndarray, reprojections: np.ndarray) -> None:
         """Measure the weights of the frequencies on a sample (kept as they are for a small one)."""

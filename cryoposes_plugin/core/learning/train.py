@@ -11,6 +11,7 @@ import numpy as np
 
 from ..config import TrainConfig
 from ..io.run_directory import RunDirectory
+from ..memory import one_sentence
 from .plan import Plan, make_plan, summary, validation_number
 
 logger = logging.getLogger(__name__)
@@ -42,7 +43,8 @@ def run(config: TrainConfig, run: RunDirectory) -> Dict[str, Any]:
     session = Session(config, plan)
     trainer = Trainer(session, config.chosen("batch_size"))
     length = Length(_number_of_steps(config, plan), config.minutes, started)
-    done = trainer.train(run, length, config.checkpoint_minutes)
+    with one_sentence(_no_memory(config, plan)):
+        done = trainer.train(run, length, config.checkpoint_minutes)
     model = session.model(done)
     prediction, truth = session.predict_apart(model)
     errors = error_summary(prediction, truth, plan.group)
@@ -51,6 +53,16 @@ def run(config: TrainConfig, run: RunDirectory) -> Dict[str, Any]:
     metrics = {**summary(plan), **done, "validation": errors}
     _report(run, plan, metrics, prediction, truth.rotations)
     return metrics
+
+
+def _no_memory(config: TrainConfig, plan: Plan) -> str:
+    """A batch is not halved: its pairs of images, its noise and batch normalisation make it one function of the seed
+    and the step, and the model would be another one."""
+    batch, box = config.chosen("batch_size"), plan.grid.model_box_size_px
+    return (
+        f"The memory does not take a batch of {batch} images of {box} px; give a smaller --batch-size, {batch // 2} "
+        "say, or a smaller --model-box-size-px."
+    )
 
 
 def _number_of_steps(config: TrainConfig, plan: Plan) -> Optional[int]:

@@ -17,6 +17,7 @@ from typing import List, Tuple
 import numpy as np
 import tensorflow as tf
 
+from ..memory import BatchLimit
 from ..simulation.fourier_projector import slice_points
 from ..simulation.fourier_volumes import FourierVolumes, TableLayout
 from ..simulation.grids import choose_padding
@@ -42,13 +43,19 @@ class PoseLikelihood:
         data = resample_volume(volume.data, volume.pixel_size_angstrom, *grid)
         volumes = FourierVolumes([data], choose_padding([Volume(data, pixel_size_angstrom)], *grid))
         frequencies = tf.constant(points.frequencies)
+        self.memory = BatchLimit("images")
         self._map = (volumes.layout, volumes.table, frequencies, (2.0 * math.pi / box) * frequencies)
 
     def slices(self, rotations: np.ndarray, number: int) -> np.ndarray:
         """(B, P) complex64 x(A^T k) at the first P = `number` points, phases about D // 2."""
         layout, table, frequencies, _ = self._map
-        real, imaginary = _compiled(_slices, layout)(table, frequencies[:number], tf.constant(rotations, tf.float32))
-        return real.numpy() + 1j * imaginary.numpy()
+
+        def work(rows: np.ndarray) -> np.ndarray:
+            some = tf.constant(rotations[rows], tf.float32)
+            real, imaginary = _compiled(_slices, layout)(table, frequencies[:number], some)
+            return real.numpy() + 1j * imaginary.numpy()
+
+        return np.concatenate(self.memory.parts(work, len(rotations)))
 
     def gram(self, rotations, shifts_px, particle, y_real, y_imaginary, c) -> tf.Tensor:
         """Inner products of the model's derivatives (5), the model and the image: (B, 7, 7).

@@ -89,6 +89,14 @@ class MultiStart:
 
     def refine(self, observed: Observations, starts: Poses) -> Refined:
         """The best pose of each image; every image has one start at least."""
+
+        def work(rows: np.ndarray) -> Refined:
+            mine = starts.take((starts.particle >= rows[0]) & (starts.particle <= rows[-1]))
+            return self._refine(observed.take(rows), dataclasses.replace(mine, particle=mine.particle - rows[0]))
+
+        return _joined(self.likelihood.memory.parts(work, len(observed.coefficients)))
+
+    def _refine(self, observed: Observations, starts: Poses) -> Refined:
         images = WhitenedImages(self.likelihood, observed, self.points, self.spectra)
         poses = self._scan(images, starts)
         for stage, radius in enumerate(self.radii):
@@ -133,6 +141,11 @@ class MultiStart:
 
     def _distance(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         return angular_distance_rad(a, b) if len(self.group) == 1 else symmetric_distance_rad(a, b, self.group)
+
+
+def _joined(parts: List[Refined]) -> Refined:
+    names = [field.name for field in dataclasses.fields(Refined)]
+    return Refined(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
 
 
 def _conclude(poses: Poses, images: int) -> Refined:

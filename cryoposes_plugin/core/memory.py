@@ -1,0 +1,73 @@
+"""Where the memory does not take a batch: half of it at a time where its rows are independent, else one sentence."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from contextlib import contextmanager
+from typing import Callable, Iterator, List, Optional, Tuple, Type, TypeVar
+
+import numpy as np
+
+from .errors import ResourceError
+
+logger = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+
+
+def memory_errors() -> Tuple[Type[BaseException], ...]:
+    """What is raised when memory runs out: Python's and NumPy's error, and TensorFlow's where it is loaded."""
+    errors = getattr(sys.modules.get("tensorflow"), "errors", None)
+    return (MemoryError,) if errors is None else (MemoryError, errors.ResourceExhaustedError)
+
+
+class BatchLimit:
+    """How many rows at once the memory takes, as far as is known: a batch that it refuses is halved, and so are all
+    that come after.
+
+    what : the rows, for the messages ("images"). largest : rows at once from the beginning; default: any number.
+    """
+
+    def __init__(self, what: str, largest: Optional[int] = None):
+        self.what, self.largest = what, largest
+
+    def parts(self, work: Callable[[np.ndarray], Result], number: int) -> List[Result]:
+        """Results of `work` for consecutive parts of the rows 0 ... number - 1.
+
+        What it gives for a row must not depend on the others. ResourceError where not even one row fits.
+        """
+        results: List[Result] = []
+        start = 0
+        while start < number:
+            rows = np.arange(start, min(number, start + (self.largest or number)))
+            try:
+                results.append(work(rows))
+            except memory_errors() as error:
+                self._halve(len(rows), error)
+                continue
+            start += len(rows)
+        return results
+
+    def _halve(self, size: int, error: BaseException) -> None:
+        if size == 1:
+            raise ResourceError(
+                f"The memory does not take one of the {self.what} at a time ({first_line(error)}); free some, leave "
+                "the GPU (--gpu none), or take a machine with more."
+            ) from error
+        self.largest = (size + 1) // 2
+        logger.info("The memory does not take %d %s at once: going on with %d.", size, self.what, self.largest)
+
+
+@contextmanager
+def one_sentence(sentence: str) -> Iterator[None]:
+    """Turn running out of memory into ResourceError: for what cannot be halved."""
+    try:
+        yield
+    except memory_errors() as error:
+        raise ResourceError(f"{sentence} ({first_line(error)})") from error
+
+
+def first_line(error: BaseException) -> str:
+    """What TensorFlow and NumPy say of the size that was asked for, without the listing that may follow."""
+    return (str(error).strip() or "out of memory").splitlines()[0].rstrip(".")
