@@ -98,6 +98,20 @@ def test_an_error_common_to_all_distances_of_an_image(rng):
     assert without.scale_rad > 1.5 * result.noise_rad
 
 
+@pytest.mark.parametrize("missing", [0.0, 0.2])
+def test_all_others_against_landmarks_that_were_recovered_first(rng, missing):
+    """Errors that the images' distances share are far larger than a start that knows nothing of them can bear."""
+    rotations = random_rotations(900, rng)
+    i, j = np.triu_indices(900, 1)
+    keep = rng.random(len(i)) >= missing
+    i, j = i[keep], j[keep]
+    offset = rng.normal(0, 0.6, 900)
+    errors = offset[i] + offset[j] + rng.normal(0, 0.3, len(i))
+    result = recover_rotations(pairs_from_arrays(i, j, distances(rotations, i, j) + errors))
+    assert error_rad(result, rotations) < 1.2 * 0.3 * np.sqrt(3 / 900 / (1 - missing)) * MEAN_OF_CHI3
+    assert np.corrcoef(result.offset_rad, offset)[0, 1] > 0.99
+
+
 def test_outliers_are_seen_and_do_not_harm(rng):
     rotations = random_rotations(400, rng)
     pairs = all_pairs(rotations, rng.normal(0, 0.1, 400 * 399 // 2))

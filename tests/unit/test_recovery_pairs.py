@@ -25,6 +25,19 @@ def test_pairs_are_sorted_by_their_first_particle():
     np.testing.assert_array_equal(taken.second, [1, 1])
 
 
+def test_pairs_within_some_particles_and_their_columns():
+    pairs = pairs_from_arrays(FIRST, SECOND, D)
+    within = pairs.within(np.array([3, 1, 0]))
+    np.testing.assert_array_equal(within.indptr, [0, 1, 1, 3])
+    np.testing.assert_array_equal(within.second, [1, 1, 0])
+    np.testing.assert_array_equal(within.distance_rad, [0.1, 0.2, 0.4])
+    nan = np.nan
+    expected = [[nan, 0.4], [0.2, 0.1], [0.3, nan], [0.4, nan]]
+    np.testing.assert_array_equal(pairs.columns(np.array([0, 3])), expected)
+    corrected = pairs.less_offsets(np.array([0.0, 0.1, 0.2, 0.4]))
+    np.testing.assert_allclose(corrected.distance_rad, [0.1, 0.0, 0.2, 0.1, -0.4], atol=1e-15)
+
+
 @pytest.mark.parametrize("pairs_a_part", [1, 7, 1000])
 def test_parts_cover_every_pair_once(rng, pairs_a_part):
     pairs = pairs_from_arrays(rng.integers(0, 40, 300), rng.integers(0, 40, 300), rng.uniform(0, 3, 300))

@@ -37,12 +37,14 @@ _LONGEST_STEP = 0.2
 #: Added to the normal matrices, relative to their trace: a particle whose neighbours leave a direction open stays put
 #: in it.
 _RIDGE = 1e-9
+_PRODUCTS_A_PAIR = 8
 _EXACT_RAD, _SMALL_GAIN, _PATIENCE = 1e-9, 1e-5, 4
 #: Fewer distances a particle than this cannot tell an offset from a rotation.
 _OFFSETS_NEED = 32
 _DAMPING, _MOMENTUM = 0.6, 0.3
 #: Offsets wait until the rotations explain what they can.
 _STEPS_BEFORE_OFFSETS = 3
+_OFFSETS_DAMPING = 0.8
 
 
 @dataclass
@@ -92,6 +94,7 @@ def refine(
     steps: int = 100,
     fixed: Optional[np.ndarray] = None,
     offsets: bool = True,
+    start_offsets_rad: Optional[np.ndarray] = None,
     task: str = "",
 ) -> Fit:
     """Minimise over the rotations from a start within the basin of the solution.
@@ -102,11 +105,14 @@ def refine(
     steps : passes over the pairs at most; they end where they gain next to nothing.
     fixed : (N,) bool, rotations that are known and stay.
     offsets : whether to look for errors common to all distances of a particle.
+    start_offsets_rad : (N,) what they are thought to be.
     task : name for the progress; empty for none.
     """
     q = np.array(quaternions, dtype=np.float64)
     degrees = np.maximum(pairs.degrees(), 1)
-    b, velocity, scale = np.zeros(len(q)), np.zeros_like(q), np.inf
+    known = start_offsets_rad is not None and bool(np.any(start_offsets_rad))
+    b = np.array(start_offsets_rad, dtype=np.float64) if known else np.zeros(len(q))
+    velocity, scale = np.zeros_like(q), np.inf
     offsets = offsets and degrees.mean() >= _OFFSETS_NEED
     progress = Progress(steps, "passes", task) if task else None
     step, step_size, history = 0, np.inf, []
@@ -118,7 +124,7 @@ def refine(
             break
         velocity = _MOMENTUM * _tangent(velocity, q) + _DAMPING * _newton_steps(q, sums, fixed)
         q = _normalised(q + velocity)
-        if offsets and step >= _STEPS_BEFORE_OFFSETS:
+        if offsets and (known or step >= _STEPS_BEFORE_OFFSETS):
             b = _update_offsets(b, sums, degrees)
         step, step_size = step + 1, float(4 * np.sqrt(np.mean(velocity**2)))
         if progress is not None:
@@ -141,7 +147,7 @@ def _pass(pairs: PairDistances, q: np.ndarray, b: np.ndarray, scale_rad: float) 
     scales = []
     for rows, part in pairs.rows():
         first, second = pairs.first(part), pairs.second[part]
-        c = np.einsum("na,na->n", q[first], q[second])
+        c = _cosines(q, rows, first, second)
         sin2 = np.maximum((1 - c) * (1 + c), _SMALLEST_SIN2)
         sine = np.sqrt(sin2)
         r = pairs.distance_rad[part] - 2 * np.arctan2(sine, np.abs(c)) - b[first] - b[second]
@@ -151,9 +157,10 @@ def _pass(pairs: PairDistances, q: np.ndarray, b: np.ndarray, scale_rad: float) 
             w *= pairs.weight[part]
         sums.absolute += float(size.sum())
         scales.append(np.median(size[:: len(size) // 20000 + 1]))
-        for total, values in ((sums.weight, w), (sums.residual, w * r), (sums.squared, r * r)):
-            total += np.bincount(first, values, n) + np.bincount(second, values, n)
         columns, bounds = second, pairs.indptr[rows.start : rows.stop + 1] - part.start
+        for total, values in ((sums.weight, w), (sums.residual, w * r), (sums.squared, r * r)):
+            total += np.bincount(second, values, n)
+            total[rows] += np.diff(np.concatenate([[0.0], np.cumsum(values)])[bounds])
         for total, values, carried in (
             (sums.gradient, w * r * np.copysign(1 / sine, c), q),
             (sums.normal, w / sin2, outer),
@@ -163,6 +170,14 @@ def _pass(pairs: PairDistances, q: np.ndarray, b: np.ndarray, scale_rad: float) 
             total += matrix.T @ carried[rows]
     sums.scale_rad = max(1.4826 * float(np.median(scales)), _SMALLEST_SCALE_RAD)
     return sums
+
+
+def _cosines(q: np.ndarray, rows: slice, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """<q_i, q_j> of the pairs of some rows: picked from all products where these are not many more."""
+    here = q[rows]
+    if len(here) * len(q) > _PRODUCTS_A_PAIR * len(first):
+        return np.einsum("na,na->n", q[first], q[second])
+    return (here @ q.T).ravel()[(first - np.int64(rows.start)) * len(q) + second]
 
 
 def _newton_steps(q: np.ndarray, sums: _Sums, fixed: Optional[np.ndarray]) -> np.ndarray:
@@ -187,11 +202,13 @@ def _filled_normal(q: np.ndarray, sums: _Sums):
 
 
 def _update_offsets(b: np.ndarray, sums: _Sums, degrees: np.ndarray) -> np.ndarray:
-    """Half a step towards the best linear predictor; half, because b_i and b_j share what is common to all."""
+    """A step towards the best linear predictor; half of what is common to all, which b_i and b_j share."""
     mean = sums.residual / sums.weight + b
     noise = sums.scale_rad**2 / degrees
     variance = max(float(np.mean(mean**2 - noise)), 0.0)
-    return 0.5 * (b + mean * variance / (variance + noise + 1e-300))
+    step = mean * variance / (variance + noise + 1e-300) - b
+    common = float(np.mean(step))
+    return b + _OFFSETS_DAMPING * (step - common) + 0.5 * common
 
 
 def _tangent(vectors: np.ndarray, q: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ from ..errors import InputError
 
 #: Three distances to known rotations leave two rotations possible; the fourth one decides.
 FEWEST_DISTANCES = 4
-_CHUNK = 2**20
+_CHUNK = 2**18
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,38 @@ class PairDistances:
         counts = np.concatenate([[0], np.cumsum(keep)])
         weight = None if self.weight is None else self.weight[keep]
         return PairDistances(counts[self.indptr], self.second[keep], self.distance_rad[keep], weight)
+
+    def within(self, chosen: np.ndarray) -> PairDistances:
+        """The pairs between some particles (K,), which are then counted in the order given."""
+        place = np.full(self.number, -1, dtype=np.int32)
+        place[chosen] = np.arange(len(chosen), dtype=np.int32)
+        counts = np.diff(self.indptr)[chosen]
+        ends = np.cumsum(counts)
+        entries = np.arange(int(ends[-1])) + np.repeat(self.indptr[chosen] - ends + counts, counts)
+        keep = place[self.second[entries]] >= 0
+        entries, row = entries[keep], np.repeat(np.arange(len(chosen)), counts)[keep]
+        indptr = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=len(chosen)))])
+        weight = None if self.weight is None else self.weight[entries]
+        return PairDistances(indptr, place[self.second[entries]], self.distance_rad[entries], weight)
+
+    def less_offsets(self, offsets_rad: np.ndarray) -> PairDistances:
+        """Without what (N,) errors common to all distances of a particle add to them."""
+        corrected = self.distance_rad - np.repeat(offsets_rad, np.diff(self.indptr)) - offsets_rad[self.second]
+        return PairDistances(self.indptr, self.second, corrected, self.weight)
+
+    def columns(self, chosen: np.ndarray) -> np.ndarray:
+        """(N, K) distances of all particles to some, NaN where there is none."""
+        place = np.full(self.number, -1, dtype=np.int32)
+        place[chosen] = np.arange(len(chosen))
+        found = np.full((self.number, len(chosen)), np.nan)
+        for rows, part in self.rows():
+            first, second, d = self.first(part), self.second[part], self.distance_rad[part]
+            inside = place[second] >= 0
+            found[first[inside], place[second[inside]]] = d[inside]
+            if (place[rows] >= 0).any():
+                inside = place[first] >= 0
+                found[second[inside], place[first[inside]]] = d[inside]
+        return found
 
 
 def pairs_from_arrays(i, j, d, weight=None, *, number: Optional[int] = None, name: str = "distances") -> PairDistances:

@@ -18,6 +18,7 @@ from .pairs import PairDistances
 
 _FEWEST_REFERENCES = 10
 _STEPS = 30
+_RIDGE = 1e-9
 
 
 def rotations_from_references(
@@ -42,14 +43,26 @@ def rotations_from_references(
         )
     if not np.isfinite(d).all():
         raise ValueError(f"expected finite distances, received {np.count_nonzero(~np.isfinite(d))} that are not")
-    design = np.concatenate([known.reshape(-1, 9), np.ones((len(known), 1))], axis=1)
-    coefficients = 2 * np.cos(d) @ np.linalg.pinv(design).T
-    rotations = project_to_so3(coefficients[:, :9].reshape(-1, 3, 3))
+    rotations = closed_form(d, known)
     pairs = _bipartite(d)
     start = rotations_to_quaternions(np.concatenate([rotations, known]))
     fixed = np.arange(len(start)) >= len(d)
     fit = refine(pairs, start, steps=_STEPS if least_squares else 0, fixed=fixed)
     return quaternions_to_rotations(fit.quaternions[: len(d)]), fit.rms_rad[: len(d)]
+
+
+def closed_form(distances_rad: np.ndarray, references: np.ndarray) -> np.ndarray:
+    """(N, 3, 3) rotations nearest to the linear solutions; distances (N, K) may be NaN where there is none."""
+    design = np.concatenate([references.reshape(-1, 9), np.ones((len(references), 1))], axis=1)
+    known = np.isfinite(distances_rad)
+    if known.all():
+        coefficients = 2 * np.cos(distances_rad) @ np.linalg.pinv(design).T
+    else:
+        outer = np.einsum("ka,kb->kab", design, design).reshape(-1, 100)
+        normal = (known.astype(np.float64) @ outer).reshape(-1, 10, 10) + _RIDGE * np.eye(10)
+        right = np.where(known, 2 * np.cos(distances_rad), 0.0) @ design
+        coefficients = np.linalg.solve(normal, right[:, :, None])[:, :, 0]
+    return project_to_so3(coefficients[:, :9].reshape(-1, 3, 3))
 
 
 def _bipartite(distances: np.ndarray) -> PairDistances:

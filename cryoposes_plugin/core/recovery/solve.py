@@ -12,11 +12,16 @@ from ..conventions import quaternions_to_rotations, rotations_to_quaternions
 from .least_squares import Fit, refine
 from .pairs import PairDistances, connected_parts
 from .placement import place
+from .references import closed_form
 from .spectral import dense_landmarks, spectral_rotations
 
 logger = logging.getLogger(__name__)
 
 _ROUNDS = 4
+#: So many landmarks are recovered by themselves before all others.
+_FEWEST_FOR_CORE = 256
+#: In units of their spread.
+_TRIED_OFFSETS = (0.0, 1.0, -1.0, 2.0, -2.0, 3.0, -3.0)
 #: Sparse lists only: starts at most, until held-out pairs are explained.
 _ATTEMPTS = 3
 _STEPS = 100
@@ -65,9 +70,12 @@ def recover_rotations(pairs: PairDistances, seed: int = 0) -> Recovery:
     The rotations are determined up to R -> A R B and R -> R^-1, which leave all distances as they are.
     """
     rng = np.random.default_rng(seed)
-    fitted, held_out = pairs, None
-    if dense_landmarks(pairs) is None:
-        fitted, held_out = hold_out(pairs, rng)
+    landmarks = dense_landmarks(pairs, rng)
+    if landmarks is not None and _FEWEST_FOR_CORE <= len(landmarks) < pairs.number:
+        core = pairs.within(landmarks)
+        if core.degrees().min() >= len(landmarks) // 4:
+            return as_recovery(_fit_from_core(pairs, landmarks, core, rng))
+    fitted, held_out = (pairs, None) if landmarks is not None else hold_out(pairs, rng)
     if held_out is None:
         return as_recovery(_fit(fitted, rng))
     tried: List[Tuple[float, Fit]] = []
@@ -106,6 +114,41 @@ def _fit(pairs: PairDistances, rng: np.random.Generator) -> Fit:
     return _settle(pairs, rotations_to_quaternions(estimate.rotations), rng, task="recover")
 
 
+def _fit_from_core(pairs: PairDistances, landmarks: np.ndarray, core: PairDistances, rng: np.random.Generator) -> Fit:
+    """The landmarks by themselves, all others against them, and then everything: few passes over all pairs.
+
+    The spectral estimate knows nothing of errors that a particle's distances share; what the landmarks' fit finds of
+    them is taken off for everybody.
+    """
+    fit = _fit(core, rng)
+    others = np.setdiff1d(np.arange(pairs.number), landmarks)
+    quaternions, offsets = np.empty((pairs.number, 4)), np.zeros(pairs.number)
+    quaternions[landmarks], offsets[landmarks] = fit.quaternions, fit.offsets_rad
+    distances = pairs.columns(landmarks)[others] - fit.offsets_rad
+    quaternions[others], offsets[others] = _against(distances, fit.quaternions, float(np.std(fit.offsets_rad)))
+    return _settle(pairs, quaternions, rng, offsets, task="recover")
+
+
+def _against(distances: np.ndarray, known: np.ndarray, spread_rad: float) -> Tuple[np.ndarray, np.ndarray]:
+    """Quaternions (N, 4) and offsets (N,) from distances (N, K), or NaN, to known quaternions (K, 4).
+
+    spread_rad : standard deviation of the offsets; several are tried, and the one kept that leaves the least residuals.
+    """
+    references = quaternions_to_rotations(known)
+    if spread_rad == 0:
+        return rotations_to_quaternions(closed_form(distances, references)), np.zeros(len(distances))
+    quaternions, offsets = np.empty((len(distances), 4)), np.zeros(len(distances))
+    least = np.full(len(distances), np.inf)
+    for trial in _TRIED_OFFSETS:
+        found = rotations_to_quaternions(closed_form(distances - trial * spread_rad, references))
+        residuals = distances - 2 * np.arccos(np.minimum(np.abs(found @ known.T), 1.0))
+        spread = np.nanstd(residuals, axis=1)
+        better = spread < least
+        quaternions[better], least[better] = found[better], spread[better]
+        offsets[better] = np.nanmean(residuals[better], axis=1)
+    return quaternions, offsets
+
+
 def as_recovery(fit: Fit) -> Recovery:
     return Recovery(
         quaternions_to_rotations(fit.quaternions),
@@ -118,21 +161,24 @@ def as_recovery(fit: Fit) -> Recovery:
     )
 
 
-def _settle(pairs: PairDistances, quaternions: np.ndarray, rng, task: str = "") -> Fit:
+def _settle(
+    pairs: PairDistances, quaternions: np.ndarray, rng, offsets_rad: Optional[np.ndarray] = None, task: str = ""
+) -> Fit:
     """Least squares; then, a few times, strays on the grid and least squares again while that helps."""
-    fit = refine(pairs, quaternions, steps=_STEPS, task=task)
+    fit = refine(pairs, quaternions, steps=_STEPS, start_offsets_rad=offsets_rad, task=task)
     for _ in range(_ROUNDS):
         stray = strays(fit.rms_rad, pairs.degrees())
         # others look astray only because they were measured against the worst ones
         stray &= fit.rms_rad > 0.5 * fit.rms_rad.max()
         if not stray.any():
             break
-        moved = place(pairs, fit.quaternions, np.flatnonzero(stray), ~stray, fit.scale_rad, rng)
+        offsets = np.where(stray, 0.0, fit.offsets_rad)
+        moved = place(pairs.less_offsets(offsets), fit.quaternions, np.flatnonzero(stray), ~stray, fit.scale_rad, rng)
         changed = (moved != fit.quaternions).any(axis=1)
         if not changed.any():
             break
         logger.debug("%d of %d particles fit better elsewhere.", changed.sum(), pairs.number)
-        again = refine(pairs, moved, steps=_STEPS, task=task)
+        again = refine(pairs, moved, steps=_STEPS, start_offsets_rad=offsets, task=task)
         gain = 1 - again.loss_rad / fit.loss_rad
         fit = again if gain > 0 else fit
         if gain < _SMALL_GAIN:

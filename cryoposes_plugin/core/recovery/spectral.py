@@ -74,7 +74,7 @@ def spectral_rotations(pairs: PairDistances, rng: np.random.Generator) -> Option
     """
     if pairs.number < _FEWEST_LANDMARKS:
         return None
-    dense = dense_landmarks(pairs)
+    dense = dense_landmarks(pairs, rng)
     landmarks = hubs(pairs) if dense is None else dense
     factors, placed = (_factor_sparse if dense is None else _factor_block)(pairs, landmarks, rng)
     rows, rho = _embed(factors, landmarks, placed)
@@ -84,10 +84,14 @@ def spectral_rotations(pairs: PairDistances, rng: np.random.Generator) -> Option
     return SpectralEstimate(rotations, rho, misfit)
 
 
-def dense_landmarks(pairs: PairDistances) -> Optional[np.ndarray]:
-    """Particles that were measured against at least half of all others, the most measured ones first; or None."""
+def dense_landmarks(pairs: PairDistances, rng: np.random.Generator) -> Optional[np.ndarray]:
+    """Particles that were measured against at least half of all others, the most measured ones, at most 512; or None.
+
+    Of those that were measured equally often some are drawn: the first ones of a list may be alike.
+    """
     degrees = pairs.degrees()
-    order = np.argsort(-degrees, kind="stable")[:_LANDMARKS]
+    shuffled = rng.permutation(pairs.number)
+    order = shuffled[np.argsort(-degrees[shuffled], kind="stable")[:_LANDMARKS]]
     chosen = order[degrees[order] >= _FILLED * (pairs.number - 1)]
     return np.sort(chosen) if len(chosen) >= _FEWEST_LANDMARKS else None
 
@@ -101,7 +105,9 @@ def hubs(pairs: PairDistances) -> np.ndarray:
 
 
 def _factor_block(pairs: PairDistances, landmarks: np.ndarray, rng) -> Tuple[_Factors, np.ndarray]:
-    block, known = _block(pairs, landmarks)
+    block = pairs.columns(landmarks)
+    known = np.isfinite(block)
+    block = np.where(known, 2 * np.cos(block), 0.0)
     placed = known.sum(axis=1) >= _FEWEST_ENTRIES
     missing = ~known
     passes = 1 if missing.mean() < 2 / pairs.number else 6
@@ -112,23 +118,6 @@ def _factor_block(pairs: PairDistances, landmarks: np.ndarray, rng) -> Tuple[_Fa
             rows, columns = np.nonzero(missing)
             block[rows, columns] = np.einsum("na,na->n", (left * values)[rows], right[columns])
     return _Factors(left, values, right, np.ones(len(left)), np.ones(len(right))), placed
-
-
-def _block(pairs: PairDistances, landmarks: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
-    """2 cos d (N, K) of all particles against the landmarks, 0 where not known, and what is known."""
-    column = np.full(pairs.number, -1, dtype=np.int32)
-    column[landmarks] = np.arange(len(landmarks))
-    block = np.zeros((pairs.number, len(landmarks)))
-    known = np.zeros(block.shape, dtype=bool)
-    for _, part in pairs.rows():
-        first, second, cosine = pairs.first(part), pairs.second[part], None
-        for a, b in ((first, column[second]), (second, column[first])):
-            inside = b >= 0
-            if inside.any():
-                cosine = 2 * np.cos(pairs.distance_rad[part]) if cosine is None else cosine
-                block[a[inside], b[inside]] = cosine[inside]
-                known[a[inside], b[inside]] = True
-    return block, known
 
 
 def _factor_sparse(pairs: PairDistances, columns: np.ndarray, rng) -> Tuple[_Factors, np.ndarray]:
