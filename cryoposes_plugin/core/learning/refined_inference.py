@@ -107,7 +107,7 @@ def _make(config: InferConfig, inputs: Inputs, volume: Volume):
     starts = NetworkStarts(inputs, config.hypotheses, factor)
     settings = Settings(search_shift_px=reach * factor)
     group = symmetry_rotations(card.symmetry)
-    return Refinement(inputs.table, volume, grid, starts, group, settings), starts
+    return Refinement(inputs.table, volume, grid, starts, group, settings, look_again=True), starts
 
 
 def refinement_metrics(refined: Refined) -> Dict[str, Any]:

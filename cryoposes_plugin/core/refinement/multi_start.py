@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import List, Tuple
+from typing import List, Optional, Tuple
 
 import numpy as np
 
 from ..geometry.rotations import angular_distance_rad
 from ..geometry.symmetry import symmetric_distance_rad
+from .everywhere import Everywhere
 from .fourier_points import FourierPoints
 from .levenberg_marquardt import Poses, Prior, levenberg_marquardt
 from .likelihood import PoseLikelihood
@@ -67,6 +68,9 @@ class Refined:
     wrong_basin: np.ndarray
     converged: np.ndarray
 
+    def take(self, rows) -> Refined:
+        return Refined(*(getattr(self, field.name)[rows] for field in dataclasses.fields(self)))
+
 
 class MultiStart:
     """Refines images of one optics group against a map.
@@ -86,6 +90,7 @@ class MultiStart:
         self.likelihood, self.points, self.spectra = likelihood, points, spectra
         self.group, self.settings = group, settings
         self.radii = stage_radii(points.box_size_px, radius_px, spectra.last_shell)
+        self._everywhere: Optional[Everywhere] = None
 
     def refine(self, observed: Observations, starts: Poses) -> Refined:
         """The best pose of each image; every image has one start at least."""
@@ -96,9 +101,20 @@ class MultiStart:
 
         return _joined(self.likelihood.memory.parts(work, len(observed.coefficients)))
 
+    def refine_everywhere(self, observed: Observations, shifts_px: np.ndarray) -> Refined:
+        """The same from all orientations of a grid, and shifts about the given ones (B, 2)."""
+
+        def work(rows: np.ndarray) -> Refined:
+            images = WhitenedImages(self.likelihood, observed.take(rows), self.points, self.spectra)
+            return self._march(images, self._scan_everywhere(images, shifts_px[rows]))
+
+        return _joined(self.likelihood.memory.parts(work, len(observed.coefficients)))
+
     def _refine(self, observed: Observations, starts: Poses) -> Refined:
         images = WhitenedImages(self.likelihood, observed, self.points, self.spectra)
-        poses = self._scan(images, starts)
+        return self._march(images, self._scan(images, starts))
+
+    def _march(self, images: WhitenedImages, poses: Poses) -> Refined:
         for stage, radius in enumerate(self.radii):
             last = stage == len(self.radii) - 1
             iterations = _LAST_ITERATIONS if last else _ITERATIONS
@@ -108,11 +124,20 @@ class MultiStart:
         return _conclude(poses, len(images))
 
     def _scan(self, images: WhitenedImages, starts: Poses) -> Poses:
-        radius = self.radii[0]
-        grid = shift_grid(self.settings.search_shift_px, _SHIFT_STEP * self.points.box_size_px / radius)
-        gain, best = images.scan(starts, grid, radius)
+        grid = self._shift_grid()
+        gain, best = images.scan(starts, grid, self.radii[0])
         poses = dataclasses.replace(starts, shifts_px=starts.shifts_px + grid[best], gain=gain)
         return self._best_distinct(poses, _DISTINCT_CANDIDATES_RAD, self.settings.keep[0], _SCAN_SHARE)
+
+    def _scan_everywhere(self, images: WhitenedImages, shifts_px: np.ndarray) -> Poses:
+        if self._everywhere is None:
+            self._everywhere = Everywhere(self.likelihood, self.points, self.radii[0])
+        keep = self.settings.keep[0]
+        poses = self._everywhere.best(*images.coefficients, shifts_px, self._shift_grid(), 2 * keep * len(self.group))
+        return self._best_distinct(poses, _DISTINCT_CANDIDATES_RAD, keep, _SCAN_SHARE)
+
+    def _shift_grid(self) -> np.ndarray:
+        return shift_grid(self.settings.search_shift_px, _SHIFT_STEP * self.points.box_size_px / self.radii[0])
 
     def _best_distinct(self, poses: Poses, angle_rad: float, keep: int, share: float) -> Poses:
         """For each image the best poses that are further apart than the angle and not too far behind: a pose may lack

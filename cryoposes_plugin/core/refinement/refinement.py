@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import time
 from typing import Callable, Dict, Optional, Sequence, Tuple
@@ -9,10 +10,12 @@ from typing import Callable, Dict, Optional, Sequence, Tuple
 import numpy as np
 
 from ..errors import InputError
+from ..io.batches import batches
 from ..io.particles import ResampledImages
 from ..io.run_directory import RunDirectory
 from ..progress import Progress
 from ..types import ParticleTable, Volume
+from . import second_look
 from .calibration import SAMPLE, agreement, calibrate
 from .density import radius_of_gyration_px
 from .fourier_points import FourierPoints
@@ -34,6 +37,7 @@ _FEWEST_SHELLS = 8
 #: Images and map belong together if `agreement` on so many of the images is at least this.
 AGREEMENT_SAMPLE, AGREEMENT = 128, 5.0
 _SAVE_SECONDS = 20.0
+_AGAIN_AT_ONCE = 32
 
 #: rows of the table -> starting poses, `particle` counting within the rows; shifts in pixels of the working grid
 Starts = Callable[[np.ndarray], Poses]
@@ -51,6 +55,7 @@ class Refinement:
     table : particles; their poses are not used. volume : in the frame of the starting poses.
     starts : gives the poses to start from.
     group : (G, 3, 3) symmetry operations of the volume. resolution_angstrom : of the finest detail to use, or None.
+    look_again : doubtful poses are compared with all orientations, see `second_look`; their starts give the shift.
     """
 
     def __init__(
@@ -62,9 +67,10 @@ class Refinement:
         group: np.ndarray,
         settings: Settings,
         resolution_angstrom: Optional[float] = None,
+        look_again: bool = False,
     ):
         self.table, self.grid, self.starts = table, grid, starts
-        self.group, self.settings = group, settings
+        self.group, self.settings, self.look_again = group, settings, look_again
         self.points = FourierPoints(grid.box_size_px)
         self.likelihood = PoseLikelihood(volume, self.points, grid.pixel_size_angstrom)
         self.images = ResampledImages(table, grid.box_size_px, grid.pixel_size_angstrom)
@@ -75,6 +81,7 @@ class Refinement:
             self._last_shell = min(self._last_shell, max(1, int(view / resolution_angstrom)))
         self._first_shell = min(max(_FEWEST_SHELLS, int(view / _FIRST_RESOLUTION_ANGSTROM)), self._last_shell)
         self.spectra: Dict[int, Spectra] = {}
+        self._everywhere: Dict[int, MultiStart] = {}
 
     def observe(self, rows: np.ndarray) -> Observations:
         """Images of rows of one optics group."""
@@ -125,6 +132,18 @@ class Refinement:
         refined = self._search(spectra).refine(observed, self.starts(rows))
         return refined, residuals(self.points, spectra, observed, refined)
 
+    def refine_everywhere(self, rows: np.ndarray) -> Tuple[Refined, np.ndarray]:
+        """As `refine`, from all orientations; only the shifts are those of the starts."""
+        group = int(self.table.optics_index[rows[0]])
+        if group not in self._everywhere:
+            search = self._search(self.spectra[group])
+            search.settings = dataclasses.replace(self.settings, keep=second_look.KEEP)
+            self._everywhere[group] = search
+        observed, starts = self.observe(rows), self.starts(rows)
+        first = np.r_[True, starts.particle[1:] != starts.particle[:-1]]
+        refined = self._everywhere[group].refine_everywhere(observed, starts.shifts_px[first])
+        return refined, residuals(self.points, self.spectra[group], observed, refined)
+
     def _search(self, spectra: Spectra) -> MultiStart:
         return MultiStart(self.likelihood, self.points, spectra, self.radius_px, self.group, self.settings)
 
@@ -156,13 +175,49 @@ def refine_all(
     if done:
         logger.info("Resuming after %d of %d particles.", done, number)
     refinement.calibrate(seed)
+    saver = _Saver(run, refinement, results, filled)
     progress = Progress(number, "particles", "refine", done=done)
-    saved = time.monotonic()
     for rows in parts[results.batches_done :]:
         results.put(rows, *refinement.refine(rows))
-        results.batches_done += 1
         progress.advance(len(rows))
-        if time.monotonic() - saved > _SAVE_SECONDS:
-            results.save(run, refinement.spectra, filled)
-            saved = time.monotonic()
+        saver.batch_done()
+    if refinement.look_again:
+        _look_again(refinement, results, saver, len(parts))
     return results, progress.rate
+
+
+def _look_again(refinement: Refinement, results: Results, saver: _Saver, first_batches: int) -> None:
+    """The second look, in batches that are counted after those of the first."""
+    if results.batches_done == first_batches and results.again is None:
+        results.again = second_look.doubtful(results.refined)
+        saver.save()
+    again = results.again
+    if again is None or not len(again):
+        return
+    logger.info("refine: %d particles are looked at again, from all orientations.", len(again))
+    parts = [again[part] for part in batches(refinement.table.take(again), _AGAIN_AT_ONCE)]
+    done = results.batches_done - first_batches
+    progress = Progress(len(again), "particles", "second look", done=sum(len(rows) for rows in parts[:done]))
+    for rows in parts[done:]:
+        refined, residual = refinement.refine_everywhere(rows)
+        better = second_look.improved(results.refined.gain[rows], refined)
+        results.put(rows[better], refined.take(better), residual[better])
+        progress.advance(len(rows))
+        saver.batch_done()
+
+
+class _Saver:
+    """Counts the batches that are done, and saves them now and then."""
+
+    def __init__(self, run: RunDirectory, refinement: Refinement, results: Results, filled: Dict[str, np.ndarray]):
+        self._run, self._refinement, self._results, self._filled = run, refinement, results, filled
+        self._saved = time.monotonic()
+
+    def batch_done(self) -> None:
+        self._results.batches_done += 1
+        if time.monotonic() - self._saved > _SAVE_SECONDS:
+            self.save()
+
+    def save(self) -> None:
+        self._results.save(self._run, self._refinement.spectra, self._filled)
+        self._saved = time.monotonic()

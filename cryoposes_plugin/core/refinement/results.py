@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Dict
+from typing import Dict, Optional
 
 import numpy as np
 
@@ -26,11 +26,12 @@ MOVED, MOVED_SHIFT = "cryoposesMovedDeg", "cryoposesMovedAngst"
 @dataclass
 class Results:
     """Refined poses of N particles (see `multi_start.Refined`; shifts in pixels of the working grid), residual (N,),
-    after `batches_done` batches."""
+    after `batches_done` batches. again : rows that get a second look, once that is known."""
 
     refined: Refined
     residual: np.ndarray
     batches_done: int = 0
+    again: Optional[np.ndarray] = None
 
     @classmethod
     def empty(cls, number: int) -> Results:
@@ -52,6 +53,8 @@ class Results:
         for group, s in spectra.items():
             arrays[f"spectra_{group}"] = np.stack([s.amplitude, s.noise_variance])
         arrays.update({f"more_{name}": value for name, value in more.items()})
+        if self.again is not None:
+            arrays["again"] = self.again
         with run.atomic(STATE_NAME) as part, open(part, "wb") as handle:
             np.savez(handle, residual=self.residual, batches_done=self.batches_done, **arrays)
 
@@ -66,7 +69,7 @@ def load(run: RunDirectory):
     refined = Refined(**{f.name: arrays[f"refined_{f.name}"] for f in fields(Refined)})
     spectra = {int(n.split("_")[1]): Spectra(*v) for n, v in arrays.items() if n.startswith("spectra_")}
     more = {n[len("more_") :]: v for n, v in arrays.items() if n.startswith("more_")}
-    return Results(refined, arrays["residual"], int(arrays["batches_done"])), spectra, more
+    return Results(refined, arrays["residual"], int(arrays["batches_done"]), arrays.get("again")), spectra, more
 
 
 def score_columns(results: Results, pixel_size_angstrom: float) -> Dict[str, np.ndarray]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Tuple
+
 import numpy as np
 import tensorflow as tf
 
@@ -25,6 +27,12 @@ class WhitenedImages:
 
     def __len__(self) -> int:
         return len(self._arrays[0])
+
+    @property
+    def coefficients(self) -> Tuple[np.ndarray, np.ndarray]:
+        """y (B, P) complex64 and c (B, P) float32, see `Observations.whitened`."""
+        real, imaginary, c = self._arrays
+        return real + 1j * imaginary, c
 
     def gram(self, radius: float) -> Gram:
         """Inner products over the frequencies up to a radius, see `PoseLikelihood.gram`."""

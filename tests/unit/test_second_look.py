@@ -1,0 +1,167 @@
+"""The second look: which poses are doubtful, and what comparing their images with all orientations finds."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+pytest.importorskip("tensorflow")
+
+from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
+from cryoposes_plugin.core.io.run_directory import RunDirectory
+from cryoposes_plugin.core.refinement import refinement as refinement_module
+from cryoposes_plugin.core.refinement.everywhere import Everywhere
+from cryoposes_plugin.core.refinement.levenberg_marquardt import Poses
+from cryoposes_plugin.core.refinement.multi_start import Refined, Settings, shift_grid
+from cryoposes_plugin.core.refinement.refinement import Refinement, refine_all
+from cryoposes_plugin.core.refinement.second_look import doubtful, improved
+from cryoposes_plugin.core.refinement.starts import GivenStarts
+from cryoposes_plugin.core.refinement.whitened_images import WhitenedImages
+from cryoposes_plugin.core.refinement.working_grid import WorkingGrid
+
+from .test_refinement import NUMBER, Scene
+
+
+@pytest.fixture(scope="module")
+def scene():
+    return Scene()
+
+
+def refined_with(scale, basins=None):
+    number = len(scale)
+    return Refined(
+        rotations=np.tile(np.eye(3), (number, 1, 1)),
+        shifts_px=np.zeros((number, 2)),
+        gain=np.full(number, 100.0),
+        scale=np.asarray(scale, float),
+        covariance=np.tile(np.eye(5), (number, 1, 1)),
+        basins=np.ones(number, int) if basins is None else np.asarray(basins),
+        wrong_basin=np.zeros(number),
+        converged=np.ones(number, bool),
+    )
+
+
+def test_low_scales_and_rivals_are_doubtful(rng):
+    scale = rng.normal(1, 0.05, 1000)
+    scale[:30] = 0.65
+    basins = np.ones(1000, int)
+    basins[990:] = 2
+    rows = doubtful(refined_with(scale, basins))
+    assert set(range(30)) <= set(rows) and set(range(990, 1000)) <= set(rows)
+    assert len(rows) < 45
+
+
+def test_a_wide_spread_of_scales_is_no_doubt_and_the_share_is_bounded(rng):
+    assert len(doubtful(refined_with(rng.lognormal(0, 0.2, 1000)))) < 20
+    scale = np.r_[np.full(400, 0.5), np.ones(600)]
+    rows = doubtful(refined_with(scale))
+    assert len(rows) == 250 and rows.max() < 400
+
+
+def test_a_pose_at_least_as_likely_counts():
+    after = refined_with([1, 1, 1])
+    assert improved(np.array([99.0, 100.05, 101.0]), after).tolist() == [True, True, False]
+
+
+def test_everywhere_agrees_with_the_scan_of_single_poses(scene):
+    """The same gains as the likelihood's scan gives for these orientations, one by one."""
+    radius, count = 9.0, 3
+    images = WhitenedImages(scene.likelihood, scene.observed(scene.clean + scene.noise), scene.points, scene.spectra())
+    everywhere = Everywhere(scene.likelihood, scene.points, radius)
+    grid = shift_grid(2.0, 1.0)
+    y, c = images.coefficients
+    about = scene.shifts[:count] + 0.3
+    found = everywhere.best(y[:count], c[:count], about, grid, 20)
+    all_rotations = everywhere.rotations
+    for i in range(count):
+        starts = Poses(np.full(len(all_rotations), i), all_rotations, np.tile(about[i], (len(all_rotations), 1)))
+        gain, best = images.scan(starts, grid, radius)
+        mine = found.particle == i
+        expected = np.sort(gain)[-20:]
+        np.testing.assert_allclose(np.sort(found.gain[mine]), expected, rtol=2e-4)
+        top = np.argmax(gain)
+        at = np.flatnonzero(mine)[np.argmax(found.gain[mine])]
+        np.testing.assert_allclose(found.rotations[at], all_rotations[top], atol=1e-12)
+        np.testing.assert_allclose(found.shifts_px[at], about[i] + grid[best[top]], atol=1e-12)
+
+
+class _Misled:
+    """The true poses as starts, but for some rows, whose starts lie on the far side."""
+
+    def __init__(self, scene, misled):
+        rotations = scene.rotations.copy()
+        rotations[misled] = rotations[misled] @ np.diag([1.0, -1.0, -1.0])
+        self.given = GivenStarts(rotations, scene.shifts)
+
+    def __call__(self, rows):
+        return dataclasses.replace(self.given(rows), anchor_rotations=None, anchor_shifts_px=None)
+
+
+@pytest.fixture
+def refinement(scene, tmp_path):
+    """Of the scene's images, from starts that mislead twelve of them."""
+    from cryoposes_plugin.core.io.mrc import write_stack
+    from cryoposes_plugin.core.types import OpticsGroup, ParticleTable
+
+    from .test_refinement import BOX, PIXEL
+
+    write_stack(tmp_path / "particles.mrcs", scene.clean + scene.noise, PIXEL)
+    table = ParticleTable(
+        ids=np.arange(NUMBER),
+        stack_paths=(tmp_path / "particles.mrcs",),
+        stack_index=np.zeros(NUMBER, int),
+        slice_index=np.arange(NUMBER),
+        optics=(OpticsGroup("one", PIXEL, BOX, 300.0, 2.7, 0.1),),
+        optics_index=np.zeros(NUMBER, int),
+        ctf=scene.ctf,
+    )
+
+    def make(look_again):
+        starts = _Misled(scene, MISLED)
+        settings = Settings(search_shift_px=1.0)
+        grid = WorkingGrid.of(table)
+        return Refinement(table, scene.volume, grid, starts, np.eye(3)[None], settings, look_again=look_again)
+
+    return make
+
+
+MISLED = np.arange(3, NUMBER, 13)
+
+
+class _Run(RunDirectory):
+    """A folder that a refinement saves its state in."""
+
+    def __init__(self, path):
+        self.path, self.resumed = path, False
+
+
+def test_misled_images_are_found_again_and_an_interruption_changes_nothing(scene, refinement, tmp_path, monkeypatch):
+    parts = np.array_split(np.arange(NUMBER), 4)
+    (tmp_path / "a").mkdir()
+    first, _ = refine_all(refinement(False), _Run(tmp_path / "a"), parts, 0)
+    errors = np.rad2deg(angular_distance_rad(first.refined.rotations, scene.rotations))
+    assert (errors[MISLED] > 20).all() and np.median(errors) < 3
+    (tmp_path / "b").mkdir()
+    whole, _ = refine_all(refinement(True), _Run(tmp_path / "b"), parts, 0)
+    errors = np.rad2deg(angular_distance_rad(whole.refined.rotations, scene.rotations))
+    assert (errors < 10).all() and set(MISLED) <= set(whole.again)
+
+    monkeypatch.setattr(refinement_module, "_SAVE_SECONDS", -1.0)
+    monkeypatch.setattr(refinement_module, "_AGAIN_AT_ONCE", 5)
+    (tmp_path / "c").mkdir()
+    stopped, real = refinement(True), Refinement.refine_everywhere
+    calls = []
+
+    def stop_at_the_second(self, rows):
+        calls.append(rows)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return real(self, rows)
+
+    monkeypatch.setattr(Refinement, "refine_everywhere", stop_at_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        refine_all(stopped, _Run(tmp_path / "c"), parts, 0)
+    monkeypatch.setattr(Refinement, "refine_everywhere", real)
+    resumed, _ = refine_all(refinement(True), _Run(tmp_path / "c"), parts, 0)
+    np.testing.assert_array_equal(resumed.again, whole.again)
+    np.testing.assert_allclose(resumed.refined.rotations, whole.refined.rotations, atol=1e-5)
