@@ -21,7 +21,7 @@ FIND_PYTHON = for p in $(CANDIDATES); do "$$p" -c '$(SUPPORTED)' >/dev/null 2>&1
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --prefer-binary \
 	--only-binary=numpy,scipy,scikit-image,tensorflow,h5py,astra-toolbox,gemmi,finufft,healpy,astropy
 
-.PHONY: help demo test lint format install clean distclean
+.PHONY: help demo test lint format docs install clean distclean
 
 help:  ## show this help
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
@@ -42,6 +42,10 @@ format: $(VENV)/installed-test  ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs: $(VENV)/installed-docs  ## the documentation as a web site in build/docs; a warning is an error
+	$(BIN)/python -m sphinx -W --keep-going --quiet -b html docs build/docs
+	@echo "Open build/docs/index.html"
+
 install: $(VENV)/installed  ## make the environment and install the plugin into it
 
 $(VENV)/created:
@@ -60,6 +64,10 @@ $(VENV)/installed: $(VENV)/created setup.py pyproject.toml
 
 $(VENV)/installed-test: $(VENV)/installed
 	$(PIP_INSTALL) 'scipion-em>=3.11,<4' --editable '.[test,plugins]'
+	@touch $@
+
+$(VENV)/installed-docs: $(VENV)/installed
+	$(PIP_INSTALL) 'scipion-em>=3.11,<4' --editable '.[docs]'
 	@touch $@
 
 clean:  ## remove what builds and tests left

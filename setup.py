@@ -57,6 +57,7 @@ setup(
     extras_require={
         # The two plugins that results are exchanged with; the tests drive their protocols.
         "plugins": ["scipion-em-relion>=5.0,<6", "scipion-em-cryosparc2>=5.0,<6"],
+        "docs": ["sphinx>=8,<9", "myst-parser>=4", "furo>=2024.8"],
         "test": [
             "pytest>=8",
             "hypothesis>=6.100",

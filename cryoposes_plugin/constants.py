@@ -18,6 +18,11 @@ COMPUTE_REQUIREMENTS = (
     "astra-toolbox==2.5.0",
 )
 
+#: In place of TensorFlow alone where there is an NVIDIA GPU: it brings CUDA's libraries along.
+CUDA_REQUIREMENT = "tensorflow[and-cuda]==2.21.0"
+#: There where the driver of NVIDIA's cards is loaded.
+NVIDIA_DRIVER = "/proc/driver/nvidia/version"
+
 # Attributes of a particle: those of our columns, and RELION's that are modelled.
 SCORE_ATTRIBUTE_PREFIX = "_cryoposes"
 #: Ours, as STAR columns: what other plugins are asked to pass on.

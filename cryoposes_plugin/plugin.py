@@ -19,6 +19,8 @@ from .constants import (
     CRYOPOSES_ENV_ACTIVATION,
     CRYOPOSES_HOME,
     CRYOPOSES_PYTHON,
+    CUDA_REQUIREMENT,
+    NVIDIA_DRIVER,
     OUR_COLUMNS,
     PACKAGE_NAME,
     VERSION,
@@ -135,7 +137,8 @@ class Plugin(pwem.Plugin):
             "then $p -m venv --clear env && exit 0; fi; "
             "done; echo 'No Python 3.10, 3.11 or 3.12 with venv was found; install one.'; exit 1"
         )
-        install = f"env/bin/python -m pip install {' '.join(COMPUTE_REQUIREMENTS)} && touch requirements_installed"
+        packages = " ".join(shlex.quote(requirement) for requirement in compute_requirements())
+        install = f"env/bin/python -m pip install {packages} && touch requirements_installed"
         env.addPackage(
             PACKAGE_NAME,
             version=VERSION,
@@ -159,6 +162,13 @@ def keep_columns_in_relion() -> bool:
         return False
     labels.extend(name for name in OUR_COLUMNS if name not in labels)
     return True
+
+
+def compute_requirements() -> List[str]:
+    """What to install for the compute program, with CUDA's libraries where this machine has an NVIDIA GPU."""
+    if not os.path.exists(NVIDIA_DRIVER):
+        return list(COMPUTE_REQUIREMENTS)
+    return [CUDA_REQUIREMENT if r.startswith("tensorflow==") else r for r in COMPUTE_REQUIREMENTS]
 
 
 def has_tensorflow() -> bool:

@@ -12,12 +12,10 @@ from pwem.protocols import EMProtocol
 from pyworkflow import BETA
 from pyworkflow.exceptions import PyworkflowException
 
+from cryoposes_plugin.constants import NVIDIA_DRIVER
 from cryoposes_plugin.core.config import Config
 from cryoposes_plugin.core.errors import CryoposesError
 from cryoposes_plugin.scipion import convert, forms, images, results, runner
-
-#: There where the driver of NVIDIA's cards is loaded.
-_NVIDIA_DRIVER = "/proc/driver/nvidia/version"
 
 logger = logging.getLogger(__name__)
 
@@ -228,7 +226,7 @@ class ProtCryoposesBase(EMProtocol):
 
     def _warnings(self) -> List[str]:
         """What the user should know before launch, and may launch in spite of."""
-        if self.usesGpu() and self._computes_here() and not os.path.exists(_NVIDIA_DRIVER):
+        if self.usesGpu() and self._computes_here() and not os.path.exists(NVIDIA_DRIVER):
             return ["No NVIDIA GPU was found on this machine: the run will compute on the CPU, slower."]
         return []
 

@@ -251,3 +251,16 @@ def test_the_program_runs_here_or_in_the_environment_that_was_named(monkeypatch,
     assert (tmp_path / "link" / "cryoposes_plugin").resolve() == (tmp_path / PACKAGE_FOLDER).resolve()
     Plugin._vars[CRYOPOSES_ENV_ACTIVATION], Plugin._vars[CRYOPOSES_PYTHON] = "", "/nowhere/python"
     assert "/nowhere/python" in Plugin.validateInstallation()[0]
+
+
+def test_the_compute_environment_has_cuda_where_there_is_a_gpu(tmp_path, monkeypatch):
+    from cryoposes_plugin import plugin
+
+    def tensorflow():
+        return [r for r in plugin.compute_requirements() if r.startswith("tensorflow")]
+
+    monkeypatch.setattr(plugin, "NVIDIA_DRIVER", str(tmp_path / "version"))
+    assert tensorflow() == ["tensorflow==2.21.0"]
+    (tmp_path / "version").write_text("NVRM version: 570")
+    assert tensorflow() == ["tensorflow[and-cuda]==2.21.0"]
+    assert len(plugin.compute_requirements()) == len(plugin.COMPUTE_REQUIREMENTS)
