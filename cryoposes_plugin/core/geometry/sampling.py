@@ -52,11 +52,17 @@ def healpix_rotations(n: int, rng: np.random.Generator) -> np.ndarray:
     order = 0
     while 12 * 4**order * in_plane_steps(order) < n:
         order += 1
-    steps = in_plane_steps(order)
-    chosen = np.sort(rng.choice(12 * 4**order * steps, size=n, replace=False))
+    everything = rotation_grid(order)
+    chosen = np.sort(rng.choice(len(everything), size=n, replace=False))
     rng.shuffle(chosen)
-    directions = healpix_directions(order)[chosen // steps]
-    return rotations_viewing(directions, 2 * np.pi * (chosen % steps) / steps) @ random_rotations(1, rng)
+    return everything[chosen] @ random_rotations(1, rng)
+
+
+def rotation_grid(order: int) -> np.ndarray:
+    """All orientations of a HEALPix x in-plane grid: 576 of them 30° apart for order 1, then eight times as many."""
+    directions, steps = healpix_directions(order), in_plane_steps(order)
+    psi = np.tile(2 * np.pi * np.arange(steps) / steps, len(directions))
+    return rotations_viewing(np.repeat(directions, steps, axis=0), psi)
 
 
 def in_plane_steps(order: int) -> int:
