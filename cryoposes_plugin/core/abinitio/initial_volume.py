@@ -7,7 +7,6 @@ and rounds of refinement and reconstruction (`learning.iterate`) take both to wh
 from __future__ import annotations
 
 import csv
-import dataclasses
 import json
 import logging
 import shutil
@@ -18,7 +17,7 @@ import numpy as np
 
 from ..config import InitialVolumeConfig, IterateConfig
 from ..errors import ConfigError, InputError
-from ..geometry.sampling import random_rotations, rotation_grid
+from ..evaluation.run_pictures import SEARCH_HISTORY_NAME
 from ..geometry.symmetry import parse_symmetry
 from ..io.batches import scan_images
 from ..io.mrc import read_volume, write_volume
@@ -27,18 +26,17 @@ from ..io.star import POSE_SOURCE, read_particles, write_particles
 from ..learning import iterate
 from ..progress import Progress
 from ..reconstruction.inputs import check_ctf, common_grid
-from ..refinement.fourier_points import FourierPoints
 from ..refinement.working_grid import WorkingGrid
 from ..simulation.resampling import resample_volume
 from ..types import ParticleTable, Volume
-from .search import DETAIL, Comparison, Found, Search
+from .search import DETAIL, Found, Search, likeliest_poses
 from .starts import SAME_VOLUME, Outcome, search_all
 from .symmetry_axes import SymmetryAxes, find_axes
 from .working_images import group_scales, read_images
 
 logger = logging.getLogger(__name__)
 
-STAR_NAME, VOLUME_NAME, HISTORY_NAME, _AXES_NAME = "particles.star", "volume.mrc", "search.csv", "axes.json"
+STAR_NAME, VOLUME_NAME, _AXES_NAME = "particles.star", "volume.mrc", "axes.json"
 #: Folders of the run's two parts.
 SEARCH_NAME, REFINEMENT_NAME = "search", "refinement"
 CERTAINTY = "cryoposesSearchCertainty"
@@ -158,20 +156,14 @@ def _coarse(
 def _assign(config: InitialVolumeConfig, inputs: Inputs, scales: np.ndarray, found: Found) -> ParticleTable:
     """The likeliest pose of every particle for the volume that was found."""
     table, grid = inputs.table, inputs.grid
-    stage = dataclasses.replace(DETAIL[-1], local=False)
-    rotations = rotation_grid(stage.order) @ random_rotations(1, np.random.default_rng([config.seed, _ASSIGNMENT]))
-    points, reach = FourierPoints(grid.box_size_px), _reach_px(config, inputs)
     out, shifts, certainty = np.empty((len(table), 3, 3)), np.empty((len(table), 2)), np.empty(len(table))
     progress = Progress(len(table), "particles", "assign")
-    slices = None
     for at in range(0, len(table), _ASSIGNED_AT_ONCE):
         part = np.arange(at, min(at + _ASSIGNED_AT_ONCE, len(table)))
-        comparison = Comparison(read_images(table.take(part), grid, scales), points, stage, reach)
-        slices = comparison.slices(found.state.volume, rotations) if slices is None else slices
-        centre = np.zeros((len(part), 2))
-        drawn = comparison.draw(slices, centre, found.state.noise_variance, 1, np.random.default_rng([config.seed, at]))
-        out[part], shifts[part] = rotations[drawn.best_rotation], comparison.shift_grid[drawn.best_shift]
-        certainty[part] = drawn.certainty
+        images = read_images(table.take(part), grid, scales)
+        out[part], shifts[part], certainty[part] = likeliest_poses(
+            images, found.state, _reach_px(config, inputs), np.random.default_rng([config.seed, _ASSIGNMENT, at])
+        )
         progress.advance(len(part))
     scale = grid.pixel_size_angstrom / table.pixel_size_angstrom
     return table.replace(
@@ -228,7 +220,7 @@ def _write_coarse(run: RunDirectory, coarse: Coarse) -> None:
 
 def _write_history(part: RunDirectory, outcome: Outcome) -> None:
     """search.csv: the share of the power explained after each iteration of each start, then of the detail."""
-    with part.atomic(HISTORY_NAME) as file, open(file, "w", newline="", encoding="utf-8") as handle:
+    with part.atomic(SEARCH_HISTORY_NAME) as file, open(file, "w", newline="", encoding="utf-8") as handle:
         writer = csv.writer(handle)
         writer.writerow(["start", "chosen", "iteration", "explained"])
         for start, course in enumerate(outcome.courses):

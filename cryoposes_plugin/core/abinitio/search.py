@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Callable
+from typing import Callable, Tuple
 
 import numpy as np
 from scipy import ndimage
@@ -62,7 +62,7 @@ class Stage:
 
 #: To a shape (each start goes through these), then to the shells that a refinement can start from.
 SHAPE = (Stage(3, 1, 5, 1.0, 0.3), Stage(4, 1, 10, 0.5, 0.1), Stage(5, 2, 10, 0.3, 0.03))
-DETAIL = (Stage(7, 2, 10, 0.3, 0.02, local=True),)
+DETAIL = (Stage(7, 2, 8, 0.3, 0.02, local=True), Stage(10, 3, 3, 0.05, 0.02, local=True))
 
 
 @dataclass(frozen=True)
@@ -139,6 +139,23 @@ class Search:
             float(drawn.log_likelihood.mean()),
             1.0 - float(comparison.total(left) / comparison.total(self.power)),
         )
+
+
+def likeliest_poses(
+    images: WorkingImages, state: State, max_shift_px: float, rng: np.random.Generator
+) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rotations (N, 3, 3), shifts (N, 2) and certainties (N,) of images for a volume that stays as it is.
+
+    Shifts are found on the coarser grid of rotations of `DETAIL`, then rotations on its finest.
+    """
+    shifts = np.zeros((len(images), 2))
+    for stage in (dataclasses.replace(DETAIL[0], local=False), DETAIL[-1]):
+        comparison = Comparison(images, FourierPoints(images.box_size_px), stage, max_shift_px)
+        rotations = rotation_grid(stage.order) @ random_rotations(1, rng)
+        slices = comparison.slices(state.volume, rotations)
+        drawn = comparison.draw(slices, shifts, state.noise_variance, 1, rng)
+        shifts = shifts + comparison.shift_grid[drawn.best_shift]
+    return rotations[drawn.best_rotation], shifts, drawn.certainty
 
 
 class Comparison:
