@@ -6,16 +6,14 @@ from dataclasses import dataclass
 from typing import Tuple
 
 import numpy as np
-from scipy import optimize
-from scipy.spatial.transform import Rotation
 
-from ..evaluation.map_alignment import MapTransform, sphere_points
+from ..evaluation.map_alignment import MapTransform, refine_turns, sphere_points
 from ..geometry.sampling import rotation_grid
 from ..geometry.symmetry import symmetry_rotations
 from ..geometry.symmetry_check import turned
 
 _ORDER, _FIRST_SHELL = 2, 5
-_KEPT = 8
+_KEPT = 6
 _ROTATIONS_AT_ONCE = 64
 
 
@@ -69,17 +67,11 @@ def find_axes(data: np.ndarray, symmetry: str, last_shell: int) -> SymmetryAxes:
             for at in range(0, len(grid), _ROTATIONS_AT_ONCE)
         ]
     )
-    best = None
-    for row in np.argsort(-scores)[:_KEPT]:
+    starts = [grid[row] for row in np.argsort(-scores)[:_KEPT]]
 
-        def cost(pose: np.ndarray, start=grid[row]) -> float:
-            turn = Rotation.from_rotvec(pose[:3]).as_matrix() @ start
-            return -float(correlations(turn[None], pose[3:], last_shell).mean())
+    def score(rotation: np.ndarray, origin_px: np.ndarray, shell: int) -> float:
+        return float(correlations(rotation[None], origin_px, shell).mean())
 
-        simplex = np.concatenate([np.zeros((1, 6)), np.diag([0.1] * 3 + [0.5] * 3)])
-        options = dict(initial_simplex=simplex, xatol=1e-3, fatol=1e-5, maxfev=600)
-        found = optimize.minimize(cost, np.zeros(6), method="Nelder-Mead", options=options)
-        if best is None or found.fun < best[0]:
-            best = (found.fun, Rotation.from_rotvec(found.x[:3]).as_matrix() @ grid[row], found.x[3:])
-    _, rotation, origin = best
+    found = refine_turns(score, starts, tuple(dict.fromkeys((first, last_shell))))
+    rotation, origin, _ = max(found, key=lambda candidate: candidate[2])
     return SymmetryAxes(rotation, origin, float(correlations(rotation[None], origin, last_shell).min()))

@@ -7,7 +7,7 @@ the lowest shells, and the best rotations of either hand are refined with the di
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import List, Tuple
+from typing import Callable, List, Sequence, Tuple
 
 import numpy as np
 from scipy import fft, ndimage, optimize
@@ -22,7 +22,7 @@ from ..types import Volume
 #: Order of the HEALPix grid of the scan, 15° apart, and the shell up to which it compares.
 _ORDER, _FIRST_SHELL = 2, 6
 #: Rotations of each hand that are refined.
-_KEPT = 6
+_KEPT, _KEPT_TO_THE_END = 6, 2
 _PADDING = 2
 _ROTATIONS_AT_ONCE = 256
 
@@ -73,25 +73,37 @@ def _search(target: _Target, transform: MapTransform, last_shell: int) -> List[T
             for at in range(0, len(rotations), _ROTATIONS_AT_ONCE)
         ]
     )
-    refined = []
-    for row in np.argsort(-scores)[:_KEPT]:
-        pose = np.zeros(6)
-        for shell in dict.fromkeys((first, (first + last_shell) // 2, last_shell)):
-            pose = _refine(target, transform, rotations[row], pose, shell)
-        value = -_cost(pose, target, transform, rotations[row], last_shell)
-        refined.append((_turn(pose) @ rotations[row], pose[3:], float(value)))
-    return refined
+    starts = [rotations[row] for row in np.argsort(-scores)[:_KEPT]]
+    shells = tuple(dict.fromkeys(((first + last_shell) // 2, last_shell)))
+
+    def correlation(rotation: np.ndarray, shift_px: np.ndarray, shell: int) -> float:
+        return float(target.correlations(transform, rotation[None], shell, shift_px)[0])
+
+    return refine_turns(correlation, starts, (first, *shells))
 
 
-def _refine(target: _Target, transform: MapTransform, rotation: np.ndarray, pose: np.ndarray, shell: int) -> np.ndarray:
-    steps = np.array([0.1] * 3 + [0.5] * 3)
-    simplex = pose + np.concatenate([np.zeros((1, 6)), np.diag(steps)])
-    options = dict(initial_simplex=simplex, xatol=1e-3, fatol=1e-5, maxfev=400)
-    return optimize.minimize(_cost, pose, (target, transform, rotation, shell), "Nelder-Mead", options=options).x
+#: (rotation, displacement in pixels, last shell) -> what is to be as large as possible
+Score = Callable[[np.ndarray, np.ndarray, int], float]
 
 
-def _cost(pose: np.ndarray, target: _Target, transform: MapTransform, rotation: np.ndarray, shell: int) -> float:
-    return -float(target.correlations(transform, (_turn(pose) @ rotation)[None], shell, pose[3:])[0])
+def refine_turns(score: Score, starts: Sequence[np.ndarray], shells: Sequence[int]) -> List[Tuple]:
+    """(rotation, displacement, score) of the best starts: all are refined up to the first shell, two to the last."""
+    poses = [(start, np.zeros(3)) for start in starts]
+    for stage, shell in enumerate(shells):
+        poses = [_refine(score, *pose, shell, 160 if stage == 0 else 300) for pose in poses]
+        poses = sorted(poses, key=lambda pose: -score(*pose, shell))[:_KEPT_TO_THE_END]
+    return [(*pose, score(*pose, shells[-1])) for pose in poses]
+
+
+def _refine(score: Score, rotation: np.ndarray, shift_px: np.ndarray, shell: int, evaluations: int):
+    def cost(pose: np.ndarray) -> float:
+        return -score(_turn(pose) @ rotation, pose[3:], shell)
+
+    at = np.concatenate([np.zeros(3), shift_px])
+    simplex = at + np.concatenate([np.zeros((1, 6)), np.diag([0.1] * 3 + [0.5] * 3)])
+    options = dict(initial_simplex=simplex, xatol=2e-3, fatol=1e-5, maxfev=evaluations)
+    pose = optimize.minimize(cost, at, method="Nelder-Mead", options=options).x
+    return _turn(pose) @ rotation, pose[3:]
 
 
 def _turn(pose: np.ndarray) -> np.ndarray:
