@@ -19,6 +19,16 @@
   year = {2022}
 }
 
+@article{Punjani2017,
+  title = {cryoSPARC: algorithms for rapid unsupervised cryo-EM structure determination},
+  author = {Punjani, Ali and Rubinstein, John L. and Fleet, David J. and Brubaker, Marcus A.},
+  journal = {Nature Methods},
+  volume = {14},
+  number = {3},
+  pages = {290--296},
+  year = {2017}
+}
+
 @misc{Chung2023,
   title = {Cryo-forum: a framework for orientation recovery with uncertainty measure},
   author = {Chung, Szu-Chi},

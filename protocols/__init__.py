@@ -4,6 +4,7 @@ from .protocol_base import ProtCryoposesBase
 from .protocol_compare import ProtCryoposesCompare
 from .protocol_filter import ProtCryoposesFilter
 from .protocol_infer import ProtCryoposesInfer
+from .protocol_initial_volume import ProtCryoposesInitialVolume
 from .protocol_iterate import ProtCryoposesIterate
 from .protocol_reconstruct import ProtCryoposesReconstruct
 from .protocol_refine import ProtCryoposesRefine
@@ -16,6 +17,7 @@ __all__ = [
     "ProtCryoposesCompare",
     "ProtCryoposesFilter",
     "ProtCryoposesInfer",
+    "ProtCryoposesInitialVolume",
     "ProtCryoposesIterate",
     "ProtCryoposesReconstruct",
     "ProtCryoposesRefine",

@@ -24,6 +24,7 @@ logger = logging.getLogger("cryoposes")
 #: One line a command; the module of the same name in this folder runs it.
 COMMANDS = {
     "simulate": "make projections of one or several volumes, with CTF, shifts and noise",
+    "initial-volume": "find a first volume and first poses from images alone",
     "train": "train a network that estimates poses",
     "infer": "estimate poses and their uncertainty",
     "refine": "refine poses against a volume, to the limit that the noise sets",
@@ -61,7 +62,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def _module(command: str):
-    return importlib.import_module(f"{__package__}.{command}")
+    return importlib.import_module(f"{__package__}.{command.replace('-', '_')}")
 
 
 def main(argv: Optional[List[str]] = None) -> int:

@@ -139,3 +139,8 @@ class Volume:
     @property
     def box_size_px(self) -> int:
         return self.data.shape[0]
+
+    def mirrored(self) -> Volume:
+        """V(x, y, -z) about voxel D // 2; of an even box the first layer stays where it is."""
+        data = self.data[::-1]
+        return Volume(np.roll(data, 1, axis=0) if self.box_size_px % 2 == 0 else data.copy(), self.pixel_size_angstrom)

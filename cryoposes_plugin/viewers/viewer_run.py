@@ -16,6 +16,7 @@ from cryoposes_plugin.protocols import (
     ProtCryoposesCompare,
     ProtCryoposesFilter,
     ProtCryoposesInfer,
+    ProtCryoposesInitialVolume,
     ProtCryoposesIterate,
     ProtCryoposesReconstruct,
     ProtCryoposesRefine,
@@ -46,6 +47,7 @@ class CryoposesRunViewer(ProtocolViewer):
     _environments = [DESKTOP_TKINTER]
     _targets = [
         ProtCryoposesSimulate,
+        ProtCryoposesInitialVolume,
         ProtCryoposesTrain,
         ProtCryoposesInfer,
         ProtCryoposesRefine,

@@ -14,6 +14,7 @@ from cryoposes_plugin.protocols import (
     ProtCryoposesCompare,
     ProtCryoposesFilter,
     ProtCryoposesInfer,
+    ProtCryoposesInitialVolume,
     ProtCryoposesIterate,
     ProtCryoposesReconstruct,
     ProtCryoposesRefine,
@@ -24,6 +25,7 @@ from cryoposes_plugin.scipion import forms
 
 PROTOCOLS = (
     ProtCryoposesSimulate,
+    ProtCryoposesInitialVolume,
     ProtCryoposesTrain,
     ProtCryoposesInfer,
     ProtCryoposesRefine,
@@ -34,6 +36,7 @@ PROTOCOLS = (
 )
 LABELS = (
     "simulate projections",
+    "initial volume",
     "train pose network",
     "estimate poses",
     "refine poses",
@@ -54,7 +57,7 @@ def test_scipion_finds_the_plugin_and_its_protocols_viewers_and_objects(scipion_
     assert module._pluginInstance.getPath() == module.__path__[0]
     assert {p.__name__ for p in PROTOCOLS} <= set(Domain.getProtocols())
     assert "PoseModel" in Domain.getObjects()
-    assert set(module._bibtex) == {"Banjac2021", "Lian2022", "Chung2023"}
+    assert set(module._bibtex) == {"Banjac2021", "Lian2022", "Chung2023", "Punjani2017"}
     for protocol in PROTOCOLS:
         assert "CryoposesRunViewer" in {v.__name__ for v in Domain.findViewers(protocol(), "tkinter")}
 

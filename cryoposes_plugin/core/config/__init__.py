@@ -14,6 +14,7 @@ from .compare import CompareConfig
 from .filter import FilterConfig
 from .imaging import ImagingConfig
 from .infer import InferConfig
+from .initial_volume import InitialVolumeConfig
 from .iterate import IterateConfig
 from .reconstruct import ReconstructConfig
 from .recover import RecoverConfig
@@ -30,6 +31,7 @@ __all__ = [
     "FilterConfig",
     "ImagingConfig",
     "InferConfig",
+    "InitialVolumeConfig",
     "IterateConfig",
     "ReconstructConfig",
     "RefineConfig",
@@ -44,6 +46,7 @@ CONFIGS: Dict[str, Type[Config]] = {
     c.command: c
     for c in (
         SimulateConfig,
+        InitialVolumeConfig,
         TrainConfig,
         InferConfig,
         RefineConfig,

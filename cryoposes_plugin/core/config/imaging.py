@@ -20,6 +20,19 @@ class ImagingConfig(Config):
     pixel_size_angstrom: Optional[float] = option(
         None, "Pixel size of the images; default: that of --like, else of the volume.", unit="Å", minimum=0.01
     )
+    resolution_angstrom: Optional[float] = option(
+        None,
+        "Of volumes that are atomic models (PDB or mmCIF): the resolution of their density, whose transform falls to "
+        "1/e there.",
+        unit="Å",
+        minimum=0.5,
+    )
+    assembly: Optional[str] = option(
+        None,
+        "Of volumes that are atomic models: the biological assembly to build, by its name in the file, such as 1. "
+        "Default: the atoms as they are.",
+        expert=True,
+    )
     like: Optional[str] = option(
         None,
         "A particle STAR file whose CTFs, acquisition, box and pixel size are taken; its poses are not used.",

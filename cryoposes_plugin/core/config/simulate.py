@@ -15,7 +15,9 @@ class SimulateConfig(ImagingConfig):
     command: ClassVar[str] = "simulate"
     required: ClassVar[Tuple[str, ...]] = ("volume",)
 
-    volume: Tuple[str, ...] = option((), "Volume (MRC) to project; several make a mixture in equal parts.", path=True)
+    volume: Tuple[str, ...] = option(
+        (), "Volume (MRC, or an atomic model: PDB, mmCIF) to project; several make a mixture in equal parts.", path=True
+    )
     number: int = option(5000, "Number of images.", minimum=1)
     orientations: str = option(
         "uniform",

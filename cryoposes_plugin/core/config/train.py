@@ -37,7 +37,9 @@ _NETWORK_CHOICES = (
 class TrainConfig(ImagingConfig):
     command: ClassVar[str] = "train"
 
-    volume: Tuple[str, ...] = option((), "Volume(s) (MRC) whose projections are simulated while training.", path=True)
+    volume: Tuple[str, ...] = option(
+        (), "Volumes (MRC, or atomic models) whose projections are simulated in training.", path=True
+    )
     particles: Optional[str] = option(None, "Particle STAR file whose poses are labels to learn from.", path=True)
     preset: str = option(
         "default",

@@ -248,6 +248,23 @@ def symmetry_bars(correlations: Mapping[str, float], chosen: str = "", agrees: f
     return figure
 
 
+def search_course(explained: Sequence[np.ndarray], chosen: Sequence[bool]) -> Figure:
+    """Share of the images' power that the volume of each random start explains, iteration by iteration."""
+    figure, axes = single_axes("Search from random starts", "iteration", "share of the power explained")
+    for start, (course, best) in enumerate(zip(explained, chosen), start=1):
+        axes.plot(
+            np.arange(1, len(course) + 1),
+            course,
+            color=ORANGE if best else GREY,
+            linewidth=1.8 if best else 1.0,
+            zorder=3 if best else 2,
+            label=f"start {start}, chosen" if best else f"start {start}",
+        )
+    axes.set_ylim(min(0.0, *(float(course.min()) for course in explained)), 1.0)
+    legend_where_there_is_something(axes, loc="lower right")
+    return figure
+
+
 def image_gallery(images: np.ndarray, labels: Sequence[str] = (), columns: int = 6, title: str = "") -> Figure:
     """Images (n, D, D) in rows of `columns`, each on its own grey scale."""
     rows = -(-len(images) // columns)

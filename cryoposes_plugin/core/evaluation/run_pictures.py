@@ -31,7 +31,7 @@ from .reprojections import particles_and_reprojections
 
 logger = logging.getLogger(__name__)
 
-HISTORY_NAME = "history.csv"
+HISTORY_NAME, SEARCH_HISTORY_NAME = "history.csv", "search.csv"
 #: Scores that certainty can be read from, the best first.
 SCORES = ("cryoposesTrace", "cryoposesDispersion", "cryoposesExpectedErrorDeg")
 _BEST_AND_WORST = 5
@@ -199,6 +199,37 @@ def gallery(table: ParticleTable, number: int = _GALLERY) -> Figure:
     return plots.image_gallery(images, [f"id {i}" for i in table.ids[:number]], title="Images")
 
 
+# ---- initial volume ----------------------------------------------------------------------------------------------
+
+
+def _initial_volume(folder: Path, config) -> Dict[str, Picture]:
+    if not (folder / "volume.mrc").exists():
+        return {}
+    course = Picture("The search", lambda: search_course(folder / "search" / SEARCH_HISTORY_NAME))
+    if (folder / "fsc.csv").exists():
+        return {"search": course, **_reconstruct(folder, config)}
+
+    def slices() -> Figure:
+        volume = read_volume(folder / "volume.mrc")
+        return plots.volume_slices(volume.data, volume.pixel_size_angstrom, "Initial volume")
+
+    star = folder / "particles.star"
+    return {
+        "search": course,
+        "volume_slices": Picture("Central slices and projections", slices),
+        "direction_maps": Picture("Viewing directions", lambda: directions({"particles": read_particles(star)})),
+    }
+
+
+def search_course(path) -> Figure:
+    """From search.csv: the share of the images' power that each start explains."""
+    columns = _columns(Path(path))
+    starts = np.unique(columns["start"])
+    courses = [columns["explained"][columns["start"] == start] for start in starts]
+    chosen = [bool(columns["chosen"][columns["start"] == start].any()) for start in starts]
+    return plots.search_course(courses, chosen)
+
+
 # ---- reconstruct, compare -----------------------------------------------------------------------------------------
 
 #: Columns of fsc.csv and what their curves are called.
@@ -220,7 +251,7 @@ def _reconstruct(folder: Path, config) -> Dict[str, Picture]:
         return plots.volume_slices(volume.data, volume.pixel_size_angstrom, "Reconstruction")
 
     # a run that refined too has particles of its own
-    star = folder / "particles.star" if config.command == "iterate" else config.particles
+    star = folder / "particles.star" if config.command in ("iterate", "initial-volume") else config.particles
     return {
         "volume_slices": Picture("Central slices and projections", slices),
         "fsc": Picture("Fourier shell correlation", lambda: fsc(folder)),
@@ -304,6 +335,7 @@ def _metrics(folder) -> Dict:
 
 _PICTURES: Dict[str, Callable[[Path, Config], Dict[str, Picture]]] = {
     "simulate": _simulate,
+    "initial-volume": _initial_volume,
     "train": _train,
     "infer": _infer,
     "refine": _infer,

@@ -37,11 +37,15 @@ _LARGEST_BOX_PX = 48
 _BLUR_PX = 1.0
 
 
-def turned(data: np.ndarray, operation: np.ndarray) -> np.ndarray:
-    """V(g x) on the grid of (D, D, D) data [z, y, x], for a rotation g (3, 3) on (x, y, z) about voxel D // 2."""
+def turned(data: np.ndarray, operation: np.ndarray, shift_px=(0.0, 0.0, 0.0), order: int = 1) -> np.ndarray:
+    """V(g (x - t)) on the grid of (D, D, D) data [z, y, x], for a rotation g (3, 3) and t on (x, y, z).
+
+    Turned about voxel D // 2, interpolated by splines of the given order.
+    """
     origin = np.full(3, centre(data.shape[0]), dtype=np.float64)
     matrix = operation[::-1, ::-1]  # the same in the array's order
-    return ndimage.affine_transform(data, matrix, offset=origin - matrix @ origin, order=1)
+    offset = origin - matrix @ (origin + np.asarray(shift_px)[::-1])
+    return ndimage.affine_transform(data, matrix, offset=offset, order=order)
 
 
 def symmetry_correlations(data: np.ndarray, groups: Sequence[str] = USUAL_GROUPS) -> Dict[str, float]:

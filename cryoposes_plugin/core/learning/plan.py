@@ -11,10 +11,10 @@ import numpy as np
 from ..config import TrainConfig
 from ..errors import ConfigError, InputError
 from ..geometry.symmetry import symmetry_rotations
-from ..io.mrc import read_volume
 from ..io.particles import PIXEL_SIZE_TOLERANCE, ParticleImages, ResampledImages, check_fits_model
 from ..io.star import read_particles
 from ..simulation import draws
+from ..simulation.densities import read_densities
 from ..simulation.plan import image_grid
 from ..types import ParticleTable, Volume
 from .grid import ImageGrid
@@ -59,13 +59,13 @@ class Plan:
 def make_plan(config: TrainConfig) -> Plan:
     """Read and check everything; InputError or ConfigError where something is missing or does not fit."""
     group = symmetry_rotations(config.symmetry)
-    volumes = tuple(read_volume(path) for path in config.volume)
     needs_ctf = ("ctf",) if config.ctf else ()
     like = read_particles(config.like, require=needs_ctf) if config.like else None
     labelled = None
     if config.particles:
         needs_ctf = ("ctf",) if config.ctf and config.chosen("ctf_correction") != "none" else ()
         labelled = read_particles(config.particles, require=("poses", *needs_ctf))
+    volumes = read_densities(config, config.volume, like if like is not None else labelled)
     box, pixel = image_grid(config, volumes, like if like is not None else labelled)
     grid = ImageGrid(box, pixel, model_box_size_px(config, box))
     for path, volume in zip(config.volume, volumes):

@@ -45,12 +45,6 @@ class HandTest:
         }[self.verdict]
 
 
-def mirrored(volume: Volume) -> Volume:
-    """V(x, y, -z), about voxel D // 2."""
-    data = volume.data[::-1]
-    return Volume(np.roll(data, 1, axis=0) if volume.box_size_px % 2 == 0 else data.copy(), volume.pixel_size_angstrom)
-
-
 def compare_hands(
     volume: Volume,
     points: FourierPoints,
@@ -61,7 +55,7 @@ def compare_hands(
 ) -> HandTest:
     """Compare both hands on images at unchanged poses, each map with spectra fitted to it up to a shell."""
     gains = []
-    for hand in (volume, mirrored(volume)):
+    for hand in (volume, volume.mirrored()):
         likelihood = PoseLikelihood(hand, points, pixel_size_angstrom)
         spectra = measure_spectra(likelihood, points, observed, poses.rotations, poses.shifts_px).up_to(last_shell)
         gram = WhitenedImages(likelihood, observed, points, spectra).gram(max(spectra.last_shell, 1))

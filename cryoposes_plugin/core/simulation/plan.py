@@ -12,9 +12,9 @@ import numpy as np
 from ..config import ImagingConfig, SimulateConfig
 from ..errors import ConfigError, InputError
 from ..io import star
-from ..io.mrc import read_volume
 from ..types import CtfTable, OpticsGroup, ParticleTable, Volume
 from . import draws
+from .densities import read_densities
 from .grids import check_memory
 
 #: Box sizes and pixel sizes count as equal within this.
@@ -50,10 +50,10 @@ class Draws:
 
 def read_inputs(config: SimulateConfig) -> Inputs:
     """Read the volumes and particle sets of a config; InputError or ConfigError where they do not fit together."""
-    volumes = tuple(read_volume(path) for path in config.volume)
     like = None
     if config.like:
         like = star.read_particles(config.like, require=("ctf",) if config.ctf else ())
+    volumes = read_densities(config, config.volume, like)
     poses = None
     if config.orientations == "particles":
         poses = star.read_particles(config.orientations_from, require=("poses",))

@@ -1,0 +1,1 @@
+"""A first volume and first poses from the images alone."""

@@ -1,0 +1,227 @@
+"""Volume and poses from a random start: stochastic expectation maximisation at falling noise, shell by shell.
+
+Each iteration draws a few poses for every image from their posterior given the volume (`expectation`), on a grid that
+is turned at random, and reconstructs the volume from the images at all poses drawn. Two things keep it out of wrong
+optima: only the lowest shells take part at first, and the noise is taken to be at least a share of the images' power,
+which falls from one to a few per cent (deterministic annealing: Rose 1998). At the beginning all poses are about
+equally likely and the volume is nearly round; as the noise falls, the strongest shape appears first.
+
+Expectation maximisation over orientations is Sigworth 1998 and Scheres 2012; stochastic ab-initio is Punjani et al.
+2017. Here the steps are exact sums over a grid in few coefficients, as matrix products.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Callable, Tuple
+
+import numpy as np
+from scipy import ndimage
+
+from ..conventions import centre
+from ..geometry.sampling import random_rotations, rotation_grid
+from ..reconstruction.fourier_inversion import FourierGrid, Inversion
+from ..reconstruction.masks import soft_sphere
+from ..reconstruction.slices import SliceSampler
+from ..refinement.fourier_points import FourierPoints
+from ..refinement.likelihood import PoseLikelihood
+from ..refinement.multi_start import shift_grid
+from ..types import Volume
+from .expectation import Drawn, draw_poses
+from .working_images import WorkingImages
+
+#: The density ends at this share of the box: at the diameter of the particle, a little allowed for.
+_MASK_SHARE = 0.84
+_MASK_EDGE_PX = 3.0
+#: Step of the shift grid, in shares of the shortest wave.
+_SHIFT_STEP = 0.22
+_SLICES_AT_ONCE = 4096
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Iterations up to a shell of the field of view, on a HEALPix grid of an order, while the floor of the noise falls
+    from one share of the images' power to another. `local`: shifts are looked for near those found before only."""
+
+    last_shell: int
+    order: int
+    iterations: int
+    first_floor: float
+    last_floor: float
+    local: bool = False
+
+    def floors(self) -> np.ndarray:
+        return np.geomspace(self.first_floor, self.last_floor, self.iterations)
+
+    @property
+    def cost(self) -> float:
+        """Of all iterations, in any unit; the constant stands for the reconstructions."""
+        return self.iterations * (self.last_shell**2 * 8**self.order + 5000.0)
+
+
+#: To a shape (each start goes through these), then to the shells that a refinement can start from.
+SHAPE = (Stage(3, 1, 5, 1.0, 0.3), Stage(4, 1, 10, 0.5, 0.1), Stage(5, 2, 10, 0.3, 0.03))
+DETAIL = (Stage(7, 2, 8, 0.3, 0.02, local=True), Stage(10, 3, 3, 0.05, 0.02, local=True))
+
+
+@dataclass(frozen=True)
+class State:
+    """Of a search: the volume (D, D, D), the noise of each shell, and the shift (N, 2) that each image is near to."""
+
+    volume: np.ndarray
+    noise_variance: np.ndarray
+    shifts_px: np.ndarray
+
+
+@dataclass(frozen=True)
+class Found:
+    """The state after an iteration, the likeliest pose of each image, how certain it is (see `Drawn`), the mean log
+    likelihood of an image, and the share of the images' power that the volume explains up to the stage's last shell."""
+
+    state: State
+    rotations: np.ndarray
+    shifts_px: np.ndarray
+    certainty: np.ndarray
+    log_likelihood: float
+    explained: float
+
+
+class Search:
+    """Iterates on N images. max_shift_px : largest shift, in pixels of the images. draws : poses drawn an image."""
+
+    def __init__(self, images: WorkingImages, max_shift_px: float, draws: int):
+        self.images, self.max_shift_px, self.draws = images, max_shift_px, draws
+        self.box = images.box_size_px
+        self.points = FourierPoints(self.box)
+        self._mask = soft_sphere(self.box, _MASK_SHARE * self.box / 2, _MASK_EDGE_PX)
+        y, _ = images.observations(self.points, len(self.points))
+        self.power = self.points.shell_means((np.abs(y) ** 2).mean(axis=0))
+
+    def start(self, rng: np.random.Generator) -> State:
+        """The images at random poses: a round blob, and chance."""
+        number = len(self.images)
+        back = BackProjection(self.images, SHAPE[0].last_shell)
+        volume = back.volume(np.arange(number), random_rotations(number, rng), np.zeros((number, 2)))
+        return State(volume * self._mask, self.power.copy(), np.zeros((number, 2)))
+
+    def run(
+        self,
+        stage: Stage,
+        state: State,
+        rng: np.random.Generator,
+        on_iteration: Callable[[Found], None] = lambda found: None,
+    ) -> Found:
+        """All iterations of a stage; the shifts that it finds are those that the next one starts from."""
+        comparison = Comparison(self.images, self.points, stage, self.max_shift_px)
+        back = BackProjection(self.images, stage.last_shell)
+        for floor in stage.floors():
+            found = self._iterate(comparison, back, state, floor, rng)
+            state = found.state
+            on_iteration(found)
+        return dataclasses.replace(found, state=dataclasses.replace(state, shifts_px=found.shifts_px))
+
+    def _iterate(
+        self, comparison: Comparison, back: BackProjection, state: State, floor: float, rng: np.random.Generator
+    ) -> Found:
+        noise = np.maximum(state.noise_variance, floor * self.power)
+        rotations = rotation_grid(comparison.stage.order) @ random_rotations(1, rng)
+        slices = comparison.slices(state.volume, rotations)
+        drawn = comparison.draw(slices, state.shifts_px, noise, self.draws, rng)
+        shifts = state.shifts_px[drawn.image] + comparison.shift_grid[drawn.shift]
+        left = comparison.residual_power(slices[drawn.rotation], drawn.image, shifts)
+        volume = _centred(back.volume(drawn.image, rotations[drawn.rotation], shifts) * self._mask)
+        return Found(
+            State(volume, np.where(left > 0, left, self.power), state.shifts_px),
+            rotations[drawn.best_rotation],
+            state.shifts_px + comparison.shift_grid[drawn.best_shift],
+            drawn.certainty,
+            float(drawn.log_likelihood.mean()),
+            1.0 - float(comparison.total(left) / comparison.total(self.power)),
+        )
+
+
+def likeliest_poses(
+    images: WorkingImages, state: State, max_shift_px: float, rng: np.random.Generator
+) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rotations (N, 3, 3), shifts (N, 2) and certainties (N,) of images for a volume that stays as it is.
+
+    Shifts are found on the coarser grid of rotations of `DETAIL`, then rotations on its finest.
+    """
+    shifts = np.zeros((len(images), 2))
+    for stage in (dataclasses.replace(DETAIL[0], local=False), DETAIL[-1]):
+        comparison = Comparison(images, FourierPoints(images.box_size_px), stage, max_shift_px)
+        rotations = rotation_grid(stage.order) @ random_rotations(1, rng)
+        slices = comparison.slices(state.volume, rotations)
+        drawn = comparison.draw(slices, shifts, state.noise_variance, 1, rng)
+        shifts = shifts + comparison.shift_grid[drawn.best_shift]
+    return rotations[drawn.best_rotation], shifts, drawn.certainty
+
+
+class Comparison:
+    """Images against slices of a volume, up to the last shell of a stage."""
+
+    def __init__(self, images: WorkingImages, points: FourierPoints, stage: Stage, max_shift_px: float):
+        self.stage, self.points, self.box = stage, points, images.box_size_px
+        number = points.within(stage.last_shell)
+        self.frequencies, self._shell = points.frequencies[:number], points.shell[:number]
+        self._y, self._c = images.observations(points, number)
+        step = _SHIFT_STEP * self.box / stage.last_shell
+        self.shift_grid = shift_grid(1.5 * step if stage.local else max(max_shift_px, step), step)
+
+    def slices(self, volume: np.ndarray, rotations: np.ndarray) -> np.ndarray:
+        """(R, P) complex64."""
+        return PoseLikelihood(Volume(volume, 1.0), self.points, 1.0).slices(rotations, len(self.frequencies))
+
+    def draw(self, slices, shifts_px, noise_variance, draws: int, rng: np.random.Generator) -> Drawn:
+        """Poses from the posterior; shifts count from each image's own, (N, 2)."""
+        y = self._y * self._waves(shifts_px)
+        noise = noise_variance[self._shell]
+        return draw_poses(y, self._c, slices, self.frequencies, self.shift_grid, self.box, noise, draws, rng)
+
+    def residual_power(self, slices: np.ndarray, image: np.ndarray, shifts_px: np.ndarray) -> np.ndarray:
+        """(number_of_shells,) mean |y - c exp(-2 pi i k.t / D) x|^2 of images at poses; 0 beyond the last shell."""
+        power = np.zeros(len(self.points))
+        for at in range(0, len(image), _SLICES_AT_ONCE):
+            part = slice(at, at + _SLICES_AT_ONCE)
+            rows = image[part]
+            model = self._c[rows] * slices[part] * self._waves(shifts_px[part]).conj()
+            power[: len(self.frequencies)] += (np.abs(self._y[rows] - model) ** 2).sum(axis=0)
+        return self.points.shell_means(power / len(image))
+
+    def total(self, spectrum: np.ndarray) -> float:
+        """Sum of a power spectrum (number_of_shells,) over the coefficients in use."""
+        return float(spectrum[self._shell].sum())
+
+    def _waves(self, shifts_px: np.ndarray) -> np.ndarray:
+        """(B, P) complex64 that undoes the shifts."""
+        return np.exp((2j * np.pi / self.box) * (shifts_px @ self.frequencies.T)).astype(np.complex64)
+
+
+class BackProjection:
+    """Volumes from images at any number of poses each, up to a shell."""
+
+    def __init__(self, images: WorkingImages, last_shell: int):
+        self.box = images.box_size_px
+        self.sampler = SliceSampler(self.box, last_shell + 1)
+        self._numerator, self._weight = images.samples(self.sampler)
+        self._plane = np.stack([self.sampler.kx, self.sampler.ky])
+
+    def volume(self, image: np.ndarray, rotations: np.ndarray, shifts_px: np.ndarray) -> np.ndarray:
+        """(D, D, D) from rows (B,) of the images at rotations (B, 3, 3) and shifts (B, 2)."""
+        grid = FourierGrid(self.box)
+        for at in range(0, len(image), _SLICES_AT_ONCE):
+            part = slice(at, at + _SLICES_AT_ONCE)
+            phase = (2j * np.pi / self.box) * (shifts_px[part].astype(np.float32) @ self._plane)
+            numerator = self._numerator[image[part]] * np.exp(phase).astype(np.complex64)
+            grid.insert(numerator, self._weight[image[part]], rotations[part], self.sampler)
+        return Inversion(grid).volume()
+
+
+def _centred(volume: np.ndarray) -> np.ndarray:
+    """Rolled by whole voxels, so that the density above mean + one sigma has its centre of mass at D // 2."""
+    weight = np.clip(volume - volume.mean() - volume.std(), 0, None)
+    if not weight.any():
+        return volume
+    shift = np.rint(centre(len(volume)) - np.array(ndimage.center_of_mass(weight))).astype(int)
+    return np.roll(volume, tuple(shift), axis=(0, 1, 2))

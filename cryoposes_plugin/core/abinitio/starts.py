@@ -1,0 +1,120 @@
+"""The search from several random starts, each saved when it is done, and the likeliest carried on to more detail."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, fields
+from typing import Dict, List, Optional, Sequence, Tuple
+
+import numpy as np
+
+from ..evaluation.map_alignment import align_maps
+from ..geometry.sampling import rotation_grid
+from ..io.run_directory import RunDirectory
+from ..progress import Progress
+from ..types import Volume
+from .search import DETAIL, SHAPE, Found, Search, Stage, State
+
+logger = logging.getLogger(__name__)
+
+#: Two starts lead to one volume if these correlate so well after alignment.
+SAME_VOLUME = 0.9
+
+
+@dataclass(frozen=True)
+class Course:
+    """What a start led to, and the share of the power explained after each iteration."""
+
+    found: Found
+    explained: np.ndarray
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The likeliest start's course with the detail, which one it was, and of all starts: log likelihood, correlation
+    with the likeliest start's volume (itself 1), and course."""
+
+    best: Course
+    chosen: int
+    log_likelihoods: Tuple[float, ...]
+    correlations: Tuple[float, ...]
+    courses: Tuple[Course, ...]
+
+
+def search_all(search: Search, number: int, seed: int, run: RunDirectory) -> Outcome:
+    """Run every start through `SHAPE` and the likeliest through `DETAIL`; goes on after what `run` holds."""
+    images = len(search.images)
+    work = {stages: sum(_comparisons(s) for s in stages) * images for stages in (SHAPE, DETAIL)}
+    names = [f"start_{start + 1}.npz" for start in range(number)]
+    done = sum(work[SHAPE] for name in names if run.file(name).exists())
+    progress = Progress(number * work[SHAPE] + work[DETAIL], "poses", "search", done=done)
+    courses: List[Course] = []
+    for start, name in enumerate(names):
+        courses.append(_course(search, SHAPE, None, [seed, start], run, name, progress))
+        logger.info(
+            "search: start %d of %d explains %.1f %% of the power.", start + 1, number, 100 * courses[-1].explained[-1]
+        )
+    likelihoods = [course.found.log_likelihood for course in courses]
+    chosen = int(np.argmax(likelihoods))
+    best = _course(search, DETAIL, courses[chosen].found.state, [seed, chosen, len(SHAPE)], run, "detail.npz", progress)
+    return Outcome(best, chosen, tuple(likelihoods), _agreement(courses, chosen), tuple(courses))
+
+
+def _comparisons(stage: Stage) -> int:
+    """Rotations that an image is compared with in all iterations."""
+    return stage.iterations * len(rotation_grid(stage.order))
+
+
+def _course(
+    search: Search,
+    stages: Sequence[Stage],
+    state: Optional[State],
+    seed: Sequence[int],
+    run: RunDirectory,
+    name: str,
+    progress: Progress,
+) -> Course:
+    if run.file(name).exists():
+        return _load(run, name)
+    rng = np.random.default_rng(list(seed))
+    state = search.start(rng) if state is None else state
+    explained: List[float] = []
+    for stage in stages:
+        count = len(rotation_grid(stage.order)) * len(search.images)
+
+        def advance(found: Found, count=count) -> None:
+            explained.append(found.explained)
+            progress.advance(count, explained_power=found.explained)
+
+        found = search.run(stage, state, rng, advance)
+        state = found.state
+    course = Course(found, np.array(explained))
+    _save(run, name, course)
+    return course
+
+
+def _agreement(courses: Sequence[Course], chosen: int) -> Tuple[float, ...]:
+    shell = SHAPE[-1].last_shell
+    target = Volume(courses[chosen].found.state.volume, 1.0)
+    return tuple(
+        1.0 if start == chosen else align_maps(Volume(course.found.state.volume, 1.0), target, shell).correlation
+        for start, course in enumerate(courses)
+    )
+
+
+def _save(run: RunDirectory, name: str, course: Course) -> None:
+    found = course.found
+    arrays: Dict[str, np.ndarray] = {f.name: np.asarray(getattr(found, f.name)) for f in fields(Found)[1:]}
+    arrays.update({f"state_{f.name}": getattr(found.state, f.name) for f in fields(State)})
+    with run.atomic(name) as part, open(part, "wb") as handle:
+        np.savez(handle, course=course.explained, **arrays)
+
+
+def _load(run: RunDirectory, name: str) -> Course:
+    with np.load(run.file(name), allow_pickle=False) as saved:
+        state = State(*(saved[f"state_{f.name}"] for f in fields(State)))
+        values = {f.name: saved[f.name] for f in fields(Found)[1:]}
+        course = saved["course"]
+    for scalar in ("log_likelihood", "explained"):
+        values[scalar] = float(values[scalar])
+    return Course(Found(state, **values), course)

@@ -1,0 +1,87 @@
+"""Images of the search: few pixels, one field of view around the particle, one scale."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Optional, Tuple
+
+import numpy as np
+
+from ..io.batches import batches
+from ..io.particles import ResampledImages
+from ..reconstruction.slices import SliceSampler, ctf_weighted
+from ..refinement.fourier_points import FourierPoints
+from ..refinement.observations import observe
+from ..refinement.working_grid import WorkingGrid
+from ..simulation.ctf import ctf_values
+from ..types import CtfTable, ParticleTable
+
+_READ_AT_ONCE = 1024
+
+
+@dataclass(frozen=True)
+class WorkingImages:
+    """N images (N, D, D) float32 with their CTFs, if any, and the state of each (see `types.IMAGE_STATES`)."""
+
+    images: np.ndarray
+    ctf: Optional[CtfTable]
+    states: np.ndarray
+    pixel_size_angstrom: float
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def box_size_px(self) -> int:
+        return self.images.shape[1]
+
+    def take(self, rows) -> WorkingImages:
+        ctf = None if self.ctf is None else self.ctf.take(rows)
+        return WorkingImages(self.images[rows], ctf, self.states[rows], self.pixel_size_angstrom)
+
+    def observations(self, points: FourierPoints, number: int) -> Tuple[np.ndarray, np.ndarray]:
+        """Coefficients and modulation (see `refinement.observations`) at the first `number` points, each (N, P)."""
+        y = np.empty((len(self), number), np.complex64)
+        c = np.empty((len(self), number), np.float32)
+        for state, rows in self._by_state():
+            ctf = None if self.ctf is None else self.ctf.take(rows)
+            seen = observe(points, self.images[rows], ctf, state, self.pixel_size_angstrom)
+            y[rows], c[rows] = seen.coefficients[:, :number], seen.modulation[:, :number]
+        return y, c
+
+    def samples(self, sampler: SliceSampler) -> Tuple[np.ndarray, np.ndarray]:
+        """What each image adds to a reconstruction (see `reconstruction.slices.ctf_weighted`), without its shift."""
+        numerator = np.empty((len(self), len(sampler)), np.complex64)
+        weight = np.empty((len(self), len(sampler)), np.float32)
+        for state, rows in self._by_state():
+            ctf = None
+            if self.ctf is not None:
+                columns = {name: values.astype(np.float32) for name, values in vars(self.ctf.take(rows)).items()}
+                ctf = ctf_values(*sampler.frequencies(self.pixel_size_angstrom), columns)
+            plain = sampler.transform(self.images[rows], np.zeros((len(rows), 2)))
+            numerator[rows], weight[rows] = ctf_weighted(plain, ctf, state)
+        return numerator, weight
+
+    def _by_state(self):
+        for state in np.unique(self.states):
+            yield str(state), np.flatnonzero(self.states == state)
+
+
+def read_images(table: ParticleTable, grid: WorkingGrid, scales: np.ndarray) -> WorkingImages:
+    """Images of a table on a grid, each divided by its optics group's scale."""
+    source = ResampledImages(table, grid.box_size_px, grid.pixel_size_angstrom)
+    images = np.empty((len(table), grid.box_size_px, grid.box_size_px), np.float32)
+    for rows in batches(table, _READ_AT_ONCE):
+        images[rows] = source.read(rows) / scales[table.optics_index[rows[0]]]
+    states = np.array([optics.image_state for optics in table.optics])[table.optics_index]
+    return WorkingImages(images, table.ctf, states, grid.pixel_size_angstrom)
+
+
+def group_scales(table: ParticleTable, grid: WorkingGrid, seed: int, sample: int = 256) -> np.ndarray:
+    """Standard deviation of each optics group's images on the grid, (groups,): grey values are one group's own."""
+    source = ResampledImages(table, grid.box_size_px, grid.pixel_size_angstrom)
+    scales = np.ones(len(table.optics))
+    for group in np.unique(table.optics_index):
+        rows = np.random.default_rng([seed, int(group)]).permutation(np.flatnonzero(table.optics_index == group))
+        scales[group] = max(float(source.read(np.sort(rows[:sample])).std(axis=(1, 2)).mean()), 1e-12)
+    return scales

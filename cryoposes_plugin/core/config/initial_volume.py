@@ -1,0 +1,55 @@
+"""What `initial-volume` can be told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Optional, Tuple
+
+from .base import Config, option
+
+
+@dataclass(frozen=True)
+class InitialVolumeConfig(Config):
+    command: ClassVar[str] = "initial-volume"
+    required: ClassVar[Tuple[str, ...]] = ("particles",)
+
+    particles: Optional[str] = option(
+        None, "Particle STAR file; poses that it may have are not used, its CTF is.", path=True
+    )
+    diameter_angstrom: Optional[float] = option(
+        None,
+        "Diameter of the particle: the search looks at a field a third wider, and the density ends there. Default: "
+        "75 % of the box.",
+        unit="Å",
+        minimum=1,
+    )
+    symmetry: str = option(
+        "C1",
+        "Point group. The search goes without it; then the axes that fit the volume best are found, and it is imposed.",
+    )
+    starts: int = option(3, "Random volumes to start from; the likeliest result is kept.", minimum=1)
+    search_particles: int = option(
+        1000, "Particles that the search works on, drawn at random; all get poses from its volume.", minimum=50
+    )
+    rounds: int = option(
+        4,
+        "Rounds of refinement and reconstruction after the search, at most; 0 ends with its coarse volume.",
+        minimum=0,
+    )
+    working_box_px: int = option(
+        64,
+        "Larger images are binned to this box for the refinement, with the same field of view.",
+        unit="px",
+        minimum=16,
+    )
+    max_shift_px: float = option(
+        6.0, "Largest shift of a particle from the centre of its image, in its pixels.", unit="px", minimum=0
+    )
+    draws: int = option(
+        8,
+        "Poses drawn for each image in every iteration of the search, by their probability.",
+        expert=True,
+        minimum=1,
+        maximum=64,
+    )
+    batch_size: int = option(256, "Images a batch of the refinement.", expert=True, minimum=1)

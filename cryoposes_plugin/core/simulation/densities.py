@@ -1,0 +1,52 @@
+"""Volumes to project, whatever they come from: MRC maps as they are, atomic models as density."""
+
+from __future__ import annotations
+
+from typing import Optional, Tuple
+
+import numpy as np
+
+from ..config import ImagingConfig
+from ..errors import ConfigError
+from ..io.mrc import read_volume
+from ..types import ParticleTable, Volume
+from .atomic_model import AtomicModel, is_atomic_model, settle_grid
+
+
+def read_densities(config: ImagingConfig, paths: Tuple[str, ...], like: Optional[ParticleTable]) -> Tuple[Volume, ...]:
+    """One Volume for each path, in their order.
+
+    Atomic models come at the images' box and pixel size: those of the config, else of `like`, else of the first map.
+    """
+    models = {path: AtomicModel(path, config.assembly) for path in paths if is_atomic_model(path)}
+    maps = {path: read_volume(path) for path in paths if path not in models}
+    if not models:
+        _refuse(config, "resolution_angstrom", "assembly")
+        return tuple(maps[path] for path in paths)
+    if config.resolution_angstrom is None:
+        raise ConfigError(
+            f"{config.command}: {next(iter(models))} is an atomic model; say with --resolution-angstrom how fine its "
+            "density shall be."
+        )
+    optics = [] if like is None else [like.optics[i] for i in np.unique(like.optics_index)]
+    others = [*((o.box_size_px, o.pixel_size_angstrom) for o in optics)]
+    others += [(volume.box_size_px, volume.pixel_size_angstrom) for volume in maps.values()]
+    box, pixel = settle_grid(
+        list(models.values()),
+        (config.box_size_px, *(b for b, _ in others)),
+        (config.pixel_size_angstrom, *(p for _, p in others)),
+        config.command,
+    )
+    resolution = config.resolution_angstrom
+    densities = {path: model.density(resolution, box, pixel) for path, model in models.items()}
+    return tuple(maps[path] if path in maps else densities[path] for path in paths)
+
+
+def _refuse(config: ImagingConfig, *names: str) -> None:
+    """What belongs to atomic models only is a mistake where there are none."""
+    for name in names:
+        if getattr(config, name) is not None:
+            raise ConfigError(
+                f"{config.command}: --{name.replace('_', '-')} is given and no volume is an atomic model (.pdb, .cif); "
+                "leave it out."
+            )

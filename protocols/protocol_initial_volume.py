@@ -1,0 +1,71 @@
+"""Initial volume."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Dict, List
+
+from pwem.objects import SetOfFSCs, SetOfParticles, Volume
+
+from cryoposes_plugin.core.config import Config, InitialVolumeConfig
+from cryoposes_plugin.scipion import forms
+
+from .protocol_base import ParticleInput
+from .protocol_reconstruct import ProtCryoposesReconstruct
+
+
+class ProtCryoposesInitialVolume(ProtCryoposesReconstruct):
+    """Finds a first volume and poses from the particles alone, with no reference and no network.
+
+    Several searches from random volumes find the shape at low resolution; the likeliest one is refined and
+    reconstructed in turns, each half of the particles by itself. Images cannot tell the hand: it is a guess.
+    """
+
+    _label = "initial volume"
+    _possibleOutputs = {"outputVolume": Volume, "outputFSC": SetOfFSCs, "outputParticles": SetOfParticles}
+    CONFIG = InitialVolumeConfig
+    PARTICLES = (ParticleInput("particles", "inputParticles"),)
+    VOLUMES = ()
+    CITATIONS = ("Punjani2017",)
+
+    def _defineParams(self, form):
+        form.addSection(label="Input")
+        forms.add_pointer(
+            form, "particles", "SetOfParticles", "Particles. Poses that they have are not used; their CTF is."
+        )
+        forms.add_fields(form, InitialVolumeConfig, "diameter_angstrom", "symmetry")
+        forms.add_fields(form, InitialVolumeConfig, "starts", "search_particles", "rounds", "working_box_px")
+        forms.add_fields(form, InitialVolumeConfig, "max_shift_px", "draws", "batch_size")
+        forms.add_execution(form, InitialVolumeConfig, gpu=True)
+
+    def _check(self, config: Config) -> None:
+        from cryoposes_plugin.core.geometry.symmetry import parse_symmetry
+
+        parse_symmetry(config.symmetry)
+
+    def _create_outputs(self) -> None:
+        refined = os.path.exists(self._run_file("fsc.csv"))
+        if refined:
+            super()._create_outputs()
+        else:
+            volume = Volume(self._run_file("volume.mrc"))
+            volume.setSamplingRate(self.inputParticles.get().getSamplingRate())
+            self._define(outputVolume=volume)
+        self._define(outputParticles=self._create_particles(subset=refined))
+
+    def _result_summary(self, metrics: Dict[str, Any]) -> List[str]:
+        lines = [
+            f"The search explains {100 * metrics['search_explained_power']:.0f} % of the images' power down to "
+            f"{metrics['search_resolution_angstrom']:.0f} Å."
+        ]
+        lines += metrics["notes"]
+        return lines + (super()._result_summary(metrics) if "fsc_statement" in metrics else [])
+
+    def _methods(self) -> List[str]:
+        metrics = self._metrics()
+        if not metrics:
+            return []
+        return [
+            f"An initial volume was found from the images alone, by stochastic expectation maximisation at falling "
+            f"noise from {metrics['starts']} random starts, then refined and reconstructed in turns (Cryoposes)."
+        ]
