@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Dict, List
 
+from pyworkflow.protocol.constants import GPU_LIST, USE_GPU
+
 from cryoposes_plugin.core.config import Config, TrainConfig
 from cryoposes_plugin.objects import PoseModel
 from cryoposes_plugin.scipion import convert, forms
@@ -25,6 +27,7 @@ _OPTIMIZATION = ("batch_size", "learning_rate", "l2", "validation_number", "chec
 _AUGMENTATION = ("augment_rotation", "augment_mirror", "augment_shift_px", "augment_noise")
 #: What a normal user sees beside the pointers.
 _NORMAL = ("symmetry", "preset", "minutes", "snr")
+_SECTIONS = ("Input", "Training", "Simulated images")
 
 
 class ProtCryoposesTrain(ProtCryoposesBase):
@@ -42,7 +45,7 @@ class ProtCryoposesTrain(ProtCryoposesBase):
     CITATIONS = ("Banjac2021", "Lian2022", "Chung2023")
 
     def _defineParams(self, form):
-        form.addSection(label="Input")
+        form.addSection(label=_SECTIONS[0])
         forms.add_volumes(
             form,
             "Volumes whose projections are simulated while training. The hand of the volumes is the hand of "
@@ -61,16 +64,17 @@ class ProtCryoposesTrain(ProtCryoposesBase):
             form,
             "particles",
             "SetOfParticles",
-            "Optional. Particles whose poses are labels to learn from.",
+            "Optional. Particles whose poses are labels to learn from. Give poses that you trust: the network learns "
+            "their errors, too.",
             optional=True,
             pointer_condition="hasAlignmentProj",
         )
         forms.add_fields(form, TrainConfig, "symmetry", "mask_diameter_angstrom", "box_size_px", "pixel_size_angstrom")
-        form.addSection(label="Training")
+        form.addSection(label=_SECTIONS[1])
         forms.add_fields(form, TrainConfig, "preset", "minutes", *_LENGTH)
         forms.add_fields(form, TrainConfig, *_NETWORK, *_LOSSES, *_OPTIMIZATION)
         forms.add_fields(form, TrainConfig, *_AUGMENTATION, condition="inputParticles is not None")
-        form.addSection(label="Simulated images")
+        form.addSection(label=_SECTIONS[2])
         forms.add_fields(form, TrainConfig, "snr", "noise_variance", "noise_correlation_px")
         forms.add_fields(form, TrainConfig, "shift_distribution", "shift_px", "ctf")
         forms.add_fields(form, TrainConfig, *forms.CTF_FIELDS, condition="ctf")
@@ -124,8 +128,10 @@ class ProtCryoposesTrain(ProtCryoposesBase):
 
 
 def _leave_to_experts(form) -> None:
+    """All parameters of our own but a few; Scipion's (run name, threads, GPU) stay where they are."""
     normal = {forms.param_name(name) for name in _NORMAL}
     for section in form.iterSections():
+        ours = section.label.get() in _SECTIONS
         for name, param in section.iterParams():
-            if name not in normal and not name.startswith("input"):
+            if ours and name not in normal and not name.startswith("input") and name not in (USE_GPU, GPU_LIST):
                 param.setExpert()

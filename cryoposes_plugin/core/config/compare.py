@@ -18,7 +18,8 @@ class CompareConfig(Config):
     symmetry: str = option("C1", "Point group: poses that it makes equal count as equal.")
     registration: str = option(
         "none",
-        "Compare as they are, or after the best common rotation, rotation and hand, or orthogonal transform of the "
-        "quaternions (all that distances leave open; not physical, it moves the beam).",
+        "'none' compares the poses as they are: right when both belong to one map. If the two maps may be turned, or "
+        "be mirror images, 'rotation' and 'rotation-and-hand' first find the best common one. 'orthogonal4' allows "
+        "all that distances leave open; it moves the beam and says nothing of poses.",
         choices=("none", "rotation", "rotation-and-hand", "orthogonal4"),
     )

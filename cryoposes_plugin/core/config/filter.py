@@ -16,8 +16,9 @@ class FilterConfig(Config):
     particles: Optional[str] = option(None, "Particle STAR file with scores, as `infer` writes it.", path=True)
     score: str = option(
         "cryoposesTrace",
-        "Column to filter by; lower is more certain. Trace and dispersion are the network's; expected error, "
-        "probability of a wrong basin and residual are there after a refinement.",
+        "Column to filter by; lower is more certain. Trace and dispersion are the network's, which rank and are no "
+        "angles. After a refinement there are also the expected error in degrees, the probability that the pose is a "
+        "wrong one, and the residual, 1 where volume and pose leave nothing but noise.",
         choices=(
             "cryoposesTrace",
             "cryoposesDispersion",
@@ -27,7 +28,10 @@ class FilterConfig(Config):
         ),
     )
     keep_quantile: Optional[float] = option(
-        0.75, "Share of the particles to keep, the most certain ones.", minimum=0, maximum=1
+        0.75,
+        "Share of the particles to keep, the most certain ones: 0.75 keeps three of four, whatever their scores.",
+        minimum=0,
+        maximum=1,
     )
     threshold: Optional[float] = option(
         None, "Keep particles whose score is this or less (lower is more certain); used instead of the share."

@@ -23,7 +23,8 @@ class InferConfig(Config):
     )
     refine: bool = option(
         True,
-        "With a volume: refine the network's best hypotheses against it. Otherwise only the shifts are measured.",
+        "Refine the network's best hypotheses against the volume, to the limit that the noise sets; each pose then "
+        "gets its expected error. Otherwise the orientations are the network's and only the shifts are measured.",
     )
     hypotheses: int = option(
         256,
@@ -35,12 +36,19 @@ class InferConfig(Config):
     )
     working_box_px: Optional[int] = option(
         None,
-        "Refinement: larger images are binned to this box, with the same field of view; default 128.",
+        "Larger images are binned to this box for the refinement, with the same field of view: smaller is faster, "
+        "and finer detail does not take part. Default 128.",
         unit="px",
         expert=True,
         minimum=16,
     )
     max_shift_px: float = option(
-        8.0, "Largest shift looked for, in pixels of the model's images.", unit="px", expert=True, minimum=0
+        8.0,
+        "Largest shift looked for, in pixels of the model's images. Give more for particles that are poorly centred.",
+        unit="px",
+        expert=True,
+        minimum=0,
     )
-    batch_size: int = option(256, "Images a batch.", expert=True, minimum=1)
+    batch_size: int = option(
+        256, "Images worked on at once: a matter of speed and memory, not of the result.", expert=True, minimum=1
+    )

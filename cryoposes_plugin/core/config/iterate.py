@@ -23,15 +23,19 @@ class IterateConfig(Config):
     )
     low_pass_angstrom: float = option(
         40.0,
-        "The starting volume is cut at this resolution: what is finer in the result comes from the images.",
+        "The starting volume is cut at this resolution: what is finer in the result comes from the images. Coarser is "
+        "safer where the volume may be wrong in detail; too coarse, and the first round finds no poses.",
         unit="Å",
         minimum=1,
     )
     symmetry: str = option("C1", "Point group to impose (C1, C4, D2, T, O, I, ...).")
-    rounds: int = option(8, "Rounds of refinement and reconstruction, at most.", minimum=1)
+    rounds: int = option(
+        8, "Rounds of refinement and reconstruction, at most; fewer where the resolution stops to grow.", minimum=1
+    )
     mask_diameter_angstrom: Optional[float] = option(
         None,
-        "Diameter of the soft sphere that the references are cut to; default: 90 % of the box.",
+        "Diameter of the soft sphere that the references are cut to, a little more than the particle's; default: 90 "
+        "% of the box.",
         unit="Å",
         minimum=1,
     )
@@ -43,9 +47,12 @@ class IterateConfig(Config):
     )
     working_box_px: Optional[int] = option(
         None,
-        "Larger images are binned to this box for the refinement, with the same field of view; default 128.",
+        "Larger images are binned to this box for the refinement, with the same field of view: smaller is faster, "
+        "and finer detail does not take part. Default 128.",
         unit="px",
         expert=True,
         minimum=16,
     )
-    batch_size: int = option(256, "Images a batch.", expert=True, minimum=1)
+    batch_size: int = option(
+        256, "Images worked on at once: a matter of speed and memory, not of the result.", expert=True, minimum=1
+    )

@@ -18,7 +18,8 @@ class RefineConfig(Config):
     symmetry: str = option("C1", "Point group of the volume (C1, C4, D2, T, O, I, ...).")
     search_deg: float = option(
         0.0,
-        "Also start from poses around the given ones, up to this angle away; 0 starts from the given poses alone.",
+        "Also start from poses around the given ones, up to this angle away: for poses that may be off by more than "
+        "some 15°. It takes longer. 0 starts from the given poses alone.",
         unit="°",
         minimum=0,
         maximum=180,
@@ -33,29 +34,34 @@ class RefineConfig(Config):
     )
     prior_deg: Optional[float] = option(
         None,
-        "Standard deviation of a Gaussian prior around the given orientations; empty for none.",
+        "Standard deviation of a Gaussian prior around the given orientations, which holds the poses near them; "
+        "empty for none.",
         unit="°",
         expert=True,
         minimum=0.001,
     )
     prior_shift_px: Optional[float] = option(
         None,
-        "Standard deviation of a Gaussian prior around the given shifts; empty for none.",
+        "Standard deviation of a Gaussian prior around the given shifts, in pixels of the images; empty for none.",
         unit="px",
         expert=True,
         minimum=0.0001,
     )
     resolution_angstrom: Optional[float] = option(
         None,
-        "Finest detail used; default: as far as map and images agree. Beyond what the map shows, poses fit noise.",
+        "Resolution up to which images and map are compared; empty: as far as they agree. Beyond what the map shows, "
+        "poses fit noise.",
         unit="Å",
         minimum=0.1,
     )
     working_box_px: Optional[int] = option(
         None,
-        "Larger images are binned to this box, with the same field of view; default 128.",
+        "Larger images are binned to this box, with the same field of view: smaller is faster, and finer detail does "
+        "not take part. Default 128.",
         unit="px",
         expert=True,
         minimum=16,
     )
-    batch_size: int = option(256, "Images a batch.", expert=True, minimum=1)
+    batch_size: int = option(
+        256, "Images worked on at once: a matter of speed and memory, not of the result.", expert=True, minimum=1
+    )

@@ -18,7 +18,7 @@ class SimulateConfig(ImagingConfig):
     volume: Tuple[str, ...] = option(
         (), "Volume (MRC, or an atomic model: PDB, mmCIF) to project; several make a mixture in equal parts.", path=True
     )
-    number: int = option(5000, "Number of images.", minimum=1)
+    number: int = option(5000, "How many images to make, of all volumes together.", minimum=1)
     orientations: str = option(
         "uniform",
         "Distribution of orientations: uniform on SO(3), a HEALPix grid, uniform in the "

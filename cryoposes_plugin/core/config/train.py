@@ -48,7 +48,11 @@ class TrainConfig(ImagingConfig):
         choices=tuple(PRESETS),
     )
     minutes: Optional[float] = option(
-        10.0, "Training time; the rate over the first steps fixes the number of steps.", unit="min", minimum=0.01
+        10.0,
+        "Training time; more is better, with diminishing returns. The rate over the first steps fixes the number of "
+        "steps.",
+        unit="min",
+        minimum=0.01,
     )
     epochs: Optional[int] = option(
         None, "Number of epochs instead of minutes; an epoch is --images-per-epoch images.", expert=True, minimum=1
@@ -59,7 +63,9 @@ class TrainConfig(ImagingConfig):
     images_per_epoch: int = option(
         20000, "Images an epoch has when they are simulated on the fly.", expert=True, minimum=1
     )
-    batch_size: Optional[int] = option(None, "Images a step sees; default: the preset's.", expert=True, minimum=2)
+    batch_size: Optional[int] = option(
+        None, "Images that a step learns from; default: the preset's.", expert=True, minimum=2
+    )
     learning_rate: Optional[float] = option(
         None, "Peak of the learning rate; default: the preset's.", expert=True, minimum=0
     )
@@ -71,7 +77,11 @@ class TrainConfig(ImagingConfig):
         minimum=16,
     )
     mask_diameter_angstrom: Optional[float] = option(
-        None, "Diameter of the soft mask on each image; default: what the box holds.", unit="Å", minimum=1
+        None,
+        "Diameter of the soft mask on each image, a little more than the particle's: less background is less noise. "
+        "Default: what the box holds.",
+        unit="Å",
+        minimum=1,
     )
     symmetry: str = option("C1", "Point group of the volume (C1, C4, D2, T, O, I, ...).")
     representation: str = option(
@@ -146,8 +156,16 @@ class TrainConfig(ImagingConfig):
     )
     dropout: Optional[float] = option(None, "Dropout rate; default: the preset's.", expert=True, minimum=0, maximum=0.9)
     l2: Optional[float] = option(None, "Weight decay; default: the preset's.", expert=True, minimum=0)
-    validation_number: int = option(500, "Images kept apart to measure the error.", expert=True, minimum=10)
-    checkpoint_minutes: float = option(1.0, "Time between checkpoints.", unit="min", expert=True, minimum=0)
+    validation_number: int = option(
+        500, "Images that are kept apart, to measure the error on.", expert=True, minimum=10
+    )
+    checkpoint_minutes: float = option(
+        1.0,
+        "Time between checkpoints: what a run that is killed has to repeat at most.",
+        unit="min",
+        expert=True,
+        minimum=0,
+    )
 
     def validate(self) -> None:
         super().validate()
