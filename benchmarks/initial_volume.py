@@ -2,9 +2,8 @@
 
     python benchmarks/initial_volume.py --models FILE.pdb ... [--sets noise-free full] [--number 300] [--folder DIR]
 
-For each atomic model: images of its density (64 px, particle two thirds of the box), `cryoposes initial-volume`, then
-the volume is brought into the frame of the model's density by rotation, displacement and hand alone, and compared by
-FSC.
+For each atomic model: images of its density (64 px, particle two thirds of the box), `cryoposes initial-volume`; then
+the volume is brought into the frame of the density by rotation, displacement and hand alone, and compared by FSC.
 Poses are compared after one rotation and hand; of a symmetric particle without the symmetry's equivalents, so that only
 C1 particles have meaningful errors there.
 """

@@ -14,6 +14,7 @@ pytest.importorskip("pwem", reason="Scipion (scipion-em) is not installed")
 
 BOX, PIXEL, NUMBER = 32, 10.0, 120
 BENCHMARK, CLEAN_UP = "learned_poses_simulation_benchmark", "learned_poses_clean_up"
+INITIAL_VOLUME = "learned_poses_initial_volume"
 
 
 @pytest.fixture(scope="module")
@@ -27,8 +28,8 @@ def test_scipion_lists_them_with_a_description(scipion_environment):
     from cryoposes_plugin.scipion.workflows import templates
 
     found = templates()
-    assert {BENCHMARK, CLEAN_UP} <= set(found)
-    assert all(len(found[name].description) > 60 for name in (BENCHMARK, CLEAN_UP))
+    assert {BENCHMARK, CLEAN_UP, INITIAL_VOLUME} <= set(found)
+    assert all(len(found[name].description) > 60 for name in (BENCHMARK, CLEAN_UP, INITIAL_VOLUME))
 
 
 def test_every_parameter_of_a_template_is_one_of_its_protocol(scipion_environment):
@@ -37,7 +38,7 @@ def test_every_parameter_of_a_template_is_one_of_its_protocol(scipion_environmen
 
     from cryoposes_plugin.scipion.workflows import templates
 
-    for name in (BENCHMARK, CLEAN_UP):
+    for name in (BENCHMARK, CLEAN_UP, INITIAL_VOLUME):
         template = templates()[name]
         template.replaceEnvVariables()
         template.parseContent()
@@ -83,3 +84,9 @@ def test_both_workflows_run_from_a_script(project, map_file):
     accepted, rejected = (getattr(steps["filter by uncertainty"], f"output{n}") for n in ("Accepted", "Rejected"))
     assert (accepted.getSize(), rejected.getSize()) == (round(0.75 * NUMBER), NUMBER - round(0.75 * NUMBER))
     assert steps["reconstruct from accepted"].outputVolume.getDim() == (BOX, BOX, BOX)
+
+    fields = dict(star=star, pixel=PIXEL, starts=1, search=NUMBER, rounds=1)
+    steps = load_template(project, INITIAL_VOLUME, cut=60.0, **fields)
+    run_in_order(project, steps)
+    assert steps["initial volume"].outputParticles.getSize() == NUMBER
+    assert steps["refine and reconstruct"].outputVolume.getDim() == (BOX, BOX, BOX)

@@ -105,7 +105,9 @@ def test_axes_are_found_and_poses_go_with_the_volume(phantom, symmetry="C3"):
     tilted = turned(data, turn, origin, order=3)
     axes = find_axes(tilted, symmetry, 6)
     assert axes.correlation > 0.95
-    np.testing.assert_allclose(axes.origin_px, origin, atol=0.35)
+    # along the axis the origin is free
+    off = axes.origin_px - origin
+    np.testing.assert_allclose(off - (off @ turn[2]) * turn[2], 0, atol=0.1)
     straight = axes.volume(tilted, symmetry)
     assert np.corrcoef(turned(straight, group[1]).ravel(), straight.ravel())[0, 1] > 0.95
     # images of the tilted volume, as images of the straight one at the poses that go with it

@@ -88,11 +88,12 @@ Score = Callable[[np.ndarray, np.ndarray, int], float]
 
 def refine_turns(score: Score, starts: Sequence[np.ndarray], shells: Sequence[int]) -> List[Tuple]:
     """(rotation, displacement, score) of the best starts: all are refined up to the first shell, two to the last."""
-    poses = [(start, np.zeros(3)) for start in starts]
+    poses: List[Tuple[np.ndarray, np.ndarray]] = [(start, np.zeros(3)) for start in starts]
     for stage, shell in enumerate(shells):
-        poses = [_refine(score, *pose, shell, 160 if stage == 0 else 300) for pose in poses]
-        poses = sorted(poses, key=lambda pose: -score(*pose, shell))[:_KEPT_TO_THE_END]
-    return [(*pose, score(*pose, shells[-1])) for pose in poses]
+        evaluations = 160 if stage == 0 else 300
+        poses = [_refine(score, turn, moved, shell, evaluations) for turn, moved in poses]
+        poses = sorted(poses, key=lambda pose: -score(pose[0], pose[1], shell))[:_KEPT_TO_THE_END]
+    return [(turn, moved, score(turn, moved, shells[-1])) for turn, moved in poses]
 
 
 def _refine(score: Score, rotation: np.ndarray, shift_px: np.ndarray, shell: int, evaluations: int):
