@@ -105,7 +105,8 @@ def test_axes_are_found_and_poses_go_with_the_volume(phantom, symmetry="C3"):
     tilted = turned(data, turn, origin, order=3)
     axes = find_axes(tilted, symmetry, 6)
     assert axes.correlation > 0.95
-    np.testing.assert_allclose(axes.origin_px, origin, atol=0.35)
+    # along the axis any origin will do
+    assert np.linalg.norm(np.cross(turn.T @ [0, 0, 1], axes.origin_px - origin)) < 0.2
     straight = axes.volume(tilted, symmetry)
     assert np.corrcoef(turned(straight, group[1]).ravel(), straight.ravel())[0, 1] > 0.95
     # images of the tilted volume, as images of the straight one at the poses that go with it

@@ -90,12 +90,16 @@ def refine_turns(score: Score, starts: Sequence[np.ndarray], shells: Sequence[in
     """(rotation, displacement, score) of the best starts: all are refined up to the first shell, two to the last."""
     poses = [(start, np.zeros(3)) for start in starts]
     for stage, shell in enumerate(shells):
-        poses = [_refine(score, *pose, shell, 160 if stage == 0 else 300) for pose in poses]
-        poses = sorted(poses, key=lambda pose: -score(*pose, shell))[:_KEPT_TO_THE_END]
-    return [(*pose, score(*pose, shells[-1])) for pose in poses]
+        evaluations = 160 if stage == 0 else 300
+        poses = [_refine(score, turn, shift, shell, evaluations) for turn, shift in poses]
+        scores = [score(turn, shift, shell) for turn, shift in poses]
+        poses = [poses[i] for i in np.argsort(scores)[::-1][:_KEPT_TO_THE_END]]
+    return [(turn, shift, score(turn, shift, shells[-1])) for turn, shift in poses]
 
 
-def _refine(score: Score, rotation: np.ndarray, shift_px: np.ndarray, shell: int, evaluations: int):
+def _refine(
+    score: Score, rotation: np.ndarray, shift_px: np.ndarray, shell: int, evaluations: int
+) -> Tuple[np.ndarray, np.ndarray]:
     def cost(pose: np.ndarray) -> float:
         return -score(_turn(pose) @ rotation, pose[3:], shell)
 
