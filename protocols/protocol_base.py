@@ -105,7 +105,7 @@ class ProtCryoposesBase(EMProtocol):
             if self._pointed(param) is not None:
                 paths[field] = self._volume_path(field)
         if self.hasAttribute("inputVolumes"):
-            paths["volume"] = tuple(self._volume_path(f"volume_{i + 1}") for i in range(len(self._input_volumes())))
+            paths["volume"] = tuple(self._numbered_volumes())
         return paths
 
     def _star_path(self, item: ParticleInput) -> str:
@@ -125,11 +125,18 @@ class ProtCryoposesBase(EMProtocol):
             if self._pointed(param) is not None
         }
         if self.hasAttribute("inputVolumes"):
-            files.update({self._volume_path(f"volume_{i + 1}"): v for i, v in enumerate(self._input_volumes())})
+            files.update(self._numbered_volumes())
         return files
 
+    def _numbered_volumes(self) -> Dict[str, Any]:
+        """File to write -> Volume or AtomStruct, in the form's order; atomic models keep the ending of their file."""
+        return {
+            self._getExtraPath(f"volume_{i + 1}{images.model_suffix(volume) or '.mrc'}"): volume
+            for i, volume in enumerate(self._input_volumes())
+        }
+
     def _input_volumes(self) -> List[Any]:
-        """Every volume that `inputVolumes` points to, the items of sets included."""
+        """Every volume and atomic model that `inputVolumes` points to, the items of sets included."""
         volumes: List[Any] = []
         for pointer in self.inputVolumes:
             value = pointer.get()

@@ -43,6 +43,7 @@ class ProtCryoposesSimulate(ProtCryoposesBase):
             name="inputLike",
         )
         forms.add_fields(form, SimulateConfig, "number", "box_size_px", "pixel_size_angstrom")
+        forms.add_fields(form, SimulateConfig, "resolution_angstrom", "assembly")
         form.addSection(label="Poses")
         forms.add_fields(form, SimulateConfig, "orientations")
         forms.add_pointer(

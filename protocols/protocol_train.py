@@ -70,6 +70,7 @@ class ProtCryoposesTrain(ProtCryoposesBase):
             pointer_condition="hasAlignmentProj",
         )
         forms.add_fields(form, TrainConfig, "symmetry", "mask_diameter_angstrom", "box_size_px", "pixel_size_angstrom")
+        forms.add_fields(form, TrainConfig, "resolution_angstrom", "assembly")
         form.addSection(label=_SECTIONS[1])
         forms.add_fields(form, TrainConfig, "preset", "minutes", *_LENGTH)
         forms.add_fields(form, TrainConfig, *_NETWORK, *_LOSSES, *_OPTIMIZATION)

@@ -34,6 +34,7 @@ LABELS = {
     "threshold": "or threshold of the score",
     "shift_px": "Size of the shifts (px)",
     "normalise": "Normalise the background",
+    "assembly": "Biological assembly",
     "symmetry": "Symmetry group",
     "seed": "Random seed",
     "score": "Score to filter by",
@@ -187,11 +188,11 @@ def add_pointer(
 
 
 def add_volumes(form, help: str, optional: bool = False) -> None:
-    """One or several volumes: any number of Volume and SetOfVolumes."""
+    """One or several volumes: any number of Volume, SetOfVolumes and AtomStruct."""
     form.addParam(
         "inputVolumes",
         params.MultiPointerParam,
-        pointerClass="Volume, SetOfVolumes",
+        pointerClass="Volume, SetOfVolumes, AtomStruct",
         minNumObjects=0 if optional else 1,
         label=POINTER_LABELS["volume"] + "s",
         allowsNull=optional,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from pathlib import Path
 from typing import Dict, List, Sequence, Tuple
 
@@ -76,27 +77,37 @@ def _convert_images(locations, target, box_size_px: int, pixel_size_angstrom: fl
 def volume_to_mrc(volume, target) -> None:
     """Make `target` an MRC file of a Scipion Volume, with the pixel size that Scipion gives it.
 
-    A link where the file is MRC and says the same pixel size, else a copy.
+    A link where the file is MRC and says the same pixel size, else a copy; a link where it is an atomic model.
     """
     filename = volume.getFileName().replace(":mrc", "")
-    pixel_size = volume.getSamplingRate()
     if not os.path.exists(filename):
         raise InputError(f"The volume {filename} does not exist; check the project's files.")
+    if model_suffix(volume):
+        _link(filename, target)
+        return
+    pixel_size = volume.getSamplingRate()
     if not pixel_size or pixel_size <= 0:
         raise InputError(
             f"The volume {filename} has pixel size {pixel_size} in Scipion; import it with its pixel size (Å/px)."
         )
-    if os.path.lexists(target):
-        os.remove(target)
     if _is_mrc_with_pixel_size(filename, pixel_size):
-        os.symlink(
-            os.path.relpath(os.path.realpath(filename), os.path.realpath(os.path.dirname(target) or ".")), target
-        )
+        _link(filename, target)
         return
     from ..core.io.mrc import write_volume
 
     logger.info("Copying the volume %s to MRC with %g Å/px.", filename, pixel_size)
+    _unlink(target)
     write_volume(target, _volume_data(volume, filename), pixel_size)
+
+
+def _link(filename: str, target) -> None:
+    _unlink(target)
+    os.symlink(os.path.relpath(os.path.realpath(filename), os.path.realpath(os.path.dirname(target) or ".")), target)
+
+
+def _unlink(target) -> None:
+    if os.path.lexists(target):
+        os.remove(target)
 
 
 def _is_mrc_with_pixel_size(filename: str, pixel_size: float) -> bool:
@@ -133,11 +144,19 @@ def _volume_data(volume, filename: str) -> np.ndarray:
     return data
 
 
+def model_suffix(volume) -> str:
+    """The ending of an atomic model's file, such as '.cif.gz'; '' for a volume."""
+    name = os.path.basename(volume.getFileName() or "").lower()
+    return "".join(re.findall(r"\.(?:pdb|ent|cif|mmcif)(?:\.gz)?$", name))
+
+
 def volume_problems(volume) -> List[str]:
-    """What keeps a Scipion Volume from being used, one sentence each; asks its header alone."""
+    """What keeps a Scipion Volume or AtomStruct from being used, one sentence each; asks its header alone."""
     filename = (volume.getFileName() or "").replace(":mrc", "")
     if not os.path.exists(filename):
         return [f"The volume {filename} does not exist; check the project's files."]
+    if model_suffix(volume):
+        return []
     pixel_size = volume.getSamplingRate()
     if not pixel_size or pixel_size <= 0:
         return [f"The volume {filename} has pixel size {pixel_size} in Scipion; import it with its pixel size (Å/px)."]

@@ -17,7 +17,7 @@ _VOLUME_POINTERS = ("inputReference", "inputVolume")
 def first_volume(protocol) -> Optional[Volume]:
     """The first volume of the form, the items of sets included; None if it has none yet."""
     if protocol.hasAttribute("inputVolumes"):
-        volumes = protocol._input_volumes()
+        volumes = [volume for volume in protocol._input_volumes() if isinstance(volume, Volume)]
         if volumes:
             return volumes[0]
     return _first(protocol, _VOLUME_POINTERS)

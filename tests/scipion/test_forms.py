@@ -45,8 +45,8 @@ LABELS = (
     "refine and reconstruct",
     "compare poses",
 )
-#: Fields that come from Scipion's header, or that are of no use to a protocol (Scipion imports atomic models apart).
-NOT_IN_FORMS = {"threads", "gpu", "allow_none", "resolution_angstrom", "assembly"}
+#: Fields that come from Scipion's header, or that are of no use to a protocol.
+NOT_IN_FORMS = {"threads", "gpu", "allow_none"}
 
 
 def test_scipion_finds_the_plugin_and_its_protocols_viewers_and_objects(scipion_environment):

@@ -12,7 +12,7 @@ from ..geometry.sampling import rotation_grid
 from ..geometry.symmetry import symmetry_rotations
 from ..geometry.symmetry_check import turned
 
-_ORDER, _FIRST_SHELL = 2, 5
+_ORDER, _FIRST_SHELL = 2, 4
 _KEPT = 6
 _ROTATIONS_AT_ONCE = 64
 

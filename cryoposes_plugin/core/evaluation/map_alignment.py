@@ -91,12 +91,15 @@ def refine_turns(score: Score, starts: Sequence[np.ndarray], shells: Sequence[in
     poses: List[Tuple[np.ndarray, np.ndarray]] = [(start, np.zeros(3)) for start in starts]
     for stage, shell in enumerate(shells):
         evaluations = 160 if stage == 0 else 300
-        poses = [_refine(score, turn, moved, shell, evaluations) for turn, moved in poses]
-        poses = sorted(poses, key=lambda pose: -score(pose[0], pose[1], shell))[:_KEPT_TO_THE_END]
-    return [(turn, moved, score(turn, moved, shells[-1])) for turn, moved in poses]
+        poses = [_refine(score, turn, shift, shell, evaluations) for turn, shift in poses]
+        scores = [score(turn, shift, shell) for turn, shift in poses]
+        poses = [poses[i] for i in np.argsort(scores)[::-1][:_KEPT_TO_THE_END]]
+    return [(turn, shift, score(turn, shift, shells[-1])) for turn, shift in poses]
 
 
-def _refine(score: Score, rotation: np.ndarray, shift_px: np.ndarray, shell: int, evaluations: int):
+def _refine(
+    score: Score, rotation: np.ndarray, shift_px: np.ndarray, shell: int, evaluations: int
+) -> Tuple[np.ndarray, np.ndarray]:
     def cost(pose: np.ndarray) -> float:
         return -score(_turn(pose) @ rotation, pose[3:], shell)
 
