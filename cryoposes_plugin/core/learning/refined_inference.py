@@ -113,7 +113,13 @@ def _make(config: InferConfig, inputs: Inputs, volume: Volume):
 def refinement_metrics(refined: Refined) -> Dict[str, Any]:
     """Numbers of the refinement, and how far it moved the network's estimates."""
     found = metrics_of(refined.refinement, refined.results, refined.table, refined.rate)
-    return {**found, "refined": True, "median_moved_from_network_deg": float(np.median(refined.table.scores[MOVED]))}
+    again = refined.results.again
+    return {
+        **found,
+        "refined": True,
+        "looked_at_again": 0 if again is None else len(again),
+        "median_moved_from_network_deg": float(np.median(refined.table.scores[MOVED])),
+    }
 
 
 def write_refined_report(run: RunDirectory, inputs: Inputs, refined: Refined, metrics, notes) -> None:
