@@ -3,8 +3,9 @@
     make demo
     xvfb-run -s "-screen 0 1600x1000x24" .venv/bin/python -O docs/screenshots.py demo-output demo docs/images/gui
 
-The arguments: the folder that `make demo` wrote, the project's name in it, where the pictures go. Needs a display (Xvfb
-does) and ImageMagick's `import`. Exit status 1 if any window raised an exception.
+The arguments: the folder that `make demo` wrote, the project's name in it, where the pictures go. The refinements,
+which the demo leaves out, are run first. Needs a display (Xvfb does) and ImageMagick's `import`. Exit status 1 if any
+window raised an exception.
 """
 
 import os
@@ -34,6 +35,7 @@ def main(folder: Path, project_name: str, target: Path) -> int:
     from pyworkflow.project import Manager
 
     remember_forms(form_module.FormWindow)
+    add_refinements(Manager().loadProject(project_name))
     window = ProjectWindow(Manager().getProjectPath(project_name))
     window.show()
     widget = window.getViewWidget()
@@ -62,6 +64,32 @@ def prepare_environment(folder: Path) -> None:
         SCIPION_NOTIFY="False",
         CUDA_VISIBLE_DEVICES="",
     )
+
+
+def add_refinements(project) -> None:
+    """The two protocols that the demo does without, once: from the estimated poses, against the demo's map."""
+    from cryoposes_plugin.protocols import ProtCryoposesIterate, ProtCryoposesRefine
+
+    runs = {run.getObjLabel(): run for run in project.getRuns()}
+    for label, protocol_class, values in (
+        ("refine", ProtCryoposesRefine, {}),
+        ("refine and reconstruct", ProtCryoposesIterate, {"rounds": 3}),
+    ):
+        if label in runs:
+            continue
+        report(f"running '{label}'")
+        protocol = project.newProtocol(protocol_class, **values)
+        protocol.setObjLabel(label)
+        for name, source, output in (
+            ("inputParticles", "estimate poses", "outputParticles"),
+            ("inputVolume", "import map", "outputVolume"),
+        ):
+            getattr(protocol, name).set(runs[source])
+            getattr(protocol, name).setExtended(output)
+        project.launchProtocol(protocol, wait=True)
+        if not protocol.isFinished():
+            sys.exit(f"'{label}' {protocol.getStatus()}: {protocol.getErrorMessage()}")
+    project.closeMapper()
 
 
 def remember_forms(form_class) -> None:

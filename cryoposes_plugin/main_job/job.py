@@ -67,7 +67,8 @@ class Job:
 
         `pointers` maps a parameter to (protocol, name of its output). Raises StepFailed with the protocol's message.
         """
-        protocol = self.project.newProtocol(protocol_class, objLabel=title)
+        protocol = self.project.newProtocol(protocol_class)
+        protocol.setObjLabel(title)
         for name, value in parameters.items():
             _parameter(protocol, name).set(value)
         for name, (source, output) in pointers.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from typing import Callable, Optional, Sequence
 
 from pyworkflow.viewer import View
@@ -87,7 +88,15 @@ class FigureWindow:
             self._window.show()
         else:
             gui.centerWindows(self.root, refWindows=self._parent.getRoot())
+            keep_on_screen(self.root)
             self.root.deiconify()
+
+
+def keep_on_screen(window) -> None:
+    """Move a window that reaches beyond the left or upper edge of the screen, as one centred on a small one may."""
+    window.update_idletasks()
+    x, y = map(int, re.search(r"\+(-?\d+)\+(-?\d+)$", window.geometry()).groups())
+    window.geometry(f"+{max(x, 0)}+{max(y, 0)}")
 
 
 class SliderWindow(FigureWindow):

@@ -12,6 +12,7 @@ from cryoposes_plugin.core.config import FilterConfig
 from cryoposes_plugin.protocols import (
     ProtCryoposesFilter,
     ProtCryoposesReconstruct,
+    ProtCryoposesRefine,
     ProtCryoposesSimulate,
     ProtCryoposesTrain,
 )
@@ -65,7 +66,11 @@ class MaskDiameterWizard(Wizard):
 class SymmetryWizard(Wizard):
     """Correlation of the map with itself turned by the operations of each usual group; the likely one is taken."""
 
-    _targets = [(ProtCryoposesTrain, ["symmetry"]), (ProtCryoposesReconstruct, ["symmetry"])]
+    _targets = [
+        (ProtCryoposesTrain, ["symmetry"]),
+        (ProtCryoposesRefine, ["symmetry"]),
+        (ProtCryoposesReconstruct, ["symmetry"]),
+    ]
 
     def show(self, form, *params):
         from cryoposes_plugin.core.evaluation.plots import symmetry_bars

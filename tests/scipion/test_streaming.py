@@ -36,7 +36,7 @@ class GrowingSource:
         from pyworkflow.object import Set
 
         self.items = [item.clone() for item in complete]
-        self.protocol = project.newProtocol(ProtImportParticles, objLabel="growing")
+        self.protocol = project.newProtocol(ProtImportParticles)
         project.saveProtocol(self.protocol)
         self.protocol.makePathsAndClean()
         self.particles = self.protocol._createSetOfParticles()

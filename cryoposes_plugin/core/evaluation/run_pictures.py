@@ -34,6 +34,12 @@ logger = logging.getLogger(__name__)
 HISTORY_NAME, SEARCH_HISTORY_NAME = "history.csv", "search.csv"
 #: Scores that certainty can be read from, the best first.
 SCORES = ("cryoposesTrace", "cryoposesDispersion", "cryoposesExpectedErrorDeg")
+#: What saved pictures are called whose file's name says too little.
+_SAVED_TITLES = {
+    "agreement": "Strength of the volume and of the noise in the images",
+    "expected_error": "Expected errors",
+    "moved": "How far the poses moved",
+}
 _BEST_AND_WORST = 5
 _GALLERY = 18
 _PAIRS = 20000
@@ -59,7 +65,8 @@ def pictures_of(folder) -> Dict[str, Picture]:
     found = _PICTURES.get(config.command, _no_pictures)(folder, config)
     for path in sorted(folder.glob("*.png")):
         title = path.stem.replace("_", " ")
-        found.setdefault(path.stem, Picture(title[:1].upper() + title[1:], partial(saved_picture, path)))
+        title = _SAVED_TITLES.get(path.stem, title[:1].upper() + title[1:])
+        found.setdefault(path.stem, Picture(title, partial(saved_picture, path)))
     return found
 
 
