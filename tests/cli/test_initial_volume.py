@@ -16,14 +16,14 @@ from cryoposes_plugin.core.simulation.phantom import make_phantom
 
 pytest.importorskip("tensorflow")
 
-NUMBER, BOX, PIXEL = 120, 32, 8.0
+NUMBER, BOX, PIXEL = 100, 32, 8.0
 
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory):
     folder = tmp_path_factory.mktemp("initial")
     write_volume(folder / "map.mrc", make_phantom(BOX, PIXEL).data, PIXEL)
-    arguments = ["--volume", folder / "map.mrc", "--number", NUMBER, "--snr", 4, "--shift-px", 1, "--seed", 5]
+    arguments = ["--volume", folder / "map.mrc", "--number", NUMBER, "--snr", 4, "--shift-px", 0.4, "--seed", 5]
     assert main(["simulate", *map(str, arguments), "--output", str(folder / "sim")]) == 0
     return folder
 
@@ -38,7 +38,7 @@ def test_a_volume_and_poses_from_images_alone_and_an_interrupted_run_goes_on(sce
     from cryoposes_plugin.core.abinitio.search import Search
     from cryoposes_plugin.core.errors import InputError
 
-    arguments = (scene, tmp_path / "run", "--starts", 1, "--rounds", 1, "--max-shift-px", 3)
+    arguments = (scene, tmp_path / "run", "--starts", 1, "--rounds", 1, "--max-shift-px", 1.5)
 
     def breaks(*_):
         raise InputError("interrupted")

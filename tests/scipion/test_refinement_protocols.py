@@ -57,6 +57,45 @@ def test_refine_and_reconstruct_gives_volume_halves_fsc_and_particles(project, i
     assert any("independent beyond" in line for line in protocol.summary())
 
 
+def test_an_initial_volume_needs_particles_alone(project, simulated):
+    from cryoposes_plugin.protocols import ProtCryoposesInitialVolume
+
+    protocol = project.newProtocol(
+        ProtCryoposesInitialVolume, numberOfThreads=1, starts=1, searchParticles=80, rounds=0
+    )
+    link(protocol, "inputParticles", simulated, "outputParticles")
+    run_protocol(project, protocol)
+    assert protocol.outputVolume.getSamplingRate() == simulated.outputParticles.getSamplingRate()
+    assert protocol.outputVolume.getDim()[0] == simulated.outputParticles.getDim()[0]
+    particles = protocol.outputParticles
+    assert ids(particles) == ids(simulated.outputParticles) and particles.hasAlignmentProj()
+    _, rotations, _ = pose_arrays(particles)
+    _, true, _ = pose_arrays(simulated.outputParticles)
+    assert np.median(angular_distance_rad(rotations, true)) > 0.05, "the poses of the input are not used"
+    assert any("hand" in line for line in protocol.summary())
+    protocol.symmetry.set("Q5")
+    assert any("Q5" in problem for problem in protocol.validate())
+
+
+def test_images_of_an_atomic_structure(project, tmp_path):
+    from pwem.protocols import ProtImportPdb
+
+    from cryoposes_plugin.protocols import ProtCryoposesSimulate
+
+    line = "ATOM  {0:5d}  CA  ALA A{0:4d}    {1:8.3f}{2:8.3f}{3:8.3f}  1.00 20.00           C  \n"
+    atoms = [(0, 0, 0), (60, 0, 0), (0, 40, 0), (0, 0, 30)]
+    (tmp_path / "model.pdb").write_text("".join(line.format(i + 1, *p) for i, p in enumerate(atoms)) + "END\n")
+    model = project.newProtocol(ProtImportPdb, inputPdbData=1, pdbFile=str(tmp_path / "model.pdb"))
+    run_protocol(project, model)
+    protocol = project.newProtocol(
+        ProtCryoposesSimulate, number=6, pixelSizeAngstrom=4.0, resolutionAngstrom=12.0, ctf=False, numberOfThreads=1
+    )
+    link(protocol, "inputVolumes", model, "outputPdb")
+    assert protocol.validate() == []
+    run_protocol(project, protocol)
+    assert protocol.outputParticles.getSize() == 6 and protocol.outputParticles.getSamplingRate() == 4.0
+
+
 def test_the_forms_refuse_what_cannot_be(project, imported, simulated):
     from cryoposes_plugin.protocols import ProtCryoposesIterate, ProtCryoposesRefine
 
