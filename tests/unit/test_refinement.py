@@ -10,7 +10,7 @@ from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
 from cryoposes_plugin.core.geometry.sampling import random_rotations
 from cryoposes_plugin.core.refinement.density import radius_of_gyration_px
 from cryoposes_plugin.core.refinement.fourier_points import FourierPoints
-from cryoposes_plugin.core.refinement.hand import compare_hands, mirrored
+from cryoposes_plugin.core.refinement.hand import compare_hands
 from cryoposes_plugin.core.refinement.levenberg_marquardt import Poses, Prior, levenberg_marquardt, profile
 from cryoposes_plugin.core.refinement.likelihood import PoseLikelihood
 from cryoposes_plugin.core.refinement.multi_start import MultiStart, Settings, shift_grid, stage_radii
@@ -359,14 +359,14 @@ def test_the_hand_of_given_poses_is_told(scene):
     start = scene.near(1.0, 0.1)
     arguments = (scene.points, PIXEL, images, start, BOX // 2 - 1)
     assert compare_hands(scene.volume, *arguments).verdict == "same"
-    other = compare_hands(mirrored(scene.volume), *arguments)
+    other = compare_hands(scene.volume.mirrored(), *arguments)
     assert other.verdict == "opposite" and "mirror" in other.statement
     far = scene.near(90.0, 3.0)
     assert compare_hands(scene.volume, scene.points, PIXEL, images, far, 19).verdict == "open"
 
 
 def test_mirroring_twice_changes_nothing(scene):
-    again = mirrored(mirrored(scene.volume)).data
+    again = scene.volume.mirrored().mirrored().data
     np.testing.assert_array_equal(again[1:], scene.volume.data[1:])
 
 

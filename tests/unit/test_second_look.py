@@ -120,7 +120,9 @@ def refinement(scene, tmp_path):
         starts = _Misled(scene, MISLED)
         settings = Settings(search_shift_px=1.0)
         grid = WorkingGrid.of(table)
-        return Refinement(table, scene.volume, grid, starts, np.eye(3)[None], settings, look_again=look_again)
+        return Refinement(
+            table, scene.volume, grid, starts, np.eye(3)[None], settings, look_again_px=2.0 if look_again else None
+        )
 
     return make
 

@@ -107,7 +107,8 @@ def _make(config: InferConfig, inputs: Inputs, volume: Volume):
     starts = NetworkStarts(inputs, config.hypotheses, factor)
     settings = Settings(search_shift_px=reach * factor)
     group = symmetry_rotations(card.symmetry)
-    return Refinement(inputs.table, volume, grid, starts, group, settings, look_again=True), starts
+    again = config.max_shift_px * factor
+    return Refinement(inputs.table, volume, grid, starts, group, settings, look_again_px=again), starts
 
 
 def refinement_metrics(refined: Refined) -> Dict[str, Any]:

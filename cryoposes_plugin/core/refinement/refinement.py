@@ -55,7 +55,8 @@ class Refinement:
     table : particles; their poses are not used. volume : in the frame of the starting poses.
     starts : gives the poses to start from.
     group : (G, 3, 3) symmetry operations of the volume. resolution_angstrom : of the finest detail to use, or None.
-    look_again : doubtful poses are compared with all orientations, see `second_look`; their starts give the shift.
+    look_again_px : doubtful poses are compared with all orientations, see `second_look`, and shifts so far around those
+        of their starts, in pixels of the grid; None for no second look.
     """
 
     def __init__(
@@ -67,10 +68,10 @@ class Refinement:
         group: np.ndarray,
         settings: Settings,
         resolution_angstrom: Optional[float] = None,
-        look_again: bool = False,
+        look_again_px: Optional[float] = None,
     ):
         self.table, self.grid, self.starts = table, grid, starts
-        self.group, self.settings, self.look_again = group, settings, look_again
+        self.group, self.settings, self.look_again_px = group, settings, look_again_px
         self.points = FourierPoints(grid.box_size_px)
         self.likelihood = PoseLikelihood(volume, self.points, grid.pixel_size_angstrom)
         self.images = ResampledImages(table, grid.box_size_px, grid.pixel_size_angstrom)
@@ -137,7 +138,8 @@ class Refinement:
         group = int(self.table.optics_index[rows[0]])
         if group not in self._everywhere:
             search = self._search(self.spectra[group])
-            search.settings = dataclasses.replace(self.settings, keep=second_look.KEEP)
+            reach = self.settings.search_shift_px if self.look_again_px is None else self.look_again_px
+            search.settings = dataclasses.replace(self.settings, search_shift_px=reach, keep=second_look.KEEP)
             self._everywhere[group] = search
         observed, starts = self.observe(rows), self.starts(rows)
         first = np.r_[True, starts.particle[1:] != starts.particle[:-1]]
@@ -181,7 +183,7 @@ def refine_all(
         results.put(rows, *refinement.refine(rows))
         progress.advance(len(rows))
         saver.batch_done()
-    if refinement.look_again:
+    if refinement.look_again_px is not None:
         _look_again(refinement, results, saver, len(parts))
     return results, progress.rate
 
