@@ -41,29 +41,28 @@ class ProtCryoposesStreaming(ProtCryoposesBase):
 
     # -------------------------- steps ----------------------------------------
     def _insertAllSteps(self):
-        self._waiting_step = None
+        self._waiting = 0  # index of the step that waits for the input, if there is one
         content = streams.content(self.inputParticles.get())
         is_open = content is None or content.open
         if not (self._decides_each_alone() and (is_open or self._batches().names())):
             if is_open:
-                self._waiting_step = self._insert_waiting("waitForInputStep", self.waitForInputStep)
+                self._waiting = self._insert_waiting(self.waitForInputStep)
             super()._insertAllSteps()
             return
         key = self._stream_key()
         self._forget_other_stream(key)
         # its argument is new each time: whatever was closed before is joined and closed again
-        self._waiting_step = self._insert_waiting("closeOutputsStep", self.closeOutputsStep, str(time.time()))
-        self._insertFunctionStep(self.convertVolumesStep, key, prerequisites=[], needsGPU=False)
+        self._waiting = self._insert_waiting(self.closeOutputsStep, str(time.time()))
+        self._converted = self._insertFunctionStep(self.convertVolumesStep, key, prerequisites=[], needsGPU=False)
         for name in self._batches().names():
             self._insert_batch(key, name)
         self._insert_new_batch()
 
-    def _insert_waiting(self, name, function, *arguments):
-        index = self._insertFunctionStep(function, *arguments, prerequisites=[], wait=True, needsGPU=False)
-        return self._steps[index - 1]
+    def _insert_waiting(self, function, *arguments) -> int:
+        return self._insertFunctionStep(function, *arguments, prerequisites=[], wait=True, needsGPU=False)
 
     def _insert_batch(self, key: str, name: str) -> None:
-        self._insertFunctionStep(self.batchStep, key, name, prerequisites=[2], needsGPU=self.usesGpu())
+        self._insertFunctionStep(self.batchStep, key, name, prerequisites=[self._converted], needsGPU=self.usesGpu())
 
     def _insert_new_batch(self) -> bool:
         """Whether the input is closed and all of it is in batches."""
@@ -79,7 +78,7 @@ class ProtCryoposesStreaming(ProtCryoposesBase):
 
     def _stepsCheck(self):
         """Called by Scipion every few seconds: new steps for new particles, and the last one when all are there."""
-        waiting = self._waiting_step
+        waiting = self._steps[self._waiting - 1] if self._waiting else None
         if waiting is None or not waiting.isWaiting():
             return
         if waiting.funcName == "waitForInputStep":
