@@ -36,12 +36,22 @@ def add_config_arguments(parser: argparse.ArgumentParser, config_class: Type[Con
             dest=f.name, default=argparse.SUPPRESS, help=(f.metadata["help"] + unit + shown).replace("%", "%%")
         )
         if kind is bool:
-            group.add_argument(*flags, action=argparse.BooleanOptionalAction, **common)
+            _add_switch(group, f.name, common)
         elif several:
             length = 2 if isinstance(f.default, tuple) and f.name == "defocus_range_angstrom" else "+"
             group.add_argument(*flags, nargs=length, type=kind, metavar=kind.__name__.upper(), **common)
         else:
             group.add_argument(*flags, type=kind, metavar=kind.__name__.upper(), **common)
+
+
+def _add_switch(group, name: str, common) -> None:
+    """--name and --no-name (argparse's own pair of them is not in Python 3.8, which Scipion may run on)."""
+    option = name.replace("_", "-")
+    both = group.add_mutually_exclusive_group()
+    both.add_argument(f"--{option}", action="store_true", **common)
+    both.add_argument(
+        f"--no-{option}", action="store_false", dest=name, default=argparse.SUPPRESS, help="The opposite."
+    )
 
 
 def config_from_arguments(config_class: Type[Config], arguments: argparse.Namespace) -> Config:

@@ -13,8 +13,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Exit status: 0 if the main job can run here, else 2."""
-    findings = doctor.examine()
+    """Exit status: 0 if the main job can run, else 2."""
+    elsewhere = doctor.compute_command()
+    findings = doctor.examine() if elsewhere is None else doctor.examine_other(elsewhere)
     text = doctor.as_json(findings) if arguments.json else doctor.as_text(findings)
     sys.stdout.write(text + "\n")
     return 0 if doctor.main_job_runs(findings) else 2

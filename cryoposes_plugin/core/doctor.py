@@ -1,6 +1,7 @@
 """What is installed here, what of it works, what runs with it, and what to do about the rest.
 
-TensorFlow and ASTRA are tried in a process of their own: a broken one may crash or hang, and the doctor must not.
+TensorFlow and ASTRA are tried in a process of their own: a broken one may crash or hang, and the doctor must not. Where
+the protocols compute in another environment than this one, that one is examined.
 """
 
 from __future__ import annotations
@@ -9,11 +10,14 @@ import importlib.util
 import json
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import asdict, dataclass
 from importlib import metadata
+from pathlib import Path
 from typing import Any, Dict, List, Optional
 
 GOOD, NOTE, PROBLEM = "good", "note", "problem"
@@ -33,6 +37,9 @@ for device in ["/CPU:0"] + [f"/GPU:{i}" for i in range(len(gpus))]:
         raise SystemExit(f"{device} gives {value} for the sum of a matrix product that is {64.0**3}")
 print("FOUND " + json.dumps({"version": tf.__version__, "gpus": len(gpus), "cuda": tf.test.is_built_with_cuda()}))
 """
+_NO_COMPUTING = (
+    "Correct CRYOPOSES_ENV_ACTIVATION and CRYOPOSES_PYTHON, or leave them out and run 'scipion installb cryoposes'."
+)
 _ASTRA_PROBE = """
 import json, astra
 print("FOUND " + json.dumps({"version": astra.__version__, "cuda": bool(astra.use_cuda())}))
@@ -64,6 +71,58 @@ def examine() -> List[Finding]:
     ]
 
 
+def compute_command() -> Optional[str]:
+    """Shell words of the interpreter that the protocols compute with, if it is another one than this.
+
+    As `CRYOPOSES_ENV_ACTIVATION` and `CRYOPOSES_PYTHON` say; else the one that `scipion installb cryoposes` built,
+    where this one has no TensorFlow.
+    """
+    activation = os.environ.get("CRYOPOSES_ENV_ACTIVATION", "").strip().rstrip("&; ")
+    chosen = os.path.expanduser(os.environ.get("CRYOPOSES_PYTHON", ""))
+    if activation:
+        return f"{activation} && {shlex.quote(chosen or 'python')}"
+    if chosen:
+        return None if chosen == sys.executable else shlex.quote(chosen)
+    built = _built_python()
+    return shlex.quote(str(built)) if built.exists() and importlib.util.find_spec("tensorflow") is None else None
+
+
+def _built_python() -> Path:
+    packages = Path(os.environ.get("SCIPION_HOME", ""), os.environ.get("EM_ROOT", "software/em"))
+    home = os.environ.get("CRYOPOSES_HOME") or packages / f"cryoposes-{version_of('scipion-em-cryoposes')}"
+    return Path(home) / "env/bin/python"
+
+
+def examine_other(command: str) -> List[Finding]:
+    """The findings of another interpreter about itself, with this one's about Scipion."""
+    hidden = ("CRYOPOSES_ENV_ACTIVATION", "CRYOPOSES_PYTHON", "CRYOPOSES_HOME", "SCIPION_HOME")
+    environment = {name: value for name, value in os.environ.items() if name not in hidden}
+    package = Path(__file__).resolve().parents[1]
+    with tempfile.TemporaryDirectory() as folder:
+        # the package alone: what lies beside it belongs to this interpreter
+        os.symlink(package, Path(folder) / package.name)
+        environment["PYTHONPATH"] = folder
+        said = _shell(f"{command} -m {package.name} doctor --json", environment)
+    if "error" in said:
+        return [Finding("computing", PROBLEM, f"{command} cannot run the program: {said['error']}", _NO_COMPUTING)]
+    others = [Finding(**finding) for finding in said["findings"] if finding["name"] != "Scipion"]
+    return [Finding("computing", GOOD, f"by {command}"), *others, _scipion()]
+
+
+def _shell(command: str, environment: Dict[str, str]) -> Dict[str, Any]:
+    """The JSON that a shell command prints; or {"error": the last line of its complaint}."""
+    try:
+        result = subprocess.run(
+            ["/bin/bash", "-c", command], capture_output=True, text=True, timeout=2 * _PROBE_SECONDS, env=environment
+        )
+        return json.loads(result.stdout[result.stdout.index("{") :])
+    except subprocess.TimeoutExpired:
+        return {"error": f"no answer within {2 * _PROBE_SECONDS} s"}
+    except ValueError:
+        complaint = [line for line in result.stderr.splitlines() if line.strip()]
+        return {"error": complaint[-1].strip() if complaint else f"it ended with status {result.returncode}"}
+
+
 def main_job_runs(findings: List[Finding]) -> bool:
     return all(finding.state != PROBLEM for finding in findings)
 
@@ -71,6 +130,8 @@ def main_job_runs(findings: List[Finding]) -> bool:
 def what_runs(findings: List[Finding]) -> Dict[str, bool]:
     """Command or option -> whether it works here."""
     state = {finding.name: finding.state for finding in findings}
+    if "packages" not in state:
+        return {}
     packages = state["packages"] == GOOD and state["Python"] != PROBLEM
     tensors = packages and state["TensorFlow"] == GOOD
     return {

@@ -62,6 +62,45 @@ def test_a_missing_package_and_relion(monkeypatch, tmp_path):
     assert doctor._relion().state == doctor.GOOD
 
 
+@pytest.fixture
+def elsewhere(tmp_path, monkeypatch):
+    """An environment of variables in which the protocols compute with an interpreter of their own: its path."""
+    for name in ("CRYOPOSES_ENV_ACTIVATION", "CRYOPOSES_PYTHON", "CRYOPOSES_HOME", "EM_ROOT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SCIPION_HOME", str(tmp_path))
+    python = tmp_path / "software/em" / f"cryoposes-{doctor.version_of('scipion-em-cryoposes')}" / "env/bin/python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    return python
+
+
+def test_the_environment_that_protocols_compute_in_is_examined(elsewhere, monkeypatch, capsys):
+    assert doctor.compute_command() is None, "this interpreter has TensorFlow"
+    find_spec = doctor.importlib.util.find_spec
+    monkeypatch.setattr(
+        doctor.importlib.util, "find_spec", lambda name: None if name == "tensorflow" else find_spec(name)
+    )
+    assert doctor.compute_command() == str(elsewhere)
+    assert main(["doctor", "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    state = {f["name"]: f for f in said["findings"]}
+    assert state["computing"]["says"] == f"by {elsewhere}" and state["TensorFlow"]["state"] == doctor.GOOD
+    assert said["runs"]["simulate, train, infer"] and said["runs"]["protocols in Scipion"]
+
+
+def test_the_variables_name_the_environment(elsewhere, monkeypatch):
+    monkeypatch.setenv("CRYOPOSES_PYTHON", sys.executable)
+    assert doctor.compute_command() is None
+    monkeypatch.setenv("CRYOPOSES_PYTHON", "/opt/tf/bin/python")
+    assert doctor.compute_command() == "/opt/tf/bin/python"
+    monkeypatch.setenv("CRYOPOSES_ENV_ACTIVATION", "module load tf; ")
+    assert doctor.compute_command() == "module load tf && /opt/tf/bin/python"
+    (found,) = doctor.examine_other(doctor.compute_command())
+    assert found.state == doctor.PROBLEM and "CRYOPOSES_ENV_ACTIVATION" in found.remedy
+    assert "The main job cannot run" in doctor.as_text([found])
+
+
 def test_the_exit_status_tells_a_script_and_no_output_folder_is_asked_for():
     code = (
         "import sys; from cryoposes_plugin.core import doctor; doctor._TENSORFLOW_PROBE = 'raise SystemExit(1)';"
