@@ -32,6 +32,8 @@ OUR_COLUMNS = (
     "cryoposesParticleScale",
     "cryoposesMovedDeg",
     "cryoposesMovedAngst",
+    "cryoposesDistanceResidualDeg",
+    "cryoposesOutlierScore",
     "cryoposesPoseSource",
     "cryoposesAngularErrorDeg",
     "cryoposesShiftErrorAngstrom",

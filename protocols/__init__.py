@@ -6,6 +6,7 @@ from .protocol_filter import ProtCryoposesFilter
 from .protocol_infer import ProtCryoposesInfer
 from .protocol_iterate import ProtCryoposesIterate
 from .protocol_reconstruct import ProtCryoposesReconstruct
+from .protocol_recover import ProtCryoposesRecover
 from .protocol_refine import ProtCryoposesRefine
 from .protocol_simulate import ProtCryoposesSimulate
 from .protocol_train import ProtCryoposesTrain
@@ -17,6 +18,7 @@ __all__ = [
     "ProtCryoposesInfer",
     "ProtCryoposesIterate",
     "ProtCryoposesReconstruct",
+    "ProtCryoposesRecover",
     "ProtCryoposesRefine",
     "ProtCryoposesSimulate",
     "ProtCryoposesTrain",

@@ -17,13 +17,16 @@ class FilterConfig(Config):
     score: str = option(
         "cryoposesTrace",
         "Column to filter by; lower is more certain. Trace and dispersion are the network's; expected error, "
-        "probability of a wrong basin and residual are there after a refinement.",
+        "probability of a wrong basin and residual are there after a refinement; distance residual and outlier score "
+        "after a recovery from distances.",
         choices=(
             "cryoposesTrace",
             "cryoposesDispersion",
             "cryoposesExpectedErrorDeg",
             "cryoposesWrongBasin",
             "cryoposesResidual",
+            "cryoposesDistanceResidualDeg",
+            "cryoposesOutlierScore",
         ),
     )
     keep_quantile: Optional[float] = option(

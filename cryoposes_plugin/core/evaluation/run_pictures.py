@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 HISTORY_NAME = "history.csv"
 #: Scores that certainty can be read from, the best first.
-SCORES = ("cryoposesTrace", "cryoposesDispersion", "cryoposesExpectedErrorDeg")
+SCORES = ("cryoposesTrace", "cryoposesDispersion", "cryoposesExpectedErrorDeg", "cryoposesDistanceResidualDeg")
 _BEST_AND_WORST = 5
 _GALLERY = 18
 _PAIRS = 20000
@@ -115,7 +115,9 @@ def learning_curve(folder) -> Figure:
     def column(name: str) -> np.ndarray:
         return np.array([float(row.get(name) or "nan") for row in rows])
 
+    # of poses, or of the distances of a network that gives these
     steps, median = column("step"), column("median_error_deg")
+    median = median if np.isfinite(median).any() else column("median_distance_error_deg")
     measured = np.isfinite(median)
     return plots.learning_curve(
         steps.tolist(), column("loss").tolist(), steps[measured].tolist(), median[measured].tolist()
@@ -306,6 +308,7 @@ _PICTURES: Dict[str, Callable[[Path, Config], Dict[str, Picture]]] = {
     "train": _train,
     "infer": _infer,
     "refine": _infer,
+    "recover": _infer,
     "filter": _filter,
     "reconstruct": _reconstruct,
     "iterate": _reconstruct,
