@@ -37,6 +37,8 @@ OUR_COLUMNS = (
     "cryoposesParticleScale",
     "cryoposesMovedDeg",
     "cryoposesMovedAngst",
+    "cryoposesDistanceResidualDeg",
+    "cryoposesOutlierScore",
     "cryoposesPoseSource",
     "cryoposesAngularErrorDeg",
     "cryoposesShiftErrorAngstrom",

@@ -7,6 +7,7 @@ from .protocol_infer import ProtCryoposesInfer
 from .protocol_initial_volume import ProtCryoposesInitialVolume
 from .protocol_iterate import ProtCryoposesIterate
 from .protocol_reconstruct import ProtCryoposesReconstruct
+from .protocol_recover import ProtCryoposesRecover
 from .protocol_refine import ProtCryoposesRefine
 from .protocol_simulate import ProtCryoposesSimulate
 from .protocol_streaming import ProtCryoposesStreaming
@@ -20,6 +21,7 @@ __all__ = [
     "ProtCryoposesInitialVolume",
     "ProtCryoposesIterate",
     "ProtCryoposesReconstruct",
+    "ProtCryoposesRecover",
     "ProtCryoposesRefine",
     "ProtCryoposesSimulate",
     "ProtCryoposesStreaming",

@@ -76,13 +76,11 @@ class ProtCryoposesInfer(ProtCryoposesStreaming):
         return problems
 
     def _check(self, config: Config) -> None:
-        from cryoposes_plugin.core.io.particles import check_fits_model
         from cryoposes_plugin.core.learning.model_card import ModelCard
 
-        card, particles = ModelCard.read(config.model), self.inputParticles.get()
-        check_fits_model(convert.header_table(particles), card.pixel_size_angstrom, card.mask_diameter_angstrom)
-        if card.ctf_correction != "none" and card.training.get("ctf", True):
-            convert.check_particles(particles, forms.label_of(self.CONFIG, "particles"), ctf=True)
+        card = ModelCard.read(config.model)
+        card.check_gives_poses(config.model)
+        convert.check_fits_card(self.inputParticles.get(), card, forms.label_of(self.CONFIG, "particles"))
 
     def _create_outputs(self) -> None:
         self._define(outputParticles=self._create_particles())

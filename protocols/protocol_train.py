@@ -22,7 +22,15 @@ _NETWORK = (
     "heads",
     "dropout",
 )
-_LOSSES = ("loss", "training_style", "pair_sampling", "distance_weight", "regression_weight")
+_LOSSES = (
+    "loss",
+    "training_style",
+    "feature_distance",
+    "features",
+    "pair_sampling",
+    "distance_weight",
+    "regression_weight",
+)
 _OPTIMIZATION = ("batch_size", "learning_rate", "l2", "validation_number", "checkpoint_minutes")
 _AUGMENTATION = ("augment_rotation", "augment_mirror", "augment_shift_px", "augment_noise")
 #: What a normal user sees beside the pointers.
@@ -112,6 +120,12 @@ class ProtCryoposesTrain(ProtCryoposesBase):
         error = self._validation_error_deg()
         if error is not None:
             lines.append(f"Median angular error on images kept apart: {error:.2f}°.")
+        validation = metrics.get("validation", {})
+        if "median_distance_error_deg" in validation:
+            lines.append(
+                "The network gives distances between images, for 'recover poses from distances'; median error on pairs "
+                f"kept apart: {validation['median_distance_error_deg']:.2f}°."
+            )
         return lines or ["Training is finished."]
 
     def _validation_error_deg(self):

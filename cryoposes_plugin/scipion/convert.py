@@ -68,6 +68,15 @@ def check_particles(particles, what: str, poses: bool = False, ctf: bool = False
         raise InputError(problem)
 
 
+def check_fits_card(particles, card, what: str) -> None:
+    """InputError where a set lacks the resolution, the field of view or the CTF that a model needs (`ModelCard`)."""
+    from ..core.io.particles import check_fits_model
+
+    check_fits_model(header_table(particles), card.pixel_size_angstrom, card.mask_diameter_angstrom)
+    if card.ctf_correction != "none" and card.training.get("ctf", True):
+        check_particles(particles, what, ctf=True)
+
+
 def particles_to_table(particles, converted_stack, ids: Optional[Sequence[int]] = None) -> ParticleTable:
     """The ParticleTable of a SetOfParticles, or of those with these ids.
 

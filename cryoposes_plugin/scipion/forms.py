@@ -21,6 +21,7 @@ DEFAULT_THREADS = 2
 LABELS = {
     "ctf": "Apply a CTF",
     "snr": "SNR",
+    "reference_snr": "SNR of the projections",
     "l2": "Weight decay",
     "bfactor_angstrom2": "B-factor (Å^2)",
     "number": "Number of images",

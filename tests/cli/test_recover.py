@@ -41,7 +41,7 @@ def test_rotations_residuals_and_report(measured, tmp_path):
     assert metrics["recovery_loss_rad"] == pytest.approx(0.3 * np.sqrt(2 / np.pi), rel=0.1)
     assert metrics["distance_error_rad"] == pytest.approx(0.3, rel=0.1)
     page = (tmp_path / "run/report.html").read_text()
-    assert "R -&gt; A R B" in page and page.count("data:image/png;base64,") == 2
+    assert "R -&gt; A R B" in page and page.count("data:image/png;base64,") == 3
     assert not list((tmp_path / "run").glob("*.part"))
 
 
@@ -54,7 +54,17 @@ def test_the_same_seed_repeats_itself(measured, tmp_path):
 def test_the_minibatch_method(measured, tmp_path):
     path, rotations = measured
     assert (
-        run(tmp_path / "run", "--distances", path, "--method", "minibatch", "--learning-rate", "0.1", "--steps", "3000")
+        run(
+            tmp_path / "run",
+            "--distances",
+            path,
+            "--method",
+            "minibatch",
+            "--minibatch-rate",
+            "0.1",
+            "--minibatch-steps",
+            "3000",
+        )
         == 0
     )
     assert register_orthogonal4(np.load(tmp_path / "run/rotations.npy"), rotations).mean_residual_rad < 0.2

@@ -17,6 +17,7 @@ from cryoposes_plugin.protocols import (
     ProtCryoposesInitialVolume,
     ProtCryoposesIterate,
     ProtCryoposesReconstruct,
+    ProtCryoposesRecover,
     ProtCryoposesRefine,
     ProtCryoposesSimulate,
     ProtCryoposesTrain,
@@ -33,6 +34,7 @@ PROTOCOLS = (
     ProtCryoposesReconstruct,
     ProtCryoposesIterate,
     ProtCryoposesCompare,
+    ProtCryoposesRecover,
 )
 LABELS = (
     "simulate projections",
@@ -44,6 +46,7 @@ LABELS = (
     "reconstruct volume",
     "refine and reconstruct",
     "compare poses",
+    "recover poses from distances",
 )
 #: Fields that come from Scipion's header, or that are of no use to a protocol.
 NOT_IN_FORMS = {"threads", "gpu", "allow_none"}
@@ -160,5 +163,4 @@ def test_core_messages_speak_the_forms_language():
 
 
 def test_every_config_has_a_protocol():
-    # `recover` takes distances from a file; its protocol comes with the network that learns them.
-    assert {p.CONFIG.command for p in PROTOCOLS} == set(CONFIGS) - {"recover"}
+    assert {p.CONFIG.command for p in PROTOCOLS} == set(CONFIGS)

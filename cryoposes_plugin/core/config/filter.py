@@ -18,13 +18,16 @@ class FilterConfig(Config):
         "cryoposesTrace",
         "Column to filter by; lower is more certain. Trace and dispersion are the network's, which rank and are no "
         "angles. After a refinement there are also the expected error in degrees, the probability that the pose is a "
-        "wrong one, and the residual, 1 where volume and pose leave nothing but noise.",
+        "wrong one, and the residual, 1 where volume and pose leave nothing but noise; after a recovery from "
+        "distances their residual and the outlier score.",
         choices=(
             "cryoposesTrace",
             "cryoposesDispersion",
             "cryoposesExpectedErrorDeg",
             "cryoposesWrongBasin",
             "cryoposesResidual",
+            "cryoposesDistanceResidualDeg",
+            "cryoposesOutlierScore",
         ),
     )
     keep_quantile: Optional[float] = option(

@@ -11,8 +11,10 @@ from .imaging import ImagingConfig
 from .train_presets import (
     BY_PRESET,
     CTF_CORRECTIONS,
+    FEATURE_DISTANCES,
     FILTER_BANKS,
     LOSSES,
+    PAIR_SAMPLINGS,
     POOLINGS,
     PRESETS,
     REPRESENTATION_OF_LIKELIHOOD,
@@ -30,6 +32,8 @@ _NETWORK_CHOICES = (
     "loss",
     "training_style",
     "regression_weight",
+    "feature_distance",
+    "features",
 )
 
 
@@ -44,7 +48,8 @@ class TrainConfig(ImagingConfig):
     preset: str = option(
         "default",
         "Network and losses: 'default' is equivariant to in-plane rotation and fast on a CPU; 'cryoforum2023' and "
-        "'lian2022' are those of Chung 2023 and Lian 2022, for a GPU.",
+        "'lian2022' are those of Chung 2023 and Lian 2022, for a GPU. 'distance' and 'banjac2021' (Banjac 2021, for a "
+        "GPU) learn distances between images instead of poses, for 'recover'.",
         choices=tuple(PRESETS),
     )
     minutes: Optional[float] = option(
@@ -119,7 +124,8 @@ class TrainConfig(ImagingConfig):
     )
     training_style: str = option(
         BY_PRESET,
-        "'single' images, 'siamese' pairs, or pairs with their distance as an auxiliary loss, 'siamese+auxiliary'.",
+        "'single' images, 'siamese' pairs, or pairs with their distance as an auxiliary loss, 'siamese+auxiliary'. Of "
+        "--preset distance: distances between the images alone, 'siamese', or to known 'landmarks' of orientation too.",
         choices=(BY_PRESET, *TRAINING_STYLES),
         expert=True,
     )
@@ -138,10 +144,21 @@ class TrainConfig(ImagingConfig):
         expert=True,
     )
     pair_sampling: str = option(
-        "random",
-        "How pairs for the distance loss are drawn: random, or equally many at every distance.",
-        choices=("random", "stratified"),
+        BY_PRESET,
+        "How pairs for the distance loss are drawn: 'random', or equally many at every distance, 'stratified'.",
+        # Scipion stores the place of a choice: those of older versions keep theirs.
+        choices=(*PAIR_SAMPLINGS, BY_PRESET),
         expert=True,
+    )
+    feature_distance: str = option(
+        BY_PRESET,
+        "Distance of two images by their features: 'cosine', twice the angle between them; 'euclidean'; or 'trace', "
+        "whose cosine is linear in their inner product.",
+        choices=(BY_PRESET, *FEATURE_DISTANCES),
+        expert=True,
+    )
+    features: Optional[int] = option(
+        None, "Features of an image, for distances; default: the preset's.", expert=True, minimum=4, maximum=4096
     )
     distance_weight: Optional[float] = option(
         None, "Weight of the pairwise distance loss; default: the preset's curriculum.", expert=True, minimum=0
@@ -178,6 +195,8 @@ class TrainConfig(ImagingConfig):
             raise ConfigError("train: none of --minutes, --epochs, --steps is given; give one.")
         self._validate_network_choices()
         self._validate_losses()
+        if self.preset_values.gives_distances:
+            self._validate_distances()
 
     @property
     def preset_values(self) -> Preset:
@@ -209,14 +228,21 @@ class TrainConfig(ImagingConfig):
                 f"train: --loss {loss} is the likelihood of --representation {needed}, and the representation is "
                 f"{representation!r}; give --representation {needed} or another loss."
             )
+        able = self.preset_values.training_styles
+        if style is not None and style not in able:
+            raise ConfigError(
+                f"train: --training-style is {style!r} and --preset {self.preset} is trained as {' or '.join(able)}; "
+                "give one of these."
+            )
         if style in ("single", "siamese") and self.distance_weight:
             raise ConfigError(
                 f"train: --distance-weight is {self.distance_weight:g} and --training-style {style!r} has no distance "
                 "loss; leave it out, or give --training-style siamese+auxiliary."
             )
-        if style == "single" and self.pair_sampling != "random":
+        sampling = self.chosen("pair_sampling")
+        if style == "single" and sampling != "random":
             raise ConfigError(
-                f"train: --pair-sampling is {self.pair_sampling!r} and --training-style 'single' has no pairs; leave "
+                f"train: --pair-sampling is {sampling!r} and --training-style 'single' has no pairs; leave "
                 "it out, or give --training-style siamese."
             )
         weight = self.chosen("regression_weight")
@@ -224,4 +250,22 @@ class TrainConfig(ImagingConfig):
             raise ConfigError(
                 f"train: --regression-weight is {weight:g}, which compares reprojections of one map, and --volume "
                 f"gives {len(self.volume)}; give one map, or --regression-weight 1."
+            )
+
+    def _validate_distances(self) -> None:
+        if self.distance_weight is not None:
+            raise ConfigError(
+                f"train: --distance-weight is {self.distance_weight:g} and --preset {self.preset} learns nothing but "
+                "distances; leave it out."
+            )
+        kind = self.chosen("feature_distance")
+        if self.preset_values.network == "polar-distance" and kind != "trace":
+            raise ConfigError(
+                f"train: --feature-distance is {kind!r} and the features of --preset distance are made for 'trace'; "
+                "leave it out, or give --preset banjac2021."
+            )
+        if self.symmetry.strip().upper() != "C1":
+            raise ConfigError(
+                f"train: --symmetry is {self.symmetry} and --preset {self.preset} learns distances, which do not tell "
+                "rotations under a symmetry; give C1, or --preset default."
             )

@@ -12,8 +12,10 @@ REPRESENTATIONS = ("bingham10", "svd9", "gram-schmidt6", "quaternion", "axis-ang
 POOLINGS = ("generalised-mean", "max", "average", "max+average")
 FILTER_BANKS = ("none", "gaussian", "low-pass")
 LOSSES = ("geodesic", "chordal", "quaternion", "bingham", "matrix-fisher")
-TRAINING_STYLES = ("single", "siamese", "siamese+auxiliary")
+TRAINING_STYLES = ("single", "siamese", "siamese+auxiliary", "landmarks")
 CTF_CORRECTIONS = ("none", "phase-flip", "premultiply")
+PAIR_SAMPLINGS = ("random", "stratified")
+FEATURE_DISTANCES = ("cosine", "euclidean", "trace")
 
 #: The representation whose numbers are the parameters of a likelihood.
 REPRESENTATION_OF_LIKELIHOOD = {"bingham": "bingham10", "matrix-fisher": "svd9"}
@@ -24,7 +26,8 @@ class Preset:
     """A network and how it is trained. None: the network has no such choice.
 
     schedule : of the learning rate, see `learning.schedules`. regression_weight : w of Lian 2022, eq. 15; a pair for
-    particles without and with symmetry.
+    particles without and with symmetry. feature_distance, features : of networks that give distances between images
+    and no poses, see `learning.feature_distances`.
     """
 
     network: str
@@ -42,6 +45,20 @@ class Preset:
     loss: Optional[str] = None
     training_style: Optional[str] = None
     regression_weight: Optional[Tuple[float, float]] = None
+    pair_sampling: str = "random"
+    feature_distance: Optional[str] = None
+    features: Optional[int] = None
+
+    @property
+    def gives_distances(self) -> bool:
+        return self.feature_distance is not None
+
+    @property
+    def training_styles(self) -> Tuple[str, ...]:
+        """What its loss can be, of TRAINING_STYLES."""
+        if self.training_style is None:
+            return ()
+        return ("siamese", "landmarks") if self.gives_distances else TRAINING_STYLES[:3]
 
     def value(self, name: str, symmetric: bool) -> Any:
         chosen = getattr(self, name)
@@ -91,5 +108,30 @@ PRESETS: Dict[str, Preset] = {
         loss="quaternion",
         training_style="single",
         regression_weight=(0.8, 0.1),
+    ),
+    "distance": Preset(
+        "polar-distance",
+        largest_box_px=64,
+        batch_size=128,
+        learning_rate=4e-3,
+        schedule="one-cycle",
+        l2=1e-2,
+        dropout=0.0,
+        ctf_correction="phase-flip",
+        training_style="landmarks",
+        feature_distance="trace",
+    ),
+    "banjac2021": Preset(
+        "banjac",
+        largest_box_px=128,
+        batch_size=128,
+        learning_rate=1e-3,
+        schedule="constant",
+        l2=0.0,
+        dropout=0.0,
+        ctf_correction="none",
+        pair_sampling="stratified",
+        feature_distance="cosine",
+        features=512,
     ),
 }

@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 HISTORY_NAME, SEARCH_HISTORY_NAME = "history.csv", "search.csv"
 #: Scores that certainty can be read from, the best first.
-SCORES = ("cryoposesTrace", "cryoposesDispersion", "cryoposesExpectedErrorDeg")
+SCORES = ("cryoposesTrace", "cryoposesDispersion", "cryoposesExpectedErrorDeg", "cryoposesDistanceResidualDeg")
 #: What saved pictures are called whose file's name says too little.
 _SAVED_TITLES = {
     "agreement": "Strength of the volume and of the noise in the images",
@@ -123,7 +123,9 @@ def learning_curve(folder) -> Figure:
     def column(name: str) -> np.ndarray:
         return np.array([float(row.get(name) or "nan") for row in rows])
 
+    # of poses, or of the distances of a network that gives these
     steps, median = column("step"), column("median_error_deg")
+    median = median if np.isfinite(median).any() else column("median_distance_error_deg")
     measured = np.isfinite(median)
     return plots.learning_curve(
         steps.tolist(), column("loss").tolist(), steps[measured].tolist(), median[measured].tolist()
@@ -346,6 +348,7 @@ _PICTURES: Dict[str, Callable[[Path, Config], Dict[str, Picture]]] = {
     "train": _train,
     "infer": _infer,
     "refine": _infer,
+    "recover": _infer,
     "filter": _filter,
     "reconstruct": _reconstruct,
     "iterate": _reconstruct,

@@ -10,7 +10,8 @@ import numpy as np
 from ..io.run_directory import RunDirectory
 
 HISTORY_NAME = "history.csv"
-_VALIDATED = ("median_error_deg", "mean_error_deg", "p90_error_deg")
+#: Of poses, or of distances.
+_VALIDATED = ("median_error_deg", "mean_error_deg", "p90_error_deg", "median_distance_error_deg", "distance_loss_rad2")
 
 
 class History:
@@ -35,14 +36,14 @@ class History:
         if losses:
             row.update({name: float(np.mean([float(part[name]) for part in losses])) for name in losses[0]})
         if errors is not None:
-            row.update({name: errors[name] for name in _VALIDATED})
+            row.update({name: errors[name] for name in _VALIDATED if name in errors})
         self.rows.append(row)
 
     def latest(self) -> Dict[str, float]:
         """Newest loss and validation error, for the progress line."""
         shown: Dict[str, float] = {}
         for row in self.rows:
-            for name in ("loss", "median_error_deg"):
+            for name in ("loss", "median_error_deg", "median_distance_error_deg"):
                 if name in row:
                     shown[name] = row[name]
         return shown

@@ -21,6 +21,7 @@ from ..uncertainty import bingham
 from .inference_inputs import Inputs, read_inputs
 from .inference_report import report_notes, write_inference_report
 from .inference_results import DISPERSION, STATE_NAME, TRACE, Results
+from .pose_model import PoseModel
 from .refined_inference import Refined, refined_inference, refinement_metrics, write_refined_report
 from .shift_finder import ShiftFinder
 from .shift_weights import FEWEST_IMAGES
@@ -36,7 +37,7 @@ _SAMPLE = 512
 def check(config: InferConfig) -> None:
     """Raise what can be known to be wrong before any long work."""
     config.validate()
-    scan_images(read_inputs(config).table)
+    scan_images(read_inputs(config, PoseModel.load).table)
 
 
 def run(config: InferConfig, run: RunDirectory) -> Dict[str, Any]:
@@ -44,7 +45,7 @@ def run(config: InferConfig, run: RunDirectory) -> Dict[str, Any]:
 
     An interrupted run goes on after the last batches that were saved, and ends with the same result.
     """
-    inputs = read_inputs(config)
+    inputs = read_inputs(config, PoseModel.load)
     refined, not_refined = _refined(config, run, inputs)
     if refined is not None:
         return _conclude_refined(config, run, inputs, refined)

@@ -1,14 +1,14 @@
-"""What `infer` is given, read and checked before any long work."""
+"""What `infer` and `recover` are given, read and checked before any long work."""
 
 from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import Optional, Tuple
+from typing import Callable, Generic, Optional, Tuple, TypeVar, Union
 
 import numpy as np
 
-from ..config import InferConfig
+from ..config import InferConfig, RecoverConfig
 from ..errors import InputError
 from ..io.mrc import read_volume
 from ..io.particles import PIXEL_SIZE_TOLERANCE, ResampledImages, check_fits_model
@@ -16,16 +16,21 @@ from ..io.run_directory import digest_path
 from ..io.star import read_particles
 from ..refinement.inputs import check_pixel_size
 from ..types import CtfTable, ParticleTable, Volume
+from .distance_model import DistanceModel
+from .model_card import ModelCard
 from .pose_model import PoseModel
 
 logger = logging.getLogger(__name__)
 
+ParticleConfig = Union[InferConfig, RecoverConfig]
+Model = TypeVar("Model", PoseModel, DistanceModel)
+
 
 @dataclass(frozen=True)
-class Inputs:
+class Inputs(Generic[Model]):
     """Model, particles, their images at the model's box and pixel size, and the volume if there is one."""
 
-    model: PoseModel
+    model: Model
     table: ParticleTable
     images: ResampledImages
     volume: Optional[Volume]
@@ -38,34 +43,34 @@ class Inputs:
         return self.images.read(rows), ctf, table.optics[table.optics_index[rows[0]]].image_state
 
 
-def read_inputs(config: InferConfig) -> Inputs:
+def read_inputs(config: ParticleConfig, load: Callable[[Optional[str]], Model]) -> Inputs[Model]:
     """Open everything; InputError where the parts are unusable or do not fit together."""
-    model = PoseModel.load(config.model)
+    model = load(config.model)
     table = read_particles(config.particles)
     card = model.card
     check_fits_model(table, card.pixel_size_angstrom, card.mask_diameter_angstrom)
     images = ResampledImages(table, card.box_size_px, card.pixel_size_angstrom)
-    _check_ctf(config, model, table)
+    _check_ctf(config, model.card, table)
     volume = None
     if config.volume:
         volume = read_volume(config.volume)
-        _check_volume(config, model, table, volume)
+        _check_volume(config, model.card, table, volume)
     return Inputs(model, table, images, volume, f"network:{digest_path(config.model)[:12]}")
 
 
-def _check_ctf(config: InferConfig, model: PoseModel, table: ParticleTable) -> None:
-    if table.ctf is None and model.card.ctf_correction != "none":
+def _check_ctf(config: ParticleConfig, card: ModelCard, table: ParticleTable) -> None:
+    if table.ctf is None and card.ctf_correction != "none":
         raise InputError(
             f"{config.particles} has no CTF (_rlnDefocusU, ...) and model {config.model} corrects for it "
-            f"({model.card.ctf_correction}); estimate the CTF, or train a model with --no-ctf."
+            f"({card.ctf_correction}); estimate the CTF, or train a model with --no-ctf."
         )
 
 
-def _check_volume(config: InferConfig, model: PoseModel, table: ParticleTable, volume: Volume) -> None:
+def _check_volume(config: ParticleConfig, card: ModelCard, table: ParticleTable, volume: Volume) -> None:
     check_pixel_size(config.volume, volume, table)
     box, pixel = volume.box_size_px, volume.pixel_size_angstrom
-    if box * pixel < model.card.mask_diameter_angstrom * (1 - PIXEL_SIZE_TOLERANCE):
+    if box * pixel < card.mask_diameter_angstrom * (1 - PIXEL_SIZE_TOLERANCE):
         raise InputError(
             f"Volume {config.volume} is {box} px x {pixel:g} Å = {box * pixel:.0f} Å wide and the model looks at "
-            f"{model.card.mask_diameter_angstrom:.0f} Å; check its pixel size, or give the model's volume."
+            f"{card.mask_diameter_angstrom:.0f} Å; check its pixel size, or give the model's volume."
         )

@@ -36,6 +36,7 @@ from ..refinement.starts import CombinedStarts, GivenStarts
 from ..refinement.working_grid import WorkingGrid
 from ..types import ParticleTable, Volume
 from .inference_inputs import Inputs, read_inputs
+from .pose_model import PoseModel
 from .refined_inference import NetworkStarts, reach_px
 
 logger = logging.getLogger(__name__)
@@ -100,7 +101,7 @@ def _read(config: IterateConfig) -> Start:
     group = symmetry_rotations(config.symmetry)
     network = None
     if config.model is not None:
-        network = read_inputs(InferConfig(model=config.model, particles=config.particles))
+        network = read_inputs(InferConfig(model=config.model, particles=config.particles), PoseModel.load)
     table = read_particles(config.particles, require=() if network else ("poses",))
     check_ctf(table, config.particles)
     volume = read_volume(config.volume)

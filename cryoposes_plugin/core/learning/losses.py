@@ -28,7 +28,7 @@ def shift_loss(predicted_px: tf.Tensor, shifts_px: tf.Tensor, known: tf.Tensor) 
 def geodesic_distance(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
     """Angle in radians between rotations (..., 3, 3), d = arccos((tr(A^T B) - 1) / 2) = 2 arccos|<p, q>| of their
     quaternions (Chung 2023, eq. 1); finite gradient everywhere."""
-    return _safe_angle(0.5 * (_inner(a, b) - 1.0))
+    return safe_angle(0.5 * (_inner(a, b) - 1.0))
 
 
 def chordal_distance(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
@@ -108,7 +108,7 @@ def matrix_pair_loss(predicted: tf.Tensor, rotations: tf.Tensor, weights: tf.Ten
 
 def rotation_pair_loss(predicted: tf.Tensor, true: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
     """L_DE of Chung 2023: weighted mean of |d(R_i, R_j) - d(A_i, A_j)| over pairs of rotations (B, 3, 3)."""
-    mine, theirs = (_safe_angle(0.5 * (_products(r) - 1.0)) for r in (predicted, true))
+    mine, theirs = (safe_angle(0.5 * (_products(r) - 1.0)) for r in (predicted, true))
     return tf.reduce_sum(weights * tf.abs(mine - theirs))
 
 
@@ -132,5 +132,5 @@ def _products(matrices: tf.Tensor) -> tf.Tensor:
     return tf.matmul(flat, flat, transpose_b=True)
 
 
-def _safe_angle(cosine: tf.Tensor) -> tf.Tensor:
+def safe_angle(cosine: tf.Tensor) -> tf.Tensor:
     return tf.acos(tf.clip_by_value(cosine, -1.0 + _COSINE_MARGIN, 1.0 - _COSINE_MARGIN))

@@ -22,6 +22,7 @@ class ModelCard:
     mask_diameter_angstrom, ctf_correction : its preprocessing. image_state : of the images it was trained on.
     network : what `presets.build_network` rebuilds it from. training : images, steps, SNR, ...
     data_digests : SHA-256 by input file. validation : errors on images kept apart, degrees.
+    gives : "poses", or "distances" between images.
     """
 
     preset: str
@@ -35,6 +36,7 @@ class ModelCard:
     training: Dict[str, Any] = field(default_factory=dict)
     data_digests: Dict[str, str] = field(default_factory=dict)
     validation: Dict[str, float] = field(default_factory=dict)
+    gives: str = "poses"
     seed: int = 0
     versions: Dict[str, str] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
@@ -42,6 +44,26 @@ class ModelCard:
     @property
     def field_of_view_angstrom(self) -> float:
         return self.box_size_px * self.pixel_size_angstrom
+
+    @property
+    def gives_distances(self) -> bool:
+        return self.gives == "distances"
+
+    def check_gives_poses(self, folder) -> None:
+        """InputError for a model of distances."""
+        if self.gives_distances:
+            raise InputError(
+                f"Model {folder} gives distances between images and no poses; recover poses from them with `recover` "
+                "(`cryoposes recover --model`), or train with another preset."
+            )
+
+    def check_tells_rotations(self, folder) -> None:
+        """InputError where rotations do not follow from distances: under a symmetry."""
+        if self.symmetry.strip().upper() != "C1":
+            raise InputError(
+                f"Model {folder} was trained for symmetry {self.symmetry}, under which distances do not tell "
+                "rotations; estimate the poses with `cryoposes infer`."
+            )
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self), indent=2, sort_keys=True) + "\n"

@@ -77,6 +77,17 @@ def measured_snr(images: ResampledImages, diameter_angstrom: float, seed: int) -
     return snr
 
 
+def noise_variance_like(
+    volumes: Sequence[Volume], ctf: Optional[CtfTable], images: ResampledImages, image_state: str, snr: float
+) -> float:
+    """Variance of the noise of raw images of the volumes' grey values that have this SNR in this state, at the box and
+    pixel size of `images`."""
+    grid = (images.box_size_px, images.pixel_size_angstrom)
+    power = 2 if image_state == "ctf-premultiplied" else 1
+    signal = signal_variance(volumes, ctf, *grid, ctf_power=power)
+    return signal / snr / noise_transfer(ctf, *grid, image_state)
+
+
 def cropped_noise_amplitude(amplitude: Optional[np.ndarray], box_in: int, box_out: int) -> np.ndarray:
     """Amplitude spectrum (box_out, box_out // 2 + 1) of unit noise of box_in pixels after Fourier cropping to box_out.
 

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from ..config import TrainConfig
 from ..simulation.forward_model import ForwardModel
-from . import losses, pair_sampling, schedules
+from . import feature_distances, losses, pair_sampling, schedules
 from .heads import rotation_quaternions
 from .labels import PoseLabels
 from .polar_encoder import PolarConfig
@@ -40,7 +40,7 @@ def polar_objective(
         rotations = losses.nearest_equivalent(labels.rotations, outputs["matrix"], group)
         curriculum = _PAIR_WEIGHT * schedules.curriculum(fraction)[1]
         weight = curriculum if config.distance_weight is None else config.distance_weight
-        pairs = pair_sampling.pair_weights(rotations, config.pair_sampling)
+        pairs = pair_sampling.pair_weights(rotations, config.chosen("pair_sampling"))
         targets = losses.grid_targets(rotations, turns, views, polar.concentration)
         parts = {
             "regression": losses.matrix_loss(outputs["matrix"], rotations),
@@ -76,7 +76,7 @@ def encoder_objective(config: TrainConfig, group: Optional[tf.Tensor], projector
         errors = _regression(config.chosen("loss"), outputs, truth)
         winner = tf.argmin(errors, axis=1)
         best, best_truth = (tf.gather(r, winner, batch_dims=1) for r in (outputs["rotations"], truth))
-        pairs = pair_sampling.pair_weights(best_truth, config.pair_sampling)
+        pairs = pair_sampling.pair_weights(best_truth, config.chosen("pair_sampling"))
         per_image = tf.reduce_sum(_shares(winner, tf.shape(errors)[1]) * errors, axis=1)
         parts = {"regression": _average(per_image, pairs, config.chosen("training_style"))}
         total = w * parts["regression"]
@@ -92,6 +92,52 @@ def encoder_objective(config: TrainConfig, group: Optional[tf.Tensor], projector
             cross_entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(winner, outputs["scores"])
             parts["scores"] = tf.reduce_mean(cross_entropy)
             total += _SCORES_WEIGHT * parts["scores"]
+        return total, parts
+
+    return objective
+
+
+def distance_objective(config: TrainConfig) -> Objective:
+    """L_DE of Banjac et al. 2021, eq. 3: squared errors of the distances of all pairs of a batch, by their features."""
+    kind = config.chosen("feature_distance")
+
+    def objective(outputs, labels, fraction):
+        pairs = pair_sampling.pair_weights(labels.rotations, config.chosen("pair_sampling"))
+        estimated = feature_distances.pairs_of_batch(kind, outputs["features"])
+        error = estimated - pair_sampling.pair_distances(labels.rotations)
+        parts = {"distance": tf.reduce_sum(pairs * tf.square(error))}
+        return parts["distance"], parts
+
+    return objective
+
+
+def polar_distance_objective(config: TrainConfig, polar: PolarConfig, typical_shift_px: float) -> Objective:
+    """What the truth enters by are distances alone.
+
+    siamese : those between the images of a batch, by the cosines of their features, 3 c_ij = 1 + 2 cos d_ij.
+    landmarks : those to the orientations A_k of the grid as well. With features f_i and vec(A_k) in the place of
+    landmarks' features, the mean over k of (<f_i, vec A_k> - 1 - 2 cos d_ik)^2 is |f_i - vec A_i|^2 / 3 for landmarks
+    spread evenly, and the classification over them learns from exp(concentration (1 + 2 cos d_ik)).
+    """
+    turns, views = tf.constant(turns_about_z(polar.bins)), tf.constant(grid_views(polar.views))
+    shift_weight = _SHIFT_WEIGHT / max(typical_shift_px, _SHIFT_UNIT_PX) ** 2
+    with_landmarks = config.chosen("training_style") == "landmarks"
+
+    def objective(outputs, labels, fraction):
+        pairs = pair_sampling.pair_weights(labels.rotations, config.chosen("pair_sampling"))
+        flat = tf.reshape(labels.rotations, (-1, 9))
+        error = 3.0 * feature_distances.cosines_of_batch(outputs["features"]) - tf.matmul(flat, flat, transpose_b=True)
+        parts = {
+            "distance": tf.reduce_sum(pairs * tf.square(error)) / 3.0,
+            "shift": losses.shift_loss(outputs["shift"], labels.shifts_px, labels.shift_known),
+        }
+        total = (_PAIR_WEIGHT if with_landmarks else 1.0) * parts["distance"] + shift_weight * parts["shift"]
+        if with_landmarks:
+            targets = losses.grid_targets(labels.rotations, turns, views, polar.concentration)
+            matrices = tf.reshape(outputs["features"], (-1, 3, 3))
+            parts["landmarks"] = losses.matrix_loss(matrices, labels.rotations)
+            parts["grid"] = losses.grid_loss(outputs["grid"], targets)
+            total += parts["landmarks"] + _GRID_WEIGHT * parts["grid"]
         return total, parts
 
     return objective

@@ -18,7 +18,7 @@ from ..simulation.densities import read_densities
 from ..simulation.plan import image_grid
 from ..types import ParticleTable, Volume
 from .grid import ImageGrid
-from .noise_level import measured_snr, noise_transfer, signal_variance
+from .noise_level import measured_snr, noise_variance_like, signal_variance
 
 logger = logging.getLogger(__name__)
 
@@ -167,10 +167,10 @@ def _noise(
         )
     model = (grid.model_box_size_px, grid.model_pixel_size_angstrom)
     check_fits_model(like, grid.model_pixel_size_angstrom, grid.field_of_view_angstrom)
+    images = ResampledImages(like, *model)
     # The corners: where many particles fill their box, a smaller circle would take signal for noise.
-    measured = measured_snr(ResampledImages(like, *model), grid.field_of_view_angstrom, config.seed)
-    power = 2 if state == "ctf-premultiplied" else 1
-    at_model = signal_variance(volumes, ctf, *model, ctf_power=power) / measured / noise_transfer(ctf, *model, state)
+    measured = measured_snr(images, grid.field_of_view_angstrom, config.seed)
+    at_model = noise_variance_like(volumes, ctf, images, state, measured)
     variance = at_model * (grid.box_size_px / grid.model_box_size_px) ** 2
     logger.info("train: the images of --like have SNR %.3g at %.3g Å/px.", measured, model[1])
     return variance, signal / variance

@@ -72,6 +72,17 @@ def build_polar_encoder(config: PolarConfig, compute_dtype: str = "float32") -> 
     return keras.Model(images, network_on_circle(polar, config, policy), name="polar_encoder")
 
 
+def build_polar_distances(config: PolarConfig, compute_dtype: str = "float32") -> keras.Model:
+    """The same network as a measure of distance, (B, D, D) -> {"features": (B, 9), "grid", "shift"}.
+
+    The features are the nine numbers of "matrix"; they turn with the image, and so do the distances between them.
+    """
+    poses = build_polar_encoder(config, compute_dtype)
+    features = keras.layers.Reshape((9,), dtype="float32", name="features")(poses.output["matrix"])
+    outputs = {"features": features, **{name: poses.output[name] for name in ("grid", "shift")}}
+    return keras.Model(poses.input, outputs, name="polar_distances")
+
+
 def network_on_circle(polar, config: PolarConfig, policy: str = "float32") -> Dict[str, Any]:
     """What follows the polar grid (angles, B, radii): layers that commute with turning the circle by a bin."""
     features = _stem(polar, config, policy)

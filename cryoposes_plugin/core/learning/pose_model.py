@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-import logging
-import warnings
-import zipfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Iterator, List, Optional, Tuple
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from ..errors import InputError
 from ..geometry.rotations import project_to_so3
-from ..io.run_directory import atomic_path
 from ..memory import BatchLimit
 from ..simulation.ctf import pack_ctf
 from ..types import CtfTable
 from .hypotheses import grid_candidates, head_candidates
-from .model_card import CARD_NAME, ModelCard
-from .preprocessing import Preprocessing
-from .presets import build_network, predicted_bingham, predicted_rotations
+from .model_card import ModelCard
+from .model_folder import preprocessing_of, read_network, write_network
+from .presets import predicted_bingham, predicted_rotations
 from .rotation_grid import grid_rotations
 
-logger = logging.getLogger(__name__)
-
-WEIGHTS_NAME = "model.keras"
 LARGEST_NUMBER = 4096
 
 
@@ -67,41 +58,20 @@ class PoseModel:
     def __init__(self, card: ModelCard, network: keras.Model):
         self.card, self.network = card, network
         self.memory = BatchLimit("images")
-        self.preprocessing = Preprocessing(
-            card.box_size_px, card.pixel_size_angstrom, card.mask_diameter_angstrom, card.ctf_correction
-        )
+        self.preprocessing = preprocessing_of(card)
         classifies = "grid" in network.output
         self._grid = grid_rotations(card.network["bins"], card.network["views"]) if classifies else None
 
     @classmethod
     def load(cls, folder) -> PoseModel:
-        """Rebuild the network from the card and read its weights: nothing that the folder holds is executed.
-
-        InputError for a folder, card or weights that do not fit.
-        """
-        card = ModelCard.read(folder)
-        path = Path(folder) / WEIGHTS_NAME
-        if not path.is_file():
-            raise InputError(f"{folder} holds no {WEIGHTS_NAME}; give the model folder that `train` wrote.")
-        network = build_network(card.network)
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                network.load_weights(path)
-        except (ValueError, OSError, KeyError, zipfile.BadZipFile) as error:
-            logger.debug("Loading %s failed: %s", path, error)
-            raise InputError(
-                f"{path} does not hold the weights of the network that its card describes; give the model "
-                "folder as `train` wrote it."
-            ) from error
+        """See `model_folder.read_network`; InputError for a model that gives distances too."""
+        card, network = read_network(folder)
+        card.check_gives_poses(folder)
         return cls(card, network)
 
     def save(self, folder) -> None:
         """Write model.keras and model_card.json; the folder appears whole or not at all."""
-        with atomic_path(folder) as part:
-            part.mkdir(parents=True)
-            self.network.save(part / WEIGHTS_NAME)
-            (part / CARD_NAME).write_text(self.card.to_json(), encoding="utf-8")
+        write_network(folder, self.card, self.network)
 
     def predict(self, images: np.ndarray, ctf: Optional[CtfTable] = None, image_state: str = "raw") -> Prediction:
         """Poses of images (B, D, D) at the card's box and pixel size, of any scale and offset, protein white.

@@ -11,11 +11,12 @@ import tensorflow as tf
 from ..config import TrainConfig
 from ..errors import InputError
 from ..simulation.forward_model import ForwardModel
+from .banjac_encoder import BanjacConfig, build_banjac_encoder
 from .cryoforum_encoder import CryoforumConfig, build_cryoforum_encoder
 from .heads import bingham_of_angular_gaussian
 from .lian_encoder import LianConfig, build_lian_encoder
-from .objectives import Objective, encoder_objective, polar_objective
-from .polar_encoder import PolarConfig, build_polar_encoder
+from .objectives import Objective, distance_objective, encoder_objective, polar_distance_objective, polar_objective
+from .polar_encoder import PolarConfig, build_polar_distances, build_polar_encoder
 from .representations import best_head
 
 Outputs = Dict[str, tf.Tensor]
@@ -27,19 +28,24 @@ _RADIAL_STEP_PX = 1.1
 def network_config(config: TrainConfig, box_size_px: int, mask_radius_px: float) -> Dict[str, Any]:
     """Everything that `build_network` needs, as JSON."""
     kind = config.preset_values.network
-    if kind == "polar":
+    if kind in ("polar", "polar-distance"):
         # Bilinear sampling needs a pixel beyond the last radius.
         outer = min(mask_radius_px, box_size_px / 2 - 1.5)
         radii = max(4, round(outer / _RADIAL_STEP_PX))
+        polar = PolarConfig(box_size_px, outer, radii=radii, dropout=config.chosen("dropout")).to_dict()
+        distance = {} if kind == "polar" else {"distance": config.chosen("feature_distance")}
+        return {"kind": kind, **distance, **polar}
+    if kind == "banjac":
+        chosen = {name: config.chosen(name) for name in ("features", "dropout", "l2")}
         return {
             "kind": kind,
-            **PolarConfig(box_size_px, outer, radii=radii, dropout=config.chosen("dropout")).to_dict(),
+            **BanjacConfig(box_size_px, distance=config.chosen("feature_distance"), **chosen).to_dict(),
         }
     names = ["dropout", "l2", "representation", "heads"]
     if kind == "cryoforum":
         names += ["filter_bank", "pooling"]
-    encoder = CryoforumConfig if kind == "cryoforum" else LianConfig
-    return {"kind": kind, **encoder(box_size_px, **{name: config.chosen(name) for name in names}).to_dict()}
+    config_class = CryoforumConfig if kind == "cryoforum" else LianConfig
+    return {"kind": kind, **config_class(box_size_px, **{name: config.chosen(name) for name in names}).to_dict()}
 
 
 def build_network(config: Dict[str, Any], compute_dtype: str = "float32") -> keras.Model:
@@ -51,18 +57,23 @@ def build_network(config: Dict[str, Any], compute_dtype: str = "float32") -> ker
         if kind == "polar":
             values.setdefault("shift", False)  # models older than this output
             return build_polar_encoder(PolarConfig(**values), compute_dtype)
+        if kind == "polar-distance":
+            values.pop("distance", None)
+            return build_polar_distances(PolarConfig(**values), compute_dtype)
         if kind == "cryoforum":
             values.setdefault("filter_bank", "gaussian")  # models older than this choice
             return build_cryoforum_encoder(CryoforumConfig(**values), compute_dtype)
         if kind == "lian":
             return build_lian_encoder(LianConfig(**values), compute_dtype)
+        if kind == "banjac":
+            return build_banjac_encoder(BanjacConfig(**values), compute_dtype)
     except (TypeError, KeyError, ValueError) as error:
         raise InputError(
             f"The model card describes a network that this version cannot build ({error}); train a new model."
         ) from error
     raise InputError(
-        f"The model card names a network of kind {kind!r}, and this version knows 'polar', 'cryoforum' and 'lian'; "
-        "train a new model."
+        f"The model card names a network of kind {kind!r}, and this version knows 'polar', 'polar-distance', "
+        "'cryoforum', 'lian' and 'banjac'; train a new model."
     )
 
 
@@ -83,7 +94,9 @@ def predicted_bingham(outputs: Outputs) -> tf.Tensor:
 
 def make_optimizer(config: TrainConfig) -> keras.optimizers.Optimizer:
     rate = config.chosen("learning_rate")
-    if config.preset_values.network != "polar":
+    if config.preset_values.network == "banjac":
+        return keras.optimizers.RMSprop(rate)
+    if config.preset_values.network in ("cryoforum", "lian"):
         return keras.optimizers.Adam(rate)
     decay = config.chosen("l2")
     return keras.optimizers.Muon(rate, weight_decay=decay, adam_weight_decay=None, adam_beta_2=0.99)
@@ -97,18 +110,22 @@ def make_objective(
     projector: Optional[ForwardModel] = None,
 ) -> Objective:
     """See `objectives`. projector : of the training's map, needed where reprojections are compared."""
-    if network["kind"] != "polar":
+    if network["kind"] == "banjac":
+        return distance_objective(config)
+    if network["kind"] in ("cryoforum", "lian"):
         return encoder_objective(config, group, projector)
-    polar = PolarConfig(**{k: v for k, v in network.items() if k != "kind"})
+    polar = PolarConfig(**{k: v for k, v in network.items() if k not in ("kind", "distance")})
+    if network["kind"] == "polar-distance":
+        return polar_distance_objective(config, polar, typical_shift_px)
     return polar_objective(config, polar, group, typical_shift_px)
 
 
 def compute_dtype(preset: str) -> str:
     """Type of the matrix products in training: "bfloat16" where the CPU has it in hardware, else "float32".
 
-    It is twice as fast there, and slow elsewhere. The convolutions of the other preset gain nothing from it.
+    It is twice as fast there, and slow elsewhere. The convolutions of the other presets gain nothing from it.
     """
-    if preset != "default" or tf.config.list_physical_devices("GPU"):
+    if preset not in ("default", "distance") or tf.config.list_physical_devices("GPU"):
         return "float32"
     info = Path("/proc/cpuinfo")
     flags = info.read_text() if info.exists() else ""

@@ -16,11 +16,14 @@ def curriculum(fraction: Any) -> Tuple[Any, Any]:
 
 
 def learning_rate_factor(schedule: str, step: int, total: int, warm_up: int) -> float:
-    """Factor on the peak learning rate: "one-cycle", or "stepped", a fifth after 80 % of the steps (Lian 2022)."""
+    """Factor on the peak learning rate: "one-cycle"; "stepped", a fifth after 80 % of the steps (Lian 2022); "constant"
+    (Banjac et al. 2021)."""
     if schedule == "one-cycle":
         return one_cycle_factor(step, total, warm_up)
+    if schedule == "constant":
+        return 1.0
     if schedule != "stepped":
-        raise ValueError(f"expected 'one-cycle' or 'stepped', received {schedule!r}")
+        raise ValueError(f"expected 'one-cycle', 'stepped' or 'constant', received {schedule!r}")
     return 1.0 if step < max(_STEP_AT * total, warm_up) else 0.2
 
 

@@ -14,14 +14,18 @@ from ..io.run_directory import digest_path, package_versions
 from . import presets
 from .augmentation import Augmentation
 from .data import LabelledSource, MixedSource, SimulatedSource
+from .distance_validation import DistanceValidation, Features, distance_summary
 from .labels import PoseLabels
 from .model_card import ModelCard
+from .model_folder import write_network
 from .plan import Plan, summary, validation_number
-from .pose_model import PoseModel, Prediction
+from .pose_model import Prediction
 from .preprocessing import Preprocessing
 from .validation import Validation, error_summary
 
 Source = Union[SimulatedSource, LabelledSource, MixedSource]
+#: What a network says of images kept apart, and the truth.
+Judged = Tuple[Union[Prediction, Features], PoseLabels]
 
 
 class Session:
@@ -46,19 +50,27 @@ class Session:
         self.objective = presets.make_objective(config, self.network_config, group, typical_px, projector)
         self._validation = self._validation_of(self.network)
 
+    @property
+    def gives_distances(self) -> bool:
+        return self.config.preset_values.gives_distances
+
     def validate(self) -> Dict[str, float]:
         """Errors of the network as it stands."""
-        return error_summary(*self._validation.predict(), self.plan.group)
+        return self.summary(self._validation.predict())
 
-    def predict_apart(self, model: PoseModel) -> Tuple[Prediction, PoseLabels]:
-        """Predictions of a model for the images kept apart, and their true poses."""
-        return self._validation_of(model.network).predict()
+    def summary(self, judged: Judged) -> Dict[str, float]:
+        predicted, truth = judged
+        if isinstance(predicted, Features):
+            return distance_summary(self.config.chosen("feature_distance"), predicted, truth)
+        return error_summary(predicted, truth, self.plan.group)
 
-    def model(self, done: Dict[str, Any]) -> PoseModel:
-        """The trained network in float32, with its card."""
+    def finish(self, folder, done: Dict[str, Any]) -> Tuple[Judged, Dict[str, float]]:
+        """Write the trained network, in float32, with its card; returns how it does on images kept apart."""
         config, plan = self.config, self.plan
         network = presets.build_network(self.network_config)
         network.set_weights(self.network.get_weights())
+        judged = self._validation_of(network).predict()
+        errors = self.summary(judged)
         card = ModelCard(
             preset=config.preset,
             box_size_px=plan.grid.model_box_size_px,
@@ -69,16 +81,19 @@ class Session:
             symmetry=config.symmetry,
             network=self.network_config,
             training={**summary(plan), **done},
+            validation=errors,
+            gives="distances" if self.gives_distances else "poses",
             data_digests={Path(path).name: digest_path(path) for path in config.input_paths()},
             seed=config.seed,
             versions=package_versions(),
         )
-        return PoseModel(card, network)
+        write_network(folder, card, network)
+        return judged, errors
 
-    def _validation_of(self, network) -> Validation:
+    def _validation_of(self, network) -> Union[Validation, DistanceValidation]:
         labelled = self.plan.labelled
         number = self.config.validation_number if labelled is None else validation_number(self.config, len(labelled))
-        return Validation(network, self.apart, number)
+        return (DistanceValidation if self.gives_distances else Validation)(network, self.apart, number)
 
     def _simulated(self) -> Optional[SimulatedSource]:
         plan = self.plan

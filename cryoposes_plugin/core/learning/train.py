@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import time
-from typing import Any, Dict, Optional
+from typing import Any, Dict, Optional, Tuple
 
 import numpy as np
 
@@ -36,7 +35,6 @@ def run(config: TrainConfig, run: RunDirectory) -> Dict[str, Any]:
 
     from .session import Session
     from .trainer import Length, Trainer
-    from .validation import error_summary
 
     plan = make_plan(config)
     keras.utils.set_random_seed(config.seed % 2**32)
@@ -45,13 +43,9 @@ def run(config: TrainConfig, run: RunDirectory) -> Dict[str, Any]:
     length = Length(_number_of_steps(config, plan), config.minutes, started)
     with one_sentence(_no_memory(config, plan)):
         done = trainer.train(run, length, config.checkpoint_minutes)
-    model = session.model(done)
-    prediction, truth = session.predict_apart(model)
-    errors = error_summary(prediction, truth, plan.group)
-    model.card = dataclasses.replace(model.card, validation=errors)
-    model.save(run.file(MODEL_NAME))
+    judged, errors = session.finish(run.file(MODEL_NAME), done)
     metrics = {**summary(plan), **done, "validation": errors}
-    _report(run, plan, metrics, prediction, truth.rotations)
+    _report(run, session, metrics, judged)
     return metrics
 
 
@@ -74,26 +68,40 @@ def _number_of_steps(config: TrainConfig, plan: Plan) -> Optional[int]:
     return max(1, round(config.epochs * images / config.chosen("batch_size")))
 
 
-def _report(run: RunDirectory, plan: Plan, metrics: Dict[str, Any], prediction, rotations: np.ndarray) -> None:
-    from ..evaluation import plots
+def _report(run: RunDirectory, session, metrics: Dict[str, Any], judged) -> None:
     from ..evaluation.report import write_report
+    from ..evaluation.run_pictures import learning_curve
+
+    distances = session.gives_distances
+    figures = {
+        "learning_curve": ("Course of the training.", learning_curve(run.path)),
+        **(_distance_figures(session, *judged) if distances else _pose_figures(session, *judged)),
+    }
+    what = "distances between images" if distances else "poses"
+    lead = f"A network that estimates {what}, and its errors on images that it never saw."
+    write_report(run.path, "Training", lead=lead, numbers=metrics, figures=figures)
+
+
+def _pose_figures(session, prediction, truth) -> Dict[str, Tuple[str, Any]]:
+    from ..evaluation import plots
     from ..geometry.symmetry import symmetric_distance_rad
     from ..uncertainty.bingham import trace
-    from .history import History
 
-    history = History(run)
-    steps, median = history.column("step"), history.column("median_error_deg")
-    measured = np.isfinite(median)
-    columns = (steps, history.column("loss"), steps[measured], median[measured])
-    curve = plots.learning_curve(*(column.tolist() for column in columns))
-    degrees = np.rad2deg(symmetric_distance_rad(prediction.rotations, rotations, plan.group))
-    figures = {
-        "learning_curve": ("Course of the training.", curve),
+    degrees = np.rad2deg(symmetric_distance_rad(prediction.rotations, truth.rotations, session.plan.group))
+    return {
         "error_histogram": ("Errors on images kept apart.", plots.error_histogram(degrees)),
         "error_against_uncertainty": (
             "Error against uncertainty.",
             plots.error_against_uncertainty(trace(prediction.bingham), degrees),
         ),
     }
-    lead = "A network that estimates poses, and its errors on images that it never saw."
-    write_report(run.path, "Training", lead=lead, numbers=metrics, figures=figures)
+
+
+def _distance_figures(session, predicted, truth) -> Dict[str, Tuple[str, Any]]:
+    from ..evaluation import plots
+    from .distance_validation import estimated_and_true
+
+    kind = session.config.chosen("feature_distance")
+    estimated, true = estimated_and_true(kind, predicted.features, truth.rotations)
+    density = plots.distance_density(np.rad2deg(true), np.rad2deg(np.minimum(estimated, np.pi)))
+    return {"distance_density": ("Estimated against true distance of pairs of images kept apart.", density)}

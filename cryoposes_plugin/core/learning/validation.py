@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, Tuple
+from typing import Callable, Dict, List, Tuple
 
 import keras
 import numpy as np
@@ -46,29 +46,43 @@ def error_summary(prediction: Prediction, truth: PoseLabels, group: np.ndarray) 
     return summary
 
 
-class Validation:
-    """Predictions of one network for the first `number` images of a source, always the same ones.
+class HeldOut:
+    """What one network says of the first `number` images of a source, always the same ones.
 
-    Simulated images are those of steps that training never reaches.
+    Simulated images are those of steps that training never reaches. raw : picks tensors, the images first, from the
+    network's outputs.
     """
 
-    def __init__(self, network: keras.Model, source, number: int):
-        self.network, self.source, self.number = network, source, number
+    def __init__(
+        self, network: keras.Model, source, number: int, raw: Callable[[Dict[str, tf.Tensor]], Tuple[tf.Tensor, ...]]
+    ):
+        self.network, self.source, self.number, self.raw = network, source, number, raw
         self.batch = min(_BATCH, number)
         self.first = VALIDATION_STEP if isinstance(source, SimulatedSource) else 0
 
-    def predict(self) -> Tuple[Prediction, PoseLabels]:
-        """Predictions and true poses, N each, float64."""
+    def predict_raw(self) -> Tuple[List[np.ndarray], PoseLabels]:
+        """Arrays of N images and their true poses."""
         raw, truths = [], []
         for index in range(-(-self.number // self.batch)):
             arrays = self.source.arrays(self.batch, self.first + index)
             outputs, labels = self._compiled({name: tf.constant(value) for name, value in arrays.items()})
             raw.append([tensor.numpy() for tensor in outputs])
             truths.append(PoseLabels(*(tensor.numpy() for tensor in labels)))
-        predicted = [np.concatenate(column)[: self.number] for column in zip(*raw)]
-        return to_prediction(*predicted), as_arrays(truths, self.number)
+        return [np.concatenate(column)[: self.number] for column in zip(*raw)], as_arrays(truths, self.number)
 
     @tf.function(reduce_retracing=True)
     def _compiled(self, arrays):
         images, labels = self.source.images(arrays)
-        return raw_prediction(self.network(images, training=False)), labels
+        return self.raw(self.network(images, training=False)), labels
+
+
+class Validation(HeldOut):
+    """Predictions of one network."""
+
+    def __init__(self, network: keras.Model, source, number: int):
+        super().__init__(network, source, number, raw_prediction)
+
+    def predict(self) -> Tuple[Prediction, PoseLabels]:
+        """Predictions and true poses, N each, float64."""
+        raw, truth = self.predict_raw()
+        return to_prediction(*raw), truth

@@ -9,7 +9,8 @@ a step shrinks as they do.
 
 from __future__ import annotations
 
-from typing import Callable, Optional
+from dataclasses import replace
+from typing import Callable, List, Optional
 
 import numpy as np
 
@@ -20,6 +21,8 @@ from .pairs import PairDistances
 _BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-7
 _SMALLEST_SINE = 1e-6
 _SMOOTHING = 0.02
+#: Losses on the way that are kept.
+_COURSE = 200
 
 
 def minibatch_rotations(
@@ -35,13 +38,15 @@ def minibatch_rotations(
 ) -> Fit:
     """Adam (Kingma and Ba 2015) on (N, 4) quaternions, from random ones or a start (N, 4).
 
-    `watch(step, smoothed loss in rad^2)` is called for each step. The result carries the loss over all pairs.
+    `watch(step, smoothed loss in rad^2)` is called for each step. The result carries the loss over all pairs, and its
+    history some 200 smoothed ones on the way.
     """
     rng = np.random.default_rng(seed)
     q = rng.standard_normal((pairs.number, 4)) if start is None else np.array(start, dtype=np.float64)
     q /= np.linalg.norm(q, axis=1, keepdims=True)
     first = pairs.first()
     mean, square, smoothed = np.zeros_like(q), np.zeros_like(q), np.nan
+    course: List[float] = []
     progress = Progress(steps, "steps", task) if task else None
     for step in range(1, steps + 1):
         batch = rng.integers(len(pairs), size=min(batch_size, len(pairs)))
@@ -53,9 +58,12 @@ def minibatch_rotations(
         smoothed = loss if step == 1 else smoothed + _SMOOTHING * (loss - smoothed)
         if watch is not None:
             watch(step, smoothed)
+        if step % max(1, steps // _COURSE) == 0:
+            course.append(smoothed)
         if progress is not None:
             progress.advance(1, loss_rad2=smoothed)
-    return refine(pairs, q / np.linalg.norm(q, axis=1, keepdims=True), steps=0)
+    fit = refine(pairs, q / np.linalg.norm(q, axis=1, keepdims=True), steps=0)
+    return replace(fit, history=course + fit.history)
 
 
 def _loss_and_gradient(q, first, second, distances):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Sequence
+
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -35,4 +37,12 @@ def distances_against_recovered(recovered_deg: np.ndarray, given_deg: np.ndarray
         (0.5 * (edges[1:] + edges[:-1]))[counts > 0], means, color=ORANGE, marker="o", markersize=3.5, label="mean"
     )
     legend_where_there_is_something(axes, loc="upper left")
+    return figure
+
+
+def loss_curve(losses_rad2: Sequence[float]) -> Figure:
+    """Mean squared residual of the distances in the course of a recovery, as the root in degrees."""
+    figure, axes = single_axes("Recovery", "pass", "root mean square residual [°]", (5.6, 3.6))
+    axes.plot(np.arange(len(losses_rad2)), np.rad2deg(np.sqrt(losses_rad2)), color=BLUE, marker="o", markersize=3)
+    axes.set_ylim(bottom=0)
     return figure

@@ -1,9 +1,9 @@
-"""The `recover` command: rotations of particles from the distances between them."""
+"""`recover --distances`: rotations of particles from a file of the distances between them."""
 
 from __future__ import annotations
 
 import logging
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Tuple
 
 import numpy as np
 
@@ -32,7 +32,7 @@ def check(config: RecoverConfig) -> None:
 def run(config: RecoverConfig, run: RunDirectory) -> Dict[str, Any]:
     """Write rotations.npy (N, 3, 3), residuals.npy and expected_errors.npy (N,) [rad], and the report."""
     pairs = read_pairs(config.distances)
-    result = _recover(config, pairs)
+    result = recover_pairs(config, pairs)
     for name, values in (
         (ROTATIONS_NAME, result.rotations),
         (RESIDUALS_NAME, result.residual_rad),
@@ -40,7 +40,7 @@ def run(config: RecoverConfig, run: RunDirectory) -> Dict[str, Any]:
     ):
         with run.atomic(name) as part, open(part, "wb") as handle:
             np.save(handle, values, allow_pickle=False)
-    metrics = _metrics(pairs, result)
+    metrics = recovery_metrics(pairs, result)
     logger.info(
         "recover: %d particles, %d distances, mean residual %.4g rad.",
         metrics["particles"],
@@ -51,22 +51,23 @@ def run(config: RecoverConfig, run: RunDirectory) -> Dict[str, Any]:
     return metrics
 
 
-def _recover(config: RecoverConfig, pairs: PairDistances) -> Recovery:
+def recover_pairs(config: RecoverConfig, pairs: PairDistances) -> Recovery:
+    """By the method of the config."""
     if config.method == "spectral":
         return recover_rotations(pairs, config.seed)
     return as_recovery(
         minibatch_rotations(
             pairs,
             config.seed,
-            steps=config.steps,
-            batch_size=config.batch_size,
-            learning_rate=config.learning_rate,
+            steps=config.minibatch_steps,
+            batch_size=config.minibatch_pairs,
+            learning_rate=config.minibatch_rate,
             task="recover",
         )
     )
 
 
-def _metrics(pairs: PairDistances, result: Recovery) -> Dict[str, Any]:
+def recovery_metrics(pairs: PairDistances, result: Recovery) -> Dict[str, Any]:
     d, degrees = pairs.distance_rad, pairs.degrees()
     metrics = {
         "particles": pairs.number,
@@ -113,16 +114,33 @@ def notes(metrics: Dict[str, Any]) -> List[str]:
 
 def _report(config: RecoverConfig, run: RunDirectory, pairs: PairDistances, result: Recovery, metrics) -> None:
     from ..evaluation.report import write_report
-    from .plots import distances_against_recovered, residual_histogram
 
-    part = np.random.default_rng(config.seed).permutation(len(pairs))[:_SHOWN_PAIRS]
+    write_report(
+        run.path,
+        "Rotations from distances",
+        numbers=metrics,
+        notes=notes(metrics),
+        figures=recovery_figures(pairs, result, config.seed),
+        lead=f"{pairs.number} particles from {len(pairs)} distances of {config.distances} (method: {config.method}).",
+    )
+
+
+def recovery_figures(pairs: PairDistances, result: Recovery, seed: int) -> Dict[str, Tuple[str, Any]]:
+    """Name -> (caption, figure)."""
+    from .plots import distances_against_recovered, loss_curve, residual_histogram
+
+    part = np.random.default_rng(seed).permutation(len(pairs))[:_SHOWN_PAIRS]
     part.sort()
     q = rotations_to_quaternions(result.rotations)
     first = np.searchsorted(pairs.indptr, part, side="right") - 1
     cosine = np.abs(np.einsum("na,na->n", q[first], q[pairs.second[part]]))
     recovered = 2 * np.arccos(np.minimum(cosine, 1.0))
     measured = pairs.distance_rad[part]
-    figures = {
+    return {
+        "recovery_loss": (
+            "Residuals in the course of the recovery: a proxy of the error.",
+            loss_curve(result.history_rad2),
+        ),
         "residual_histogram": (
             "Residuals: of the pairs, and their root mean square for each particle.",
             residual_histogram(np.rad2deg(measured - recovered), np.rad2deg(result.residual_rad)),
@@ -132,11 +150,3 @@ def _report(config: RecoverConfig, run: RunDirectory, pairs: PairDistances, resu
             distances_against_recovered(np.rad2deg(recovered), np.rad2deg(measured)),
         ),
     }
-    write_report(
-        run.path,
-        "Rotations from distances",
-        numbers=metrics,
-        notes=notes(metrics),
-        figures=figures,
-        lead=f"{pairs.number} particles from {len(pairs)} distances of {config.distances} (method: {config.method}).",
-    )

@@ -47,6 +47,7 @@ class Recovery:
         rotations are right; clearly larger where there were too few distances for their noise and only that noise was
         fitted.
     loss_rad, loss_rad2 : mean |r| and mean r^2 over the pairs, a proxy of the error (Banjac et al. 2021, section 3.2).
+    history_rad2 : mean r^2 after each pass over the pairs.
     """
 
     rotations: np.ndarray
@@ -57,6 +58,7 @@ class Recovery:
     loss_rad: float
     loss_rad2: float
     held_out_ratio: Optional[float] = None
+    history_rad2: Tuple[float, ...] = ()
 
 
 def recover_rotations(pairs: PairDistances, seed: int = 0) -> Recovery:
@@ -158,6 +160,7 @@ def as_recovery(fit: Fit) -> Recovery:
         fit.scale_rad,
         fit.loss_rad,
         fit.loss_rad2,
+        history_rad2=tuple(fit.history),
     )
 
 
@@ -179,6 +182,7 @@ def _settle(
             break
         logger.debug("%d of %d particles fit better elsewhere.", changed.sum(), pairs.number)
         again = refine(pairs, moved, steps=_STEPS, start_offsets_rad=offsets, task=task)
+        again.history = fit.history + again.history
         gain = 1 - again.loss_rad / fit.loss_rad
         fit = again if gain > 0 else fit
         if gain < _SMALL_GAIN:

@@ -1,0 +1,95 @@
+"""Features of a whole particle set, streamed and resumable, of copies of some images, and of simulated references."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+from typing import Optional, Tuple
+
+import numpy as np
+
+from ..io.batches import batches
+from ..io.run_directory import RunDirectory
+from ..progress import Progress
+from .distance_model import DistanceModel
+from .inference_inputs import Inputs
+
+logger = logging.getLogger(__name__)
+
+STATE_NAME = "embedding_state.npz"
+_SAVE_SECONDS = 20.0
+#: Copies are turned by angles from this to 180 degrees minus this, to either side: others tell little.
+_LEAST_TURN_RAD = np.deg2rad(30.0)
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """features : (N, F) float32. shifts_px : (N, 2), pixels of the model's images, or None. rate : images a second."""
+
+    features: np.ndarray
+    shifts_px: Optional[np.ndarray]
+    rate: float
+
+
+@dataclass(frozen=True)
+class Copies:
+    """features : (M, F) of copies of particles `rows` (M,), flipped where `mirrored` (M,), then turned by psi_rad."""
+
+    features: np.ndarray
+    rows: np.ndarray
+    psi_rad: np.ndarray
+    mirrored: np.ndarray
+
+
+def embed_particles(model: DistanceModel, inputs: Inputs, run: RunDirectory, batch_size: int) -> Embedding:
+    """All particles; an interrupted run goes on after the last batches that were saved."""
+    number = len(inputs.table)
+    parts = batches(inputs.table, batch_size)
+    first, found = _resumed(run, number)
+    done = sum(len(rows) for rows in parts[:first])
+    if first:
+        logger.info("Resuming after %d of %d particles.", done, number)
+    progress = Progress(number, "particles", "recover", done=done)
+    saved = time.monotonic()
+    for index, rows in enumerate(parts[first:], start=first):
+        embedded = model.embed(*inputs.read_batch(rows))
+        if not found.size:
+            found = np.zeros((number, embedded.features.shape[1] + 2), np.float32)
+        found[rows, :-2] = embedded.features
+        if embedded.shifts_px is not None:
+            found[rows, -2:] = embedded.shifts_px
+        progress.advance(len(rows))
+        if time.monotonic() - saved > _SAVE_SECONDS:
+            with run.atomic(STATE_NAME) as part, open(part, "wb") as handle:
+                np.savez(handle, found=found, batches_done=index + 1)
+            saved = time.monotonic()
+    return Embedding(found[:, :-2], found[:, -2:] if model.predicts_shifts else None, progress.rate)
+
+
+def _resumed(run: RunDirectory, number: int) -> Tuple[int, np.ndarray]:
+    """Batches done, and what they gave: (N, F + 2), empty where there is nothing yet."""
+    path = run.file(STATE_NAME)
+    if path.exists():
+        with np.load(path, allow_pickle=False) as state:
+            if len(state["found"]) == number:
+                return int(state["batches_done"]), state["found"]
+    return 0, np.zeros((0, 0), np.float32)
+
+
+def embed_copies(model: DistanceModel, inputs: Inputs, number: int, batch_size: int, seed: int) -> Copies:
+    """Copies of at most `number` particles drawn at random, turned by random angles, every other one flipped before."""
+    rng = np.random.default_rng(seed)
+    drawn = rng.permutation(len(inputs.table))[:number]
+    places = np.argsort(inputs.table.optics_index[drawn], kind="stable")
+    rows, n = drawn[places], len(drawn)
+    psi = rng.choice([-1.0, 1.0], n) * rng.uniform(_LEAST_TURN_RAD, np.pi - _LEAST_TURN_RAD, n)
+    mirrored = rng.permutation(n) % 2 == 1
+    features = []
+    for group in np.unique(inputs.table.optics_index[rows]):
+        mine = np.flatnonzero(inputs.table.optics_index[rows] == group)
+        for start in range(0, len(mine), batch_size):
+            part = mine[start : start + batch_size]
+            embedded = model.embed_copies(*inputs.read_batch(rows[part]), psi[part], mirrored[part])
+            features.append(embedded.features)
+    return Copies(np.concatenate(features), rows, psi, mirrored)

@@ -1,0 +1,57 @@
+"""A model on disk: `model.keras` and `model_card.json` in one folder."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+import zipfile
+from pathlib import Path
+from typing import Tuple
+
+import keras
+
+from ..errors import InputError
+from ..io.run_directory import atomic_path
+from .model_card import CARD_NAME, ModelCard
+from .preprocessing import Preprocessing
+from .presets import build_network
+
+logger = logging.getLogger(__name__)
+
+WEIGHTS_NAME = "model.keras"
+
+
+def read_network(folder) -> Tuple[ModelCard, keras.Model]:
+    """Rebuild the network from the card and read its weights: nothing that the folder holds is executed.
+
+    InputError for a folder, card or weights that do not fit.
+    """
+    card = ModelCard.read(folder)
+    path = Path(folder) / WEIGHTS_NAME
+    if not path.is_file():
+        raise InputError(f"{folder} holds no {WEIGHTS_NAME}; give the model folder that `train` wrote.")
+    network = build_network(card.network)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            network.load_weights(path)
+    except (ValueError, OSError, KeyError, zipfile.BadZipFile) as error:
+        logger.debug("Loading %s failed: %s", path, error)
+        raise InputError(
+            f"{path} does not hold the weights of the network that its card describes; give the model "
+            "folder as `train` wrote it."
+        ) from error
+    return card, network
+
+
+def write_network(folder, card: ModelCard, network: keras.Model) -> None:
+    """Write model.keras and model_card.json; the folder appears whole or not at all."""
+    with atomic_path(folder) as part:
+        part.mkdir(parents=True)
+        network.save(part / WEIGHTS_NAME)
+        (part / CARD_NAME).write_text(card.to_json(), encoding="utf-8")
+
+
+def preprocessing_of(card: ModelCard) -> Preprocessing:
+    """What images go through before the network sees them."""
+    return Preprocessing(card.box_size_px, card.pixel_size_angstrom, card.mask_diameter_angstrom, card.ctf_correction)

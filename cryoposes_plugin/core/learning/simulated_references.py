@@ -1,0 +1,52 @@
+"""Projections of a volume at known poses, like the particles in CTF and noise: landmarks of known pose."""
+
+from __future__ import annotations
+
+from typing import Optional, Tuple
+
+import numpy as np
+import tensorflow as tf
+
+from ..config import TrainConfig
+from ..types import Volume
+from .data import SimulatedSource
+from .distance_model import DistanceModel
+from .grid import ImageGrid
+from .inference_inputs import Inputs
+from .noise_level import measured_snr, noise_variance_like
+
+_BATCH = 200
+#: CTFs over which the mean power of the signal is taken.
+_CTF_SAMPLE = 512
+
+
+def embed_references(
+    model: DistanceModel, inputs: Inputs, volume: Volume, number: int, snr: Optional[float], seed: int
+) -> Tuple[np.ndarray, np.ndarray, float]:
+    """Features (K, F) of K projections, their rotations (K, 3, 3), uniform on SO(3), and the SNR that they were given.
+
+    snr : of the projections; None: that of the particles, as measured outside the particle.
+    """
+    table, images = inputs.table, inputs.images
+    state = table.optics[np.bincount(table.optics_index).argmax()].image_state
+    if snr is None:
+        snr = measured_snr(images, images.box_size_px * images.pixel_size_angstrom, seed)
+    ctf = table.ctf
+    if ctf is not None:
+        ctf = ctf.take(np.random.default_rng(seed).permutation(len(ctf))[:_CTF_SAMPLE])
+    variance = noise_variance_like([volume], ctf, images, state, snr)
+    config = TrainConfig(seed=seed, ctf=ctf is not None)
+    grid = ImageGrid(images.box_size_px, images.pixel_size_angstrom, images.box_size_px)
+    source = SimulatedSource(config, [volume], grid, model.preprocessing, variance, state, table)
+
+    @tf.function(reduce_retracing=True)
+    def embed(arrays):
+        prepared, labels = source.images(arrays)
+        return model.features_of(prepared)[0], labels.rotations
+
+    features, rotations = [], []
+    for step in range(-(-number // _BATCH)):
+        found = embed({name: tf.constant(value) for name, value in source.arrays(_BATCH, step).items()})
+        features.append(found[0].numpy())
+        rotations.append(found[1].numpy().astype(np.float64))
+    return np.concatenate(features)[:number], np.concatenate(rotations)[:number], snr
