@@ -19,6 +19,7 @@ from cryoposes_plugin.protocols import (
     ProtCryoposesInitialVolume,
     ProtCryoposesIterate,
     ProtCryoposesReconstruct,
+    ProtCryoposesRecover,
     ProtCryoposesRefine,
     ProtCryoposesSimulate,
     ProtCryoposesTrain,
@@ -53,6 +54,7 @@ class CryoposesRunViewer(ProtocolViewer):
         ProtCryoposesRefine,
         ProtCryoposesFilter,
         ProtCryoposesReconstruct,
+        ProtCryoposesRecover,
         ProtCryoposesIterate,
         ProtCryoposesCompare,
     ]
