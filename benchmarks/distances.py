@@ -1,0 +1,193 @@
+"""Distances between images, and the poses recovered from them: markdown tables, one sub-command each.
+
+    python benchmarks/distances.py losses --map 70S.mrc --folder OUT        # what distances are learned from
+    python benchmarks/distances.py gauge --map 70S.mrc --folder OUT         # no reference: is the beam found?
+    python benchmarks/distances.py landmarks --map 70S.mrc --folder OUT     # distances to projections of the volume
+    python benchmarks/distances.py published --map 5j0n.mrc --folder OUT    # Banjac et al. 2021, Figs. 10 and 11
+    python benchmarks/distances.py orientations --map 70S.mrc --folder OUT  # Fig. 13: other than uniform
+    python benchmarks/distances.py features --map 70S.mrc --folder OUT      # Fig. 17: distance, number of features
+
+Runs are left in the folder and resumed there. Errors are means over the particles: "O(4)" after the registration that
+the paper uses, which moves the beam as well, "physical" after a rotation of the volume and its hand alone. `--model`
+takes a model that is there already.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any, Dict, Optional
+
+import mrcfile
+import numpy as np
+from scipy.ndimage import center_of_mass, shift
+
+from cryoposes_plugin.cli.main import run_command
+from cryoposes_plugin.core.config import ReconstructConfig, RecoverConfig, SimulateConfig, TrainConfig
+from cryoposes_plugin.core.evaluation.registration import HANDS, register
+from cryoposes_plugin.core.io.mrc import write_volume
+from cryoposes_plugin.core.io.star import read_particles, write_particles
+from cryoposes_plugin.core.learning.model_card import ModelCard
+
+#: Images of the paper, its number of test images, and the width that the molecule needs.
+PUBLISHED_BOX, PUBLISHED_TEST, PUBLISHED_MASK_ANGSTROM = 116, 1650, 300.0
+
+
+def table(*columns: str) -> None:
+    print("| " + " | ".join(columns) + " |\n|" + "---|" * len(columns), flush=True)
+
+
+def row(*cells: Any) -> None:
+    print("| " + " | ".join(f"{c:.3g}" if isinstance(c, float) else str(c) for c in cells) + " |", flush=True)
+
+
+def simulated(arguments, name: str, **options: Any) -> str:
+    values = {"volume": (arguments.map,), "number": arguments.number, "seed": 11, **options}
+    run_command(SimulateConfig(**values), arguments.folder / name)
+    return str(arguments.folder / name / "particles.star")
+
+
+def trained(arguments, name: str, **options: Any) -> str:
+    """The model that the user names, or one trained for as many steps or minutes as told."""
+    if arguments.model:
+        return arguments.model
+    length = {"steps": arguments.steps, "minutes": None} if arguments.steps else {"minutes": arguments.minutes}
+    values = {"volume": (arguments.map,), "preset": arguments.preset, **length, **options}
+    run_command(TrainConfig(**values), arguments.folder / name)
+    return str(arguments.folder / name / "model")
+
+
+def recovered(arguments, name: str, model: str, star: str, **options: Any) -> Dict[str, Any]:
+    config = RecoverConfig(model=model, particles=star, truth=star, **options)
+    return run_command(config, arguments.folder / name)
+
+
+def what_the_model_is(model: str) -> tuple:
+    card = ModelCard.read(model)
+    return card.preset, f"{card.training.get('images_seen', 0):,}", card.validation.get("bias_of_far_pairs_deg", "")
+
+
+def losses(arguments) -> None:
+    """Poses, landmarks or pairs alone as what a network learns from, after the same number of steps."""
+    star = simulated(arguments, "sim", snr=arguments.snr)
+    table("preset", "trained on", "images", "distance error [°]", "bias beyond 150° [°]", "O(4) [°]", "physical [°]")
+    for preset, style in (("default", None), ("distance", "landmarks"), ("distance", "siamese"), ("banjac2021", None)):
+        options = {"preset": preset, "like": star, "snr": arguments.snr}
+        if style:
+            options["training_style"] = style
+        name = f"{preset}-{style}" if style else preset
+        model = trained(arguments, f"net-{name}", **options)
+        errors = recovered(arguments, f"poses-{name}", model, star)["errors"]
+        _, images, bias = what_the_model_is(model)
+        row(preset, style or "", images, errors["mean_distance_error_deg"], bias, *of_poses(errors))
+
+
+def of_poses(errors: Dict[str, float]) -> tuple:
+    return errors["mean_orthogonal4_error_deg"], errors["mean_angular_error_deg"]
+
+
+def gauge(arguments) -> None:
+    star = simulated(arguments, "sim", snr=arguments.snr)
+    model = trained(arguments, "net", like=star, snr=arguments.snr)
+    table("preset", "images", "distance error [°]", "O(4) [°]", "physical [°]", "ratio", "copies off [°]", "whole [s]")
+    found = recovered(arguments, "poses", model, star)
+    best, physical = of_poses(found["errors"])
+    preset, images, _ = what_the_model_is(model)
+    error, beam = found["errors"]["mean_distance_error_deg"], found["beam_residual_deg"]
+    row(preset, images, error, best, physical, physical / best, beam, found["seconds"])
+
+
+def landmarks(arguments) -> None:
+    star = simulated(arguments, "sim", snr=arguments.snr)
+    model = trained(arguments, "net", like=star, snr=arguments.snr)
+    table("preset", "images", "median [°]", "90 % [°]", "within 5°", "images/s, network", "whole [s]")
+    found = recovered(arguments, "poses-of-volume", model, star, volume=arguments.map)
+    errors, rate = found["errors"], found["images_embedded_per_second"]
+    preset, images, _ = what_the_model_is(model)
+    share = f"{100 * errors['share_below_5_deg']:.1f} %"
+    numbers = errors["median_angular_error_deg"], errors["p90_angular_error_deg"]
+    row(preset, images, *numbers, share, float(rate or 0), found["seconds"])
+
+
+def published(arguments) -> None:
+    """1,650 projections of 116 px without CTF and shifts, noise of variance 0 and 16."""
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    arguments.map, arguments.number = padded_map(arguments.map, arguments.folder), PUBLISHED_TEST
+    table("variance", "images", "distance error [°]", "O(4) [rad]", "physical [rad]", "FSC 0.5 [Å]", "true poses [Å]")
+    for variance in arguments.variance:
+        name = f"variance{variance:g}"
+        options = {"ctf": False, "shift_distribution": "none", "noise_variance": variance}
+        star = simulated(arguments, f"{name}/sim", **options)
+        model = trained(arguments, f"{name}/net", mask_diameter_angstrom=PUBLISHED_MASK_ANGSTROM, **options)
+        errors = recovered(arguments, f"{name}/poses", model, star)["errors"]
+        found = resolution(arguments, f"{name}/map", star, arguments.folder / name / "poses/particles.star")
+        best = resolution(arguments, f"{name}/map-true", star, Path(star))
+        _, images, _ = what_the_model_is(model)
+        radians = [float(np.deg2rad(e)) for e in of_poses(errors)]
+        row(f"{variance:g}", images, errors["mean_distance_error_deg"], *radians, found, best)
+
+
+def padded_map(path: str, folder: Path) -> str:
+    """The published map on a cubic grid of the images' box, its centre of mass at the centre."""
+    with mrcfile.open(path, permissive=True) as source:
+        data, pixel = np.array(source.data, dtype=np.float32), float(source.voxel_size.x)
+    whole = np.zeros((PUBLISHED_BOX,) * 3, np.float32)
+    corner = [(PUBLISHED_BOX - n) // 2 for n in data.shape]
+    whole[tuple(slice(c, c + n) for c, n in zip(corner, data.shape))] = data
+    offset = PUBLISHED_BOX // 2 - np.array(center_of_mass(np.maximum(whole, 0)))
+    target = folder / "padded.mrc"
+    write_volume(target, shift(whole, offset, order=3).astype(np.float32), pixel)
+    return str(target)
+
+
+def resolution(arguments, name: str, star: str, poses: Path) -> float:
+    """Å where the FSC of the reconstruction with the map falls below 0.5; poses in the map's frame, by a rotation."""
+    truth, estimate = read_particles(star), read_particles(poses)
+    frame = register(estimate.rotations, truth.rotations, np.eye(3)[None], hands=HANDS)
+    placed = arguments.folder / f"{name}.star"
+    write_particles(placed, estimate.replace(rotations=frame.apply(estimate.rotations), shifts_px=truth.shifts_px))
+    config = ReconstructConfig(particles=str(placed), reference=arguments.map)
+    return float(run_command(config, arguments.folder / name)["resolution_reference_05_angstrom"])
+
+
+def orientations(arguments) -> None:
+    table("orientations", "distance error [°]", "O(4) [°]", "physical [°]", "recovery loss [rad]")
+    model: Optional[str] = None
+    for kind in ("uniform", "euler", "half-sphere", "quarter-sphere"):
+        star = simulated(arguments, f"sim-{kind}", snr=arguments.snr, orientations=kind)
+        model = model or trained(arguments, "net", like=star, snr=arguments.snr)
+        found = recovered(arguments, f"poses-{kind}", model, star)
+        errors = found["errors"]
+        row(kind, errors["mean_distance_error_deg"], *of_poses(errors), found["recovery_loss_rad"])
+
+
+def features(arguments) -> None:
+    table("distance", "features", "images", "L_DE [rad^2]", "median error [°]", "bias beyond 150° [°]")
+    for kind, number in (("cosine", 512), ("euclidean", 512), ("cosine", 4), ("cosine", 16), ("cosine", 64)):
+        options = {"preset": "banjac2021", "feature_distance": kind, "features": number, "snr": arguments.snr}
+        model = trained(arguments, f"net-{kind}-{number}", model_box_size_px=arguments.model_box, **options)
+        card = ModelCard.read(model).validation
+        columns = ("distance_loss_rad2", "median_distance_error_deg", "bias_of_far_pairs_deg")
+        row(kind, number, what_the_model_is(model)[1], *(card[name] for name in columns))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = {f.__name__: f for f in (losses, gauge, landmarks, published, orientations, features)}
+    parser.add_argument("what", choices=commands)
+    parser.add_argument("--map", required=True, help="Volume (MRC) that the images are made of.")
+    parser.add_argument("--folder", type=Path, required=True, help="Runs are left and resumed here.")
+    parser.add_argument("--preset", default="distance")
+    parser.add_argument("--model", help="A model that is there already, instead of training one.")
+    parser.add_argument("--snr", type=float, default=0.4)
+    parser.add_argument("--variance", type=float, nargs="+", default=[0.0, 16.0], help="of the noise (published)")
+    parser.add_argument("--number", type=int, default=5000, help="particles")
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--steps", type=int, help="Training steps instead of minutes.")
+    parser.add_argument("--model-box", type=int, default=32, help="Box of the network (features).")
+    arguments = parser.parse_args()
+    commands[arguments.what](arguments)
+
+
+if __name__ == "__main__":
+    main()
