@@ -1,8 +1,6 @@
 """Density of atomic models: closed form for one atom, and a map of the 70S ribosome made elsewhere."""
 
 import gzip
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +10,6 @@ from cryoposes_plugin.core.errors import ConfigError, InputError
 from cryoposes_plugin.core.io.mrc import read_volume
 from cryoposes_plugin.core.simulation.atomic_model import AtomicModel, is_atomic_model
 
-DATA = Path(os.environ.get("CRYOPOSES_TEST_DATA", "/work/shared/data"))
 #: Electron form factor of carbon, five Gaussians (Peng et al. 1996; International Tables C, 4.3.2.2).
 _A = np.array([0.0893, 0.2563, 0.7570, 1.0487, 0.3575])
 _B = np.array([0.2465, 1.7100, 6.4094, 18.6113, 50.2523])
@@ -56,10 +53,9 @@ def test_axes_are_those_of_the_file_and_gzip_and_assemblies_are_read(tmp_path):
     assert both[24, 24, 32] == pytest.approx(both[24, 24, 16], rel=1e-3) and both[24, 24, 24] == both.max()
 
 
-@pytest.mark.skipif(not DATA.is_dir(), reason="the folder of test data is not here")
-def test_the_ribosome_agrees_with_a_map_made_elsewhere():
-    reference = read_volume(DATA / "maps/ribosome70S_C1_64_5.64A.mrc")
-    found = AtomicModel(DATA / "models/tth70S_EFTu.pdb.gz").density(12.0, 64, reference.pixel_size_angstrom)
+def test_the_ribosome_agrees_with_a_map_made_elsewhere(shared_data):
+    reference = read_volume(shared_data / "maps/ribosome70S_C1_64_5.64A.mrc")
+    found = AtomicModel(shared_data / "models/tth70S_EFTu.pdb.gz").density(12.0, 64, reference.pixel_size_angstrom)
     assert np.corrcoef(found.data.ravel(), reference.data.ravel())[0, 1] > 0.995
 
 
