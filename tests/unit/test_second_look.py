@@ -10,6 +10,7 @@ pytest.importorskip("tensorflow")
 from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
 from cryoposes_plugin.core.io.run_directory import RunDirectory
 from cryoposes_plugin.core.refinement import refinement as refinement_module
+from cryoposes_plugin.core.refinement import second_look
 from cryoposes_plugin.core.refinement.everywhere import Everywhere
 from cryoposes_plugin.core.refinement.levenberg_marquardt import Poses
 from cryoposes_plugin.core.refinement.multi_start import Refined, Settings, shift_grid
@@ -120,9 +121,8 @@ def refinement(scene, tmp_path):
         starts = _Misled(scene, MISLED)
         settings = Settings(search_shift_px=1.0)
         grid = WorkingGrid.of(table)
-        return Refinement(
-            table, scene.volume, grid, starts, np.eye(3)[None], settings, look_again_px=2.0 if look_again else None
-        )
+        again = second_look.settings(2.0) if look_again else None
+        return Refinement(table, scene.volume, grid, starts, np.eye(3)[None], settings, again=again)
 
     return make
 

@@ -26,7 +26,7 @@ from ..reconstruction.masks import soft_sphere
 from ..reconstruction.slices import SliceSampler
 from ..refinement.fourier_points import FourierPoints
 from ..refinement.likelihood import PoseLikelihood
-from ..refinement.multi_start import shift_grid
+from ..refinement.multi_start import SHIFT_STEP, shift_grid
 from ..types import Volume
 from .expectation import Drawn, draw_poses
 from .working_images import WorkingImages
@@ -34,8 +34,6 @@ from .working_images import WorkingImages
 #: The density ends at this share of the box: at the diameter of the particle, a little allowed for.
 _MASK_SHARE = 0.84
 _MASK_EDGE_PX = 3.0
-#: Step of the shift grid, in shares of the shortest wave.
-_SHIFT_STEP = 0.22
 _SLICES_AT_ONCE = 4096
 
 
@@ -166,7 +164,7 @@ class Comparison:
         number = points.within(stage.last_shell)
         self.frequencies, self._shell = points.frequencies[:number], points.shell[:number]
         self._y, self._c = images.observations(points, number)
-        step = _SHIFT_STEP * self.box / stage.last_shell
+        step = SHIFT_STEP * self.box / stage.last_shell
         self.shift_grid = shift_grid(1.5 * step if stage.local else max(max_shift_px, step), step)
 
     def slices(self, volume: np.ndarray, rotations: np.ndarray) -> np.ndarray:

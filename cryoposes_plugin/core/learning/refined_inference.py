@@ -14,6 +14,7 @@ from ..geometry.symmetry import symmetric_distance_rad, symmetry_rotations
 from ..io.batches import batches
 from ..io.run_directory import RunDirectory, digest_path
 from ..io.star import POSE_SOURCE
+from ..refinement import second_look
 from ..refinement.levenberg_marquardt import Poses
 from ..refinement.multi_start import Settings
 from ..refinement.refinement import Refinement, refine_all
@@ -107,8 +108,8 @@ def _make(config: InferConfig, inputs: Inputs, volume: Volume):
     starts = NetworkStarts(inputs, config.hypotheses, factor)
     settings = Settings(search_shift_px=reach * factor)
     group = symmetry_rotations(card.symmetry)
-    again = config.max_shift_px * factor
-    return Refinement(inputs.table, volume, grid, starts, group, settings, look_again_px=again), starts
+    again = second_look.settings(config.max_shift_px * factor)
+    return Refinement(inputs.table, volume, grid, starts, group, settings, again=again), starts
 
 
 def refinement_metrics(refined: Refined) -> Dict[str, Any]:

@@ -45,6 +45,11 @@ class Poses:
     def __len__(self) -> int:
         return len(self.particle)
 
+    @property
+    def starts_image(self) -> np.ndarray:
+        """(B,) bool: the first pose of each image, where those of an image stand together."""
+        return np.r_[True, self.particle[1:] != self.particle[:-1]]
+
     def take(self, rows) -> Poses:
         values: Dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
         chosen: Dict[str, Any] = {name: None if value is None else value[rows] for name, value in values.items()}

@@ -38,7 +38,7 @@ _SCAN_SHARE = 0.6
 _ITERATIONS = 6
 _LAST_ITERATIONS = 25
 #: Step of the shift grid, in shares of the shortest wave of the scan.
-_SHIFT_STEP = 0.22
+SHIFT_STEP = 0.22
 
 
 @dataclass(frozen=True)
@@ -137,14 +137,14 @@ class MultiStart:
         return self._best_distinct(poses, _DISTINCT_CANDIDATES_RAD, keep, _SCAN_SHARE)
 
     def _shift_grid(self) -> np.ndarray:
-        return shift_grid(self.settings.search_shift_px, _SHIFT_STEP * self.points.box_size_px / self.radii[0])
+        return shift_grid(self.settings.search_shift_px, SHIFT_STEP * self.points.box_size_px / self.radii[0])
 
     def _best_distinct(self, poses: Poses, angle_rad: float, keep: int, share: float) -> Poses:
         """For each image the best poses that are further apart than the angle and not too far behind: a pose may lack
         `_GAP` in gain, and this share of the best one's gain."""
         order = np.lexsort((-poses.gain, poses.particle))
         poses = poses.take(order)
-        first = np.r_[True, poses.particle[1:] != poses.particle[:-1]]
+        first = poses.starts_image
         start = np.flatnonzero(first)
         owner = np.cumsum(first) - 1
         best = poses.gain[start][owner]
@@ -175,7 +175,7 @@ def _joined(parts: List[Refined]) -> Refined:
 
 def _conclude(poses: Poses, images: int) -> Refined:
     """The best pose of each image (poses are sorted by image, best first), and what the others say about it."""
-    first = np.flatnonzero(np.r_[True, poses.particle[1:] != poses.particle[:-1]])
+    first = np.flatnonzero(poses.starts_image)
     covariance = np.linalg.pinv(poses.normal, hermitian=True)
     sign, log_determinant = np.linalg.slogdet(poses.normal)
     evidence = 0.5 * poses.gain - 0.5 * np.where(sign > 0, log_determinant, 0.0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import time
 from typing import Callable, Dict, Optional, Sequence, Tuple
@@ -55,8 +54,7 @@ class Refinement:
     table : particles; their poses are not used. volume : in the frame of the starting poses.
     starts : gives the poses to start from.
     group : (G, 3, 3) symmetry operations of the volume. resolution_angstrom : of the finest detail to use, or None.
-    look_again_px : doubtful poses are compared with all orientations, see `second_look`, and shifts so far around those
-        of their starts, in pixels of the grid; None for no second look.
+    again : how doubtful poses are compared with all orientations, see `second_look`; None for no second look.
     """
 
     def __init__(
@@ -68,10 +66,10 @@ class Refinement:
         group: np.ndarray,
         settings: Settings,
         resolution_angstrom: Optional[float] = None,
-        look_again_px: Optional[float] = None,
+        again: Optional[Settings] = None,
     ):
         self.table, self.grid, self.starts = table, grid, starts
-        self.group, self.settings, self.look_again_px = group, settings, look_again_px
+        self.group, self.settings, self.again = group, settings, again
         self.points = FourierPoints(grid.box_size_px)
         self.likelihood = PoseLikelihood(volume, self.points, grid.pixel_size_angstrom)
         self.images = ResampledImages(table, grid.box_size_px, grid.pixel_size_angstrom)
@@ -137,17 +135,14 @@ class Refinement:
         """As `refine`, from all orientations; only the shifts are those of the starts."""
         group = int(self.table.optics_index[rows[0]])
         if group not in self._everywhere:
-            search = self._search(self.spectra[group])
-            reach = self.settings.search_shift_px if self.look_again_px is None else self.look_again_px
-            search.settings = dataclasses.replace(self.settings, search_shift_px=reach, keep=second_look.KEEP)
-            self._everywhere[group] = search
+            self._everywhere[group] = self._search(self.spectra[group], self.again)
         observed, starts = self.observe(rows), self.starts(rows)
-        first = np.r_[True, starts.particle[1:] != starts.particle[:-1]]
-        refined = self._everywhere[group].refine_everywhere(observed, starts.shifts_px[first])
+        refined = self._everywhere[group].refine_everywhere(observed, starts.shifts_px[starts.starts_image])
         return refined, residuals(self.points, self.spectra[group], observed, refined)
 
-    def _search(self, spectra: Spectra) -> MultiStart:
-        return MultiStart(self.likelihood, self.points, spectra, self.radius_px, self.group, self.settings)
+    def _search(self, spectra: Spectra, settings: Optional[Settings] = None) -> MultiStart:
+        settings = settings or self.settings
+        return MultiStart(self.likelihood, self.points, spectra, self.radius_px, self.group, settings)
 
 
 def residuals(points: FourierPoints, spectra: Spectra, observed: Observations, refined: Refined) -> np.ndarray:
@@ -183,7 +178,7 @@ def refine_all(
         results.put(rows, *refinement.refine(rows))
         progress.advance(len(rows))
         saver.batch_done()
-    if refinement.look_again_px is not None:
+    if refinement.again is not None:
         _look_again(refinement, results, saver, len(parts))
     return results, progress.rate
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from .multi_start import Refined
+from .multi_start import Refined, Settings
 
 #: How many poses enter each stage of a second look, see `multi_start.Settings`.
-KEEP = (128, 32, 6)
+_KEEP = (128, 32, 6)
 #: A scale below the median by this share of it, and by so many of its standard deviations, is doubtful.
 _LOW_SCALE, _DEVIATIONS = 0.15, 2.0
 #: Share of a normal distribution below one standard deviation.
@@ -20,6 +20,11 @@ _ONE_SIGMA = 0.8413
 _LARGEST_SHARE = 0.25
 #: Differences of twice the log likelihood below this are numerical.
 _SAME_GAIN = 0.1
+
+
+def settings(max_shift_px: float) -> Settings:
+    """Of a second look: many poses, and shifts as far around those of the starts as they may lie."""
+    return Settings(search_shift_px=max_shift_px, keep=_KEEP)
 
 
 def doubtful(refined: Refined) -> np.ndarray:
