@@ -7,13 +7,11 @@ from typing import Tuple
 
 import numpy as np
 
-from ..evaluation.map_alignment import MapTransform, refine_turns, sphere_points
-from ..geometry.sampling import rotation_grid
+from ..evaluation.map_alignment import MapTransform, search_turns, sphere_points
 from ..geometry.symmetry import symmetry_rotations
 from ..geometry.symmetry_check import turned
 
-_ORDER, _FIRST_SHELL = 2, 4
-_KEPT = 6
+_FIRST_SHELL = 4
 _ROTATIONS_AT_ONCE = 64
 
 
@@ -48,30 +46,23 @@ def find_axes(data: np.ndarray, symmetry: str, last_shell: int) -> SymmetryAxes:
 
     def correlations(rotations: np.ndarray, origin_px: np.ndarray, shell: int) -> np.ndarray:
         """(B, G - 1) of x -> V(Q^T x + o) with itself turned."""
+
+        def moved(k: np.ndarray) -> np.ndarray:
+            points = k @ rotations  # rows Q^T k
+            return transform.at(points) * np.exp((2j * np.pi / box) * (points @ origin_px))
+
         k = sphere_points(shell)
-        points = k @ rotations  # rows Q^T k
-        phase = np.exp((2j * np.pi / box) * (points @ origin_px))
-        own = transform.at(points) * phase
-        out = []
+        own, out = moved(k), []
         for g in group:
-            points = (k @ g) @ rotations
-            other = transform.at(points) * np.exp((2j * np.pi / box) * (points @ origin_px))
+            other = moved(k @ g)
             norm = np.linalg.norm(own, axis=1) * np.linalg.norm(other, axis=1)
             out.append((own.conj() * other).real.sum(axis=1) / np.maximum(norm, 1e-30))
         return np.stack(out, axis=1)
 
-    grid, first = rotation_grid(_ORDER), min(_FIRST_SHELL, last_shell)
-    scores = np.concatenate(
-        [
-            correlations(grid[at : at + _ROTATIONS_AT_ONCE], np.zeros(3), first).mean(axis=1)
-            for at in range(0, len(grid), _ROTATIONS_AT_ONCE)
-        ]
-    )
-    starts = [grid[row] for row in np.argsort(-scores)[:_KEPT]]
+    def means(rotations: np.ndarray, origin_px: np.ndarray, shell: int) -> np.ndarray:
+        return correlations(rotations, origin_px, shell).mean(axis=1)
 
-    def score(rotation: np.ndarray, origin_px: np.ndarray, shell: int) -> float:
-        return float(correlations(rotation[None], origin_px, shell).mean())
-
-    found = refine_turns(score, starts, tuple(dict.fromkeys((first, last_shell))))
+    shells = tuple(dict.fromkeys((min(_FIRST_SHELL, last_shell), last_shell)))
+    found = search_turns(means, shells, _ROTATIONS_AT_ONCE)
     rotation, origin, _ = max(found, key=lambda candidate: candidate[2])
     return SymmetryAxes(rotation, origin, float(correlations(rotation[None], origin, last_shell).min()))

@@ -64,41 +64,51 @@ def align_maps(estimate: Volume, reference: Volume, last_shell: int) -> MapAlign
     return MapAlignment(rotation, shift, hand, correlation)
 
 
-def _search(target: _Target, transform: MapTransform, last_shell: int) -> List[Tuple[np.ndarray, np.ndarray, float]]:
+def _search(target: _Target, transform: MapTransform, last_shell: int) -> List[Found]:
     first = min(_FIRST_SHELL, last_shell)
-    rotations = rotation_grid(_ORDER)
-    scores = np.concatenate(
-        [
-            target.correlations(transform, rotations[at : at + _ROTATIONS_AT_ONCE], first)
-            for at in range(0, len(rotations), _ROTATIONS_AT_ONCE)
-        ]
-    )
-    starts = [rotations[row] for row in np.argsort(-scores)[:_KEPT]]
+
+    def correlations(rotations: np.ndarray, shift_px: np.ndarray, shell: int) -> np.ndarray:
+        return target.correlations(transform, rotations, shell, shift_px)
+
     shells = tuple(dict.fromkeys(((first + last_shell) // 2, last_shell)))
-
-    def correlation(rotation: np.ndarray, shift_px: np.ndarray, shell: int) -> float:
-        return float(target.correlations(transform, rotation[None], shell, shift_px)[0])
-
-    return refine_turns(correlation, starts, (first, *shells))
+    return search_turns(correlations, (first, *shells), _ROTATIONS_AT_ONCE)
 
 
-#: (rotation, displacement in pixels, last shell) -> what is to be as large as possible
-Score = Callable[[np.ndarray, np.ndarray, int], float]
+#: (rotations (B, 3, 3), displacement in pixels, last shell) -> (B,) what is to be as large as possible
+Scores = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
+#: (rotation, displacement, score)
+Found = Tuple[np.ndarray, np.ndarray, float]
 
 
-def refine_turns(score: Score, starts: Sequence[np.ndarray], shells: Sequence[int]) -> List[Tuple]:
-    """(rotation, displacement, score) of the best starts: all are refined up to the first shell, two to the last."""
-    poses: List[Tuple[np.ndarray, np.ndarray]] = [(start, np.zeros(3)) for start in starts]
+def search_turns(scores: Scores, shells: Sequence[int], at_once: int) -> List[Found]:
+    """The best of a grid over SO(3), refined with a displacement.
+
+    The grid is scanned, `at_once` rotations together, and the best of it are refined up to the first of the shells; two
+    go on to the last.
+    """
+    grid = rotation_grid(_ORDER)
+    scanned = np.concatenate(
+        [scores(grid[at : at + at_once], np.zeros(3), shells[0]) for at in range(0, len(grid), at_once)]
+    )
+    poses: List[Tuple[np.ndarray, np.ndarray]] = [(grid[row], np.zeros(3)) for row in np.argsort(-scanned)[:_KEPT]]
+
+    def score(rotation: np.ndarray, shift_px: np.ndarray, shell: int) -> float:
+        return float(scores(rotation[None], shift_px, shell)[0])
+
     for stage, shell in enumerate(shells):
         evaluations = 160 if stage == 0 else 300
         poses = [_refine(score, turn, shift, shell, evaluations) for turn, shift in poses]
-        scores = [score(turn, shift, shell) for turn, shift in poses]
-        poses = [poses[i] for i in np.argsort(scores)[::-1][:_KEPT_TO_THE_END]]
+        values = [score(turn, shift, shell) for turn, shift in poses]
+        poses = [poses[i] for i in np.argsort(values)[::-1][:_KEPT_TO_THE_END]]
     return [(turn, shift, score(turn, shift, shells[-1])) for turn, shift in poses]
 
 
 def _refine(
-    score: Score, rotation: np.ndarray, shift_px: np.ndarray, shell: int, evaluations: int
+    score: Callable[[np.ndarray, np.ndarray, int], float],
+    rotation: np.ndarray,
+    shift_px: np.ndarray,
+    shell: int,
+    evaluations: int,
 ) -> Tuple[np.ndarray, np.ndarray]:
     def cost(pose: np.ndarray) -> float:
         return -score(_turn(pose) @ rotation, pose[3:], shell)
