@@ -25,7 +25,7 @@ from ..io.run_directory import RunDirectory
 from ..io.star import POSE_SOURCE, read_particles, write_particles
 from ..learning import iterate
 from ..progress import Progress
-from ..reconstruction.inputs import check_ctf, common_grid
+from ..reconstruction.inputs import check_ctf, common_grid, even_grid
 from ..refinement.working_grid import WorkingGrid
 from ..simulation.resampling import resample_volume
 from ..types import ParticleTable, Volume
@@ -77,9 +77,7 @@ def read_inputs(config: InitialVolumeConfig) -> Inputs:
         raise InputError(
             f"{config.particles} holds {len(table)} particles; an initial volume needs {_FEWEST_PARTICLES} at least."
         )
-    box, pixel = common_grid(table)
-    if box % 2:
-        raise InputError(f"The images of {config.particles} have an odd box of {box} px; extract them in an even box.")
+    box, pixel = even_grid(table, config.particles)
     if config.working_box_px % 2:
         raise ConfigError(f"initial-volume: --working-box-px is {config.working_box_px}; give an even number.")
     diameter = config.diameter_angstrom or DIAMETER_SHARE * box * pixel

@@ -7,9 +7,12 @@ paper draws the network and does not list it: kernels and channels are ours, the
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any, Dict, Tuple
 
 import keras
+
+from .layers import convolution_blocks
 
 
 @dataclass(frozen=True)
@@ -35,19 +38,14 @@ def build_banjac_encoder(config: BanjacConfig, compute_dtype: str = "float32") -
     policy = "mixed_bfloat16" if compute_dtype == "bfloat16" else "float32"
     images = keras.Input((config.box_size_px, config.box_size_px), name="images")
     features = keras.layers.Reshape((config.box_size_px, config.box_size_px, 1), dtype=policy, name="channel")(images)
-    for number, (kernel, channels) in enumerate(config.stem):
-        features = _convolution(features, channels, kernel, config, policy, f"stem{number}")
-        features = _pool(features, config, policy, f"stem{number}")
-    for number, channels in enumerate(config.doubles):
-        for part in "ab":
-            features = _convolution(features, channels, 3, config, policy, f"double{number}{part}")
-        features = _pool(features, config, policy, f"double{number}")
+    convolution, pool = (partial(layer, config, policy) for layer in (_convolution, _pool))
+    features = convolution_blocks(features, config.stem, config.doubles, convolution, pool)
     features = keras.layers.Conv2D(config.features, 1, dtype=policy, name="features_conv", **_start(config))(features)
     pooled = keras.layers.GlobalAveragePooling2D(dtype="float32", name="features")(features)
     return keras.Model(images, {"features": pooled}, name="banjac_encoder")
 
 
-def _convolution(features, channels: int, kernel: int, config: BanjacConfig, policy: str, name: str):
+def _convolution(config: BanjacConfig, policy: str, features, channels: int, kernel: int, name: str):
     features = keras.layers.Conv2D(
         channels, kernel, padding="same", use_bias=False, dtype=policy, name=f"{name}_conv", **_start(config)
     )(features)
@@ -55,7 +53,7 @@ def _convolution(features, channels: int, kernel: int, config: BanjacConfig, pol
     return keras.layers.Activation("relu", dtype=policy, name=f"{name}_relu")(features)
 
 
-def _pool(features, config: BanjacConfig, policy: str, name: str):
+def _pool(config: BanjacConfig, policy: str, features, name: str):
     features = keras.layers.MaxPooling2D(2, padding="same", dtype=policy, name=f"{name}_pool")(features)
     if config.dropout:
         features = keras.layers.Dropout(config.dropout, dtype=policy, name=f"{name}_dropout")(features)

@@ -6,11 +6,12 @@ A filter bank, VGG-like blocks with PReLU and batch normalisation, a pooling ove
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any, Dict, Tuple
 
 import keras
 
-from .layers import FilterBank, GeneralisedMeanPooling
+from .layers import FilterBank, GeneralisedMeanPooling, convolution_blocks
 from .pose_head import pose_head
 
 
@@ -43,13 +44,8 @@ def build_cryoforum_encoder(config: CryoforumConfig, compute_dtype: str = "float
     policy = "mixed_bfloat16" if compute_dtype == "bfloat16" else "float32"
     images = keras.Input((config.box_size_px, config.box_size_px), name="images")
     features = FilterBank(config.filters, config.filter_bank, dtype=policy, name="filters")(images)
-    for number, (kernel, channels) in enumerate(config.stem):
-        features = _convolution(features, channels, kernel, config, policy, f"stem{number}")
-        features = _pool(features, config, policy, f"stem{number}")
-    for number, channels in enumerate(config.doubles):
-        for part in "ab":
-            features = _convolution(features, channels, 3, config, policy, f"double{number}{part}")
-        features = _pool(features, config, policy, f"double{number}")
+    convolution, pool = (partial(layer, config, policy) for layer in (_convolution, _pool))
+    features = convolution_blocks(features, config.stem, config.doubles, convolution, pool)
     pooled = _pooled_over_image(features, config.pooling)
     outputs = pose_head(pooled, config.representation, config.heads, config.l2)
     return keras.Model(images, outputs, name="cryoforum_encoder")
@@ -67,7 +63,7 @@ def _pooled_over_image(features, pooling: str):
     return pooled[0] if len(pooled) == 1 else keras.layers.Concatenate(dtype="float32", name="pooled")(pooled)
 
 
-def _convolution(features, channels: int, kernel: int, config: CryoforumConfig, policy: str, name: str):
+def _convolution(config: CryoforumConfig, policy: str, features, channels: int, kernel: int, name: str):
     regularizer = keras.regularizers.L2(config.l2)
     features = keras.layers.Conv2D(
         channels,
@@ -85,7 +81,7 @@ def _convolution(features, channels: int, kernel: int, config: CryoforumConfig, 
     )(features)
 
 
-def _pool(features, config: CryoforumConfig, policy: str, name: str):
+def _pool(config: CryoforumConfig, policy: str, features, name: str):
     # "same" keeps small boxes (16 px) from vanishing after six halvings.
     features = keras.layers.MaxPooling2D(2, padding="same", dtype=policy, name=f"{name}_pool")(features)
     return keras.layers.Dropout(config.dropout, dtype=policy, name=f"{name}_dropout")(features)

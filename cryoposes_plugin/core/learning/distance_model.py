@@ -90,7 +90,6 @@ class DistanceModel:
     def features_of(self, prepared: tf.Tensor) -> Tuple[tf.Tensor, ...]:
         """Features (B, F), and shifts where the network gives them, of images that went through the preprocessing."""
         outputs: Dict[str, tf.Tensor] = self.network(prepared, training=False)
-        features = outputs.get("features")
-        if features is None:
-            features = tf.reshape(predicted_rotations(outputs), (-1, 9))
-        return (features, outputs["shift"]) if "shift" in outputs else (features,)
+        if "features" not in outputs:
+            outputs = {**outputs, "features": tf.reshape(predicted_rotations(outputs), (-1, 9))}
+        return feature_distances.raw_features(outputs)

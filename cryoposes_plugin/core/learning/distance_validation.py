@@ -6,10 +6,9 @@ from typing import Dict, NamedTuple, Optional, Tuple
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from ..geometry.rotations import angular_distance_rad
-from .feature_distances import distances
+from .feature_distances import distances, raw_features
 from .labels import PoseLabels
 from .validation import HeldOut
 
@@ -23,11 +22,6 @@ class Features(NamedTuple):
 
     features: np.ndarray
     shifts_px: Optional[np.ndarray] = None
-
-
-def raw_features(outputs: Dict[str, tf.Tensor]) -> Tuple[tf.Tensor, ...]:
-    """Features, and shifts where the network gives them."""
-    return (outputs["features"], outputs["shift"]) if "shift" in outputs else (outputs["features"],)
 
 
 def estimated_and_true(kind: str, features: np.ndarray, rotations: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:

@@ -81,15 +81,12 @@ def embed_copies(model: DistanceModel, inputs: Inputs, number: int, batch_size: 
     """Copies of at most `number` particles drawn at random, turned by random angles, every other one flipped before."""
     rng = np.random.default_rng(seed)
     drawn = rng.permutation(len(inputs.table))[:number]
-    places = np.argsort(inputs.table.optics_index[drawn], kind="stable")
-    rows, n = drawn[places], len(drawn)
+    places, n = batches(inputs.table.take(drawn), batch_size), len(drawn)
+    rows = drawn[np.concatenate(places)]
     psi = rng.choice([-1.0, 1.0], n) * rng.uniform(_LEAST_TURN_RAD, np.pi - _LEAST_TURN_RAD, n)
     mirrored = rng.permutation(n) % 2 == 1
     features = []
-    for group in np.unique(inputs.table.optics_index[rows]):
-        mine = np.flatnonzero(inputs.table.optics_index[rows] == group)
-        for start in range(0, len(mine), batch_size):
-            part = mine[start : start + batch_size]
-            embedded = model.embed_copies(*inputs.read_batch(rows[part]), psi[part], mirrored[part])
-            features.append(embedded.features)
+    for part in np.split(np.arange(n), np.cumsum([len(place) for place in places])[:-1]):
+        embedded = model.embed_copies(*inputs.read_batch(rows[part]), psi[part], mirrored[part])
+        features.append(embedded.features)
     return Copies(np.concatenate(features), rows, psi, mirrored)

@@ -9,12 +9,19 @@ With c the cosine of the angle between two feature vectors f, g:
 
 from __future__ import annotations
 
+from typing import Dict, Tuple
+
 import numpy as np
 import tensorflow as tf
 
 from .losses import safe_angle
 
 _TINY = 1e-12
+
+
+def raw_features(outputs: Dict[str, tf.Tensor]) -> Tuple[tf.Tensor, ...]:
+    """A network's features (B, F), and shifts where it gives them."""
+    return (outputs["features"], outputs["shift"]) if "shift" in outputs else (outputs["features"],)
 
 
 def pairs_of_batch(kind: str, features: tf.Tensor) -> tf.Tensor:

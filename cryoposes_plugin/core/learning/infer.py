@@ -88,14 +88,7 @@ def _shift_finder(config: InferConfig, inputs: Inputs) -> Optional[ShiftFinder]:
     """Where there is a volume: a finder, its weights measured on a sample of the set."""
     if inputs.volume is None:
         return None
-    card, table = inputs.model.card, inputs.table
-    finder = ShiftFinder(
-        inputs.volume,
-        card.box_size_px,
-        card.pixel_size_angstrom,
-        config.max_shift_px,
-        min(config.batch_size, len(table)),
-    )
+    table, finder = inputs.table, ShiftFinder.of_inputs(config, inputs, inputs.volume)
     if len(table) < FEWEST_IMAGES:
         return finder
     # One optics group, as it has one kind of noise: the largest.

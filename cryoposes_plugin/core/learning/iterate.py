@@ -13,7 +13,7 @@ from typing import Any, Dict, List, Optional, Tuple
 import numpy as np
 
 from ..config import InferConfig, IterateConfig, ReconstructConfig
-from ..errors import ConfigError, InputError
+from ..errors import ConfigError
 from ..geometry.symmetry import symmetry_rotations
 from ..io.batches import batches, scan_images
 from ..io.mrc import read_volume, write_volume
@@ -26,7 +26,7 @@ from ..reconstruction.fourier_method import fourier_maps
 from ..reconstruction.fsc import HalfMapFsc, half_map_fsc
 from ..reconstruction.halves import half_sets
 from ..reconstruction.inputs import Inputs as Particles
-from ..reconstruction.inputs import check_ctf, common_grid
+from ..reconstruction.inputs import check_ctf, common_grid, even_grid
 from ..reconstruction.masks import soft_sphere
 from ..refinement.inputs import check_volume
 from ..refinement.multi_start import Settings
@@ -107,9 +107,7 @@ def _read(config: IterateConfig) -> Start:
     volume = read_volume(config.volume)
     check_volume(config.volume, volume, table)
     half, _ = half_sets(table, config.seed)
-    box, pixel = common_grid(table)
-    if box % 2:
-        raise InputError(f"The images of {config.particles} have an odd box of {box} px; extract them in an even box.")
+    even_grid(table, config.particles)
     if config.low_pass_angstrom < 2 * volume.pixel_size_angstrom:
         raise ConfigError(
             f"iterate: --low-pass-angstrom is {config.low_pass_angstrom:g} and {config.volume} holds nothing beyond "

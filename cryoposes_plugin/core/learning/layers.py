@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Dict, List
+from typing import Any, Callable, Dict, List, Sequence, Tuple
 
 import keras
 import numpy as np
@@ -364,3 +364,23 @@ class GeneralisedMeanPooling(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape):
         return (input_shape[0], input_shape[3])
+
+
+def convolution_blocks(
+    features,
+    stem: Sequence[Tuple[int, int]],
+    doubles: Sequence[int],
+    convolution: Callable[[Any, int, int, str], Any],
+    pool: Callable[[Any, str], Any],
+):
+    """Single convolutions `stem`, (kernel, channels) each, then pairs of 3 x 3 ones, each ended by a pooling.
+
+    convolution : (features, channels, kernel, name) -> features; pool : (features, name) -> features.
+    """
+    for number, (kernel, channels) in enumerate(stem):
+        features = pool(convolution(features, channels, kernel, f"stem{number}"), f"stem{number}")
+    for number, channels in enumerate(doubles):
+        for part in "ab":
+            features = convolution(features, channels, 3, f"double{number}{part}")
+        features = pool(features, f"double{number}")
+    return features

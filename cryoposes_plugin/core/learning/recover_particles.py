@@ -140,14 +140,7 @@ def _shifts(
     """(N, 2) displacements in pixels of the original images, and where they are from."""
     table, scale = inputs.table, inputs.images.scale[:, None]
     if inputs.volume is not None:
-        card = inputs.model.card
-        finder = ShiftFinder(
-            inputs.volume,
-            card.box_size_px,
-            card.pixel_size_angstrom,
-            config.max_shift_px,
-            min(config.batch_size, len(table)),
-        )
+        finder = ShiftFinder.of_inputs(config, inputs, inputs.volume)
         shifts = np.zeros((len(table), 2))
         for rows in batches(table, config.batch_size):
             images, ctf, state = inputs.read_batch(rows)

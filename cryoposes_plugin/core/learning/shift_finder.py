@@ -12,6 +12,7 @@ from ..refinement.density import radius_of_gyration_px
 from ..simulation.ctf import pack_ctf
 from ..simulation.forward_model import ForwardModel
 from ..types import CtfTable, Volume
+from .inference_inputs import Inputs, ParticleConfig
 from .shift_estimation import ShiftEstimate, estimate_shifts
 from .shift_weights import measured_weights, prior_weights
 
@@ -34,6 +35,12 @@ class ShiftFinder:
         self._max_shift_px, self.memory = max_shift_px, BatchLimit("images", batch_size)
         radius = radius_of_gyration_px(volume.data) * volume.pixel_size_angstrom / pixel_size_angstrom
         self.weights = prior_weights(box_size_px, radius)
+
+    @classmethod
+    def of_inputs(cls, config: ParticleConfig, inputs: Inputs, volume: Volume) -> ShiftFinder:
+        """For the particles that a model is applied to, at its box and pixel size."""
+        card, batch_size = inputs.model.card, min(config.batch_size, len(inputs.table))
+        return cls(volume, card.box_size_px, card.pixel_size_angstrom, config.max_shift_px, batch_size)
 
     def reprojections(self, rotations: np.ndarray, ctf: Optional[CtfTable], image_state: str) -> np.ndarray:
         """(B, D, D) float32 at shift zero."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from dataclasses import dataclass
-from typing import List, Optional, Sequence
+from typing import List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -68,9 +68,7 @@ def read_inputs(config: ReconstructConfig) -> Inputs:
     table = read_particles(path, require=("poses",))
     check_ctf(table, path)
     half, drawn = half_sets(table, config.seed)
-    box, pixel = common_grid(table)
-    if box % 2:
-        raise InputError(f"The images of {path} have an odd box of {box} px; extract or resample them to an even box.")
+    box, pixel = even_grid(table, path)
     if config.mask_diameter_angstrom is not None and config.mask_diameter_angstrom > box * pixel:
         raise ConfigError(
             f"reconstruct: --mask-diameter is {config.mask_diameter_angstrom:g} Å and the box is {box * pixel:.0f} Å "
@@ -107,6 +105,14 @@ def common_grid(table: ParticleTable):
         return max(g.box_size_px for g in groups), pixel
     view = max(g.box_size_px * g.pixel_size_angstrom for g in groups)
     return 2 * math.ceil(view / pixel / 2 - 1e-6), pixel
+
+
+def even_grid(table: ParticleTable, path) -> Tuple[int, float]:
+    """`common_grid` of the particles of a file; InputError for an odd box."""
+    box, pixel = common_grid(table)
+    if box % 2:
+        raise InputError(f"The images of {path} have an odd box of {box} px; extract or resample them to an even box.")
+    return box, pixel
 
 
 def _read_reference(path, box: int, pixel: float) -> Volume:
