@@ -91,6 +91,8 @@ def choices():
 
 def tiny_network(config, monkeypatch):
     monkeypatch.setattr(presets, "CryoforumConfig", functools.partial(CryoforumConfig, **TINY))
+    # with some weights two eigenvalues nearly meet, and the rounding of two graphs then shows in the pose
+    keras.utils.set_random_seed(0)
     described = presets.network_config(config, 16, 7.0)
     return described, presets.build_network(described)
 
