@@ -20,7 +20,7 @@ from typing import Any, Dict, Optional
 
 import mrcfile
 import numpy as np
-from scipy.ndimage import center_of_mass, shift
+from prepare_map import centred
 
 from cryoposes_plugin.cli.main import run_command
 from cryoposes_plugin.core.config import ReconstructConfig, RecoverConfig, SimulateConfig, TrainConfig
@@ -130,13 +130,9 @@ def published(arguments) -> None:
 def padded_map(path: str, folder: Path) -> str:
     """The published map on a cubic grid of the images' box, its centre of mass at the centre."""
     with mrcfile.open(path, permissive=True) as source:
-        data, pixel = np.array(source.data, dtype=np.float32), float(source.voxel_size.x)
-    whole = np.zeros((PUBLISHED_BOX,) * 3, np.float32)
-    corner = [(PUBLISHED_BOX - n) // 2 for n in data.shape]
-    whole[tuple(slice(c, c + n) for c, n in zip(corner, data.shape))] = data
-    offset = PUBLISHED_BOX // 2 - np.array(center_of_mass(np.maximum(whole, 0)))
+        data, pixel = np.array(source.data, dtype=np.float64), float(source.voxel_size.x)
     target = folder / "padded.mrc"
-    write_volume(target, shift(whole, offset, order=3).astype(np.float32), pixel)
+    write_volume(target, centred(data, PUBLISHED_BOX).astype(np.float32), pixel)
     return str(target)
 
 

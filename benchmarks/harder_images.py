@@ -34,7 +34,8 @@ def main() -> None:
     arguments = parse()
     config = SimulateConfig(volume=(arguments.map,), number=arguments.number, snr=arguments.snr, seed=arguments.seed)
     volume = read_volume(arguments.map)
-    drawn = draw(config, Inputs((volume,), arguments.box, arguments.pixel, None, None))
+    inputs = Inputs((volume,), arguments.box, arguments.pixel, None, None)
+    drawn = draw(config, inputs)
     signal = true_signal(arguments, volume, drawn)
     variance = signal.reshape(len(signal), -1).var(axis=1).mean() / arguments.snr
     rng = np.random.default_rng([7, arguments.seed])
@@ -46,7 +47,6 @@ def main() -> None:
     images = normalise_background(scale * signal + np.sqrt(variance) * noise, mask)
     arguments.output.mkdir(parents=True, exist_ok=True)
     write_stack(arguments.output / "particles.mrcs", images, arguments.pixel)
-    inputs = Inputs((volume,), arguments.box, arguments.pixel, None, None)
     write_particles(
         arguments.output / "particles.star", particle_table(arguments.output / "particles.mrcs", inputs, drawn)
     )

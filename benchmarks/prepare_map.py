@@ -2,8 +2,7 @@
 
     python benchmarks/prepare_map.py 5j0n_C1_69x57x75_3.667A.mrc --box 116 --output 5j0n_116.mrc
 
-With `--pixel` the map is also resampled to that pixel size (by cropping or padding its Fourier transform), with
-`--low-pass` cut at a resolution.
+With `--pixel` the map is also resampled to that pixel size, with `--low-pass` cut at a resolution.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ import scipy.ndimage
 
 from cryoposes_plugin.core.io.mrc import write_volume
 from cryoposes_plugin.core.reconstruction.filters import low_pass
+from cryoposes_plugin.core.simulation.resampling import resample_volume
 
 
 def main() -> None:
@@ -31,10 +31,7 @@ def main() -> None:
         data, pixel = file.data.astype(np.float64), float(file.voxel_size.x)
     wanted = arguments.pixel or pixel
     wide = max(round(arguments.box * wanted / pixel), *data.shape)
-    data = centred(data, wide)
-    if arguments.pixel:
-        data = resampled(data, round(wide * pixel / wanted))
-    data = in_box(data, arguments.box).astype(np.float32)
+    data = resample_volume(centred(data, wide), pixel, arguments.box, wanted)
     if arguments.low_pass:
         data = low_pass(data, wanted, arguments.low_pass)
     write_volume(arguments.output, data, wanted)
@@ -54,13 +51,6 @@ def in_box(data: np.ndarray, box: int) -> np.ndarray:
     data = data[cut]
     before = [box // 2 - n // 2 for n in data.shape]
     return np.pad(data, [(b, box - n - b) for b, n in zip(before, data.shape)])
-
-
-def resampled(data: np.ndarray, box: int) -> np.ndarray:
-    """(box, box, box) over the same field of view."""
-    spectrum = scipy.fft.fftshift(scipy.fft.fftn(scipy.fft.ifftshift(data)))
-    spectrum = in_box(spectrum, box)
-    return scipy.fft.fftshift(scipy.fft.ifftn(scipy.fft.ifftshift(spectrum)).real) * (box / len(data)) ** 3
 
 
 if __name__ == "__main__":
