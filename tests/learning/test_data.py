@@ -17,7 +17,7 @@ from cryoposes_plugin.core.learning.data import LabelledSource, MixedSource, Sim
 from cryoposes_plugin.core.learning.plan import make_plan, model_box_size_px
 from cryoposes_plugin.core.learning.preprocessing import Preprocessing
 from cryoposes_plugin.core.simulation import simulate
-from cryoposes_plugin.core.simulation.noise import noise_amplitude
+from cryoposes_plugin.core.simulation.noise import noise_amplitude, particle_mask, simulate_noise
 
 SNR, NUMBER = 0.4, 150
 
@@ -48,7 +48,7 @@ def simulated(config):
         config.chosen("ctf_correction"),
     )
     return SimulatedSource(
-        config, plan.volumes, plan.grid, preprocessing, plan.noise_variance, plan.simulated_state, plan.like
+        config, plan.volumes, plan.grid, preprocessing, plan.noise.amplitude, plan.simulated_state, plan.like
     )
 
 
@@ -77,23 +77,76 @@ def test_a_batch_is_a_function_of_seed_and_step(config):
 def test_simulated_noise_has_the_snr_that_was_asked_for(files, config):
     metrics = RunDirectory.open(files / "raw", _simulate_config(files)).metrics()
     plan = make_plan(config)
-    assert plan.noise_variance == pytest.approx(metrics["noise_variance"], rel=0.04)
-    assert plan.snr == SNR
+    assert plan.noise.variance == pytest.approx(metrics["noise_variance"], rel=0.04)
+    assert plan.noise.snr == SNR
 
 
-def _simulate_config(files):
-    return SimulateConfig(volume=(str(files / "map.mrc"),), number=NUMBER, snr=SNR)
+def _simulate_config(files, **values):
+    return SimulateConfig(volume=(str(files / "map.mrc"),), number=NUMBER, snr=SNR, **values)
 
 
 def test_like_gives_grid_and_noise_but_no_poses(files, config):
     plan = make_plan(dataclasses.replace(config, snr=None, like=str(files / "raw/particles.star")))
     assert (plan.grid.box_size_px, plan.grid.model_box_size_px) == (48, 48)
-    assert plan.snr == pytest.approx(SNR, rel=0.12)
+    assert plan.noise.snr == pytest.approx(SNR, rel=0.12)
     premultiplied = make_plan(
         dataclasses.replace(config, snr=None, like=str(files / "ctf-premultiplied/particles.star"))
     )
     assert premultiplied.simulated_state == "ctf-premultiplied"
-    assert premultiplied.snr == pytest.approx(SNR, rel=0.15)
+    assert premultiplied.noise.snr == pytest.approx(SNR, rel=0.15)
+
+
+def coloured_power(box, correlation_px):
+    half = noise_amplitude(box, correlation_px) ** 2
+    return np.concatenate([half, half[(-np.arange(box)) % box][:, 1 : box - box // 2][:, ::-1]], axis=1)
+
+
+@pytest.mark.parametrize("correlation_px", [0.0, 1.0, 1.5])
+def test_the_spectrum_of_the_noise_is_measured_around_the_particles(files, tmp_path, correlation_px):
+    """Strong signal inside the circle, its scale different in every image, changes nothing outside it."""
+    box = 48
+    noise = simulate_noise(3, np.arange(NUMBER), box, correlation_px).astype(np.float64)
+    inside = particle_mask(box, 16.0)
+    bright = np.random.default_rng(1).uniform(1, 3, (NUMBER, 1, 1))
+    write_stack(tmp_path / "images.mrcs", bright * (noise + 5 * inside), 5.0)
+    table = read_particles(files / "raw/particles.star").replace(stack_paths=(tmp_path / "images.mrcs",))
+    found = noise_level.measure_background(ResampledImages(table, box, 5.0), 180.0, 0).power
+    expected = np.ones((box, box)) if correlation_px == 0 else coloured_power(box, correlation_px)
+    assert found.mean() == pytest.approx(1)
+    # The taper blurs the spectrum by some steps of frequency.
+    np.testing.assert_allclose(found, expected, rtol=0.12, atol=0.05)
+
+
+def test_training_noise_has_the_spectrum_of_the_particles(files, config, tmp_path):
+    """Seen from outside: in training images without a signal, as in the particles, neighbours are correlated alike."""
+    run = RunDirectory.open(tmp_path / "set", _simulate_config(files, noise_correlation_px=1.0))
+    run.finish(simulate.run(run.config, run))
+    like = str(tmp_path / "set/particles.star")
+    source = simulated(dataclasses.replace(config, snr=None, like=like))
+    noise = source._noise(tf.constant([0, 1]), (500, 48, 48)).numpy()
+    white = simulated(config)._noise(tf.constant([0, 1]), (500, 48, 48)).numpy()
+    assert noise.std() == pytest.approx(white.std(), rel=0.08)
+    # Half the power is white, half has the correlation exp(-1 / 4) of its blur.
+    for image, expected in ((noise, 0.5 * np.exp(-0.25)), (white, 0.0)):
+        assert (image[:, 1:] * image[:, :-1]).mean() / image.var() == pytest.approx(expected, abs=0.03)
+
+
+def test_premultiplied_particles_tell_the_spectrum_of_their_raw_noise(files, config, tmp_path):
+    measured = []
+    for state in ("raw", "ctf-premultiplied"):
+        run = RunDirectory.open(tmp_path / state, _simulate_config(files, noise_correlation_px=1.0, image_state=state))
+        run.finish(simulate.run(run.config, run))
+        plan = make_plan(dataclasses.replace(config, snr=None, like=str(tmp_path / state / "particles.star")))
+        measured.append(plan.noise.amplitude)
+    raw, premultiplied = (_shell_means(a) for a in measured)
+    # At the lowest frequencies a premultiplied image holds nothing of its noise.
+    np.testing.assert_allclose(premultiplied[4:23], raw[4:23], rtol=0.25)
+
+
+def _shell_means(half):
+    y, x = np.meshgrid(np.fft.fftfreq(48) * 48, np.arange(25), indexing="ij")
+    shell = np.rint(np.hypot(x, y)).astype(int).ravel()
+    return (np.bincount(shell, half.ravel()) / np.bincount(shell))[:25]
 
 
 def test_noise_of_a_smaller_model_box_is_what_cropping_leaves(config, rng):
@@ -103,7 +156,7 @@ def test_noise_of_a_smaller_model_box_is_what_cropping_leaves(config, rng):
     cropped = noise_level.cropped_noise_amplitude(coloured, 48, 24)
     np.testing.assert_allclose(cropped[:5, :5], coloured[:5, :5] / 2)
     np.testing.assert_allclose(cropped[-3:, :5], coloured[-3:, :5] / 2)
-    small = simulated(dataclasses.replace(config, model_box_size_px=24))
+    small = simulated(dataclasses.replace(config, snr=None, noise_variance=1.0, model_box_size_px=24))
     noise = small._noise(tf.constant([0, 1]), (50, 24, 24)).numpy()
     assert noise.std() == pytest.approx(0.5, rel=0.02)
 
@@ -213,11 +266,11 @@ def test_box_of_the_network(box, preset, expected):
 def test_measuring_noise_needs_background_and_signal(files, tmp_path, rng):
     table = read_particles(files / "raw/particles.star")
     with pytest.raises(InputError, match="leaves no background"):
-        noise_level.measured_snr(ResampledImages(table, 48, 5.0), 400.0, 0)
+        noise_level.measure_background(ResampledImages(table, 48, 5.0), 400.0, 0)
     write_stack(tmp_path / "noise.mrcs", rng.standard_normal((NUMBER, 48, 48)), 5.0)
     noise = table.replace(stack_paths=(tmp_path / "noise.mrcs",))
     with pytest.raises(InputError, match="no signal above"):
-        noise_level.measured_snr(ResampledImages(noise, 48, 5.0), 180.0, 0)
+        noise_level.measure_background(ResampledImages(noise, 48, 5.0), 180.0, 0)
 
 
 def test_plan_says_what_is_missing(files, config):

@@ -6,7 +6,6 @@ from cryoposes_plugin.core.simulation.noise import (
     normalise_background,
     particle_mask,
     simulate_noise,
-    stateless_noise,
     white_noise,
 )
 
@@ -42,18 +41,6 @@ def test_coloured_noise_has_variance_1_and_the_correlation_of_its_blur(sigma):
 def test_no_correlation_is_white():
     assert noise_amplitude(32, 0.0) is None
     assert (simulate_noise(1, np.arange(3), 16) == white_noise(1, np.arange(3), 16)).all()
-
-
-@pytest.mark.parametrize("sigma", [0.0, 2.0])
-def test_noise_for_training_repeats_by_seed_and_step(sigma):
-    tf = pytest.importorskip("tensorflow")
-    one, same, next_step = (
-        stateless_noise(tf.constant(s), (64, 32, 32), sigma).numpy() for s in ([5, 9], [5, 9], [5, 10])
-    )
-    assert (one == same).all() and (one != next_step).mean() > 0.99
-    assert one.var() == pytest.approx(1, abs=0.05)
-    correlation = expected_neighbour_correlation(sigma) if sigma else 0
-    assert (one[:, :, 1:] * one[:, :, :-1]).mean() == pytest.approx(correlation, abs=0.05)
 
 
 def test_normalised_background_has_mean_0_and_deviation_1_and_the_image_is_only_scaled(rng):

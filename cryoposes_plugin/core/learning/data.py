@@ -5,7 +5,6 @@ What a source draws for a step are small NumPy arrays; the images are made from 
 
 from __future__ import annotations
 
-import math
 from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
@@ -16,12 +15,10 @@ from ..io.particles import ResampledImages
 from ..simulation import draws
 from ..simulation.ctf import pack_ctf
 from ..simulation.forward_model import ForwardModel, apply_image_state
-from ..simulation.noise import noise_amplitude
 from ..types import ParticleTable, Volume
 from .augmentation import Augmentation
 from .grid import ImageGrid
 from .labels import PoseLabels, concatenated
-from .noise_level import cropped_noise_amplitude
 from .preprocessing import Preprocessing
 
 Arrays = Dict[str, np.ndarray]
@@ -33,7 +30,7 @@ _SHIFT_SAMPLE = 1000
 class SimulatedSource:
     """Projections of the volumes, made on the fly at the network's box and pixel size (the CTF at true frequencies).
 
-    noise_variance : of white noise on the raw images at their own pixel size, before it is cropped to the network's.
+    noise_amplitude : (D, D // 2 + 1) of the noise on the raw images, at the network's box D: see `plan.Noise`.
     """
 
     def __init__(
@@ -42,7 +39,7 @@ class SimulatedSource:
         volumes: Sequence[Volume],
         grid: ImageGrid,
         preprocessing: Preprocessing,
-        noise_variance: float,
+        noise_amplitude: np.ndarray,
         image_state: str,
         like: Optional[ParticleTable] = None,
     ):
@@ -50,10 +47,7 @@ class SimulatedSource:
         self.preprocessing = preprocessing
         self.number_of_volumes = len(volumes)
         self.model = ForwardModel(volumes, grid.model_box_size_px, grid.model_pixel_size_angstrom)
-        self.noise_deviation = math.sqrt(noise_variance)
-        self.amplitude = cropped_noise_amplitude(
-            noise_amplitude(grid.box_size_px, config.noise_correlation_px), grid.box_size_px, grid.model_box_size_px
-        )
+        self.noise_amplitude = noise_amplitude
 
     def arrays(self, number: int, step: int) -> Arrays:
         """What is drawn for a batch of `number` images."""
@@ -73,7 +67,7 @@ class SimulatedSource:
         """Network input (B, D, D) and its poses."""
         ctf, pixel = arrays.get("ctf"), self.grid.model_pixel_size_angstrom
         images = self.model.images(arrays["volume_index"], arrays["rotations"], arrays["shifts_px"], ctf)
-        images += self.noise_deviation * self._noise(arrays["noise_seed"], images.shape)
+        images += self._noise(arrays["noise_seed"], images.shape)
         if self.image_state == "raw":
             images = self.preprocessing.correct(images, ctf)
         elif ctf is not None:
@@ -88,9 +82,9 @@ class SimulatedSource:
 
     def _noise(self, seed: tf.Tensor, shape) -> tf.Tensor:
         noise = tf.random.stateless_normal(shape, seed)
-        if np.ptp(self.amplitude) == 0:
-            return noise * float(self.amplitude[0, 0])
-        transform = tf.signal.rfft2d(noise) * tf.cast(self.amplitude, tf.complex64)
+        if np.ptp(self.noise_amplitude) == 0:
+            return noise * float(self.noise_amplitude[0, 0])
+        transform = tf.signal.rfft2d(noise) * tf.cast(self.noise_amplitude, tf.complex64)
         return tf.signal.irfft2d(transform, [shape[1], shape[2]])
 
 

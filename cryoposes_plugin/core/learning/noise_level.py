@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Optional, Sequence
 
 import numpy as np
+import scipy.fft
 
 from ..errors import InputError
 from ..io.particles import ResampledImages
@@ -17,6 +19,12 @@ from ..types import CtfTable, Volume
 SAMPLE = 500
 #: Below this the measured signal is not told apart from the scatter of the measurement.
 SMALLEST_SNR = 1e-3
+#: Background pixels up to this share of the box apart tell the spectrum.
+_REACH = 0.25
+#: No frequency has less noise than this share of the mean.
+_SMALLEST_POWER = 0.02
+#: Where a premultiplied image holds less of its noise than this share, there is nothing to tell it by.
+_SMALLEST_TRANSFER = 0.05
 
 
 def signal_variance(
@@ -39,29 +47,35 @@ def signal_variance(
     return total / len(volumes)
 
 
-def noise_transfer(ctf: Optional[CtfTable], box_size_px: int, pixel_size_angstrom: float, image_state: str) -> float:
-    """Variance that white noise of variance 1 has in images of this state: the mean of C^2 if premultiplied, else 1."""
-    if image_state != "ctf-premultiplied":
-        return 1.0
-    return float(_mean_transfer(ctf, box_size_px, pixel_size_angstrom, 2).mean())
+@dataclass(frozen=True)
+class Background:
+    """Noise around the particles of a set, as its images are.
+
+    snr : mean variance of the signal over that of the noise. power : (D, D) of the noise, by frequency in the order of
+    `fftfreq`, mean 1.
+    """
+
+    snr: float
+    power: np.ndarray
 
 
-def measured_snr(images: ResampledImages, diameter_angstrom: float, seed: int) -> float:
-    """SNR of particle images: (total variance - background variance) / background variance.
+def measure_background(images: ResampledImages, diameter_angstrom: float, seed: int) -> Background:
+    """Level and spectrum of the noise outside a circle of `diameter_angstrom` about the centre.
 
-    The background is what lies outside a circle of `diameter_angstrom` about the centre: noise, where the particle's
-    signal, and what the CTF spreads of it, stays inside; the SNR is a little too small where it does not. Ratios are
-    taken image by image, so that the images' scale has no part in it. At most SAMPLE images are read.
+    There the particle's signal, and what the CTF spreads of it, ends: the SNR, (total variance - background variance) /
+    background variance, is a little too small where it does not. Ratios are taken image by image, so that the images'
+    scale has no part in it. The spectrum is the transform of the covariance of pairs of background pixels (Blackman and
+    Tukey 1958), isotropic. At most SAMPLE images are read.
     """
     number = len(images)
     rows = np.sort(np.random.default_rng(seed).choice(number, min(number, SAMPLE), replace=False))
-    inside = particle_mask(images.box_size_px, 0.5 * diameter_angstrom / images.pixel_size_angstrom)
-    if inside.all():
+    outside = ~particle_mask(images.box_size_px, 0.5 * diameter_angstrom / images.pixel_size_angstrom)
+    if not outside.any():
         raise InputError(
             f"A circle of {diameter_angstrom:g} Å leaves no background in images of "
             f"{images.box_size_px * images.pixel_size_angstrom:.0f} Å to measure the noise of; give --snr."
         )
-    shares = []
+    shares, products = [], np.zeros((2 * images.box_size_px, images.box_size_px + 1))
     for part in np.array_split(rows, -(-len(rows) // 100)):
         pixels = images.read(part).astype(np.float64)
         total = pixels.var(axis=(1, 2))
@@ -70,22 +84,63 @@ def measured_snr(images: ResampledImages, diameter_angstrom: float, seed: int) -
             raise InputError(
                 f"The image of particle {empty} is constant; remove it, or give --snr instead of measuring the noise."
             )
-        shares.append(pixels[:, ~inside].var(axis=1) / total)
+        background = (pixels - pixels[:, outside].mean(axis=1)[:, None, None]) * outside
+        variance = (background**2).sum(axis=(1, 2)) / outside.sum()
+        shares.append(variance / total)
+        background /= np.sqrt(np.maximum(variance, 1e-12 * total))[:, None, None]
+        products += (np.abs(_padded_transform(background)) ** 2).sum(axis=0) / len(rows)
     snr = 1.0 / float(np.concatenate(shares).mean()) - 1.0
     if snr < SMALLEST_SNR:
         raise InputError(f"The images of --like show no signal above their background (SNR {snr:.2g}); give --snr.")
-    return snr
+    return Background(snr, _isotropic_power(products, outside))
 
 
-def noise_variance_like(
-    volumes: Sequence[Volume], ctf: Optional[CtfTable], images: ResampledImages, image_state: str, snr: float
-) -> float:
-    """Variance of the noise of raw images of the volumes' grey values that have this SNR in this state, at the box and
-    pixel size of `images`."""
+def noise_power_like(
+    volumes: Sequence[Volume],
+    ctf: Optional[CtfTable],
+    images: ResampledImages,
+    image_state: str,
+    background: Background,
+) -> np.ndarray:
+    """(D, D) power of the noise of raw images of the volumes' grey values, its mean the variance, at the box D and
+    pixel size of `images`: in this state they then have this background."""
     grid = (images.box_size_px, images.pixel_size_angstrom)
-    power = 2 if image_state == "ctf-premultiplied" else 1
-    signal = signal_variance(volumes, ctf, *grid, ctf_power=power)
-    return signal / snr / noise_transfer(ctf, *grid, image_state)
+    premultiplied = image_state == "ctf-premultiplied"
+    variance = signal_variance(volumes, ctf, *grid, ctf_power=2 if premultiplied else 1) / background.snr
+    if not premultiplied:
+        return variance * background.power
+    transfer = _mean_transfer(ctf, *grid, 2)
+    return variance * background.power / np.maximum(transfer, _SMALLEST_TRANSFER * transfer.max())
+
+
+def _padded_transform(images: np.ndarray) -> np.ndarray:
+    """Of images (..., D, D) in twice their box: products of pixels then do not wrap around."""
+    return scipy.fft.rfft2(images, s=(2 * images.shape[-1],) * 2)
+
+
+def _isotropic_power(products: np.ndarray, outside: np.ndarray) -> np.ndarray:
+    """(D, D) spectrum, mean 1, from the mean |transform|^2 of padded images that are zero inside the circle."""
+    d = len(outside)
+    sums, pairs = (scipy.fft.irfft2(a, s=(2 * d, 2 * d)) for a in (products, np.abs(_padded_transform(outside)) ** 2))
+    reach = max(2.0, _REACH * d)
+    squared = _squared_lengths(2 * d)
+    near = squared < reach**2
+    # Far apart pixels are independent: what is left there is lack of the mean that was subtracted.
+    of_mean = sums[~near].sum() / max(pairs[~near].sum(), 1.0)
+    sum_at, pairs_at = (np.bincount(squared[near], a[near]) for a in (sums, pairs))
+    covariance = np.divide(sum_at, pairs_at, out=np.zeros_like(sum_at), where=pairs_at > 0.5) - of_mean
+    squared = _squared_lengths(d)
+    end = np.clip(2 * np.sqrt(squared) / reach - 1, 0, 1)
+    window = 0.5 + 0.5 * np.cos(np.pi * end)
+    power = scipy.fft.fft2(window * covariance[np.minimum(squared, len(covariance) - 1)]).real
+    power = np.maximum(power, _SMALLEST_POWER * power.mean())
+    return power / power.mean()
+
+
+def _squared_lengths(size: int) -> np.ndarray:
+    """(size, size) int64, of the steps between pixels, in the order of `fftfreq`."""
+    axis = np.rint(np.fft.fftfreq(size) * size).astype(np.int64)
+    return axis[:, None] ** 2 + axis**2
 
 
 def cropped_noise_amplitude(amplitude: Optional[np.ndarray], box_in: int, box_out: int) -> np.ndarray:

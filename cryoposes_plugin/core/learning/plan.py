@@ -15,10 +15,11 @@ from ..io.particles import PIXEL_SIZE_TOLERANCE, ParticleImages, ResampledImages
 from ..io.star import read_particles
 from ..simulation import draws
 from ..simulation.densities import read_densities
+from ..simulation.noise import noise_amplitude
 from ..simulation.plan import image_grid
 from ..types import ParticleTable, Volume
 from .grid import ImageGrid
-from .noise_level import measured_snr, noise_variance_like, signal_variance
+from .noise_level import cropped_noise_amplitude, measure_background, noise_power_like, signal_variance
 
 logger = logging.getLogger(__name__)
 
@@ -32,11 +33,24 @@ _MASK_MARGIN_PX = 1.5
 
 
 @dataclass(frozen=True)
+class Noise:
+    """Of raw simulated images.
+
+    amplitude : (D, D // 2 + 1) float32 of the noise on the network's grid, by which the transform of white noise of
+    variance 1 is multiplied. variance : at the images' own pixel size; snr : that it means there, None without noise.
+    """
+
+    amplitude: np.ndarray
+    variance: float
+    snr: Optional[float]
+
+
+@dataclass(frozen=True)
 class Plan:
     """Inputs of a training run.
 
-    simulated_state, labelled_state : of the images, see `types.IMAGE_STATES`. noise_variance : of the raw simulated
-    images at their own pixel size; snr : that it means there. group : (G, 3, 3) symmetry rotations.
+    simulated_state, labelled_state : of the images, see `types.IMAGE_STATES`. noise : of the raw simulated images.
+    group : (G, 3, 3) symmetry rotations.
     """
 
     volumes: Tuple[Volume, ...]
@@ -46,8 +60,7 @@ class Plan:
     mask_diameter_angstrom: float
     simulated_state: str
     labelled_state: str
-    noise_variance: float
-    snr: Optional[float]
+    noise: Optional[Noise]
     group: np.ndarray
 
     @property
@@ -73,7 +86,7 @@ def make_plan(config: TrainConfig) -> Plan:
     if labelled is not None:
         _check_labelled(config, labelled, grid)
     state = _common_state(like, "--like") if like is not None else config.image_state
-    variance, snr = (0.0, None) if not volumes else _noise(config, volumes, like, grid, state)
+    noise = _noise(config, volumes, like, grid, state) if volumes else None
     return Plan(
         volumes,
         like,
@@ -82,8 +95,7 @@ def make_plan(config: TrainConfig) -> Plan:
         _mask_diameter(config, grid, volumes),
         state,
         "raw" if labelled is None else _common_state(labelled, "--particles"),
-        variance,
-        snr,
+        noise,
         group,
     )
 
@@ -149,31 +161,43 @@ def _common_state(table: ParticleTable, flag: str) -> str:
     return states[0]
 
 
-def _noise(
-    config: TrainConfig, volumes, like: Optional[ParticleTable], grid: ImageGrid, state: str
-) -> Tuple[float, Optional[float]]:
-    """(variance of the noise of raw images, SNR that it means) at the images' own pixel size."""
+def _noise(config: TrainConfig, volumes, like: Optional[ParticleTable], grid: ImageGrid, state: str) -> Noise:
+    """Of the SNR or variance given, white or coloured as configured; else level and spectrum are those of --like."""
     ctf = draws.draw_ctfs(config, _CTF_SAMPLE, config.seed, like)
-    own = (grid.box_size_px, grid.pixel_size_angstrom)
-    signal = signal_variance(volumes, ctf, *own)
-    if config.noise_variance is not None:
-        return config.noise_variance, signal / config.noise_variance if config.noise_variance else None
-    if config.snr is not None:
-        return signal / config.snr, config.snr
-    if like is None:
+    signal = signal_variance(volumes, ctf, grid.box_size_px, grid.pixel_size_angstrom)
+    given = config.noise_variance if config.snr is None else signal / config.snr
+    if given is not None:
+        variance = given
+        coloured = noise_amplitude(grid.box_size_px, config.noise_correlation_px)
+        amplitude = np.sqrt(variance) * cropped_noise_amplitude(coloured, grid.box_size_px, grid.model_box_size_px)
+    elif like is not None:
+        power = _measured_noise_power(config, volumes, ctf, like, grid, state)
+        variance = float(power.mean()) * (grid.box_size_px / grid.model_box_size_px) ** 2
+        amplitude = np.sqrt(power[:, : grid.model_box_size_px // 2 + 1])
+    else:
         raise ConfigError(
             "train: nothing says how noisy the simulated images shall be; give --snr, --noise-variance, or "
             "--like with particles to measure it on."
         )
-    model = (grid.model_box_size_px, grid.model_pixel_size_angstrom)
+    return Noise(amplitude.astype(np.float32), variance, signal / variance if variance else None)
+
+
+def _measured_noise_power(
+    config: TrainConfig, volumes, ctf, like: ParticleTable, grid: ImageGrid, state: str
+) -> np.ndarray:
+    """(D, D) power of the noise of raw images on the network's grid, as --like has it."""
     check_fits_model(like, grid.model_pixel_size_angstrom, grid.field_of_view_angstrom)
-    images = ResampledImages(like, *model)
+    images = ResampledImages(like, grid.model_box_size_px, grid.model_pixel_size_angstrom)
     # The corners: where many particles fill their box, a smaller circle would take signal for noise.
-    measured = measured_snr(images, grid.field_of_view_angstrom, config.seed)
-    at_model = noise_variance_like(volumes, ctf, images, state, measured)
-    variance = at_model * (grid.box_size_px / grid.model_box_size_px) ** 2
-    logger.info("train: the images of --like have SNR %.3g at %.3g Å/px.", measured, model[1])
-    return variance, signal / variance
+    background = measure_background(images, grid.field_of_view_angstrom, config.seed)
+    logger.info(
+        "train: the images of --like have SNR %.3g at %.3g Å/px; the power of their noise is %.2g times its mean at "
+        "the lowest frequencies.",
+        background.snr,
+        grid.model_pixel_size_angstrom,
+        background.power[0, 0],
+    )
+    return noise_power_like(volumes, ctf, images, state, background)
 
 
 def summary(plan: Plan) -> dict:
@@ -184,6 +208,6 @@ def summary(plan: Plan) -> dict:
         "volumes": len(plan.volumes),
         "labelled_particles": 0 if plan.labelled is None else len(plan.labelled),
     }
-    if plan.volumes:
-        numbers.update(snr=plan.snr, noise_variance=plan.noise_variance)
+    if plan.noise is not None:
+        numbers.update(snr=plan.noise.snr, noise_variance=plan.noise.variance)
     return numbers

@@ -97,14 +97,14 @@ class Session:
 
     def _simulated(self) -> Optional[SimulatedSource]:
         plan = self.plan
-        if not plan.volumes:
+        if plan.noise is None:
             return None
         return SimulatedSource(
             self.config,
             plan.volumes,
             plan.grid,
             self.preprocessing,
-            plan.noise_variance,
+            plan.noise.amplitude,
             plan.simulated_state,
             plan.like,
         )

@@ -13,7 +13,7 @@ from .data import SimulatedSource
 from .distance_model import DistanceModel
 from .grid import ImageGrid
 from .inference_inputs import Inputs
-from .noise_level import measured_snr, noise_variance_like
+from .noise_level import Background, measure_background, noise_power_like
 
 _BATCH = 200
 #: CTFs over which the mean power of the signal is taken.
@@ -25,19 +25,22 @@ def embed_references(
 ) -> Tuple[np.ndarray, np.ndarray, float]:
     """Features (K, F) of K projections, their rotations (K, 3, 3), uniform on SO(3), and the SNR that they were given.
 
-    snr : of the projections; None: that of the particles, as measured outside the particle.
+    snr : of the projections, in white noise; None: the noise is that of the particles, as measured around them.
     """
     table, images = inputs.table, inputs.images
     state = table.optics[np.bincount(table.optics_index).argmax()].image_state
+    box = images.box_size_px
     if snr is None:
-        snr = measured_snr(images, images.box_size_px * images.pixel_size_angstrom, seed)
+        background = measure_background(images, box * images.pixel_size_angstrom, seed)
+    else:
+        background = Background(snr, np.ones((box, box)))
     ctf = table.ctf
     if ctf is not None:
         ctf = ctf.take(np.random.default_rng(seed).permutation(len(ctf))[:_CTF_SAMPLE])
-    variance = noise_variance_like([volume], ctf, images, state, snr)
+    amplitude = np.sqrt(noise_power_like([volume], ctf, images, state, background)[:, : box // 2 + 1])
     config = TrainConfig(seed=seed, ctf=ctf is not None)
-    grid = ImageGrid(images.box_size_px, images.pixel_size_angstrom, images.box_size_px)
-    source = SimulatedSource(config, [volume], grid, model.preprocessing, variance, state, table)
+    grid = ImageGrid(box, images.pixel_size_angstrom, box)
+    source = SimulatedSource(config, [volume], grid, model.preprocessing, amplitude.astype(np.float32), state, table)
 
     @tf.function(reduce_retracing=True)
     def embed(arrays):
@@ -49,4 +52,4 @@ def embed_references(
         found = embed({name: tf.constant(value) for name, value in source.arrays(_BATCH, step).items()})
         features.append(found[0].numpy())
         rotations.append(found[1].numpy().astype(np.float64))
-    return np.concatenate(features)[:number], np.concatenate(rotations)[:number], snr
+    return np.concatenate(features)[:number], np.concatenate(rotations)[:number], background.snr

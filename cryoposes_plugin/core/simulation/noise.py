@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional, Tuple
+from typing import Optional
 
 import numpy as np
 import scipy.fft
@@ -37,20 +37,6 @@ def simulate_noise(seed: int, ids: np.ndarray, box_size_px: int, correlation_px:
     if amplitude is None:
         return noise
     return scipy.fft.irfft2(scipy.fft.rfft2(noise) * amplitude, s=noise.shape[1:])
-
-
-def stateless_noise(seed: Any, shape: Tuple[int, int, int], correlation_px: float = 0.0) -> Any:
-    """The same for training on the fly: a tensor (B, D, D) float32 of variance 1, from a (2,) int32 seed (seed, step).
-
-    Other numbers than `simulate_noise`: one draw for the whole batch, on whatever device the graph runs.
-    """
-    import tensorflow as tf
-
-    noise = tf.random.stateless_normal(shape, seed=seed)
-    amplitude = noise_amplitude(shape[-1], correlation_px)
-    if amplitude is None:
-        return noise
-    return tf.signal.irfft2d(tf.signal.rfft2d(noise) * tf.cast(amplitude, tf.complex64), list(shape[1:]))
 
 
 def particle_mask(box_size_px: int, radius_px: float) -> np.ndarray:
