@@ -1,10 +1,12 @@
-"""Poses a second and their error, against one iteration of relion_refine's global search on the same images and cores.
+"""Poses a second and their error, against relion_refine on the same images and cores.
 
     python benchmarks/against_relion.py --map MAP.mrc --particles sim/particles.star --model net/model --folder OUT
 
-RELION starts from the same map, in the images' grey values, with no knowledge of the poses; its one iteration samples
-36,864 orientations (HEALPix order 3, 7.5°) on a grid of shifts. Ours is `cryoposes infer` with the map, start-up and
-calibration included; training is not (it is paid once for a map and a data set).
+RELION starts from the same map, in the grey values of the images, and no poses. Its first iteration is a
+global search of 36,864 orientations (HEALPix order 3, 7.5°) and a grid of shifts; two more, always on that map,
+search 1.8° and 0.46° apart around the poses found: the whole run. Ours is `cryoposes infer` with the map, start-up and
+calibration included, on --ours of the images; RELION takes the first --number of them. Training is apart: it is paid
+once for a map and a data set, and `--training-seconds` tells after how many images.
 """
 
 from __future__ import annotations
@@ -31,40 +33,49 @@ from cryoposes_plugin.core.refinement.observations import observe
 from cryoposes_plugin.core.refinement.working_grid import WorkingGrid
 
 RELION = (
-    "relion_refine --i particles.star --ref reference.mrc --o relion/run --iter 1 --K 1 --tau2_fudge 4 --ctf --sym C1 "
-    "--healpix_order 3 --oversampling 0 --offset_range 5 --offset_step 2 --norm --scale --flatten_solvent --zero_mask "
-    "--firstiter_cc --particle_diameter {diameter:.0f} --ini_high {resolution:g} --pad 2 --j {threads} "
-    "--dont_check_norm"
+    "relion_refine --i {input} --ref reference.mrc --o {output}/run --iter 1 --K 1 --tau2_fudge 4 --ctf --sym C1 "
+    "{search} --norm --scale --flatten_solvent --zero_mask --firstiter_cc --particle_diameter {diameter:.0f} --pad 2 "
+    "--j {threads} --dont_check_norm"
 )
+#: Folder of each iteration, its search, and how fine it looks at the map.
+SEARCHES = {
+    "global": "--healpix_order 3 --oversampling 0 --offset_range 5 --offset_step 2 --ini_high 30",
+    "local": "--healpix_order 5 --oversampling 0 --sigma_ang 2.5 --offset_range 3 --offset_step 1 --ini_high 15",
+    "fine": "--healpix_order 7 --oversampling 0 --sigma_ang 0.6 --offset_range 1 --offset_step 0.5 --ini_high 11.3",
+}
 
 
 def main() -> None:
     arguments = parse()
     folder = arguments.folder
-    (folder / "relion").mkdir(parents=True, exist_ok=True)
-    truth = read_particles(arguments.particles, require=("poses",)).take(np.arange(arguments.number))
-    write_volume(folder / "reference.mrc", *in_grey_values_of(truth, arguments.map))
-    write_particles(folder / "particles.star", truth.replace(rotations=None, shifts_px=None))
-    print("| | images/s | seconds | median error | below 5° |\n|---|---|---|---|---|")
-    seconds = time_relion(arguments, folder, truth)
-    show("RELION, one iteration", seconds, read_particles(folder / "relion/run_it001_data.star"), truth)
+    folder.mkdir(parents=True, exist_ok=True)
+    truth = read_particles(arguments.particles, require=("poses",)).take(np.arange(arguments.ours))
+    some = truth.take(np.arange(arguments.number))
+    write_volume(folder / "reference.mrc", *in_grey_values_of(some, arguments.map))
+    unposed = truth.replace(rotations=None, shifts_px=None)
+    write_particles(folder / "all.star", unposed)
+    write_particles(folder / "some.star", unposed.take(np.arange(arguments.number)))
+    print("| | images | images/s | seconds | median error | below 5° |\n|---|---|---|---|---|---|")
+    spent = run_relion(folder, some)
     start = time.monotonic()
-    config = InferConfig(
-        model=str(arguments.model), particles=str(folder / "particles.star"), volume=str(arguments.map)
-    )
+    config = InferConfig(model=str(arguments.model), particles=str(folder / "all.star"), volume=str(arguments.map))
     metrics = run_command(config, folder / "ours")
-    ours = read_particles(folder / "ours/particles.star")
-    show("ours, start-up and calibration included", time.monotonic() - start, ours, truth)
+    seconds = time.monotonic() - start
+    show("ours, start-up and calibration included", seconds, read_particles(folder / "ours/particles.star"), truth)
     print(f"ours without them: {metrics['particles_per_second']:.0f} images/s")
+    saved = spent / len(some) - seconds / len(truth)
+    if arguments.training_seconds:
+        paid = arguments.training_seconds / saved
+        print(f"{arguments.training_seconds:.0f} s of training are paid for after {paid:.0f} images")
 
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in ("map", "particles", "model"):
         parser.add_argument(f"--{name}", type=Path, required=True)
-    parser.add_argument("--number", type=int, default=1000)
-    help_resolution = "RELION's low-pass of the map, Å: it limits the frequencies that are compared."
-    parser.add_argument("--resolution", type=float, default=30.0, help=help_resolution)
+    parser.add_argument("--number", type=int, default=250, help="Images for RELION.")
+    parser.add_argument("--ours", type=int, default=5000, help="Images for ours.")
+    parser.add_argument("--training-seconds", type=float, help="What the model's training took.")
     parser.add_argument("--folder", type=Path, required=True)
     arguments = parser.parse_args()
     for name in ("map", "particles", "model", "folder"):
@@ -83,18 +94,29 @@ def in_grey_values_of(truth, path: Path):
     return volume.data * np.float32(np.median(spectra.amplitude[1:10])), volume.pixel_size_angstrom
 
 
-def time_relion(arguments: argparse.Namespace, folder: Path, truth) -> float:
+def run_relion(folder: Path, truth) -> float:
+    """Seconds of the whole run."""
     optics = truth.optics[0]
-    command = RELION.format(
-        diameter=0.9 * optics.box_size_px * optics.pixel_size_angstrom,
-        resolution=arguments.resolution,
-        threads=len(os.sched_getaffinity(0)),
-    )
-    print(f"\n{command}\n")
-    start = time.monotonic()
-    with open(folder / "relion.log", "w") as log:
-        subprocess.run(shlex.split(command), cwd=folder, stdout=log, stderr=subprocess.STDOUT, check=True)
-    return time.monotonic() - start
+    particles, total = "some.star", 0.0
+    for name, search in SEARCHES.items():
+        command = RELION.format(
+            input=particles,
+            output=name,
+            search=search,
+            diameter=0.9 * optics.box_size_px * optics.pixel_size_angstrom,
+            threads=len(os.sched_getaffinity(0)),
+        )
+        print(f"\n{command}\n")
+        (folder / name).mkdir(exist_ok=True)
+        start = time.monotonic()
+        with open(folder / f"{name}.log", "w") as log:
+            subprocess.run(shlex.split(command), cwd=folder, stdout=log, stderr=subprocess.STDOUT, check=True)
+        seconds = time.monotonic() - start
+        total += seconds
+        particles = f"{name}/run_it001_data.star"
+        show(f"RELION, {name} search", seconds, read_particles(folder / particles), truth)
+    print(f"RELION, all three: {len(truth) / total:.2f} images/s")
+    return total
 
 
 def show(name: str, seconds: float, found, truth) -> None:
@@ -103,7 +125,8 @@ def show(name: str, seconds: float, found, truth) -> None:
     rows = [place[int(s)] for s in truth.slice_index]
     error = np.rad2deg(angular_distance_rad(found.rotations[rows], truth.rotations))
     cells = (
-        f"{len(truth) / seconds:.1f}",
+        f"{len(truth):,}",
+        f"{len(truth) / seconds:.2f}",
         f"{seconds:.0f}",
         f"{np.median(error):.2f}°",
         f"{100 * (error < 5).mean():.1f} %",

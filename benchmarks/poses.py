@@ -172,7 +172,9 @@ def training_config(arguments: argparse.Namespace, snr: float, folder: Path, sta
         learned = folder / "learned.star"
         write_particles(learned, table.take(np.arange(round(arguments.learn_share * len(table)))))
         return TrainConfig(particles=str(learned), **common)
-    noise = dict(noise_variance=0.0) if math.isinf(snr) else dict(snr=snr)
+    # The level and the spectrum of the noise of given particles are measured on them.
+    given = dict() if arguments.particles else dict(snr=snr)
+    noise = dict(noise_variance=0.0) if math.isinf(snr) else given
     return TrainConfig(volume=(reference,), like=star, shift_px=arguments.shift_px, **noise, **common)
 
 

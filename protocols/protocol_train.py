@@ -42,7 +42,7 @@ class ProtCryoposesTrain(ProtCryoposesBase):
     """Trains a network that estimates the orientation of single-particle images, and how sure it is of each.
 
     It learns from volumes, whose projections are simulated on the fly, from particles with known poses, or from both.
-    Give the particles that the network is meant for as 'Particles to resemble': box, pixel size, CTFs and noise level
+    Give the particles that the network is meant for as 'Particles to resemble': box, pixel size, CTFs and noise
     are taken from them.
     """
 
@@ -65,7 +65,7 @@ class ProtCryoposesTrain(ProtCryoposesBase):
             "like",
             "SetOfParticles",
             "Optional. The particles that the network is meant for: their CTFs, "
-            "acquisition, box, pixel size and noise level are taken; their poses are not used.",
+            "acquisition, box, pixel size and noise (level and spectrum) are taken; their poses are not used.",
             optional=True,
         )
         forms.add_pointer(

@@ -71,7 +71,7 @@ class ImagingConfig(Config):
         None,
         "Signal-to-noise ratio: the mean variance of the images' signal over the whole box, after the CTF, over the "
         "noise variance, which is one for the set. Cryo-EM particles have some 0.01 to 0.1 at full size, more when "
-        "binned. Empty: a simulation adds no noise, a training measures it on --like.",
+        "binned. Empty: a simulation adds no noise, a training measures the noise and its spectrum on --like.",
         minimum=1e-6,
     )
     noise_variance: Optional[float] = option(
