@@ -210,6 +210,7 @@ def test_hypotheses_are_refined_against_the_volume(scene, tmp_path, monkeypatch)
             weights,
             np.zeros((len(rows), 2), np.float32),
             np.tile(np.diag([0, 1, 2, 3.0]), (len(rows), 1, 1)),
+            np.full((len(rows), 4), -1),
         )
 
     monkeypatch.setattr(PoseModel, "hypotheses", hypotheses)

@@ -63,10 +63,11 @@ def test_grid_candidates_by_hand(rng):
     grid = grid_rotations(4, 5)
     logits = rng.standard_normal((2, 20)).astype(np.float32)
     raw = 2.0 * grid[[7, 11]] + 0.01 * rng.standard_normal((2, 3, 3)).astype(np.float32)
-    rotations, log_weights = grid_candidates(*map(tf.constant, (raw, logits, grid)), tf.constant(4))
+    rotations, log_weights, on_grid = grid_candidates(*map(tf.constant, (raw, logits, grid)), tf.constant(4))
     log_p = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
     order = np.argsort(-logits, axis=1)[:, :3]
     np.testing.assert_allclose(rotations[:, 1:], grid[order])
+    np.testing.assert_array_equal(on_grid, np.insert(order, 0, -1, axis=1))
     np.testing.assert_allclose(log_weights[:, 1:], np.take_along_axis(log_p, order, 1), rtol=1e-5)
     np.testing.assert_allclose(log_weights[:, 0], [log_p[0, 7], log_p[1, 11]], rtol=1e-5)
     assert np.rad2deg(angular_distance_rad(rotations[:, 0], grid[[7, 11]])).max() < 2

@@ -8,6 +8,7 @@ import pytest
 pytest.importorskip("tensorflow")
 
 from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
+from cryoposes_plugin.core.geometry.sampling import random_rotations
 from cryoposes_plugin.core.io.run_directory import RunDirectory
 from cryoposes_plugin.core.refinement import refinement as refinement_module
 from cryoposes_plugin.core.refinement import second_look
@@ -16,6 +17,7 @@ from cryoposes_plugin.core.refinement.levenberg_marquardt import Poses
 from cryoposes_plugin.core.refinement.multi_start import Refined, Settings, shift_grid
 from cryoposes_plugin.core.refinement.refinement import Refinement, refine_all
 from cryoposes_plugin.core.refinement.second_look import doubtful, improved
+from cryoposes_plugin.core.refinement.slice_table import SliceTable
 from cryoposes_plugin.core.refinement.starts import GivenStarts
 from cryoposes_plugin.core.refinement.whitened_images import WhitenedImages
 from cryoposes_plugin.core.refinement.working_grid import WorkingGrid
@@ -84,6 +86,22 @@ def test_everywhere_agrees_with_the_scan_of_single_poses(scene):
         at = np.flatnonzero(mine)[np.argmax(found.gain[mine])]
         np.testing.assert_allclose(found.rotations[at], all_rotations[top], atol=1e-12)
         np.testing.assert_allclose(found.shifts_px[at], about[i] + grid[best[top]], atol=1e-12)
+
+
+def test_slices_from_a_table_are_those_that_are_interpolated(scene):
+    """Starts on a grid and beside it, mixed: the same gains and shifts as without the table."""
+    rng = np.random.default_rng(2)
+    images = WhitenedImages(scene.likelihood, scene.observed(scene.clean + scene.noise), scene.points, scene.spectra())
+    rotations = random_rotations(40, rng)
+    particle = np.sort(rng.integers(0, len(images), 60))
+    row = np.where(rng.random(60) < 0.7, rng.integers(0, 40, 60), -1)
+    starts = Poses(particle, rotations[row], scene.shifts[particle] + 0.2, on_grid=row)
+    table, grid = SliceTable(scene.likelihood, rotations), shift_grid(2.0, 1.0)
+    for radius in (9.0, 6.0):
+        gain, best = images.scan(starts, grid, radius, table)
+        expected_gain, expected_best = images.scan(starts, grid, radius)
+        np.testing.assert_allclose(gain, expected_gain, rtol=1e-4)
+        np.testing.assert_array_equal(best, expected_best)
 
 
 class _Misled:

@@ -18,8 +18,9 @@ _NEWTON_STEPS = 8
 Candidates = Tuple[tf.Tensor, tf.Tensor]
 
 
-def grid_candidates(matrices: tf.Tensor, logits: tf.Tensor, grid: tf.Tensor, number: tf.Tensor) -> Candidates:
-    """The estimate itself, then the number - 1 most probable rotations of the grid.
+def grid_candidates(matrices: tf.Tensor, logits: tf.Tensor, grid: tf.Tensor, number: tf.Tensor):
+    """The estimate itself, then the number - 1 most probable rotations of the grid: rotations (B, K, 3, 3), log weights
+    (B, K) and rows of the grid (B, K) int32, -1 for the estimate.
 
     matrices : (B, 3, 3) raw 9-D predictions. logits : (B, G). grid : (G, 3, 3). number : () int32, from 1 to G + 1.
     Log weights are the log probabilities of the grid rotations; the estimate has that of the one nearest to it.
@@ -30,7 +31,8 @@ def grid_candidates(matrices: tf.Tensor, logits: tf.Tensor, grid: tf.Tensor, num
     of_estimate = tf.gather(log_probabilities, tf.argmax(traces, axis=1), batch_dims=1)
     best, index = tf.math.top_k(log_probabilities, number - 1)
     rotations = tf.concat([estimate[:, None], tf.gather(grid, index)], axis=1)
-    return rotations, tf.concat([of_estimate[:, None], best], axis=1)
+    on_grid = tf.pad(index, [[0, 0], [1, 0]], constant_values=-1)
+    return rotations, tf.concat([of_estimate[:, None], best], axis=1), on_grid
 
 
 def bingham_candidates(matrices: tf.Tensor, number: tf.Tensor) -> Candidates:

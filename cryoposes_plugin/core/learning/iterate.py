@@ -162,7 +162,14 @@ def _refine_half(
     settings = Settings(search_shift_px=reach)
     # Beyond its cut a reference has nothing but what interpolation leaks there.
     refinement = Refinement(
-        mine, reference.volume, start.grid, starts, start.group, settings, reference.resolution_angstrom
+        mine,
+        reference.volume,
+        start.grid,
+        starts,
+        start.group,
+        settings,
+        reference.resolution_angstrom,
+        start_grid=None if start.network is None else start.network.model.grid,
     )
     results, _ = refine_all(refinement, part, batches(mine, config.batch_size), config.seed)
     refined = with_poses(mine, results, start.grid.pixel_size_angstrom)

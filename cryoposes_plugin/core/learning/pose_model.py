@@ -41,12 +41,14 @@ class Hypotheses:
     log_weights : (B, K) float32, logarithms of probabilities up to a constant that an image's candidates share.
     shifts_px : (B, 2) float32, pixels of the network's images; zeros from a network that does not predict them.
     bingham : (B, 4, 4) float64, as in `Prediction`.
+    on_grid : (B, K) int32, which of `PoseModel.grid` a rotation is; -1 for none of them.
     """
 
     rotations: np.ndarray
     log_weights: np.ndarray
     shifts_px: np.ndarray
     bingham: np.ndarray
+    on_grid: np.ndarray
 
     def __iter__(self) -> Iterator[np.ndarray]:
         return iter((self.rotations, self.log_weights, self.shifts_px))
@@ -60,7 +62,8 @@ class PoseModel:
         self.memory = BatchLimit("images")
         self.preprocessing = preprocessing_of(card)
         classifies = "grid" in network.output
-        self._grid = grid_rotations(card.network["bins"], card.network["views"]) if classifies else None
+        #: (G, 3, 3) float32 rotations that the network is a classifier over, or None.
+        self.grid = grid_rotations(card.network["bins"], card.network["views"]) if classifies else None
 
     @classmethod
     def load(cls, folder) -> PoseModel:
@@ -91,7 +94,7 @@ class PoseModel:
         other hypotheses that it was trained for, then draws from the Bingham distribution around the estimate, the same
         ones every time.
         """
-        largest = LARGEST_NUMBER if self._grid is None else min(LARGEST_NUMBER, 1 + len(self._grid))
+        largest = LARGEST_NUMBER if self.grid is None else min(LARGEST_NUMBER, 1 + len(self.grid))
         if not 1 <= number <= largest:
             raise ValueError(f"expected a number of hypotheses from 1 to {largest}, received {number}")
         tensors, wanted = self._tensors(images, ctf, image_state), tf.constant(number, tf.int32)
@@ -99,8 +102,8 @@ class PoseModel:
         anything = [None if a is None else tf.TensorSpec((None, *a.shape[1:]), a.dtype) for a in tensors]
         self._hypotheses.get_concrete_function(*anything, tf.TensorSpec((), tf.int32))
         found = self._by_parts(lambda *part: self._hypotheses(*part, wanted), tensors)
-        rotations, log_weights, shifts_px, matrices = found
-        return Hypotheses(rotations, log_weights, shifts_px, symmetric(matrices))
+        rotations, log_weights, on_grid, shifts_px, matrices = found
+        return Hypotheses(rotations, log_weights, shifts_px, symmetric(matrices), on_grid)
 
     @property
     def predicts_shifts(self) -> bool:
@@ -136,12 +139,14 @@ class PoseModel:
     @tf.function(reduce_retracing=True)
     def _hypotheses(self, images: tf.Tensor, ctf: Optional[tf.Tensor], number: tf.Tensor):
         outputs = self._outputs(images, ctf)
-        if self._grid is None:
-            candidates = head_candidates(outputs, number)
+        if self.grid is None:
+            rotations, log_weights = head_candidates(outputs, number)
+            on_grid = -tf.ones(tf.shape(log_weights), tf.int32)
         else:
-            candidates = grid_candidates(outputs["matrix"], outputs["grid"], tf.constant(self._grid), number)
+            grid = tf.constant(self.grid)
+            rotations, log_weights, on_grid = grid_candidates(outputs["matrix"], outputs["grid"], grid, number)
         shifts = outputs.get("shift", tf.zeros((tf.shape(images)[0], 2)))
-        return (*candidates, shifts, predicted_bingham(outputs))
+        return rotations, log_weights, on_grid, shifts, predicted_bingham(outputs)
 
 
 def raw_prediction(outputs) -> Tuple[tf.Tensor, ...]:

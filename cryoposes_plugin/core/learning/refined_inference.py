@@ -71,7 +71,12 @@ class NetworkStarts:
         likely = found.log_weights >= found.log_weights.max(axis=1, keepdims=True) + _LEAST_LOG_WEIGHT
         likely[:, 0] = True
         particle, candidate = np.nonzero(likely)
-        return Poses(particle, found.rotations[particle, candidate], self.factor * found.shifts_px[particle])
+        return Poses(
+            particle,
+            found.rotations[particle, candidate],
+            self.factor * found.shifts_px[particle],
+            on_grid=found.on_grid[particle, candidate],
+        )
 
 
 def refined_inference(config: InferConfig, run: RunDirectory, inputs: Inputs, volume: Volume) -> Refined:
@@ -109,7 +114,8 @@ def _make(config: InferConfig, inputs: Inputs, volume: Volume):
     settings = Settings(search_shift_px=reach * factor)
     group = symmetry_rotations(card.symmetry)
     again = second_look.settings(config.max_shift_px * factor)
-    return Refinement(inputs.table, volume, grid, starts, group, settings, again=again), starts
+    start_grid = inputs.model.grid
+    return Refinement(inputs.table, volume, grid, starts, group, settings, again=again, start_grid=start_grid), starts
 
 
 def refinement_metrics(refined: Refined) -> Dict[str, Any]:

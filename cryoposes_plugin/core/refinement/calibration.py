@@ -15,8 +15,9 @@ from .spectra import Spectra, SpectraSums
 
 #: Images that amplitude and noise are measured on.
 SAMPLE = 768
-#: Rounds of poses and spectra; the first, without a noise model, stays at low frequencies.
-ROUNDS = 3
+#: How many of them take part in each round of poses and spectra; the first, without a noise model, stays at low
+#: frequencies.
+ROUNDS = (256, 256, SAMPLE)
 
 
 def reprojections(
@@ -48,11 +49,11 @@ def calibrate(
 ) -> Spectra:
     """Spectra of a group from a sample of its images, up to `last_shell`; `make` builds a search with given spectra."""
     spectra = first
-    for _ in range(ROUNDS):
-        search = make(spectra)
-        refined = search.refine(observed, starts)
+    for number in ROUNDS:
+        search, some = make(spectra), observed.take(slice(0, number))
+        refined = search.refine(some, starts.take(starts.particle < number))
         spectra = measure_spectra(
-            search.likelihood, search.points, observed, refined.rotations, refined.shifts_px, refined.scale
+            search.likelihood, search.points, some, refined.rotations, refined.shifts_px, refined.scale
         ).up_to(last_shell)
         if spectra.last_shell == 0:
             break

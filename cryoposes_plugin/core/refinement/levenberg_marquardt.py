@@ -8,15 +8,16 @@ matrix s^2 (<J, J> - <J, m><m, J> / <m, m>). Its inverse at the optimum is the c
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any, Callable, Dict, Optional
+from typing import Any, Callable, Dict, Optional, Tuple
 
 import numpy as np
 from scipy.spatial.transform import Rotation
 
 from .likelihood import PARAMETERS
 
-#: The end: a full step would gain less than this in twice the log likelihood (a twentieth of a standard deviation).
-TOLERANCE = 2e-3
+#: The end: a full step would gain less than this in twice the log likelihood (a seventh of a standard deviation). That
+#: step is taken without looking again.
+TOLERANCE = 2e-2
 #: Or it would gain less than this and failed: the interpolated likelihood has small kinks.
 _KINK = 0.1
 _FIRST_DAMPING, _LARGEST_DAMPING = 1e-3, 1e6
@@ -30,7 +31,8 @@ _MODEL, _IMAGE = PARAMETERS, PARAMETERS + 1
 class Poses:
     """Poses in the making. particle : (B,) row of the image. rotations : (B, 3, 3). shifts_px : (B, 2). gain : (B,),
     see `likelihood`. scale : (B,) of the particle. normal : (B, 5, 5). converged : (B,) bool. anchor_rotations,
-    anchor_shifts_px : (B, 3, 3), (B, 2), what a prior is centred on."""
+    anchor_shifts_px : (B, 3, 3), (B, 2), what a prior is centred on. on_grid : (B,) int32, which rotation of a grid it
+    is, -1 for none."""
 
     particle: np.ndarray
     rotations: np.ndarray
@@ -41,6 +43,7 @@ class Poses:
     converged: Any = None
     anchor_rotations: Any = None
     anchor_shifts_px: Any = None
+    on_grid: Any = None
 
     def __len__(self) -> int:
         return len(self.particle)
@@ -73,32 +76,43 @@ class Prior:
 Gram = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 
-def levenberg_marquardt(gram: Gram, poses: Poses, iterations: int, prior: Optional[Prior] = None) -> Poses:
-    """Refine until the gain still expected is below `TOLERANCE`, or `iterations` are spent; returns new poses.
+def levenberg_marquardt(
+    gram: Gram,
+    poses: Poses,
+    iterations: int,
+    prior: Optional[Prior] = None,
+    tolerance: float = TOLERANCE,
+    gap: float = np.inf,
+) -> Poses:
+    """Refine until the gain still expected is below the tolerance, or `iterations` are spent; returns new poses.
 
-    With a prior, the penalty is taken off the gain.
+    Poses that even so would stay behind the best one of their image by `gap` are left where they are; those of an image
+    stand together. With a prior, the penalty is taken off the gain.
     """
     precision = (prior or Prior()).precision
-    state = _State(gram, poses, precision)
+    state = _State(gram, poses, precision, tolerance)
     for _ in range(iterations):
-        active = np.flatnonzero(~state.converged)
+        active = np.flatnonzero(~(state.converged | state.behind(gap)))
         if len(active) == 0:
             break
         state.step(active)
+    state.settle()
     return state.poses()
 
 
 class _State:
     """Everything that changes from iteration to iteration, float64."""
 
-    def __init__(self, gram: Gram, poses: Poses, precision: np.ndarray):
+    def __init__(self, gram: Gram, poses: Poses, precision: np.ndarray, tolerance: float):
         self.gram, self.particle, self.precision = gram, poses.particle, precision
+        self.tolerance = tolerance
         self.rotations, self.shifts = (np.array(a, dtype=np.float64) for a in (poses.rotations, poses.shifts_px))
         self.anchor_rotations, self.anchor_shifts = poses.anchor_rotations, poses.anchor_shifts_px
         self.damping = np.full(len(poses), _FIRST_DAMPING)
         rows = np.arange(len(poses))
         self.gain, self.scale, self.gradient, self.normal = self._evaluate(rows, self.rotations, self.shifts)
-        self.converged = self._expected_gain(rows) < TOLERANCE
+        self.expected = self._expected_gain(rows)
+        self.converged = self.expected < tolerance
 
     def step(self, rows: np.ndarray) -> None:
         """One trial step of these; accepted where the gain rises."""
@@ -112,8 +126,26 @@ class _State:
         self.gain[won], self.scale[won] = gain[better], scale[better]
         self.gradient[won], self.normal[won] = gradient[better], normal[better]
         self.damping[rows] *= np.where(better, _EASE, _STIFFEN)
-        left = self._expected_gain(rows)
-        self.converged[rows] = (left < TOLERANCE) | (~better & (left < _KINK)) | (self.damping[rows] > _LARGEST_DAMPING)
+        left = self.expected[rows] = self._expected_gain(rows)
+        self.converged[rows] = (
+            (left < self.tolerance) | (~better & (left < _KINK)) | (self.damping[rows] > _LARGEST_DAMPING)
+        )
+
+    def behind(self, gap: float) -> np.ndarray:
+        """(B,) bool: no hope to come within the gap of the best pose of the same image."""
+        first = np.r_[True, self.particle[1:] != self.particle[:-1]]
+        best = np.maximum.reduceat(self.gain, np.flatnonzero(first))[np.cumsum(first) - 1]
+        return self.gain + self.expected < best - gap
+
+    def settle(self) -> None:
+        """The last step, full and on trust, of those that gain next to nothing by it."""
+        delta, gain = self._full_step(np.arange(len(self.gain)))
+        small = np.flatnonzero(gain < self.tolerance)
+        if len(small) == 0:
+            return
+        self.rotations[small] = Rotation.from_rotvec(delta[small, :3]).as_matrix() @ self.rotations[small]
+        self.shifts[small] += delta[small, 3:]
+        self.gain[small] += gain[small]
 
     def poses(self) -> Poses:
         return Poses(
@@ -138,11 +170,14 @@ class _State:
         return delta * np.minimum(1.0, _LONGEST_STEP_RAD / np.maximum(angle, 1e-30))
 
     def _expected_gain(self, rows: np.ndarray) -> np.ndarray:
-        """What a full Gauss-Newton step would gain, g^T H^-1 g."""
+        return self._full_step(rows)[1]
+
+    def _full_step(self, rows: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+        """A full Gauss-Newton step H^-1 g (B, 5), and what it would gain, g^T H^-1 g (B,)."""
         normal = self.normal[rows] + np.diag(self.precision)
         floor = 1e-9 * np.einsum("bii->bi", normal).max(axis=1) + 1e-30
         step = np.linalg.solve(normal + floor[:, None, None] * np.eye(PARAMETERS), self.gradient[rows][..., None])
-        return np.einsum("bi,bi->b", step[..., 0], self.gradient[rows])
+        return step[..., 0], np.einsum("bi,bi->b", step[..., 0], self.gradient[rows])
 
     def _evaluate(self, rows, rotations, shifts):
         gram = self.gram(rotations, shifts, self.particle[rows])

@@ -80,6 +80,14 @@ class PoseLikelihood:
         poses = (rotations, shifts_px, particle)
         return _compiled(_scan, layout)(*arrays, *poses, shift_grid_px, y_real, y_imaginary, c)
 
+    def scan_slices(
+        self, slices, row, shifts_px, particle, shift_grid_px, y_real, y_imaginary, c
+    ) -> Tuple[tf.Tensor, tf.Tensor]:
+        """The same with slices that are there already: rows (B,) int32 of (G, 2 P), real parts and then imaginary."""
+        radians = self._map[-1]
+        poses = (shifts_px, particle)
+        return _compiled_scan_slices()(radians, slices, row, *poses, shift_grid_px, y_real, y_imaginary, c)
+
 
 def _slices(layout, table, frequencies, rotations):
     return _values(FourierVolumes.of_table(layout, table), slice_points(rotations, frequencies, layout.scale))
@@ -108,9 +116,19 @@ def _scan(layout, table, frequencies, radians, rotations, shifts_px, particle, s
     number = tf.shape(y_real)[1]
     k, radians = frequencies[:number], radians[:number]
     points = slice_points(rotations, k, layout.scale)
+    real, imaginary = _values(FourierVolumes.of_table(layout, table), points)
+    return _best_shifts(radians, real, imaginary, shifts_px, particle, shift_grid_px, y_real, y_imaginary, c)
+
+
+def _scan_slices(radians, slices, row, shifts_px, particle, shift_grid_px, y_real, y_imaginary, c):
+    real, imaginary = tf.split(tf.gather(slices, row), 2, axis=1)
+    radians = radians[: tf.shape(c)[1]]
+    return _best_shifts(radians, real, imaginary, shifts_px, particle, shift_grid_px, y_real, y_imaginary, c)
+
+
+def _best_shifts(radians, real, imaginary, shifts_px, particle, shift_grid_px, y_real, y_imaginary, c):
     c, y_real, y_imaginary = (tf.gather(a, particle) for a in (c, y_real, y_imaginary))
     phase = -tf.matmul(shifts_px, radians, transpose_b=True)
-    real, imaginary = _values(FourierVolumes.of_table(layout, table), points)
     real, imaginary = _product(real, imaginary, c * tf.cos(phase), c * tf.sin(phase))
     power = tf.reduce_sum(real * real + imaginary * imaginary, axis=1)
     # Re(conj(m0 exp(-i p)) y) = Re(z) cos p - Im(z) sin p with z = conj(m0) y and p = 2 pi k.t / D
@@ -141,6 +159,13 @@ def _compiled(function, layout: TableLayout):
     """Traced once for all maps of a layout and batches of any size."""
     table = _floats(None, 2 * len(layout.packed))
     return tf.function(partial(function, layout), input_signature=(table, *_ARGUMENTS[function]))
+
+
+@lru_cache(maxsize=1)
+def _compiled_scan_slices():
+    _, shifts, particle = _POSES
+    signature = (_FREQUENCIES, _floats(None, None), particle, shifts, particle, _SHIFTS, *_IMAGES)
+    return tf.function(_scan_slices, input_signature=signature)
 
 
 def _by_rotation(gradient: List[tf.Tensor], rotations: tf.Tensor, k: tf.Tensor, scale: float) -> List[tf.Tensor]:

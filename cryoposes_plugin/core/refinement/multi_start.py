@@ -17,9 +17,10 @@ from ..geometry.rotations import angular_distance_rad
 from ..geometry.symmetry import symmetric_distance_rad
 from .everywhere import Everywhere
 from .fourier_points import FourierPoints
-from .levenberg_marquardt import Poses, Prior, levenberg_marquardt
+from .levenberg_marquardt import TOLERANCE, Poses, Prior, levenberg_marquardt
 from .likelihood import PoseLikelihood
 from .observations import Observations
+from .slice_table import SliceTable
 from .spectra import Spectra
 from .whitened_images import WhitenedImages
 
@@ -37,6 +38,8 @@ _SCAN_SHARE = 0.6
 #: Iterations of all stages but the last, where only the basin has to be told.
 _ITERATIONS = 6
 _LAST_ITERATIONS = 25
+#: ... and what is still to be gained may be this much.
+_TOLERANCE = 0.1
 #: Step of the shift grid, in shares of the shortest wave of the scan.
 SHIFT_STEP = 0.22
 
@@ -76,6 +79,7 @@ class MultiStart:
     """Refines images of one optics group against a map.
 
     radius_px : of gyration of the density, in pixels of the images. group : (G, 3, 3) symmetry operations.
+    table : slices at the rotations of the starts that lie on a grid, see `Poses.on_grid`.
     """
 
     def __init__(
@@ -86,7 +90,9 @@ class MultiStart:
         radius_px: float,
         group: np.ndarray,
         settings: Settings,
+        table: Optional[SliceTable] = None,
     ):
+        self.table = table
         self.likelihood, self.points, self.spectra = likelihood, points, spectra
         self.group, self.settings = group, settings
         self.radii = stage_radii(points.box_size_px, radius_px, spectra.last_shell)
@@ -118,14 +124,15 @@ class MultiStart:
         for stage, radius in enumerate(self.radii):
             last = stage == len(self.radii) - 1
             iterations = _LAST_ITERATIONS if last else _ITERATIONS
-            poses = levenberg_marquardt(images.gram(radius), poses, iterations, self.settings.prior)
+            tolerance = TOLERANCE if last else _TOLERANCE
+            poses = levenberg_marquardt(images.gram(radius), poses, iterations, self.settings.prior, tolerance, _GAP)
             keep = self.settings.keep[min(stage + 1, len(self.settings.keep) - 1)]
             poses = self._best_distinct(poses, _DISTINCT_POSES_RAD, keep, 0.0)
         return _conclude(poses, len(images))
 
     def _scan(self, images: WhitenedImages, starts: Poses) -> Poses:
         grid = self._shift_grid()
-        gain, best = images.scan(starts, grid, self.radii[0])
+        gain, best = images.scan(starts, grid, self.radii[0], self.table)
         poses = dataclasses.replace(starts, shifts_px=starts.shifts_px + grid[best], gain=gain)
         return self._best_distinct(poses, _DISTINCT_CANDIDATES_RAD, self.settings.keep[0], _SCAN_SHARE)
 

@@ -23,6 +23,7 @@ from .likelihood import PoseLikelihood
 from .multi_start import MultiStart, Refined, Settings
 from .observations import Observations, observe
 from .results import Results, load
+from .slice_table import SliceTable
 from .spectra import Spectra, first_spectra
 from .working_grid import WorkingGrid
 
@@ -55,6 +56,7 @@ class Refinement:
     starts : gives the poses to start from.
     group : (G, 3, 3) symmetry operations of the volume. resolution_angstrom : of the finest detail to use, or None.
     again : how doubtful poses are compared with all orientations, see `second_look`; None for no second look.
+    start_grid : (G, 3, 3) rotations that `Poses.on_grid` of the starts counts, or None.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class Refinement:
         settings: Settings,
         resolution_angstrom: Optional[float] = None,
         again: Optional[Settings] = None,
+        start_grid: Optional[np.ndarray] = None,
     ):
         self.table, self.grid, self.starts = table, grid, starts
         self.group, self.settings, self.again = group, settings, again
@@ -81,6 +84,7 @@ class Refinement:
         self._first_shell = min(max(_FEWEST_SHELLS, int(view / _FIRST_RESOLUTION_ANGSTROM)), self._last_shell)
         self.spectra: Dict[int, Spectra] = {}
         self._everywhere: Dict[int, MultiStart] = {}
+        self._table = None if start_grid is None else SliceTable(self.likelihood, start_grid)
 
     def observe(self, rows: np.ndarray) -> Observations:
         """Images of rows of one optics group."""
@@ -142,7 +146,7 @@ class Refinement:
 
     def _search(self, spectra: Spectra, settings: Optional[Settings] = None) -> MultiStart:
         settings = settings or self.settings
-        return MultiStart(self.likelihood, self.points, spectra, self.radius_px, self.group, settings)
+        return MultiStart(self.likelihood, self.points, spectra, self.radius_px, self.group, settings, self._table)
 
 
 def residuals(points: FourierPoints, spectra: Spectra, observed: Observations, refined: Refined) -> np.ndarray:

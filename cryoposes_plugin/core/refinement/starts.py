@@ -55,6 +55,8 @@ class CombinedStarts:
 
     def __call__(self, rows: np.ndarray) -> Poses:
         parts = [source(rows) for source in self.sources]
-        return Poses(
-            *(np.concatenate([getattr(p, name) for p in parts]) for name in ("particle", "rotations", "shifts_px"))
+        on_grid = [np.full(len(p), -1) if p.on_grid is None else p.on_grid for p in parts]
+        particle, rotations, shifts_px = (
+            np.concatenate([getattr(p, name) for p in parts]) for name in ("particle", "rotations", "shifts_px")
         )
+        return Poses(particle, rotations, shifts_px, on_grid=np.concatenate(on_grid))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Tuple
+from typing import Iterator, Optional, Tuple, Union
 
 import numpy as np
 import tensorflow as tf
@@ -11,6 +11,7 @@ from .fourier_points import FourierPoints
 from .levenberg_marquardt import Gram, Poses
 from .likelihood import PARAMETERS, PoseLikelihood
 from .observations import Observations
+from .slice_table import SliceTable
 from .spectra import Spectra
 
 #: Coefficients that are worked on at once: what a core's cache holds.
@@ -47,16 +48,26 @@ class WhitenedImages:
 
         return gram
 
-    def scan(self, starts: Poses, grid: np.ndarray, radius: float):
-        """(gain (B,), index (B,) of the best shift of the grid), see `PoseLikelihood.scan`."""
+    def scan(self, starts: Poses, grid: np.ndarray, radius: float, table: Optional[SliceTable] = None):
+        """(gain (B,), index (B,) of the best shift of the grid), see `PoseLikelihood.scan`.
+
+        table : of the rotations that `starts.on_grid` counts.
+        """
         arrays, chunk = self._up_to(radius)
-        shifts = tf.constant(grid, tf.float32)
+        shifts, number = tf.constant(grid, tf.float32), self.points.within(radius)
         gain, best = np.empty(len(starts), np.float64), np.empty(len(starts), np.int64)
-        for at in range(0, len(starts), chunk):
-            part = slice(at, at + chunk)
-            rotations, own, particle = _tensors(starts.rotations, starts.shifts_px, starts.particle, part)
+        on_grid = np.full(len(starts), -1) if table is None or starts.on_grid is None else starts.on_grid
+        for rows in _parts(np.flatnonzero(on_grid < 0), chunk):
+            rotations, own, particle = _tensors(starts.rotations, starts.shifts_px, starts.particle, rows)
             found = self.likelihood.scan(rotations, own, particle, shifts, *arrays)
-            gain[part], best[part] = (f.numpy() for f in found)
+            gain[rows], best[rows] = (f.numpy() for f in found)
+        if table is None:
+            return gain, best
+        for rows in _parts(np.flatnonzero(on_grid >= 0), chunk):
+            slices, row = table.up_to(number), tf.constant(on_grid[rows], tf.int32)
+            _, own, particle = _tensors(starts.rotations, starts.shifts_px, starts.particle, rows)
+            found = self.likelihood.scan_slices(slices, row, own, particle, shifts, *arrays)
+            gain[rows], best[rows] = (f.numpy() for f in found)
         return gain, best
 
     def _up_to(self, radius: float):
@@ -64,7 +75,12 @@ class WhitenedImages:
         return [tf.constant(a[:, :number]) for a in self._arrays], max(1, _POINTS_AT_ONCE // number)
 
 
-def _tensors(rotations, shifts_px, particle, part: slice):
+def _parts(rows: np.ndarray, size: int) -> Iterator[np.ndarray]:
+    for at in range(0, len(rows), size):
+        yield rows[at : at + size]
+
+
+def _tensors(rotations, shifts_px, particle, part: Union[slice, np.ndarray]):
     return (
         tf.constant(rotations[part], tf.float32),
         tf.constant(shifts_px[part], tf.float32),
