@@ -116,6 +116,8 @@ def _set_devices(config: Config) -> None:
         os.environ["CUDA_VISIBLE_DEVICES"] = visible_devices(config.gpu, os.environ.get("CUDA_VISIBLE_DEVICES"))
     if config.threads:
         os.environ.update({variable: str(config.threads) for variable in THREAD_VARIABLES})
+    if config.threads or config.thread_per_batch:
+        os.environ["TF_NUM_INTRAOP_THREADS"] = "1" if config.thread_per_batch else str(config.threads)
 
 
 def visible_devices(wanted: str, granted: Optional[str]) -> str:

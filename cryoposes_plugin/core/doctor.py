@@ -20,6 +20,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
+from .parallel import number_of_cores
+
 GOOD, NOTE, PROBLEM = "good", "note", "problem"
 _PROBE_SECONDS = 180
 _LEAST_MEMORY_GIB = 4.0
@@ -271,11 +273,6 @@ def version_of(distribution: str) -> str:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:
         return ""
-
-
-def number_of_cores() -> int:
-    """Those that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def memory_gib() -> Optional[float]:

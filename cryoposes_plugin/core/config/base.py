@@ -20,7 +20,7 @@ from ..errors import ConfigError
 
 SCHEMA_VERSION = 1
 #: Environment variables that numerical libraries take their number of threads from, when they are loaded.
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 C = TypeVar("C", bound="Config")
 
@@ -51,6 +51,8 @@ class Config:
     command: ClassVar[str] = ""
     required: ClassVar[Tuple[str, ...]] = ()
     execution: ClassVar[Tuple[str, ...]] = ("gpu",)
+    #: Whether each thread has a batch of its own, instead of all of them working on every operation together.
+    thread_per_batch: ClassVar[bool] = False
 
     seed: int = option(
         0, "Seed of every random number of the run; the same seed gives the same result.", expert=True, minimum=0

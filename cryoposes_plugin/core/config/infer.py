@@ -12,6 +12,7 @@ from .base import Config, option
 class InferConfig(Config):
     command: ClassVar[str] = "infer"
     required: ClassVar[Tuple[str, ...]] = ("model", "particles")
+    thread_per_batch: ClassVar[bool] = True
 
     model: Optional[str] = option(None, "Folder of a trained model (model.keras and model_card.json).", path=True)
     particles: Optional[str] = option(None, "Particle STAR file.", path=True)

@@ -12,6 +12,7 @@ from .base import Config, option
 class IterateConfig(Config):
     command: ClassVar[str] = "iterate"
     required: ClassVar[Tuple[str, ...]] = ("volume", "particles")
+    thread_per_batch: ClassVar[bool] = True
 
     volume: Optional[str] = option(None, "Volume (MRC) to start from; only its low resolution is used.", path=True)
     particles: Optional[str] = option(None, "Particle STAR file; it needs poses unless a model is given.", path=True)

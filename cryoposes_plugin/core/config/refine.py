@@ -12,6 +12,7 @@ from .base import Config, option
 class RefineConfig(Config):
     command: ClassVar[str] = "refine"
     required: ClassVar[Tuple[str, ...]] = ("volume", "particles")
+    thread_per_batch: ClassVar[bool] = True
 
     volume: Optional[str] = option(None, "Volume (MRC) to refine against, in the frame of the poses.", path=True)
     particles: Optional[str] = option(None, "Particle STAR file with the poses to start from.", path=True)

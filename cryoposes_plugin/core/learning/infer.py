@@ -12,6 +12,7 @@ from ..config import InferConfig
 from ..io.batches import batches, scan_images
 from ..io.run_directory import RunDirectory
 from ..io.star import POSE_SOURCE, columns_not_modelled, write_particles
+from ..parallel import in_order
 from ..progress import Progress
 from ..refinement.refinement import NoAgreement
 from ..refinement.report import report_notes as refinement_notes
@@ -114,8 +115,11 @@ def _predict_all(
         logger.info("Resuming after %d of %d particles.", done, len(inputs.table))
     progress = Progress(len(inputs.table), "particles", "infer", done=done)
     saved = time.monotonic()
-    for rows in parts[first:]:
+
+    def predict(rows: np.ndarray) -> None:
         _predict_batch(inputs, finder, rows, results)
+
+    for rows, _ in in_order(predict, parts[first:], config.threads):
         results.batches_done += 1
         progress.advance(len(rows))
         if time.monotonic() - saved > _SAVE_SECONDS:

@@ -170,6 +170,7 @@ def _refine_half(
         settings,
         reference.resolution_angstrom,
         start_grid=None if start.network is None else start.network.model.grid,
+        threads=config.threads,
     )
     results, _ = refine_all(refinement, part, batches(mine, config.batch_size), config.seed)
     refined = with_poses(mine, results, start.grid.pixel_size_angstrom)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Dict, Optional
+from typing import Any, Dict, Optional, Tuple
 
 import numpy as np
 
@@ -81,7 +81,7 @@ class NetworkStarts:
 
 def refined_inference(config: InferConfig, run: RunDirectory, inputs: Inputs, volume: Volume) -> Refined:
     """Poses of all particles; raises NoAgreement where images and volume have nothing in common."""
-    refinement, starts = _make(config, inputs, volume)
+    refinement, starts = make_refinement(config, inputs, volume)
     parts = batches(inputs.table, config.batch_size)
     results, rate = refine_all(refinement, run, parts, config.seed, starts.filled)
     pixel = refinement.grid.pixel_size_angstrom
@@ -106,7 +106,8 @@ def reach_px(model: PoseModel, max_shift_px: float) -> float:
     return min(max_shift_px, max(_LEAST_REACH_PX, _MEDIAN_ERRORS * known))
 
 
-def _make(config: InferConfig, inputs: Inputs, volume: Volume):
+def make_refinement(config: InferConfig, inputs: Inputs, volume: Volume) -> Tuple[Refinement, NetworkStarts]:
+    """The refinement of all particles from the network's hypotheses, and where these come from."""
     card, grid = inputs.model.card, WorkingGrid.of(inputs.table, config.working_box_px)
     factor = card.pixel_size_angstrom / grid.pixel_size_angstrom
     reach = reach_px(inputs.model, config.max_shift_px)
@@ -114,8 +115,18 @@ def _make(config: InferConfig, inputs: Inputs, volume: Volume):
     settings = Settings(search_shift_px=reach * factor)
     group = symmetry_rotations(card.symmetry)
     again = second_look.settings(config.max_shift_px * factor)
-    start_grid = inputs.model.grid
-    return Refinement(inputs.table, volume, grid, starts, group, settings, again=again, start_grid=start_grid), starts
+    refinement = Refinement(
+        inputs.table,
+        volume,
+        grid,
+        starts,
+        group,
+        settings,
+        again=again,
+        start_grid=inputs.model.grid,
+        threads=config.threads,
+    )
+    return refinement, starts
 
 
 def refinement_metrics(refined: Refined) -> Dict[str, Any]:

@@ -46,12 +46,16 @@ def calibrate(
     starts: Poses,
     first: Spectra,
     last_shell: int,
+    threads: int = 0,
 ) -> Spectra:
-    """Spectra of a group from a sample of its images, up to `last_shell`; `make` builds a search with given spectra."""
+    """Spectra of a group from a sample of its images, up to `last_shell`; `make` builds a search with given spectra.
+
+    threads : that work on parts of the sample; 0: one for each core.
+    """
     spectra = first
     for number in ROUNDS:
         search, some = make(spectra), observed.take(slice(0, number))
-        refined = search.refine(some, starts.take(starts.particle < number))
+        refined = search.refine_in_parts(some, starts.take(starts.particle < number), threads)
         spectra = measure_spectra(
             search.likelihood, search.points, some, refined.rotations, refined.shifts_px, refined.scale
         ).up_to(last_shell)

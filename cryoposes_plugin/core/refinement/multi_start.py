@@ -8,6 +8,7 @@ up to higher and higher frequencies, and those that fall behind in likelihood ar
 from __future__ import annotations
 
 import dataclasses
+import threading
 from dataclasses import dataclass
 from typing import List, Optional, Tuple
 
@@ -15,6 +16,7 @@ import numpy as np
 
 from ..geometry.rotations import angular_distance_rad
 from ..geometry.symmetry import symmetric_distance_rad
+from ..parallel import in_order
 from .everywhere import Everywhere
 from .fourier_points import FourierPoints
 from .levenberg_marquardt import TOLERANCE, Poses, Prior, levenberg_marquardt
@@ -40,6 +42,8 @@ _ITERATIONS = 6
 _LAST_ITERATIONS = 25
 #: ... and what is still to be gained may be this much.
 _TOLERANCE = 0.1
+#: Images that a thread takes at once where several share them.
+_AT_ONCE = 128
 #: Step of the shift grid, in shares of the shortest wave of the scan.
 SHIFT_STEP = 0.22
 
@@ -97,15 +101,25 @@ class MultiStart:
         self.group, self.settings = group, settings
         self.radii = stage_radii(points.box_size_px, radius_px, spectra.last_shell)
         self._everywhere: Optional[Everywhere] = None
+        self._lock = threading.Lock()
 
     def refine(self, observed: Observations, starts: Poses) -> Refined:
         """The best pose of each image; every image has one start at least."""
 
         def work(rows: np.ndarray) -> Refined:
-            mine = starts.take((starts.particle >= rows[0]) & (starts.particle <= rows[-1]))
-            return self._refine(observed.take(rows), dataclasses.replace(mine, particle=mine.particle - rows[0]))
+            return self._refine(observed.take(rows), _of_rows(starts, rows))
 
         return _joined(self.likelihood.memory.parts(work, len(observed.coefficients)))
+
+    def refine_in_parts(self, observed: Observations, starts: Poses, threads: int) -> Refined:
+        """The same by several threads, 0: one for each core."""
+        number = len(observed.coefficients)
+
+        def work(rows: np.ndarray) -> Refined:
+            return self.refine(observed.take(rows), _of_rows(starts, rows))
+
+        pieces = np.array_split(np.arange(number), -(-number // _AT_ONCE))
+        return _joined([refined for _, refined in in_order(work, pieces, threads)])
 
     def refine_everywhere(self, observed: Observations, shifts_px: np.ndarray) -> Refined:
         """The same from all orientations of a grid, and shifts about the given ones (B, 2)."""
@@ -137,8 +151,9 @@ class MultiStart:
         return self._best_distinct(poses, _DISTINCT_CANDIDATES_RAD, self.settings.keep[0], _SCAN_SHARE)
 
     def _scan_everywhere(self, images: WhitenedImages, shifts_px: np.ndarray) -> Poses:
-        if self._everywhere is None:
-            self._everywhere = Everywhere(self.likelihood, self.points, self.radii[0])
+        with self._lock:
+            if self._everywhere is None:
+                self._everywhere = Everywhere(self.likelihood, self.points, self.radii[0])
         keep = self.settings.keep[0]
         poses = self._everywhere.best(*images.coefficients, shifts_px, self._shift_grid(), 2 * keep * len(self.group))
         return self._best_distinct(poses, _DISTINCT_CANDIDATES_RAD, keep, _SCAN_SHARE)
@@ -173,6 +188,12 @@ class MultiStart:
 
     def _distance(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         return angular_distance_rad(a, b) if len(self.group) == 1 else symmetric_distance_rad(a, b, self.group)
+
+
+def _of_rows(starts: Poses, rows: np.ndarray) -> Poses:
+    """Those of consecutive images, counted from the first of them."""
+    mine = starts.take((starts.particle >= rows[0]) & (starts.particle <= rows[-1]))
+    return dataclasses.replace(mine, particle=mine.particle - rows[0])
 
 
 def _joined(parts: List[Refined]) -> Refined:

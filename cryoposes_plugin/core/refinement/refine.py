@@ -74,7 +74,8 @@ def make_refinement(config: RefineConfig, inputs: Inputs) -> Refinement:
         ),
     )
     starts = GivenStarts(np.asarray(table.rotations), shifts, around)
-    return Refinement(table, inputs.volume, grid, starts, inputs.group, settings, config.resolution_angstrom)
+    resolution = config.resolution_angstrom
+    return Refinement(table, inputs.volume, grid, starts, inputs.group, settings, resolution, threads=config.threads)
 
 
 def moved(before, after, group: np.ndarray):

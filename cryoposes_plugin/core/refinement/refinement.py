@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from typing import Callable, Dict, Optional, Sequence, Tuple
 
@@ -12,6 +13,7 @@ from ..errors import InputError
 from ..io.batches import batches
 from ..io.particles import ResampledImages
 from ..io.run_directory import RunDirectory
+from ..parallel import in_order
 from ..progress import Progress
 from ..types import ParticleTable, Volume
 from . import second_look
@@ -57,6 +59,7 @@ class Refinement:
     group : (G, 3, 3) symmetry operations of the volume. resolution_angstrom : of the finest detail to use, or None.
     again : how doubtful poses are compared with all orientations, see `second_look`; None for no second look.
     start_grid : (G, 3, 3) rotations that `Poses.on_grid` of the starts counts, or None.
+    threads : that work on batches of their own; 0: one for each core.
     """
 
     def __init__(
@@ -70,9 +73,11 @@ class Refinement:
         resolution_angstrom: Optional[float] = None,
         again: Optional[Settings] = None,
         start_grid: Optional[np.ndarray] = None,
+        threads: int = 0,
     ):
         self.table, self.grid, self.starts = table, grid, starts
         self.group, self.settings, self.again = group, settings, again
+        self.threads = threads
         self.points = FourierPoints(grid.box_size_px)
         self.likelihood = PoseLikelihood(volume, self.points, grid.pixel_size_angstrom)
         self.images = ResampledImages(table, grid.box_size_px, grid.pixel_size_angstrom)
@@ -84,6 +89,7 @@ class Refinement:
         self._first_shell = min(max(_FEWEST_SHELLS, int(view / _FIRST_RESOLUTION_ANGSTROM)), self._last_shell)
         self.spectra: Dict[int, Spectra] = {}
         self._everywhere: Dict[int, MultiStart] = {}
+        self._lock = threading.Lock()
         self._table = None if start_grid is None else SliceTable(self.likelihood, start_grid)
 
     def observe(self, rows: np.ndarray) -> Observations:
@@ -104,7 +110,7 @@ class Refinement:
             rows = self.sample(int(group), seed)
             observed = self.observe(rows)
             first = first_spectra(self.points, observed.coefficients, self._first_shell)
-            spectra = calibrate(self._search, observed, self.starts(rows), first, self._last_shell)
+            spectra = calibrate(self._search, observed, self.starts(rows), first, self._last_shell, self.threads)
             if spectra.last_shell == 0 or self._disagree(spectra, observed, rows):
                 raise NoAgreement(
                     f"The particles of optics group {self.table.optics[group].name} have nothing in common with the "
@@ -138,8 +144,9 @@ class Refinement:
     def refine_everywhere(self, rows: np.ndarray) -> Tuple[Refined, np.ndarray]:
         """As `refine`, from all orientations; only the shifts are those of the starts."""
         group = int(self.table.optics_index[rows[0]])
-        if group not in self._everywhere:
-            self._everywhere[group] = self._search(self.spectra[group], self.again)
+        with self._lock:
+            if group not in self._everywhere:
+                self._everywhere[group] = self._search(self.spectra[group], self.again)
         observed, starts = self.observe(rows), self.starts(rows)
         refined = self._everywhere[group].refine_everywhere(observed, starts.shifts_px[starts.starts_image])
         return refined, residuals(self.points, self.spectra[group], observed, refined)
@@ -178,8 +185,8 @@ def refine_all(
     refinement.calibrate(seed)
     saver = _Saver(run, refinement, results, filled)
     progress = Progress(number, "particles", "refine", done=done)
-    for rows in parts[results.batches_done :]:
-        results.put(rows, *refinement.refine(rows))
+    for rows, found in in_order(refinement.refine, parts[results.batches_done :], refinement.threads):
+        results.put(rows, *found)
         progress.advance(len(rows))
         saver.batch_done()
     if refinement.again is not None:
@@ -199,8 +206,7 @@ def _look_again(refinement: Refinement, results: Results, saver: _Saver, first_b
     parts = [again[part] for part in batches(refinement.table.take(again), _AGAIN_AT_ONCE)]
     done = results.batches_done - first_batches
     progress = Progress(len(again), "particles", "second look", done=sum(len(rows) for rows in parts[:done]))
-    for rows in parts[done:]:
-        refined, residual = refinement.refine_everywhere(rows)
+    for rows, (refined, residual) in in_order(refinement.refine_everywhere, parts[done:], refinement.threads):
         better = second_look.improved(results.refined.gain[rows], refined)
         results.put(rows[better], refined.take(better), residual[better])
         progress.advance(len(rows))

@@ -16,8 +16,6 @@ _KEEP = (128, 32, 6)
 _LOW_SCALE, _DEVIATIONS = 0.15, 2.0
 #: Share of a normal distribution below one standard deviation.
 _ONE_SIGMA = 0.8413
-#: So large a share of the particles is looked at again, at most: the lowest scales.
-_LARGEST_SHARE = 0.25
 #: Differences of twice the log likelihood below this are numerical.
 _SAME_GAIN = 0.1
 
@@ -35,9 +33,7 @@ def doubtful(refined: Refined) -> np.ndarray:
     scale = refined.scale
     median, above = np.quantile(scale, [0.5, _ONE_SIGMA])
     low = scale < median - max(_LOW_SCALE * median, _DEVIATIONS * (above - median))
-    rows = np.flatnonzero(low | (refined.basins > 1))
-    most = int(np.ceil(_LARGEST_SHARE * len(scale)))
-    return np.sort(rows[np.argsort(scale[rows], kind="stable")[:most]])
+    return np.flatnonzero(low | (refined.basins > 1))
 
 
 def improved(before_gain: np.ndarray, after: Refined) -> np.ndarray:

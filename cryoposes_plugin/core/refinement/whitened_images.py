@@ -15,7 +15,7 @@ from .slice_table import SliceTable
 from .spectra import Spectra
 
 #: Coefficients that are worked on at once: what a core's cache holds.
-_POINTS_AT_ONCE = 2**18
+_POINTS_AT_ONCE = 2**16
 
 
 class WhitenedImages:
