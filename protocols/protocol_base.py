@@ -21,6 +21,9 @@ logger = logging.getLogger(__name__)
 
 __all__ = ["ParticleInput", "ProtCryoposesBase"]
 
+#: Pixel sizes of a map and of particles with the same box that differ by more than this contradict each other.
+_PIXEL_SIZE_TOLERANCE = 0.01
+
 
 class ParticleInput(NamedTuple):
     """A config field that takes a STAR file, the pointer it comes from, and what is needed of the particles."""
@@ -251,7 +254,32 @@ class ProtCryoposesBase(EMProtocol):
             problems += convert.particle_problems(self._pointed(item.param), what, item.poses, item.ctf, item.images)
         for volume in self._volume_files().values():
             problems += images.volume_problems(volume)
+        return problems or self._pixel_size_problems()
+
+    def _pixel_size_problems(self) -> List[str]:
+        """Of single volumes that have the particles' box."""
+        problems: List[str] = []
+        for _, param in self.VOLUMES:
+            volume, particles = self._pointed(param), self.inputParticles.get()
+            if volume is None or volume.getDim()[0] != particles.getXDim():
+                continue
+            ours, theirs = particles.getSamplingRate(), volume.getSamplingRate()
+            if abs(ours - theirs) > _PIXEL_SIZE_TOLERANCE * ours:
+                problems.append(
+                    f"The volume and the particles both have {particles.getXDim()} px and their pixel sizes are "
+                    f"{theirs:g} and {ours:g} Å/px; correct the one that is wrong."
+                )
         return problems
+
+    def _common_problems(self, *params: str) -> List[str]:
+        """Of two particle sets that are joined by id."""
+        first, second = (self._pointed(param) for param in params)
+        if first is None or second is None or first.getIdSet() & second.getIdSet():
+            return []
+        return [
+            f"The two sets ({first.getSize()} and {second.getSize()} particles) have no id in common; give two sets "
+            "that come from the same particles."
+        ]
 
     def _computes_here(self) -> bool:
         """Whether the program runs on this machine in this interpreter, so that what it lacks can be said now."""

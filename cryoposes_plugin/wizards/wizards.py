@@ -11,6 +11,8 @@ from pyworkflow.wizard import Wizard
 from cryoposes_plugin.core.config import FilterConfig
 from cryoposes_plugin.protocols import (
     ProtCryoposesFilter,
+    ProtCryoposesInitialVolume,
+    ProtCryoposesIterate,
     ProtCryoposesReconstruct,
     ProtCryoposesRefine,
     ProtCryoposesSimulate,
@@ -45,6 +47,8 @@ class MaskDiameterWizard(Wizard):
     _targets = [
         (ProtCryoposesTrain, ["maskDiameterAngstrom"]),
         (ProtCryoposesReconstruct, ["maskDiameterAngstrom"]),
+        (ProtCryoposesIterate, ["maskDiameterAngstrom"]),
+        (ProtCryoposesInitialVolume, ["diameterAngstrom"]),
         (ProtCryoposesSimulate, ["particleDiameterAngstrom"]),
     ]
 
@@ -69,6 +73,7 @@ class SymmetryWizard(Wizard):
     _targets = [
         (ProtCryoposesTrain, ["symmetry"]),
         (ProtCryoposesRefine, ["symmetry"]),
+        (ProtCryoposesIterate, ["symmetry"]),
         (ProtCryoposesReconstruct, ["symmetry"]),
     ]
 
