@@ -168,8 +168,8 @@ def tour_wizards(window, form, stem: Path) -> None:
     """The window of each wizard of the form."""
     form_window = FORMS[form]
     for name, wizard in form_window.wizards.items():
-        if wizard.__name__ == "GridWizard":
-            continue  # it has no window
+        if wizard.__name__ == "GridWizard" or form_window.protocol.getParam(name) is None:
+            continue  # it has no window, or is for a parameter that the class before this one had
         form_window.wizParamName = name
         for dialog in opened(window, lambda w=wizard: w().show(form_window)):
             photograph(dialog, stem.with_name(f"wizard_{stem.name[5:]}_{name}.png"))

@@ -90,6 +90,8 @@ class ProtCryoposesBase(EMProtocol):
         parts = [self._make_config().digest()]
         for name, pointer in self.iterInputAttributes():
             value = pointer.get()
+            if value is None:  # of an entry that the form hides
+                continue
             path = (value.getFileName() or "").split(":")[0]
             # the file's time as well: an input that was computed anew keeps its name
             time_ns = os.stat(path).st_mtime_ns if os.path.exists(path) and name not in growing else ""
@@ -212,7 +214,7 @@ class ProtCryoposesBase(EMProtocol):
         if any(self._is_empty(name, param) for name, param in self.getDefinition().iterPointerParams()):
             return []  # Scipion says it already.
         try:
-            problems = self._wrong_classes() or self._input_problems()
+            problems = self._awaited_inputs() or self._wrong_classes() or self._input_problems()
             if not problems:
                 config = self._make_config()
                 config.validate()
@@ -220,6 +222,15 @@ class ProtCryoposesBase(EMProtocol):
         except CryoposesError as error:
             problems = [str(error)]
         return [forms.in_form_words(problem, self.CONFIG) for problem in problems]
+
+    def _awaited_inputs(self) -> List[str]:
+        """Inputs that their runs have not made yet: Scipion starts a scheduled run when it has nothing to say."""
+        return [
+            f"{self.getParam(name).label.get()}: '{pointer.getObjValue().getObjLabel()}' has no "
+            f"{pointer.getExtended()} yet; wait until that run is finished."
+            for name, pointer in self.iterInputAttributes()
+            if pointer.hasExtended() and pointer.get() is None and self.evalParamCondition(name)
+        ]
 
     def _wrong_classes(self) -> List[str]:
         """Scipion's windows offer objects of the right class only; a script may give any."""
@@ -292,7 +303,15 @@ class ProtCryoposesBase(EMProtocol):
         metrics = self._metrics()
         if not metrics:
             return ["No result yet."]
-        return [forms.in_form_words(line, self.CONFIG) for line in self._result_summary(metrics)]
+        return [self._in_form_words(line) for line in self._result_summary(metrics)]
+
+    def _in_form_words(self, line: str) -> str:
+        """Labels in the place of options, and of the files that this protocol wrote for the program."""
+        written = {self._volume_path(field): field for field, _ in self.VOLUMES}
+        written.update({self._getExtraPath(f"{item.field}.star"): item.field for item in self.PARTICLES})
+        for path, field in written.items():
+            line = line.replace(path, f"'{forms.label_of(self.CONFIG, field)}'")
+        return forms.in_form_words(line, self.CONFIG)
 
     def _result_summary(self, metrics: Dict[str, Any]) -> List[str]:
         raise NotImplementedError

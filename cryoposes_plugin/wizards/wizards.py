@@ -12,7 +12,6 @@ from cryoposes_plugin.core.config import FilterConfig
 from cryoposes_plugin.protocols import (
     ProtCryoposesFilter,
     ProtCryoposesInitialVolume,
-    ProtCryoposesIterate,
     ProtCryoposesReconstruct,
     ProtCryoposesRefine,
     ProtCryoposesSimulate,
@@ -47,7 +46,6 @@ class MaskDiameterWizard(Wizard):
     _targets = [
         (ProtCryoposesTrain, ["maskDiameterAngstrom"]),
         (ProtCryoposesReconstruct, ["maskDiameterAngstrom"]),
-        (ProtCryoposesIterate, ["maskDiameterAngstrom"]),
         (ProtCryoposesInitialVolume, ["diameterAngstrom"]),
         (ProtCryoposesSimulate, ["particleDiameterAngstrom"]),
     ]
@@ -73,7 +71,6 @@ class SymmetryWizard(Wizard):
     _targets = [
         (ProtCryoposesTrain, ["symmetry"]),
         (ProtCryoposesRefine, ["symmetry"]),
-        (ProtCryoposesIterate, ["symmetry"]),
         (ProtCryoposesReconstruct, ["symmetry"]),
     ]
 
@@ -82,6 +79,10 @@ class SymmetryWizard(Wizard):
         from cryoposes_plugin.core.geometry.symmetry_check import likely_group, symmetry_correlations
 
         volume = first_volume(form.protocol)
+        if isinstance(form.protocol, ProtCryoposesInitialVolume):
+            return say(
+                form, "Axes can be seen on a volume only: find one with C1, and ask again in 'reconstruct volume'."
+            )
         if volume is None:
             return say(form, "Give a volume first: its axes are compared with those of the usual groups.")
         correlations = symmetry_correlations(volume_data(volume))

@@ -140,15 +140,17 @@ def a_first_volume_from_one_particle(desk):
 
 
 def a_particle_wider_than_its_images(desk):
-    return first_volume(desk, diameterAngstrom=500.0), f"'Diameter (Å)' is 500 Å and the images are {BOX * PIXEL:.0f} Å"
+    return first_volume(
+        desk, diameterAngstrom=500.0
+    ), f"'Particle diameter (Å)' is 500 Å and the images are {BOX * PIXEL:.0f} Å"
 
 
 def a_diameter_that_is_no_number(desk):
-    return first_volume(desk, diameterAngstrom=float("nan")), "'Diameter (Å)' is nan; give a finite number"
+    return first_volume(desk, diameterAngstrom=float("nan")), "'Particle diameter (Å)' is nan; give a finite number"
 
 
 def no_starts(desk):
-    return first_volume(desk, starts=0), "'Starts' is 0; it must be at least 1"
+    return first_volume(desk, starts=0), "'Random starts' is 0; it must be at least 1"
 
 
 def an_odd_working_box(desk):
@@ -210,7 +212,17 @@ def a_largest_shift_that_is_no_number(desk):
     return form, "'Largest shift (px)' is nan; give a finite number"
 
 
+def particles_that_their_run_has_not_made_yet(desk):
+    """Though they are optional: a scheduled run starts when its form has nothing to say."""
+    form, simulation = train(desk.volume), simulate(desk.volume)
+    simulation.setObjLabel("simulation")
+    form.inputLike.set(simulation)
+    form.inputLike.setExtended("outputParticles")
+    return form, "Particles to resemble: 'simulation' has no outputParticles yet; wait until that run is finished"
+
+
 MISTAKES = [
+    particles_that_their_run_has_not_made_yet,
     particles_that_nobody_aligned,
     a_volume_in_the_place_of_particles,
     a_model_for_finer_pixels,
