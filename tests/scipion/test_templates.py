@@ -98,10 +98,11 @@ def test_both_workflows_run_from_a_script(project, map_file):
 
 @pytest.fixture(scope="module")
 def star(map_file, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("particles") / "run"
-    words = ["simulate", "--volume", map_file, "--number", NUMBER, "--snr", 1.0, "--output", folder]
-    subprocess.run([sys.executable, "-m", "cryoposes_plugin", *map(str, words)], check=True, timeout=300)
-    return folder / "particles.star"
+    """Written to a relative path: RELION's import does not take images by their absolute ones."""
+    folder = tmp_path_factory.mktemp("particles")
+    words = ["simulate", "--volume", map_file, "--number", NUMBER, "--snr", 1.0, "--output", "run"]
+    subprocess.run([sys.executable, "-m", "cryoposes_plugin", *map(str, words)], cwd=folder, check=True, timeout=300)
+    return folder / "run/particles.star"
 
 
 @pytest.mark.slow
@@ -148,6 +149,8 @@ def finished_runs(folder: Path, seconds: float):
         project = Project(Domain, str(folder))
         project.load()
         known = project.mapper.selectAllBatch(objectFilter=lambda item: isinstance(item, Protocol))
+        for run in known:
+            run.setProject(project)
         while time.monotonic() < deadline:
             runs = [getUpdatedProtocol(run) if os.path.exists(run.getDbPath()) else run for run in known]
             if all(run.isFinished() for run in runs):
