@@ -3,11 +3,12 @@
     make demo
     xvfb-run -s "-screen 0 1600x1000x24" .venv/bin/python -O docs/screenshots.py demo-output demo docs/images/gui
 
-The arguments: the folder that `make demo` wrote, the project's name in it, where the pictures go. The refinements,
-which the demo leaves out, are run first. Needs a display (Xvfb does) and ImageMagick's `import`. Exit status 1 if any
-window raised an exception.
+The arguments: the folder that `make demo` wrote, the project's name in it, where the pictures go. The protocols that
+the demo leaves out are run first, some minutes. Needs a display (Xvfb does) and ImageMagick's `import`. Exit status 1
+if a window raised an exception or had nothing to show.
 """
 
+import logging
 import os
 import subprocess
 import sys
@@ -25,6 +26,8 @@ FORMS = {}  # Tk window -> Scipion's FormWindow
 
 def main(folder: Path, project_name: str, target: Path) -> int:
     prepare_environment(folder)
+    sys.stderr = WatchedStream(sys.stderr)
+    logging.getLogger("cryoposes_plugin.scipion.figure_window").addHandler(NothingShown())
     target.mkdir(parents=True, exist_ok=True)
     tkinter.Misc.mainloop = lambda self, n=0: None  # this script turns the loop
     tkinter.Misc.wait_window = lambda self, window=None: None
@@ -35,21 +38,17 @@ def main(folder: Path, project_name: str, target: Path) -> int:
     from pyworkflow.project import Manager
 
     remember_forms(form_module.FormWindow)
-    add_refinements(Manager().loadProject(project_name))
+    run_what_the_demo_leaves_out(Manager().loadProject(project_name))
     window = ProjectWindow(Manager().getProjectPath(project_name))
     window.show()
     widget = window.getViewWidget()
     photograph(window.root, target / "project.png", whole_screen=True, seconds=3)
-    seen = set()
-    for protocol in window.project.getRuns():
-        if not protocol.getClassName().startswith("ProtCryoposes") or protocol.getClassName() in seen:
-            continue
-        seen.add(protocol.getClassName())
-        command = protocol.CONFIG.command
-        tour_form(window, widget, protocol, target / f"form_{command}")
-        tour_viewer(window, Domain, protocol, target / f"viewer_{command}")
+    runs = different_runs(window.project)
+    for name, protocol in runs.items():
+        tour_form(window, widget, protocol, target / f"form_{name}")
+        tour_viewer(window, Domain, protocol, target / f"viewer_{name}")
         tour_outputs(window, Domain, protocol, target)
-    report(f"{len(seen)} protocols, {len(list(target.glob('*.png')))} pictures, {len(failures)} exceptions")
+    report(f"{len(runs)} runs, {len(list(target.glob('*.png')))} pictures, {len(failures)} failures")
     os._exit(1 if failures else 0)  # Scipion's server thread would keep the process
 
 
@@ -66,30 +65,79 @@ def prepare_environment(folder: Path) -> None:
     )
 
 
-def add_refinements(project) -> None:
-    """The two protocols that the demo does without, once: from the estimated poses, against the demo's map."""
-    from cryoposes_plugin.protocols import ProtCryoposesIterate, ProtCryoposesRefine
+def run_what_the_demo_leaves_out(project) -> None:
+    """Once each, on the demo's map, particles and estimated poses."""
+    from cryoposes_plugin import protocols as ours
+    from cryoposes_plugin.core.config import TrainConfig
 
-    runs = {run.getObjLabel(): run for run in project.getRuns()}
-    for label, protocol_class, values in (
-        ("refine", ProtCryoposesRefine, {}),
-        ("refine and reconstruct", ProtCryoposesIterate, {"rounds": 3}),
+    distance = TrainConfig.__dataclass_fields__["preset"].metadata["choices"].index("distance")
+    the_map, simulated = ("import map", "outputVolume"), ("simulate particles", "outputParticles")
+    estimated, distances = ("estimate poses", "outputParticles"), ("train for distances", "outputModel")
+    to_refine = {"inputParticles": estimated, "inputVolume": the_map}
+    to_recover = {"inputParticles": simulated, "inputModel": distances, "inputTruth": simulated}
+    for label, protocol_class, pointers, values in (
+        ("refine", ours.ProtCryoposesRefine, to_refine, {}),
+        ("refine and reconstruct", ours.ProtCryoposesIterate, to_refine, {"rounds": 3}),
+        (
+            "initial volume",
+            ours.ProtCryoposesInitialVolume,
+            {"inputParticles": simulated},
+            {"starts": 2, "searchParticles": 300, "rounds": 2},
+        ),
+        (
+            "coarse initial volume",
+            ours.ProtCryoposesInitialVolume,
+            {"inputParticles": simulated},
+            {"starts": 1, "searchParticles": 300, "rounds": 0},
+        ),
+        (
+            "train for distances",
+            ours.ProtCryoposesTrain,
+            {"inputVolumes": the_map, "inputLike": simulated},
+            {"preset": distance, "minutes": 1.5, "seed": 1},
+        ),
+        ("recover", ours.ProtCryoposesRecover, to_recover, {}),
+        ("recover with the volume", ours.ProtCryoposesRecover, {**to_recover, "inputVolume": the_map}, {}),
     ):
-        if label in runs:
-            continue
-        report(f"running '{label}'")
-        protocol = project.newProtocol(protocol_class, **values)
-        protocol.setObjLabel(label)
-        for name, source, output in (
-            ("inputParticles", "estimate poses", "outputParticles"),
-            ("inputVolume", "import map", "outputVolume"),
-        ):
-            getattr(protocol, name).set(runs[source])
-            getattr(protocol, name).setExtended(output)
-        project.launchProtocol(protocol, wait=True)
-        if not protocol.isFinished():
-            sys.exit(f"'{label}' {protocol.getStatus()}: {protocol.getErrorMessage()}")
+        run_once(project, label, protocol_class, pointers, values)
     project.closeMapper()
+
+
+def run_once(project, label: str, protocol_class, pointers: dict, values: dict) -> None:
+    """`pointers`: parameter -> (label of the run that it points to, name of its output)."""
+    runs = {run.getObjLabel(): run for run in project.getRuns()}
+    if label in runs:
+        return
+    report(f"running '{label}'")
+    protocol = project.newProtocol(protocol_class, **values)
+    protocol.setObjLabel(label)
+    for name, (source, output) in pointers.items():
+        parameter = getattr(protocol, name)
+        if parameter.isPointer():
+            parameter.set(runs[source])
+            parameter.setExtended(output)
+        else:
+            parameter.set([getattr(runs[source], output)])
+    project.launchProtocol(protocol, wait=True)
+    if not protocol.isFinished():
+        sys.exit(f"'{label}' {protocol.getStatus()}: {protocol.getErrorMessage()}")
+
+
+def different_runs(project) -> dict:
+    """Name for the pictures -> run, oldest first: of each protocol one run for each list of pictures that it has."""
+    from cryoposes_plugin.core.evaluation.run_pictures import pictures_of
+
+    found, seen = {}, set()
+    for protocol in sorted(project.getRuns(), key=lambda run: run.getObjId()):
+        if not protocol.getClassName().startswith("ProtCryoposes"):
+            continue
+        command = protocol.CONFIG.command
+        shown = (command, *pictures_of(protocol.shown_run()))
+        if shown not in seen:
+            number = 1 + sum(command == other for other, *_ in seen)
+            found[command if number == 1 else f"{command}{number}"] = protocol
+            seen.add(shown)
+    return found
 
 
 def remember_forms(form_class) -> None:
@@ -120,8 +168,8 @@ def tour_wizards(window, form, stem: Path) -> None:
     """The window of each wizard of the form."""
     form_window = FORMS[form]
     for name, wizard in form_window.wizards.items():
-        if wizard.__name__ == "GridWizard":
-            continue  # it has no window
+        if wizard.__name__ == "GridWizard" or form_window.protocol.getParam(name) is None:
+            continue  # it has no window, or is for a parameter that the class before this one had
         form_window.wizParamName = name
         for dialog in opened(window, lambda w=wizard: w().show(form_window)):
             photograph(dialog, stem.with_name(f"wizard_{stem.name[5:]}_{name}.png"))
@@ -195,8 +243,30 @@ def settle(window, seconds: float = _SETTLE_SECONDS) -> None:
 
 
 def note_exception(kind, error, trace) -> None:
-    failures.append(error)
     traceback.print_exception(kind, error, trace)
+
+
+class WatchedStream:
+    """Standard error that remembers tracebacks: Scipion catches and prints some exceptions itself."""
+
+    def __init__(self, stream):
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        if "Traceback" in text:
+            failures.append(text)
+        return self._stream.write(text)
+
+    def __getattr__(self, name):
+        return getattr(self._stream, name)
+
+
+class NothingShown(logging.Handler):
+    """A window that holds a sentence in the place of its figure is logged with a warning."""
+
+    def emit(self, record) -> None:
+        failures.append(record.getMessage())
+        report(failures[-1])
 
 
 def report(line: str) -> None:

@@ -21,6 +21,9 @@ logger = logging.getLogger(__name__)
 
 __all__ = ["ParticleInput", "ProtCryoposesBase"]
 
+#: Pixel sizes of a map and of particles with the same box that differ by more than this contradict each other.
+_PIXEL_SIZE_TOLERANCE = 0.01
+
 
 class ParticleInput(NamedTuple):
     """A config field that takes a STAR file, the pointer it comes from, and what is needed of the particles."""
@@ -87,6 +90,8 @@ class ProtCryoposesBase(EMProtocol):
         parts = [self._make_config().digest()]
         for name, pointer in self.iterInputAttributes():
             value = pointer.get()
+            if value is None:  # of an entry that the form hides
+                continue
             path = (value.getFileName() or "").split(":")[0]
             # the file's time as well: an input that was computed anew keeps its name
             time_ns = os.stat(path).st_mtime_ns if os.path.exists(path) and name not in growing else ""
@@ -209,7 +214,7 @@ class ProtCryoposesBase(EMProtocol):
         if any(self._is_empty(name, param) for name, param in self.getDefinition().iterPointerParams()):
             return []  # Scipion says it already.
         try:
-            problems = self._wrong_classes() or self._input_problems()
+            problems = self._awaited_inputs() or self._wrong_classes() or self._input_problems()
             if not problems:
                 config = self._make_config()
                 config.validate()
@@ -217,6 +222,15 @@ class ProtCryoposesBase(EMProtocol):
         except CryoposesError as error:
             problems = [str(error)]
         return [forms.in_form_words(problem, self.CONFIG) for problem in problems]
+
+    def _awaited_inputs(self) -> List[str]:
+        """Inputs that their runs have not made yet: Scipion starts a scheduled run when it has nothing to say."""
+        return [
+            f"{self.getParam(name).label.get()}: '{pointer.getObjValue().getObjLabel()}' has no "
+            f"{pointer.getExtended()} yet; wait until that run is finished."
+            for name, pointer in self.iterInputAttributes()
+            if pointer.hasExtended() and pointer.get() is None and self.evalParamCondition(name)
+        ]
 
     def _wrong_classes(self) -> List[str]:
         """Scipion's windows offer objects of the right class only; a script may give any."""
@@ -251,7 +265,32 @@ class ProtCryoposesBase(EMProtocol):
             problems += convert.particle_problems(self._pointed(item.param), what, item.poses, item.ctf, item.images)
         for volume in self._volume_files().values():
             problems += images.volume_problems(volume)
+        return problems or self._pixel_size_problems()
+
+    def _pixel_size_problems(self) -> List[str]:
+        """Of single volumes that have the particles' box."""
+        problems: List[str] = []
+        for _, param in self.VOLUMES:
+            volume, particles = self._pointed(param), self.inputParticles.get()
+            if volume is None or volume.getDim()[0] != particles.getXDim():
+                continue
+            ours, theirs = particles.getSamplingRate(), volume.getSamplingRate()
+            if abs(ours - theirs) > _PIXEL_SIZE_TOLERANCE * ours:
+                problems.append(
+                    f"The volume and the particles both have {particles.getXDim()} px and their pixel sizes are "
+                    f"{theirs:g} and {ours:g} Å/px; correct the one that is wrong."
+                )
         return problems
+
+    def _common_problems(self, *params: str) -> List[str]:
+        """Of two particle sets that are joined by id."""
+        first, second = (self._pointed(param) for param in params)
+        if first is None or second is None or first.getIdSet() & second.getIdSet():
+            return []
+        return [
+            f"The two sets ({first.getSize()} and {second.getSize()} particles) have no id in common; give two sets "
+            "that come from the same particles."
+        ]
 
     def _computes_here(self) -> bool:
         """Whether the program runs on this machine in this interpreter, so that what it lacks can be said now."""
@@ -264,7 +303,15 @@ class ProtCryoposesBase(EMProtocol):
         metrics = self._metrics()
         if not metrics:
             return ["No result yet."]
-        return [forms.in_form_words(line, self.CONFIG) for line in self._result_summary(metrics)]
+        return [self._in_form_words(line) for line in self._result_summary(metrics)]
+
+    def _in_form_words(self, line: str) -> str:
+        """Labels in the place of options, and of the files that this protocol wrote for the program."""
+        written = {self._volume_path(field): field for field, _ in self.VOLUMES}
+        written.update({self._getExtraPath(f"{item.field}.star"): item.field for item in self.PARTICLES})
+        for path, field in written.items():
+            line = line.replace(path, f"'{forms.label_of(self.CONFIG, field)}'")
+        return forms.in_form_words(line, self.CONFIG)
 
     def _result_summary(self, metrics: Dict[str, Any]) -> List[str]:
         raise NotImplementedError

@@ -51,14 +51,7 @@ class ProtCryoposesCompare(ProtCryoposesBase):
         forms.add_fields(form, CompareConfig, "symmetry", "registration", "seed")
 
     def _input_problems(self) -> List[str]:
-        problems = super()._input_problems()
-        truth, estimate = self.inputTruth.get(), self.inputEstimate.get()
-        if not problems and not truth.getIdSet() & estimate.getIdSet():
-            problems.append(
-                f"The two sets ({truth.getSize()} and {estimate.getSize()} particles) have no id in common; give two "
-                "sets that come from the same particles."
-            )
-        return problems
+        return super()._input_problems() or self._common_problems("inputTruth", "inputEstimate")
 
     def _check(self, config: Config) -> None:
         from cryoposes_plugin.core.geometry.symmetry import parse_symmetry

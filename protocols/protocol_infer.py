@@ -12,8 +12,6 @@ from cryoposes_plugin.scipion import convert, forms, results
 from .protocol_base import ParticleInput
 from .protocol_streaming import GROWING, ProtCryoposesStreaming
 
-#: Pixel sizes of a map and of particles with the same box that differ by more than this contradict each other.
-_PIXEL_SIZE_TOLERANCE = 0.01
 #: Of a growing input; the noise and the strength of the volume are measured anew on each batch, on 768 images at most.
 SMALLEST_BATCH = 1000
 
@@ -63,17 +61,6 @@ class ProtCryoposesInfer(ProtCryoposesStreaming):
 
     def _input_paths(self) -> Dict[str, Any]:
         return {**super()._input_paths(), "model": self.inputModel.get().getFolder()}
-
-    def _input_problems(self) -> List[str]:
-        problems, particles, volume = super()._input_problems(), self.inputParticles.get(), self.inputVolume.get()
-        if volume is not None and not problems and volume.getDim()[0] == particles.getXDim():
-            ours, theirs = particles.getSamplingRate(), volume.getSamplingRate()
-            if abs(ours - theirs) > _PIXEL_SIZE_TOLERANCE * ours:
-                problems.append(
-                    f"The volume and the particles both have {particles.getXDim()} px and their pixel sizes are "
-                    f"{theirs:g} and {ours:g} Å/px; correct the one that is wrong."
-                )
-        return problems
 
     def _check(self, config: Config) -> None:
         from cryoposes_plugin.core.learning.model_card import ModelCard

@@ -7,7 +7,7 @@ from typing import Any, Dict, List
 
 from pwem.objects import SetOfFSCs, SetOfParticles, Volume
 
-from cryoposes_plugin.core.config import Config, InitialVolumeConfig
+from cryoposes_plugin.core.config import InitialVolumeConfig
 from cryoposes_plugin.scipion import forms
 
 from .protocol_base import ParticleInput
@@ -38,10 +38,13 @@ class ProtCryoposesInitialVolume(ProtCryoposesReconstruct):
         forms.add_fields(form, InitialVolumeConfig, "max_shift_px", "draws", "batch_size")
         forms.add_execution(form, InitialVolumeConfig, gpu=True)
 
-    def _check(self, config: Config) -> None:
+    def _check(self, config: Any) -> None:
         from cryoposes_plugin.core.geometry.symmetry import parse_symmetry
 
         parse_symmetry(config.symmetry)
+        particles = self.inputParticles.get()
+        width = particles.getXDim() * particles.getSamplingRate()
+        config.check_images(forms.label_of(self.CONFIG, "particles"), particles.getSize(), width)
 
     def _create_outputs(self) -> None:
         refined = os.path.exists(self._run_file("fsc.csv"))

@@ -6,7 +6,7 @@ from typing import Any, Dict, List
 
 from pwem.objects import SetOfParticles
 
-from cryoposes_plugin.core.config import Config, RecoverConfig
+from cryoposes_plugin.core.config import RecoverConfig
 from cryoposes_plugin.scipion import convert, forms
 
 from .protocol_base import ParticleInput, ProtCryoposesBase
@@ -70,12 +70,17 @@ class ProtCryoposesRecover(ProtCryoposesBase):
     def _input_paths(self) -> Dict[str, Any]:
         return {**super()._input_paths(), "model": self.inputModel.get().getFolder()}
 
-    def _check(self, config: Config) -> None:
+    def _input_problems(self) -> List[str]:
+        return super()._input_problems() or self._common_problems("inputTruth", "inputParticles")
+
+    def _check(self, config: Any) -> None:
         from cryoposes_plugin.core.learning.model_card import ModelCard
 
         card = ModelCard.read(config.model)
         card.check_tells_rotations(config.model)
-        convert.check_fits_card(self.inputParticles.get(), card, forms.label_of(self.CONFIG, "particles"))
+        particles, what = self.inputParticles.get(), forms.label_of(self.CONFIG, "particles")
+        convert.check_fits_card(particles, card, what)
+        config.check_number(what, particles.getSize())
 
     def _create_outputs(self) -> None:
         self._define(outputParticles=self._create_particles())

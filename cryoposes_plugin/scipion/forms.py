@@ -47,6 +47,9 @@ LABELS = {
     "rounds": "Rounds at most",
     "resolution_angstrom": "Finest detail used (Å)",
     "search_deg": "Search around the poses (°)",
+    "starts": "Random starts",
+    "search_particles": "Particles to search with",
+    "diameter_angstrom": "Particle diameter (Å)",
     "search_starts": "Poses tried in the search",
     "search_shift_px": "Shifts tried in the search (px)",
     "prior_deg": "Prior on the orientations (°)",
@@ -69,6 +72,8 @@ POINTER_LABELS = {
     "truth": "True poses",
     "estimate": "Estimated poses",
 }
+#: Protocols that messages name by their command.
+PROTOCOL_LABELS = {"infer": "estimate poses", "recover": "recover poses from distances"}
 #: What the form asks for where a CTF is simulated.
 CTF_FIELDS = (
     "defocus_range_angstrom",
@@ -105,7 +110,7 @@ def label_of(config_class: Type[Config], field: str) -> str:
 
 
 def in_form_words(message: str, config_class: Type[Config]) -> str:
-    """A core message with the form's labels in the place of command-line options."""
+    """A core message with the form's labels in the place of command-line options, and protocols in that of commands."""
     fields = {f.name for f in dataclasses.fields(config_class)}
 
     def label(match):
@@ -113,6 +118,7 @@ def in_form_words(message: str, config_class: Type[Config]) -> str:
         name = next((f for f in fields if f == option or f.startswith(option + "_")), None)
         return f"'{label_of(config_class, name)}'" if name else match.group(0)
 
+    message = re.sub(r"`cryoposes ([a-z-]+)[^`]*`", lambda match: f"'{PROTOCOL_LABELS[match.group(1)]}'", message)
     return re.sub(r"--([a-z][a-z0-9-]*[a-z0-9])", label, message)
 
 
@@ -241,6 +247,8 @@ def add_streaming(form, smallest_batch: int) -> None:
 def form_values(protocol, config_class: Type[Config]) -> Dict[str, Any]:
     """Values of the config fields that the form has (an empty entry is None), and of Scipion's header: threads and GPU.
 
+    An entry that the form hides, by its condition, has its default, whatever it holds.
+
     Raises ConfigError for an empty entry that must not be, and for a list that holds something else than numbers.
     """
     names = [f.name for f in dataclasses.fields(config_class)]
@@ -255,11 +263,17 @@ def form_values(protocol, config_class: Type[Config]) -> Dict[str, Any]:
 
 
 def has_field(protocol, name: str) -> bool:
-    return protocol.getParam(_range_params(name)[0] if name in _RANGES else param_name(name)) is not None
+    return protocol.getParam(_first_param(name)) is not None
+
+
+def _first_param(name: str) -> str:
+    return _range_params(name)[0] if name in _RANGES else param_name(name)
 
 
 def _value(protocol, config_class: Type[Config], name: str) -> Any:
     kind, several, optional = field_type(config_class, name)
+    if not protocol.evalParamCondition(_first_param(name)):
+        return _field(config_class, name).default
     if name in _RANGES:
         values = tuple(protocol.getAttributeValue(p) for p in _range_params(name))
         if None in values:

@@ -11,6 +11,7 @@ from pyworkflow.wizard import Wizard
 from cryoposes_plugin.core.config import FilterConfig
 from cryoposes_plugin.protocols import (
     ProtCryoposesFilter,
+    ProtCryoposesInitialVolume,
     ProtCryoposesReconstruct,
     ProtCryoposesRefine,
     ProtCryoposesSimulate,
@@ -45,6 +46,7 @@ class MaskDiameterWizard(Wizard):
     _targets = [
         (ProtCryoposesTrain, ["maskDiameterAngstrom"]),
         (ProtCryoposesReconstruct, ["maskDiameterAngstrom"]),
+        (ProtCryoposesInitialVolume, ["diameterAngstrom"]),
         (ProtCryoposesSimulate, ["particleDiameterAngstrom"]),
     ]
 
@@ -77,6 +79,10 @@ class SymmetryWizard(Wizard):
         from cryoposes_plugin.core.geometry.symmetry_check import likely_group, symmetry_correlations
 
         volume = first_volume(form.protocol)
+        if isinstance(form.protocol, ProtCryoposesInitialVolume):
+            return say(
+                form, "Axes can be seen on a volume only: find one with C1, and ask again in 'reconstruct volume'."
+            )
         if volume is None:
             return say(form, "Give a volume first: its axes are compared with those of the usual groups.")
         correlations = symmetry_correlations(volume_data(volume))

@@ -191,7 +191,7 @@ def test_what_cannot_be_is_one_sentence(scene, tmp_path, caplog, rng):
     (folder / "symmetric/model.keras").write_bytes((folder / "model/model.keras").read_bytes())
     (folder / "symmetric/model_card.json").write_text(json.dumps({**card, "symmetry": "D2"}))
     for arguments, options, sentence in (
-        ((), dict(star="few.star"), "fewer than 50 tell no poses"),
+        ((), dict(star="few.star"), "fewer than 50 particles tell no poses"),
         ((), dict(model="symmetric"), "was trained for symmetry D2"),
         (("--truth", folder / "strangers.star"), {}, "share no id"),
         (("--volume", folder / "map.mrc", "--method", "minibatch"), {}, "leave one of them out"),

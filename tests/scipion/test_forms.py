@@ -145,8 +145,11 @@ def test_values_of_a_form_reach_the_config(scipion_environment):
 
 
 def test_what_is_no_number_is_said():
+    wrong = ProtCryoposesSimulate(preferredDirectionsDeg="10 x")
+    assert forms.form_values(wrong, SimulateConfig)["preferred_directions_deg"] == (0, 0)  # the form hides it
+    wrong.orientations.set(SimulateConfig.__dataclass_fields__["orientations"].metadata["choices"].index("preferred"))
     with pytest.raises(ConfigError, match="Preferred views.*'10 x'"):
-        forms.form_values(ProtCryoposesSimulate(preferredDirectionsDeg="10 x"), SimulateConfig)
+        forms.form_values(wrong, SimulateConfig)
     protocol = ProtCryoposesSimulate()
     protocol.number.set(None)
     with pytest.raises(ConfigError, match="'Number of images' is empty"):
@@ -159,8 +162,10 @@ def test_core_messages_speak_the_forms_language():
     )
     assert said == "simulate: 'SNR' 2 and 'Noise variance' 1 exclude each other; 'Underfocus (Å)' too; see --help."
     assert forms.in_form_words("--keep-quantile", FilterConfig) == "'Share to keep'"
+    assert forms.in_form_words("use `cryoposes recover --model`.", TrainConfig) == "use 'recover poses from distances'."
     assert forms.label_of(TrainConfig, "mask_diameter_angstrom") == "Mask diameter (Å)"
 
 
 def test_every_config_has_a_protocol():
-    assert {p.CONFIG.command for p in PROTOCOLS} == set(CONFIGS)
+    labels = {p.CONFIG.command: p._label for p in PROTOCOLS}
+    assert set(labels) == set(CONFIGS) and forms.PROTOCOL_LABELS.items() <= labels.items()

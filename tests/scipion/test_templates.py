@@ -2,6 +2,10 @@
 
 import json
 import os
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -90,3 +94,70 @@ def test_both_workflows_run_from_a_script(project, map_file):
     run_in_order(project, steps)
     assert steps["initial volume"].outputParticles.getSize() == NUMBER
     assert steps["refine and reconstruct"].outputVolume.getDim() == (BOX, BOX, BOX)
+
+
+@pytest.fixture(scope="module")
+def star(map_file, tmp_path_factory):
+    """Written to a relative path: RELION's import does not take images by their absolute ones."""
+    folder = tmp_path_factory.mktemp("particles")
+    words = ["simulate", "--volume", map_file, "--number", NUMBER, "--snr", 1.0, "--output", "run"]
+    subprocess.run([sys.executable, "-m", "cryoposes_plugin", *map(str, words)], cwd=folder, check=True, timeout=300)
+    return folder / "run/particles.star"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name, fields",
+    [
+        (INITIAL_VOLUME, "starts=1 search=120 rounds=1 cut=60 symmetryrefine=C1"),
+        (CLEAN_UP, f"map={{map}} mappixel={PIXEL} subset=40 minutes=0.05 keep=0.75"),
+    ],
+)
+def test_scipions_own_command_runs_it_in_a_clean_home(scipion_environment, name, fields, map_file, star, tmp_path):
+    """`scipion template` makes the project and schedules all of it at once, as its window does."""
+    common = f"star={star} pixel={PIXEL} voltage=300 cs=2.7 ac=0.1 symmetry=C1 project_name=toy"
+    command = f"{sys.executable} -m scipion template cryoposes_plugin-{name} --nogui {common} {fields}"
+    (tmp_path / "home").mkdir()
+    environment = {
+        **os.environ,
+        "SCIPION_HOME": str(tmp_path / "home"),
+        "SCIPION_USER_DATA": str(tmp_path / "data"),
+        "PATH": os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]]),
+    }
+    with open(tmp_path / "log", "w", encoding="utf-8") as log:  # a pipe would stay open while the project is scheduled
+        words = command.format(map=map_file).split()
+        subprocess.run(words, env=environment, stdout=log, stderr=subprocess.STDOUT, timeout=300, check=True)
+    runs = finished_runs(tmp_path / "data/projects/toy", seconds=1200)
+    ours = [run for run in runs if run.getClassName().startswith("ProtCryoposes")]
+    assert len(ours) >= 2
+    for run in ours:
+        assert {output for output, _ in run.iterOutputAttributes()} == set(run._possibleOutputs), run.getObjLabel()
+
+
+def finished_runs(folder: Path, seconds: float):
+    """The runs of a project that works by itself, once all are finished; RuntimeError if one fails.
+
+    Read from the runs' own files: a project that is loaded here would take runs that wait for dead.
+    """
+    from pwem import Domain
+    from pyworkflow.project import Project
+    from pyworkflow.protocol import Protocol, getUpdatedProtocol
+
+    before, deadline = os.getcwd(), time.monotonic() + seconds
+    try:
+        os.chdir(folder)
+        project = Project(Domain, str(folder))
+        project.load()
+        known = project.mapper.selectAllBatch(objectFilter=lambda item: isinstance(item, Protocol))
+        for run in known:
+            run.setProject(project)
+        while time.monotonic() < deadline:
+            runs = [getUpdatedProtocol(run) if os.path.exists(run.getDbPath()) else run for run in known]
+            if all(run.isFinished() for run in runs):
+                return runs
+            if any(run.isFailed() or run.isAborted() for run in runs):
+                break
+            time.sleep(5)
+    finally:
+        os.chdir(before)
+    raise RuntimeError(f"not all finished: {[(run.getObjLabel(), run.getStatus()) for run in runs]}")

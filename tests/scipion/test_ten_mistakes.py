@@ -1,6 +1,8 @@
 """The mistakes that a new user makes: each ends in one sentence in the form, before anything is launched."""
 
+import json
 import shutil
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -14,7 +16,9 @@ from cryoposes_plugin.protocols import (
     ProtCryoposesCompare,
     ProtCryoposesFilter,
     ProtCryoposesInfer,
+    ProtCryoposesInitialVolume,
     ProtCryoposesReconstruct,
+    ProtCryoposesRecover,
 )
 from cryoposes_plugin.scipion import results
 
@@ -108,7 +112,117 @@ def a_symmetry_that_is_none(desk):
     return one_set(ProtCryoposesReconstruct(symmetry="Q7"), inputParticles=desk.particles), "Q7"
 
 
+def first_volume(desk, images=None, **values):
+    return one_set(ProtCryoposesInitialVolume(**values), inputParticles=images or many(desk))
+
+
+def recovery(desk, images=None, network=None, **values):
+    form = ProtCryoposesRecover(**values)
+    return one_set(form, inputParticles=images or many(desk), inputModel=network or desk.model)
+
+
+def many(desk, first=1):
+    """As many as the search for a volume, and distances, need at least."""
+    created = new_set(desk.folder / f"{len(list(desk.folder.iterdir()))}.sqlite")
+    results.create_particles(created, make_table(desk.folder, range(first, first + 60), desk.rng))
+    return created
+
+
+def a_volume_to_find_a_volume_from(desk):
+    return first_volume(desk, desk.volume), "a Volume was given; give a SetOfParticles"
+
+
+def a_first_volume_from_one_particle(desk):
+    one = new_set(desk.folder / "one.sqlite")
+    one.copyInfo(desk.particles)
+    one.append(desk.particles.getFirstItem().clone())
+    return first_volume(desk, one), "Particles: an initial volume needs 50 particles at least and this set has 1"
+
+
+def a_particle_wider_than_its_images(desk):
+    return first_volume(
+        desk, diameterAngstrom=500.0
+    ), f"'Particle diameter (Å)' is 500 Å and the images are {BOX * PIXEL:.0f} Å"
+
+
+def a_diameter_that_is_no_number(desk):
+    return first_volume(desk, diameterAngstrom=float("nan")), "'Particle diameter (Å)' is nan; give a finite number"
+
+
+def no_starts(desk):
+    return first_volume(desk, starts=0), "'Random starts' is 0; it must be at least 1"
+
+
+def an_odd_working_box(desk):
+    return first_volume(desk, workingBoxPx=33), "'Working box (px)' is 33; give an even number"
+
+
+def a_first_volume_of_a_symmetry_that_is_none(desk):
+    return first_volume(desk, symmetry="Q7"), "Q7"
+
+
+def a_first_volume_from_corrected_amplitudes(desk):
+    images = many(desk)
+    images.setIsAmplitudeCorrected(True)
+    return first_volume(desk, images), "give the particles before that correction"
+
+
+def particles_in_the_place_of_a_model(desk):
+    return recovery(desk, network=desk.particles), "a SetOfParticles was given; give a PoseModel"
+
+
+def poses_of_eight_particles_from_their_distances(desk):
+    return recovery(desk, desk.particles), "this set has 8, and distances among fewer than 50 particles tell no poses"
+
+
+def distances_between_particles_without_a_ctf(desk):
+    images = many(desk)
+    images.setHasCTF(False)
+    return recovery(desk, images), "have no CTF"
+
+
+def distances_by_a_model_for_finer_pixels(desk):
+    images = many(desk)
+    images.setSamplingRate(2 * PIXEL)
+    return recovery(desk, images), "give less binned particles or train a model for them"
+
+
+def distances_under_a_symmetry(desk):
+    card = Path(desk.model.getFolder(), "model_card.json")
+    card.write_text(json.dumps({**json.loads(card.read_text()), "symmetry": "D2"}))
+    return recovery(desk), "distances do not tell rotations; use 'estimate poses'"
+
+
+def true_poses_of_other_particles(desk):
+    form = recovery(desk)
+    form.inputTruth.set(many(desk, first=1000))
+    return form, "no id in common"
+
+
+def a_volume_of_another_pixel_size(desk):
+    desk.volume.setSamplingRate(1.2 * PIXEL)
+    form = recovery(desk)
+    form.inputVolume.set(desk.volume)
+    return form, f"their pixel sizes are {1.2 * PIXEL:g} and {PIXEL:g} Å/px"
+
+
+def a_largest_shift_that_is_no_number(desk):
+    form = recovery(desk, maxShiftPx=float("nan"))
+    form.inputVolume.set(desk.volume)
+    return form, "'Largest shift (px)' is nan; give a finite number"
+
+
+def particles_that_their_run_has_not_made_yet(desk):
+    """Though they are optional: a scheduled run starts when its form has nothing to say."""
+    form, simulation = train(desk.volume), simulate(desk.volume)
+    simulation.setObjLabel("simulation")
+    form.inputLike.set(simulation)
+    form.inputLike.setExtended("outputParticles")
+    return form, "Particles to resemble: 'simulation' has no outputParticles yet; wait until that run is finished"
+
+
 MISTAKES = [
+    particles_that_their_run_has_not_made_yet,
     particles_that_nobody_aligned,
     a_volume_in_the_place_of_particles,
     a_model_for_finer_pixels,
@@ -123,6 +237,22 @@ MISTAKES = [
     comparing_sets_of_different_particles,
     a_model_whose_folder_was_deleted,
     a_symmetry_that_is_none,
+    a_volume_to_find_a_volume_from,
+    a_first_volume_from_one_particle,
+    a_particle_wider_than_its_images,
+    a_diameter_that_is_no_number,
+    no_starts,
+    an_odd_working_box,
+    a_first_volume_of_a_symmetry_that_is_none,
+    a_first_volume_from_corrected_amplitudes,
+    particles_in_the_place_of_a_model,
+    poses_of_eight_particles_from_their_distances,
+    distances_between_particles_without_a_ctf,
+    distances_by_a_model_for_finer_pixels,
+    distances_under_a_symmetry,
+    true_poses_of_other_particles,
+    a_volume_of_another_pixel_size,
+    a_largest_shift_that_is_no_number,
 ]
 
 
@@ -132,6 +262,13 @@ def test_it_is_said_in_the_form(desk, mistake):
     sentence = said(form)
     assert words in sentence
     assert sentence.endswith((".", "*")) and "Traceback" not in sentence and "--" not in sentence
+
+
+def test_the_same_forms_without_the_mistake_have_nothing_to_say(desk):
+    assert said(first_volume(desk, diameterAngstrom=50.0)) == "" and said(recovery(desk)) == ""
+    form = recovery(desk, desk.particles, method=1)  # hidden, and without a meaning, where there is a volume
+    form.inputVolume.set(desk.volume)
+    assert said(form) == ""
 
 
 def test_a_missing_gpu_is_a_warning_and_no_error(desk, tmp_path):

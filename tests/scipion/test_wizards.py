@@ -14,6 +14,7 @@ from pwem.objects import Volume
 
 from cryoposes_plugin.protocols import (
     ProtCryoposesFilter,
+    ProtCryoposesInitialVolume,
     ProtCryoposesReconstruct,
     ProtCryoposesSimulate,
     ProtCryoposesTrain,
@@ -140,6 +141,15 @@ def test_the_mask_holds_the_map_and_goes_to_the_parameter_that_asked(volume, tak
     simulate = ProtCryoposesSimulate()
     simulate.inputVolumes.append(volume)
     assert set(show(simulate, "particleDiameterAngstrom").values) == {"particleDiameterAngstrom"}
+
+
+def test_without_a_volume_the_diameter_is_seen_on_the_particles_and_no_symmetry(particles, take):
+    protocol = ProtCryoposesInitialVolume()
+    protocol.inputParticles.set(particles)
+    form = show(protocol, "diameterAngstrom")
+    assert 0 < form.values["diameterAngstrom"] <= BOX * PIXEL
+    form = show(protocol, "symmetry")
+    assert not form.values and "Axes can be seen on a volume only" in form.said[0]
 
 
 def test_the_average_is_that_of_the_images(particles):

@@ -16,7 +16,6 @@ from typing import Any, Dict, List
 import numpy as np
 
 from ..config import InitialVolumeConfig, IterateConfig
-from ..errors import ConfigError, InputError
 from ..evaluation.run_pictures import SEARCH_HISTORY_NAME
 from ..geometry.symmetry import parse_symmetry
 from ..io.batches import scan_images
@@ -46,7 +45,6 @@ SEARCH_BOX_PX = 32
 DIAMETER_SHARE = 0.75
 #: The refinement starts from the search's volume cut this many shells inside its last one.
 _CUT_SHELLS = 0.5
-_FEWEST_PARTICLES = 50
 _ASSIGNED_AT_ONCE = 2000
 #: Tells the assignment's random numbers from the starts'.
 _ASSIGNMENT = 10**6
@@ -73,19 +71,9 @@ def read_inputs(config: InitialVolumeConfig) -> Inputs:
     parse_symmetry(config.symmetry)
     table = read_particles(config.particles).replace(rotations=None, shifts_px=None, scores={})
     check_ctf(table, config.particles)
-    if len(table) < _FEWEST_PARTICLES:
-        raise InputError(
-            f"{config.particles} holds {len(table)} particles; an initial volume needs {_FEWEST_PARTICLES} at least."
-        )
     box, pixel = even_grid(table, config.particles)
-    if config.working_box_px % 2:
-        raise ConfigError(f"initial-volume: --working-box-px is {config.working_box_px}; give an even number.")
+    config.check_images(str(config.particles), len(table), box * pixel)
     diameter = config.diameter_angstrom or DIAMETER_SHARE * box * pixel
-    if diameter > box * pixel:
-        raise ConfigError(
-            f"initial-volume: --diameter-angstrom is {diameter:g} Å and the images are {box * pixel:.0f} Å wide; give "
-            "the particle's diameter, or images in a larger box."
-        )
     view = min(box * pixel, diameter / DIAMETER_SHARE)
     return Inputs(table, WorkingGrid(SEARCH_BOX_PX, view / SEARCH_BOX_PX))
 

@@ -35,12 +35,14 @@ def option(
     path: bool = False,
     minimum: Optional[float] = None,
     maximum: Optional[float] = None,
+    even: bool = False,
 ):
     """A dataclass field with what a form and a command line need to know about it.
 
     `path` marks input files (digested into the manifest); `minimum` and `maximum` are inclusive.
     """
-    metadata = dict(help=help, unit=unit, choices=choices, expert=expert, path=path, minimum=minimum, maximum=maximum)
+    limits = dict(minimum=minimum, maximum=maximum, even=even)
+    metadata = dict(help=help, unit=unit, choices=choices, expert=expert, path=path, **limits)
     return field(default=default, metadata=metadata)
 
 
@@ -89,6 +91,8 @@ class Config:
                 raise ConfigError(f"{self.command}: {flag} is {value}; it must be at least {low}.")
             if high is not None and value > high:
                 raise ConfigError(f"{self.command}: {flag} is {value}; it must be at most {high}.")
+            if f.metadata["even"] and value % 2:
+                raise ConfigError(f"{self.command}: {flag} is {value}; give an even number.")
 
     def input_paths(self) -> List[Path]:
         """Every input file or folder that the config names."""

@@ -42,6 +42,7 @@ class InferConfig(Config):
         unit="px",
         expert=True,
         minimum=16,
+        even=True,
     )
     max_shift_px: float = option(
         8.0,

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Optional, Tuple
 
+from ..errors import ConfigError, InputError
 from .base import Config, option
+
+_FEWEST_PARTICLES = 50
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,7 @@ class InitialVolumeConfig(Config):
         "Larger images are binned to this box for the refinement, with the same field of view.",
         unit="px",
         minimum=16,
+        even=True,
     )
     max_shift_px: float = option(
         6.0, "Largest shift of a particle from the centre of its image, in its pixels.", unit="px", minimum=0
@@ -53,3 +57,16 @@ class InitialVolumeConfig(Config):
         maximum=64,
     )
     batch_size: int = option(256, "Images a batch of the refinement.", expert=True, minimum=1)
+
+    def check_images(self, what: str, number: int, width_angstrom: float) -> None:
+        """Raise where particles, called `what`, are too few, or their images narrower than the particle."""
+        if number < _FEWEST_PARTICLES:
+            raise InputError(
+                f"{what}: an initial volume needs {_FEWEST_PARTICLES} particles at least and this set has {number}; "
+                "give more."
+            )
+        if self.diameter_angstrom is not None and self.diameter_angstrom > width_angstrom:
+            raise ConfigError(
+                f"initial-volume: --diameter-angstrom is {self.diameter_angstrom:g} Å and the images are "
+                f"{width_angstrom:.0f} Å wide; give the particle's diameter, or images in a larger box."
+            )

@@ -53,6 +53,7 @@ class IterateConfig(Config):
         unit="px",
         expert=True,
         minimum=16,
+        even=True,
     )
     batch_size: int = option(
         256, "Images worked on at once: a matter of speed and memory, not of the result.", expert=True, minimum=1

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Optional
 
-from ..errors import ConfigError
+from ..errors import ConfigError, InputError
 from .base import Config, option
+
+_FEWEST_PARTICLES = 50
 
 
 @dataclass(frozen=True)
@@ -89,4 +91,12 @@ class RecoverConfig(Config):
             raise ConfigError(
                 "recover: --method minibatch looks for the poses of particles among each other and --volume gives "
                 "references; leave one of them out."
+            )
+
+    def check_number(self, what: str, number: int) -> None:
+        """InputError where particles, called `what`, are too few for distances among each other."""
+        if self.volume is None and number < _FEWEST_PARTICLES:
+            raise InputError(
+                f"{what}: this set has {number}, and distances among fewer than {_FEWEST_PARTICLES} particles tell no "
+                "poses; give more particles, or a --volume."
             )

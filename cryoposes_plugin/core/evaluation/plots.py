@@ -26,6 +26,8 @@ from .figures import (
 #: Above this many points a scatter plot hides its own density.
 _SCATTER_LIMIT = 3000
 _BINS_OF_EQUAL_NUMBER = 12
+#: Cells of a density beyond this percentile share its colour.
+_COLOURED_PERCENTILE = 99
 
 
 def learning_curve(
@@ -64,24 +66,31 @@ def learning_curve(
 def uncertainty_histogram(
     scores: np.ndarray, accepted: Optional[np.ndarray] = None, name: str = "score", threshold: Optional[float] = None
 ) -> Figure:
-    """Histogram of scores (N,), the accepted part (N,) bool coloured, the threshold marked."""
+    """Histogram of scores (N,), the accepted part (N,) bool coloured if it is given, the threshold marked."""
     scores = np.asarray(scores, dtype=np.float64)
-    accepted = np.ones(len(scores), dtype=bool) if accepted is None else np.asarray(accepted, dtype=bool)
-    label = f"{name} (lower is more certain)"
-    figure, axes = single_axes(f"Uncertainty of {len(scores)} particles", label, "particles")
+    figure, axes = single_axes(f"Uncertainty of {len(scores)} particles", _score_label(name), "particles")
     edges = np.histogram_bin_edges(scores, bins=int(np.clip(np.sqrt(len(scores)), 10, 80)))
     if threshold is not None and edges[0] <= threshold <= edges[-1]:
         width = edges[1] - edges[0]
         # A hair to the right, since a score equal to the threshold is accepted.
         edges = edges + (threshold - edges[np.argmin(np.abs(edges - threshold))]) + 1e-6 * width
         edges = np.concatenate([[edges[0] - width], edges, [edges[-1] + width]])
-    kept = int(accepted.sum())
-    labels = [f"accepted: {kept} ({100 * kept / max(len(scores), 1):.1f} %)", f"rejected: {len(scores) - kept}"]
-    axes.hist([scores[accepted], scores[~accepted]], bins=edges, stacked=True, color=[BLUE, "#e2a36b"], label=labels)
+    if accepted is None:
+        axes.hist(scores, bins=edges, color=BLUE)
+    else:
+        accepted = np.asarray(accepted, dtype=bool)
+        kept = int(accepted.sum())
+        labels = [f"accepted: {kept} ({100 * kept / max(len(scores), 1):.1f} %)", f"rejected: {len(scores) - kept}"]
+        parts = [scores[accepted], scores[~accepted]]
+        axes.hist(parts, bins=edges, stacked=True, color=[BLUE, "#e2a36b"], label=labels)
     if threshold is not None:
         axes.axvline(threshold, color=RED, linestyle="--", linewidth=1.3, label=f"threshold {threshold:.4g}")
     legend_where_there_is_something(axes)
     return figure
+
+
+def _score_label(name: str) -> str:
+    return f"{name}{' [°]' if name.endswith('Deg') else ''} (lower is more certain)"
 
 
 def error_histogram(errors_deg: np.ndarray, title: str = "Angular error") -> Figure:
@@ -118,7 +127,7 @@ def error_against_uncertainty(scores: np.ndarray, errors_deg: np.ndarray, name: 
     order = np.argsort(scores, kind="stable")
     figure = new_figure(9.0, 3.9)
     left, right = figure.subplots(1, 2)
-    dress(left, "Error against uncertainty", f"{name} (lower is more certain)", "angular error [°]")
+    dress(left, "Error against uncertainty", _score_label(name), "angular error [°]")
     shown = order[:: max(1, len(order) // _SCATTER_LIMIT)]
     left.scatter(scores[shown], errors[shown], s=5, color=BLUE, alpha=0.25, linewidths=0, rasterized=True)
     bins = [b for b in np.array_split(order, min(_BINS_OF_EQUAL_NUMBER, len(order))) if len(b)]
@@ -227,10 +236,14 @@ def distance_density(true_deg: np.ndarray, estimated_deg: np.ndarray) -> Figure:
         f"Distances of {len(true_deg)} pairs of poses", "true distance [°]", "estimated distance [°]", (5.6, 4.8)
     )
     edges = np.linspace(0, 180, 61)
-    *_, mesh = axes.hist2d(true_deg, estimated_deg, bins=(edges, edges), cmap="viridis", cmin=1, rasterized=True)
+    counts, *_, mesh = axes.hist2d(
+        true_deg, estimated_deg, bins=(edges, edges), cmap="viridis", cmin=1, rasterized=True
+    )
+    # of a poor network, estimates that were cut to 180° would take all the colours
+    mesh.set_clim(1, max(2.0, float(np.nanpercentile(counts, _COLOURED_PERCENTILE))))
     axes.plot([0, 180], [0, 180], color=RED, linewidth=1, linestyle="--")
     axes.set_aspect("equal")
-    figure.colorbar(mesh, ax=axes, label="pairs")
+    figure.colorbar(mesh, ax=axes, label="pairs", extend="max")
     return figure
 
 

@@ -34,11 +34,17 @@ logger = logging.getLogger(__name__)
 HISTORY_NAME, SEARCH_HISTORY_NAME = "history.csv", "search.csv"
 #: Scores that certainty can be read from, the best first.
 SCORES = ("cryoposesTrace", "cryoposesDispersion", "cryoposesExpectedErrorDeg", "cryoposesDistanceResidualDeg")
+#: Of commands whose particles may bring scores from before.
+_OWN_SCORE = {"refine": "cryoposesExpectedErrorDeg", "recover": "cryoposesDistanceResidualDeg"}
 #: What saved pictures are called whose file's name says too little.
 _SAVED_TITLES = {
     "agreement": "Strength of the volume and of the noise in the images",
     "expected_error": "Expected errors",
     "moved": "How far the poses moved",
+    "recovery_loss": "Residuals in the course of the recovery",
+    "residual_histogram": "Residuals of pairs and of particles",
+    "distances": "Distances by the network against those of the poses",
+    "distance_density": "Distances by the network against true ones",
 }
 _BEST_AND_WORST = 5
 _GALLERY = 18
@@ -140,13 +146,13 @@ def _infer(folder: Path, config) -> Dict[str, Picture]:
     if not star.exists():
         return {}
     found = {
-        "uncertainty_histogram": Picture("Uncertainty", lambda: uncertainty(read_particles(star))),
+        "uncertainty_histogram": Picture("Uncertainty", lambda: uncertainty(read_particles(star), config.command)),
         "direction_maps": Picture("Viewing directions", lambda: directions({"estimated": read_particles(star)})),
     }
     if config.volume:
         found["best_and_worst"] = Picture(
             "Most and least certain particles beside the reprojection",
-            lambda: best_and_worst(read_particles(star), config.volume),
+            lambda: best_and_worst(read_particles(star), config.volume, config.command),
         )
     return found
 
@@ -173,14 +179,14 @@ def _filter(folder: Path, config) -> Dict[str, Picture]:
     return found
 
 
-def uncertainty(table: ParticleTable, accepted: Optional[np.ndarray] = None) -> Figure:
-    """Histogram of the first score that the particles have; InputError if they have none."""
-    name = score_of(table)
-    return plots.uncertainty_histogram(table.scores[name], accepted, name)
+def uncertainty(table: ParticleTable, command: str) -> Figure:
+    """Histogram of the score that the command gave; InputError if the particles have none."""
+    name = score_of(table, command)
+    return plots.uncertainty_histogram(table.scores[name], name=name)
 
 
-def score_of(table: ParticleTable) -> str:
-    for name in SCORES:
+def score_of(table: ParticleTable, command: str) -> str:
+    for name in (_OWN_SCORE.get(command), *SCORES):
         if name in table.scores:
             return name
     raise InputError("The particles have no score of certainty; estimate their poses with 'infer' first.")
@@ -191,9 +197,9 @@ def directions(tables: Dict[str, ParticleTable]) -> Figure:
     return direction_maps({name: t.rotations for name, t in tables.items() if t.rotations is not None})
 
 
-def best_and_worst(table: ParticleTable, volume_path, number: int = _BEST_AND_WORST) -> Figure:
+def best_and_worst(table: ParticleTable, volume_path, command: str, number: int = _BEST_AND_WORST) -> Figure:
     """The most and the least certain particles above the reprojections of the volume at their poses."""
-    score = table.scores[score_of(table)]
+    score = table.scores[score_of(table, command)]
     order = np.argsort(score, kind="stable")
     chosen = np.unique(np.concatenate([np.arange(len(order))[:number], np.arange(len(order))[-number:]]))
     rows = order[chosen]

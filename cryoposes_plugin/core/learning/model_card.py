@@ -53,8 +53,8 @@ class ModelCard:
         """InputError for a model of distances."""
         if self.gives_distances:
             raise InputError(
-                f"Model {folder} gives distances between images and no poses; recover poses from them with `recover` "
-                "(`cryoposes recover --model`), or train with another preset."
+                f"Model {folder} gives distances between images and no poses; recover poses from them with "
+                "`cryoposes recover --model`, or train with another preset."
             )
 
     def check_tells_rotations(self, folder) -> None:
@@ -62,7 +62,7 @@ class ModelCard:
         if self.symmetry.strip().upper() != "C1":
             raise InputError(
                 f"Model {folder} was trained for symmetry {self.symmetry}, under which distances do not tell "
-                "rotations; estimate the poses with `cryoposes infer`."
+                "rotations; use `cryoposes infer`."
             )
 
     def to_json(self) -> str:

@@ -9,7 +9,6 @@ from typing import Any, Dict, Optional, Tuple
 import numpy as np
 
 from ..config import RecoverConfig
-from ..errors import InputError
 from ..io.batches import batches, scan_images
 from ..io.run_directory import RunDirectory
 from ..io.star import POSE_SOURCE, columns_not_modelled, write_particles
@@ -30,7 +29,6 @@ logger = logging.getLogger(__name__)
 
 STAR_NAME = "particles.star"
 RESIDUAL, OUTLIER = "cryoposesDistanceResidualDeg", "cryoposesOutlierScore"
-_FEWEST_PARTICLES = 50
 _AT_ONCE = 2048
 #: Of a normal distribution, standard deviation over median absolute deviation.
 _MAD_TO_SIGMA = 1.4826
@@ -91,11 +89,7 @@ def run(config: RecoverConfig, run: RunDirectory) -> Dict[str, Any]:
 def _read(config: RecoverConfig) -> Inputs[DistanceModel]:
     inputs = read_inputs(config, DistanceModel.load)
     inputs.model.card.check_tells_rotations(config.model)
-    if inputs.volume is None and len(inputs.table) < _FEWEST_PARTICLES:
-        raise InputError(
-            f"{config.particles} holds {len(inputs.table)} particles, and distances among fewer than "
-            f"{_FEWEST_PARTICLES} tell no poses; give more particles, or a --volume."
-        )
+    config.check_number(str(config.particles), len(inputs.table))
     return inputs
 
 

@@ -43,6 +43,7 @@ def distances_against_recovered(recovered_deg: np.ndarray, given_deg: np.ndarray
 def loss_curve(losses_rad2: Sequence[float]) -> Figure:
     """Mean squared residual of the distances in the course of a recovery, as the root in degrees."""
     figure, axes = single_axes("Recovery", "pass", "root mean square residual [°]", (5.6, 3.6))
-    axes.plot(np.arange(len(losses_rad2)), np.rad2deg(np.sqrt(losses_rad2)), color=BLUE, marker="o", markersize=3)
-    axes.set_ylim(bottom=0)
+    residuals = np.rad2deg(np.sqrt(losses_rad2))
+    axes.plot(np.arange(len(residuals)), residuals, color=BLUE, marker="o", markersize=3)
+    axes.set_ylim(0, 1.1 * residuals.max())
     return figure

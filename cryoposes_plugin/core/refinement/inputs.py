@@ -34,8 +34,6 @@ def read_inputs(config: RefineConfig) -> Inputs:
     check_ctf(table, config.particles)
     volume = read_volume(config.volume)
     check_volume(config.volume, volume, table)
-    if config.working_box_px is not None and config.working_box_px % 2:
-        raise ConfigError(f"refine: --working-box-px is {config.working_box_px}; give an even number.")
     grid = WorkingGrid.of(table, config.working_box_px)
     check_resolution(config.command, config.resolution_angstrom, grid)
     return Inputs(table, volume, group, grid)
