@@ -15,7 +15,7 @@ from typing import List, Optional
 
 from ..core.config import CONFIGS, THREAD_VARIABLES, Config
 from ..core.errors import ConfigError, CryoposesError
-from ..core.io.run_directory import RunDirectory
+from ..core.io.run_directory import RunDirectory, alone_in
 from ..core.memory import first_line, memory_errors
 from .arguments import add_config_arguments, config_from_arguments
 
@@ -96,17 +96,18 @@ def run_command(config: Config, output: str) -> dict:
 
     module = _module(config.command)
     module.check(config)
-    run = RunDirectory.open(output, config)
-    if run.finished:
-        logger.info("%s is finished already; nothing to do.", run.path)
-        return run.metrics()
-    start = time.monotonic()
-    metrics = module.run(config, run)
-    metrics.setdefault("seconds", round(time.monotonic() - start, 2))
-    complete_report(run.path)
-    run.finish(metrics, device=_device())
-    logger.info("%s finished in %.1f s: %s", config.command, metrics["seconds"], run.path)
-    return metrics
+    with alone_in(output):
+        run = RunDirectory.open(output, config)
+        if run.finished:
+            logger.info("%s is finished already; nothing to do.", run.path)
+            return run.metrics()
+        start = time.monotonic()
+        metrics = module.run(config, run)
+        metrics.setdefault("seconds", round(time.monotonic() - start, 2))
+        complete_report(run.path)
+        run.finish(metrics, device=_device())
+        logger.info("%s finished in %.1f s: %s", config.command, metrics["seconds"], run.path)
+        return metrics
 
 
 def _set_devices(config: Config) -> None:

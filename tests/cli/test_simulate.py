@@ -2,10 +2,12 @@
 
 import errno
 import json
+import logging
 import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor, TimeoutError
 
 import mrcfile
 import numpy as np
@@ -14,6 +16,7 @@ import pytest
 from cryoposes_plugin.cli.main import main
 from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
 from cryoposes_plugin.core.io.mrc import write_volume
+from cryoposes_plugin.core.io.run_directory import alone_in
 from cryoposes_plugin.core.io.star import read_particles, write_particles
 
 pytest.importorskip("tensorflow")
@@ -261,3 +264,20 @@ def test_a_full_disk_is_one_sentence(tmp_path, volume_path, caplog, monkeypatch)
     monkeypatch.setattr(os, "posix_fallocate", full)
     assert "No space left" in refused(tmp_path / "out", caplog, "--volume", volume_path, "--number", 5)
     assert not list((tmp_path / "out").glob("particles*"))
+
+
+def test_two_of_the_same_run_wait_for_each_other(simulate, volume_path, tmp_path, caplog):
+    """As where a scheduler starts a run twice: the second finds what the first has left."""
+    folder = tmp_path / "run"
+    command = ["simulate", "--volume", str(volume_path), "--output", str(folder), "--number", "5", "--snr", "0.5"]
+    caplog.set_level(logging.INFO)
+    with ThreadPoolExecutor(1) as pool, alone_in(folder):
+        second = pool.submit(main, command)
+        with pytest.raises(TimeoutError):
+            second.result(timeout=2)
+        assert list(folder.iterdir()) == []
+    assert second.result(timeout=60) == 0
+    assert "Another process works in" in caplog.text
+    written = (folder / "particles.mrcs").stat().st_mtime_ns
+    assert main(command) == 0
+    assert (folder / "particles.mrcs").stat().st_mtime_ns == written

@@ -5,8 +5,10 @@ config.json is written first, metrics.json last: a folder with metrics.json is f
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
+import logging
 import os
 import platform
 import shutil
@@ -18,6 +20,8 @@ from typing import Any, Dict, Iterator
 
 from ..config import Config
 from ..errors import ConfigError, InputError, ResourceError
+
+logger = logging.getLogger(__name__)
 
 CONFIG_NAME, METRICS_NAME, MANIFEST_NAME = "config.json", "metrics.json", "manifest.json"
 _TEMPORARY = ".part"
@@ -94,6 +98,32 @@ class RunDirectory:
 
     def metrics(self) -> Dict[str, Any]:
         return json.loads((self.path / METRICS_NAME).read_text())
+
+
+@contextmanager
+def alone_in(path) -> Iterator[None]:
+    """One process at a time works in a run's folder: a second one waits, and then finds what the first has left."""
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+        folder = os.open(path, os.O_RDONLY)
+    except OSError:  # `RunDirectory.open` says what is wrong
+        yield
+        return
+    try:
+        _lock(folder, path)
+        yield
+    finally:
+        os.close(folder)
+
+
+def _lock(folder: int, path) -> None:
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        logger.info("Another process works in %s; waiting for its end.", path)
+        fcntl.flock(folder, fcntl.LOCK_EX)
+    except OSError:  # a file system without locks
+        pass
 
 
 def _check_same_run(path: Path, existing: Path, config: Config) -> None:
