@@ -16,6 +16,7 @@ from cryoposes_plugin.core.refinement.everywhere import Everywhere
 from cryoposes_plugin.core.refinement.levenberg_marquardt import Poses
 from cryoposes_plugin.core.refinement.multi_start import Refined, Settings, shift_grid
 from cryoposes_plugin.core.refinement.refinement import Refinement, refine_all
+from cryoposes_plugin.core.refinement.scales import RightScales
 from cryoposes_plugin.core.refinement.second_look import doubtful, improved
 from cryoposes_plugin.core.refinement.slice_table import SliceTable
 from cryoposes_plugin.core.refinement.starts import GivenStarts
@@ -55,7 +56,23 @@ def test_low_scales_and_rivals_are_doubtful(rng):
 
 
 def test_a_wide_spread_of_scales_is_no_doubt(rng):
-    assert len(doubtful(refined_with(rng.lognormal(0, 0.2, 1000)))) < 20
+    scale = rng.lognormal(0, 0.2, 1000)
+    assert len(doubtful(refined_with(scale))) < 40
+
+
+@pytest.mark.parametrize("share", [0.0, 0.05, 0.3])
+def test_scales_tell_how_many_poses_are_wrong(share, rng):
+    """Wrong poses have some half of the scale; right ones scatter by 20 %."""
+    wrong = np.arange(4000) < 4000 * share
+    scale = np.where(wrong, rng.lognormal(np.log(0.42), 0.1, 4000), rng.lognormal(0, 0.2, 4000))
+    probability = RightScales(scale).probability_of_wrong
+    assert probability.mean() == pytest.approx(share, abs=0.02)
+    assert (probability[wrong] < 0.5).sum() < 0.03 * 4000 * share + 1 and (probability[~wrong] > 0.5).mean() < 0.01
+
+
+def test_one_particle_and_none_with_signal_have_scales_too():
+    assert RightScales(np.ones(1)).probability_of_wrong.tolist() == [0.0]
+    assert not RightScales(np.zeros(3)).low.any()
 
 
 def test_all_that_are_doubtful_are_looked_at_again():

@@ -43,16 +43,16 @@ def metrics_of(refinement: Refinement, results: Results, table: ParticleTable, r
 
 def report_notes(metrics: Dict[str, Any]) -> List[str]:
     """What a reader of the poses must know."""
-    notes = [
-        "Expected errors hold for a pose in the right basin; the probability of a wrong one is given apart, and knows "
-        "only of the poses that were tried."
-    ]
+    notes = ["Expected errors hold for a pose in the right basin; the probability of a wrong one is given apart."]
     if metrics["particles_without_signal"]:
         notes.append(
             f"{metrics['particles_without_signal']} particles fit no pose better than noise does; filter them out."
         )
     if metrics["ambiguous_particles"]:
-        notes.append(f"{metrics['ambiguous_particles']} particles have another pose that is at least as likely.")
+        notes.append(
+            f"{metrics['ambiguous_particles']} poses are more likely wrong than right: another one is as likely, or "
+            "the map explains too little of the particle; cryoposesWrongBasin tells them."
+        )
     if metrics["columns_not_modelled"]:
         notes.append("Passed through and not modelled: " + ", ".join(metrics["columns_not_modelled"]) + ".")
     return notes

@@ -10,6 +10,7 @@ import numpy as np
 from ..io.run_directory import RunDirectory
 from ..types import ParticleTable
 from .multi_start import Refined
+from .scales import RightScales
 from .spectra import Spectra
 
 STATE_NAME, COVARIANCE_NAME = "refinement_state.npz", "covariance.npz"
@@ -77,10 +78,12 @@ def score_columns(results: Results, pixel_size_angstrom: float) -> Dict[str, np.
     refined = results.refined
     variance = np.einsum("bii->bi", refined.covariance)
     median = float(np.median(refined.scale)) or 1.0
+    # Right only if it is so among the poses that were tried, and if one of these is the right one at all.
+    right = (1.0 - refined.wrong_basin) * (1.0 - RightScales(refined.scale).probability_of_wrong)
     return {
         EXPECTED_ERROR: np.rad2deg(np.sqrt(variance[:, :3].sum(axis=1))),
         EXPECTED_SHIFT_ERROR: pixel_size_angstrom * np.sqrt(variance[:, 3:].sum(axis=1)),
-        WRONG_BASIN: refined.wrong_basin,
+        WRONG_BASIN: 1.0 - right,
         BASINS: refined.basins.astype(np.float64),
         RESIDUAL: results.residual,
         SCALE: refined.scale / median,
