@@ -140,7 +140,7 @@ def finished_runs(folder: Path, seconds: float):
     """The runs of a project that works by itself, once all are finished; RuntimeError if one has failed for long.
 
     Read from the runs' own files: a project that is loaded here would take runs that wait for dead. Scipion's command
-    gives a run that follows from two imports two schedulers, and what the first starts too early the second starts again.
+    gives a run that follows from two imports two schedulers: what the first starts too early, the second starts again.
     """
     from pwem import Domain
     from pyworkflow.project import Project

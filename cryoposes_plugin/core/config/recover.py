@@ -14,6 +14,7 @@ _FEWEST_PARTICLES = 50
 @dataclass(frozen=True)
 class RecoverConfig(Config):
     command: ClassVar[str] = "recover"
+    thread_per_batch: ClassVar[bool] = True
 
     model: Optional[str] = option(
         None,

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..io.batches import batches
 from ..io.run_directory import RunDirectory
+from ..parallel import in_order
 from ..progress import Progress
 from .distance_model import DistanceModel
 from .inference_inputs import Inputs
@@ -42,8 +43,13 @@ class Copies:
     mirrored: np.ndarray
 
 
-def embed_particles(model: DistanceModel, inputs: Inputs, run: RunDirectory, batch_size: int) -> Embedding:
-    """All particles; an interrupted run goes on after the last batches that were saved."""
+def embed_particles(
+    model: DistanceModel, inputs: Inputs, run: RunDirectory, batch_size: int, threads: int = 0
+) -> Embedding:
+    """All particles; an interrupted run goes on after the last batches that were saved.
+
+    threads : that work on batches of their own; 0: one for each core.
+    """
     number = len(inputs.table)
     parts = batches(inputs.table, batch_size)
     first, found = _resumed(run, number)
@@ -52,8 +58,8 @@ def embed_particles(model: DistanceModel, inputs: Inputs, run: RunDirectory, bat
         logger.info("Resuming after %d of %d particles.", done, number)
     progress = Progress(number, "particles", "recover", done=done)
     saved = time.monotonic()
-    for index, rows in enumerate(parts[first:], start=first):
-        embedded = model.embed(*inputs.read_batch(rows))
+    embeddings = in_order(lambda rows: model.embed(*inputs.read_batch(rows)), parts[first:], threads)
+    for index, (rows, embedded) in enumerate(embeddings, start=first):
         if not found.size:
             found = np.zeros((number, embedded.features.shape[1] + 2), np.float32)
         found[rows, :-2] = embedded.features

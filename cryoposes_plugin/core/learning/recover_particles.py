@@ -65,7 +65,7 @@ def run(config: RecoverConfig, run: RunDirectory) -> Dict[str, Any]:
     """
     inputs = _read(config)
     model = inputs.model
-    embedding = embed_particles(model, inputs, run, config.batch_size)
+    embedding = embed_particles(model, inputs, run, config.batch_size, config.threads)
     if inputs.volume is None:
         poses = _among_each_other(config, inputs, embedding)
     else:
