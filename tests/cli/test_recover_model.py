@@ -171,6 +171,8 @@ def test_with_a_volume_its_projections_are_as_noisy_as_the_particles(scene, tmp_
     out = read_particles(tmp_path / "run/particles.star", require=("poses",))
     np.testing.assert_allclose(out.rotations @ np.swapaxes(out.rotations, 1, 2) - np.eye(3), 0, atol=1e-6)
     assert any("are in the frame of" in note for note in metrics["notes"])
+    # The network has learned nothing, and the distances show it.
+    assert metrics["median_distance_residual_deg"] > 20 and any("fit no pose" in note for note in metrics["notes"])
 
 
 def test_infer_says_that_the_model_gives_distances(scene, tmp_path, caplog):

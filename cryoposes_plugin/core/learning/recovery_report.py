@@ -26,6 +26,8 @@ from .embedding import Embedding
 _SAMPLE = 400
 #: The copies fit one of R and R^-1 clearly better where they tell them apart.
 _CLEARLY = 0.7
+#: Distances that a network has not learned leave residuals of some 37 degrees; good ones a few.
+_LARGE_RESIDUAL_DEG = 20.0
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,12 @@ def recovery_notes(config: RecoverConfig, metrics: Dict[str, Any]) -> List[str]:
             )
     else:
         found = [f"Poses are in the frame of {config.volume}, and of its hand; images cannot tell the hand."]
+        if metrics["median_distance_residual_deg"] > _LARGE_RESIDUAL_DEG:
+            found.append(
+                f"The distances to the volume's projections fit no pose (median residual "
+                f"{metrics['median_distance_residual_deg']:.0f}°): the network has not learned them; train it longer, "
+                "and do not trust these poses."
+            )
     found.append(shifts[metrics["shift_source"]])
     if metrics["outliers"]:
         found.append(f"The distances of {metrics['outliers']} particles fit clearly worse than those of most.")
