@@ -11,7 +11,8 @@ import logging
 import os
 import sys
 import time
-from typing import List, Optional
+from contextlib import contextmanager
+from typing import Iterator, List, Optional
 
 from ..core.config import CONFIGS, THREAD_VARIABLES, Config
 from ..core.errors import ConfigError, CryoposesError
@@ -20,6 +21,7 @@ from ..core.memory import first_line, memory_errors
 from .arguments import add_config_arguments, config_from_arguments
 
 logger = logging.getLogger("cryoposes")
+_TENSORFLOW_THREADS = "TF_NUM_INTRAOP_THREADS"
 
 #: One line a command; the module of the same name in this folder runs it.
 COMMANDS = {
@@ -92,10 +94,15 @@ def run_command(config: Config, output: str) -> dict:
         if not path.exists():
             raise ConfigError(f"{config.command}: {path} does not exist; check the path.")
     _set_devices(config)
+    with _tensorflow_threads(config):
+        module = _module(config.command)
+        module.check(config)
+        return _run_alone(module, config, output)
+
+
+def _run_alone(module, config: Config, output: str) -> dict:
     from ..core.evaluation.run_pictures import complete_report
 
-    module = _module(config.command)
-    module.check(config)
     with alone_in(output):
         run = RunDirectory.open(output, config)
         if run.finished:
@@ -117,8 +124,21 @@ def _set_devices(config: Config) -> None:
         os.environ["CUDA_VISIBLE_DEVICES"] = visible_devices(config.gpu, os.environ.get("CUDA_VISIBLE_DEVICES"))
     if config.threads:
         os.environ.update({variable: str(config.threads) for variable in THREAD_VARIABLES})
+
+
+@contextmanager
+def _tensorflow_threads(config: Config) -> Iterator[None]:
+    """How many of them work on one operation, for this run alone: read when TensorFlow begins to compute."""
+    before = os.environ.get(_TENSORFLOW_THREADS)
     if config.threads or config.thread_per_batch:
-        os.environ["TF_NUM_INTRAOP_THREADS"] = "1" if config.thread_per_batch else str(config.threads)
+        os.environ[_TENSORFLOW_THREADS] = "1" if config.thread_per_batch else str(config.threads)
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop(_TENSORFLOW_THREADS, None)
+        else:
+            os.environ[_TENSORFLOW_THREADS] = before
 
 
 def visible_devices(wanted: str, granted: Optional[str]) -> str:
