@@ -12,7 +12,6 @@ once for a map and a data set, and `--training-seconds` tells after how many ima
 from __future__ import annotations
 
 import argparse
-import os
 import shlex
 import subprocess
 import time
@@ -26,6 +25,7 @@ from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
 from cryoposes_plugin.core.io.mrc import read_volume, write_volume
 from cryoposes_plugin.core.io.particles import ParticleImages
 from cryoposes_plugin.core.io.star import read_particles, write_particles
+from cryoposes_plugin.core.parallel import number_of_cores
 from cryoposes_plugin.core.refinement.calibration import measure_spectra
 from cryoposes_plugin.core.refinement.fourier_points import FourierPoints
 from cryoposes_plugin.core.refinement.likelihood import PoseLikelihood
@@ -104,7 +104,7 @@ def run_relion(folder: Path, truth) -> float:
             output=name,
             search=search,
             diameter=0.9 * optics.box_size_px * optics.pixel_size_angstrom,
-            threads=len(os.sched_getaffinity(0)),
+            threads=number_of_cores(),
         )
         print(f"\n{command}\n")
         (folder / name).mkdir(exist_ok=True)

@@ -31,11 +31,14 @@ def in_order(
             for piece in pieces:
                 waiting.append((piece, pool.submit(work, piece)))
                 if len(waiting) > threads:
-                    first, future = waiting.popleft()
-                    yield first, future.result()
+                    yield _next(waiting)
             while waiting:
-                first, future = waiting.popleft()
-                yield first, future.result()
+                yield _next(waiting)
         finally:
             for _, future in waiting:
                 future.cancel()
+
+
+def _next(waiting: Deque[Tuple[Piece, Future]]) -> Tuple[Piece, Result]:
+    piece, future = waiting.popleft()
+    return piece, future.result()

@@ -118,7 +118,11 @@ def in_form_words(message: str, config_class: Type[Config]) -> str:
         name = next((f for f in fields if f == option or f.startswith(option + "_")), None)
         return f"'{label_of(config_class, name)}'" if name else match.group(0)
 
-    message = re.sub(r"`cryoposes ([a-z-]+)[^`]*`", lambda match: f"'{PROTOCOL_LABELS[match.group(1)]}'", message)
+    def protocol(match):
+        name = PROTOCOL_LABELS.get(match.group(1))
+        return f"'{name}'" if name else match.group(0)
+
+    message = re.sub(r"`cryoposes ([a-z-]+)[^`]*`", protocol, message)
     return re.sub(r"--([a-z][a-z0-9-]*[a-z0-9])", label, message)
 
 

@@ -35,6 +35,7 @@ def test_distributions_of_any_number(tmp_path, rng, number):
 
 def test_errors_of_zero_and_equal_scores(tmp_path):
     saved(plots.error_histogram(np.zeros(3)), tmp_path)
+    saved(plots.uncertainty_histogram(np.full(4, -2.0), threshold=-2.0), tmp_path)
     figure = saved(plots.uncertainty_histogram(np.full(4, -2.0), name="cryoposesExpectedErrorDeg"), tmp_path)
     assert "Deg [°]" in texts(figure) and "accepted" not in texts(figure)
 

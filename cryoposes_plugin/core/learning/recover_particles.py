@@ -12,6 +12,7 @@ from ..config import RecoverConfig
 from ..io.batches import batches, scan_images
 from ..io.run_directory import RunDirectory
 from ..io.star import POSE_SOURCE, columns_not_modelled, write_particles
+from ..parallel import in_order
 from ..recovery.gauge import Beam, fix_beam
 from ..recovery.pairs import PairDistances, landmark_pairs
 from ..recovery.recover import recover_pairs
@@ -136,9 +137,13 @@ def _shifts(
     if inputs.volume is not None:
         finder = ShiftFinder.of_inputs(config, inputs, inputs.volume)
         shifts = np.zeros((len(table), 2))
-        for rows in batches(table, config.batch_size):
+
+        def find(rows: np.ndarray) -> np.ndarray:
             images, ctf, state = inputs.read_batch(rows)
-            shifts[rows] = finder.find(images, rotations[rows], ctf, state)[0].shifts_px
+            return finder.find(images, rotations[rows], ctf, state)[0].shifts_px
+
+        for rows, found in in_order(find, batches(table, config.batch_size), config.threads):
+            shifts[rows] = found
         return shifts / scale, "volume"
     if embedding.shifts_px is not None:
         return embedding.shifts_px / scale, "network"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
 from typing import Iterator, Tuple
@@ -10,6 +9,7 @@ from typing import Iterator, Tuple
 import numpy as np
 
 from ..config import ReconstructConfig
+from ..parallel import number_of_cores
 from ..progress import Progress
 from ..simulation.ctf import ctf_values
 from .fourier_inversion import FourierGrid, Inversion
@@ -32,7 +32,7 @@ def fourier_maps(config: ReconstructConfig, inputs: Inputs) -> Tuple[np.ndarray,
                 progress.advance(len(rows))
         return grid
 
-    threads = config.threads or len(os.sched_getaffinity(0))
+    threads = config.threads or number_of_cores()
     with ThreadPoolExecutor(max_workers=min(threads, 2)) as pool:
         first, second = (Inversion(grid) for grid in pool.map(add, (1, 2)))
     full, half1, half2 = (sums.volume(workers=threads) for sums in (first.merged(second), first, second))

@@ -108,6 +108,8 @@ class _State:
         self.tolerance = tolerance
         self.rotations, self.shifts = (np.array(a, dtype=np.float64) for a in (poses.rotations, poses.shifts_px))
         self.anchor_rotations, self.anchor_shifts = poses.anchor_rotations, poses.anchor_shifts_px
+        starts_image = poses.starts_image
+        self._first, self._image = np.flatnonzero(starts_image), np.cumsum(starts_image) - 1
         self.damping = np.full(len(poses), _FIRST_DAMPING)
         rows = np.arange(len(poses))
         self.gain, self.scale, self.gradient, self.normal = self._evaluate(rows, self.rotations, self.shifts)
@@ -133,19 +135,18 @@ class _State:
 
     def behind(self, gap: float) -> np.ndarray:
         """(B,) bool: no hope to come within the gap of the best pose of the same image."""
-        first = np.r_[True, self.particle[1:] != self.particle[:-1]]
-        best = np.maximum.reduceat(self.gain, np.flatnonzero(first))[np.cumsum(first) - 1]
+        best = np.maximum.reduceat(self.gain, self._first)[self._image]
         return self.gain + self.expected < best - gap
 
     def settle(self) -> None:
         """The last step, full and on trust, of those that gain next to nothing by it."""
-        delta, gain = self._full_step(np.arange(len(self.gain)))
-        small = np.flatnonzero(gain < self.tolerance)
+        small = np.flatnonzero(self.expected < self.tolerance)
         if len(small) == 0:
             return
-        self.rotations[small] = Rotation.from_rotvec(delta[small, :3]).as_matrix() @ self.rotations[small]
-        self.shifts[small] += delta[small, 3:]
-        self.gain[small] += gain[small]
+        delta, gain = self._full_step(small)
+        self.rotations[small] = Rotation.from_rotvec(delta[:, :3]).as_matrix() @ self.rotations[small]
+        self.shifts[small] += delta[:, 3:]
+        self.gain[small] += gain
 
     def poses(self) -> Poses:
         return Poses(

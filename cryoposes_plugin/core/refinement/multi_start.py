@@ -41,7 +41,7 @@ _SCAN_SHARE = 0.6
 _ITERATIONS = 6
 _LAST_ITERATIONS = 25
 #: ... and what is still to be gained may be this much.
-_TOLERANCE = 0.1
+_EARLY_TOLERANCE = 0.1
 #: Images that a thread takes at once where several share them.
 _AT_ONCE = 128
 #: Step of the shift grid, in shares of the shortest wave of the scan.
@@ -83,7 +83,7 @@ class MultiStart:
     """Refines images of one optics group against a map.
 
     radius_px : of gyration of the density, in pixels of the images. group : (G, 3, 3) symmetry operations.
-    table : slices at the rotations of the starts that lie on a grid, see `Poses.on_grid`.
+    slice_table : slices at the rotations of the starts that lie on a grid, see `Poses.on_grid`.
     """
 
     def __init__(
@@ -94,9 +94,9 @@ class MultiStart:
         radius_px: float,
         group: np.ndarray,
         settings: Settings,
-        table: Optional[SliceTable] = None,
+        slice_table: Optional[SliceTable] = None,
     ):
-        self.table = table
+        self.slice_table = slice_table
         self.likelihood, self.points, self.spectra = likelihood, points, spectra
         self.group, self.settings = group, settings
         self.radii = stage_radii(points.box_size_px, radius_px, spectra.last_shell)
@@ -138,7 +138,7 @@ class MultiStart:
         for stage, radius in enumerate(self.radii):
             last = stage == len(self.radii) - 1
             iterations = _LAST_ITERATIONS if last else _ITERATIONS
-            tolerance = TOLERANCE if last else _TOLERANCE
+            tolerance = TOLERANCE if last else _EARLY_TOLERANCE
             poses = levenberg_marquardt(images.gram(radius), poses, iterations, self.settings.prior, tolerance, _GAP)
             keep = self.settings.keep[min(stage + 1, len(self.settings.keep) - 1)]
             poses = self._best_distinct(poses, _DISTINCT_POSES_RAD, keep, 0.0)
@@ -146,7 +146,7 @@ class MultiStart:
 
     def _scan(self, images: WhitenedImages, starts: Poses) -> Poses:
         grid = self._shift_grid()
-        gain, best = images.scan(starts, grid, self.radii[0], self.table)
+        gain, best = images.scan(starts, grid, self.radii[0], self.slice_table)
         poses = dataclasses.replace(starts, shifts_px=starts.shifts_px + grid[best], gain=gain)
         return self._best_distinct(poses, _DISTINCT_CANDIDATES_RAD, self.settings.keep[0], _SCAN_SHARE)
 

@@ -90,7 +90,7 @@ class Refinement:
         self.spectra: Dict[int, Spectra] = {}
         self._everywhere: Dict[int, MultiStart] = {}
         self._lock = threading.Lock()
-        self._table = None if start_grid is None else SliceTable(self.likelihood, start_grid)
+        self._slice_table = None if start_grid is None else SliceTable(self.likelihood, start_grid)
 
     def observe(self, rows: np.ndarray) -> Observations:
         """Images of rows of one optics group."""
@@ -153,7 +153,9 @@ class Refinement:
 
     def _search(self, spectra: Spectra, settings: Optional[Settings] = None) -> MultiStart:
         settings = settings or self.settings
-        return MultiStart(self.likelihood, self.points, spectra, self.radius_px, self.group, settings, self._table)
+        return MultiStart(
+            self.likelihood, self.points, spectra, self.radius_px, self.group, settings, self._slice_table
+        )
 
 
 def residuals(points: FourierPoints, spectra: Spectra, observed: Observations, refined: Refined) -> np.ndarray:

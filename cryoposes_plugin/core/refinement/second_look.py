@@ -1,7 +1,7 @@
 """Which poses are doubtful, so that their images are compared with all orientations once more.
 
-In a wrong basin the map explains less of an image than in the right one: the scale of its signal comes out too small.
-Where that is so, or where other poses competed to the end, the starts may have missed the right one.
+Where the scale of the signal is too small (see `scales`), or where other poses competed to the end, the starts may have
+missed the right one.
 """
 
 from __future__ import annotations

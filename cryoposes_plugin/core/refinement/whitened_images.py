@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Iterator, Optional, Tuple, Union
+from functools import partial
+from typing import Optional, Tuple
 
 import numpy as np
 import tensorflow as tf
@@ -48,26 +49,31 @@ class WhitenedImages:
 
         return gram
 
-    def scan(self, starts: Poses, grid: np.ndarray, radius: float, table: Optional[SliceTable] = None):
+    def scan(self, starts: Poses, grid: np.ndarray, radius: float, slice_table: Optional[SliceTable] = None):
         """(gain (B,), index (B,) of the best shift of the grid), see `PoseLikelihood.scan`.
 
-        table : of the rotations that `starts.on_grid` counts.
+        slice_table : of the rotations that `starts.on_grid` counts.
         """
         arrays, chunk = self._up_to(radius)
-        shifts, number = tf.constant(grid, tf.float32), self.points.within(radius)
+        shift_grid = tf.constant(grid, tf.float32)
         gain, best = np.empty(len(starts), np.float64), np.empty(len(starts), np.int64)
-        on_grid = np.full(len(starts), -1) if table is None or starts.on_grid is None else starts.on_grid
-        for rows in _parts(np.flatnonzero(on_grid < 0), chunk):
-            rotations, own, particle = _tensors(starts.rotations, starts.shifts_px, starts.particle, rows)
-            found = self.likelihood.scan(rotations, own, particle, shifts, *arrays)
-            gain[rows], best[rows] = (f.numpy() for f in found)
-        if table is None:
-            return gain, best
-        for rows in _parts(np.flatnonzero(on_grid >= 0), chunk):
-            slices, row = table.up_to(number), tf.constant(on_grid[rows], tf.int32)
-            _, own, particle = _tensors(starts.rotations, starts.shifts_px, starts.particle, rows)
-            found = self.likelihood.scan_slices(slices, row, own, particle, shifts, *arrays)
-            gain[rows], best[rows] = (f.numpy() for f in found)
+
+        def scan(number: np.ndarray, function, rotation: np.ndarray, kind) -> None:
+            """Of these starts, their rotations told as the function takes them."""
+            for at in range(0, len(number), chunk):
+                rows = number[at : at + chunk]
+                shifts, particle = tf.constant(starts.shifts_px[rows], tf.float32), starts.particle[rows]
+                found = function(
+                    tf.constant(rotation[rows], kind), shifts, tf.constant(particle, tf.int32), shift_grid, *arrays
+                )
+                gain[rows], best[rows] = (f.numpy() for f in found)
+
+        if slice_table is None or starts.on_grid is None:
+            scan(np.arange(len(starts)), self.likelihood.scan, starts.rotations, tf.float32)
+        else:
+            scan(np.flatnonzero(starts.on_grid < 0), self.likelihood.scan, starts.rotations, tf.float32)
+            of_table = partial(self.likelihood.scan_slices, slice_table.up_to(self.points.within(radius)))
+            scan(np.flatnonzero(starts.on_grid >= 0), of_table, starts.on_grid, tf.int32)
         return gain, best
 
     def _up_to(self, radius: float):
@@ -75,12 +81,7 @@ class WhitenedImages:
         return [tf.constant(a[:, :number]) for a in self._arrays], max(1, _POINTS_AT_ONCE // number)
 
 
-def _parts(rows: np.ndarray, size: int) -> Iterator[np.ndarray]:
-    for at in range(0, len(rows), size):
-        yield rows[at : at + size]
-
-
-def _tensors(rotations, shifts_px, particle, part: Union[slice, np.ndarray]):
+def _tensors(rotations, shifts_px, particle, part: slice):
     return (
         tf.constant(rotations[part], tf.float32),
         tf.constant(shifts_px[part], tf.float32),
