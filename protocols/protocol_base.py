@@ -21,9 +21,6 @@ logger = logging.getLogger(__name__)
 
 __all__ = ["ParticleInput", "ProtCryoposesBase"]
 
-#: Pixel sizes of a map and of particles with the same box that differ by more than this contradict each other.
-_PIXEL_SIZE_TOLERANCE = 0.01
-
 
 class ParticleInput(NamedTuple):
     """A config field that takes a STAR file, the pointer it comes from, and what is needed of the particles."""
@@ -269,13 +266,15 @@ class ProtCryoposesBase(EMProtocol):
 
     def _pixel_size_problems(self) -> List[str]:
         """Of single volumes that have the particles' box."""
+        from cryoposes_plugin.core.io.particles import PIXEL_SIZE_TOLERANCE
+
         problems: List[str] = []
         for _, param in self.VOLUMES:
             volume, particles = self._pointed(param), self.inputParticles.get()
             if volume is None or volume.getDim()[0] != particles.getXDim():
                 continue
             ours, theirs = particles.getSamplingRate(), volume.getSamplingRate()
-            if abs(ours - theirs) > _PIXEL_SIZE_TOLERANCE * ours:
+            if abs(ours - theirs) > PIXEL_SIZE_TOLERANCE * ours:
                 problems.append(
                     f"The volume and the particles both have {particles.getXDim()} px and their pixel sizes are "
                     f"{theirs:g} and {ours:g} Å/px; correct the one that is wrong."
