@@ -60,6 +60,7 @@ setup(
         "docs": ["sphinx>=8,<9", "myst-parser>=4", "furo>=2024.8"],
         "test": [
             "pytest>=8",
+            "pytest-xdist>=3.6",
             "hypothesis>=6.100",
             "finufft>=2.3",
             "healpy>=1.16",

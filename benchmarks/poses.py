@@ -19,8 +19,9 @@ from scipy.spatial.transform import Rotation
 from cryoposes_plugin.cli.main import run_command
 from cryoposes_plugin.core.config import InferConfig, ReconstructConfig, RefineConfig, SimulateConfig, TrainConfig
 from cryoposes_plugin.core.geometry.symmetry import nearest_equivalent, symmetric_distance_rad, symmetry_rotations
-from cryoposes_plugin.core.io.mrc import read_volume
+from cryoposes_plugin.core.io.mrc import read_volume, write_volume
 from cryoposes_plugin.core.io.star import read_particles, write_particles
+from cryoposes_plugin.core.reconstruction.filters import low_pass
 from cryoposes_plugin.core.reconstruction.fsc import fourier_shell_correlation, resolution_angstrom
 from cryoposes_plugin.core.simulation.forward_model import ForwardModel
 
@@ -61,6 +62,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--map", required=True, help="Volume (MRC) that the images are made of.")
     parser.add_argument("--reference", help="Volume (MRC) to train on and refine against; default: the map.")
+    parser.add_argument("--low-pass", type=float, help="Cut the reference at this resolution [Å].")
     parser.add_argument("--snr", type=float, nargs="+", default=[0.4, 0.1, 0.05])
     parser.add_argument("--number", type=int, default=5000)
     parser.add_argument("--minutes", type=float, default=15.0)
@@ -84,7 +86,7 @@ def parse() -> argparse.Namespace:
 
 def row(arguments: argparse.Namespace, snr: float) -> list:
     folder = arguments.folder / f"snr{snr:g}"
-    reference, symmetry = arguments.reference or arguments.map, arguments.symmetry
+    reference, symmetry = reference_of(arguments), arguments.symmetry
     star, in_mask = test_set(arguments, snr, folder)
     model, trained = arguments.model, dict(images_seen=0, seconds=0.0)
     if model is None:
@@ -125,6 +127,18 @@ def row(arguments: argparse.Namespace, snr: float) -> list:
         f"{estimated['seconds']:.0f}",
         *resolutions(folder, star, arguments.map, symmetry),
     ]
+
+
+def reference_of(arguments: argparse.Namespace) -> str:
+    """Path of the volume to train on and refine against."""
+    reference = arguments.reference or arguments.map
+    if arguments.low_pass is None:
+        return reference
+    volume, cut = read_volume(reference), arguments.folder / f"reference_{arguments.low_pass:g}A.mrc"
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    pixel = volume.pixel_size_angstrom
+    write_volume(cut, low_pass(volume.data, pixel, arguments.low_pass), pixel)
+    return str(cut)
 
 
 def test_set(arguments: argparse.Namespace, snr: float, folder: Path) -> tuple:

@@ -11,6 +11,10 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 os.environ.setdefault("MPLBACKEND", "Agg")
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # These are the home of the process that shares the tests out; a worker has its own.
+    for name in ("SCIPION_HOME", "SCIPION_USER_DATA"):
+        os.environ.pop(name, None)
 os.environ.setdefault("SCIPION_HOME", tempfile.mkdtemp(prefix="cryoposes-scipion-"))
 os.environ.setdefault("SCIPION_USER_DATA", os.path.join(os.environ["SCIPION_HOME"], "data"))
 os.environ.setdefault("SCIPION_DOMAIN", "pwem")
@@ -26,6 +30,13 @@ from scipy import ndimage
 from cryoposes_plugin.core.types import Volume
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+def pytest_collection_modifyitems(items):
+    """Where several processes share the tests, those of a file, or of Scipion's project, stay together."""
+    for item in items:
+        group = "project" if "session_project" in item.fixturenames else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session")
