@@ -6,6 +6,7 @@
     python benchmarks/distances.py published --map 5j0n.mrc --folder OUT    # Banjac et al. 2021, Figs. 10 and 11
     python benchmarks/distances.py orientations --map 70S.mrc --folder OUT  # Fig. 13: other than uniform
     python benchmarks/distances.py features --map 70S.mrc --folder OUT      # Fig. 17: distance, number of features
+    python benchmarks/distances.py stages --known A.pdb B.pdb ... --unseen C.pdb ... --folder OUT  # proteins never seen
 
 Runs are left in the folder and resumed there. Errors are means over the particles: "O(4)" after the registration that
 the paper uses, which moves the beam as well, "physical" after a rotation of the volume and its hand alone. `--model`
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any, Dict, Optional
+from typing import Any, Dict, Optional, Sequence
 
 import mrcfile
 import numpy as np
@@ -28,6 +29,7 @@ from cryoposes_plugin.core.evaluation.registration import HANDS, register
 from cryoposes_plugin.core.io.mrc import write_volume
 from cryoposes_plugin.core.io.star import read_particles, write_particles
 from cryoposes_plugin.core.learning.model_card import ModelCard
+from cryoposes_plugin.core.simulation.atomic_model import AtomicModel
 
 #: Images of the paper, its number of test images, and the width that the molecule needs.
 PUBLISHED_BOX, PUBLISHED_TEST, PUBLISHED_MASK_ANGSTROM = 116, 1650, 300.0
@@ -167,11 +169,51 @@ def features(arguments) -> None:
         row(kind, number, what_the_model_is(model)[1], *(card[name] for name in columns))
 
 
+#: What the images of a stage are made with, beside the options of the noise.
+_PLAIN = {"ctf": False, "shift_distribution": "none"}
+
+
+def stages(arguments) -> None:
+    """Banjac 2020: the proteins learned from without and with noise, others without; then both with the full model."""
+    known, unseen = (densities(files, arguments.folder) for files in (arguments.known, arguments.unseen))
+    table("images", "protein", "distance error [°]", "O(4) [rad]", "physical [rad]", "FSC 0.5 [Å]", "true poses [Å]")
+    for images, options, proteins in (
+        ("noise-free", {"noise_variance": 0.0, **_PLAIN}, {**known, **unseen}),
+        ("noise", {"snr": arguments.snr, **_PLAIN}, known),
+        ("full", {"snr": arguments.snr}, {**known, **unseen}),
+    ):
+        model = trained(arguments, f"{images}/net", volume=tuple(known.values()), **options)
+        for name, path in proteins.items():
+            arguments.map, run = path, f"{images}/{name}"
+            star = simulated(arguments, f"{run}/sim", **options)
+            errors = recovered(arguments, f"{run}/poses", model, star)["errors"]
+            found = resolution(arguments, f"{run}/map", star, arguments.folder / run / "poses/particles.star")
+            best = resolution(arguments, f"{run}/map-true", star, Path(star))
+            radians = [float(np.deg2rad(e)) for e in of_poses(errors)]
+            label = name if path in known.values() else f"{name}, never seen"
+            row(images, label, errors["mean_distance_error_deg"], *radians, found, best)
+
+
+def densities(models: Sequence[str], folder: Path) -> Dict[str, str]:
+    """Name and map (64 voxels of 4.5 Å, at 11 Å) of each atomic model."""
+    found = {}
+    for file in map(Path, models):
+        name = file.name.split(".")[0]
+        path = folder / f"{name}.mrc"
+        if not path.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            write_volume(path, AtomicModel(file).density(11.0, 64, 4.5).data, 4.5)
+        found[name] = str(path)
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = {f.__name__: f for f in (losses, gauge, landmarks, published, orientations, features)}
+    commands = {f.__name__: f for f in (losses, gauge, landmarks, published, orientations, features, stages)}
     parser.add_argument("what", choices=commands)
-    parser.add_argument("--map", required=True, help="Volume (MRC) that the images are made of.")
+    parser.add_argument("--map", help="Volume (MRC) that the images are made of.")
+    parser.add_argument("--known", nargs="+", default=[], help="Atomic models to learn from (stages).")
+    parser.add_argument("--unseen", nargs="+", default=[], help="Atomic models never seen (stages).")
     parser.add_argument("--folder", type=Path, required=True, help="Runs are left and resumed here.")
     parser.add_argument("--preset", default="distance")
     parser.add_argument("--model", help="A model that is there already, instead of training one.")
@@ -182,6 +224,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, help="Training steps instead of minutes.")
     parser.add_argument("--model-box", type=int, default=32, help="Box of the network (features).")
     arguments = parser.parse_args()
+    if not arguments.map and arguments.what != "stages":
+        parser.error("--map is needed")
     commands[arguments.what](arguments)
 
 
