@@ -10,20 +10,22 @@ pytest.importorskip("tensorflow")
 from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
 from cryoposes_plugin.core.geometry.sampling import random_rotations
 from cryoposes_plugin.core.io.run_directory import RunDirectory
+from cryoposes_plugin.core.refinement import everywhere as everywhere_module
 from cryoposes_plugin.core.refinement import refinement as refinement_module
 from cryoposes_plugin.core.refinement import second_look
 from cryoposes_plugin.core.refinement.everywhere import Everywhere
 from cryoposes_plugin.core.refinement.levenberg_marquardt import Poses
-from cryoposes_plugin.core.refinement.multi_start import Refined, Settings, shift_grid
+from cryoposes_plugin.core.refinement.multi_start import Refined, Settings
 from cryoposes_plugin.core.refinement.refinement import Refinement, refine_all
 from cryoposes_plugin.core.refinement.scales import RightScales
 from cryoposes_plugin.core.refinement.second_look import doubtful, improved
+from cryoposes_plugin.core.refinement.shift_grid import scan_shifts, shift_grid
 from cryoposes_plugin.core.refinement.slice_table import SliceTable
 from cryoposes_plugin.core.refinement.starts import GivenStarts
 from cryoposes_plugin.core.refinement.whitened_images import WhitenedImages
 from cryoposes_plugin.core.refinement.working_grid import WorkingGrid
 
-from .test_refinement import NUMBER, Scene
+from .test_refinement import BOX, NUMBER, Scene
 
 
 @pytest.fixture(scope="module")
@@ -86,25 +88,45 @@ def test_a_pose_at_least_as_likely_counts():
 
 
 def test_everywhere_agrees_with_the_scan_of_single_poses(scene):
-    """The same gains as the likelihood's scan gives for these orientations, one by one."""
-    radius, count = 9.0, 3
+    """The same gains as the likelihood's scan gives, orientation by orientation: of all, then of the best eighth."""
+    count, reach = 3, 2.0
     images = WhitenedImages(scene.likelihood, scene.observed(scene.clean + scene.noise), scene.points, scene.spectra())
-    everywhere = Everywhere(scene.likelihood, scene.points, radius)
-    grid = shift_grid(2.0, 1.0)
+    everywhere = Everywhere(scene.likelihood, scene.points, 7.0)
+    assert 10.9 < everywhere.radius <= 11.2
     y, c = images.coefficients
     about = scene.shifts[:count] + 0.3
-    found = everywhere.best(y[:count], c[:count], about, grid, 20)
-    all_rotations = everywhere.rotations
+    found = everywhere.best(y[:count], c[:count], about, reach, 20)
     for i in range(count):
-        starts = Poses(np.full(len(all_rotations), i), all_rotations, np.tile(about[i], (len(all_rotations), 1)))
-        gain, best = images.scan(starts, grid, radius)
+
+        def scan(rotations, radius, i=i):
+            number = len(rotations)
+            starts = Poses(np.full(number, i), rotations, np.tile(about[i], (number, 1)))
+            grid = scan_shifts(reach, BOX, radius)
+            gain, best = images.scan(starts, grid, radius)
+            return gain, starts.shifts_px + grid[best]
+
+        gain, _ = scan(everywhere.rotations, 7.0)
+        some = everywhere.rotations[np.argsort(-gain)[: len(gain) // 8]]
+        gain, shifts = scan(some, everywhere.radius)
         mine = found.particle == i
-        expected = np.sort(gain)[-20:]
-        np.testing.assert_allclose(np.sort(found.gain[mine]), expected, rtol=2e-4)
-        top = np.argmax(gain)
-        at = np.flatnonzero(mine)[np.argmax(found.gain[mine])]
-        np.testing.assert_allclose(found.rotations[at], all_rotations[top], atol=1e-12)
-        np.testing.assert_allclose(found.shifts_px[at], about[i] + grid[best[top]], atol=1e-12)
+        np.testing.assert_allclose(np.sort(found.gain[mine]), np.sort(gain)[-20:], rtol=2e-4)
+        at, top = np.flatnonzero(mine)[np.argmax(found.gain[mine])], np.argmax(gain)
+        np.testing.assert_allclose(found.rotations[at], some[top], atol=1e-12)
+        np.testing.assert_allclose(found.shifts_px[at], shifts[top], atol=1e-12)
+        assert np.rad2deg(angular_distance_rad(some[top], scene.rotations[i])) < 8
+
+
+def test_a_small_particle_in_a_large_box_does_not_fill_the_memory(scene, monkeypatch):
+    monkeypatch.setattr(everywhere_module, "_MOST_COEFFICIENTS", 100 * 36_864)
+    everywhere = Everywhere(scene.likelihood, scene.points, 12.0)
+    assert everywhere.radius == pytest.approx(scene.points.radius[99])
+    found = everywhere.best(*(a[:1] for a in _coefficients(scene)), scene.shifts[:1], 1.0, 5)
+    assert len(found) == 5 and np.rad2deg(angular_distance_rad(found.rotations, scene.rotations[:1])).min() < 15
+
+
+def _coefficients(scene):
+    observed = scene.observed(scene.clean + scene.noise)
+    return WhitenedImages(scene.likelihood, observed, scene.points, scene.spectra()).coefficients
 
 
 def test_slices_from_a_table_are_those_that_are_interpolated(scene):
@@ -141,7 +163,7 @@ def refinement(scene, tmp_path):
     from cryoposes_plugin.core.io.mrc import write_stack
     from cryoposes_plugin.core.types import OpticsGroup, ParticleTable
 
-    from .test_refinement import BOX, PIXEL
+    from .test_refinement import PIXEL
 
     write_stack(tmp_path / "particles.mrcs", scene.clean + scene.noise, PIXEL)
     table = ParticleTable(

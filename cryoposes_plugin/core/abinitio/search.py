@@ -26,7 +26,7 @@ from ..reconstruction.masks import soft_sphere
 from ..reconstruction.slices import SliceSampler
 from ..refinement.fourier_points import FourierPoints
 from ..refinement.likelihood import PoseLikelihood
-from ..refinement.multi_start import SHIFT_STEP, shift_grid
+from ..refinement.shift_grid import SHIFT_STEP, shift_grid
 from ..types import Volume
 from .expectation import Drawn, draw_poses
 from .working_images import WorkingImages

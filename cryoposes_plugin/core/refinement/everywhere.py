@@ -1,4 +1,4 @@
-"""A map's slices at orientations all over SO(3), and the ones that fit an image best in the lowest shells."""
+"""A map's slices at orientations all over SO(3), and the ones that fit an image best."""
 
 from __future__ import annotations
 
@@ -11,47 +11,81 @@ from ..geometry.sampling import rotation_grid
 from .fourier_points import FourierPoints
 from .levenberg_marquardt import Poses
 from .likelihood import PoseLikelihood
+from .shift_grid import scan_shifts
 
-#: HEALPix order of the orientations, 4,608 of them 15° apart.
-_ORDER = 2
+#: HEALPix order of the orientations, 36,864 of them 7.5° apart.
+_ORDER = 3
+#: One in so many of them is compared again ...
+_ONE_IN = 8
+#: ... so many times further out.
+_FURTHER = 1.6
+#: Coefficients of all slices together, at most: 270 MB, and half as much for their power.
+_MOST_COEFFICIENTS = 2**25
 
 
 class Everywhere:
-    """Slices at all orientations of a grid, up to a radius in cycles per box."""
+    """Slices at all orientations of a grid, ready for comparison in two steps.
+
+    All orientations are compared up to the given radius in cycles per box, the best of them again up to `radius`, 1.6
+    times as far, or less where the slices would take too much memory: noise that is strong at low frequencies misleads
+    the first comparison, not the second.
+    """
 
     def __init__(self, likelihood: PoseLikelihood, points: FourierPoints, radius: float):
         self.rotations = _rotations()
-        self._number = points.within(radius)
-        slices = likelihood.slices(self.rotations, self._number)
-        self._radians = points.frequencies[: self._number] * (2 * np.pi / points.box_size_px)
-        self._parts = np.concatenate([slices.real, slices.imag], axis=1).T.astype(np.float32)
-        self._power = (np.abs(slices) ** 2).T.astype(np.float32)
+        most = _MOST_COEFFICIENTS // len(self.rotations)
+        self._numbers = [min(points.within(r), most) for r in (radius, _FURTHER * radius)]
+        self._radii = [float(points.radius[number - 1]) for number in self._numbers]
+        self._box_size_px = points.box_size_px
+        slices = likelihood.slices(self.rotations, self._numbers[-1]).astype(np.complex64)
+        self._radians = points.frequencies[: self._numbers[-1]] * (2 * np.pi / points.box_size_px)
+        self._parts = slices.view(np.float32)  # real and imaginary parts in turns
+        self._power = np.abs(slices) ** 2
 
-    def best(self, y: np.ndarray, c: np.ndarray, shifts_px: np.ndarray, grid_px: np.ndarray, number: int) -> Poses:
+    @property
+    def radius(self) -> float:
+        """Up to which the best orientations were compared."""
+        return self._radii[-1]
+
+    def best(self, y: np.ndarray, c: np.ndarray, shifts_px: np.ndarray, max_shift_px: float, number: int) -> Poses:
         """The orientations of highest gain (see `likelihood`) for each image, `number` of them, at their best shifts.
 
-        y, c : (B, P) whitened coefficients and modulation. shifts_px : (B, 2), about which the grid (S, 2) lies.
+        y, c : (B, P) whitened coefficients and modulation. shifts_px : (B, 2), about which shifts are tried.
         """
-        number = min(number, len(self.rotations))
-        y, c = y[:, : self._number], c[:, : self._number]
-        waves = np.exp(1j * (grid_px @ self._radians.T))
+        number = min(number, len(self.rotations) // _ONE_IN)
+        grids = [scan_shifts(max_shift_px, self._box_size_px, r) for r in self._radii]
+        waves = [np.exp(1j * (grid @ self._radians[:n].T)) for grid, n in zip(grids, self._numbers)]
         found = [self._best_of(*image, waves, number) for image in zip(y, c, shifts_px)]
         rotation, shift, gain = (np.concatenate(arrays) for arrays in zip(*found))
         particle = np.repeat(np.arange(len(y)), number)
-        return Poses(particle, self.rotations[rotation], shifts_px[particle] + grid_px[shift], gain=gain)
+        return Poses(particle, self.rotations[rotation], shifts_px[particle] + grids[-1][shift], gain=gain)
 
     def _best_of(self, y, c, shift_px, waves, number: int) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(rows of the rotations, rows of the shift grid, gains) for one image, (number,) each.
+        """(rows of the rotations, rows of the last shift grid, gains) for one image, (number,) each."""
+        c = c[: self._numbers[-1]]
+        z = c * y[: self._numbers[-1]] * np.exp(1j * (self._radians @ shift_px))
+        gain, _ = self._gains(slice(None), z, c, waves[0])
+        rows = _highest(gain, len(gain) // _ONE_IN)
+        gain, shift = self._gains(rows, z, c, waves[1])
+        best = _highest(gain, number)
+        return rows[best], shift[best], gain[best]
+
+    def _gains(self, rows, z: np.ndarray, c: np.ndarray, waves: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+        """(gains, best shifts) of some orientations.
 
         <m, y> with m = c exp(-i p) x is the sum of Re(x* c y exp(i p)): one matrix product for all shifts.
         """
-        turned = c * y * np.exp(1j * (self._radians @ shift_px)) * waves
-        products = np.concatenate([turned.real, turned.imag], axis=1).astype(np.float32) @ self._parts
+        number = waves.shape[1]
+        turned = (z[:number] * waves).astype(np.complex64).view(np.float32)
+        products = turned @ self._parts[rows, : 2 * number].T
         shift = products.argmax(axis=0)
         height = np.maximum(products[shift, np.arange(len(shift))], 0).astype(np.float64)
-        gain = height**2 / np.maximum((c * c) @ self._power, 1e-30)
-        best = np.argpartition(-gain, number - 1)[:number]
-        return best, shift[best], gain[best]
+        power = self._power[rows, :number] @ (c[:number] * c[:number])
+        return height**2 / np.maximum(power, 1e-30), shift
+
+
+def _highest(gain: np.ndarray, number: int) -> np.ndarray:
+    return np.argpartition(-gain, number - 1)[:number]
 
 
 @lru_cache(maxsize=1)

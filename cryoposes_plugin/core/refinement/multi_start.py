@@ -8,7 +8,6 @@ up to higher and higher frequencies, and those that fall behind in likelihood ar
 from __future__ import annotations
 
 import dataclasses
-import threading
 from dataclasses import dataclass
 from typing import List, Optional, Tuple
 
@@ -22,6 +21,7 @@ from .fourier_points import FourierPoints
 from .levenberg_marquardt import TOLERANCE, Poses, Prior, levenberg_marquardt
 from .likelihood import PoseLikelihood
 from .observations import Observations
+from .shift_grid import scan_shifts
 from .slice_table import SliceTable
 from .spectra import Spectra
 from .whitened_images import WhitenedImages
@@ -44,8 +44,6 @@ _LAST_ITERATIONS = 25
 _EARLY_TOLERANCE = 0.1
 #: Images that a thread takes at once where several share them.
 _AT_ONCE = 128
-#: Step of the shift grid, in shares of the shortest wave of the scan.
-SHIFT_STEP = 0.22
 
 
 @dataclass(frozen=True)
@@ -100,8 +98,6 @@ class MultiStart:
         self.likelihood, self.points, self.spectra = likelihood, points, spectra
         self.group, self.settings = group, settings
         self.radii = stage_radii(points.box_size_px, radius_px, spectra.last_shell)
-        self._everywhere: Optional[Everywhere] = None
-        self._lock = threading.Lock()
 
     def refine(self, observed: Observations, starts: Poses) -> Refined:
         """The best pose of each image; every image has one start at least."""
@@ -121,22 +117,26 @@ class MultiStart:
         pieces = np.array_split(np.arange(number), -(-number // _AT_ONCE))
         return _joined([refined for _, refined in in_order(work, pieces, threads)])
 
-    def refine_everywhere(self, observed: Observations, shifts_px: np.ndarray) -> Refined:
+    def refine_everywhere(self, observed: Observations, shifts_px: np.ndarray, everywhere: Everywhere) -> Refined:
         """The same from all orientations of a grid, and shifts about the given ones (B, 2)."""
+
+        keep, reach = self.settings.keep[0], self.settings.search_shift_px
+        radii = [radius for radius in self.radii if radius >= everywhere.radius] or self.radii[-1:]
 
         def work(rows: np.ndarray) -> Refined:
             images = WhitenedImages(self.likelihood, observed.take(rows), self.points, self.spectra)
-            return self._march(images, self._scan_everywhere(images, shifts_px[rows]))
+            poses = everywhere.best(*images.coefficients, shifts_px[rows], reach, 2 * keep * len(self.group))
+            return self._march(images, self._best_distinct(poses, _DISTINCT_CANDIDATES_RAD, keep, _SCAN_SHARE), radii)
 
         return _joined(self.likelihood.memory.parts(work, len(observed.coefficients)))
 
     def _refine(self, observed: Observations, starts: Poses) -> Refined:
         images = WhitenedImages(self.likelihood, observed, self.points, self.spectra)
-        return self._march(images, self._scan(images, starts))
+        return self._march(images, self._scan(images, starts), self.radii)
 
-    def _march(self, images: WhitenedImages, poses: Poses) -> Refined:
-        for stage, radius in enumerate(self.radii):
-            last = stage == len(self.radii) - 1
+    def _march(self, images: WhitenedImages, poses: Poses, radii: List[float]) -> Refined:
+        for stage, radius in enumerate(radii):
+            last = stage == len(radii) - 1
             iterations = _LAST_ITERATIONS if last else _ITERATIONS
             tolerance = TOLERANCE if last else _EARLY_TOLERANCE
             poses = levenberg_marquardt(images.gram(radius), poses, iterations, self.settings.prior, tolerance, _GAP)
@@ -145,21 +145,10 @@ class MultiStart:
         return _conclude(poses, len(images))
 
     def _scan(self, images: WhitenedImages, starts: Poses) -> Poses:
-        grid = self._shift_grid()
+        grid = scan_shifts(self.settings.search_shift_px, self.points.box_size_px, self.radii[0])
         gain, best = images.scan(starts, grid, self.radii[0], self.slice_table)
         poses = dataclasses.replace(starts, shifts_px=starts.shifts_px + grid[best], gain=gain)
         return self._best_distinct(poses, _DISTINCT_CANDIDATES_RAD, self.settings.keep[0], _SCAN_SHARE)
-
-    def _scan_everywhere(self, images: WhitenedImages, shifts_px: np.ndarray) -> Poses:
-        with self._lock:
-            if self._everywhere is None:
-                self._everywhere = Everywhere(self.likelihood, self.points, self.radii[0])
-        keep = self.settings.keep[0]
-        poses = self._everywhere.best(*images.coefficients, shifts_px, self._shift_grid(), 2 * keep * len(self.group))
-        return self._best_distinct(poses, _DISTINCT_CANDIDATES_RAD, keep, _SCAN_SHARE)
-
-    def _shift_grid(self) -> np.ndarray:
-        return shift_grid(self.settings.search_shift_px, SHIFT_STEP * self.points.box_size_px / self.radii[0])
 
     def _best_distinct(self, poses: Poses, angle_rad: float, keep: int, share: float) -> Poses:
         """For each image the best poses that are further apart than the angle and not too far behind: a pose may lack
@@ -232,13 +221,3 @@ def stage_radii(box_size_px: int, radius_px: float, last_shell: int) -> List[flo
         radii.append(radius)
         radius *= _MARCH
     return [*radii, float(max(last_shell, 1))]
-
-
-def shift_grid(max_shift_px: float, step_px: float) -> np.ndarray:
-    """(S, 2) shifts on a square grid within the circle, nearest the centre first."""
-    reach = int(max_shift_px / step_px)
-    axis = step_px * np.arange(-reach, reach + 1)
-    grid = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
-    length = np.linalg.norm(grid, axis=1)
-    order = np.argsort(length, kind="stable")
-    return grid[order][length[order] <= max_shift_px + 1e-9]

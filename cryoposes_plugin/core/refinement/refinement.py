@@ -19,10 +19,11 @@ from ..types import ParticleTable, Volume
 from . import second_look
 from .calibration import SAMPLE, agreement, calibrate
 from .density import radius_of_gyration_px
+from .everywhere import Everywhere
 from .fourier_points import FourierPoints
 from .levenberg_marquardt import Poses
 from .likelihood import PoseLikelihood
-from .multi_start import MultiStart, Refined, Settings
+from .multi_start import MultiStart, Refined, Settings, stage_radii
 from .observations import Observations, observe
 from .results import Results, load
 from .slice_table import SliceTable
@@ -88,7 +89,7 @@ class Refinement:
             self._last_shell = min(self._last_shell, max(1, int(view / resolution_angstrom)))
         self._first_shell = min(max(_FEWEST_SHELLS, int(view / _FIRST_RESOLUTION_ANGSTROM)), self._last_shell)
         self.spectra: Dict[int, Spectra] = {}
-        self._everywhere: Dict[int, MultiStart] = {}
+        self._everywhere: Optional[Everywhere] = None
         self._lock = threading.Lock()
         self._slice_table = None if start_grid is None else SliceTable(self.likelihood, start_grid)
 
@@ -143,13 +144,18 @@ class Refinement:
 
     def refine_everywhere(self, rows: np.ndarray) -> Tuple[Refined, np.ndarray]:
         """As `refine`, from all orientations; only the shifts are those of the starts."""
-        group = int(self.table.optics_index[rows[0]])
-        with self._lock:
-            if group not in self._everywhere:
-                self._everywhere[group] = self._search(self.spectra[group], self.again)
+        spectra = self.spectra[int(self.table.optics_index[rows[0]])]
         observed, starts = self.observe(rows), self.starts(rows)
-        refined = self._everywhere[group].refine_everywhere(observed, starts.shifts_px[starts.starts_image])
-        return refined, residuals(self.points, self.spectra[group], observed, refined)
+        shifts_px = starts.shifts_px[starts.starts_image]
+        refined = self._search(spectra, self.again).refine_everywhere(observed, shifts_px, self._all_orientations())
+        return refined, residuals(self.points, spectra, observed, refined)
+
+    def _all_orientations(self) -> Everywhere:
+        with self._lock:
+            if self._everywhere is None:
+                first = stage_radii(self.grid.box_size_px, self.radius_px, self._last_shell)[0]
+                self._everywhere = Everywhere(self.likelihood, self.points, first)
+            return self._everywhere
 
     def _search(self, spectra: Spectra, settings: Optional[Settings] = None) -> MultiStart:
         settings = settings or self.settings

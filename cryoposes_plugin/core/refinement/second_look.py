@@ -12,13 +12,13 @@ from .multi_start import Refined, Settings
 from .scales import RightScales
 
 #: How many poses enter each stage of a second look, see `multi_start.Settings`.
-_KEEP = (128, 32, 6)
+_KEEP = (16, 8, 4)
 #: Differences of twice the log likelihood below this are numerical.
 _SAME_GAIN = 0.1
 
 
 def settings(max_shift_px: float) -> Settings:
-    """Of a second look: many poses, and shifts as far around those of the starts as they may lie."""
+    """Of a second look: shifts as far around those of the starts as they may lie."""
     return Settings(search_shift_px=max_shift_px, keep=_KEEP)
 
 
