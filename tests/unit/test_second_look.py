@@ -88,7 +88,7 @@ def test_a_pose_at_least_as_likely_counts():
 
 
 def test_everywhere_agrees_with_the_scan_of_single_poses(scene):
-    """The same gains as the likelihood's scan gives, orientation by orientation: of all, then of the best eighth."""
+    """The same gains as the likelihood's scan gives, orientation by orientation: of all, then of the best quarter."""
     count, reach = 3, 2.0
     images = WhitenedImages(scene.likelihood, scene.observed(scene.clean + scene.noise), scene.points, scene.spectra())
     everywhere = Everywhere(scene.likelihood, scene.points, 7.0)
@@ -106,7 +106,7 @@ def test_everywhere_agrees_with_the_scan_of_single_poses(scene):
             return gain, starts.shifts_px + grid[best]
 
         gain, _ = scan(everywhere.rotations, 7.0)
-        some = everywhere.rotations[np.argsort(-gain)[: len(gain) // 8]]
+        some = everywhere.rotations[np.argsort(-gain)[: len(gain) // 4]]
         gain, shifts = scan(some, everywhere.radius)
         mine = found.particle == i
         np.testing.assert_allclose(np.sort(found.gain[mine]), np.sort(gain)[-20:], rtol=2e-4)

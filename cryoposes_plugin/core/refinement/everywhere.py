@@ -16,7 +16,7 @@ from .shift_grid import scan_shifts
 #: HEALPix order of the orientations, 36,864 of them 7.5° apart.
 _ORDER = 3
 #: One in so many of them is compared again ...
-_ONE_IN = 8
+_ONE_IN = 4
 #: ... so many times further out.
 _FURTHER = 1.6
 #: Coefficients of all slices together, at most: 270 MB, and half as much for their power.
