@@ -69,13 +69,13 @@ def oracle(scene, monkeypatch):
     """
     from cryoposes_plugin.core.learning.distance_model import DistanceModel, Embedded
 
-    rng = np.random.default_rng(5)
     _, table = scene
     seen = ResampledImages(table, BOX, PIXEL).read(np.arange(NUMBER)).reshape(NUMBER, -1)
-    mixing = np.linalg.qr(rng.standard_normal((9, 9)))[0]
+    mixing = np.linalg.qr(np.random.default_rng(5).standard_normal((9, 9)))[0]
 
     def features(images, turns):
         rows = ((images.reshape(len(images), 1, -1) - seen) ** 2).sum(axis=2).argmin(axis=1)
+        rng = np.random.default_rng([len(turns), *rows])  # batches come in any order
         errors = Rotation.from_rotvec(ERROR_RAD / np.sqrt(3) * rng.standard_normal((len(rows), 3))).as_matrix()
         found = (errors @ turns @ table.rotations[rows]).reshape(-1, 9)
         found[rows < JUNK] = rng.standard_normal((np.count_nonzero(rows < JUNK), 9))

@@ -105,7 +105,7 @@ def test_everywhere_agrees_with_the_scan_of_single_poses(scene):
             gain, best = images.scan(starts, grid, radius)
             return gain, starts.shifts_px + grid[best]
 
-        gain, _ = scan(everywhere.rotations, 7.0)
+        gain, _ = scan(everywhere.rotations, everywhere.radius / 1.6)
         some = everywhere.rotations[np.argsort(-gain)[: len(gain) // 4]]
         gain, shifts = scan(some, everywhere.radius)
         mine = found.particle == i
@@ -119,7 +119,7 @@ def test_everywhere_agrees_with_the_scan_of_single_poses(scene):
 def test_a_small_particle_in_a_large_box_does_not_fill_the_memory(scene, monkeypatch):
     monkeypatch.setattr(everywhere_module, "_MOST_COEFFICIENTS", 100 * 36_864)
     everywhere = Everywhere(scene.likelihood, scene.points, 12.0)
-    assert everywhere.radius == pytest.approx(scene.points.radius[99])
+    assert everywhere.radius == pytest.approx(scene.points.radius[99])  # 8, and all orientations up to 5
     found = everywhere.best(*(a[:1] for a in _coefficients(scene)), scene.shifts[:1], 1.0, 5)
     assert len(found) == 5 and np.rad2deg(angular_distance_rad(found.rotations, scene.rotations[:1])).min() < 15
 

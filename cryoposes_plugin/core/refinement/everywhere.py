@@ -26,16 +26,17 @@ _MOST_COEFFICIENTS = 2**25
 class Everywhere:
     """Slices at all orientations of a grid, ready for comparison in two steps.
 
-    All orientations are compared up to the given radius in cycles per box, the best of them again up to `radius`, 1.6
-    times as far, or less where the slices would take too much memory: noise that is strong at low frequencies misleads
+    All orientations are compared up to the given radius in cycles per box, the best of them again 1.6 times as far, up
+    to `radius`; both less where the slices would take too much memory. Noise that is strong at low frequencies misleads
     the first comparison, not the second.
     """
 
     def __init__(self, likelihood: PoseLikelihood, points: FourierPoints, radius: float):
         self.rotations = _rotations()
-        most = _MOST_COEFFICIENTS // len(self.rotations)
-        self._numbers = [min(points.within(r), most) for r in (radius, _FURTHER * radius)]
-        self._radii = [float(points.radius[number - 1]) for number in self._numbers]
+        most = min(points.within(_FURTHER * radius), _MOST_COEFFICIENTS // len(self.rotations))
+        last = float(points.radius[most - 1])
+        self._radii = [max(last / _FURTHER, 1.0), last]
+        self._numbers = [points.within(r) for r in self._radii]
         self._box_size_px = points.box_size_px
         slices = likelihood.slices(self.rotations, self._numbers[-1]).astype(np.complex64)
         self._radians = points.frequencies[: self._numbers[-1]] * (2 * np.pi / points.box_size_px)
