@@ -117,7 +117,7 @@ def test_poses_are_right_up_to_a_rotation_of_the_volume_and_its_hand(scene, orac
     assert errors["mean_angular_error_deg"] < 1.2 * errors["mean_orthogonal4_error_deg"]
     assert metrics["beam_residual_deg"] < 10 < 30 < metrics["beam_residual_of_inverse_deg"]
     score = out.scores["cryoposesOutlierScore"]
-    assert np.median(score[:JUNK]) > 10 and np.quantile(score[good], 0.9) < 4
+    assert score[:JUNK].min() > 4 > score[good].max()
     assert out.extra[POSE_SOURCE][0].startswith("distances:") and metrics["shift_source"] == "network"
     np.testing.assert_allclose(out.shifts_px, 0.5)
     for name in ("recovery_loss", "distance_density", "residual_histogram", "direction_maps"):
