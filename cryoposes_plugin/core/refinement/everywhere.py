@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import Tuple
 
 import numpy as np
+import tensorflow as tf
 
 from ..geometry.sampling import rotation_grid
 from .fourier_points import FourierPoints
@@ -19,7 +20,7 @@ _ORDER = 3
 _ONE_IN = 4
 #: ... so many times further out.
 _FURTHER = 1.6
-#: Coefficients of all slices together, at most: 270 MB, and half as much for their power.
+#: Coefficients of all slices together, at most: 270 MB, and less than half as much for the first step.
 _MOST_COEFFICIENTS = 2**25
 
 
@@ -40,8 +41,8 @@ class Everywhere:
         self._box_size_px = points.box_size_px
         slices = likelihood.slices(self.rotations, self._numbers[-1]).astype(np.complex64)
         self._radians = points.frequencies[: self._numbers[-1]] * (2 * np.pi / points.box_size_px)
-        self._parts = slices.view(np.float32)  # real and imaginary parts in turns
-        self._power = np.abs(slices) ** 2
+        # TensorFlow multiplies: NumPy's library would put all cores on each product of each thread.
+        self._tables = [tf.constant(slices[:, :n].view(np.float32)) for n in self._numbers]
 
     @property
     def radius(self) -> float:
@@ -65,28 +66,30 @@ class Everywhere:
         """(rows of the rotations, rows of the last shift grid, gains) for one image, (number,) each."""
         c = c[: self._numbers[-1]]
         z = c * y[: self._numbers[-1]] * np.exp(1j * (self._radians @ shift_px))
-        gain, _ = self._gains(slice(None), z, c, waves[0])
-        rows = _highest(gain, len(gain) // _ONE_IN)
-        gain, shift = self._gains(rows, z, c, waves[1])
-        best = _highest(gain, number)
-        return rows[best], shift[best], gain[best]
-
-    def _gains(self, rows, z: np.ndarray, c: np.ndarray, waves: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
-        """(gains, best shifts) of some orientations.
-
-        <m, y> with m = c exp(-i p) x is the sum of Re(x* c y exp(i p)): one matrix product for all shifts.
-        """
-        number = waves.shape[1]
-        turned = (z[:number] * waves).astype(np.complex64).view(np.float32)
-        products = turned @ self._parts[rows, : 2 * number].T
-        shift = products.argmax(axis=0)
-        height = np.maximum(products[shift, np.arange(len(shift))], 0).astype(np.float64)
-        power = self._power[rows, :number] @ (c[:number] * c[:number])
-        return height**2 / np.maximum(power, 1e-30), shift
+        first, last = self._tables
+        rows, _, _ = _highest(first, z, c, waves[0], len(self.rotations) // _ONE_IN)
+        best, shift, gain = _highest(tf.gather(last, rows), z, c, waves[1], number)
+        return rows[best], shift, gain.astype(np.float64)
 
 
-def _highest(gain: np.ndarray, number: int) -> np.ndarray:
-    return np.argpartition(-gain, number - 1)[:number]
+def _highest(slices: tf.Tensor, z: np.ndarray, c: np.ndarray, waves: np.ndarray, number: int) -> Tuple:
+    """(rows, best shifts, gains) of the best slices; these are (N, 2 P), real and imaginary parts in turns.
+
+    <m, y> with m = c exp(-i p) x is the sum of Re(x* c y exp(i p)): one matrix product for all shifts.
+    """
+    turned = (z[: waves.shape[1]] * waves).astype(np.complex64).view(np.float32)
+    power = np.repeat(c[: waves.shape[1]].astype(np.float32) ** 2, 2)
+    found = _compared(slices, tf.constant(turned), tf.constant(power), tf.constant(number))
+    return tuple(array.numpy() for array in found)
+
+
+@tf.function(input_signature=[*[tf.TensorSpec((None, None))] * 2, tf.TensorSpec((None,)), tf.TensorSpec((), tf.int32)])
+def _compared(slices: tf.Tensor, turned: tf.Tensor, modulation: tf.Tensor, number: tf.Tensor):
+    products = tf.matmul(slices, turned, transpose_b=True)
+    height = tf.maximum(tf.reduce_max(products, axis=1), 0.0)
+    power = tf.linalg.matvec(slices * slices, modulation)
+    gain, rows = tf.math.top_k(height**2 / tf.maximum(power, 1e-30), number)
+    return rows, tf.argmax(tf.gather(products, rows), axis=1), gain
 
 
 @lru_cache(maxsize=1)
