@@ -123,7 +123,7 @@ def row(arguments: argparse.Namespace, snr: float) -> list:
         f"{np.quantile(chi, 0.9):.2f}",
         f"{100 * found.scores['cryoposesWrongBasin'].mean():.2f} %",
         f"{100 * (1 - right.mean()):.2f} %",
-        f"{estimated['particles_per_second']:.0f}",
+        f"{estimated['particles_per_second'] or 0:.0f}",
         f"{estimated['seconds']:.0f}",
         *resolutions(folder, star, arguments.map, symmetry),
     ]
