@@ -13,11 +13,12 @@ from cryoposes_plugin.core.refinement.fourier_points import FourierPoints
 from cryoposes_plugin.core.refinement.hand import compare_hands
 from cryoposes_plugin.core.refinement.levenberg_marquardt import Poses, Prior, levenberg_marquardt, profile
 from cryoposes_plugin.core.refinement.likelihood import PoseLikelihood
-from cryoposes_plugin.core.refinement.multi_start import MultiStart, Settings, stage_radii
+from cryoposes_plugin.core.refinement.multi_start import MultiStart, Settings
 from cryoposes_plugin.core.refinement.observations import observe
 from cryoposes_plugin.core.refinement.refinement import residuals
 from cryoposes_plugin.core.refinement.shift_grid import shift_grid
 from cryoposes_plugin.core.refinement.spectra import Spectra, SpectraSums
+from cryoposes_plugin.core.refinement.stages import stage_radii
 from cryoposes_plugin.core.refinement.starts import GivenStarts, turns_around
 from cryoposes_plugin.core.refinement.whitened_images import WhitenedImages
 from cryoposes_plugin.core.simulation.ctf import pack_ctf

@@ -9,37 +9,41 @@ import numpy as np
 import tensorflow as tf
 
 from ..geometry.sampling import rotation_grid
+from ..parallel import in_order
 from .fourier_points import FourierPoints
 from .levenberg_marquardt import Poses
 from .likelihood import PoseLikelihood
 from .shift_grid import scan_shifts
+from .stages import MARCH
 
 #: HEALPix order of the orientations, 36,864 of them 7.5° apart.
 _ORDER = 3
-#: One in so many of them is compared again ...
+#: One in so many of them is compared again, a stage of the march further out.
 _ONE_IN = 4
-#: ... so many times further out.
-_FURTHER = 1.6
 #: Coefficients of all slices together, at most: 270 MB, and less than half as much for the first step.
 _MOST_COEFFICIENTS = 2**25
+#: Orientations that a thread interpolates at once: interpolation takes many times the memory of what it gives.
+_AT_ONCE = 2048
 
 
 class Everywhere:
     """Slices at all orientations of a grid, ready for comparison in two steps.
 
-    All orientations are compared up to the given radius in cycles per box, the best of them again 1.6 times as far, up
-    to `radius`; both less where the slices would take too much memory. Noise that is strong at low frequencies misleads
-    the first comparison, not the second.
+    All orientations are compared up to the given radius in cycles per box, the best of them again `MARCH` times as far,
+    up to `radius`; both less where the slices would take too much memory. Noise that is strong at low frequencies
+    misleads the first comparison, not the second. threads : that make the slices; 0: one for each core.
     """
 
-    def __init__(self, likelihood: PoseLikelihood, points: FourierPoints, radius: float):
+    def __init__(self, likelihood: PoseLikelihood, points: FourierPoints, radius: float, threads: int = 0):
         self.rotations = _rotations()
-        most = min(points.within(_FURTHER * radius), _MOST_COEFFICIENTS // len(self.rotations))
+        most = min(points.within(MARCH * radius), _MOST_COEFFICIENTS // len(self.rotations))
         last = float(points.radius[most - 1])
-        self._radii = [max(last / _FURTHER, 1.0), last]
+        self._radii = [max(last / MARCH, 1.0), last]
         self._numbers = [points.within(r) for r in self._radii]
         self._box_size_px = points.box_size_px
-        slices = likelihood.slices(self.rotations, self._numbers[-1]).astype(np.complex64)
+        pieces = np.array_split(self.rotations, -(-len(self.rotations) // _AT_ONCE))
+        made = in_order(lambda rotations: likelihood.slices(rotations, self._numbers[-1]), pieces, threads)
+        slices = np.concatenate([piece for _, piece in made])
         self._radians = points.frequencies[: self._numbers[-1]] * (2 * np.pi / points.box_size_px)
         # TensorFlow multiplies: NumPy's library would put all cores on each product of each thread.
         self._tables = [tf.constant(slices[:, :n].view(np.float32)) for n in self._numbers]

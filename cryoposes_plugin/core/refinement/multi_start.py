@@ -24,12 +24,9 @@ from .observations import Observations
 from .shift_grid import scan_shifts
 from .slice_table import SliceTable
 from .spectra import Spectra
+from .stages import stage_radii
 from .whitened_images import WhitenedImages
 
-#: Where the phase of a point at the radius of gyration moves by one radian under this error, the first stage ends.
-_FIRST_ERROR_RAD = 0.06
-#: Each stage reaches this many times further out.
-_MARCH = 1.6
 #: Candidates closer than this lead to one basin; refined poses closer than that are one.
 _DISTINCT_CANDIDATES_RAD = np.deg2rad(7.0)
 _DISTINCT_POSES_RAD = np.deg2rad(3.0)
@@ -211,13 +208,3 @@ def _conclude(poses: Poses, images: int) -> Refined:
         1.0 - share,
         best.converged,
     )
-
-
-def stage_radii(box_size_px: int, radius_px: float, last_shell: int) -> List[float]:
-    """Radii in cycles per box at which the stages end; the last one is the last shell."""
-    radius = max(4.0, box_size_px / (2 * np.pi * _FIRST_ERROR_RAD * max(radius_px, 1.0)))
-    radii = []
-    while radius * _MARCH**0.5 < last_shell:
-        radii.append(radius)
-        radius *= _MARCH
-    return [*radii, float(max(last_shell, 1))]

@@ -23,11 +23,12 @@ from .everywhere import Everywhere
 from .fourier_points import FourierPoints
 from .levenberg_marquardt import Poses
 from .likelihood import PoseLikelihood
-from .multi_start import MultiStart, Refined, Settings, stage_radii
+from .multi_start import MultiStart, Refined, Settings
 from .observations import Observations, observe
 from .results import Results, load
 from .slice_table import SliceTable
 from .spectra import Spectra, first_spectra
+from .stages import stage_radii
 from .working_grid import WorkingGrid
 
 logger = logging.getLogger(__name__)
@@ -154,7 +155,7 @@ class Refinement:
         with self._lock:
             if self._everywhere is None:
                 first = stage_radii(self.grid.box_size_px, self.radius_px, self._last_shell)[0]
-                self._everywhere = Everywhere(self.likelihood, self.points, first)
+                self._everywhere = Everywhere(self.likelihood, self.points, first, self.threads)
             return self._everywhere
 
     def _search(self, spectra: Spectra, settings: Optional[Settings] = None) -> MultiStart:
