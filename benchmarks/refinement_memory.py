@@ -7,28 +7,13 @@ and the largest anonymous memory of the process (the memory-mapped stack is not 
 """
 
 import argparse
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
-from simulation import anonymous_memory_mib
+from simulation import run_measured
 
 from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
 from cryoposes_plugin.core.io.star import read_particles
-
-
-def run(*arguments) -> tuple:
-    """(seconds, MiB) of a command of ours."""
-    start, peak = time.monotonic(), 0.0
-    process = subprocess.Popen([sys.executable, "-m", "cryoposes_plugin", *map(str, arguments)])
-    while process.poll() is None:
-        peak = max(peak, anonymous_memory_mib(process.pid))
-        time.sleep(0.1)
-    if process.returncode:
-        raise SystemExit(process.returncode)
-    return time.monotonic() - start, peak
 
 
 def main() -> None:
@@ -42,10 +27,12 @@ def main() -> None:
     for number in arguments.number:
         folder = arguments.folder / f"{number}"
         images, poses = folder / "sim", folder / "poses"
-        run("simulate", "--volume", arguments.map, "--number", number, "--snr", arguments.snr, "--output", images)
+        run_measured(
+            "simulate", "--volume", arguments.map, "--number", number, "--snr", arguments.snr, "--output", images
+        )
         star = images / "particles.star"
         given = ["--model", arguments.model, "--volume", arguments.map, "--particles", star]
-        seconds, peak = run("infer", *given, "--output", poses)
+        seconds, peak = run_measured("infer", *given, "--output", poses)
         found, truth = (read_particles(path).rotations for path in (poses / "particles.star", star))
         error = np.rad2deg(angular_distance_rad(found, truth))
         right = f"{np.median(error):.3f}° | {100 * (error < 5).mean():.2f} %"

@@ -26,32 +26,24 @@ def anonymous_memory_mib(pid: int) -> float:
     return int(found.group(1)) / 1024 if found else 0.0
 
 
-def measure(volume: Path, box: int, number: int, folder: Path):
-    command = [
-        sys.executable,
-        "-m",
-        "cryoposes_plugin",
-        "simulate",
-        "--volume",
-        str(volume),
-        "--number",
-        str(number),
-        "--snr",
-        "0.1",
-        "--box-size",
-        str(box),
-        "--output",
-        str(folder / f"box{box}"),
-    ]
+def run_measured(*arguments) -> tuple:
+    """(seconds, largest RssAnon in MiB) of a command of `cryoposes`."""
     start, peak = time.monotonic(), 0.0
-    process = subprocess.Popen(command)
+    process = subprocess.Popen([sys.executable, "-m", "cryoposes_plugin", *map(str, arguments)])
     while process.poll() is None:
         peak = max(peak, anonymous_memory_mib(process.pid))
         time.sleep(0.1)
     if process.returncode:
         raise SystemExit(process.returncode)
-    metrics = json.loads((folder / f"box{box}" / "metrics.json").read_text())
-    return metrics["images_per_second"], time.monotonic() - start, peak
+    return time.monotonic() - start, peak
+
+
+def measure(volume: Path, box: int, number: int, folder: Path):
+    images = folder / f"box{box}"
+    given = ["--volume", volume, "--number", number, "--snr", 0.1, "--box-size", box]
+    wall, peak = run_measured("simulate", *given, "--output", images)
+    metrics = json.loads((images / "metrics.json").read_text())
+    return metrics["images_per_second"], wall, peak
 
 
 def main():

@@ -176,7 +176,8 @@ def test_with_a_volume_its_projections_are_as_noisy_as_the_particles(scene, tmp_
     out = read_particles(tmp_path / "run/particles.star", require=("poses",))
     np.testing.assert_allclose(out.rotations @ np.swapaxes(out.rotations, 1, 2) - np.eye(3), 0, atol=1e-6)
     assert any("are in the frame of" in note for note in metrics["notes"])
-    config = RecoverConfig(volume="map.mrc")
+    config = RecoverConfig(volume=str(folder / "map.mrc"))
+    assert recovery_notes(config, metrics) == metrics["notes"]
     for residual, said in ((12.0, False), (37.0, True)):
         notes = recovery_notes(config, {**metrics, "median_distance_residual_deg": residual})
         assert any("fit no pose" in note for note in notes) == said
