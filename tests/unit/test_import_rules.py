@@ -44,7 +44,7 @@ TENSOR_PACKAGES = {"tensorflow", "keras"}
 #: Modules that only tensors need, and so may import TensorFlow when they are imported.
 TENSOR_MODULES = re.compile(
     r"core/(learning/\w+|simulation/(fourier_projector|fourier_volumes|forward_model)"
-    r"|refinement/(likelihood|slice_table|whitened_images))\.py"
+    r"|refinement/(everywhere|likelihood|slice_table|whitened_images))\.py"
 )
 #: Modules that may import it inside a function.
 TENSOR_USERS = re.compile(r"core/(learning|simulation|refinement)/\w+\.py|core/reconstruction/slices\.py")
