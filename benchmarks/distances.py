@@ -176,7 +176,8 @@ _PLAIN = {"ctf": False, "shift_distribution": "none"}
 def stages(arguments) -> None:
     """Banjac 2020: the proteins learned from without and with noise, others without; then both with the full model."""
     known, unseen = (densities(files, arguments.folder) for files in (arguments.known, arguments.unseen))
-    table("images", "protein", "distance error [°]", "O(4) [rad]", "physical [rad]", "FSC 0.5 [Å]", "true poses [Å]")
+    parts = "distance error [°]", "below 60°", "60° to 120°", "beyond 120°"
+    table("images", "protein", *parts, "O(4) [rad]", "physical [rad]", "FSC 0.5 [Å]", "true poses [Å]")
     for images, options, proteins in (
         ("noise-free", {"noise_variance": 0.0, **_PLAIN}, {**known, **unseen}),
         ("noise", {"snr": arguments.snr, **_PLAIN}, known),
@@ -191,7 +192,8 @@ def stages(arguments) -> None:
             best = resolution(arguments, f"{run}/map-true", star, Path(star))
             radians = [float(np.deg2rad(e)) for e in of_poses(errors)]
             label = name if path in known.values() else f"{name}, never seen"
-            row(images, label, errors["mean_distance_error_deg"], *radians, found, best)
+            off = [errors[f"mean_distance_error_{part}deg"] for part in ("", "0_to_60_", "60_to_120_", "120_to_180_")]
+            row(images, label, *off, *radians, found, best)
 
 
 def densities(models: Sequence[str], folder: Path) -> Dict[str, str]:

@@ -115,6 +115,8 @@ def test_poses_are_right_up_to_a_rotation_of_the_volume_and_its_hand(scene, orac
     assert error.mean() == pytest.approx(expected, rel=0.15)
     errors = metrics["errors"]
     assert errors["mean_angular_error_deg"] < 1.2 * errors["mean_orthogonal4_error_deg"]
+    parts = [errors[f"mean_distance_error_{part}_deg"] for part in ("0_to_60", "60_to_120", "120_to_180")]
+    assert 1 < min(parts) < errors["mean_distance_error_deg"] < max(parts) < 10
     assert metrics["beam_residual_deg"] < 10 < 30 < metrics["beam_residual_of_inverse_deg"]
     score = out.scores["cryoposesOutlierScore"]
     assert score[:JUNK].min() > 4 > score[good].max()

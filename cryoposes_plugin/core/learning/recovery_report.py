@@ -26,6 +26,8 @@ from .embedding import Embedding
 _SAMPLE = 400
 #: The copies fit one of R and R^-1 clearly better where they tell them apart.
 _CLEARLY = 0.7
+#: True distances in degrees between which errors of distances are told apart.
+_RANGES_DEG = ((0, 60), (60, 120), (120, 180))
 #: Distances that a network has not learned leave residuals of some 37 degrees; good ones a few.
 _LARGE_RESIDUAL_DEG = 20.0
 
@@ -50,14 +52,18 @@ def true_errors(
 ) -> Dict[str, float]:
     """Errors of the distances and of rotations (N, 3, 3); free: their common rotation and hand were left open.
 
-    mean_orthogonal4_error_deg is that of Banjac et al. 2021, eq. 5, which moves the beam as well.
+    mean_orthogonal4_error_deg is that of Banjac et al. 2021, eq. 5, which moves the beam as well;
+    mean_distance_error_0_to_60_deg is over pairs whose true distance is in that range, and so on.
     """
     found, true, identity = rotations[truth.rows], truth.rotations, np.eye(3)[None]
     registered = register(found, true, identity, hands=HANDS, seed=seed).apply(found) if free else found
     true_rad, estimated_rad = sampled_distances(model, embedding, truth, seed)
     best = register_orthogonal4(found, true, seed=seed)
+    off, away = np.rad2deg(np.abs(estimated_rad - true_rad)), np.rad2deg(true_rad)
+    between = {(low, high): off[(away >= low) & (away <= high)] for low, high in _RANGES_DEG}
     return {
-        "mean_distance_error_deg": float(np.rad2deg(np.abs(estimated_rad - true_rad).mean())),
+        "mean_distance_error_deg": float(off.mean()),
+        **{f"mean_distance_error_{a}_to_{b}_deg": float(part.mean()) for (a, b), part in between.items() if part.size},
         "mean_orthogonal4_error_deg": float(np.rad2deg(best.mean_residual_rad)),
         **summarise_angles(angular_errors_deg(registered, true, identity)),
     }
