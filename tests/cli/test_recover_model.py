@@ -156,7 +156,8 @@ def test_an_interrupted_run_goes_on(scene, oracle, tmp_path, monkeypatch):
     def interrupted(self, images, *others):
         if len(seen) == 3:
             raise KeyboardInterrupt
-        seen.append(len(images))
+        if len(images) > 1:  # one image alone: the network is traced
+            seen.append(len(images))
         return whole(self, images, *others)
 
     monkeypatch.setattr(DistanceModel, "embed", interrupted)
@@ -165,7 +166,7 @@ def test_an_interrupted_run_goes_on(scene, oracle, tmp_path, monkeypatch):
     after = []
     monkeypatch.setattr(DistanceModel, "embed", lambda *a: after.append(len(a[1])) or whole(*a))
     assert recover(folder, tmp_path / "run") == 0
-    assert sum(seen) + sum(after) == NUMBER and len(seen) == 3
+    assert after[0] == 1 and sum(seen) + sum(after[1:]) == NUMBER and len(seen) == 3
     assert not (tmp_path / "run/embedding_state.npz").exists()
 
 

@@ -175,4 +175,6 @@ def test_a_distance_model_gives_no_poses_and_says_what_does(tmp_path):
     images = np.random.default_rng(3).standard_normal((4, 32, 32)).astype(np.float32)
     again = DistanceModel(card, network).embed(images).features
     np.testing.assert_allclose(model.embed(images).features, again, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(model.embed(images[:1]).features, again[:1], rtol=1e-4, atol=1e-5)
+    assert model._embed.experimental_get_tracing_count() == 1
     assert model.distance == "cosine" and not model.predicts_shifts

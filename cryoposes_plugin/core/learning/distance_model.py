@@ -9,12 +9,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ..simulation.ctf import pack_ctf
 from ..types import CtfTable
 from . import feature_distances
 from .augmentation import mirror_where, turn
 from .model_card import ModelCard
 from .model_folder import preprocessing_of, read_network
+from .network_inputs import network_inputs, traced_for_any_batch
 from .presets import predicted_rotations
 
 
@@ -45,7 +45,8 @@ class DistanceModel:
 
     def embed(self, images: np.ndarray, ctf: Optional[CtfTable] = None, image_state: str = "raw") -> Embedded:
         """Features of images (B, D, D) at the card's box and pixel size, of any scale and offset, protein white."""
-        return self._embedded(self._embed(*self._tensors(images, ctf, image_state)))
+        tensors = network_inputs(images, ctf, image_state, self.card.box_size_px)
+        return self._embedded(traced_for_any_batch(self._embed, tensors)(*tensors))
 
     def embed_copies(
         self,
@@ -59,29 +60,23 @@ class DistanceModel:
 
         They are made after the correction of the CTF, which is then turned and mirrored with the image.
         """
-        angles, flip = tf.constant(psi_rad, tf.float32), tf.constant(mirrored, tf.bool)
-        return self._embedded(self._embed_copies(*self._tensors(images, ctf, image_state), angles, flip))
+        turns = tf.constant(psi_rad, tf.float32), tf.constant(mirrored, tf.bool)
+        tensors = (*network_inputs(images, ctf, image_state, self.card.box_size_px), *turns)
+        return self._embedded(traced_for_any_batch(self._embed_copies, tensors)(*tensors))
 
     def distances(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """(N, F) and (K, F) features -> (N, K) distances in radians."""
         return feature_distances.distances(self.distance, first, second)
 
-    def _tensors(self, images: np.ndarray, ctf: Optional[CtfTable], image_state: str):
-        box = self.card.box_size_px
-        if images.ndim != 3 or images.shape[1:] != (box, box):
-            raise ValueError(f"expected images of shape (B, {box}, {box}), received {images.shape}")
-        packed = None if ctf is None or image_state != "raw" else tf.constant(pack_ctf(ctf))
-        return tf.constant(images, tf.float32), packed
-
     @staticmethod
     def _embedded(raw: Tuple[tf.Tensor, ...]) -> Embedded:
         return Embedded(raw[0].numpy(), raw[1].numpy() if len(raw) > 1 else None)
 
-    @tf.function(reduce_retracing=True)
+    @tf.function
     def _embed(self, images: tf.Tensor, ctf: Optional[tf.Tensor]):
         return self.features_of(self.preprocessing.normalise(self.preprocessing.correct(images, ctf)))
 
-    @tf.function(reduce_retracing=True)
+    @tf.function
     def _embed_copies(self, images: tf.Tensor, ctf: Optional[tf.Tensor], angles: tf.Tensor, flip: tf.Tensor):
         corrected = self.preprocessing.correct(images, ctf)
         flipped, _ = mirror_where(flip, corrected, tf.zeros((tf.shape(images)[0], 3, 3)))

@@ -56,6 +56,8 @@ def embed_particles(
     done = sum(len(rows) for rows in parts[:first])
     if first:
         logger.info("Resuming after %d of %d particles.", done, number)
+    for rows in parts[first : first + 1]:
+        model.embed(*inputs.read_batch(rows[:1]))  # traced before the clock runs
     progress = Progress(number, "particles", "recover", done=done)
     saved = time.monotonic()
     embeddings = in_order(lambda rows: model.embed(*inputs.read_batch(rows)), parts[first:], threads)

@@ -11,11 +11,11 @@ import tensorflow as tf
 
 from ..geometry.rotations import project_to_so3
 from ..memory import BatchLimit
-from ..simulation.ctf import pack_ctf
 from ..types import CtfTable
 from .hypotheses import grid_candidates, head_candidates
 from .model_card import ModelCard
 from .model_folder import preprocessing_of, read_network, write_network
+from .network_inputs import network_inputs, traced_for_any_batch
 from .presets import predicted_bingham, predicted_rotations
 from .rotation_grid import grid_rotations
 
@@ -82,8 +82,9 @@ class PoseModel:
         Raw images with a CTF have their phases flipped if the model was trained so; images that are phase-flipped or
         multiplied by their CTF already are taken as they are.
         """
-        tensors = self._tensors(images, ctf, image_state)
-        return to_prediction(*self._by_parts(lambda *part: self._predict(*part), tensors))
+        tensors = network_inputs(images, ctf, image_state, self.card.box_size_px)
+        predict = traced_for_any_batch(self._predict, tensors)
+        return to_prediction(*self._by_parts(predict, tensors))
 
     def hypotheses(
         self, images: np.ndarray, ctf: Optional[CtfTable] = None, image_state: str = "raw", number: int = 8
@@ -97,11 +98,10 @@ class PoseModel:
         largest = LARGEST_NUMBER if self.grid is None else min(LARGEST_NUMBER, 1 + len(self.grid))
         if not 1 <= number <= largest:
             raise ValueError(f"expected a number of hypotheses from 1 to {largest}, received {number}")
-        tensors, wanted = self._tensors(images, ctf, image_state), tf.constant(number, tf.int32)
-        # Traced for a batch of any size, which serves the remainder too.
-        anything = [None if a is None else tf.TensorSpec((None, *a.shape[1:]), a.dtype) for a in tensors]
-        self._hypotheses.get_concrete_function(*anything, tf.TensorSpec((), tf.int32))
-        found = self._by_parts(lambda *part: self._hypotheses(*part, wanted), tensors)
+        tensors = network_inputs(images, ctf, image_state, self.card.box_size_px)
+        candidates = traced_for_any_batch(self._hypotheses, tensors, tf.TensorSpec((), tf.int32))
+        wanted = tf.constant(number, tf.int32)
+        found = self._by_parts(lambda *part: candidates(*part, wanted), tensors)
         rotations, log_weights, on_grid, shifts_px, matrices = found
         return Hypotheses(rotations, log_weights, shifts_px, symmetric(matrices), on_grid)
 
@@ -118,25 +118,14 @@ class PoseModel:
 
         return [np.concatenate(column) for column in zip(*self.memory.parts(work, len(tensors[0])))]
 
-    def _tensors(
-        self, images: np.ndarray, ctf: Optional[CtfTable], image_state: str
-    ) -> Tuple[tf.Tensor, Optional[tf.Tensor]]:
-        if images.ndim != 3 or images.shape[1:] != (self.card.box_size_px,) * 2:
-            raise ValueError(
-                f"expected images of shape (B, {self.card.box_size_px}, {self.card.box_size_px}), received "
-                f"{images.shape}"
-            )
-        packed = None if ctf is None or image_state != "raw" else tf.constant(pack_ctf(ctf))
-        return tf.constant(images, tf.float32), packed
-
-    @tf.function(reduce_retracing=True)
+    @tf.function
     def _predict(self, images: tf.Tensor, ctf: Optional[tf.Tensor]):
         return raw_prediction(self._outputs(images, ctf))
 
     def _outputs(self, images: tf.Tensor, ctf: Optional[tf.Tensor]):
         return self.network(self.preprocessing.normalise(self.preprocessing.correct(images, ctf)), training=False)
 
-    @tf.function(reduce_retracing=True)
+    @tf.function
     def _hypotheses(self, images: tf.Tensor, ctf: Optional[tf.Tensor], number: tf.Tensor):
         outputs = self._outputs(images, ctf)
         if self.grid is None:
