@@ -4,6 +4,7 @@
     python benchmarks/distances.py gauge --map 70S.mrc --folder OUT         # no reference: is the beam found?
     python benchmarks/distances.py landmarks --map 70S.mrc --folder OUT     # distances to projections of the volume
     python benchmarks/distances.py published --map 5j0n.mrc --folder OUT    # Banjac et al. 2021, Figs. 10 and 11
+    python benchmarks/distances.py sensitivity --map 5j0n.mrc --folder OUT  # Fig. 9: shifts, noise
     python benchmarks/distances.py orientations --map 70S.mrc --folder OUT  # Fig. 13: other than uniform
     python benchmarks/distances.py features --map 70S.mrc --folder OUT      # Fig. 17: distance, number of features
     python benchmarks/distances.py stages --known A.pdb B.pdb ... --unseen C.pdb ... --folder OUT  # proteins never seen
@@ -129,6 +130,22 @@ def published(arguments) -> None:
         row(f"{variance:g}", images, errors["mean_distance_error_deg"], *radians, found, best)
 
 
+def sensitivity(arguments) -> None:
+    """Shifts of a triangular distribution, or white noise; a network for each, on projections as in `published`."""
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    arguments.map = padded_map(arguments.map, arguments.folder)
+    table("shifts up to [px]", "variance", "images", "L_DE [rad^2]", "distance error [°]", "L_OR [rad]", "O(4) [rad]")
+    for limit, variance in ((0, 0.0), (6, 0.0), (12, 0.0), (0, 1.0), (0, 4.0), (0, 16.0)):
+        shifts = {"shift_distribution": "triangular", "shift_px": limit} if limit else {"shift_distribution": "none"}
+        name, options = f"shift{limit}-variance{variance:g}", {"ctf": False, "noise_variance": variance, **shifts}
+        star = simulated(arguments, f"{name}/sim", **options)
+        model = trained(arguments, f"{name}/net", mask_diameter_angstrom=PUBLISHED_MASK_ANGSTROM, **options)
+        found, (_, images, _) = recovered(arguments, f"{name}/poses", model, star), what_the_model_is(model)
+        loss, error = ModelCard.read(model).validation["distance_loss_rad2"], of_poses(found["errors"])[0]
+        distance = found["errors"]["mean_distance_error_deg"]
+        row(limit, f"{variance:g}", images, loss, distance, found["recovery_loss_rad"], float(np.deg2rad(error)))
+
+
 def padded_map(path: str, folder: Path) -> str:
     """The published map on a cubic grid of the images' box, its centre of mass at the centre."""
     with mrcfile.open(path, permissive=True) as source:
@@ -211,7 +228,9 @@ def densities(models: Sequence[str], folder: Path) -> Dict[str, str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = {f.__name__: f for f in (losses, gauge, landmarks, published, orientations, features, stages)}
+    commands = {
+        f.__name__: f for f in (losses, gauge, landmarks, published, sensitivity, orientations, features, stages)
+    }
     parser.add_argument("what", choices=commands)
     parser.add_argument("--map", help="Volume (MRC) that the images are made of.")
     parser.add_argument("--known", nargs="+", default=[], help="Atomic models to learn from (stages).")
