@@ -214,14 +214,14 @@ def stages(arguments) -> None:
 
 
 def densities(models: Sequence[str], folder: Path) -> Dict[str, str]:
-    """Name and map (64 voxels of 4.5 Å, at 11 Å) of each atomic model."""
+    """Name and map (64 voxels of 5 Å, at 11 Å) of each atomic model."""
     found = {}
     for file in map(Path, models):
         name = file.name.split(".")[0]
         path = folder / f"{name}.mrc"
         if not path.exists():
             folder.mkdir(parents=True, exist_ok=True)
-            write_volume(path, AtomicModel(file).density(11.0, 64, 4.5).data, 4.5)
+            write_volume(path, AtomicModel(file).density(11.0, 64, 5.0).data, 5.0)
         found[name] = str(path)
     return found
 
