@@ -38,7 +38,7 @@ def test_a_volume_and_poses_from_images_alone_and_an_interrupted_run_goes_on(sce
     from cryoposes_plugin.core.abinitio.search import Search
     from cryoposes_plugin.core.errors import InputError
 
-    arguments = (scene, tmp_path / "run", "--starts", 1, "--rounds", 1, "--max-shift-px", 1.5)
+    arguments = (scene, tmp_path / "run", "--starts", 1, "--rounds", 1, "--max-shift-px", 1.5, "--symmetry", "c1 ")
 
     def breaks(*_):
         raise InputError("interrupted")

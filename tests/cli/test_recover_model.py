@@ -203,7 +203,14 @@ def test_what_cannot_be_is_one_sentence(scene, tmp_path, caplog, rng):
     (folder / "symmetric").mkdir()
     (folder / "symmetric/model.keras").write_bytes((folder / "model/model.keras").read_bytes())
     (folder / "symmetric/model_card.json").write_text(json.dumps({**card, "symmetry": "D2"}))
+    inside = np.hypot(*np.mgrid[-BOX // 2 : BOX // 2, -BOX // 2 : BOX // 2]) < BOX / 2
+    # noise that is a little weaker inside than outside: there can be no signal
+    write_stack(folder / "noise.mrcs", rng.standard_normal((NUMBER, BOX, BOX)) * np.where(inside, 0.9, 1.0), PIXEL)
+    write_particles(folder / "noise.star", table.replace(stack_paths=(folder / "noise.mrcs",)))
+    volume = ("--volume", folder / "map.mrc")
     for arguments, options, sentence in (
+        (volume, dict(star="noise.star"), "no signal above their background"),
+        (volume, dict(star="noise.star"), "give --reference-snr"),
         ((), dict(star="few.star"), "fewer than 50 particles tell no poses"),
         ((), dict(model="symmetric"), "was trained for symmetry D2"),
         (("--truth", folder / "strangers.star"), {}, "share no id"),

@@ -98,6 +98,21 @@ def test_poses_for_a_volume_that_is_known(phantom):
     assert np.abs(moved - shifts).max() < 1.5 and ((certainty > 0) & (certainty <= 1)).all()
 
 
+@pytest.mark.parametrize("limit_px", [0.0, 3.0])
+def test_no_shift_is_longer_than_the_largest(phantom, limit_px):
+    """Images that are off their centre by more than that: the search would go there, stage after stage."""
+    rng = np.random.default_rng(6)
+    rotations = random_rotations(24, rng)
+    images = working_images(phantom, rotations, np.full((24, 2), 4.0))
+    search = Search(images, limit_px, 2)
+    state = search.start(rng)
+    for stage in (Stage(3, 1, 2, 1.0, 0.5), Stage(4, 1, 2, 0.5, 0.3), Stage(6, 1, 2, 0.3, 0.2, local=True)):
+        found = search.run(stage, state, rng)
+        state = found.state
+        assert np.linalg.norm(found.shifts_px, axis=1).max() <= limit_px + 1e-6
+    assert np.linalg.norm(found.shifts_px, axis=1).max() == pytest.approx(limit_px, abs=0.3)
+
+
 def test_axes_are_found_and_poses_go_with_the_volume(phantom, symmetry="C3"):
     group = symmetry_rotations(symmetry)
     data = np.mean([turned(phantom.data, g, order=3) for g in group], axis=0)

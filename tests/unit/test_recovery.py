@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from cryoposes_plugin.core.conventions import quaternions_to_rotations, rotations_to_quaternions
+from cryoposes_plugin.core.errors import InputError
 from cryoposes_plugin.core.evaluation.orthogonal4 import register_orthogonal4
 from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
 from cryoposes_plugin.core.geometry.sampling import euler_uniform, hemisphere, random_rotations
@@ -11,7 +12,7 @@ from cryoposes_plugin.core.recovery.least_squares import refine
 from cryoposes_plugin.core.recovery.minibatch import _loss_and_gradient, minibatch_rotations
 from cryoposes_plugin.core.recovery.pairs import landmark_pairs, pairs_from_arrays
 from cryoposes_plugin.core.recovery.references import rotations_from_references
-from cryoposes_plugin.core.recovery.solve import recover_rotations, strays
+from cryoposes_plugin.core.recovery.solve import _against, recover_rotations, strays
 from cryoposes_plugin.core.recovery.spectral import spectral_rotations
 
 #: Mean length of three standard normal numbers: mean angle of rotations whose components have unit deviation.
@@ -134,6 +135,65 @@ def test_weights_count(rng):
     assert weighted < 0.6 * plain
 
 
+@pytest.mark.parametrize("number, share", [(100, 0.6), (300, 0.6)])
+def test_pairs_of_next_to_no_weight_have_no_say(rng, number, share):
+    rotations = random_rotations(number, rng)
+    junk = rng.random(number * (number - 1) // 2) < share
+    errors = np.where(junk, rng.uniform(-2, 2, len(junk)), 0.0)
+    pairs = all_pairs(rotations, errors, weight=np.where(junk, 1e-6, 1.0))
+    result = recover_rotations(pairs)
+    assert error_rad(result, rotations) < 1e-3 and result.loss_rad < 1e-4
+    truth = rotations_to_quaternions(rotations)
+    fit = minibatch_rotations(pairs, start=truth, steps=300, learning_rate=0.01)
+    assert register_orthogonal4(quaternions_to_rotations(fit.quaternions), rotations).mean_residual_rad < 0.06
+
+
+@pytest.mark.parametrize("distances_a_particle, hubs", [(6, None), (None, 5), (None, 8)])
+def test_too_few_distances_to_start_from_are_told(rng, distances_a_particle, hubs):
+    rotations, n = random_rotations(100, rng), np.arange(100)
+    if hubs:
+        i, j = (a.ravel() for a in np.meshgrid(np.arange(hubs), n, indexing="ij"))
+        i, j = i[i < j], j[i < j]
+    else:
+        step = np.arange(1, distances_a_particle // 2 + 1)
+        i, j = np.repeat(n, len(step)), (n[:, None] + step).ravel() % 100
+    with pytest.raises(InputError, match=r"of 100 particles have 10 distances or more, which is too few"):
+        recover_rotations(pairs_from_arrays(i, j, distances(rotations, i, j)))
+
+
+def test_a_dozen_hubs_are_enough(rng):
+    """A few distances leave a second place to some particle now and then: the median."""
+    rotations = random_rotations(100, rng)
+    i, j = (a.ravel() for a in np.meshgrid(np.arange(12), np.arange(100), indexing="ij"))
+    i, j = i[i < j], j[i < j]
+    result = recover_rotations(pairs_from_arrays(i, j, distances(rotations, i, j)))
+    assert np.median(result.residual_rad) < 1e-3 and error_rad(result, rotations) < 0.1
+
+
+def test_particles_without_landmarks_among_their_distances_start_somewhere_definite(rng, monkeypatch):
+    """Landmarks with offsets of their own, and five particles that were measured against other particles only."""
+    known = rotations_to_quaternions(random_rotations(20, rng))
+    measured = np.abs(rng.standard_normal((8, 20)))
+    measured[:5] = np.nan
+    monkeypatch.setattr(np, "empty", lambda *a, **k: np.full(*a, 1e200))
+    quaternions, offsets = _against(measured, known, 0.2)
+    np.testing.assert_allclose(np.linalg.norm(quaternions, axis=1), 1.0, atol=1e-9)
+    assert (offsets[:5] == 0).all() and offsets[5:].all()
+
+
+def test_the_pose_of_a_particle_does_not_depend_on_how_many_are_beside_it(rng):
+    references, rotations = random_rotations(100, rng), random_rotations(300, rng)
+    d = (
+        angular_distance_rad(rotations[:, None], references[None])
+        + rng.normal(0, 0.25, (300, 1))
+        + rng.normal(0, 0.1, (300, 100))
+    )
+    many, few = rotations_from_references(d, references), rotations_from_references(d[:10], references)
+    assert np.rad2deg(angular_distance_rad(many[0][:10], few[0])).max() < 1.0
+    np.testing.assert_allclose(many[1][:10], few[1], rtol=0.1)
+    assert np.rad2deg(angular_distance_rad(many[0], rotations)).mean() < 2.5
+
+
 def test_too_few_distances_for_their_noise_are_told_by_those_held_out(rng):
     rotations = random_rotations(200, rng)
     result = recover_rotations(random_pairs(rotations, 20, rng, sigma=0.9))
@@ -150,11 +210,12 @@ def test_the_same_seed_gives_the_same_rotations(rng):
 def test_gradient_of_the_minibatch_loss(rng):
     q = rng.standard_normal((5, 4))
     i, j, d = np.array([0, 1, 2, 0]), np.array([1, 2, 3, 4]), np.array([0.5, 1.0, 2.0, -0.2])
-    _, gradient = _loss_and_gradient(q, i, j, d)
+    w = np.array([1.0, 0.3, 2.0, 0.7])
+    _, gradient = _loss_and_gradient(q, i, j, d, w)
     for at in np.ndindex(5, 4):
         step = np.zeros((5, 4))
         step[at] = 1e-6
-        numeric = (_loss_and_gradient(q + step, i, j, d)[0] - _loss_and_gradient(q - step, i, j, d)[0]) / 2e-6
+        numeric = (_loss_and_gradient(q + step, i, j, d, w)[0] - _loss_and_gradient(q - step, i, j, d, w)[0]) / 2e-6
         assert gradient[at] == pytest.approx(numeric, abs=1e-7)
 
 

@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from cryoposes_plugin.core.errors import InputError
-from cryoposes_plugin.core.recovery.pairs import check_graph, landmark_pairs, pairs_from_arrays, read_pairs
+from cryoposes_plugin.core.recovery.pairs import (
+    PairDistances,
+    check_graph,
+    landmark_pairs,
+    pairs_from_arrays,
+    read_pairs,
+)
 
 FIRST, SECOND, D = np.array([3, 0, 2, 0, 1]), np.array([1, 1, 0, 3, 2]), np.array([0.1, 0.2, 0.3, 0.4, 0.5])
 
@@ -45,6 +51,42 @@ def test_parts_cover_every_pair_once(rng, pairs_a_part):
     np.testing.assert_array_equal(np.concatenate(first), pairs.first())
     rows = [row for part, _ in pairs.rows(pairs_a_part) for row in range(part.start, part.stop)]
     assert rows == list(range(pairs.number))
+
+
+@pytest.mark.parametrize("bounds", [[0, 9, 9, 9, 9], [0, 0, 0, 9, 9], [0, 0, 4, 4, 9]])
+def test_no_part_is_empty(bounds):
+    pairs = PairDistances(np.array(bounds), np.zeros(9, np.int32), np.arange(9.0))
+    parts = list(pairs.rows(3))
+    assert all(part.stop > part.start for _, part in parts)
+    assert sum(part.stop - part.start for _, part in parts) == 9
+    assert [row for rows, _ in parts for row in range(rows.start, rows.stop)] == list(range(4))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint32, np.uint64, np.int16])
+def test_indices_of_any_integer_type(rng, dtype):
+    i, j = (rng.integers(0, 60, 500).astype(dtype) for _ in range(2))
+    d = rng.uniform(0, 3, 500)
+    ours, plain = pairs_from_arrays(i, j, d), pairs_from_arrays(i.astype(int), j.astype(int), d)
+    for name in ("indptr", "second", "distance_rad"):
+        np.testing.assert_array_equal(getattr(ours, name), getattr(plain, name))
+
+
+def test_pairs_listed_again_count_once():
+    i, j = np.array([0, 1, 2, 0, 1]), np.array([1, 0, 0, 1, 2])
+    pairs = pairs_from_arrays(i, j, np.array([1.0, 1.3, 0.5, 1.6, 0.7]), np.array([1, 2, 3, 3, 3]))
+    np.testing.assert_array_equal(pairs.first(), [0, 1, 2])
+    np.testing.assert_array_equal(pairs.second, [1, 2, 0])
+    np.testing.assert_allclose(pairs.distance_rad, [(1 + 2.6 + 4.8) / 6, 0.7, 0.5])
+    np.testing.assert_allclose(pairs.weight, [1.5, 0.75, 0.75])
+    twice = pairs_from_arrays(np.r_[i[2:], j[2:]], np.r_[j[2:], i[2:]], np.tile([0.5, 1.6, 0.7], 2))
+    assert twice.weight is None and len(twice) == 3 and twice.degrees().tolist() == [2, 2, 2]
+
+
+def test_a_particle_whose_pairs_all_weigh_nothing_is_missed():
+    i, j, d = complete(7)
+    pairs = pairs_from_arrays(i, j, d, np.where((i == 6) | (j == 6), 0.0, 1.0))
+    with pytest.raises(InputError, match="particle 6 has 0 distances"):
+        check_graph(pairs)
 
 
 def test_landmarks_give_each_pair_once():
@@ -121,6 +163,17 @@ def test_files(tmp_path):
     np.savez(path, i=i, d=d)
     with pytest.raises(InputError, match="has no array 'j'"):
         read_pairs(path)
+    np.savez_compressed(path, i=i, j=j, d=d)
+    whole = path.read_bytes()
+    for seed in range(60):
+        spoilt, rng = bytearray(whole), np.random.default_rng(seed)
+        for at in rng.integers(0, len(whole), 3):
+            spoilt[at] = rng.integers(256)
+        path.write_bytes(spoilt)
+        try:
+            read_pairs(path)
+        except InputError:
+            pass
     np.savez(path, i=i, j=j, d=np.array([{}] * len(i), dtype=object))
     with pytest.raises(InputError, match="cannot be read as an npz file"):
         read_pairs(path)

@@ -17,7 +17,7 @@ import numpy as np
 
 from ..config import InitialVolumeConfig, IterateConfig
 from ..evaluation.run_pictures import SEARCH_HISTORY_NAME
-from ..geometry.symmetry import parse_symmetry
+from ..geometry.symmetry import parse_symmetry, symmetry_rotations
 from ..io.batches import scan_images
 from ..io.mrc import read_volume, write_volume
 from ..io.run_directory import RunDirectory
@@ -94,7 +94,7 @@ def run(config: InitialVolumeConfig, run: RunDirectory) -> Dict[str, Any]:
     _write_history(part, outcome)
     coarse = _coarse(config, inputs, scales, outcome.best.found, part)
     metrics = _search_metrics(inputs, outcome, len(rows))
-    if config.symmetry.upper() != "C1":
+    if len(symmetry_rotations(config.symmetry)) > 1:
         metrics["symmetry_correlation"] = round(coarse.axes_correlation, 4)
     if config.rounds:
         refined = _refine(config, run, part, metrics["search_resolution_angstrom"])
@@ -129,7 +129,7 @@ def _coarse(
         return Coarse(table, read_volume(part.file(VOLUME_NAME)), correlation)
     table = _assign(config, inputs, scales, found)
     data, correlation = found.state.volume, 1.0
-    if config.symmetry.upper() != "C1":
+    if len(symmetry_rotations(config.symmetry)) > 1:
         axes = find_axes(data, config.symmetry, DETAIL[-1].last_shell - 1)
         table, correlation = _on_axes(inputs, table, axes), axes.correlation
         data = axes.volume(data, config.symmetry)

@@ -110,7 +110,9 @@ class Search:
         rng: np.random.Generator,
         on_iteration: Callable[[Found], None] = lambda found: None,
     ) -> Found:
-        """All iterations of a stage; the shifts that it finds are those that the next one starts from."""
+        """All iterations of a stage; the shifts that it finds are those that a local one after it starts from."""
+        if not stage.local:
+            state = dataclasses.replace(state, shifts_px=np.zeros_like(state.shifts_px))
         comparison = Comparison(self.images, self.points, stage, self.max_shift_px)
         back = BackProjection(self.images, stage.last_shell)
         for floor in stage.floors():
@@ -126,13 +128,13 @@ class Search:
         rotations = rotation_grid(comparison.stage.order) @ random_rotations(1, rng)
         slices = comparison.slices(state.volume, rotations)
         drawn = comparison.draw(slices, state.shifts_px, noise, self.draws, rng)
-        shifts = state.shifts_px[drawn.image] + comparison.shift_grid[drawn.shift]
+        shifts = comparison.moved(state.shifts_px[drawn.image], drawn.shift)
         left = comparison.residual_power(slices[drawn.rotation], drawn.image, shifts)
         volume = _centred(back.volume(drawn.image, rotations[drawn.rotation], shifts) * self._mask)
         return Found(
             State(volume, np.where(left > 0, left, self.power), state.shifts_px),
             rotations[drawn.best_rotation],
-            state.shifts_px + comparison.shift_grid[drawn.best_shift],
+            comparison.moved(state.shifts_px, drawn.best_shift),
             drawn.certainty,
             float(drawn.log_likelihood.mean()),
             1.0 - float(comparison.total(left) / comparison.total(self.power)),
@@ -152,7 +154,7 @@ def likeliest_poses(
         rotations = rotation_grid(stage.order) @ random_rotations(1, rng)
         slices = comparison.slices(state.volume, rotations)
         drawn = comparison.draw(slices, shifts, state.noise_variance, 1, rng)
-        shifts = shifts + comparison.shift_grid[drawn.best_shift]
+        shifts = comparison.moved(shifts, drawn.best_shift)
     return rotations[drawn.best_rotation], shifts, drawn.certainty
 
 
@@ -165,7 +167,8 @@ class Comparison:
         self.frequencies, self._shell = points.frequencies[:number], points.shell[:number]
         self._y, self._c = images.observations(points, number)
         step = SHIFT_STEP * self.box / stage.last_shell
-        self.shift_grid = shift_grid(1.5 * step if stage.local else max(max_shift_px, step), step)
+        self._max_shift_px = max_shift_px
+        self._shift_grid = shift_grid(1.5 * step if stage.local else max_shift_px, step)
 
     def slices(self, volume: np.ndarray, rotations: np.ndarray) -> np.ndarray:
         """(R, P) complex64."""
@@ -175,7 +178,13 @@ class Comparison:
         """Poses from the posterior; shifts count from each image's own, (N, 2)."""
         y = self._y * self._waves(shifts_px)
         noise = noise_variance[self._shell]
-        return draw_poses(y, self._c, slices, self.frequencies, self.shift_grid, self.box, noise, draws, rng)
+        return draw_poses(y, self._c, slices, self.frequencies, self._shift_grid, self.box, noise, draws, rng)
+
+    def moved(self, shifts_px: np.ndarray, step: np.ndarray) -> np.ndarray:
+        """Shifts (B, 2) with those of the grid (B,) that `draw` has found added, no longer than the largest."""
+        sum_px = shifts_px + self._shift_grid[step]
+        length = np.linalg.norm(sum_px, axis=1, keepdims=True)
+        return sum_px * np.minimum(1.0, self._max_shift_px / np.maximum(length, 1e-9))
 
     def residual_power(self, slices: np.ndarray, image: np.ndarray, shifts_px: np.ndarray) -> np.ndarray:
         """(number_of_shells,) mean |y - c exp(-2 pi i k.t / D) x|^2 of images at poses; 0 beyond the last shell."""

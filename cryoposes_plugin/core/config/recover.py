@@ -64,7 +64,12 @@ class RecoverConfig(Config):
         expert=True,
         minimum=0,
     )
-    batch_size: int = option(256, "Images a batch.", expert=True, minimum=1)
+    batch_size: int = option(
+        64,
+        "Images a batch: a matter of speed and memory. Small ones stay in the processor's caches.",
+        expert=True,
+        minimum=1,
+    )
     method: str = option(
         "spectral",
         "Linear algebra and least squares, or the mini-batch minimisation of Banjac et al. 2021, to compare with.",

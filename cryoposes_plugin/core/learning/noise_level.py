@@ -59,13 +59,17 @@ class Background:
     power: np.ndarray
 
 
-def measure_background(images: ResampledImages, diameter_angstrom: float, seed: int) -> Background:
+def measure_background(
+    images: ResampledImages, diameter_angstrom: float, seed: int, *, option: str = "--snr"
+) -> Background:
     """Level and spectrum of the noise outside a circle of `diameter_angstrom` about the centre.
 
     There the particle's signal, and what the CTF spreads of it, ends: the SNR, (total variance - background variance) /
     background variance, is a little too small where it does not. Ratios are taken image by image, so that the images'
     scale has no part in it. The spectrum is the transform of the covariance of pairs of background pixels (Blackman and
     Tukey 1958), isotropic. At most SAMPLE images are read.
+
+    option : what the user gives where nothing can be measured, for the sentences of the InputErrors.
     """
     number = len(images)
     rows = np.sort(np.random.default_rng(seed).choice(number, min(number, SAMPLE), replace=False))
@@ -73,7 +77,7 @@ def measure_background(images: ResampledImages, diameter_angstrom: float, seed: 
     if not outside.any():
         raise InputError(
             f"A circle of {diameter_angstrom:g} Å leaves no background in images of "
-            f"{images.box_size_px * images.pixel_size_angstrom:.0f} Å to measure the noise of; give --snr."
+            f"{images.box_size_px * images.pixel_size_angstrom:.0f} Å to measure the noise of; give {option}."
         )
     shares, products = [], np.zeros((2 * images.box_size_px, images.box_size_px + 1))
     for part in np.array_split(rows, -(-len(rows) // 100)):
@@ -82,7 +86,7 @@ def measure_background(images: ResampledImages, diameter_angstrom: float, seed: 
         if (total == 0).any():
             empty = images.table.ids[part[np.argmin(total)]]
             raise InputError(
-                f"The image of particle {empty} is constant; remove it, or give --snr instead of measuring the noise."
+                f"The image of particle {empty} is constant; remove it, or give {option} instead of measuring noise."
             )
         background = (pixels - pixels[:, outside].mean(axis=1)[:, None, None]) * outside
         variance = (background**2).sum(axis=(1, 2)) / outside.sum()
@@ -91,7 +95,7 @@ def measure_background(images: ResampledImages, diameter_angstrom: float, seed: 
         products += (np.abs(_padded_transform(background)) ** 2).sum(axis=0) / len(rows)
     snr = 1.0 / float(np.concatenate(shares).mean()) - 1.0
     if snr < SMALLEST_SNR:
-        raise InputError(f"The images of --like show no signal above their background (SNR {snr:.2g}); give --snr.")
+        raise InputError(f"The images show no signal above their background (SNR {snr:.2g}); give {option}.")
     return Background(snr, _isotropic_power(products, outside))
 
 

@@ -24,7 +24,7 @@ from .embedding import STATE_NAME, Copies, Embedding, embed_copies, embed_partic
 from .inference_inputs import Inputs, read_inputs
 from .recovery_report import Truth, recovery_notes, true_errors, write_recovery_report
 from .shift_finder import ShiftFinder
-from .simulated_references import embed_references
+from .simulated_references import embed_references, noise_of
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +57,8 @@ def check(config: RecoverConfig) -> None:
     if config.truth is not None:
         Truth.read(config.truth, inputs.table)
     scan_images(inputs.table)
+    if inputs.volume is not None and config.reference_snr is None:
+        noise_of(inputs.images, config.seed)
 
 
 def run(config: RecoverConfig, run: RunDirectory) -> Dict[str, Any]:
@@ -121,8 +123,8 @@ def _against_volume(
         inputs.model, inputs, volume, config.landmarks, config.reference_snr, config.seed
     )
     rotations, residuals = [], []
-    for start in range(0, len(embedding.features), _AT_ONCE):
-        d = inputs.model.distances(embedding.features[start : start + _AT_ONCE], references)
+    for features in np.array_split(embedding.features, -(-len(embedding.features) // _AT_ONCE)):
+        d = inputs.model.distances(features, references)
         found, residual = rotations_from_references(d, known)
         rotations.append(found)
         residuals.append(residual)

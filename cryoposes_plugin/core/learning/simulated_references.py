@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from ..config import TrainConfig
+from ..io.particles import ResampledImages
 from ..types import Volume
 from .data import SimulatedSource
 from .distance_model import DistanceModel
@@ -20,6 +21,11 @@ _BATCH = 200
 _CTF_SAMPLE = 512
 
 
+def noise_of(images: ResampledImages, seed: int) -> Background:
+    """Of the particles, in the corners of their images; InputError where it cannot be measured."""
+    return measure_background(images, images.box_size_px * images.pixel_size_angstrom, seed, option="--reference-snr")
+
+
 def embed_references(
     model: DistanceModel, inputs: Inputs, volume: Volume, number: int, snr: Optional[float], seed: int
 ) -> Tuple[np.ndarray, np.ndarray, float]:
@@ -30,10 +36,7 @@ def embed_references(
     table, images = inputs.table, inputs.images
     state = table.optics[np.bincount(table.optics_index).argmax()].image_state
     box = images.box_size_px
-    if snr is None:
-        background = measure_background(images, box * images.pixel_size_angstrom, seed)
-    else:
-        background = Background(snr, np.ones((box, box)))
+    background = noise_of(images, seed) if snr is None else Background(snr, np.ones((box, box)))
     ctf = table.ctf
     if ctf is not None:
         ctf = ctf.take(np.random.default_rng(seed).permutation(len(ctf))[:_CTF_SAMPLE])

@@ -51,11 +51,11 @@ _OFFSETS_DAMPING = 0.8
 class Fit:
     """Quaternions (N, 4), and what the last pass over the pairs saw.
 
-    rms_rad : (N,) root mean square residual of each particle's distances.
+    rms_rad : (N,) root mean square residual of each particle's distances, weighted where they have weights.
     expected_error_rad : (N,) root mean square angle that this noise leaves open, the other particles held.
     offsets_rad : (N,) the b_i.
-    scale_rad : robust standard deviation of the residuals.
-    loss_rad, loss_rad2 : mean |r| and mean r^2 over the pairs.
+    scale_rad : robust standard deviation of the residuals, of pairs of weight 1.
+    loss_rad, loss_rad2 : (weighted) mean |r| and mean r^2 over the pairs.
     """
 
     quaternions: np.ndarray
@@ -74,8 +74,9 @@ class Fit:
 class _Sums:
     """What a pass over the pairs gathers for each particle, and for all of them.
 
-    weight, residual, squared : (N,) sums of w, w r and r^2.
+    weight, residual, squared : (N,) sums of w, w r and p r^2, p the pair's own weight and w that of Huber times it.
     gradient (N, 4), normal (N, 4, 4) : of the normal equations, before the projection onto the tangent space.
+    absolute : sum of p |r|.
     """
 
     weight: np.ndarray
@@ -109,30 +110,32 @@ def refine(
     task : name for the progress; empty for none.
     """
     q = np.array(quaternions, dtype=np.float64)
-    degrees = np.maximum(pairs.degrees(), 1)
+    degrees, count = pairs.degrees(), np.maximum(pairs.weight_sums(), 1e-300)
+    free = np.ones(len(q), dtype=bool) if fixed is None else ~fixed
     known = start_offsets_rad is not None and bool(np.any(start_offsets_rad))
     b = np.array(start_offsets_rad, dtype=np.float64) if known else np.zeros(len(q))
     velocity, scale = np.zeros_like(q), np.inf
-    offsets = offsets and degrees.mean() >= _OFFSETS_NEED
+    offsets = offsets and degrees[free].mean() >= _OFFSETS_NEED
     progress = Progress(steps, "passes", task) if task else None
     step, step_size, history = 0, np.inf, []
     while True:
         sums = _pass(pairs, q, b, scale)
         scale = sums.scale_rad
-        history.append(float(sums.squared.sum() / degrees.sum()))
+        history.append(float(sums.squared.sum() / count.sum()))
         if step >= steps or min(step_size, np.sqrt(history[-1])) < _EXACT_RAD or _settled(history):
             break
         velocity = _MOMENTUM * _tangent(velocity, q) + _DAMPING * _newton_steps(q, sums, fixed)
         q = _normalised(q + velocity)
         if offsets and (known or step >= _STEPS_BEFORE_OFFSETS):
-            b = _update_offsets(b, sums, degrees)
+            b = _update_offsets(b, sums, count, free)
         step, step_size = step + 1, float(4 * np.sqrt(np.mean(velocity**2)))
         if progress is not None:
             progress.advance(1, rms_residual_deg=np.rad2deg(np.sqrt(history[-1])))
-    rms = np.sqrt(sums.squared / degrees)
+    rms = np.sqrt(sums.squared / count)
     normal, filling = _filled_normal(q, sums)
     expected = 2 * scale * np.sqrt(np.maximum(np.einsum("naa->n", np.linalg.inv(normal)) - 1 / filling, 0))
-    return Fit(q, rms, expected, b, scale, sums.absolute / len(pairs), history[-1], step, step_size, history)
+    loss = 2 * sums.absolute / float(count.sum())
+    return Fit(q, rms, expected, b, scale, loss, history[-1], step, step_size, history)
 
 
 def _settled(history: List[float]) -> bool:
@@ -151,14 +154,20 @@ def _pass(pairs: PairDistances, q: np.ndarray, b: np.ndarray, scale_rad: float) 
         sin2 = np.maximum((1 - c) * (1 + c), _SMALLEST_SIN2)
         sine = np.sqrt(sin2)
         r = pairs.distance_rad[part] - 2 * np.arctan2(sine, np.abs(c)) - b[first] - b[second]
-        size = np.abs(r)
-        w = 1 / np.maximum(1.0, size / (_HUBER * scale_rad))
-        if pairs.weight is not None:
-            w *= pairs.weight[part]
-        sums.absolute += float(size.sum())
-        scales.append(np.median(size[:: len(size) // 20000 + 1]))
+        size, squared = np.abs(r), r * r
+        if pairs.weight is None:
+            sums.absolute += float(size.sum())
+            w = 1 / np.maximum(1.0, size / (_HUBER * scale_rad))
+            scales.append(np.median(size[:: len(size) // 20000 + 1]))
+        else:
+            p = pairs.weight[part]
+            sums.absolute += float(p @ size)
+            squared *= p
+            size *= np.sqrt(p)
+            w = p / np.maximum(1.0, size / (_HUBER * scale_rad))
+            scales.append(_weighted_median(size, p))
         columns, bounds = second, pairs.indptr[rows.start : rows.stop + 1] - part.start
-        for total, values in ((sums.weight, w), (sums.residual, w * r), (sums.squared, r * r)):
+        for total, values in ((sums.weight, w), (sums.residual, w * r), (sums.squared, squared)):
             total += np.bincount(second, values, n)
             total[rows] += np.diff(np.concatenate([[0.0], np.cumsum(values)])[bounds])
         for total, values, carried in (
@@ -170,6 +179,14 @@ def _pass(pairs: PairDistances, q: np.ndarray, b: np.ndarray, scale_rad: float) 
             total += matrix.T @ carried[rows]
     sums.scale_rad = max(1.4826 * float(np.median(scales)), _SMALLEST_SCALE_RAD)
     return sums
+
+
+def _weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
+    """The value that half of the weight lies below; pairs of next to no weight have no say in it."""
+    every = slice(None, None, len(values) // 20000 + 1)
+    order = np.argsort(values[every])
+    below = np.cumsum(weights[every][order])
+    return float(values[every][order][np.searchsorted(below, 0.5 * below[-1])])
 
 
 def _cosines(q: np.ndarray, rows: slice, first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -201,12 +218,17 @@ def _filled_normal(q: np.ndarray, sums: _Sums):
     return normal, filling
 
 
-def _update_offsets(b: np.ndarray, sums: _Sums, degrees: np.ndarray) -> np.ndarray:
-    """A step towards the best linear predictor; half of what is common to all, which b_i and b_j share."""
+def _update_offsets(b: np.ndarray, sums: _Sums, count: np.ndarray, free: np.ndarray) -> np.ndarray:
+    """A step towards the best linear predictor; half of what is common to all, which b_i and b_j share.
+
+    Particles of known rotation are left without: what is found of the others does not depend on who is beside them.
+    """
     mean = sums.residual / sums.weight + b
-    noise = sums.scale_rad**2 / degrees
-    variance = max(float(np.mean(mean**2 - noise)), 0.0)
+    noise = sums.scale_rad**2 / count
+    variance = max(float(np.mean((mean**2 - noise)[free])), 0.0)
     step = mean * variance / (variance + noise + 1e-300) - b
+    if not free.all():
+        return np.where(free, b + _OFFSETS_DAMPING * step, 0.0)
     common = float(np.mean(step))
     return b + _OFFSETS_DAMPING * (step - common) + 0.5 * common
 

@@ -1,10 +1,10 @@
 """The reference method: mini-batch minimisation over quaternions (Banjac et al. 2021, eq. 4), with plain NumPy Adam.
 
-    L = sum over sampled pairs of |d_ij - 2 arccos |<q_i, q_j>||^2
+    L = sum over sampled pairs of w_ij |d_ij - 2 arccos |<q_i, q_j>||^2
 
-Kept as published, to compare with: random start, pairs drawn anew for each step, a constant learning rate. The
-quaternions are not normalised between the steps: the gradient is perpendicular to them, so they grow, and the angle of
-a step shrinks as they do.
+Kept as published (but for weights, where there are any), to compare with: random start, pairs drawn anew for each step,
+a constant learning rate. The quaternions are not normalised between the steps: the gradient is perpendicular to them,
+so they grow, and the angle of a step shrinks as they do.
 """
 
 from __future__ import annotations
@@ -44,13 +44,14 @@ def minibatch_rotations(
     rng = np.random.default_rng(seed)
     q = rng.standard_normal((pairs.number, 4)) if start is None else np.array(start, dtype=np.float64)
     q /= np.linalg.norm(q, axis=1, keepdims=True)
-    first = pairs.first()
+    first, weight = pairs.first(), pairs.weights()
     mean, square, smoothed = np.zeros_like(q), np.zeros_like(q), np.nan
     course: List[float] = []
     progress = Progress(steps, "steps", task) if task else None
     for step in range(1, steps + 1):
         batch = rng.integers(len(pairs), size=min(batch_size, len(pairs)))
-        loss, gradient = _loss_and_gradient(q, first[batch], pairs.second[batch], pairs.distance_rad[batch])
+        drawn = (values[batch] for values in (first, pairs.second, pairs.distance_rad, weight))
+        loss, gradient = _loss_and_gradient(q, *drawn)
         mean += (1 - _BETA1) * (gradient - mean)
         square += (1 - _BETA2) * (gradient**2 - square)
         rate = learning_rate * np.sqrt(1 - _BETA2**step) / (1 - _BETA1**step)
@@ -66,16 +67,16 @@ def minibatch_rotations(
     return replace(fit, history=course + fit.history)
 
 
-def _loss_and_gradient(q, first, second, distances):
-    """Mean squared residual of a batch, and its gradient (N, 4)."""
+def _loss_and_gradient(q, first, second, distances, weight):
+    """Weighted mean squared residual of a batch, and its gradient (N, 4)."""
     lengths = np.linalg.norm(q, axis=1, keepdims=True)
     a, b = (q[rows] / lengths[rows] for rows in (first, second))
     cosine = np.einsum("na,na->n", a, b)
     sine = np.sqrt(np.maximum(1 - cosine**2, _SMALLEST_SINE**2))
     residual = distances - 2 * np.arctan2(sine, np.abs(cosine))
-    factor = (4 / len(first) * residual * np.copysign(1 / sine, cosine))[:, None]
+    factor = (4 / len(first) * weight * residual * np.copysign(1 / sine, cosine))[:, None]
     along = cosine[:, None]
     gradient = np.zeros_like(q)
     np.add.at(gradient, first, factor * (b - along * a) / lengths[first])
     np.add.at(gradient, second, factor * (a - along * b) / lengths[second])
-    return float(np.mean(residual**2)), gradient
+    return float(np.mean(weight * residual**2)), gradient

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tokenize
 import zipfile
+import zlib
 from dataclasses import dataclass
 from typing import Callable, Iterator, Optional, Tuple
 
@@ -15,6 +17,8 @@ from ..errors import InputError
 #: Three distances to known rotations leave two rotations possible; the fourth one decides.
 FEWEST_DISTANCES = 4
 _CHUNK = 2**18
+#: Pairs with less than this share of the mean weight have no say in where the search starts.
+_NEGLIGIBLE = 0.01
 
 
 @dataclass(frozen=True)
@@ -53,14 +57,38 @@ class PairDistances:
         """Parts of whole rows with about so many pairs: (rows, pairs) as slices."""
         row = 0
         while row < self.number:
-            stop = int(np.searchsorted(self.indptr, self.indptr[row] + pairs_a_part, side="right")) - 1
-            stop = min(max(stop, row + 1), self.number)
+            full = np.searchsorted(self.indptr, self.indptr[row] + pairs_a_part, side="right") - 1
+            first_filled = np.searchsorted(self.indptr, self.indptr[row], side="right")
+            # rows without pairs that follow come along: no part is empty
+            stop = (
+                np.searchsorted(self.indptr, self.indptr[min(max(full, first_filled), self.number)], side="right") - 1
+            )
+            stop = min(int(stop), self.number)
             yield slice(row, stop), slice(int(self.indptr[row]), int(self.indptr[stop]))
             row = stop
 
     def degrees(self) -> np.ndarray:
         """(N,) distances that each particle has."""
         return np.diff(self.indptr) + np.bincount(self.second, minlength=self.number)
+
+    def weights(self, part: slice = slice(None)) -> np.ndarray:
+        """(M,) of the pairs, or of a range of them."""
+        return np.ones(len(self))[part] if self.weight is None else self.weight[part]
+
+    def weight_sums(self) -> np.ndarray:
+        """(N,) sums over each particle's pairs: `degrees` where all weights are 1."""
+        if self.weight is None:
+            return self.degrees().astype(np.float64)
+        matrix = self.matrix(self.weight)
+        return np.asarray(matrix.sum(axis=0)).ravel() + np.asarray(matrix.sum(axis=1)).ravel()
+
+    def that_count(self) -> PairDistances:
+        """Without pairs of next to no weight, if the others still hold all particles together."""
+        if self.weight is None or self.weight.min() >= _NEGLIGIBLE * self.weight.mean():
+            return self
+        strong = self.take(self.weight >= _NEGLIGIBLE * self.weight.mean())
+        enough = strong.degrees().min() >= FEWEST_DISTANCES and connected_parts(strong)[0] == 1
+        return strong if enough else self
 
     def matrix(self, values: np.ndarray) -> sparse.csr_matrix:
         """(N, N) sparse matrix of values (M,) at [first, second]; the other triangle is empty."""
@@ -110,7 +138,8 @@ def pairs_from_arrays(i, j, d, weight=None, *, number: Optional[int] = None, nam
 
     Parameters
     ----------
-    i, j : (M,) integers, particles counted from 0; a particle with itself is left out, a pair may come twice.
+    i, j : (M,) integers, particles counted from 0; a particle with itself is left out. A pair that comes several times,
+        in either order, counts as the weighted mean of its distances, with the sum of their weights.
     d : (M,) radians; finite, and within what noise can do to a distance in [0, pi]: see `check_values`.
     weight : (M,) >= 0; pairs of weight 0 are left out.
     number : of particles; default: the largest index + 1.
@@ -125,12 +154,14 @@ def pairs_from_arrays(i, j, d, weight=None, *, number: Optional[int] = None, nam
     _check_shapes(i, j, d, weight, name)
     _check_indices(i, j, number, name)
     _check_values(d, weight, name)
+    number = number or int(max(i.max(), j.max())) + 1
+    i, j = i.astype(np.int64), j.astype(np.int64)
     keep = i != j if weight is None else (i != j) & (weight > 0)
     if not keep.all():
         i, j, d, weight = i[keep], j[keep], d[keep], None if weight is None else weight[keep]
     if not len(d):
         raise InputError(f"{name}: no pair of two different particles is left; give distances between particles.")
-    number = number or int(max(i.max(), j.max())) + 1
+    i, j, d, weight = _each_once(i, j, d, weight)
     if number > len(d):
         raise InputError(f"{name}: {len(d)} pairs for {number} particles leave some without distances; add pairs.")
     order = None if (np.diff(i) >= 0).all() else np.argsort(i, kind="stable")
@@ -145,6 +176,33 @@ def pairs_from_arrays(i, j, d, weight=None, *, number: Optional[int] = None, nam
     return PairDistances(indptr, second, distance, weight)
 
 
+def _each_once(i, j, d, weight):
+    """Pairs that come several times are merged, at the place of the first."""
+    pair = np.minimum(i, j) << 32 | np.maximum(i, j)
+    if (np.diff(pair) > 0).all() or (np.diff(np.sort(pair)) > 0).all():
+        return i, j, d, weight
+    _, first, place = np.unique(pair, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    weight = np.ones(len(d)) if weight is None else weight
+    total = np.bincount(place, weight)
+    first, mean, total = first[order], (np.bincount(place, weight * d) / total)[order], total[order]
+    return i[first], j[first], mean, None if (total == total[0]).all() else total
+
+
+#: What damaged files make NumPy and the modules below it raise.
+_UNREADABLE = (
+    ValueError,
+    OSError,
+    EOFError,
+    KeyError,
+    NotImplementedError,
+    SyntaxError,
+    zipfile.BadZipFile,
+    zlib.error,
+    tokenize.TokenError,
+)
+
+
 def read_pairs(path) -> PairDistances:
     """Read `i`, `j`, `d` (radians) and perhaps `weight` of an npz file; InputError for whatever is wrong with it."""
     try:
@@ -153,7 +211,7 @@ def read_pairs(path) -> PairDistances:
             raise InputError(f"{path} holds one array; give an npz file with the arrays i, j and d (radians).")
         with arrays:
             pairs = _pairs_of_file(arrays, str(path))
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except _UNREADABLE as error:
         raise InputError(f"{path} cannot be read as an npz file ({error}); write it with numpy.savez.") from error
     check_graph(pairs, str(path))
     return pairs

@@ -44,15 +44,14 @@ def place(
     result = np.array(quaternions)
     grid = rotation_grid()
     cap = max(_CAP * scale_rad, _SMALLEST_CAP_RAD)
-    neighbours, distances = _neighbour_lists(pairs, particles, trusted, rng)
+    neighbours, distances, weights = _neighbour_lists(pairs, particles, trusted, rng)
     for start in range(0, len(particles), _PARTICLES_AT_ONCE):
         part = slice(start, start + _PARTICLES_AT_ONCE)
-        here, towards, d = particles[part], neighbours[part], distances[part]
-        known = towards >= 0
-        others = quaternions[np.maximum(towards, 0)]
-        cost = _costs(np.broadcast_to(grid, (len(here), *grid.shape)), others, d, known, cap)
+        here, towards, d, weight = particles[part], neighbours[part], distances[part], weights[part]
+        others = quaternions[towards]
+        cost = _costs(np.broadcast_to(grid, (len(here), *grid.shape)), others, d, weight, cap)
         best = np.argmin(cost, axis=1)
-        better = cost.min(axis=1) < _CLEARLY * _costs(quaternions[here][:, None], others, d, known, cap)[:, 0]
+        better = cost.min(axis=1) < _CLEARLY * _costs(quaternions[here][:, None], others, d, weight, cap)[:, 0]
         result[here[better]] = grid[best[better]]
     return result
 
@@ -66,33 +65,34 @@ def rotation_grid() -> np.ndarray:
     )
 
 
-def _costs(candidates, others, distances, known, cap) -> np.ndarray:
-    """(P, G) sums of capped residuals of candidates (P, G, 4) against others (P, K, 4) at distances (P, K)."""
+def _costs(candidates, others, distances, weights, cap) -> np.ndarray:
+    """(P, G) sums of capped residuals of candidates (P, G, 4) against others (P, K, 4); distances, weights (P, K)."""
     cosines = np.minimum(np.abs(candidates @ np.swapaxes(others, 1, 2)), 1.0)
     residuals = np.minimum(np.abs(distances[:, None, :] - 2 * np.arccos(cosines)), cap)
-    return np.einsum("pgk,pk->pg", residuals, known.astype(np.float64))
+    return np.einsum("pgk,pk->pg", residuals, weights)
 
 
 def _neighbour_lists(pairs: PairDistances, particles, trusted, rng):
-    """For each of (P,) particles up to K trusted neighbours (P, K), -1 where there are fewer, and their distances."""
+    """For each of (P,) particles up to K trusted neighbours (P, K), their distances, and weights: 0 where are fewer."""
     row = np.full(pairs.number, -1)
     row[particles] = np.arange(len(particles))
-    owner, other, value = [], [], []
+    owner, other, entry = [], [], []
     for _, part in pairs.rows():
-        first, second, d = pairs.first(part), pairs.second[part], pairs.distance_rad[part]
+        first, second = pairs.first(part), pairs.second[part]
         for a, b in ((first, second), (second, first)):
             inside = (row[a] >= 0) & trusted[b]
             owner.append(row[a[inside]])
             other.append(b[inside])
-            value.append(d[inside])
-    owner, other, value = (np.concatenate(lists) for lists in (owner, other, value))
+            entry.append(part.start + np.flatnonzero(inside))
+    owner, other, entry = (np.concatenate(lists) for lists in (owner, other, entry))
     order = rng.permutation(len(owner))
     order = order[np.argsort(owner[order], kind="stable")]
-    owner, other, value = owner[order], other[order], value[order]
+    owner, other, entry = owner[order], other[order], entry[order]
     rank = np.arange(len(owner)) - np.searchsorted(owner, owner)
     kept = rank < _NEIGHBOURS
-    neighbours = np.full((len(particles), _NEIGHBOURS), -1)
-    distances = np.zeros((len(particles), _NEIGHBOURS))
-    neighbours[owner[kept], rank[kept]] = other[kept]
-    distances[owner[kept], rank[kept]] = value[kept]
-    return neighbours, distances
+    at = owner[kept], rank[kept]
+    neighbours = np.zeros((len(particles), _NEIGHBOURS), dtype=np.int64)
+    distances, weights = np.zeros(neighbours.shape), np.zeros(neighbours.shape)
+    neighbours[at], distances[at] = other[kept], pairs.distance_rad[entry[kept]]
+    weights[at] = pairs.weights()[entry[kept]]
+    return neighbours, distances, weights

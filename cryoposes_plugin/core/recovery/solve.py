@@ -10,7 +10,7 @@ import numpy as np
 
 from ..conventions import quaternions_to_rotations, rotations_to_quaternions
 from .least_squares import Fit, refine
-from .pairs import PairDistances, connected_parts
+from .pairs import FEWEST_DISTANCES, PairDistances, connected_parts
 from .placement import place
 from .references import closed_form
 from .spectral import dense_landmarks, spectral_rotations
@@ -72,9 +72,10 @@ def recover_rotations(pairs: PairDistances, seed: int = 0) -> Recovery:
     The rotations are determined up to R -> A R B and R -> R^-1, which leave all distances as they are.
     """
     rng = np.random.default_rng(seed)
-    landmarks = dense_landmarks(pairs, rng)
+    strong = pairs.that_count()
+    landmarks = dense_landmarks(strong, rng)
     if landmarks is not None and _FEWEST_FOR_CORE <= len(landmarks) < pairs.number:
-        core = pairs.within(landmarks)
+        core = strong.within(landmarks)
         if core.degrees().min() >= len(landmarks) // 4:
             return as_recovery(_fit_from_core(pairs, landmarks, core, rng))
     fitted, held_out = (pairs, None) if landmarks is not None else hold_out(pairs, rng)
@@ -126,7 +127,7 @@ def _fit_from_core(pairs: PairDistances, landmarks: np.ndarray, core: PairDistan
     others = np.setdiff1d(np.arange(pairs.number), landmarks)
     quaternions, offsets = np.empty((pairs.number, 4)), np.zeros(pairs.number)
     quaternions[landmarks], offsets[landmarks] = fit.quaternions, fit.offsets_rad
-    distances = pairs.columns(landmarks)[others] - fit.offsets_rad
+    distances = pairs.that_count().columns(landmarks)[others] - fit.offsets_rad
     quaternions[others], offsets[others] = _against(distances, fit.quaternions, float(np.std(fit.offsets_rad)))
     return _settle(pairs, quaternions, rng, offsets, task="recover")
 
@@ -136,18 +137,20 @@ def _against(distances: np.ndarray, known: np.ndarray, spread_rad: float) -> Tup
 
     spread_rad : standard deviation of the offsets; several are tried, and the one kept that leaves the least residuals.
     """
-    references = quaternions_to_rotations(known)
+    references, measured = quaternions_to_rotations(known), np.isfinite(distances)
+    quaternions = rotations_to_quaternions(closed_form(distances, references))
+    offsets, least = np.zeros(len(distances)), np.full(len(distances), np.inf)
     if spread_rad == 0:
-        return rotations_to_quaternions(closed_form(distances, references)), np.zeros(len(distances))
-    quaternions, offsets = np.empty((len(distances), 4)), np.zeros(len(distances))
-    least = np.full(len(distances), np.inf)
+        return quaternions, offsets
+    number = measured.sum(axis=1)
+    told = number >= FEWEST_DISTANCES
     for trial in _TRIED_OFFSETS:
         found = rotations_to_quaternions(closed_form(distances - trial * spread_rad, references))
-        residuals = distances - 2 * np.arccos(np.minimum(np.abs(found @ known.T), 1.0))
-        spread = np.nanstd(residuals, axis=1)
-        better = spread < least
-        quaternions[better], least[better] = found[better], spread[better]
-        offsets[better] = np.nanmean(residuals[better], axis=1)
+        residuals = np.where(measured, distances - 2 * np.arccos(np.minimum(np.abs(found @ known.T), 1.0)), 0.0)
+        mean = residuals.sum(axis=1) / np.maximum(number, 1)
+        spread = (residuals**2).sum(axis=1) / np.maximum(number, 1) - mean**2
+        better = told & (spread < least)
+        quaternions[better], least[better], offsets[better] = found[better], spread[better], mean[better]
     return quaternions, offsets
 
 
@@ -198,12 +201,13 @@ def strays(rms_rad: np.ndarray, degrees: np.ndarray) -> np.ndarray:
 
 def _from_random_starts(pairs: PairDistances, rng) -> Fit:
     """For a few particles: the best of several least squares from random rotations."""
+    strong = pairs.that_count()
     fits: List[Fit] = []
     while len(fits) < _STARTS and not (fits and fits[-1].loss_rad < _SMALLEST_STRAY_RAD):
         start = rng.standard_normal((pairs.number, 4))
-        fits.append(refine(pairs, start / np.linalg.norm(start, axis=1, keepdims=True), steps=_STEPS))
+        fits.append(refine(strong, start / np.linalg.norm(start, axis=1, keepdims=True), steps=_STEPS))
     fits.sort(key=lambda fit: fit.loss_rad)
     settled: List[Fit] = []
     while len(settled) < min(_SETTLED, len(fits)) and not (settled and settled[-1].loss_rad < _SMALLEST_STRAY_RAD):
-        settled.append(_settle(pairs, fits[len(settled)].quaternions, rng))
+        settled.append(_settle(strong, fits[len(settled)].quaternions, rng))
     return refine(pairs, min(settled, key=lambda fit: fit.loss_rad).quaternions, steps=20 * _STEPS)

@@ -21,6 +21,7 @@ from typing import Optional, Tuple
 import numpy as np
 from scipy import sparse
 
+from ..errors import InputError
 from ..geometry.rotations import project_to_so3
 from .pairs import PairDistances
 
@@ -70,10 +71,21 @@ def spectral_rotations(pairs: PairDistances, rng: np.random.Generator) -> Option
     """Estimate all rotations at once, or None where the particles or distances are too few for it.
 
     Dense lists and landmark columns use a block N x K (Nystroem), completed where entries lack; sparse lists the sparse
-    matrix. Linear in the number of pairs, and in N K.
+    matrix. Linear in the number of pairs, and in N K. Pairs of next to no weight are left out.
+
+    Raises
+    ------
+    InputError : hardly any particle has ten distances.
     """
     if pairs.number < _FEWEST_LANDMARKS:
         return None
+    pairs = pairs.that_count()
+    rich = int((pairs.degrees() >= _FEWEST_ENTRIES).sum())
+    if rich <= _RANK:
+        raise InputError(
+            f"{rich} of {pairs.number} particles have {_FEWEST_ENTRIES} distances or more, which is too few to start "
+            f"from; add pairs (more than {_RANK} particles need so many), or use the method 'minibatch'."
+        )
     dense = dense_landmarks(pairs, rng)
     landmarks = hubs(pairs) if dense is None else dense
     factors, placed = (_factor_sparse if dense is None else _factor_block)(pairs, landmarks, rng)
@@ -101,7 +113,7 @@ def hubs(pairs: PairDistances) -> np.ndarray:
     degrees = pairs.degrees()
     order = np.argsort(-degrees, kind="stable")
     k = int(np.searchsorted(np.cumsum(degrees[order]), 0.95 * len(pairs))) + 1
-    return np.sort(order[:k]) if k <= pairs.number // 4 else np.arange(pairs.number)
+    return np.sort(order[:k]) if _RANK <= k <= pairs.number // 4 else np.arange(pairs.number)
 
 
 def _factor_block(pairs: PairDistances, landmarks: np.ndarray, rng) -> Tuple[_Factors, np.ndarray]:
