@@ -86,6 +86,31 @@ def test_an_interrupted_run_keeps_its_rounds(scene, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "_refine_half", counts)
     assert iterate(folder, tmp_path / "run", "--rounds", 2) == 0
     assert calls == [(1, 1), (1, 2), (2, 1), (2, 1), (2, 2)]
+    assert not list((tmp_path / "run").glob("round_*/half*/refinement_state.npz"))
+    monkeypatch.setattr(module, "_refine_half", whole)
+    assert iterate(folder, tmp_path / "whole", "--rounds", 2) == 0
+    for name in ("particles.star", "fsc.csv"):
+        assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
+    maps = [read_volume(tmp_path / run / "volume.mrc").data for run in ("run", "whole")]
+    np.testing.assert_array_equal(*maps)
+
+
+def test_a_round_without_agreement_ends_the_iteration_with_the_best(scene, tmp_path, monkeypatch):
+    from cryoposes_plugin.core.learning import iterate as module
+    from cryoposes_plugin.core.refinement.refinement import NoAgreement
+
+    folder, _ = scene
+    whole = module._refine_half
+
+    def breaks(config, part, start, number, *others):
+        if number == 2:
+            raise NoAgreement("nothing in common")
+        return whole(config, part, start, number, *others)
+
+    monkeypatch.setattr(module, "_refine_half", breaks)
+    assert iterate(folder, tmp_path / "run", "--rounds", 3) == 0
+    metrics = json.loads((tmp_path / "run/metrics.json").read_text())
+    assert metrics["best_round"] == metrics["rounds"] == 1 and (tmp_path / "run/volume.mrc").exists()
 
 
 def test_sentences(scene, tmp_path, caplog):

@@ -152,6 +152,27 @@ def test_optics_groups_have_spectra_of_their_own(scene, tmp_path):
     assert set(metrics["resolution_used_angstrom"]) == {near.optics[0].name, "second"}
 
 
+def test_a_group_of_a_few_takes_the_spectra_of_a_larger_one(scene, tmp_path):
+    """Noise alone in a group of its own would have stopped everybody; good images in other units stay good."""
+    from cryoposes_plugin.core.io.mrc import write_stack
+    from cryoposes_plugin.core.io.particles import ParticleImages
+
+    folder, true, near = scene
+    images = ParticleImages(near).read(np.arange(NUMBER))
+    images[:2] = np.random.default_rng(0).standard_normal(images[:2].shape)
+    images[2:8] *= 50.0
+    write_stack(folder / "few.mrcs", images, PIXEL)
+    group = np.select([np.arange(NUMBER) < 2, np.arange(NUMBER) < 8], [1, 2], 0)
+    optics = tuple(dataclasses.replace(near.optics[0], name=name) for name in ("most", "noise", "units"))
+    indices = dict(stack_index=np.zeros(NUMBER, int), slice_index=np.arange(NUMBER), optics_index=group)
+    write_particles(folder / "few.star", near.replace(stack_paths=(folder / "few.mrcs",), optics=optics, **indices))
+    assert refine(folder, tmp_path / "few", star="few.star") == 0
+    assert refine(folder, tmp_path / "all") == 0
+    few, whole = (read_particles(tmp_path / name / "particles.star", require=("poses",)) for name in ("few", "all"))
+    assert np.median(errors_deg(few, whole)[8:]) < 0.2
+    assert errors_deg(few, true)[2:8].max() < 8
+
+
 def test_larger_images_are_binned_and_shifts_come_back_in_their_pixels(scene, tmp_path):
     folder, true, _ = scene
     assert refine(folder, tmp_path / "run", "--working-box-px", 32) == 0

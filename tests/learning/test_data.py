@@ -271,6 +271,12 @@ def test_measuring_noise_needs_background_and_signal(files, tmp_path, rng):
     noise = table.replace(stack_paths=(tmp_path / "noise.mrcs",))
     with pytest.raises(InputError, match="no signal above"):
         noise_level.measure_background(ResampledImages(noise, 48, 5.0), 180.0, 0)
+    masked = rng.standard_normal((NUMBER, 48, 48)) * (np.hypot(*np.mgrid[-24:24, -24:24]) < 14)
+    write_stack(tmp_path / "masked.mrcs", masked, 5.0)
+    table = table.replace(stack_paths=(tmp_path / "masked.mrcs",))
+    for box, pixel in ((48, 5.0), (36, 48 * 5.0 / 36)):
+        with pytest.raises(InputError, match="next to no noise .*they are masked, or have none; give --snr"):
+            noise_level.measure_background(ResampledImages(table, box, pixel), 180.0, 0)
 
 
 def test_plan_says_what_is_missing(files, config):

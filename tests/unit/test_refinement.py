@@ -10,7 +10,7 @@ from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
 from cryoposes_plugin.core.geometry.sampling import random_rotations
 from cryoposes_plugin.core.refinement.density import radius_of_gyration_px
 from cryoposes_plugin.core.refinement.fourier_points import FourierPoints
-from cryoposes_plugin.core.refinement.hand import compare_hands
+from cryoposes_plugin.core.refinement.hand import HandTest, compare_hands
 from cryoposes_plugin.core.refinement.levenberg_marquardt import Poses, Prior, levenberg_marquardt, profile
 from cryoposes_plugin.core.refinement.likelihood import PoseLikelihood
 from cryoposes_plugin.core.refinement.multi_start import MultiStart, Settings
@@ -365,6 +365,9 @@ def test_the_hand_of_given_poses_is_told(scene):
     assert other.verdict == "opposite" and "mirror" in other.statement
     far = scene.near(90.0, 3.0)
     assert compare_hands(scene.volume, scene.points, PIXEL, images, far, 19).verdict == "open"
+    assert HandTest(0.0, 0.0, 0.0).verdict == "open"
+    few = start.take(start.particle < 1)
+    assert compare_hands(scene.volume, scene.points, PIXEL, images.take(slice(0, 1)), few, 19).verdict == "open"
 
 
 def test_mirroring_twice_changes_nothing(scene):
@@ -397,6 +400,33 @@ def test_a_flat_image_has_no_gain_and_breaks_nothing(scene):
     refined = scene.search(search_shift_px=0.0).refine(scene.observed(images), scene.near(1.0, 0.1))
     assert refined.gain[0] == 0 and refined.scale[0] == 0
     assert np.isfinite(refined.covariance).all() and np.isfinite(refined.rotations).all()
+    # of its pose nothing is known: the expected error is that of a rotation drawn at random
+    expected = np.sqrt(np.einsum("bii->bi", refined.covariance)[:, :3].sum(axis=1))
+    drawn = angular_distance_rad(random_rotations(20000, np.random.default_rng(2)), np.eye(3)[None])
+    assert expected[0] == pytest.approx(np.sqrt(np.mean(drawn**2)), rel=0.01)
+    assert not refined.converged[0] and np.rad2deg(expected[1:]).max() < 15
+
+
+def test_images_that_do_not_fit_at_any_pose_are_not_the_surest(scene):
+    images = (scene.clean + scene.noise).copy()
+    images[:30] = -images[:30]
+    refined = scene.search(search_shift_px=0.0).refine(scene.observed(images), scene.near(1.0, 0.1))
+    silent = refined.scale[:30] == 0
+    assert silent.sum() >= 5
+    expected = np.einsum("bii->bi", refined.covariance)[:, :3].sum(axis=1)
+    assert expected[:30][silent].min() > 1.0 > expected[30:].max()
+
+
+def test_a_solvent_that_is_not_zero_changes_nothing(scene):
+    """It would be a cube that turns with the map."""
+    lifted = PoseLikelihood(Volume(scene.volume.data + 5.0, PIXEL), scene.points, PIXEL)
+    number = len(scene.points)
+    slices, plain = (like.slices(scene.rotations[:4], number) for like in (lifted, scene.likelihood))
+    np.testing.assert_allclose(slices, plain, atol=1e-3 * np.abs(plain).max())
+    pose = (np.zeros(4, np.int32), scene.rotations[:4].astype(np.float32), np.zeros((4, 2), np.float32))
+    models = [ForwardModel([v], BOX, PIXEL) for v in (Volume(scene.volume.data + 5.0, PIXEL), scene.volume)]
+    images, before = (model.images(*pose).numpy() for model in models)
+    np.testing.assert_allclose(images, before, atol=1e-3 * before.max())
 
 
 def test_levenberg_marquardt_solves_a_quadratic_in_one_step():

@@ -21,6 +21,16 @@ def test_a_smooth_image_is_sampled_anew(box_out, pixel_out):
     np.testing.assert_allclose(found, expected, atol=2e-4)
 
 
+@pytest.mark.parametrize("box_out", [65, 82])
+def test_grey_values_are_counted_from_the_rim_where_the_field_of_view_grows(box_out):
+    """Zeros around an image of another mean would be a frame around it."""
+    image = _gaussian(64, 3.2, 2)[None]
+    plain, lifted = (resample_images(i, 3.2, box_out, 3.2) for i in (image, image + 40.0))
+    np.testing.assert_allclose(lifted, plain, atol=1e-4)
+    inner = resample_images(image + 40.0, 3.2, 48, 3.2)
+    assert inner.mean() > 40.0
+
+
 def test_a_volume_too_and_odd_boxes():
     found = resample_volume(_gaussian(41, 4.0, 3), 4.0, 32, 5.0)
     np.testing.assert_allclose(found, _gaussian(32, 5.0, 3), atol=2e-4)
@@ -40,5 +50,7 @@ def test_nothing_changes_at_the_same_grid(rng):
 
 
 def test_outside_of_the_old_box_is_zero():
-    found = resample_images(np.ones((1, 16, 16), np.float32), 1.0, 24, 1.0)[0]
+    image = np.zeros((1, 16, 16), np.float32)
+    image[0, 1:-1, 1:-1] = 1.0
+    found = resample_images(image, 1.0, 24, 1.0)[0]
     assert found[0, 0] == 0 and found[12, 12] == pytest.approx(1)

@@ -44,7 +44,7 @@ class IterateConfig(Config):
         64, "Orientations that the network proposes for each particle, at most.", expert=True, minimum=1, maximum=1024
     )
     max_shift_px: float = option(
-        8.0, "Largest shift looked for in the first round, in pixels of the images.", unit="px", expert=True, minimum=0
+        8.0, "With a model: largest shift looked for, in pixels of the images.", unit="px", expert=True, minimum=0
     )
     working_box_px: Optional[int] = option(
         None,

@@ -43,7 +43,8 @@ class RefineConfig(Config):
     )
     prior_shift_px: Optional[float] = option(
         None,
-        "Standard deviation of a Gaussian prior around the given shifts, in pixels of the images; empty for none.",
+        "Standard deviation of a Gaussian prior around the given shifts, in pixels of the images (of the finest, where "
+        "optics groups differ); empty for none.",
         unit="px",
         expert=True,
         minimum=0.0001,

@@ -11,7 +11,7 @@ from ..conventions import centre
 from ..errors import InputError
 from ..io.particles import ResampledImages
 from ..simulation.ctf import ctf_values, frequency_grid, signal_filter
-from ..simulation.resampling import resample_volume
+from ..simulation.resampling import projected_density
 from ..types import ParticleTable, Volume
 
 #: Larger images are binned to this box, so that a figure takes seconds.
@@ -46,7 +46,7 @@ def particles_and_reprojections(
     box, pixel = _grid(table, rows)
     images = ResampledImages(table, box, pixel)
     shifts = table.shifts_px[rows] * images.scale[rows, None]
-    density = resample_volume(volume.data, volume.pixel_size_angstrom, box, pixel)
+    density = projected_density(volume, box, pixel)
     projections = project(np.asarray(density, dtype=np.float64), table.rotations[rows])
     blur = _gaussian(box)
     shown = np.fft.rfft2(images.read(rows)) * blur * _shift_back(shifts, box)

@@ -30,8 +30,8 @@ from ..reconstruction.inputs import check_ctf, common_grid, even_grid
 from ..reconstruction.masks import soft_sphere
 from ..refinement.inputs import check_volume
 from ..refinement.multi_start import Settings
-from ..refinement.refinement import Refinement, Starts, refine_all
-from ..refinement.results import with_poses
+from ..refinement.refinement import NoAgreement, Refinement, Starts, refine_all
+from ..refinement.results import STATE_NAME, with_poses
 from ..refinement.starts import CombinedStarts, GivenStarts
 from ..refinement.working_grid import WorkingGrid
 from ..types import ParticleTable, Volume
@@ -86,7 +86,13 @@ def run(config: IterateConfig, run: RunDirectory) -> Dict[str, Any]:
     table, references = start.table, (first, first)
     best, history = None, []
     for number in range(1, config.rounds + 1):
-        table, maps = _round(config, run, start, number, table, references)
+        try:
+            table, maps = _round(config, run, start, number, table, references)
+        except NoAgreement as error:
+            if best is None:
+                raise
+            logger.warning("iterate: round %d ended the iteration: %s", number, error)
+            break
         fsc = _fsc(config, table, maps)
         history.append(_row(number, fsc))
         logger.info("iterate: round %d: %.2f Å at FSC 0.143.", number, history[-1]["resolution_0143_angstrom"])
@@ -128,16 +134,17 @@ def _round(
     table: ParticleTable,
     references: Tuple[Reference, Reference],
 ) -> Tuple[ParticleTable, Tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Refined particles and (full, half 1, half 2) maps; read back where the round was finished before."""
+    """Refined particles and (full, half 1, half 2) maps; the particles are those of the round's file, new or not."""
     folder = RunDirectory(run.path / f"round_{number:02d}", config, run.resumed)
     folder.path.mkdir(exist_ok=True)
     star = folder.file(STAR_NAME)
-    if star.exists():
-        table = read_particles(star, require=("poses",))
-    else:
+    if not star.exists():
         for half in (1, 2):
             table = _refine_half(config, folder, start, number, table, references[half - 1], half)
         write_particles(star, table)
+        for half in (1, 2):
+            (folder.path / f"half{half}" / STATE_NAME).unlink(missing_ok=True)
+    table = read_particles(star, require=("poses",))
     maps = fourier_maps(_reconstruction(config), _particles(start, table))
     for name, data in zip((VOLUME_NAME, HALF1_NAME, HALF2_NAME), maps):
         write_volume(folder.file(name), data, common_grid(table)[1])

@@ -12,13 +12,16 @@ from ..errors import InputError
 from ..io.particles import ResampledImages
 from ..simulation.ctf import ctf_values, frequency_grid
 from ..simulation.noise import particle_mask
-from ..simulation.resampling import resample_volume
+from ..simulation.resampling import projected_density
 from ..types import CtfTable, Volume
 
 #: Images that are read to measure the noise of a particle set.
 SAMPLE = 500
 #: Below this the measured signal is not told apart from the scatter of the measurement.
 SMALLEST_SNR = 1e-3
+#: With less of the images' variance around the particles there is no noise to measure.
+_LEAST_NOISE = 1e-3
+_RIMS_LOOKED_AT = 20
 #: Background pixels up to this share of the box apart tell the spectrum.
 _REACH = 0.25
 #: No frequency has less noise than this share of the mean.
@@ -41,7 +44,7 @@ def signal_variance(
     transfer = _mean_transfer(ctf, d, pixel_size_angstrom, 2 * ctf_power)
     total = 0.0
     for volume in volumes:
-        data = resample_volume(volume.data, volume.pixel_size_angstrom, d, pixel_size_angstrom)
+        data = projected_density(volume, d, pixel_size_angstrom)
         spectrum = _sphere_means(np.abs(np.fft.rfftn(data)) ** 2)
         total += float((spectrum[np.minimum(radius, d // 2)] * transfer)[inside].sum()) / d**4
     return total / len(volumes)
@@ -93,10 +96,23 @@ def measure_background(
         shares.append(variance / total)
         background /= np.sqrt(np.maximum(variance, 1e-12 * total))[:, None, None]
         products += (np.abs(_padded_transform(background)) ** 2).sum(axis=0) / len(rows)
-    snr = 1.0 / float(np.concatenate(shares).mean()) - 1.0
+    share = float(np.concatenate(shares).mean())
+    if share < _LEAST_NOISE or _masked(images, rows):
+        raise InputError(
+            f"Around the particles there is next to no noise ({share:.2g} of the images' variance): they are masked, "
+            f"or have none; give {option}."
+        )
+    snr = 1.0 / share - 1.0
     if snr < SMALLEST_SNR:
         raise InputError(f"The images show no signal above their background (SNR {snr:.2g}); give {option}.")
     return Background(snr, _isotropic_power(products, outside))
+
+
+def _masked(images: ResampledImages, rows: np.ndarray) -> bool:
+    """Whether the images, as they are stored, are constant along their rim."""
+    group = images.table.optics_index[rows]
+    some = images.source.read(rows[group == group[0]][:_RIMS_LOOKED_AT])
+    return not np.ptp(some[:, [0, -1]], axis=(1, 2)).any()
 
 
 def noise_power_like(

@@ -16,11 +16,13 @@ from .whitened_images import WhitenedImages
 
 #: The two hands are told apart if the mean difference is so many times its standard error.
 _SIGNIFICANT = 4.0
+_FEWEST_PARTICLES = 5
 
 
 @dataclass(frozen=True)
 class HandTest:
-    """Mean gain (see `likelihood`) of the poses with the map and with its mirror, the difference's standard error."""
+    """Mean gain (see `likelihood`) of the poses with the map and with its mirror, the difference's standard error,
+    infinite where there are too few particles to tell it."""
 
     gain: float
     mirror_gain: float
@@ -30,7 +32,7 @@ class HandTest:
     def verdict(self) -> str:
         """ "same", "opposite" or "open"."""
         difference = self.gain - self.mirror_gain
-        if abs(difference) < _SIGNIFICANT * self.standard_error:
+        if not abs(difference) > _SIGNIFICANT * self.standard_error:
             return "open"
         return "same" if difference > 0 else "opposite"
 
@@ -61,5 +63,6 @@ def compare_hands(
         gram = WhitenedImages(likelihood, observed, points, spectra).gram(max(spectra.last_shell, 1))
         gains.append(profile(gram(poses.rotations, poses.shifts_px, poses.particle))[0])
     difference = gains[0] - gains[1]
-    error = float(difference.std() / np.sqrt(max(len(difference) - 1, 1)))
+    enough = len(difference) >= _FEWEST_PARTICLES
+    error = float(difference.std() / np.sqrt(len(difference) - 1)) if enough else np.inf
     return HandTest(float(gains[0].mean()), float(gains[1].mean()), error)

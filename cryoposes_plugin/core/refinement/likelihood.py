@@ -21,7 +21,7 @@ from ..memory import BatchLimit
 from ..simulation.fourier_projector import slice_points
 from ..simulation.fourier_volumes import FourierVolumes, TableLayout
 from ..simulation.grids import choose_padding
-from ..simulation.resampling import resample_volume
+from ..simulation.resampling import projected_density
 from ..types import Volume
 from .fourier_points import FourierPoints
 
@@ -40,7 +40,7 @@ class PoseLikelihood:
     def __init__(self, volume: Volume, points: FourierPoints, pixel_size_angstrom: float):
         box = points.box_size_px
         grid = (box, pixel_size_angstrom)
-        data = resample_volume(volume.data, volume.pixel_size_angstrom, *grid)
+        data = projected_density(volume, *grid)
         volumes = FourierVolumes([data], choose_padding([Volume(data, pixel_size_angstrom)], *grid))
         frequencies = tf.constant(points.frequencies)
         self.memory = BatchLimit("images")

@@ -74,6 +74,10 @@ class Refined:
         return Refined(*(getattr(self, field.name)[rows] for field in dataclasses.fields(self)))
 
 
+#: Mean square angle between two rotations drawn at random.
+ANY_ROTATION_RAD2 = np.pi**2 / 3 + 2
+
+
 class MultiStart:
     """Refines images of one optics group against a map.
 
@@ -139,13 +143,18 @@ class MultiStart:
             poses = levenberg_marquardt(images.gram(radius), poses, iterations, self.settings.prior, tolerance, _GAP)
             keep = self.settings.keep[min(stage + 1, len(self.settings.keep) - 1)]
             poses = self._best_distinct(poses, _DISTINCT_POSES_RAD, keep, 0.0)
-        return _conclude(poses, len(images))
+        return _conclude(poses, len(images), self._nothing_told())
 
     def _scan(self, images: WhitenedImages, starts: Poses) -> Poses:
         grid = scan_shifts(self.settings.search_shift_px, self.points.box_size_px, self.radii[0])
         gain, best = images.scan(starts, grid, self.radii[0], self.slice_table)
         poses = dataclasses.replace(starts, shifts_px=starts.shifts_px + grid[best], gain=gain)
         return self._best_distinct(poses, _DISTINCT_CANDIDATES_RAD, self.settings.keep[0], _SCAN_SHARE)
+
+    def _nothing_told(self) -> np.ndarray:
+        """(5, 5) covariance of a pose of which an image says nothing: any rotation, a shift within half of the box."""
+        shift = (0.25 * self.points.box_size_px) ** 2
+        return np.diag([*[ANY_ROTATION_RAD2 / 3] * 3, shift, shift])
 
     def _best_distinct(self, poses: Poses, angle_rad: float, keep: int, share: float) -> Poses:
         """For each image the best poses that are further apart than the angle and not too far behind: a pose may lack
@@ -187,14 +196,18 @@ def _joined(parts: List[Refined]) -> Refined:
     return Refined(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
 
 
-def _conclude(poses: Poses, images: int) -> Refined:
-    """The best pose of each image (poses are sorted by image, best first), and what the others say about it."""
-    first = np.flatnonzero(poses.starts_image)
-    covariance = np.linalg.pinv(poses.normal, hermitian=True)
+def _conclude(poses: Poses, images: int, nothing_told: np.ndarray) -> Refined:
+    """The best pose of each image (poses are sorted by image, best first), and what the others say about it.
+
+    A pose at which the image has nothing of the map is no rival, and its covariance is `nothing_told` (5, 5).
+    """
+    first, owner = np.flatnonzero(poses.starts_image), poses.particle
     sign, log_determinant = np.linalg.slogdet(poses.normal)
-    evidence = 0.5 * poses.gain - 0.5 * np.where(sign > 0, log_determinant, 0.0)
+    told = (poses.scale > 0) & (sign > 0)
+    covariance = np.where(told[:, None, None], np.linalg.pinv(poses.normal, hermitian=True), nothing_told)
+    evidence = np.where(told, 0.5 * poses.gain - 0.5 * log_determinant, -np.inf)
+    evidence[~np.logical_or.reduceat(told, first)[owner]] = 0.0
     highest = np.maximum.reduceat(evidence, first)
-    owner = poses.particle
     weight = np.exp(evidence - highest[owner])
     share = weight[first] / np.add.reduceat(weight, first)
     best = poses.take(first)
@@ -206,5 +219,5 @@ def _conclude(poses: Poses, images: int) -> Refined:
         covariance[first],
         np.bincount(owner, minlength=images),
         1.0 - share,
-        best.converged,
+        best.converged & told[first],
     )

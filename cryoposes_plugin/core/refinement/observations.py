@@ -30,6 +30,11 @@ class Observations:
     def take(self, rows) -> Observations:
         return Observations(self.coefficients[rows], self.modulation[rows])
 
+    @property
+    def power(self) -> float:
+        """Mean over images and coefficients."""
+        return float(np.mean(np.abs(self.coefficients) ** 2))
+
     def only(self, used: np.ndarray) -> Observations:
         """The same with the coefficients that are not used, (P,) bool, set to zero: they then say nothing."""
         return Observations(self.coefficients * used, self.modulation * used.astype(np.float32))
@@ -38,7 +43,7 @@ class Observations:
         """(y, c): (B, P) complex64 and (B, P) float32 with y = c x exp(-2 pi i k.t / D) + n, n of unit variance in its
         real and in its imaginary part."""
         weight = np.sqrt(2.0 / np.maximum(spectra.noise_variance, 1e-300))
-        weight = np.where(spectra.amplitude > 0, weight, 0.0)
+        weight = np.where((spectra.amplitude > 0) & (spectra.noise_variance > 0), weight, 0.0)
         shells = points.shell
         y = self.coefficients * weight[shells].astype(np.float32)
         return y, self.modulation * (spectra.amplitude * weight)[shells].astype(np.float32)

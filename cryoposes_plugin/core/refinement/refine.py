@@ -67,7 +67,7 @@ def make_refinement(config: RefineConfig, inputs: Inputs) -> Refinement:
     shifts = np.zeros((len(table), 2)) if table.shifts_px is None else table.shifts_px * scale[:, None]
     finest = float(scale.min())
     settings = Settings(
-        search_shift_px=config.search_shift_px * finest if config.search_deg else 0.0,
+        search_shift_px=config.search_shift_px * float(scale.max()) if config.search_deg else 0.0,
         prior=Prior(
             np.inf if config.prior_deg is None else np.deg2rad(config.prior_deg),
             np.inf if config.prior_shift_px is None else config.prior_shift_px * finest,

@@ -40,6 +40,8 @@ _FEWEST_SHELLS = 8
 
 #: Images and map belong together if `agreement` on so many of the images is at least this.
 AGREEMENT_SAMPLE, AGREEMENT = 128, 5.0
+#: An optics group with fewer particles measures no spectra of its own where a larger one has.
+_FEWEST_OF_ITS_OWN = 30
 _SAVE_SECONDS = 20.0
 _AGAIN_AT_ONCE = 32
 
@@ -102,15 +104,23 @@ class Refinement:
         return observe(self.points, self.images.read(rows), ctf, state, self.grid.pixel_size_angstrom)
 
     def calibrate(self, seed: int) -> None:
-        """Measure amplitude and noise of every optics group on a sample of its particles.
+        """Measure amplitude and noise of every optics group on a sample of its particles, the largest group first.
 
-        InputError for a group whose images have nothing in common with the map.
+        A group of a few particles takes those of a larger one, at the power of its own images. NoAgreement for a group
+        whose images have nothing in common with the map.
         """
-        for group in np.unique(self.table.optics_index):
+        groups, sizes = np.unique(self.table.optics_index, return_counts=True)
+        order = np.argsort(-sizes, kind="stable")
+        for group, size in zip(groups[order], sizes[order]):
             if int(group) in self.spectra:
                 continue
             rows = self.sample(int(group), seed)
             observed = self.observe(rows)
+            larger = [int(g) for g in groups[order] if int(g) in self.spectra and self._alike(int(g), int(group))]
+            if size < _FEWEST_OF_ITS_OWN and larger:
+                ratio = observed.power / self.observe(self.sample(larger[0], seed)).power
+                self.spectra[int(group)] = self.spectra[larger[0]].times(ratio)
+                continue
             first = first_spectra(self.points, observed.coefficients, self._first_shell)
             spectra = calibrate(self._search, observed, self.starts(rows), first, self._last_shell, self.threads)
             if spectra.last_shell == 0 or self._disagree(spectra, observed, rows):
@@ -125,6 +135,11 @@ class Refinement:
                 self.grid.field_of_view_angstrom / spectra.last_shell,
             )
             self.spectra[int(group)] = spectra
+
+    def _alike(self, group: int, other: int) -> bool:
+        """Whether the images of two optics groups are in the same state."""
+        optics = self.table.optics
+        return optics[group].image_state == optics[other].image_state
 
     def _disagree(self, spectra: Spectra, observed: Observations, rows: np.ndarray) -> bool:
         few = slice(0, AGREEMENT_SAMPLE)

@@ -37,6 +37,10 @@ class Spectra:
         shells = np.flatnonzero(self.amplitude > 0)
         return int(shells[-1]) if len(shells) else 0
 
+    def times(self, power: float) -> Spectra:
+        """Of images whose grey values have so many times the power."""
+        return Spectra(self.amplitude * np.sqrt(power), self.noise_variance * power)
+
     def up_to(self, last_shell: int) -> Spectra:
         """The same without what lies beyond a shell."""
         amplitude = self.amplitude.copy()

@@ -9,7 +9,7 @@ import numpy as np
 from ..errors import ResourceError
 from ..types import Volume
 from .grids import working_box_size_px
-from .resampling import resample_volume
+from .resampling import projected_density
 
 
 def require_cuda() -> None:
@@ -82,10 +82,7 @@ class AstraForwardModel:
         self.box_size_px, self.pixel_size_angstrom = int(box_size_px), float(pixel_size_angstrom)
         self.working_box_size_px = working_box_size_px(volumes, box_size_px, pixel_size_angstrom)
         self._projector = AstraProjector(
-            [
-                resample_volume(v.data, v.pixel_size_angstrom, self.working_box_size_px, self.pixel_size_angstrom)
-                for v in volumes
-            ]
+            [projected_density(v, self.working_box_size_px, self.pixel_size_angstrom) for v in volumes]
         )
 
     def images(self, volume_index: Any, rotations: Any, shifts_px: Any, ctf: Optional[Any] = None) -> Any:

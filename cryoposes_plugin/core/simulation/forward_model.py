@@ -12,7 +12,7 @@ from ..types import Volume
 from .ctf import ctf_values, frequency_grid, pack_ctf, signal_filter, state_filter, unpack_ctf
 from .fourier_projector import FourierProjector
 from .grids import choose_padding, working_box_size_px
-from .resampling import resample_volume
+from .resampling import resample_volume, without_solvent
 
 __all__ = ["ForwardModel", "apply_image_state", "crop", "modulate", "pack_ctf"]
 
@@ -38,6 +38,7 @@ class ForwardModel:
             raise InputError("The forward model was given no volume; give at least one.")
         if box_size_px % 2:
             raise ConfigError(f"The box of the images is {box_size_px} px; give an even number.")
+        volumes = [without_solvent(volume) for volume in volumes]
         self.box_size_px = int(box_size_px)
         self.pixel_size_angstrom = float(pixel_size_angstrom)
         self.working_box_size_px = working_box_size_px(volumes, box_size_px, pixel_size_angstrom)

@@ -11,6 +11,8 @@ from functools import lru_cache
 
 import numpy as np
 
+from ..types import Volume
+
 
 @lru_cache(maxsize=32)
 def resampling_matrix(box_in: int, pixel_in: float, box_out: int, pixel_out: float) -> np.ndarray:
@@ -36,12 +38,36 @@ def resampling_matrix(box_in: int, pixel_in: float, box_out: int, pixel_out: flo
 
 
 def resample_images(images: np.ndarray, pixel_in: float, box_out: int, pixel_out: float) -> np.ndarray:
-    """(B, D, D) -> (B, box_out, box_out) float32."""
+    """(B, D, D) -> (B, box_out, box_out) float32; for a wider field of view the mean of an image's rim is taken off."""
     box_in = images.shape[-1]
     if box_in == box_out and np.isclose(pixel_in, pixel_out, rtol=1e-6):
         return np.asarray(images, dtype=np.float32)
     matrix = resampling_matrix(box_in, float(pixel_in), box_out, float(pixel_out)).astype(np.float32)
-    return np.matmul(np.matmul(matrix, np.asarray(images, dtype=np.float32)), matrix.T)
+    images = np.asarray(images, dtype=np.float32)
+    if box_out * pixel_out > box_in * pixel_in * (1 + 1e-6):
+        images = images - _rim_mean(images)
+    return np.matmul(np.matmul(matrix, images), matrix.T)
+
+
+def _rim_mean(images: np.ndarray) -> np.ndarray:
+    """(B, 1, 1) float32 mean over the outermost pixels of each image."""
+    rows, columns = images[:, [0, -1]], images[:, 1:-1, [0, -1]]
+    rim = np.concatenate([part.reshape(len(images), -1) for part in (rows, columns)], axis=1)
+    return rim.mean(axis=1, dtype=np.float64).astype(np.float32)[:, None, None]
+
+
+def projected_density(volume: Volume, box_out: int, pixel_out: float) -> np.ndarray:
+    """(box_out, box_out, box_out) float32: the density above that of the solvent, on a grid that it is projected on."""
+    return resample_volume(without_solvent(volume).data, volume.pixel_size_angstrom, box_out, pixel_out)
+
+
+def without_solvent(volume: Volume) -> Volume:
+    """The map less the median over the faces of its box.
+
+    Beyond the box there is nothing; a solvent other than zero would make a cube of the map, which turns with it.
+    """
+    level = np.median(np.concatenate([np.take(volume.data, (0, -1), axis=axis).ravel() for axis in range(3)]))
+    return Volume(volume.data - np.float32(level), volume.pixel_size_angstrom) if level else volume
 
 
 def resample_volume(data: np.ndarray, pixel_in: float, box_out: int, pixel_out: float) -> np.ndarray:
