@@ -45,6 +45,7 @@ OUR_COLUMNS = (
 )
 RANDOM_SUBSET = "_rlnRandomSubset"
 OPTICS_GROUP = "_rlnOpticsGroup"
+BFACTOR = "_rlnCtfBfactor"
 
 #: Given to sets whose source knows no magnification; only a ratio of it and the detector's pixel matters to anyone.
 DEFAULT_MAGNIFICATION = 50000.0

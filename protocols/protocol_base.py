@@ -112,8 +112,12 @@ class ProtCryoposesBase(EMProtocol):
 
     def _star_path(self, item: ParticleInput) -> str:
         """One file for a set that is given twice, so that the program keeps its CTFs and poses together."""
-        name = self._pointed(item.param).getFileName()
-        first = next(other for other in self._active_particles() if self._pointed(other.param).getFileName() == name)
+
+        def place(particles):
+            return particles.getFileName(), particles.getPrefix()
+
+        mine = place(self._pointed(item.param))
+        first = next(other for other in self._active_particles() if place(self._pointed(other.param)) == mine)
         return self._getExtraPath(f"{first.field}.star")
 
     def _volume_path(self, name: str) -> str:
@@ -145,7 +149,7 @@ class ProtCryoposesBase(EMProtocol):
             if isinstance(value, SetOfVolumes):
                 volumes += [volume.clone() for volume in value]
             elif value is not None:
-                volumes.append(value)
+                volumes.append(value.clone())
         return volumes
 
     def _write_particles(self, item: ParticleInput) -> None:

@@ -66,14 +66,13 @@ class ProtCryoposesCompare(ProtCryoposesBase):
         table = table.take(np.flatnonzero(np.isin(table.ids, errors["id"])))
         order = np.argsort(errors["id"])
         rows = order[np.searchsorted(errors["id"][order], table.ids)]
-        table = table.replace(scores={name: errors[column][rows] for column, name in _ERRORS.items()})
+        found = {name: errors[column][rows] for column, name in _ERRORS.items()}
+        table = table.replace(scores={**table.scores, **found})
         registered = metrics["registration"] != "none"
         if registered:
             table = table.replace(rotations=_in_frame_of_truth(table.rotations, metrics))
         particles = self._createSetOfParticles()
-        results.update_particles(
-            particles, self.inputEstimate.get(), table, poses=registered, scores=tuple(table.scores)
-        )
+        results.update_particles(particles, self.inputEstimate.get(), table, poses=registered, scores=tuple(found))
         self._define(outputParticles=particles)
 
     def _read_errors(self) -> Dict[str, np.ndarray]:

@@ -51,6 +51,8 @@ class ProtCryoposesInitialVolume(ProtCryoposesReconstruct):
         if refined:
             super()._create_outputs()
         else:
+            if self.hasAttribute("outputFSC"):  # of an earlier run with rounds
+                self.deleteOutput(self.outputFSC)
             volume = Volume(self._run_file("volume.mrc"))
             volume.setSamplingRate(self.inputParticles.get().getSamplingRate())
             self._define(outputVolume=volume)

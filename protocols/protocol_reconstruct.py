@@ -98,8 +98,6 @@ class ProtCryoposesReconstruct(ProtCryoposesBase):
         return lines
 
     def _methods(self) -> List[str]:
-        return (
-            ["A volume and two half maps were reconstructed by Fourier inversion (Cryoposes)."]
-            if self._metrics()
-            else []
-        )
+        metrics = self._metrics()
+        method = "conjugate gradients (CGLS)" if metrics.get("method") == "cgls" else "Fourier inversion"
+        return [f"A volume and two half maps were reconstructed by {method} (Cryoposes)."] if metrics else []

@@ -241,6 +241,8 @@ class ProtCryoposesStreaming(ProtCryoposesBase):
         for folder in (self._getExtraPath(_BATCHES), runner.run_folder(self)):
             shutil.rmtree(folder, ignore_errors=True)
         for output in self.STREAMED:
+            if self.hasAttribute(output):
+                self.deleteOutput(getattr(self, output))
             cleanPath(self._set_path(output))
         with open(path, "w", encoding="utf-8") as handle:
             handle.write(key)

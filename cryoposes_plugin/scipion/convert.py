@@ -11,7 +11,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from ..constants import OPTICS_GROUP, RANDOM_SUBSET, SCORE_ATTRIBUTE_PREFIX
+from ..constants import BFACTOR, OPTICS_GROUP, RANDOM_SUBSET, SCORE_ATTRIBUTE_PREFIX
 from ..core.errors import InputError
 from ..core.types import CtfTable, OpticsGroup, ParticleTable
 from . import optics as optics_text
@@ -19,9 +19,8 @@ from .images import image_references
 
 logger = logging.getLogger(__name__)
 
-_BFACTOR = "_rlnCtfBfactor"
 #: RELION attributes of a particle that the table models: not passed on as unknown columns.
-_MODELLED = {RANDOM_SUBSET, OPTICS_GROUP, _BFACTOR, "_rlnPhaseShift"}
+_MODELLED = {RANDOM_SUBSET, OPTICS_GROUP, BFACTOR, "_rlnPhaseShift"}
 
 
 def particle_problems(particles, what: str, poses: bool = False, ctf: bool = False, images: bool = True) -> List[str]:
@@ -194,7 +193,7 @@ class _Items:
             values[1],
             values[2] or 0.0,
             ctf.getPhaseShift() or 0.0,
-            particle.getAttributeValue(_BFACTOR, None) or 0.0,
+            particle.getAttributeValue(BFACTOR, None) or 0.0,
         )
 
     def poses(self) -> Tuple[Optional[np.ndarray], Optional[np.ndarray]]:

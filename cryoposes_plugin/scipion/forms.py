@@ -149,7 +149,7 @@ def _add_field(form, config_class: Type[Config], name: str, condition: Optional[
     if name in _RANGES:
         line = form.addLine(common.pop("label"), **common)
         for part, label, value in zip(_range_params(name), ("from", "to"), field.default):
-            line.addParam(part, params.FloatParam, default=value, label=label)
+            line.addParam(part, params.FloatParam, default=value, label=label, condition=condition)
     elif several:
         form.addParam(param_name(name), params.StringParam, default=" ".join(f"{v:g}" for v in field.default), **common)
     elif kind is bool:
@@ -260,10 +260,17 @@ def form_values(protocol, config_class: Type[Config]) -> Dict[str, Any]:
     if protocol.allowThreads:
         values["threads"] = max(0, protocol.numberOfThreads.get() or 0)
     if protocol.allowsGpu():
-        # a queue grants GPUs of its own choice, counted from 0
-        ids = range(len(protocol.getGpuList())) if protocol.useQueue() else protocol.getGpuList()
-        values["gpu"] = ",".join(map(str, ids)) if protocol.usesGpu() else "none"
+        values["gpu"] = _gpu_ids(protocol) if protocol.usesGpu() else "none"
     return values
+
+
+def _gpu_ids(protocol) -> str:
+    try:
+        ids = protocol.getGpuList()
+    except (TypeError, ValueError):
+        raise ConfigError("The GPU IDs of the form are no numbers; give them as 0 or 0,1.") from None
+    # a queue grants GPUs of its own choice, counted from 0
+    return ",".join(map(str, range(len(ids)) if protocol.useQueue() else ids))
 
 
 def has_field(protocol, name: str) -> bool:
@@ -291,7 +298,7 @@ def _value(protocol, config_class: Type[Config], name: str) -> Any:
     if value is None and not optional:
         raise ConfigError(f"'{label_of(config_class, name)}' is empty; give a value.")
     if kind is str:
-        return value.strip() or None if optional else value.strip()
+        return (value or "").strip() or None if optional else value.strip()
     return value
 
 

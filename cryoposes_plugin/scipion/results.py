@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from typing import Optional, Sequence
 
-from ..constants import DEFAULT_MAGNIFICATION, OPTICS_GROUP, RANDOM_SUBSET
+import numpy as np
+
+from ..constants import BFACTOR, DEFAULT_MAGNIFICATION, OPTICS_GROUP, RANDOM_SUBSET, SCORE_ATTRIBUTE_PREFIX
 from ..core.errors import InputError
 from ..core.types import ParticleTable
 from . import optics as optics_text
@@ -28,7 +30,8 @@ def update_particles(
     Parameters
     ----------
     output, particles : SetOfParticles; `output` is empty and takes the other's acquisition, pixel size and so on.
-    poses : set the projection alignment from the table.
+    poses : set the projection alignment from the table; scores that the table does not have are those of other poses
+        and are left out.
     scores, texts : columns of `table.scores` and `table.extra` to store as attributes `_<column>`.
     subset : store the table's half sets as `_rlnRandomSubset`.
     """
@@ -77,6 +80,7 @@ class _Update:
     def __init__(self, table: ParticleTable, poses: bool, scores: Sequence[str], texts: Sequence[str], subset: bool):
         from ..core.conventions import poses_to_transforms
 
+        self.known = {f"_{name}" for name in (*table.scores, *texts)}
         self.scores = {name: table.scores[name] for name in scores if name in table.scores}
         self.texts = {name: table.extra[name] for name in texts if name in table.extra}
         self.subset = table.random_subset if subset else None
@@ -88,6 +92,9 @@ class _Update:
 
         if self.transforms is not None:
             item.setTransform(Transform(matrix=self.transforms[row].copy()))
+            ours = [name for name in vars(item) if name.startswith(SCORE_ATTRIBUTE_PREFIX)]
+            for name in set(ours) - self.known:  # what was said of the pose that it had before
+                delattr(item, name)
         for name, values in self.scores.items():
             setattr(item, f"_{name}", Float(float(values[row])))
         for name, texts in self.texts.items():
@@ -129,10 +136,12 @@ class _ParticleMaker:
         names = [] if self.micrographs is None else list(dict.fromkeys(self.micrographs))
         self.micrograph_ids = {name: i + 1 for i, name in enumerate(names)}
         self.classes = extra.get(star.CLASS_NUMBER)
+        bfactors = None if table.ctf is None else table.ctf.bfactor_angstrom2
+        self.bfactors = bfactors if bfactors is not None and np.any(bfactors) else None
 
     def __call__(self, row: int):
         from pwem.objects import Coordinate, CTFModel, Particle
-        from pyworkflow.object import Integer
+        from pyworkflow.object import Float, Integer
 
         table, particle = self.table, Particle()
         particle.setObjId(int(table.ids[row]))
@@ -145,6 +154,8 @@ class _ParticleMaker:
                 float(table.ctf.defocus_angle_deg[row]),
             )
             particle.setCTF(ctf)
+        if self.bfactors is not None:
+            setattr(particle, BFACTOR, Float(float(self.bfactors[row])))
         if len(self.positions) == 2 and self.micrographs is not None:
             coordinate, name = Coordinate(), self.micrographs[row]
             coordinate.setPosition(round(self.positions[0][row]), round(self.positions[1][row]))

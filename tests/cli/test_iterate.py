@@ -56,6 +56,7 @@ def test_from_low_resolution_to_what_the_images_hold(scene, tmp_path):
     sources = out.extra[POSE_SOURCE]
     assert set(sources[out.random_subset == 1]).isdisjoint(set(sources[out.random_subset == 2]))
     metrics = json.loads((tmp_path / "run/metrics.json").read_text())
+    assert metrics["half_sets"] == "drawn"
     assert 1 <= metrics["best_round"] <= metrics["rounds"] <= 3
     assert "independent beyond" in metrics["fsc_statement"]
     halves = [read_volume(tmp_path / f"run/half{half}.mrc").data for half in (1, 2)]

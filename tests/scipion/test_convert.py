@@ -61,6 +61,28 @@ def test_a_set_made_of_a_table_gives_the_table_back(table, tmp_path):
     np.testing.assert_array_equal(ParticleImages(back).read(np.arange(7)), ParticleImages(table).read(np.arange(7)))
 
 
+def test_the_bfactor_of_the_images_is_that_of_the_particles(table, tmp_path):
+    bfactor = np.linspace(40, 100, len(IDS))
+    table = table.replace(ctf=dataclasses.replace(table.ctf, bfactor_angstrom2=bfactor))
+    back = by_id(convert.particles_to_table(make_set(table, tmp_path / "set.sqlite"), tmp_path / "c.mrcs"), table.ids)
+    np.testing.assert_allclose(back.ctf.bfactor_angstrom2, bfactor, rtol=1e-9)
+
+
+def test_scores_of_former_poses_end_with_them(table, tmp_path):
+    """Numbers that the result does not have would be taken for those of its poses."""
+    particles = make_set(
+        table.replace(scores={name: np.arange(7.0) for name in ("cryoposesExpectedErrorDeg", "cryoposesTrace")}),
+        tmp_path / "set.sqlite",
+    )
+    new = table.replace(scores={"cryoposesTrace": np.arange(7.0)})
+    for poses, kept in ((True, False), (False, True)):
+        output = new_set(tmp_path / f"out{poses}.sqlite")
+        results.update_particles(output, particles, new, poses=poses, scores=("cryoposesTrace",))
+        output.write()
+        for item in output:
+            assert item.hasAttribute("_cryoposesExpectedErrorDeg") == kept and item.hasAttribute("_cryoposesTrace")
+
+
 def test_scipions_transform_is_the_one_of_the_conventions(table, tmp_path):
     particles = make_set(table, tmp_path / "set.sqlite")
     expected = conventions.poses_to_transforms(table.rotations, table.shifts_px)

@@ -139,9 +139,11 @@ def test_values_of_a_form_reach_the_config(scipion_environment):
     values = forms.form_values(protocol, SimulateConfig)
     assert values["number"] == 7 and values["snr"] == 0.4 and values["orientations"] == "preferred"
     assert values["preferred_directions_deg"] == (10, 20, 30, 40)
-    assert values["defocus_range_angstrom"] == (9000, 25000) and values["ctf"] is False
+    assert values["defocus_range_angstrom"] == (8000, 25000) and values["ctf"] is False  # the form hides the range
     assert values["gpu"] == "none" and values["threads"] == 3
-    assert forms.form_values(ProtCryoposesSimulate(gpuList="1,2"), SimulateConfig)["gpu"] == "1,2"
+    with_ctf = forms.form_values(ProtCryoposesSimulate(gpuList="1,2", defocusRangeAngstromMin=9000), SimulateConfig)
+    assert with_ctf["gpu"] == "1,2" and with_ctf["defocus_range_angstrom"] == (9000, 25000)
+    assert forms.form_values(ProtCryoposesSimulate(gpuList="gpu0", useGpu=False), SimulateConfig)["gpu"] == "none"
 
 
 def test_what_is_no_number_is_said():
@@ -150,7 +152,11 @@ def test_what_is_no_number_is_said():
     wrong.orientations.set(SimulateConfig.__dataclass_fields__["orientations"].metadata["choices"].index("preferred"))
     with pytest.raises(ConfigError, match="Preferred views.*'10 x'"):
         forms.form_values(wrong, SimulateConfig)
+    with pytest.raises(ConfigError, match="GPU IDs of the form are no numbers; give them as 0 or 0,1"):
+        forms.form_values(ProtCryoposesSimulate(gpuList="gpu0"), SimulateConfig)
     protocol = ProtCryoposesSimulate()
+    protocol.assembly.set(None)
+    assert forms.form_values(protocol, SimulateConfig)["assembly"] is None
     protocol.number.set(None)
     with pytest.raises(ConfigError, match="'Number of images' is empty"):
         forms.form_values(protocol, SimulateConfig)

@@ -72,8 +72,18 @@ def pictures_of(folder) -> Dict[str, Picture]:
     for path in sorted(folder.glob("*.png")):
         title = path.stem.replace("_", " ")
         title = _SAVED_TITLES.get(path.stem, title[:1].upper() + title[1:])
-        found.setdefault(path.stem, Picture(title, partial(saved_picture, path)))
+        saved = partial(saved_picture, path)
+        drawn = found.setdefault(path.stem, Picture(title, saved))
+        found[path.stem] = drawn._replace(draw=partial(_drawn_or_saved, drawn.draw, saved))
     return found
+
+
+def _drawn_or_saved(draw: Callable[[], Figure], saved: Callable[[], Figure]) -> Figure:
+    """The files that it is drawn from may be gone: images that were converted are not kept."""
+    try:
+        return draw()
+    except CryoposesError:
+        return saved()
 
 
 def read_config(folder) -> Optional[Config]:

@@ -147,7 +147,7 @@ def _with_poses(inputs: Inputs, results: Results) -> ParticleTable:
     return table.replace(
         rotations=results.rotations,
         shifts_px=_shifts_px(inputs, results),
-        scores={**table.scores, DISPERSION: results.dispersion, TRACE: results.trace},
+        scores={DISPERSION: results.dispersion, TRACE: results.trace},  # those of other poses end here
         extra={**table.extra, POSE_SOURCE: source},
     )
 

@@ -64,6 +64,7 @@ class Start:
 
     table: ParticleTable
     half: np.ndarray
+    half_drawn: bool
     volume: Volume
     group: np.ndarray
     grid: WorkingGrid
@@ -112,7 +113,7 @@ def _read(config: IterateConfig) -> Start:
     check_ctf(table, config.particles)
     volume = read_volume(config.volume)
     check_volume(config.volume, volume, table)
-    half, _ = half_sets(table, config.seed)
+    half, drawn = half_sets(table, config.seed)
     even_grid(table, config.particles)
     if config.low_pass_angstrom < 2 * volume.pixel_size_angstrom:
         raise ConfigError(
@@ -123,7 +124,7 @@ def _read(config: IterateConfig) -> Start:
         low_pass(volume.data, volume.pixel_size_angstrom, config.low_pass_angstrom), volume.pixel_size_angstrom
     )
     grid = WorkingGrid.of(table, config.working_box_px)
-    return Start(table.replace(random_subset=half), half, low, group, grid, network)
+    return Start(table.replace(random_subset=half), half, drawn, low, group, grid, network)
 
 
 def _round(
@@ -231,7 +232,7 @@ def _reconstruction(config: IterateConfig) -> ReconstructConfig:
 
 def _particles(start: Start, table: ParticleTable) -> Particles:
     box, pixel = common_grid(table)
-    return Particles(table, ResampledImages(table, box, pixel), box, pixel, start.half, False, None)
+    return Particles(table, ResampledImages(table, box, pixel), box, pixel, start.half, start.half_drawn, None)
 
 
 def _mask(config: IterateConfig, box: int, pixel: float) -> np.ndarray:

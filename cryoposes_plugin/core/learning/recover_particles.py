@@ -165,7 +165,7 @@ def _with_poses(inputs: Inputs[DistanceModel], poses: Poses, shifts_px: np.ndarr
     return table.replace(
         rotations=poses.rotations,
         shifts_px=shifts_px,
-        scores={**table.scores, **scores},
+        scores=scores,  # those of other poses end here
         extra={**table.extra, POSE_SOURCE: source},
     )
 

@@ -85,7 +85,7 @@ def refined_inference(config: InferConfig, run: RunDirectory, inputs: Inputs, vo
     parts = batches(inputs.table, config.batch_size)
     results, rate = refine_all(refinement, run, parts, config.seed, starts.filled)
     pixel = refinement.grid.pixel_size_angstrom
-    table = with_poses(inputs.table, results, pixel)
+    table = with_poses(inputs.table.replace(scores={}), results, pixel)  # scores of other poses end here
     network = starts.filled["rotations"]
     turned = np.rad2deg(symmetric_distance_rad(results.refined.rotations, network, refinement.group))
     scores = {DISPERSION: starts.filled[DISPERSION], TRACE: starts.filled[TRACE], MOVED: turned}
