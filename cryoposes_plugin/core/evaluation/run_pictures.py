@@ -73,8 +73,11 @@ def pictures_of(folder) -> Dict[str, Picture]:
         title = path.stem.replace("_", " ")
         title = _SAVED_TITLES.get(path.stem, title[:1].upper() + title[1:])
         saved = partial(saved_picture, path)
-        drawn = found.setdefault(path.stem, Picture(title, saved))
-        found[path.stem] = drawn._replace(draw=partial(_drawn_or_saved, drawn.draw, saved))
+        drawn = found.get(path.stem)
+        if drawn is None:
+            found[path.stem] = Picture(title, saved)
+        else:
+            found[path.stem] = drawn._replace(draw=partial(_drawn_or_saved, drawn.draw, saved))
     return found
 
 

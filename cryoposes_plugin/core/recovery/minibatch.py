@@ -44,14 +44,14 @@ def minibatch_rotations(
     rng = np.random.default_rng(seed)
     q = rng.standard_normal((pairs.number, 4)) if start is None else np.array(start, dtype=np.float64)
     q /= np.linalg.norm(q, axis=1, keepdims=True)
-    first, weight = pairs.first(), pairs.weights()
+    first = pairs.first()
     mean, square, smoothed = np.zeros_like(q), np.zeros_like(q), np.nan
     course: List[float] = []
     progress = Progress(steps, "steps", task) if task else None
     for step in range(1, steps + 1):
         batch = rng.integers(len(pairs), size=min(batch_size, len(pairs)))
-        drawn = (values[batch] for values in (first, pairs.second, pairs.distance_rad, weight))
-        loss, gradient = _loss_and_gradient(q, *drawn)
+        ends, d = (first[batch], pairs.second[batch]), pairs.distance_rad[batch]
+        loss, gradient = _loss_and_gradient(q, *ends, d, pairs.weights_of(batch))
         mean += (1 - _BETA1) * (gradient - mean)
         square += (1 - _BETA2) * (gradient**2 - square)
         rate = learning_rate * np.sqrt(1 - _BETA2**step) / (1 - _BETA1**step)

@@ -19,6 +19,18 @@ FEWEST_DISTANCES = 4
 _CHUNK = 2**18
 #: Pairs with less than this share of the mean weight have no say in where the search starts.
 _NEGLIGIBLE = 0.01
+#: What damaged files make NumPy and the modules below it raise.
+_UNREADABLE = (
+    ValueError,
+    OSError,
+    EOFError,
+    KeyError,
+    NotImplementedError,
+    SyntaxError,
+    zipfile.BadZipFile,
+    zlib.error,
+    tokenize.TokenError,
+)
 
 
 @dataclass(frozen=True)
@@ -57,13 +69,12 @@ class PairDistances:
         """Parts of whole rows with about so many pairs: (rows, pairs) as slices."""
         row = 0
         while row < self.number:
-            full = np.searchsorted(self.indptr, self.indptr[row] + pairs_a_part, side="right") - 1
-            first_filled = np.searchsorted(self.indptr, self.indptr[row], side="right")
-            # rows without pairs that follow come along: no part is empty
-            stop = (
-                np.searchsorted(self.indptr, self.indptr[min(max(full, first_filled), self.number)], side="right") - 1
-            )
-            stop = min(int(stop), self.number)
+            # As many whole rows as fit, at least one that has pairs ...
+            start = self.indptr[row]
+            full, filled = np.searchsorted(self.indptr, [start + pairs_a_part, start], side="right") - [1, 0]
+            last = self.indptr[min(max(full, filled), self.number)]
+            # ... and the empty ones that follow, so that no part is empty.
+            stop = int(np.searchsorted(self.indptr, last, side="right")) - 1
             yield slice(row, stop), slice(int(self.indptr[row]), int(self.indptr[stop]))
             row = stop
 
@@ -71,9 +82,9 @@ class PairDistances:
         """(N,) distances that each particle has."""
         return np.diff(self.indptr) + np.bincount(self.second, minlength=self.number)
 
-    def weights(self, part: slice = slice(None)) -> np.ndarray:
-        """(M,) of the pairs, or of a range of them."""
-        return np.ones(len(self))[part] if self.weight is None else self.weight[part]
+    def weights_of(self, pairs: np.ndarray) -> np.ndarray:
+        """(K,) of some pairs (K,)."""
+        return np.ones(len(pairs)) if self.weight is None else self.weight[pairs]
 
     def weight_sums(self) -> np.ndarray:
         """(N,) sums over each particle's pairs: `degrees` where all weights are 1."""
@@ -187,20 +198,6 @@ def _each_once(i, j, d, weight):
     total = np.bincount(place, weight)
     first, mean, total = first[order], (np.bincount(place, weight * d) / total)[order], total[order]
     return i[first], j[first], mean, None if (total == total[0]).all() else total
-
-
-#: What damaged files make NumPy and the modules below it raise.
-_UNREADABLE = (
-    ValueError,
-    OSError,
-    EOFError,
-    KeyError,
-    NotImplementedError,
-    SyntaxError,
-    zipfile.BadZipFile,
-    zlib.error,
-    tokenize.TokenError,
-)
 
 
 def read_pairs(path) -> PairDistances:

@@ -94,5 +94,5 @@ def _neighbour_lists(pairs: PairDistances, particles, trusted, rng):
     neighbours = np.zeros((len(particles), _NEIGHBOURS), dtype=np.int64)
     distances, weights = np.zeros(neighbours.shape), np.zeros(neighbours.shape)
     neighbours[at], distances[at] = other[kept], pairs.distance_rad[entry[kept]]
-    weights[at] = pairs.weights()[entry[kept]]
+    weights[at] = pairs.weights_of(entry[kept])
     return neighbours, distances, weights

@@ -77,7 +77,7 @@ def recover_rotations(pairs: PairDistances, seed: int = 0) -> Recovery:
     if landmarks is not None and _FEWEST_FOR_CORE <= len(landmarks) < pairs.number:
         core = strong.within(landmarks)
         if core.degrees().min() >= len(landmarks) // 4:
-            return as_recovery(_fit_from_core(pairs, landmarks, core, rng))
+            return as_recovery(_fit_from_core(pairs, landmarks, core, strong.columns(landmarks), rng))
     fitted, held_out = (pairs, None) if landmarks is not None else hold_out(pairs, rng)
     if held_out is None:
         return as_recovery(_fit(fitted, rng))
@@ -117,17 +117,19 @@ def _fit(pairs: PairDistances, rng: np.random.Generator) -> Fit:
     return _settle(pairs, rotations_to_quaternions(estimate.rotations), rng, task="recover")
 
 
-def _fit_from_core(pairs: PairDistances, landmarks: np.ndarray, core: PairDistances, rng: np.random.Generator) -> Fit:
+def _fit_from_core(
+    pairs: PairDistances, landmarks: np.ndarray, core: PairDistances, columns: np.ndarray, rng: np.random.Generator
+) -> Fit:
     """The landmarks by themselves, all others against them, and then everything: few passes over all pairs.
 
     The spectral estimate knows nothing of errors that a particle's distances share; what the landmarks' fit finds of
-    them is taken off for everybody.
+    them is taken off for everybody. core, columns : distances among the landmarks, and (N, K) of all to them.
     """
     fit = _fit(core, rng)
     others = np.setdiff1d(np.arange(pairs.number), landmarks)
     quaternions, offsets = np.empty((pairs.number, 4)), np.zeros(pairs.number)
     quaternions[landmarks], offsets[landmarks] = fit.quaternions, fit.offsets_rad
-    distances = pairs.that_count().columns(landmarks)[others] - fit.offsets_rad
+    distances = columns[others] - fit.offsets_rad
     quaternions[others], offsets[others] = _against(distances, fit.quaternions, float(np.std(fit.offsets_rad)))
     return _settle(pairs, quaternions, rng, offsets, task="recover")
 

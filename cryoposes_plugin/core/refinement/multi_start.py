@@ -41,6 +41,8 @@ _LAST_ITERATIONS = 25
 _EARLY_TOLERANCE = 0.1
 #: Images that a thread takes at once where several share them.
 _AT_ONCE = 128
+#: Mean square angle between two rotations drawn at random.
+_ANY_ROTATION_RAD2 = np.pi**2 / 3 + 2
 
 
 @dataclass(frozen=True)
@@ -72,10 +74,6 @@ class Refined:
 
     def take(self, rows) -> Refined:
         return Refined(*(getattr(self, field.name)[rows] for field in dataclasses.fields(self)))
-
-
-#: Mean square angle between two rotations drawn at random.
-ANY_ROTATION_RAD2 = np.pi**2 / 3 + 2
 
 
 class MultiStart:
@@ -154,7 +152,7 @@ class MultiStart:
     def _nothing_told(self) -> np.ndarray:
         """(5, 5) covariance of a pose of which an image says nothing: any rotation, a shift within half of the box."""
         shift = (0.25 * self.points.box_size_px) ** 2
-        return np.diag([*[ANY_ROTATION_RAD2 / 3] * 3, shift, shift])
+        return np.diag([*[_ANY_ROTATION_RAD2 / 3] * 3, shift, shift])
 
     def _best_distinct(self, poses: Poses, angle_rad: float, keep: int, share: float) -> Poses:
         """For each image the best poses that are further apart than the angle and not too far behind: a pose may lack

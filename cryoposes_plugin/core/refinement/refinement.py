@@ -111,15 +111,15 @@ class Refinement:
         """
         groups, sizes = np.unique(self.table.optics_index, return_counts=True)
         order = np.argsort(-sizes, kind="stable")
+        power: Dict[int, float] = {}  # of the groups that were measured
         for group, size in zip(groups[order], sizes[order]):
             if int(group) in self.spectra:
                 continue
             rows = self.sample(int(group), seed)
             observed = self.observe(rows)
-            larger = [int(g) for g in groups[order] if int(g) in self.spectra and self._alike(int(g), int(group))]
-            if size < _FEWEST_OF_ITS_OWN and larger:
-                ratio = observed.power / self.observe(self.sample(larger[0], seed)).power
-                self.spectra[int(group)] = self.spectra[larger[0]].times(ratio)
+            larger = next((g for g in power if self._alike(g, int(group))), None)
+            if size < _FEWEST_OF_ITS_OWN and larger is not None:
+                self.spectra[int(group)] = self.spectra[larger].times(observed.power / power[larger])
                 continue
             first = first_spectra(self.points, observed.coefficients, self._first_shell)
             spectra = calibrate(self._search, observed, self.starts(rows), first, self._last_shell, self.threads)
@@ -134,7 +134,7 @@ class Refinement:
                 self.table.optics[group].name,
                 self.grid.field_of_view_angstrom / spectra.last_shell,
             )
-            self.spectra[int(group)] = spectra
+            self.spectra[int(group)], power[int(group)] = spectra, observed.power
 
     def _alike(self, group: int, other: int) -> bool:
         """Whether the images of two optics groups are in the same state."""
