@@ -193,6 +193,30 @@ def test_unit_range(rng):
 
 
 @pytest.mark.parametrize(
+    "shape, width, stride",
+    [((1, 1), 3, 1), ((2, 2), 3, 1), ((4, 3), 5, 1), ((4, 4), 3, 2), ((3, 4), 3, 2), ((3, 3), 2, 3)],
+)
+def test_small_maps_are_convolved_as_keras_does(shape, width, stride, rng):
+    ours, theirs = (
+        kind(7, width, stride, padding="same", activation="relu") for kind in (layers.Conv2D, keras.layers.Conv2D)
+    )
+    images = tf.constant(rng.standard_normal((5, *shape, 6)), tf.float32)
+    ours.build(images.shape), theirs.build(images.shape)
+    theirs.set_weights(ours.get_weights())
+
+    def result_and_gradients(layer):
+        with tf.GradientTape() as tape:
+            tape.watch(images)
+            result = layer(images)
+            loss = tf.reduce_sum(tf.sin(result))
+        return [result, *tape.gradient(loss, [images, *layer.trainable_variables])]
+
+    for ours_, theirs_ in zip(result_and_gradients(ours), result_and_gradients(theirs)):
+        assert ours_.shape == theirs_.shape
+        np.testing.assert_allclose(ours_, theirs_, atol=1e-5)
+
+
+@pytest.mark.parametrize(
     "build, config",
     [
         (build_polar_encoder, SMALL),

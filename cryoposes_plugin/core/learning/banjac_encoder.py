@@ -12,7 +12,7 @@ from typing import Any, Dict, Tuple
 
 import keras
 
-from .layers import convolution_blocks
+from .layers import Conv2D, convolution_blocks
 
 
 @dataclass(frozen=True)
@@ -40,13 +40,13 @@ def build_banjac_encoder(config: BanjacConfig, compute_dtype: str = "float32") -
     features = keras.layers.Reshape((config.box_size_px, config.box_size_px, 1), dtype=policy, name="channel")(images)
     convolution, pool = (partial(layer, config, policy) for layer in (_convolution, _pool))
     features = convolution_blocks(features, config.stem, config.doubles, convolution, pool)
-    features = keras.layers.Conv2D(config.features, 1, dtype=policy, name="features_conv", **_start(config))(features)
+    features = Conv2D(config.features, 1, dtype=policy, name="features_conv", **_start(config))(features)
     pooled = keras.layers.GlobalAveragePooling2D(dtype="float32", name="features")(features)
     return keras.Model(images, {"features": pooled}, name="banjac_encoder")
 
 
 def _convolution(config: BanjacConfig, policy: str, features, channels: int, kernel: int, name: str):
-    features = keras.layers.Conv2D(
+    features = Conv2D(
         channels, kernel, padding="same", use_bias=False, dtype=policy, name=f"{name}_conv", **_start(config)
     )(features)
     features = keras.layers.BatchNormalization(dtype=policy, name=f"{name}_norm")(features)

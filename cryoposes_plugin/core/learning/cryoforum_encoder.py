@@ -11,7 +11,7 @@ from typing import Any, Dict, Tuple
 
 import keras
 
-from .layers import FilterBank, GeneralisedMeanPooling, convolution_blocks
+from .layers import Conv2D, FilterBank, GeneralisedMeanPooling, convolution_blocks
 from .pose_head import pose_head
 
 
@@ -65,7 +65,7 @@ def _pooled_over_image(features, pooling: str):
 
 def _convolution(config: CryoforumConfig, policy: str, features, channels: int, kernel: int, name: str):
     regularizer = keras.regularizers.L2(config.l2)
-    features = keras.layers.Conv2D(
+    features = Conv2D(
         channels,
         kernel,
         padding="same",

@@ -295,6 +295,44 @@ class GridBingham(keras.layers.Layer):
 
 
 @register
+class Conv2D(keras.layers.Conv2D):
+    """Keras' convolution; a map of a few pixels goes through it as one matrix product of its patches.
+
+    There the gradients of a CPU's convolution take up to a hundred times as long. The class bears Keras' name because
+    files of weights are read by it.
+    """
+
+    #: Above them the convolution is the faster one.
+    LARGEST_PRODUCT_PX = 4
+
+    def convolution_op(self, inputs, kernel):
+        plain = self.padding == "same" and self.data_format == "channels_last" and self.dilation_rate == (1, 1)
+        if not plain or max(inputs.shape[1:3]) > self.LARGEST_PRODUCT_PX:
+            return super().convolution_op(inputs, kernel)
+        down, across = (_Taps(*axis) for axis in zip(inputs.shape[1:3], self.kernel_size, self.strides))
+        padded = tf.pad(inputs, [(0, 0), down.padding, across.padding, (0, 0)])
+        copies = iter(fan_out(padded, len(down.met) * len(across.met)))
+        patches = [next(copies)[:, down.under(i), across.under(j)] for i in down.met for j in across.met]
+        kernel = kernel[down.met[0] : down.met[-1] + 1, across.met[0] : across.met[-1] + 1]
+        return tf.tensordot(tf.concat(patches, axis=-1), tf.reshape(kernel, (-1, self.filters)), 1)
+
+
+class _Taps:
+    """The taps of a "same" convolution that meet the map, along one axis of `size` pixels; the others see zeros."""
+
+    def __init__(self, size: int, width: int, stride: int):
+        self.span, self.stride = stride * (-(-size // stride) - 1) + 1, stride
+        before = max(self.span - 1 + width - size, 0) // 2
+        self.padding = (before, width)
+        places = range(-before, self.span - before, stride)
+        self.met = [tap for tap in range(width) if any(0 <= place + tap < size for place in places)]
+
+    def under(self, tap: int) -> slice:
+        """The pixels of the padded axis that the tap is multiplied with."""
+        return slice(tap, tap + self.span, self.stride)
+
+
+@register
 class FilterBank(keras.layers.Layer):
     """(B, D, D) -> (B, D, D, 1 + number): the image beside copies blurred ever more (Chung 2023, section 3.3).
 

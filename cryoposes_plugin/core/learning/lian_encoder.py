@@ -11,7 +11,7 @@ from typing import Any, Dict, Tuple
 
 import keras
 
-from .layers import UnitRange
+from .layers import Conv2D, UnitRange
 from .pose_head import pose_head
 
 
@@ -56,7 +56,7 @@ def build_lian_encoder(config: LianConfig, compute_dtype: str = "float32") -> ke
 
 
 def _convolution(features, channels: int, stride: int, config: LianConfig, policy: str, name: str):
-    return keras.layers.Conv2D(
+    return Conv2D(
         channels,
         3,
         stride,
