@@ -32,8 +32,10 @@ from cryoposes_plugin.core.io.star import read_particles, write_particles
 from cryoposes_plugin.core.learning.model_card import ModelCard
 from cryoposes_plugin.core.simulation.atomic_model import AtomicModel
 
-#: Images of the paper, its number of test images, and the width that the molecule needs.
-PUBLISHED_BOX, PUBLISHED_TEST, PUBLISHED_MASK_ANGSTROM = 116, 1650, 300.0
+#: Images of the paper and its number of test images.
+PUBLISHED_BOX, PUBLISHED_TEST = 116, 1650
+#: What the images of a stage are made with, beside the options of the noise.
+_PLAIN = {"ctf": False, "shift_distribution": "none"}
 
 
 def table(*columns: str) -> None:
@@ -113,15 +115,18 @@ def landmarks(arguments) -> None:
 
 
 def published(arguments) -> None:
-    """1,650 projections of 116 px without CTF and shifts, noise of variance 0 and 16."""
+    """1,650 projections of 116 px without CTF and shifts, noise of variance 0 and 16.
+
+    The paper shows a particle of symmetry D2 from a quarter of the sphere only: give `--orientations quarter-sphere`.
+    """
     arguments.folder.mkdir(parents=True, exist_ok=True)
     arguments.map, arguments.number = padded_map(arguments.map, arguments.folder), PUBLISHED_TEST
     table("variance", "images", "distance error [°]", "O(4) [rad]", "physical [rad]", "FSC 0.5 [Å]", "true poses [Å]")
     for variance in arguments.variance:
         name = f"variance{variance:g}"
-        options = {"ctf": False, "shift_distribution": "none", "noise_variance": variance}
+        options = {**_PLAIN, "noise_variance": variance, "orientations": arguments.orientations}
         star = simulated(arguments, f"{name}/sim", **options)
-        model = trained(arguments, f"{name}/net", mask_diameter_angstrom=PUBLISHED_MASK_ANGSTROM, **options)
+        model = trained(arguments, f"{name}/net", mask_diameter_angstrom=arguments.mask, **options)
         errors = recovered(arguments, f"{name}/poses", model, star)["errors"]
         found = resolution(arguments, f"{name}/map", star, arguments.folder / name / "poses/particles.star")
         best = resolution(arguments, f"{name}/map-true", star, Path(star))
@@ -139,7 +144,7 @@ def sensitivity(arguments) -> None:
         shifts = {"shift_distribution": "triangular", "shift_px": limit} if limit else {"shift_distribution": "none"}
         name, options = f"shift{limit}-variance{variance:g}", {"ctf": False, "noise_variance": variance, **shifts}
         star = simulated(arguments, f"{name}/sim", **options)
-        model = trained(arguments, f"{name}/net", mask_diameter_angstrom=PUBLISHED_MASK_ANGSTROM, **options)
+        model = trained(arguments, f"{name}/net", mask_diameter_angstrom=arguments.mask, **options)
         found, (_, images, _) = recovered(arguments, f"{name}/poses", model, star), what_the_model_is(model)
         loss, error = ModelCard.read(model).validation["distance_loss_rad2"], of_poses(found["errors"])[0]
         distance = found["errors"]["mean_distance_error_deg"]
@@ -184,10 +189,6 @@ def features(arguments) -> None:
         card = ModelCard.read(model).validation
         columns = ("distance_loss_rad2", "median_distance_error_deg", "bias_of_far_pairs_deg")
         row(kind, number, what_the_model_is(model)[1], *(card[name] for name in columns))
-
-
-#: What the images of a stage are made with, beside the options of the noise.
-_PLAIN = {"ctf": False, "shift_distribution": "none"}
 
 
 def stages(arguments) -> None:
@@ -240,6 +241,8 @@ def main() -> None:
     parser.add_argument("--model", help="A model that is there already, instead of training one.")
     parser.add_argument("--snr", type=float, default=0.4)
     parser.add_argument("--variance", type=float, nargs="+", default=[0.0, 16.0], help="of the noise (published)")
+    parser.add_argument("--mask", type=float, default=300.0, help="width that the molecule needs, Å (published)")
+    parser.add_argument("--orientations", default="uniform", help="of the views (published)")
     parser.add_argument("--number", type=int, default=5000, help="particles")
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--steps", type=int, help="Training steps instead of minutes.")

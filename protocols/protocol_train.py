@@ -85,7 +85,7 @@ class ProtCryoposesTrain(ProtCryoposesBase):
         forms.add_fields(form, TrainConfig, *_AUGMENTATION, condition="inputParticles is not None")
         form.addSection(label=_SECTIONS[2])
         forms.add_fields(form, TrainConfig, "snr", "noise_variance", "noise_correlation_px")
-        forms.add_fields(form, TrainConfig, "shift_distribution", "shift_px", "ctf")
+        forms.add_fields(form, TrainConfig, "orientations", "shift_distribution", "shift_px", "ctf")
         forms.add_fields(form, TrainConfig, *forms.CTF_FIELDS, condition="ctf")
         forms.add_execution(form, TrainConfig, gpu=True)
         _leave_to_experts(form)

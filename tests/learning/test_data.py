@@ -7,7 +7,9 @@ import pytest
 import tensorflow as tf
 
 from cryoposes_plugin.core.config import SimulateConfig, TrainConfig
+from cryoposes_plugin.core.conventions import viewing_directions
 from cryoposes_plugin.core.errors import ConfigError, InputError
+from cryoposes_plugin.core.geometry.symmetry import symmetry_rotations
 from cryoposes_plugin.core.io.mrc import write_stack, write_volume
 from cryoposes_plugin.core.io.particles import ResampledImages
 from cryoposes_plugin.core.io.run_directory import RunDirectory
@@ -72,6 +74,16 @@ def test_a_batch_is_a_function_of_seed_and_step(config):
     assert np.abs(first - other).max() > 0.1 and np.abs(rotations - turned).max() > 0.1
     reseeded, _ = images(simulated(dataclasses.replace(config, seed=1)), 4, 7)
     assert np.abs(first - reseeded).max() > 0.1
+
+
+def test_a_d2_particle_has_each_view_once_in_the_quarter(config):
+    source = simulated(dataclasses.replace(config, orientations="quarter-sphere"))
+    views = viewing_directions(source.arrays(400, 0)["rotations"])
+    copies = np.einsum("gij,nj->gni", symmetry_rotations("D2"), views)
+    in_quarter = (copies[..., 1] > 0) & (copies[..., 2] > 0)
+    np.testing.assert_array_equal(in_quarter.sum(axis=0), 1)
+    assert in_quarter[np.all(symmetry_rotations("D2") == np.eye(3), axis=(1, 2))].all()
+    assert np.ptp(views[:, 0]) > 1.9
 
 
 def test_simulated_noise_has_the_snr_that_was_asked_for(files, config):

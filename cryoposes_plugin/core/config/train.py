@@ -89,6 +89,13 @@ class TrainConfig(ImagingConfig):
         minimum=1,
     )
     symmetry: str = option("C1", "Point group of the volume (C1, C4, D2, T, O, I, ...).")
+    orientations: str = option(
+        "uniform",
+        "Viewing directions of simulated projections: the whole sphere, its half z > 0, or its quarter y, z > 0. "
+        "From the quarter a D2 particle has each view once, which a network of distances needs.",
+        choices=("uniform", "half-sphere", "quarter-sphere"),
+        expert=True,
+    )
     representation: str = option(
         BY_PRESET,
         "What stands for a rotation: 'bingham10', a Bingham matrix; 'svd9', a matrix, whose nearest rotation is taken; "
@@ -267,5 +274,5 @@ class TrainConfig(ImagingConfig):
         if self.symmetry.strip().upper() != "C1":
             raise ConfigError(
                 f"train: --symmetry is {self.symmetry} and --preset {self.preset} learns distances, which do not tell "
-                "rotations under a symmetry; give C1, or --preset default."
+                "rotations under a symmetry; give C1 (and --orientations quarter-sphere for D2) or --preset default."
             )
