@@ -1,5 +1,9 @@
 """The one family of errors that is meant for the user."""
 
+import tokenize
+import zipfile
+import zlib
+
 
 class CryoposesError(Exception):
     """Something the user can mend: one sentence with what, where, the value and the remedy.
@@ -18,3 +22,17 @@ class ConfigError(CryoposesError):
 
 class ResourceError(CryoposesError):
     """The machine lacks something: disk space, CUDA, an optional program."""
+
+
+#: What damaged files make NumPy, Keras and the modules below them raise.
+UNREADABLE = (
+    ValueError,
+    OSError,
+    EOFError,
+    KeyError,
+    NotImplementedError,
+    SyntaxError,
+    zipfile.BadZipFile,
+    zlib.error,
+    tokenize.TokenError,
+)

@@ -24,6 +24,9 @@ def in_order(
     For work that spends its time outside the interpreter. At most one piece more than there are threads is begun before
     its turn, so that memory stays bounded. An error of a piece is raised when its turn comes.
     """
+    if len(pieces) == 1:
+        yield pieces[0], work(pieces[0])
+        return
     threads = threads or number_of_cores()
     waiting: Deque[Tuple[Piece, Future]] = deque()
     with ThreadPoolExecutor(max_workers=threads) as pool:

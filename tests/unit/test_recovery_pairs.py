@@ -24,7 +24,7 @@ def test_pairs_are_sorted_by_their_first_particle():
     np.testing.assert_array_equal(pairs.second, [1, 3, 0, 1])
     np.testing.assert_array_equal(pairs.distance_rad, [0.2, 0.4, 0.3, 0.1])
     np.testing.assert_allclose(pairs.weight, np.array([2, 4, 3, 1]) / 2.5)
-    np.testing.assert_array_equal(pairs.degrees(), [3, 2, 1, 2])
+    np.testing.assert_array_equal(pairs.degrees, [3, 2, 1, 2])
     np.testing.assert_array_equal(pairs.first(slice(1, 3)), [0, 2])
     taken = pairs.take(np.array([True, False, False, True]))
     np.testing.assert_array_equal(taken.first(), [0, 3])
@@ -79,7 +79,7 @@ def test_pairs_listed_again_count_once():
     np.testing.assert_allclose(pairs.distance_rad, [(1 + 2.6 + 4.8) / 6, 0.7, 0.5])
     np.testing.assert_allclose(pairs.weight, [1.5, 0.75, 0.75])
     twice = pairs_from_arrays(np.r_[i[2:], j[2:]], np.r_[j[2:], i[2:]], np.tile([0.5, 1.6, 0.7], 2))
-    assert twice.weight is None and len(twice) == 3 and twice.degrees().tolist() == [2, 2, 2]
+    assert twice.weight is None and len(twice) == 3 and twice.degrees.tolist() == [2, 2, 2]
 
 
 def test_a_particle_whose_pairs_all_weigh_nothing_is_missed():

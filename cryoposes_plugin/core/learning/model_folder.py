@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import logging
 import warnings
-import zipfile
 from pathlib import Path
 from typing import Tuple
 
 import keras
 
-from ..errors import InputError
+from ..errors import UNREADABLE, InputError
 from ..io.run_directory import atomic_path
 from .model_card import CARD_NAME, ModelCard
 from .preprocessing import Preprocessing
@@ -35,7 +34,7 @@ def read_network(folder) -> Tuple[ModelCard, keras.Model]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             network.load_weights(path)
-    except (ValueError, OSError, KeyError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         logger.debug("Loading %s failed: %s", path, error)
         raise InputError(
             f"{path} does not hold the weights of the network that its card describes; give the model "

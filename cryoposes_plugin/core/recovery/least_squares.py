@@ -16,11 +16,13 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
+from functools import partial
 from typing import List, Optional
 
 import numpy as np
 from scipy import sparse
 
+from ..parallel import in_order
 from ..progress import Progress
 from .pairs import PairDistances
 
@@ -32,6 +34,8 @@ _SMALLEST_SCALE_RAD = 1e-12
 #: sin^2(d / 2) below which the direction from one particle to the other is not to be trusted.
 _SMALLEST_SIN2 = 1e-12
 _UPPER = np.triu_indices(4)
+#: Fields of `_Sums` that every pair adds to at both of its particles.
+_SUMMED = ("weight", "residual", "squared", "gradient", "normal")
 #: Longest change of a quaternion in one step.
 _LONGEST_STEP = 0.2
 #: Added to the normal matrices, relative to their trace: a particle whose neighbours leave a direction open stays put
@@ -110,7 +114,7 @@ def refine(
     task : name for the progress; empty for none.
     """
     q = np.array(quaternions, dtype=np.float64)
-    degrees, count = pairs.degrees(), np.maximum(pairs.weight_sums(), 1e-300)
+    degrees, count = pairs.degrees, np.maximum(pairs.weight_sums(), 1e-300)
     free = np.ones(len(q), dtype=bool) if fixed is None else ~fixed
     known = start_offsets_rad is not None and bool(np.any(start_offsets_rad))
     b = np.array(start_offsets_rad, dtype=np.float64) if known else np.zeros(len(q))
@@ -148,37 +152,48 @@ def _pass(pairs: PairDistances, q: np.ndarray, b: np.ndarray, scale_rad: float) 
     outer = np.einsum("na,nb->nab", q, q)[:, _UPPER[0], _UPPER[1]]
     sums = _Sums(np.zeros(n), np.zeros(n), np.zeros(n), np.zeros((n, 4)), np.zeros((n, 10)))
     scales = []
-    for rows, part in pairs.rows():
-        first, second = pairs.first(part), pairs.second[part]
-        c = _cosines(q, rows, first, second)
-        sin2 = np.maximum((1 - c) * (1 + c), _SMALLEST_SIN2)
-        sine = np.sqrt(sin2)
-        r = pairs.distance_rad[part] - 2 * np.arctan2(sine, np.abs(c)) - b[first] - b[second]
-        size, squared = np.abs(r), r * r
-        if pairs.weight is None:
-            sums.absolute += float(size.sum())
-            w = 1 / np.maximum(1.0, size / (_HUBER * scale_rad))
-            scales.append(np.median(size[:: len(size) // 20000 + 1]))
-        else:
-            p = pairs.weight[part]
-            sums.absolute += float(p @ size)
-            squared *= p
-            size *= np.sqrt(p)
-            w = p / np.maximum(1.0, size / (_HUBER * scale_rad))
-            scales.append(_weighted_median(size, p))
-        columns, bounds = second, pairs.indptr[rows.start : rows.stop + 1] - part.start
-        for total, values in ((sums.weight, w), (sums.residual, w * r), (sums.squared, squared)):
-            total += np.bincount(second, values, n)
-            total[rows] += np.diff(np.concatenate([[0.0], np.cumsum(values)])[bounds])
-        for total, values, carried in (
-            (sums.gradient, w * r * np.copysign(1 / sine, c), q),
-            (sums.normal, w / sin2, outer),
-        ):
-            matrix = sparse.csr_matrix((values, columns, bounds), shape=(len(bounds) - 1, n))
-            total[rows] += matrix @ carried
-            total += matrix.T @ carried[rows]
+    work = partial(_part_of_pass, pairs, q, b, scale_rad, outer)
+    for (rows, _), (of_second, of_first, absolute, scale) in in_order(work, list(pairs.rows())):
+        for name, second, first in zip(_SUMMED, of_second, of_first):
+            total = getattr(sums, name)
+            total += second
+            total[rows] += first
+        sums.absolute += absolute
+        scales.append(scale)
     sums.scale_rad = max(1.4826 * float(np.median(scales)), _SMALLEST_SCALE_RAD)
     return sums
+
+
+def _part_of_pass(pairs: PairDistances, q: np.ndarray, b: np.ndarray, scale_rad: float, outer: np.ndarray, place):
+    """Of some rows: what _SUMMED gets at the second particles (N, ...) and at the rows; sum of p |r|; median of |r|."""
+    rows, part = place
+    first, second = pairs.first(part), pairs.second[part]
+    c = _cosines(q, rows, first, second)
+    sin2 = np.maximum((1 - c) * (1 + c), _SMALLEST_SIN2)
+    sine = np.sqrt(sin2)
+    r = pairs.distance_rad[part] - 2 * np.arctan2(sine, np.abs(c)) - b[first] - b[second]
+    size, squared = np.abs(r), r * r
+    if pairs.weight is None:
+        absolute = float(size.sum())
+        w = 1 / np.maximum(1.0, size / (_HUBER * scale_rad))
+        scale = float(np.median(size[:: len(size) // 20000 + 1]))
+    else:
+        p = pairs.weight[part]
+        absolute = float(p @ size)
+        squared *= p
+        size *= np.sqrt(p)
+        w = p / np.maximum(1.0, size / (_HUBER * scale_rad))
+        scale = _weighted_median(size, p)
+    of_second, of_first = [], []
+    bounds = pairs.indptr[rows.start : rows.stop + 1] - part.start
+    for values in (w, w * r, squared):
+        of_second.append(np.bincount(second, values, len(q)))
+        of_first.append(np.diff(np.concatenate([[0.0], np.cumsum(values)])[bounds]))
+    for values, carried in ((w * r * np.copysign(1 / sine, c), q), (w / sin2, outer)):
+        matrix = sparse.csr_matrix((values, second, bounds), shape=(len(bounds) - 1, len(q)))
+        of_second.append(matrix.T @ carried[rows])
+        of_first.append(matrix @ carried)
+    return of_second, of_first, absolute, scale
 
 
 def _weighted_median(values: np.ndarray, weights: np.ndarray) -> float:

@@ -2,35 +2,21 @@
 
 from __future__ import annotations
 
-import tokenize
-import zipfile
-import zlib
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Callable, Iterator, Optional, Tuple
 
 import numpy as np
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
-from ..errors import InputError
+from ..errors import UNREADABLE, InputError
 
 #: Three distances to known rotations leave two rotations possible; the fourth one decides.
 FEWEST_DISTANCES = 4
 _CHUNK = 2**18
 #: Pairs with less than this share of the mean weight have no say in where the search starts.
 _NEGLIGIBLE = 0.01
-#: What damaged files make NumPy and the modules below it raise.
-_UNREADABLE = (
-    ValueError,
-    OSError,
-    EOFError,
-    KeyError,
-    NotImplementedError,
-    SyntaxError,
-    zipfile.BadZipFile,
-    zlib.error,
-    tokenize.TokenError,
-)
 
 
 @dataclass(frozen=True)
@@ -78,6 +64,7 @@ class PairDistances:
             yield slice(row, stop), slice(int(self.indptr[row]), int(self.indptr[stop]))
             row = stop
 
+    @cached_property
     def degrees(self) -> np.ndarray:
         """(N,) distances that each particle has."""
         return np.diff(self.indptr) + np.bincount(self.second, minlength=self.number)
@@ -89,7 +76,7 @@ class PairDistances:
     def weight_sums(self) -> np.ndarray:
         """(N,) sums over each particle's pairs: `degrees` where all weights are 1."""
         if self.weight is None:
-            return self.degrees().astype(np.float64)
+            return self.degrees.astype(np.float64)
         matrix = self.matrix(self.weight)
         return np.asarray(matrix.sum(axis=0)).ravel() + np.asarray(matrix.sum(axis=1)).ravel()
 
@@ -98,7 +85,7 @@ class PairDistances:
         if self.weight is None or self.weight.min() >= _NEGLIGIBLE * self.weight.mean():
             return self
         strong = self.take(self.weight >= _NEGLIGIBLE * self.weight.mean())
-        enough = strong.degrees().min() >= FEWEST_DISTANCES and connected_parts(strong)[0] == 1
+        enough = strong.degrees.min() >= FEWEST_DISTANCES and connected_parts(strong)[0] == 1
         return strong if enough else self
 
     def matrix(self, values: np.ndarray) -> sparse.csr_matrix:
@@ -208,7 +195,7 @@ def read_pairs(path) -> PairDistances:
             raise InputError(f"{path} holds one array; give an npz file with the arrays i, j and d (radians).")
         with arrays:
             pairs = _pairs_of_file(arrays, str(path))
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise InputError(f"{path} cannot be read as an npz file ({error}); write it with numpy.savez.") from error
     check_graph(pairs, str(path))
     return pairs
@@ -254,7 +241,7 @@ def connected_parts(pairs: PairDistances) -> Tuple[int, np.ndarray]:
 
 def check_graph(pairs: PairDistances, name: str = "distances") -> None:
     """InputError where the pairs cannot fix all rotations relative to one another."""
-    degrees = pairs.degrees()
+    degrees = pairs.degrees
     few = np.flatnonzero(degrees < FEWEST_DISTANCES)
     if len(few):
         raise InputError(

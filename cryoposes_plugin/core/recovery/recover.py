@@ -68,7 +68,7 @@ def recover_pairs(config: RecoverConfig, pairs: PairDistances) -> Recovery:
 
 
 def recovery_metrics(pairs: PairDistances, result: Recovery) -> Dict[str, Any]:
-    d, degrees = pairs.distance_rad, pairs.degrees()
+    d, degrees = pairs.distance_rad, pairs.degrees
     metrics = {
         "particles": pairs.number,
         "pairs": len(pairs),

@@ -76,7 +76,7 @@ def recover_rotations(pairs: PairDistances, seed: int = 0) -> Recovery:
     landmarks = dense_landmarks(strong, rng)
     if landmarks is not None and _FEWEST_FOR_CORE <= len(landmarks) < pairs.number:
         core = strong.within(landmarks)
-        if core.degrees().min() >= len(landmarks) // 4:
+        if core.degrees.min() >= len(landmarks) // 4:
             return as_recovery(_fit_from_core(pairs, landmarks, core, strong.columns(landmarks), rng))
     fitted, held_out = (pairs, None) if landmarks is not None else hold_out(pairs, rng)
     if held_out is None:
@@ -98,7 +98,7 @@ def _expected_ratio(pairs: PairDistances) -> float:
 
 def hold_out(pairs: PairDistances, rng: np.random.Generator) -> Tuple[PairDistances, Optional[PairDistances]]:
     """A few pairs of particles that have many, to be explained by the others; None where that would tear the graph."""
-    degrees = pairs.degrees()
+    degrees = pairs.degrees
     chosen = rng.choice(len(pairs), min(len(pairs) // 50, _HELD_OUT_PAIRS), replace=False)
     rich = np.minimum(degrees[pairs.second[chosen]], degrees[pairs.first()[chosen]]) >= _HOLD_OUT_FROM
     keep = np.ones(len(pairs), dtype=bool)
@@ -175,7 +175,7 @@ def _settle(
     """Least squares; then, a few times, strays on the grid and least squares again while that helps."""
     fit = refine(pairs, quaternions, steps=_STEPS, start_offsets_rad=offsets_rad, task=task)
     for _ in range(_ROUNDS):
-        stray = strays(fit.rms_rad, pairs.degrees())
+        stray = strays(fit.rms_rad, pairs.degrees)
         # others look astray only because they were measured against the worst ones
         stray &= fit.rms_rad > 0.5 * fit.rms_rad.max()
         if not stray.any():

@@ -80,7 +80,7 @@ def spectral_rotations(pairs: PairDistances, rng: np.random.Generator) -> Option
     if pairs.number < _FEWEST_LANDMARKS:
         return None
     pairs = pairs.that_count()
-    rich = int((pairs.degrees() >= _FEWEST_ENTRIES).sum())
+    rich = int((pairs.degrees >= _FEWEST_ENTRIES).sum())
     if rich <= _RANK:
         raise InputError(
             f"{rich} of {pairs.number} particles have {_FEWEST_ENTRIES} distances or more, which is too few to start "
@@ -101,7 +101,7 @@ def dense_landmarks(pairs: PairDistances, rng: np.random.Generator) -> Optional[
 
     Of those that were measured equally often some are drawn: the first ones of a list may be alike.
     """
-    degrees = pairs.degrees()
+    degrees = pairs.degrees
     shuffled = rng.permutation(pairs.number)
     order = shuffled[np.argsort(-degrees[shuffled], kind="stable")[:_LANDMARKS]]
     chosen = order[degrees[order] >= _FILLED * (pairs.number - 1)]
@@ -110,7 +110,7 @@ def dense_landmarks(pairs: PairDistances, rng: np.random.Generator) -> Optional[
 
 def hubs(pairs: PairDistances) -> np.ndarray:
     """The few particles that nearly all pairs contain; every particle where there are no such."""
-    degrees = pairs.degrees()
+    degrees = pairs.degrees
     order = np.argsort(-degrees, kind="stable")
     k = int(np.searchsorted(np.cumsum(degrees[order]), 0.95 * len(pairs))) + 1
     return np.sort(order[:k]) if _RANK <= k <= pairs.number // 4 else np.arange(pairs.number)
@@ -138,7 +138,7 @@ def _factor_sparse(pairs: PairDistances, columns: np.ndarray, rng) -> Tuple[_Fac
     upper = pairs.matrix(2 * np.cos(pairs.distance_rad))
     full = len(columns) == n
     matrix = upper if full else sparse.csr_matrix((upper + upper.T)[:, columns])
-    count = pairs.degrees() if full else np.diff(matrix.indptr)
+    count = pairs.degrees if full else np.diff(matrix.indptr)
     count_right = count if full else np.bincount(matrix.indices, minlength=len(columns))
     a, b = np.sqrt(np.maximum(count, 1.0))[:, None], np.sqrt(np.maximum(count_right, 1.0))[:, None]
 
@@ -190,7 +190,7 @@ def projected_power(pairs: PairDistances, rotations: np.ndarray, rho: float) -> 
     squares can start.
     """
     matrix = pairs.matrix(2 * np.cos(pairs.distance_rad) + rho)
-    share = (pairs.number / pairs.degrees())[:, None]
+    share = (pairs.number / pairs.degrees)[:, None]
     x = rotations.reshape(-1, 9)
     for _ in range(_POWER_STEPS):
         gram = x.T @ x + _POWER_RIDGE * len(x) * np.eye(9)
