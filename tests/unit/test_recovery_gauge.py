@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from cryoposes_plugin.core.conventions import mirror, turn_in_plane
+from cryoposes_plugin.core.conventions import mirror, turn_in_plane, viewing_directions
 from cryoposes_plugin.core.evaluation.orthogonal4 import register_orthogonal4
 from cryoposes_plugin.core.evaluation.registration import HANDS, register
 from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
-from cryoposes_plugin.core.geometry.sampling import random_rotations
+from cryoposes_plugin.core.geometry.sampling import hemisphere, random_rotations
 from cryoposes_plugin.core.recovery.gauge import fix_beam, known_turns
 from cryoposes_plugin.core.recovery.pairs import pairs_from_arrays
 from cryoposes_plugin.core.recovery.solve import recover_rotations
@@ -51,6 +51,22 @@ def test_a_moved_beam_is_found(rng, inverted, noise_rad):
     assert error < 1.05 * register_orthogonal4(moved[:500], truth).mean_residual_rad + 1e-7
     if noise_rad < 0.2:
         assert physical_error_rad(moved[:500], truth) > 0.5
+
+
+@pytest.mark.parametrize("inverted", [False, True])
+def test_a_moved_beam_is_found_where_mirrored_copies_are_of_a_particle_turned_by_half(rng, inverted):
+    """As a network sees a D2 particle that it knows from a quarter of the sphere."""
+    truth = hemisphere(500, rng, octants=2)
+    together, source, psi, mirrored = copies_of(truth, 200, rng)
+    together[500:][mirrored] = together[500:][mirrored] @ np.diag([1.0, -1.0, -1.0])
+    assert viewing_directions(together)[:, 1:].min() > 0
+    together = Rotation.from_rotvec(0.05 * rng.standard_normal((700, 3))).as_matrix() @ together
+    left, right = random_rotations(2, rng)
+    moved = left @ (np.swapaxes(together, 1, 2) if inverted else together) @ right
+    plain, beam = (fix_beam(moved[source], moved[500:], psi, mirrored, half_turn=half) for half in (False, True))
+    error, lost = (physical_error_rad(b.apply(moved[:500]), truth) for b in (beam, plain))
+    best = register_orthogonal4(moved[:500], truth).mean_residual_rad
+    assert beam.inverted == inverted and error < 1.05 * best + 1e-7 and lost > 3 * best
 
 
 def test_from_noisy_distances_to_physical_rotations(rng):

@@ -91,9 +91,9 @@ class TrainConfig(ImagingConfig):
     symmetry: str = option("C1", "Point group of the volume (C1, C4, D2, T, O, I, ...).")
     orientations: str = option(
         "uniform",
-        "Viewing directions of simulated projections: the whole sphere, its half z > 0, or its quarter y, z > 0. "
-        "From the quarter a D2 particle has each view once, which a network of distances needs.",
-        choices=("uniform", "half-sphere", "quarter-sphere"),
+        "Viewing directions of simulated projections: uniform on the sphere, or on its quarter y, z > 0, from which a "
+        "particle of symmetry D2 has each view once. A network of distances needs that of such a particle.",
+        choices=("uniform", "quarter-sphere"),
         expert=True,
     )
     representation: str = option(

@@ -46,6 +46,11 @@ class ModelCard:
         return self.box_size_px * self.pixel_size_angstrom
 
     @property
+    def knows_a_quarter(self) -> bool:
+        """Whether it was trained on the views of a D2 particle from a quarter of the sphere alone."""
+        return self.training.get("orientations") == "quarter-sphere"
+
+    @property
     def gives_distances(self) -> bool:
         return self.gives == "distances"
 

@@ -107,12 +107,13 @@ def _among_each_other(config: RecoverConfig, inputs: Inputs[DistanceModel], embe
 
     pairs = landmark_pairs(distance, len(features), config.landmarks, config.seed)
     recovery = recover_pairs(config, pairs)
-    beam = _fix_beam(recovery.rotations, number, copies, config.seed)
+    beam = _fix_beam(recovery.rotations, number, copies, model.card.knows_a_quarter, config.seed)
     return Poses(beam.apply(recovery.rotations[:number]), recovery.residual_rad[:number], pairs, recovery, beam)
 
 
-def _fix_beam(rotations: np.ndarray, number: int, copies: Copies, seed: int) -> Beam:
-    return fix_beam(rotations[copies.rows], rotations[number:], copies.psi_rad, copies.mirrored, seed=seed)
+def _fix_beam(rotations: np.ndarray, number: int, copies: Copies, half_turn: bool, seed: int) -> Beam:
+    images, found = rotations[copies.rows], rotations[number:]
+    return fix_beam(images, found, copies.psi_rad, copies.mirrored, half_turn=half_turn, seed=seed)
 
 
 def _against_volume(

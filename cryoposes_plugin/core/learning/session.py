@@ -80,7 +80,7 @@ class Session:
             image_state=plan.simulated_state if plan.volumes else plan.labelled_state,
             symmetry=config.symmetry,
             network=self.network_config,
-            training={**summary(plan), **done},
+            training={**summary(plan), "orientations": config.orientations, **done},
             validation=errors,
             gives="distances" if self.gives_distances else "poses",
             data_digests={Path(path).name: digest_path(path) for path in config.input_paths()},

@@ -29,8 +29,9 @@ def noise_of(images: ResampledImages, seed: int) -> Background:
 def embed_references(
     model: DistanceModel, inputs: Inputs, volume: Volume, number: int, snr: Optional[float], seed: int
 ) -> Tuple[np.ndarray, np.ndarray, float]:
-    """Features (K, F) of K projections, their rotations (K, 3, 3), uniform on SO(3), and the SNR that they were given.
+    """Features (K, F) of K projections, their rotations (K, 3, 3), and the SNR that they were given.
 
+    The rotations are drawn as they were in the network's training: uniformly, or from a quarter of the sphere.
     snr : of the projections, in white noise; None: the noise is that of the particles, as measured around them.
     """
     table, images = inputs.table, inputs.images
@@ -41,7 +42,8 @@ def embed_references(
     if ctf is not None:
         ctf = ctf.take(np.random.default_rng(seed).permutation(len(ctf))[:_CTF_SAMPLE])
     amplitude = np.sqrt(noise_power_like([volume], ctf, images, state, background)[:, : box // 2 + 1])
-    config = TrainConfig(seed=seed, ctf=ctf is not None)
+    orientations = "quarter-sphere" if model.card.knows_a_quarter else "uniform"
+    config = TrainConfig(seed=seed, ctf=ctf is not None, orientations=orientations)
     grid = ImageGrid(box, images.pixel_size_angstrom, box)
     source = SimulatedSource(config, [volume], grid, model.preprocessing, amplitude.astype(np.float32), state, table)
 

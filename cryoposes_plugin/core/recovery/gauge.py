@@ -9,6 +9,10 @@ moves the beam and must go. A copy of an image has A' = T A with a known T: Rz(p
 a rotation about one common axis, whatever the image: which of the two holds tells R from R^-1, and its axes tell P (of
 R), or Q^T (of R^-1). Turned copies show P z, mirrored ones P y up to its sign; the sign is the hand, which images
 cannot tell. What is left is A -> A g, and A -> Rz(pi) A g of the other hand.
+
+A mirrored image is the view from the other side, which a D2 particle shows in the quarter of the sphere y, z > 0 too,
+turned by half about x. A network that knows this quarter alone finds A' = T A Rx(pi): R' is followed by a half turn
+about an axis that Q leaves unknown, and that is found with P.
 """
 
 from __future__ import annotations
@@ -23,8 +27,10 @@ from scipy.spatial.transform import Rotation
 from ..conventions import mirror, turn_in_plane
 from ..geometry.rotations import angular_distance_rad
 
-_STARTS = 300
+_STARTS, _STARTS_OF_HALF_TURN = 300, 3000
 _KEPT_STARTS = 4
+#: Copies that starts are compared on.
+_COMPARED_ON = 300
 
 
 @dataclass(frozen=True)
@@ -46,7 +52,13 @@ class Beam:
 
 
 def fix_beam(
-    images: np.ndarray, copies: np.ndarray, psi_rad: np.ndarray, mirrored: np.ndarray, *, seed: int = 0
+    images: np.ndarray,
+    copies: np.ndarray,
+    psi_rad: np.ndarray,
+    mirrored: np.ndarray,
+    *,
+    half_turn: bool = False,
+    seed: int = 0,
 ) -> Beam:
     """Find P and the choice between R and R^-1.
 
@@ -55,6 +67,7 @@ def fix_beam(
     images, copies : (M, 3, 3) recovered rotations of images and of their copies, from one recovery.
     psi_rad : (M,) angle by which each copy was turned counter-clockwise; after its x was flipped, where it was.
     mirrored : (M,) bool, whether it was flipped. Both turned and mirrored copies are needed.
+    half_turn : whether the mirrored ones are of the particle turned by half about some axis.
     """
     images, copies = np.asarray(images, dtype=np.float64), np.asarray(copies, dtype=np.float64)
     turns = known_turns(psi_rad, mirrored)
@@ -63,12 +76,13 @@ def fix_beam(
             f"expected as many copies as images and angles, received {len(copies)}, {len(images)}, {len(turns)}"
         )
     _check_turns(np.asarray(psi_rad, dtype=np.float64), np.asarray(mirrored, dtype=bool))
+    moved = np.asarray(mirrored, dtype=bool) & half_turn
     found = []
     for inverted in (False, True):
         a, b = (np.swapaxes(r, 1, 2) if inverted else r for r in (images, copies))
-        seen = b @ np.swapaxes(a, 1, 2)
-        frame = _fit_frame(seen, turns, np.random.default_rng(seed))
-        found.append((float(np.median(angular_distance_rad(frame @ turns @ frame.T, seen))), inverted, frame))
+        problem = _Problem(a, b, turns, moved)
+        frame, off = problem.solve(np.random.default_rng(seed))
+        found.append((float(np.median(off)), inverted, frame))
     (best, inverted, frame), (other, _, _) = sorted(found, key=lambda result: result[0])
     return Beam(frame, inverted, best, other)
 
@@ -89,27 +103,47 @@ def _check_turns(psi: np.ndarray, mirrored: np.ndarray) -> None:
         )
 
 
-def _fit_frame(seen: np.ndarray, turns: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """P (3, 3) that makes P T P^T nearest to what is seen, robustly: the best of many starts, then least squares."""
-    candidates = Rotation.random(_STARTS, random_state=rng.integers(2**31)).as_matrix()
-    part = rng.permutation(len(seen))[:_STARTS]
-    costs = [_residuals(np.zeros(3), p, seen[part], turns[part])[1] for p in candidates]
-    results = []
-    for index in np.argsort(costs)[:_KEPT_STARTS]:
-        base = candidates[index]
+@dataclass(frozen=True)
+class _Problem:
+    """P T P^T = copies h images^T, where h is one half turn for the copies that are `moved` (M,), else nothing."""
+
+    images: np.ndarray
+    copies: np.ndarray
+    turns: np.ndarray
+    moved: np.ndarray
+
+    def solve(self, rng: np.random.Generator) -> Tuple[np.ndarray, np.ndarray]:
+        """P (3, 3), robustly, the best of many starts, and how far the copies are from where it has them, radians."""
+        number = _STARTS_OF_HALF_TURN if self.moved.any() else _STARTS
+        frames = Rotation.random(number, random_state=rng.integers(2**31)).as_matrix()
+        part = self._some(rng.permutation(len(self.images))[:_COMPARED_ON])
+        axes = rng.standard_normal((number, 3))
+        axes /= np.linalg.norm(axes, axis=1, keepdims=True)
+        costs = [np.linalg.norm(part._difference(*start), axis=(1, 2)).sum() for start in zip(frames, axes)]
+        cost, frame, axis = min(
+            (self._descend(frames[index], axes[index]) for index in np.argsort(costs)[:_KEPT_STARTS]),
+            key=lambda result: result[0],
+        )
+        return frame, angular_distance_rad(frame @ self.turns @ frame.T, self._seen(axis))
+
+    def _some(self, rows: np.ndarray) -> _Problem:
+        return _Problem(self.images[rows], self.copies[rows], self.turns[rows], self.moved[rows])
+
+    def _descend(self, frame: np.ndarray, axis: np.ndarray) -> Tuple[float, np.ndarray, np.ndarray]:
+        start = np.zeros(6 if self.moved.any() else 3)
+
+        def placed(v):
+            return Rotation.from_rotvec(v[:3]).as_matrix() @ frame, axis + v[3:] if len(v) > 3 else axis
+
         for _ in range(2):
-            fit = least_squares(
-                lambda v, base=base: _residuals(v, base, seen, turns)[0].ravel(),
-                np.zeros(3),
-                loss="soft_l1",
-                f_scale=0.3,
-            )
-            base = Rotation.from_rotvec(fit.x).as_matrix() @ base
-        results.append((fit.cost, base))
-    return min(results, key=lambda result: result[0])[1]
+            fit = least_squares(lambda v: self._difference(*placed(v)).ravel(), start, loss="soft_l1", f_scale=0.3)
+            frame, axis = placed(fit.x)
+        return fit.cost, frame, axis
 
+    def _difference(self, frame: np.ndarray, axis: np.ndarray) -> np.ndarray:
+        return frame @ self.turns @ frame.T - self._seen(axis)
 
-def _residuals(rotvec: np.ndarray, base: np.ndarray, seen: np.ndarray, turns: np.ndarray) -> Tuple[np.ndarray, float]:
-    frame = Rotation.from_rotvec(rotvec).as_matrix() @ base
-    difference = frame @ turns @ frame.T - seen
-    return difference, float(np.linalg.norm(difference, axis=(1, 2)).sum())
+    def _seen(self, axis: np.ndarray) -> np.ndarray:
+        half = 2 * np.outer(axis, axis) / (axis @ axis) - np.eye(3)
+        back = np.where(self.moved[:, None, None], half, np.eye(3))
+        return self.copies @ back @ np.swapaxes(self.images, 1, 2)
