@@ -63,11 +63,7 @@ class ProtCryoposesInfer(ProtCryoposesStreaming):
         return {**super()._input_paths(), "model": self.inputModel.get().getFolder()}
 
     def _check(self, config: Config) -> None:
-        from cryoposes_plugin.core.learning.model_card import ModelCard
-
-        card = ModelCard.read(config.model)
-        card.check_gives_poses(config.model)
-        convert.check_fits_card(self.inputParticles.get(), card, forms.label_of(self.CONFIG, "particles"))
+        convert.check_gives_poses(config.model, self.inputParticles.get(), forms.label_of(self.CONFIG, "particles"))
 
     def _create_outputs(self) -> None:
         self._define(outputParticles=self._create_particles())

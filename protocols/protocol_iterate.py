@@ -7,7 +7,7 @@ from typing import Any, Dict, List
 from pwem.objects import SetOfFSCs, SetOfParticles, Volume
 
 from cryoposes_plugin.core.config import Config, IterateConfig
-from cryoposes_plugin.scipion import forms
+from cryoposes_plugin.scipion import convert, forms
 
 from .protocol_base import ParticleInput
 from .protocol_reconstruct import ProtCryoposesReconstruct
@@ -60,6 +60,8 @@ class ProtCryoposesIterate(ProtCryoposesReconstruct):
         from cryoposes_plugin.core.geometry.symmetry import parse_symmetry
 
         parse_symmetry(config.symmetry)
+        if config.model is not None:
+            convert.check_gives_poses(config.model, self.inputParticles.get(), forms.label_of(self.CONFIG, "particles"))
 
     def _create_outputs(self) -> None:
         super()._create_outputs()

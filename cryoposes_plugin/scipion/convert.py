@@ -76,6 +76,15 @@ def check_fits_card(particles, card, what: str) -> None:
         check_particles(particles, what, ctf=True)
 
 
+def check_gives_poses(folder, particles, what: str) -> None:
+    """InputError for a model folder that cannot be read, gives no poses, or needs what the set lacks."""
+    from ..core.learning.model_card import ModelCard
+
+    card = ModelCard.read(folder)
+    card.check_gives_poses(folder)
+    check_fits_card(particles, card, what)
+
+
 def particles_to_table(particles, converted_stack, ids: Optional[Sequence[int]] = None) -> ParticleTable:
     """The ParticleTable of a SetOfParticles, or of those with these ids.
 

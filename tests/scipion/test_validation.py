@@ -20,6 +20,7 @@ from cryoposes_plugin.protocols import (
     ProtCryoposesCompare,
     ProtCryoposesFilter,
     ProtCryoposesInfer,
+    ProtCryoposesIterate,
     ProtCryoposesReconstruct,
     ProtCryoposesSimulate,
     ProtCryoposesTrain,
@@ -204,18 +205,24 @@ def test_volumes_that_are_not_cubic_missing_or_without_pixel_size(volume, tmp_pa
     assert "does not exist" in said(simulate(gone))
 
 
-def test_a_model_of_another_schema_and_pixel_sizes_that_contradict(particles, volume, model):
+def test_volumes_whose_pixel_sizes_contradict(particles, volume, model):
     protocol = one_set(ProtCryoposesInfer(), inputParticles=particles, inputModel=model)
     assert said(protocol) == ""
     protocol.inputVolume.set(volume)
     assert said(protocol) == ""
     volume.setSamplingRate(PIXEL * 1.1)
     assert f"{PIXEL * 1.1:g} and {PIXEL:g} Å/px" in said(protocol)
-    volume.setSamplingRate(PIXEL)
-    particles.setSamplingRate(PIXEL * 1.5)
-    protocol.inputVolume.set(None)
+
+
+@pytest.mark.parametrize("kind", [ProtCryoposesInfer, ProtCryoposesIterate])
+def test_a_model_of_another_schema_or_for_other_images(kind, particles, volume, model):
+    protocol = one_set(kind(), inputParticles=particles, inputModel=model)
+    if kind is ProtCryoposesIterate:
+        protocol.inputVolume.set(volume)
+    assert said(protocol) == ""
+    particles.setSamplingRate(PIXEL * 1.5), volume.setSamplingRate(PIXEL * 1.5)
     assert f"{PIXEL * 1.5:g} Å/px" in said(protocol) and "Nyquist" in said(protocol)
-    particles.setSamplingRate(PIXEL)
+    particles.setSamplingRate(PIXEL), volume.setSamplingRate(PIXEL)
     particles.setHasCTF(False)
     assert "no CTF" in said(protocol)
     card = f"{model.getFolder()}/model_card.json"
