@@ -184,7 +184,13 @@ def orientations(arguments) -> None:
 def features(arguments) -> None:
     table("distance", "features", "images", "L_DE [rad^2]", "median error [°]", "bias beyond 150° [°]")
     for kind, number in (("cosine", 512), ("euclidean", 512), ("cosine", 4), ("cosine", 16), ("cosine", 64)):
-        options = {"preset": "banjac2021", "feature_distance": kind, "features": number, "snr": arguments.snr, **_PLAIN}
+        options = {
+            "preset": "banjac2021",
+            "feature_distance": kind,
+            "features": number,
+            "noise_variance": 0.0,
+            **_PLAIN,
+        }
         model = trained(arguments, f"net-{kind}-{number}", model_box_size_px=arguments.model_box, **options)
         card = ModelCard.read(model).validation
         columns = ("distance_loss_rad2", "median_distance_error_deg", "bias_of_far_pairs_deg")
