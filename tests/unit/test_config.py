@@ -37,6 +37,10 @@ def test_the_device_does_not_change_the_digest():
         (SimulateConfig(volume=("a",), orientations="particles"), "need --orientations-from"),
         (TrainConfig(), "neither --volume nor --particles"),
         (TrainConfig(volume=("a",), preset="gpt"), "--preset is 'gpt'; choose one of default"),
+        (
+            TrainConfig(particles="a", orientations="quarter-sphere"),
+            "of simulated projections, and --volume is missing",
+        ),
         (InferConfig(particles="a"), "--model is missing"),
     ],
 )

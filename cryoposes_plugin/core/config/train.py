@@ -200,6 +200,11 @@ class TrainConfig(ImagingConfig):
             )
         if self.minutes is None and self.epochs is None and self.steps is None:
             raise ConfigError("train: none of --minutes, --epochs, --steps is given; give one.")
+        if self.orientations != "uniform" and not self.volume:
+            raise ConfigError(
+                f"train: --orientations is {self.orientations!r}, of simulated projections, and --volume is missing; "
+                "leave it out, or give a map."
+            )
         self._validate_network_choices()
         self._validate_losses()
         if self.preset_values.gives_distances:
