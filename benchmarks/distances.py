@@ -34,7 +34,7 @@ from cryoposes_plugin.core.simulation.atomic_model import AtomicModel
 
 #: Images of the paper and its number of test images.
 PUBLISHED_BOX, PUBLISHED_TEST = 116, 1650
-#: What the images of a stage are made with, beside the options of the noise.
+#: Projections and nothing else, but for what a benchmark adds.
 _PLAIN = {"ctf": False, "shift_distribution": "none"}
 
 
@@ -141,8 +141,8 @@ def sensitivity(arguments) -> None:
     arguments.map = padded_map(arguments.map, arguments.folder)
     table("shifts up to [px]", "variance", "images", "L_DE [rad^2]", "distance error [°]", "L_OR [rad]", "O(4) [rad]")
     for limit, variance in ((0, 0.0), (6, 0.0), (12, 0.0), (0, 1.0), (0, 4.0), (0, 16.0)):
-        shifts = {"shift_distribution": "triangular", "shift_px": limit} if limit else {"shift_distribution": "none"}
-        name, options = f"shift{limit}-variance{variance:g}", {"ctf": False, "noise_variance": variance, **shifts}
+        shifts = {"shift_distribution": "triangular", "shift_px": limit} if limit else {}
+        name, options = f"shift{limit}-variance{variance:g}", {**_PLAIN, "noise_variance": variance, **shifts}
         star = simulated(arguments, f"{name}/sim", **options)
         model = trained(arguments, f"{name}/net", mask_diameter_angstrom=arguments.mask, **options)
         found, (_, images, _) = recovered(arguments, f"{name}/poses", model, star), what_the_model_is(model)
@@ -247,7 +247,9 @@ def main() -> None:
     parser.add_argument("--model", help="A model that is there already, instead of training one.")
     parser.add_argument("--snr", type=float, default=0.4)
     parser.add_argument("--variance", type=float, nargs="+", default=[0.0, 16.0], help="of the noise (published)")
-    parser.add_argument("--mask", type=float, default=300.0, help="width that the molecule needs, Å (published)")
+    parser.add_argument(
+        "--mask", type=float, default=300.0, help="width that the molecule needs, Å (published, sensitivity)"
+    )
     parser.add_argument("--orientations", default="uniform", help="of the views (published)")
     parser.add_argument("--number", type=int, default=5000, help="particles")
     parser.add_argument("--minutes", type=float, default=10.0)

@@ -201,7 +201,8 @@ def test_small_maps_are_convolved_as_keras_does(shape, width, stride, rng):
         kind(7, width, stride, padding="same", activation="relu") for kind in (layers.Conv2D, keras.layers.Conv2D)
     )
     images = tf.constant(rng.standard_normal((5, *shape, 6)), tf.float32)
-    ours.build(images.shape), theirs.build(images.shape)
+    ours.build(images.shape)
+    theirs.build(images.shape)
     theirs.set_weights(ours.get_weights())
 
     def result_and_gradients(layer):

@@ -220,9 +220,11 @@ def test_a_model_of_another_schema_or_for_other_images(kind, particles, volume, 
     if kind is ProtCryoposesIterate:
         protocol.inputVolume.set(volume)
     assert said(protocol) == ""
-    particles.setSamplingRate(PIXEL * 1.5), volume.setSamplingRate(PIXEL * 1.5)
+    for images in (particles, volume):
+        images.setSamplingRate(PIXEL * 1.5)
     assert f"{PIXEL * 1.5:g} Å/px" in said(protocol) and "Nyquist" in said(protocol)
-    particles.setSamplingRate(PIXEL), volume.setSamplingRate(PIXEL)
+    for images in (particles, volume):
+        images.setSamplingRate(PIXEL)
     particles.setHasCTF(False)
     assert "no CTF" in said(protocol)
     card = f"{model.getFolder()}/model_card.json"

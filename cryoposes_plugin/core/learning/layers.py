@@ -322,8 +322,9 @@ class _Taps:
 
     def __init__(self, size: int, width: int, stride: int):
         self.span, self.stride = stride * (-(-size // stride) - 1) + 1, stride
-        before = max(self.span - 1 + width - size, 0) // 2
-        self.padding = (before, width)
+        outside = max(self.span - 1 + width - size, 0)
+        before = outside // 2
+        self.padding = (before, outside - before)
         places = range(-before, self.span - before, stride)
         self.met = [tap for tap in range(width) if any(0 <= place + tap < size for place in places)]
 

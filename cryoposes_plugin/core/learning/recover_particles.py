@@ -20,7 +20,7 @@ from ..recovery.references import rotations_from_references
 from ..recovery.solve import Recovery
 from ..types import ParticleTable, Volume
 from .distance_model import DistanceModel
-from .embedding import STATE_NAME, Copies, Embedding, embed_copies, embed_particles
+from .embedding import STATE_NAME, Embedding, embed_copies, embed_particles
 from .inference_inputs import Inputs, read_inputs
 from .recovery_report import Truth, recovery_notes, true_errors, write_recovery_report
 from .shift_finder import ShiftFinder
@@ -107,13 +107,15 @@ def _among_each_other(config: RecoverConfig, inputs: Inputs[DistanceModel], embe
 
     pairs = landmark_pairs(distance, len(features), config.landmarks, config.seed)
     recovery = recover_pairs(config, pairs)
-    beam = _fix_beam(recovery.rotations, number, copies, model.card.knows_a_quarter, config.seed)
+    beam = fix_beam(
+        recovery.rotations[copies.rows],
+        recovery.rotations[number:],
+        copies.psi_rad,
+        copies.mirrored,
+        half_turn=model.card.knows_a_quarter,
+        seed=config.seed,
+    )
     return Poses(beam.apply(recovery.rotations[:number]), recovery.residual_rad[:number], pairs, recovery, beam)
-
-
-def _fix_beam(rotations: np.ndarray, number: int, copies: Copies, half_turn: bool, seed: int) -> Beam:
-    images, found = rotations[copies.rows], rotations[number:]
-    return fix_beam(images, found, copies.psi_rad, copies.mirrored, half_turn=half_turn, seed=seed)
 
 
 def _against_volume(

@@ -80,8 +80,7 @@ def fix_beam(
     found = []
     for inverted in (False, True):
         a, b = (np.swapaxes(r, 1, 2) if inverted else r for r in (images, copies))
-        problem = _Problem(a, b, turns, moved)
-        frame, off = problem.solve(np.random.default_rng(seed))
+        frame, off = _Problem(a, b, turns, moved).solve(np.random.default_rng(seed))
         found.append((float(np.median(off)), inverted, frame))
     (best, inverted, frame), (other, _, _) = sorted(found, key=lambda result: result[0])
     return Beam(frame, inverted, best, other)
@@ -120,7 +119,7 @@ class _Problem:
         axes = rng.standard_normal((number, 3))
         axes /= np.linalg.norm(axes, axis=1, keepdims=True)
         costs = [np.linalg.norm(part._difference(*start), axis=(1, 2)).sum() for start in zip(frames, axes)]
-        cost, frame, axis = min(
+        _, frame, axis = min(
             (self._descend(frames[index], axes[index]) for index in np.argsort(costs)[:_KEPT_STARTS]),
             key=lambda result: result[0],
         )
