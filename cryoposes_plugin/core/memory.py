@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import resource
 import sys
 from contextlib import contextmanager
 from typing import Callable, Iterator, List, Optional, Tuple, Type, TypeVar
@@ -71,3 +72,40 @@ def one_sentence(sentence: str) -> Iterator[None]:
 def first_line(error: BaseException) -> str:
     """What TensorFlow and NumPy say of the size that was asked for, without the listing that may follow."""
     return (str(error).strip() or "out of memory").splitlines()[0].rstrip(".")
+
+
+def available_bytes() -> Optional[int]:
+    """Memory that the system and this process's limit leave, None where the system does not say."""
+    limits = [_free_memory(), _free_address_space()]
+    return min((limit for limit in limits if limit is not None), default=None)
+
+
+def _free_memory() -> Optional[int]:
+    try:
+        with open("/proc/meminfo", encoding="ascii") as handle:
+            line = next(line for line in handle if line.startswith("MemAvailable:"))
+        return 1024 * int(line.split()[1])
+    except (OSError, StopIteration, ValueError, IndexError):
+        return None
+
+
+def _free_address_space() -> Optional[int]:
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if limit == resource.RLIM_INFINITY:
+        return None
+    try:
+        with open("/proc/self/statm", encoding="ascii") as handle:
+            pages = int(handle.read().split()[0])
+    except (OSError, ValueError, IndexError):
+        return None
+    return max(0, limit - pages * resource.getpagesize())
+
+
+def require_memory(need_bytes: int, subject: str) -> None:
+    """ResourceError where something needs more memory than there is, said before any of it is taken."""
+    there = available_bytes()
+    if there is not None and need_bytes > there:
+        raise ResourceError(
+            f"{subject} needs about {need_bytes / 2**30:.3g} GiB of memory and {there / 2**30:.3g} GiB are free; take "
+            "a smaller one, or a machine with more."
+        )

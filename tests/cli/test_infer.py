@@ -14,6 +14,7 @@ from cryoposes_plugin.core.io.particles import ResampledImages
 from cryoposes_plugin.core.io.star import POSE_SOURCE, read_particles, write_particles
 from cryoposes_plugin.core.simulation.phantom import make_phantom
 
+from ..mrc_files import write_stack_as_it_is
 from ..particle_sets import make_particles
 
 pytest.importorskip("tensorflow")
@@ -269,7 +270,7 @@ def test_sentences(scene, tmp_path, caplog):
     write_particles(folder / "noctf.star", table.replace(ctf=None))
     spoiled = np.random.default_rng(0).standard_normal((NUMBER, BOX, BOX)).astype(np.float32)
     spoiled[table.slice_index[4], 1, 2] = np.nan
-    write_stack(folder / "nan.mrcs", spoiled, PIXEL)
+    write_stack_as_it_is(folder / "nan.mrcs", spoiled, PIXEL)
     write_particles(folder / "nan.star", table.replace(stack_paths=(folder / "nan.mrcs",)))
     cases = [
         (("--volume", folder / "wrong.mrc"), "in.star", "40 px, and 8 Å/px where they have 4 Å/px"),

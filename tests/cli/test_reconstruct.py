@@ -17,6 +17,7 @@ from cryoposes_plugin.core.reconstruction.fsc import fourier_shell_correlation
 from cryoposes_plugin.core.types import OpticsGroup, ParticleTable
 
 from ..exact_projections import ctf_table, exact_projections, particle_set, transfer_of
+from ..mrc_files import write_stack_as_it_is
 
 BOX, PIXEL, NUMBER = 32, 6.0, 301
 
@@ -190,7 +191,7 @@ def test_one_sentence_and_nothing_that_looks_whole(particles, volume, tmp_path, 
     images = np.zeros((NUMBER, BOX, BOX), np.float32)
     write_stack(star.parent / "odd.mrcs", images[:, 1:, 1:], PIXEL)
     images[200, 1, 2] = np.nan
-    write_stack(star.parent / "nan.mrcs", images, PIXEL)
+    write_stack_as_it_is(star.parent / "nan.mrcs", images, PIXEL)
     write_particles("wrong.star", change(table))
     assert reconstruct("wrong.star", tmp_path / "out", *options) == 2
     errors = [r.getMessage() for r in caplog.records if r.levelno >= logging.ERROR]

@@ -16,8 +16,10 @@ import numpy as np
 import pytest
 
 from cryoposes_plugin.cli.main import main
-from cryoposes_plugin.core.io.mrc import read_volume, write_stack, write_volume
+from cryoposes_plugin.core.io.mrc import read_volume, write_volume
 from cryoposes_plugin.core.simulation.resampling import resample_images
+
+from ..mrc_files import write_stack_as_it_is
 
 BOX, PIXEL, NUMBER = 32, 6.0, 40
 #: What a finished run of each command leaves; none of it may be there after an error.
@@ -128,7 +130,7 @@ def rewrite_stack(function, pixel=PIXEL, box=BOX):
 
     def spoil(folder):
         images = np.array(mrcfile.mmap(folder / "particles.mrcs", mode="r").data)
-        write_stack(folder / "particles.mrcs", function(images), pixel)
+        write_stack_as_it_is(folder / "particles.mrcs", function(images), pixel)
         star(lambda t: t.replace(f" {PIXEL:.6f} {BOX} 2", f" {pixel:.6f} {box} 2"))(folder)
 
     return spoil

@@ -11,7 +11,7 @@ from cryoposes_plugin.core.config import FilterConfig
 from cryoposes_plugin.core.errors import ConfigError, InputError, ResourceError
 from cryoposes_plugin.core.io.mrc import (
     StackWriter,
-    map_stack,
+    read_stack,
     read_stack_header,
     read_volume,
     write_stack,
@@ -21,6 +21,7 @@ from cryoposes_plugin.core.io.particles import ParticleImages, ResampledImages, 
 from cryoposes_plugin.core.io.run_directory import RunDirectory
 from cryoposes_plugin.core.simulation.resampling import resample_images
 
+from ..mrc_files import write_stack_as_it_is
 from .test_star import make_table
 
 
@@ -73,7 +74,7 @@ def test_stack_is_written_in_pieces_resumed_and_valid(tmp_path, rng):
     again = StackWriter(tmp_path / "s.mrcs", 7, 8, 1.5, resume_at=3)
     again.append(images[3:])
     again.finish()
-    np.testing.assert_array_equal(map_stack(tmp_path / "s.mrcs"), images)
+    np.testing.assert_array_equal(read_stack(tmp_path / "s.mrcs"), images)
     assert mrcfile.validate(tmp_path / "s.mrcs")
     assert read_stack_header(tmp_path / "s.mrcs") == (7, 8, pytest.approx(1.5))
 
@@ -96,7 +97,7 @@ def test_images_follow_their_references(tmp_path, rng):
     table = make_table(tmp_path, rng)
     images = ParticleImages(table)
     found = images.read([4, 0])
-    np.testing.assert_array_equal(found, map_stack(table.stack_paths[0])[table.slice_index[[4, 0]]])
+    np.testing.assert_array_equal(found, read_stack(table.stack_paths[0])[table.slice_index[[4, 0]]])
     half = ResampledImages(table, 4, 4.0)
     np.testing.assert_allclose(half.read([4, 0]), resample_images(found, 2.0, 4, 4.0))
     np.testing.assert_allclose(half.scale, 0.5)
@@ -104,9 +105,9 @@ def test_images_follow_their_references(tmp_path, rng):
 
 def test_nan_names_the_particle(tmp_path, rng):
     table = make_table(tmp_path, rng)
-    data = np.array(map_stack(table.stack_paths[0]))
+    data = read_stack(table.stack_paths[0])
     data[table.slice_index[3], 2, 2] = np.nan
-    write_stack(table.stack_paths[0], data, 2.0)
+    write_stack_as_it_is(table.stack_paths[0], data, 2.0)
     with pytest.raises(InputError, match=f"particle {table.ids[3]} "):
         ParticleImages(table).read(np.arange(7))
 

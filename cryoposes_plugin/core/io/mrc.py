@@ -1,48 +1,100 @@
-"""MRC files: volumes read whole, stacks memory-mapped, both written whole or not at all."""
+"""MRC files: volumes read whole, images one by one, both written whole or not at all."""
 
 from __future__ import annotations
 
+import logging
+import math
 import os
 from pathlib import Path
-from typing import Tuple
+from typing import Optional, Tuple
 
 import mrcfile
 import numpy as np
 
 from ..errors import InputError, ResourceError
+from ..gate import check_pixel_size, require_finite
+from ..memory import require_memory
 from ..types import Volume
+from .files import reason
+from .mrc_header import DAMAGED, HEADER_BYTES, MrcHeader, read_header
 from .run_directory import atomic_path
 
-HEADER_BYTES = 1024
+logger = logging.getLogger(__name__)
+
 _FLOAT32_MODE = 2
+#: Beyond these, squares and sums of single precision overflow or vanish.
+_LARGEST_VALUE, _SMALLEST_RANGE = 1e12, 1e-15
+_CHUNK_BYTES = 2**24
 
 
 def read_volume(path) -> Volume:
-    """A cubic, finite MRC map (gzipped or not), float32; InputError otherwise."""
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"Volume {path} does not exist; check the path.")
-    try:
-        with mrcfile.open(path, permissive=False) as mrc:
-            data, pixel = np.asarray(mrc.data, dtype=np.float32), mrc.voxel_size
-    except (ValueError, OSError, RuntimeWarning) as error:
-        raise InputError(f"Volume {path} cannot be read as MRC ({error}); give a valid MRC map.") from error
-    if data.ndim != 3 or len(set(data.shape)) != 1:
-        shape = " x ".join(str(n) for n in data.shape[::-1])
-        raise InputError(f"Volume {path} is {shape} voxels; a cubic map is needed: pad it to a cube first.")
-    sizes = [float(pixel[axis]) for axis in "xyz"]
-    if min(sizes) <= 0 or max(sizes) - min(sizes) > 1e-3 * max(sizes):
+    """A cubic, finite MRC map (gzip or bzip2 too), float32 in [z, y, x] whatever its axes; InputError otherwise.
+
+    The origin in the header is not looked at, as in RELION: the centre is voxel D // 2.
+    """
+    subject = f"Volume {path}"
+    header = read_header(path, subject)
+    pixel_size_angstrom = _checked_voxel(header)
+    require_memory(4 * 3 * math.prod(header.shape), subject)
+    data = _read_data(header)
+    if header.compression is None and header.file_bytes > header.need_bytes:
+        extra = header.file_bytes - header.need_bytes
+        logger.warning("%s has %d bytes more than its header tells of; is it whole?", subject, extra)
+    along = [header.axes[::-1].index(axis) for axis in (3, 2, 1)]
+    data = np.ascontiguousarray(data.transpose(along), dtype=np.float32)
+    _check_values(data, subject)
+    return Volume(data, pixel_size_angstrom)
+
+
+def _checked_voxel(header: MrcHeader) -> float:
+    """The one voxel size of a cubic map."""
+    subject, sizes = header.subject, header.voxel_angstrom
+    if len(set(header.shape)) != 1:
+        shape = " x ".join(str(n) for n in header.shape[::-1])
+        raise InputError(f"{subject} is {shape} voxels; a cubic map is needed: pad it to a cube first.")
+    if not header.orthogonal:
+        angles = " x ".join(f"{angle:g}" for angle in header.cell_deg)
+        raise InputError(f"{subject} has a cell of {angles} degrees; a grid of right angles is needed: resample it.")
+    if not min(sizes) > 0 or not max(sizes) - min(sizes) <= 1e-3 * max(sizes):
         raise InputError(
-            f"Volume {path} has voxel size {sizes[0]:g} x {sizes[1]:g} x {sizes[2]:g} Å; one positive size is "
+            f"{subject} has voxel size {sizes[0]:g} x {sizes[1]:g} x {sizes[2]:g} Å; one positive size is "
             "needed: set it in the header."
         )
-    if not np.isfinite(data).all():
+    return check_pixel_size(sizes[0], subject, "set it in the header")
+
+
+def _check_values(data: np.ndarray, subject: str) -> None:
+    finite = np.isfinite(data)
+    if not finite.all():
         raise InputError(
-            f"Volume {path} holds {int((~np.isfinite(data)).sum())} NaN or infinite voxels; repair the map."
+            f"{subject} holds {int(finite.size - np.count_nonzero(finite))} NaN or infinite voxels; repair the map."
         )
-    if data.min() == data.max():
-        raise InputError(f"Volume {path} is constant ({data.flat[0]:g} everywhere); give a map with density.")
-    return Volume(np.ascontiguousarray(data), sizes[0])
+    low, high = float(data.min()), float(data.max())
+    if low == high:
+        raise InputError(f"{subject} is constant ({low:g} everywhere); give a map with density.")
+    if max(-low, high) > _LARGEST_VALUE or high - low < _SMALLEST_RANGE:
+        raise InputError(
+            f"{subject} has values from {low:g} to {high:g}, with which single precision cannot compute; scale the map."
+        )
+
+
+def _read_data(header: MrcHeader) -> np.ndarray:
+    """(sections, rows, columns) of the file's own dtype."""
+    data = np.empty(header.shape, header.dtype)
+    buffer = memoryview(data).cast("B")
+    try:
+        with header.open() as handle:
+            handle.seek(header.offset)
+            done = 0
+            while done < len(buffer):
+                read = handle.readinto(buffer[done : done + _CHUNK_BYTES])
+                if not read:
+                    raise EOFError(f"it ends after {done} of {len(buffer)} bytes of data")
+                done += read
+            handle.read(1)  # compressed files are checked at their end
+    except DAMAGED as error:
+        raise InputError(f"{header.subject} is damaged or was cut short ({reason(error)}); copy it again.") from error
+    return data
 
 
 def write_volume(path, data: np.ndarray, pixel_size_angstrom: float) -> None:
@@ -56,6 +108,7 @@ def write_stack(path, images: np.ndarray, pixel_size_angstrom: float) -> None:
 
 
 def _write(path, data, pixel_size_angstrom: float, volume: bool) -> None:
+    require_finite(data, str(path))
     with atomic_path(path) as part:
         with mrcfile.new(part, overwrite=True) as mrc:
             mrc.set_data(np.asarray(data, dtype=np.float32))
@@ -65,36 +118,84 @@ def _write(path, data, pixel_size_angstrom: float, volume: bool) -> None:
 
 def read_stack_header(path) -> Tuple[int, int, float]:
     """(number of images, box size, pixel size in Å, 0 if unset); InputError for a stack that is cut or not square."""
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"Image stack {path} does not exist; check rlnImageName or the working directory.")
-    try:
-        with mrcfile.open(path, header_only=True, permissive=True) as mrc:
-            header = mrc.header
-            nx, ny, nz, mode = (int(header[k]) for k in ("nx", "ny", "nz", "mode"))
-            extended, pixel = int(header.nsymbt), float(header.cella.x) / max(int(header.mx), 1)
-            dtype = mrcfile.utils.data_dtype_from_header(header)
-    except (ValueError, OSError) as error:
-        raise InputError(f"Image stack {path} cannot be read as MRC ({error}); give a valid MRC stack.") from error
-    if nx != ny:
-        raise InputError(f"Image stack {path} has images of {nx} x {ny} px; square images are needed.")
-    if mode not in (0, 1, 2, 6, 12):
-        raise InputError(f"Image stack {path} has MRC mode {mode}; real images (mode 0, 1, 2, 6 or 12) are needed.")
-    need = HEADER_BYTES + extended + nx * ny * nz * dtype.itemsize
-    have = path.stat().st_size
-    if have < need:
-        raise InputError(
-            f"Image stack {path} is truncated: it has {have} bytes and {nz} images of {nx} px need {need}; copy "
-            "it again."
-        )
-    return nz, nx, pixel
+    header = _stack_header(path)
+    number, box, _ = header.shape
+    pixel = header.voxel_angstrom[0]
+    return number, box, pixel if math.isfinite(pixel) else 0.0
 
 
-def map_stack(path) -> np.ndarray:
-    """(N, D, D) memory map, read-only, of the file's own dtype."""
-    with mrcfile.mmap(path, mode="r", permissive=True) as mrc:
-        data = mrc.data
-    return data if data.ndim == 3 else data[None]
+def _stack_header(path) -> MrcHeader:
+    subject = f"Image stack {path}"
+    header = read_header(path, subject)
+    _, rows, columns = header.shape
+    if header.compression is not None:
+        raise InputError(f"{subject} is compressed ({header.compression}): unpack it first.")
+    if rows != columns:
+        raise InputError(f"{subject} has images of {columns} x {rows} px; square images are needed.")
+    if header.axes != (1, 2, 3):
+        axes = ", ".join(map(str, header.axes))
+        raise InputError(f"{subject} has axes {axes} in MAPC, MAPR, MAPS; images need 1, 2, 3: write it anew.")
+    return header
+
+
+class Stack:
+    """An image stack that is open for reading.
+
+    Images are read, not mapped: a file that is cut meanwhile is an InputError, where a memory map ends the program.
+    """
+
+    def __init__(self, path):
+        self.header = _stack_header(path)
+        self._file = os.open(path, os.O_RDONLY)
+
+    def __del__(self):
+        if hasattr(self, "_file"):
+            os.close(self._file)
+
+    def __len__(self) -> int:
+        return self.header.shape[0]
+
+    @property
+    def box_size_px(self) -> int:
+        return self.header.shape[1]
+
+    def read(self, slices, box_size_px: Optional[int] = None) -> np.ndarray:
+        """(n, D, D) float32 of these images, counted from 0; InputError where the stack is not what it was."""
+        slices = np.asarray(slices, dtype=np.int64)
+        box_size_px = self.box_size_px if box_size_px is None else box_size_px
+        if box_size_px != self.box_size_px or slices.max(initial=-1) >= len(self):
+            raise InputError(
+                f"{self.header.subject} was replaced while it was read: it has {len(self)} images of "
+                f"{self.box_size_px} px now; start anew."
+            )
+        out = np.empty((len(slices), self.box_size_px, self.box_size_px), self.header.dtype)
+        # neighbours in the file are read at once
+        starts = np.flatnonzero(np.diff(slices, prepend=slices[:1] - 2) != 1)
+        for start, end in zip(starts, [*starts[1:], len(slices)]):
+            self._read_into(out[start:end], int(slices[start]))
+        return out.astype(np.float32, copy=False)
+
+    def _read_into(self, images: np.ndarray, first: int) -> None:
+        image_bytes = images[0].nbytes
+        buffer = memoryview(images.reshape(-1).view(np.uint8))
+        offset, done = self.header.offset + first * image_bytes, 0
+        while done < len(buffer):
+            try:
+                read = os.preadv(self._file, [buffer[done : done + _CHUNK_BYTES]], offset + done)
+            except OSError as error:
+                raise InputError(f"{self.header.subject} cannot be read ({reason(error)}); try again.") from error
+            if not read:
+                raise InputError(
+                    f"{self.header.subject} was cut while it was read: image {first + done // image_bytes + 1} of "
+                    f"{len(self)} is not there any more; copy it again."
+                )
+            done += read
+
+
+def read_stack(path) -> np.ndarray:
+    """(N, D, D) float32, for stacks that fit into memory."""
+    stack = Stack(path)
+    return stack.read(np.arange(len(stack)))
 
 
 class StackWriter:
@@ -123,7 +224,7 @@ class StackWriter:
                 "some space or choose another place."
             ) from error
         if not resume_at:
-            self._file.write(_stack_header(number, box_size_px, pixel_size_angstrom))
+            self._file.write(_new_stack_header(number, box_size_px, pixel_size_angstrom))
         self._file.seek(HEADER_BYTES + resume_at * self._image_bytes)
 
     def append(self, images: np.ndarray) -> None:
@@ -134,6 +235,7 @@ class StackWriter:
                 f"expected at most {self.number - self.written} images of {self.box_size_px} px, received "
                 f"{images.shape}"
             )
+        require_finite(images, str(self.path))
         try:
             self._file.write(images.data)
         except OSError as error:
@@ -160,7 +262,7 @@ class StackWriter:
         os.replace(self.part, self.path)
 
 
-def _stack_header(number: int, box: int, pixel: float) -> bytes:
+def _new_stack_header(number: int, box: int, pixel: float) -> bytes:
     header = np.zeros(1, dtype=mrcfile.dtypes.HEADER_DTYPE)[0]
     header["nx"] = header["ny"] = header["mx"] = header["my"] = box
     header["nz"] = number

@@ -1,4 +1,4 @@
-"""The images of a particle table, streamed from memory-mapped stacks."""
+"""The images of a particle table, streamed from their stacks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from ..errors import InputError
 from ..simulation.resampling import resample_images
 from ..types import ParticleTable
-from .mrc import map_stack, read_stack_header
+from .mrc import Stack, read_stack_header
 
 #: Tolerated difference of pixel sizes that are meant to be the same (calibration is no better).
 PIXEL_SIZE_TOLERANCE = 0.01
@@ -29,7 +29,7 @@ class ParticleImages:
         if len(table) == 0:
             raise InputError("The particle set is empty; give a set with particles.")
         self.table = table
-        self._maps: OrderedDict[int, np.ndarray] = OrderedDict()
+        self._stacks: OrderedDict[int, Stack] = OrderedDict()
         self._lock = threading.Lock()
         boxes = table.box_size_px
         for index in np.unique(table.stack_index):
@@ -61,19 +61,19 @@ class ParticleImages:
         out = np.empty((len(rows), boxes[0], boxes[0]), dtype=np.float32)
         for index in np.unique(self.table.stack_index[rows]):
             mine = np.flatnonzero(self.table.stack_index[rows] == index)
-            out[mine] = self._stack(index)[self.table.slice_index[rows[mine]]]
+            out[mine] = self._stack(index).read(self.table.slice_index[rows[mine]], boxes[0])
         self._check_finite(out, rows)
         return out
 
-    def _stack(self, index: int) -> np.ndarray:
-        """The stack's memory map; the least recently used ones are closed, since each holds a file open."""
+    def _stack(self, index: int) -> Stack:
+        """The open stack; the least recently used ones are closed."""
         with self._lock:
-            if index not in self._maps:
-                self._maps[index] = map_stack(self.table.stack_paths[index])
-                if len(self._maps) > _LARGEST_NUMBER_OPEN:
-                    self._maps.popitem(last=False)
-            self._maps.move_to_end(index)
-            return self._maps[index]
+            if index not in self._stacks:
+                self._stacks[index] = Stack(self.table.stack_paths[index])
+                if len(self._stacks) > _LARGEST_NUMBER_OPEN:
+                    self._stacks.popitem(last=False)
+            self._stacks.move_to_end(index)
+            return self._stacks[index]
 
     def _check_finite(self, images, rows) -> None:
         bad = np.flatnonzero(~np.isfinite(images.sum(axis=(1, 2), dtype=np.float64)))

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..config import SimulateConfig
 from ..errors import InputError
-from ..io.mrc import StackWriter, map_stack
+from ..io.mrc import Stack, StackWriter
 from ..io.run_directory import RunDirectory
 from ..io.star import write_particles
 from ..progress import Progress
@@ -211,7 +211,7 @@ def _report(config: SimulateConfig, renderer: _Renderer, run: RunDirectory, metr
     from ..evaluation.report import write_report
 
     rows = np.arange(min(_SHOWN, config.number))
-    images = np.array(map_stack(run.file(STACK_NAME))[rows])
+    images = Stack(run.file(STACK_NAME)).read(rows)
     figures = {
         "images": (
             "The first images beside their noise-free signal, with the correlation of the two.",

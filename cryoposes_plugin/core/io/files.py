@@ -1,0 +1,65 @@
+"""What a file is, found from its first bytes and before anything else is read of it."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import Optional
+
+from ..errors import InputError
+
+#: First bytes, by what they begin.
+_MAGIC = (
+    (b"\x1f\x8b", "gzip"),
+    (b"BZh", "bzip2"),
+    (b"\x28\xb5\x2f\xfd", "zstd"),
+    (b"\xfd7zXZ\x00", "xz"),
+    (b"PK\x03\x04", "zip"),
+    (b"7z\xbc\xaf\x27\x1c", "7z"),
+    (b"\x89HDF\r\n\x1a\n", "HDF5"),
+    (b"II*\x00", "TIFF"),
+    (b"MM\x00*", "TIFF"),
+    (b"\x93NUMPY", "NumPy"),
+    (b"version https://git-lfs", "Git LFS pointer"),
+)
+COMPRESSIONS = ("gzip", "bzip2", "zstd", "xz", "zip", "7z")
+
+
+def check_regular(path, subject: str, remedy: str = "check the path") -> os.stat_result:
+    """What the system says of a file that may be read from its beginning to its end; InputError for anything else.
+
+    subject : how a sentence names it ("Volume a.mrc"). Links are followed. Pipes and devices are refused, since reading
+    them may never end.
+    """
+    try:
+        status = Path(path).stat()
+    except (FileNotFoundError, NotADirectoryError):
+        raise InputError(f"{subject} does not exist; {remedy}.") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{subject} cannot be reached ({reason(error)}); {remedy}.") from error
+    if not stat.S_ISREG(status.st_mode):
+        what = "a folder" if stat.S_ISDIR(status.st_mode) else "a pipe or a device"
+        raise InputError(f"{subject} is {what}, not a file; {remedy}.")
+    return status
+
+
+def first_bytes(path, number: int, subject: str) -> bytes:
+    """As many as there are, of a regular file; InputError where it cannot be read."""
+    check_regular(path, subject)
+    try:
+        with open(path, "rb") as handle:
+            return handle.read(number)
+    except OSError as error:
+        raise InputError(f"{subject} cannot be read ({reason(error)}); check who may read it.") from error
+
+
+def kind_of(start: bytes) -> Optional[str]:
+    """What a file that starts so is, None where it is not known."""
+    return next((name for magic, name in _MAGIC if start.startswith(magic)), None)
+
+
+def reason(error: BaseException) -> str:
+    """The system's words, in one line and without a path."""
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return " ".join(text.split()).rstrip(".")
