@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
+from .kinks import scaled_bessel_i0
+
 _STEP, _LOW, _HIGH = 0.4, -30.0, 18.0
 
 
@@ -32,6 +34,6 @@ def log_normaliser(forms: tf.Tensor) -> tf.Tensor:
     values = tf.linalg.eigvalsh(forms)
     l1, l2, l3, l4 = (values[:, i, None] for i in range(4))
     t, rest, weight = (tf.constant(row[None], values.dtype) for row in _nodes())
-    bessel = tf.math.bessel_i0e(0.25 * (l3 - l2) * t) * tf.math.bessel_i0e(0.25 * (l4 - l1) * rest)
+    bessel = scaled_bessel_i0(0.25 * (l3 - l2) * t) * scaled_bessel_i0(0.25 * (l4 - l1) * rest)
     integral = 0.5 * tf.reduce_sum(weight * bessel * tf.exp(-0.5 * (l2 - l1) * t), axis=1)
     return tf.math.log(integral) - values[:, 0]

@@ -11,7 +11,7 @@ from typing import Any, Dict, Tuple
 
 import keras
 
-from .layers import Conv2D, FilterBank, GeneralisedMeanPooling, convolution_blocks
+from .layers import Conv2D, FilterBank, GeneralisedMeanPooling, PReLU, convolution_blocks
 from .pose_head import pose_head
 
 
@@ -76,7 +76,7 @@ def _convolution(config: CryoforumConfig, policy: str, features, channels: int, 
         name=f"{name}_conv",
     )(features)
     features = keras.layers.BatchNormalization(dtype=policy, name=f"{name}_norm")(features)
-    return keras.layers.PReLU(
+    return PReLU(
         shared_axes=[1, 2], alpha_initializer=keras.initializers.Constant(0.25), dtype=policy, name=f"{name}_prelu"
     )(features)
 

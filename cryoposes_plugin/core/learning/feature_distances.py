@@ -14,7 +14,7 @@ from typing import Dict, Tuple
 import numpy as np
 import tensorflow as tf
 
-from .losses import safe_angle
+from .kinks import angle, length, unit
 
 _TINY = 1e-12
 
@@ -27,17 +27,15 @@ def raw_features(outputs: Dict[str, tf.Tensor]) -> Tuple[tf.Tensor, ...]:
 def pairs_of_batch(kind: str, features: tf.Tensor) -> tf.Tensor:
     """(B, F) -> (B, B) radians, with finite gradients."""
     if kind == "euclidean":
-        squares = tf.reduce_sum(features * features, axis=1)
-        product = tf.matmul(features, features, transpose_b=True)
-        return tf.sqrt(tf.maximum(squares[:, None] + squares[None, :] - 2.0 * product, 0.0) + _TINY)
+        return length(features[:, None] - features[None, :])
     cosine = cosines_of_batch(features)
-    return 2.0 * safe_angle(cosine) if kind == "cosine" else safe_angle(0.5 * (3.0 * cosine - 1.0))
+    return 2.0 * angle(cosine) if kind == "cosine" else angle(0.5 * (3.0 * cosine - 1.0))
 
 
 def cosines_of_batch(features: tf.Tensor) -> tf.Tensor:
     """(B, F) -> (B, B) cosines of the angles between the features of each pair."""
-    unit = tf.math.l2_normalize(features, axis=1, epsilon=_TINY)
-    return tf.matmul(unit, unit, transpose_b=True)
+    directions = unit(features)
+    return tf.matmul(directions, directions, transpose_b=True)
 
 
 def distances(kind: str, first: np.ndarray, second: np.ndarray) -> np.ndarray:

@@ -334,6 +334,17 @@ class _Taps:
 
 
 @register
+class PReLU(keras.layers.PReLU):
+    """Keras' rectifier. The derivative at exactly 0 is that from the right; Keras' is 0, which is between none.
+
+    The class bears Keras' name because files of weights are read by it.
+    """
+
+    def call(self, inputs):
+        return tf.where(inputs >= 0, inputs, tf.cast(self.alpha, inputs.dtype) * inputs)
+
+
+@register
 class FilterBank(keras.layers.Layer):
     """(B, D, D) -> (B, D, D, 1 + number): the image beside copies blurred ever more (Chung 2023, section 3.3).
 

@@ -8,10 +8,8 @@ import tensorflow as tf
 
 from ..simulation.forward_model import ForwardModel
 from .bingham_normaliser import log_normaliser
+from .kinks import angle, length
 from .representations import davenport_matrices
-
-#: Cosines are kept this far from 1 and -1, where the arc cosine has no derivative.
-_COSINE_MARGIN = 1e-6
 
 
 def matrix_loss(predicted: tf.Tensor, rotations: tf.Tensor) -> tf.Tensor:
@@ -28,12 +26,13 @@ def shift_loss(predicted_px: tf.Tensor, shifts_px: tf.Tensor, known: tf.Tensor) 
 def geodesic_distance(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
     """Angle in radians between rotations (..., 3, 3), d = arccos((tr(A^T B) - 1) / 2) = 2 arccos|<p, q>| of their
     quaternions (Chung 2023, eq. 1); finite gradient everywhere."""
-    return safe_angle(0.5 * (_inner(a, b) - 1.0))
+    return angle(0.5 * (_inner(a, b) - 1.0))
 
 
 def chordal_distance(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
     """Chord |A - B|_F = 2 sqrt(2) sin(d / 2) of rotations (..., 3, 3); finite gradient everywhere."""
-    return tf.sqrt(tf.reduce_sum(tf.square(a - b), axis=(-2, -1)) + _COSINE_MARGIN)
+    difference = a - b
+    return length(tf.reshape(difference, tf.concat([tf.shape(difference)[:-2], [9]], axis=0)))
 
 
 def quaternion_loss(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
@@ -108,7 +107,7 @@ def matrix_pair_loss(predicted: tf.Tensor, rotations: tf.Tensor, weights: tf.Ten
 
 def rotation_pair_loss(predicted: tf.Tensor, true: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
     """L_DE of Chung 2023: weighted mean of |d(R_i, R_j) - d(A_i, A_j)| over pairs of rotations (B, 3, 3)."""
-    mine, theirs = (safe_angle(0.5 * (_products(r) - 1.0)) for r in (predicted, true))
+    mine, theirs = (angle(0.5 * (_products(r) - 1.0)) for r in (predicted, true))
     return tf.reduce_sum(weights * tf.abs(mine - theirs))
 
 
@@ -130,7 +129,3 @@ def _products(matrices: tf.Tensor) -> tf.Tensor:
     """(B, 3, 3) -> (B, B) inner products tr(M_i^T M_j)."""
     flat = tf.reshape(matrices, (-1, 9))
     return tf.matmul(flat, flat, transpose_b=True)
-
-
-def safe_angle(cosine: tf.Tensor) -> tf.Tensor:
-    return tf.acos(tf.clip_by_value(cosine, -1.0 + _COSINE_MARGIN, 1.0 - _COSINE_MARGIN))

@@ -11,6 +11,7 @@ from typing import Callable, Dict, Tuple
 import tensorflow as tf
 
 from .heads import bingham_matrix, quaternion_rotations, rotation_quaternions, smallest_eigenvector
+from .kinks import unit
 
 #: How many numbers stand for a rotation.
 NUMBERS = {"bingham10": 10, "svd9": 9, "gram-schmidt6": 6, "quaternion": 4, "axis-angle": 3}
@@ -59,11 +60,24 @@ def nearest_rotations(matrices: tf.Tensor):
 
 
 def gram_schmidt_rotations(numbers: tf.Tensor) -> tf.Tensor:
-    """(B, 6) -> (B, 3, 3): two vectors, orthogonalised, are the first two columns (Zhou et al. 2019)."""
-    first = tf.math.l2_normalize(numbers[:, :3], axis=1, epsilon=_TINY)
-    along = tf.reduce_sum(first * numbers[:, 3:], axis=1, keepdims=True)
-    second = tf.math.l2_normalize(numbers[:, 3:] - along * first, axis=1, epsilon=_TINY)
+    """(B, 6) -> (B, 3, 3): two vectors, orthogonalised, are the first two columns (Zhou et al. 2019).
+
+    A column that they leave open is some unit vector perpendicular to the others: zeros give the identity.
+    """
+    first = _or_else(unit(numbers[:, :3]), tf.constant([[1.0, 0.0, 0.0]], numbers.dtype))
+    rest = _perpendicular(unit(numbers[:, 3:]), first)
+    axis = tf.one_hot(tf.argmin(tf.abs(first), axis=1), 3, dtype=numbers.dtype)
+    second = _or_else(unit(rest), unit(_perpendicular(axis, first)))
     return tf.stack([first, second, tf.linalg.cross(first, second)], axis=2)
+
+
+def _perpendicular(vectors: tf.Tensor, first: tf.Tensor) -> tf.Tensor:
+    return vectors - tf.reduce_sum(first * vectors, axis=1, keepdims=True) * first
+
+
+def _or_else(directions: tf.Tensor, others: tf.Tensor) -> tf.Tensor:
+    """The others in place of directions (B, 3) that are zero."""
+    return tf.where(tf.reduce_any(directions != 0, axis=1, keepdims=True), directions, others)
 
 
 def axis_angle_rotations(vectors: tf.Tensor) -> tf.Tensor:
@@ -107,8 +121,9 @@ def _by_quaternion(rotate: Callable[[tf.Tensor], tf.Tensor]) -> Callable[[tf.Ten
     return lambda numbers: -_outer(tf.stop_gradient(rotation_quaternions(rotate(numbers))))
 
 
-def _unit_quaternions(numbers: tf.Tensor) -> tf.Tensor:
-    return tf.math.l2_normalize(numbers, axis=1, epsilon=_TINY)
+def _quaternion_rotations(numbers: tf.Tensor) -> tf.Tensor:
+    """Zeros give the identity."""
+    return quaternion_rotations(unit(numbers))
 
 
 def _bounded_axis_angle(numbers: tf.Tensor) -> tf.Tensor:
@@ -123,7 +138,7 @@ _ROTATIONS: Dict[str, Callable[[tf.Tensor], tf.Tensor]] = {
     "bingham10": lambda numbers: quaternion_rotations(smallest_eigenvector(_bingham_forms(numbers))),
     "svd9": lambda numbers: nearest_rotations(_as_matrices(numbers)),
     "gram-schmidt6": gram_schmidt_rotations,
-    "quaternion": lambda numbers: quaternion_rotations(_unit_quaternions(numbers)),
+    "quaternion": _quaternion_rotations,
     "axis-angle": _bounded_axis_angle,
 }
 _FORMS: Dict[str, Callable[[tf.Tensor], tf.Tensor]] = {

@@ -169,9 +169,9 @@ def _part_of_pass(pairs: PairDistances, q: np.ndarray, b: np.ndarray, scale_rad:
     rows, part = place
     first, second = pairs.first(part), pairs.second[part]
     c = _cosines(q, rows, first, second)
-    sin2 = np.maximum((1 - c) * (1 + c), _SMALLEST_SIN2)
-    sine = np.sqrt(sin2)
-    r = pairs.distance_rad[part] - 2 * np.arctan2(sine, np.abs(c)) - b[first] - b[second]
+    sin2 = np.maximum((1 - c) * (1 + c), 0.0)
+    r = pairs.distance_rad[part] - 2 * np.arctan2(np.sqrt(sin2), np.abs(c)) - b[first] - b[second]
+    np.maximum(sin2, _SMALLEST_SIN2, out=sin2)
     size, squared = np.abs(r), r * r
     if pairs.weight is None:
         absolute = float(size.sum())
@@ -189,7 +189,7 @@ def _part_of_pass(pairs: PairDistances, q: np.ndarray, b: np.ndarray, scale_rad:
     for values in (w, w * r, squared):
         of_second.append(np.bincount(second, values, len(q)))
         of_first.append(np.diff(np.concatenate([[0.0], np.cumsum(values)])[bounds]))
-    for values, carried in ((w * r * np.copysign(1 / sine, c), q), (w / sin2, outer)):
+    for values, carried in ((w * r * np.copysign(1 / np.sqrt(sin2), c), q), (w / sin2, outer)):
         matrix = sparse.csr_matrix((values, second, bounds), shape=(len(bounds) - 1, len(q)))
         of_second.append(matrix.T @ carried[rows])
         of_first.append(matrix @ carried)

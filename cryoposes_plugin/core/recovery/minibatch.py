@@ -72,9 +72,10 @@ def _loss_and_gradient(q, first, second, distances, weight):
     lengths = np.linalg.norm(q, axis=1, keepdims=True)
     a, b = (q[rows] / lengths[rows] for rows in (first, second))
     cosine = np.einsum("na,na->n", a, b)
-    sine = np.sqrt(np.maximum(1 - cosine**2, _SMALLEST_SINE**2))
+    sine = np.sqrt(np.maximum((1 - cosine) * (1 + cosine), 0.0))
     residual = distances - 2 * np.arctan2(sine, np.abs(cosine))
-    factor = (4 / len(first) * weight * residual * np.copysign(1 / sine, cosine))[:, None]
+    slope = np.copysign(1 / np.maximum(sine, _SMALLEST_SINE), cosine)
+    factor = (4 / len(first) * weight * residual * slope)[:, None]
     along = cosine[:, None]
     gradient = np.zeros_like(q)
     np.add.at(gradient, first, factor * (b - along * a) / lengths[first])
