@@ -6,7 +6,7 @@ import logging
 import math
 import os
 from pathlib import Path
-from typing import Optional, Tuple
+from typing import BinaryIO, Optional, Tuple
 
 import mrcfile
 import numpy as np
@@ -15,9 +15,9 @@ from ..errors import InputError, ResourceError
 from ..gate import check_pixel_size, require_finite
 from ..memory import require_memory
 from ..types import Volume
+from .atomic import TEMPORARY, atomic_path, create, move, remove, reopen
 from .files import reason
 from .mrc_header import DAMAGED, HEADER_BYTES, MrcHeader, read_header
-from .run_directory import atomic_path
 
 logger = logging.getLogger(__name__)
 
@@ -207,18 +207,17 @@ class StackWriter:
 
     def __init__(self, path, number: int, box_size_px: int, pixel_size_angstrom: float, resume_at: int = 0):
         self.path = Path(path)
-        self.part = self.path.with_name(self.path.name + ".part")
+        self.part = _begun(self.path)
         self.number, self.box_size_px, self.written = number, box_size_px, resume_at
         self._image_bytes = 4 * box_size_px**2
         size = HEADER_BYTES + number * self._image_bytes
-        if resume_at and (not self.part.exists() or self.part.stat().st_size != size):
-            raise InputError(f"{self.part} is not the stack that was begun; remove the run's folder and start anew.")
+        self._file = self._reopen(size) if resume_at else self._create()
         try:
-            self._file = open(self.part, "r+b" if resume_at else "w+b")
             os.posix_fallocate(self._file.fileno(), 0, size)
         except OSError as error:
+            self._file.close()
             if not resume_at:
-                self.part.unlink(missing_ok=True)
+                remove(self.part)
             raise ResourceError(
                 f"{self.path} needs {size / 2**20:.0f} MiB and cannot be allocated ({error.strerror}); free "
                 "some space or choose another place."
@@ -226,6 +225,22 @@ class StackWriter:
         if not resume_at:
             self._file.write(_new_stack_header(number, box_size_px, pixel_size_angstrom))
         self._file.seek(HEADER_BYTES + resume_at * self._image_bytes)
+
+    def _create(self) -> BinaryIO:
+        try:
+            return create(self.part)
+        except OSError as error:
+            raise ResourceError(
+                f"{self.path} cannot be written ({error.strerror}); give another output folder."
+            ) from error
+
+    def _reopen(self, size: int) -> BinaryIO:
+        try:
+            return reopen(self.part, size)
+        except OSError as error:
+            raise InputError(
+                f"{self.part} is not the stack that was begun; remove the run's folder and start anew."
+            ) from error
 
     def append(self, images: np.ndarray) -> None:
         """(B, D, D) next images."""
@@ -259,7 +274,11 @@ class StackWriter:
             raise ValueError(f"expected {self.number} images, received {self.written}")
         self.flush()
         self.close()
-        os.replace(self.part, self.path)
+        move(self.part, self.path)
+
+
+def _begun(path: Path) -> Path:
+    return path.with_name(path.name + TEMPORARY)
 
 
 def _new_stack_header(number: int, box: int, pixel: float) -> bytes:

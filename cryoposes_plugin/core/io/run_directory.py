@@ -1,6 +1,7 @@
 """The folder of a run: what was asked, what came out, and whether it may be resumed.
 
-config.json is written first, metrics.json last: a folder with metrics.json is finished, one without was interrupted.
+config.json is written first, which takes the folder in one step, and metrics.json last: a folder with metrics.json is
+finished, one without was interrupted.
 """
 
 from __future__ import annotations
@@ -11,20 +12,19 @@ import json
 import logging
 import os
 import platform
-import shutil
 import sys
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Dict, Iterator
+from typing import Any, Dict, Iterator, List
 
 from ..config import Config
 from ..errors import ConfigError, InputError, ResourceError
+from .atomic import TEMPORARY, atomic_path
 
 logger = logging.getLogger(__name__)
 
 CONFIG_NAME, METRICS_NAME, MANIFEST_NAME = "config.json", "metrics.json", "manifest.json"
-_TEMPORARY = ".part"
 _DIGEST_WHOLE_BELOW_BYTES = 64 * 2**20
 
 
@@ -43,20 +43,23 @@ class RunDirectory:
         existing = path / CONFIG_NAME
         if existing.exists():
             _check_same_run(path, existing, config)
+            run = cls(path, config, resumed=True)
+            if not run.file(MANIFEST_NAME).exists() and _strangers(path) == [CONFIG_NAME]:
+                run.write_json(MANIFEST_NAME, run._manifest())  # it was stopped before anything was done
             _check_same_inputs(path, config)
-            return cls(path, config, resumed=True)
-        strangers = [p.name for p in path.iterdir() if not p.name.endswith(_TEMPORARY)] if path.exists() else []
+            return run
+        strangers = _strangers(path)
         if strangers:
             raise ConfigError(
-                f"Output folder {path} is not empty (it holds {sorted(strangers)[0]}) and is no run of this "
+                f"Output folder {path} is not empty (it holds {strangers[0]}) and is no run of this "
                 "program; give a new folder."
             )
         try:
             path.mkdir(parents=True, exist_ok=True)
             run = cls(path, config, resumed=False)
-            run.write_json(MANIFEST_NAME, run._manifest())
             with run.atomic(CONFIG_NAME) as part:
                 part.write_text(config.to_json())
+            run.write_json(MANIFEST_NAME, run._manifest())
         except OSError as error:
             raise ResourceError(
                 f"Output folder {path} cannot be written ({error.strerror}); give another folder."
@@ -98,6 +101,12 @@ class RunDirectory:
 
     def metrics(self) -> Dict[str, Any]:
         return json.loads((self.path / METRICS_NAME).read_text())
+
+
+def _strangers(path: Path) -> List[str]:
+    """Names in the folder, sorted, but for what a run leaves that was stopped before it began."""
+    names = os.listdir(path) if path.exists() else []
+    return sorted(name for name in names if not name.endswith(TEMPORARY) and name != MANIFEST_NAME)
 
 
 @contextmanager
@@ -149,42 +158,12 @@ def _input_digests(config: Config) -> Dict[str, str]:
 def _check_same_inputs(path: Path, config: Config) -> None:
     """A run that goes on with other contents of its inputs would mix two results."""
     manifest = path / MANIFEST_NAME
-    before = json.loads(manifest.read_text())["inputs"] if manifest.exists() else {}
+    if not manifest.exists():
+        raise ConfigError(f"{manifest} is missing: what the run there depends on is not known; give a new folder.")
+    before = json.loads(manifest.read_text())["inputs"]
     for name, digest in _input_digests(config).items():
         if before.get(name, digest) != digest:
             raise ConfigError(f"{name} has changed since the run in {path} began; give a new folder.")
-
-
-@contextmanager
-def atomic_path(target) -> Iterator[Path]:
-    """A temporary path beside the target, renamed onto it on success and removed on failure."""
-    target = Path(target)
-    part = target.with_name(target.name + _TEMPORARY)
-    _remove(part)
-    try:
-        yield part
-        if part.is_file():
-            with open(part, "rb") as handle:
-                os.fsync(handle.fileno())
-        if target.is_dir():
-            _remove(target)
-        os.replace(part, target)
-    except OSError as error:
-        _remove(part)
-        raise ResourceError(
-            f"{target} cannot be written ({error.strerror or error}); free some space or choose another "
-            "place, then run again."
-        ) from error
-    except BaseException:
-        _remove(part)
-        raise
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    elif path.exists() or path.is_symlink():
-        path.unlink()
 
 
 def package_versions() -> Dict[str, str]:
