@@ -99,7 +99,9 @@ def test_images_follow_their_references(tmp_path, rng):
     found = images.read([4, 0])
     np.testing.assert_array_equal(found, read_stack(table.stack_paths[0])[table.slice_index[[4, 0]]])
     half = ResampledImages(table, 4, 4.0)
-    np.testing.assert_allclose(half.read([4, 0]), resample_images(found, 2.0, 4, 4.0))
+    corners = np.hypot(*np.meshgrid(np.arange(8) - 4, np.arange(8) - 4)) > 4
+    without_level = found - found[:, corners].mean(axis=1)[:, None, None]
+    np.testing.assert_allclose(half.read([4, 0]), resample_images(without_level, 2.0, 4, 4.0), atol=1e-6)
     np.testing.assert_allclose(half.scale, 0.5)
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from typing import List
 
 import numpy as np
 
 from ..types import ParticleTable
+from .grey_values import GreyValues
 from .particles import ParticleImages
+
+logger = logging.getLogger(__name__)
 
 #: Stacks up to this size are read once before the work begins, so that a bad image is found before minutes are spent.
 _SCAN_BELOW_BYTES = 4 * 2**30
-_SCAN_BATCH = 512
 
 
 def batches(table: ParticleTable, batch_size: int) -> List[np.ndarray]:
@@ -24,9 +27,13 @@ def batches(table: ParticleTable, batch_size: int) -> List[np.ndarray]:
 
 
 def scan_images(table: ParticleTable) -> None:
-    """Read every image once and raise InputError for one with NaN; larger sets are checked while they are worked on."""
-    images = ParticleImages(table)
+    """Read every image once: InputError for one with NaN or a set of blanks, a warning for what is not like the others.
+
+    Of larger sets a sample is read; their images are checked while they are worked on.
+    """
+    grey = GreyValues(table, ParticleImages(table).read)
     if 4.0 * np.sum(table.box_size_px.astype(float) ** 2) > _SCAN_BELOW_BYTES:
+        grey.check()
         return
-    for rows in batches(table, _SCAN_BATCH):
-        images.read(rows)
+    for sentence in grey.sentences():
+        logger.warning("%s", sentence)

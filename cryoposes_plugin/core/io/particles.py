@@ -10,6 +10,7 @@ import numpy as np
 from ..errors import InputError
 from ..simulation.resampling import resample_images
 from ..types import ParticleTable
+from .grey_values import GreyValues
 from .mrc import Stack, read_stack_header
 
 #: Tolerated difference of pixel sizes that are meant to be the same (calibration is no better).
@@ -87,10 +88,14 @@ class ParticleImages:
 
 
 class ResampledImages:
-    """The same at one common box and pixel size (Fourier-cropped or padded), whatever each optics group has."""
+    """The same at one common box and pixel size (Fourier-cropped or padded), whatever each optics group has.
+
+    Grey values have no level and one scale, see `grey_values`.
+    """
 
     def __init__(self, table: ParticleTable, box_size_px: int, pixel_size_angstrom: float):
         self.source = ParticleImages(table)
+        self.grey = GreyValues(table, self.source.read)
         self.table, self.box_size_px, self.pixel_size_angstrom = table, box_size_px, pixel_size_angstrom
 
     def __len__(self) -> int:
@@ -107,7 +112,7 @@ class ResampledImages:
         out = np.empty((len(rows), self.box_size_px, self.box_size_px), dtype=np.float32)
         for group in np.unique(self.table.optics_index[rows]):
             mine = np.flatnonzero(self.table.optics_index[rows] == group)
-            images = self.source.read(rows[mine])
+            images = self.grey.read(rows[mine])
             pixel = self.table.optics[group].pixel_size_angstrom
             out[mine] = resample_images(images, pixel, self.box_size_px, self.pixel_size_angstrom)
         return out

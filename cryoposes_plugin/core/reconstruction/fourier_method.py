@@ -9,6 +9,7 @@ from typing import Iterator, Tuple
 import numpy as np
 
 from ..config import ReconstructConfig
+from ..errors import InputError
 from ..parallel import number_of_cores
 from ..progress import Progress
 from ..simulation.ctf import ctf_values
@@ -30,9 +31,12 @@ def fourier_maps(config: ReconstructConfig, inputs: Inputs) -> Tuple[np.ndarray,
             _insert(grid, inputs, rows, group)
             with lock:
                 progress.advance(len(rows))
+        if not grid.sums[2].any():
+            raise InputError(f"No image of half set {half} has any contrast; give images that hold particles.")
         return grid
 
     threads = config.threads or number_of_cores()
+    inputs.images.grey.check()  # one thread measures what is usual, before two read
     with ThreadPoolExecutor(max_workers=min(threads, 2)) as pool:
         first, second = (Inversion(grid) for grid in pool.map(add, (1, 2)))
     full, half1, half2 = (sums.volume(workers=threads) for sums in (first.merged(second), first, second))
@@ -50,7 +54,12 @@ def _batches(inputs: Inputs, half: int, batch_size: int) -> Iterator[Tuple[np.nd
 def _insert(grid: FourierGrid, inputs: Inputs, rows: np.ndarray, group: int) -> None:
     table = inputs.table
     sampler = SliceSampler(inputs.box_size_px, inputs.radius_px(group))
-    samples = sampler.transform(inputs.images.read(rows), inputs.shifts_px[rows])
+    images = inputs.images.read(rows)
+    tells = inputs.images.grey.tells(rows)
+    images, rows = images[tells], rows[tells]
+    if not len(rows):
+        return
+    samples = sampler.transform(images, inputs.shifts_px[rows])
     ctf = None
     if table.ctf is not None:
         columns = {name: values.astype(np.float32) for name, values in vars(table.ctf.take(rows)).items()}

@@ -47,6 +47,7 @@ def metrics_of(
         "nyquist_angstrom": 2 * inputs.pixel_size_angstrom,
         "fsc_statement": fsc.statement,
         "not_modelled": not_modelled(inputs.table),
+        **inputs.images.grey.metrics(),
     }
     for curve in _CURVES:
         for name, threshold in THRESHOLDS.items():
@@ -110,6 +111,7 @@ def _notes(inputs: Inputs, fsc: HalfMapFsc) -> List[str]:
         notes.append("The particles brought no half sets: they were drawn by particle id and are in particles.star.")
     if inputs.table.ctf is None:
         notes.append("The particles have no CTF; nothing was corrected for one.")
+    notes += inputs.images.grey.sentences()
     missing = not_modelled(inputs.table)
     if missing:
         notes.append(f"Not modelled, though the particles have it: {', '.join(missing)}.")

@@ -31,7 +31,7 @@ def check(config: ReconstructConfig) -> None:
         from .cgls import require_astra
 
         require_astra()
-    read_inputs(config)
+    read_inputs(config).images.grey.check()
 
 
 def run(config: ReconstructConfig, run: RunDirectory) -> Dict[str, Any]:
@@ -43,6 +43,8 @@ def run(config: ReconstructConfig, run: RunDirectory) -> Dict[str, Any]:
     seconds = time.monotonic() - start
     statement = independence_statement(inputs.pose_sources(1), inputs.pose_sources(2))
     fsc = half_map_fsc(half1, half2, inputs.pixel_size_angstrom, _mask(config, inputs), statement, config.seed)
+    for sentence in inputs.images.grey.sentences():
+        logger.warning("reconstruct: %s", sentence)
     reference = reference_fsc(inputs, volume)
     metrics = metrics_of(config, inputs, fsc, reference)
     metrics["images_per_second"] = round(len(inputs.table) / max(seconds, 1e-9), 1)
@@ -76,8 +78,9 @@ def _cgls_maps(config: ReconstructConfig, inputs: Inputs) -> Tuple[np.ndarray, n
         operator = ImagingOperator(inputs, rows, config.symmetry, config.batch_size, AstraProjections())
         return cgls(operator, config.cgls_iterations, on_iteration=_log_iteration)
 
-    everything = np.arange(len(inputs.table))
-    return solve(everything), solve(everything[inputs.half == 1]), solve(everything[inputs.half == 2])
+    everything = np.flatnonzero(~inputs.images.grey.blank)
+    half1, half2 = (everything[inputs.half[everything] == half] for half in (1, 2))
+    return solve(everything), solve(half1), solve(half2)
 
 
 def _log_iteration(iteration: int, gradient: float) -> None:
