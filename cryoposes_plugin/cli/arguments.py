@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from pathlib import Path
 from typing import Type
 
-from ..core.config import Config, field_type
-from ..core.errors import ConfigError
+from ..core.config import Config, field_length, field_type
+from ..core.io.files import read_text
 
 #: Short names that people type; the long ones work too.
 ALIASES = {
@@ -38,7 +37,7 @@ def add_config_arguments(parser: argparse.ArgumentParser, config_class: Type[Con
         if kind is bool:
             _add_switch(group, f.name, common)
         elif several:
-            length = 2 if isinstance(f.default, tuple) and f.name == "defocus_range_angstrom" else "+"
+            length = field_length(config_class, f.name) or "+"
             group.add_argument(*flags, nargs=length, type=kind, metavar=kind.__name__.upper(), **common)
         else:
             group.add_argument(*flags, type=kind, metavar=kind.__name__.upper(), **common)
@@ -60,10 +59,9 @@ def config_from_arguments(config_class: Type[Config], arguments: argparse.Namesp
     typed = {k: tuple(v) if isinstance(v, list) else v for k, v in typed.items()}
     if arguments.config is None:
         return config_class(**typed)
-    path = Path(arguments.config)
-    if not path.is_file():
-        raise ConfigError(f"--config {path} does not exist; check the path.")
-    return dataclasses.replace(config_class.from_json(path.read_text()), **typed)
+    path = arguments.config
+    source = f"--config {path}"
+    return dataclasses.replace(config_class.from_json(read_text(path, source), source), **typed)
 
 
 def _shown(value) -> str:

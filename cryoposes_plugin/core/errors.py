@@ -1,5 +1,8 @@
 """The one family of errors that is meant for the user."""
 
+from __future__ import annotations
+
+import re
 import tokenize
 import zipfile
 import zlib
@@ -10,6 +13,10 @@ class CryoposesError(Exception):
 
     The program prints the sentence and ends with status 2; a protocol shows it in its form.
     """
+
+    def __str__(self) -> str:
+        """On one line, whatever control characters a name in it holds."""
+        return re.sub(r"[\x00-\x1f\x7f\x85\u2028\u2029]", lambda found: repr(found[0])[1:-1], super().__str__())
 
 
 class InputError(CryoposesError):

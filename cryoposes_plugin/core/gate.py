@@ -5,9 +5,10 @@ Every reader asks here, so that a limit is stated once.
 
 from __future__ import annotations
 
+import json
 import math
 import numbers
-from typing import Any, Optional, Type
+from typing import Any, Dict, List, Optional, Tuple, Type
 
 import numpy as np
 
@@ -33,7 +34,7 @@ def real(
     except OverflowError:
         number = math.inf
     if not math.isfinite(number):
-        raise error(f"{what} is {shown(value)}, which is not finite; {remedy}.")
+        raise error(f"{what} is {shown(value)}; give a finite number.")
     check_limits(number, what, remedy, minimum, maximum, error)
     return number
 
@@ -68,6 +69,55 @@ def check_limits(
         raise error(f"{what} is {shown(number)} and must be at most {maximum:g}; {remedy}.")
 
 
+def text(
+    value: Any, what: str, remedy: str = "correct it", error: Type[CryoposesError] = InputError, longest: int = 4096
+) -> str:
+    """Text of a sensible length, without control characters."""
+    if not isinstance(value, str):
+        raise error(f"{what} is {shown(value)}, which is no text; {remedy}.")
+    if len(value) > longest or "\0" in value:
+        raise error(f"{what} is {shown(value)}, which is too long or holds a null character; {remedy}.")
+    return value
+
+
+def truth(value: Any, what: str, remedy: str = "correct it", error: Type[CryoposesError] = InputError) -> bool:
+    """true or false, and not 0, 1 or the words."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise error(f"{what} is {shown(value)}, which is neither true nor false; {remedy}.")
+    return bool(value)
+
+
+#: The check of a type that JSON, a form or a command line gives.
+CHECKS = {bool: truth, int: integer, float: real, str: text}
+
+
+def parse_object(
+    content: str, what: str, remedy: str = "repair it", error: Type[CryoposesError] = InputError
+) -> Dict[str, Any]:
+    """A JSON object by the letter of JSON: no NaN, no key twice; `error` otherwise. what : names it in sentences."""
+    try:
+        value = json.loads(content, object_pairs_hook=_each_key_once, parse_constant=_no_constant)
+    except RecursionError:
+        raise error(f"{what} is nested too deeply; {remedy}.") from None
+    except ValueError as problem:
+        raise error(f"{what} is not JSON ({shown_error(problem)}); {remedy}.") from problem
+    if not isinstance(value, dict):
+        raise error(f"{what} is {shown(value)} and no JSON object; {remedy}.")
+    return value
+
+
+def _each_key_once(pairs: List[Tuple[str, Any]]) -> Dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"{next(key for key in keys if keys.count(key) > 1)!r} occurs twice")
+    return found
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON")
+
+
 def check_pixel_size(value: Any, subject: str, remedy: str = "correct it") -> float:
     """In Å, of what `subject` names."""
     number = real(value, f"{subject}: the pixel size", remedy, 0.0)
@@ -82,11 +132,20 @@ def check_pixel_size(value: Any, subject: str, remedy: str = "correct it") -> fl
 def shown(value: Any) -> str:
     """A value for a sentence: its repr on one line, cut where it is long."""
     try:
-        text = f"{value:g}" if isinstance(value, (float, np.floating)) else repr(value)
-    except ValueError:  # Python does not print integers of thousands of digits
-        text = "an integer of thousands of digits"
-    text = " ".join(text.split())
-    return text if len(text) <= 60 else f"{text[:57]}..."
+        words = f"{value:g}" if isinstance(value, (float, np.floating)) else repr(value)
+    except (ValueError, RecursionError):  # Python does not print integers of thousands of digits
+        words = f"a {type(value).__name__} too long to print"
+    return _one_line(words, 60)
+
+
+def shown_error(error: BaseException) -> str:
+    """What an exception says, on one line of moderate length and without a full stop."""
+    return _one_line(getattr(error, "strerror", None) or str(error) or type(error).__name__, 200).rstrip(".")
+
+
+def _one_line(words: str, longest: int) -> str:
+    words = " ".join(words.split())
+    return words if len(words) <= longest else f"{words[: longest - 3]}..."
 
 
 def require_finite(values: np.ndarray, what: str) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from cryoposes_plugin.cli.arguments import config_from_arguments
 from cryoposes_plugin.cli.main import main, make_parser, visible_devices
-from cryoposes_plugin.core.config import CONFIGS, InferConfig, SimulateConfig, TrainConfig
+from cryoposes_plugin.core.config import CONFIGS, InferConfig, SimulateConfig, TrainConfig, field_type
 from cryoposes_plugin.core.errors import ConfigError
 
 
@@ -56,6 +56,90 @@ def test_unknown_and_foreign_configs_are_refused():
         SimulateConfig.from_dict({"command": "train"})
     with pytest.raises(ConfigError, match="schema version 99"):
         SimulateConfig.from_dict({"schema_version": 99})
+
+
+@pytest.mark.parametrize(
+    "values, sentence",
+    [
+        ({"ctf": "false"}, "ctf in the config is 'false', which is neither true nor false"),
+        ({"ctf": 0}, "ctf in the config is 0, which is neither true nor false"),
+        ({"seed": True}, "seed in the config is True, which is no whole number"),
+        ({"seed": 1.0}, "seed in the config is 1, which is no whole number"),
+        ({"number": "7"}, "number in the config is '7', which is no whole number"),
+        ({"number": None}, "number in the config is None, which is no whole number"),
+        ({"shift_px": [1.5]}, "shift_px in the config is [1.5], which is no number"),
+        ({"shift_px": 10**400}, "shift_px in the config is"),
+        ({"volume": "a.mrc"}, "volume in the config is 'a.mrc', not a list"),
+        ({"volume": [["a.mrc"]]}, "volume in the config is ['a.mrc'], which is no text"),
+        ({"defocus_range_angstrom": [1.0]}, "defocus_range_angstrom in the config is [1.0], not a list of 2"),
+        ({"defocus_range_angstrom": 1.0}, "defocus_range_angstrom in the config is 1, not a list of 2"),
+        ({"like": 3}, "like in the config is 3, which is no text"),
+        ({"orientations": {}}, "orientations in the config is {}, which is no text"),
+        ({"command": ["simulate"]}, "is for the command ['simulate'], not for 'simulate'"),
+        ({"schema_version": "1"}, "schema version '1'"),
+    ],
+)
+def test_values_of_another_type_are_one_sentence(values, sentence):
+    with pytest.raises(ConfigError, match=re.escape(sentence)):
+        SimulateConfig.from_dict(values)
+
+
+@pytest.mark.parametrize(
+    "text, sentence",
+    [
+        ("", "is not JSON"),
+        ("[]", "is [] and no JSON object"),
+        ("null", "is None and no JSON object"),
+        ('{"seed": 1, "seed": 2}', "'seed' occurs twice"),
+        ('{"snr": NaN}', "NaN is no number of JSON"),
+        ('{"snr": -Infinity}', "-Infinity is no number of JSON"),
+        ('{"snr": 1e999}', "snr in the config is inf; give a finite number"),
+        ('{"seed": ' + "9" * 5000 + "}", "is not JSON"),
+        ('{"volume": ' + "[" * 10**5 + "]" * 10**5 + "}", "is nested too deeply"),
+    ],
+)
+def test_json_by_its_letter(text, sentence):
+    with pytest.raises(ConfigError, match=re.escape(sentence)) as found:
+        SimulateConfig.from_json(text)
+    assert len(str(found.value)) < 500
+
+
+def test_whole_numbers_stand_for_floats_and_keep_the_digest():
+    assert SimulateConfig.from_dict({"voltage_kv": 300}).digest() == SimulateConfig(voltage_kv=300.0).digest()
+
+
+@pytest.mark.parametrize("config_class", CONFIGS.values())
+def test_every_number_has_limits(config_class):
+    open_ended = [
+        f.name
+        for f in dataclasses.fields(config_class)
+        if field_type(config_class, f.name)[0] in (int, float)
+        and None in (f.metadata["minimum"], f.metadata["maximum"])
+    ]
+    assert open_ended == (["threshold"] if config_class.command == "filter" else [])
+
+
+@pytest.mark.parametrize(
+    "option", ["--seed=1" + "0" * 30, "--shift-px=1e300", "--threads=1000000000", "--number=1" + "0" * 9]
+)
+def test_numbers_out_of_all_proportion(option, tmp_path, monkeypatch, caplog):
+    monkeypatch.chdir(tmp_path)
+    assert main(["simulate", "--output", "o", "--volume", "a", option]) == 2
+    assert "must be at most" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "content, sentence", [(b"\xff\xfe", "no UTF-8 text"), (None, "is a folder"), (b"{", "not JSON")]
+)
+def test_a_damaged_config_file_is_named(tmp_path, caplog, content, sentence):
+    path = tmp_path / "c.json"
+    path.mkdir() if content is None else path.write_bytes(content)
+    assert main(["simulate", "--output", str(tmp_path / "o"), "--config", str(path)]) == 2
+    assert sentence in caplog.text and str(path) in caplog.text
+
+
+def test_a_sentence_is_one_line():
+    assert str(ConfigError("a\nb\x1b\r c")) == r"a\nb\x1b\r c"
 
 
 def test_command_line_and_config_file_meet(tmp_path):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Dict, Type
 
-from .base import SCHEMA_VERSION, THREAD_VARIABLES, Config, field_type, option
+from .base import SCHEMA_VERSION, THREAD_VARIABLES, Config, field_length, field_type, option
 from .compare import CompareConfig
 from .filter import FilterConfig
 from .imaging import ImagingConfig
@@ -38,6 +38,7 @@ __all__ = [
     "RecoverConfig",
     "SimulateConfig",
     "TrainConfig",
+    "field_length",
     "field_type",
     "option",
 ]

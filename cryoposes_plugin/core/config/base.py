@@ -10,13 +10,13 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import math
 import typing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Dict, List, Optional, Tuple, Type, TypeVar
 
 from ..errors import ConfigError
+from ..gate import CHECKS, parse_object, shown
 
 SCHEMA_VERSION = 1
 #: Environment variables that numerical libraries take their number of threads from, when they are loaded.
@@ -57,10 +57,18 @@ class Config:
     thread_per_batch: ClassVar[bool] = False
 
     seed: int = option(
-        0, "Seed of every random number of the run; the same seed gives the same result.", expert=True, minimum=0
+        0,
+        "Seed of every random number of the run; the same seed gives the same result.",
+        expert=True,
+        minimum=0,
+        maximum=2**31 - 1,
     )
     threads: int = option(
-        0, "CPU threads; 0 takes all cores. One and two threads differ in the last bits.", expert=True, minimum=0
+        0,
+        "CPU threads; 0 takes all cores. One and two threads differ in the last bits.",
+        expert=True,
+        minimum=0,
+        maximum=1024,
     )
     gpu: str = option(
         "",
@@ -76,6 +84,8 @@ class Config:
                 raise ConfigError(f"{self.command}: --{name.replace('_', '-')} is missing; {_help(self, name)}")
         for f in dataclasses.fields(self):
             values = getattr(self, f.name)
+            flag = f"{self.command}: --{f.name.replace('_', '-')}"
+            _typed(type(self), f.name, values, flag)
             for value in values if isinstance(values, tuple) else (values,):
                 self._validate_value(f, value)
 
@@ -84,13 +94,11 @@ class Config:
         flag = "--" + f.name.replace("_", "-")
         if choices and value is not None and value not in choices:
             raise ConfigError(f"{self.command}: {flag} is {value!r}; choose one of {', '.join(choices)}.")
-        if isinstance(value, float) and not math.isfinite(value):
-            raise ConfigError(f"{self.command}: {flag} is {value}; give a finite number.")
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             if low is not None and value < low:
-                raise ConfigError(f"{self.command}: {flag} is {value}; it must be at least {low}.")
+                raise ConfigError(f"{self.command}: {flag} is {shown(value)}; it must be at least {low}.")
             if high is not None and value > high:
-                raise ConfigError(f"{self.command}: {flag} is {value}; it must be at most {high}.")
+                raise ConfigError(f"{self.command}: {flag} is {shown(value)}; it must be at most {high}.")
             if f.metadata["even"] and value % 2:
                 raise ConfigError(f"{self.command}: {flag} is {value}; give an even number.")
 
@@ -110,32 +118,33 @@ class Config:
         return json.dumps(self.to_dict(), indent=2, sort_keys=True) + "\n"
 
     @classmethod
-    def from_dict(cls: Type[C], values: Dict[str, Any]) -> C:
+    def from_dict(cls: Type[C], values: Dict[str, Any], source: str = "the config") -> C:
+        """source : where the values are from, for the sentences of ConfigError."""
         values = dict(values)
         command, version = values.pop("command", cls.command), values.pop("schema_version", SCHEMA_VERSION)
         if command != cls.command:
-            raise ConfigError(f"This config is for the command {command!r}, not for {cls.command!r}.")
+            raise ConfigError(
+                f"{source[0].upper()}{source[1:]} is for the command {shown(command)}, not for {cls.command!r}."
+            )
         if version != SCHEMA_VERSION:
             raise ConfigError(
-                f"The config has schema version {version}; this version reads {SCHEMA_VERSION}: run the "
-                "command anew with this version."
+                f"{cls.command}: {source} has schema version {shown(version)}; this version reads {SCHEMA_VERSION}: "
+                "run the command anew with this version."
             )
         known = {f.name: f for f in dataclasses.fields(cls)}
         unknown = sorted(set(values) - set(known))
         if unknown:
             raise ConfigError(
-                f"{cls.command}: unknown parameter {unknown[0]!r} in the config; known are {', '.join(sorted(known))}."
+                f"{cls.command}: unknown parameter {shown(unknown[0])} in {source}; known are "
+                f"{', '.join(sorted(known))}."
             )
-        arguments: Dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-        return cls(**arguments)
+        said = {k: f"{cls.command}: {k} in {source}" for k in values}
+        return cls(**{k: _typed(cls, k, v, said[k]) for k, v in values.items()})
 
     @classmethod
-    def from_json(cls: Type[C], text: str) -> C:
-        try:
-            values = json.loads(text)
-        except ValueError as error:
-            raise ConfigError(f"{cls.command}: the config is not JSON ({error}).") from error
-        return cls.from_dict(values)
+    def from_json(cls: Type[C], text: str, source: str = "the config") -> C:
+        values = parse_object(text, f"{cls.command}: {source}", error=ConfigError)
+        return cls.from_dict(values, source)
 
     def digest(self) -> str:
         """SHA-256 of what determines the result."""
@@ -145,6 +154,27 @@ class Config:
 
 def _help(config: Config, name: str) -> str:
     return next(f.metadata["help"] for f in dataclasses.fields(config) if f.name == name)
+
+
+def _typed(cls: Type[Config], name: str, value: Any, what: str) -> Any:
+    """The value as the field's type has it: a list as a tuple, a whole number as a float; ConfigError if it is none."""
+    kind, several, optional = field_type(cls, name)
+    check, remedy = CHECKS[kind], "correct it, or leave it out"
+    if value is None and optional:
+        return None
+    if not several:
+        return check(value, what, remedy, error=ConfigError)
+    length = field_length(cls, name)
+    if not isinstance(value, (list, tuple)) or length not in (None, len(value)):
+        wanted = "a list" if length is None else f"a list of {length}"
+        raise ConfigError(f"{what} is {shown(value)}, not {wanted}; {remedy}.")
+    return tuple(check(v, what, remedy, error=ConfigError) for v in value)
+
+
+def field_length(cls: Type[Config], name: str) -> Optional[int]:
+    """How many values a field of several has, None where any number."""
+    args = typing.get_args(typing.get_type_hints(cls)[name])
+    return None if Ellipsis in args else len(args)
 
 
 def field_type(cls: Type[Config], name: str):

@@ -15,10 +15,14 @@ class ImagingConfig(Config):
     """How images are formed, y = C S P x + n: shared by `simulate` and by training on simulated images."""
 
     box_size_px: Optional[int] = option(
-        None, "Box size of the images; default: that of --like, else of the volume.", unit="px", minimum=8
+        None, "Box size of the images; default: that of --like, else of the volume.", unit="px", minimum=8, maximum=2048
     )
     pixel_size_angstrom: Optional[float] = option(
-        None, "Pixel size of the images; default: that of --like, else of the volume.", unit="Å", minimum=0.01
+        None,
+        "Pixel size of the images; default: that of --like, else of the volume.",
+        unit="Å",
+        minimum=0.01,
+        maximum=1000,
     )
     resolution_angstrom: Optional[float] = option(
         None,
@@ -26,6 +30,7 @@ class ImagingConfig(Config):
         "1/e there.",
         unit="Å",
         minimum=0.5,
+        maximum=1000,
     )
     assembly: Optional[str] = option(
         None,
@@ -48,19 +53,29 @@ class ImagingConfig(Config):
         "Standard deviation (gaussian) or half width (triangular, uniform) of the shift, in pixels of the image.",
         unit="px",
         minimum=0,
+        maximum=1000,
     )
     ctf: bool = option(True, "Give each image a contrast transfer function; without one it shows the plain projection.")
     defocus_range_angstrom: Tuple[float, float] = option(
         (8000.0, 25000.0), "Smallest and largest underfocus, drawn uniformly.", unit="Å"
     )
     astigmatism_angstrom: float = option(
-        0.0, "Largest difference of the two defoci; the angle is uniform.", unit="Å", expert=True, minimum=0
+        0.0,
+        "Largest difference of the two defoci; the angle is uniform.",
+        unit="Å",
+        expert=True,
+        minimum=0,
+        maximum=1e5,
     )
-    phase_shift_deg: float = option(0.0, "Phase shift of a phase plate.", unit="°", expert=True)
+    phase_shift_deg: float = option(
+        0.0, "Phase shift of a phase plate.", unit="°", expert=True, minimum=-360, maximum=360
+    )
     voltage_kv: float = option(300.0, "Acceleration voltage.", unit="kV", expert=True, minimum=1)
     spherical_aberration_mm: float = option(2.7, "Spherical aberration.", unit="mm", expert=True, minimum=0)
     amplitude_contrast: float = option(0.1, "Amplitude contrast.", expert=True, minimum=0, maximum=1)
-    bfactor_angstrom2: float = option(0.0, "B-factor of the envelope exp(-B s^2 / 4).", unit="Å^2", expert=True)
+    bfactor_angstrom2: float = option(
+        0.0, "B-factor of the envelope exp(-B s^2 / 4).", unit="Å^2", expert=True, minimum=-500, maximum=1e5
+    )
     image_state: str = option(
         "raw",
         "Whether the images are left as recorded, phase-flipped or multiplied by their CTF.",
@@ -73,9 +88,13 @@ class ImagingConfig(Config):
         "noise variance, which is one for the set. Cryo-EM particles have some 0.01 to 0.1 at full size, more when "
         "binned. Empty: a simulation adds no noise, a training measures the noise and its spectrum on --like.",
         minimum=1e-6,
+        maximum=1e6,
     )
     noise_variance: Optional[float] = option(
-        None, "Noise variance per pixel, in units of the projected volume; alternative to --snr.", minimum=0
+        None,
+        "Noise variance per pixel, in units of the projected volume; alternative to --snr.",
+        minimum=0,
+        maximum=1e24,
     )
     noise_correlation_px: float = option(
         0.0,
@@ -84,6 +103,7 @@ class ImagingConfig(Config):
         unit="px",
         expert=True,
         minimum=0,
+        maximum=1000,
     )
 
     def validate(self) -> None:

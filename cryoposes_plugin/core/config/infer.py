@@ -43,6 +43,7 @@ class InferConfig(Config):
         expert=True,
         minimum=16,
         even=True,
+        maximum=2048,
     )
     max_shift_px: float = option(
         8.0,
@@ -50,7 +51,12 @@ class InferConfig(Config):
         unit="px",
         expert=True,
         minimum=0,
+        maximum=1000,
     )
     batch_size: int = option(
-        256, "Images worked on at once: a matter of speed and memory, not of the result.", expert=True, minimum=1
+        256,
+        "Images worked on at once: a matter of speed and memory, not of the result.",
+        expert=True,
+        minimum=1,
+        maximum=10**6,
     )

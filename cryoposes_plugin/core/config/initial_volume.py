@@ -25,19 +25,24 @@ class InitialVolumeConfig(Config):
         "75 % of the box.",
         unit="Å",
         minimum=1,
+        maximum=1e5,
     )
     symmetry: str = option(
         "C1",
         "Point group. The search goes without it; then the axes that fit the volume best are found, and it is imposed.",
     )
-    starts: int = option(3, "Random volumes to start from; the likeliest result is kept.", minimum=1)
+    starts: int = option(3, "Random volumes to start from; the likeliest result is kept.", minimum=1, maximum=1000)
     search_particles: int = option(
-        1000, "Particles that the search works on, drawn at random; all get poses from its volume.", minimum=50
+        1000,
+        "Particles that the search works on, drawn at random; all get poses from its volume.",
+        minimum=50,
+        maximum=10**6,
     )
     rounds: int = option(
         4,
         "Rounds of refinement and reconstruction after the search, at most; 0 ends with its coarse volume.",
         minimum=0,
+        maximum=1000,
     )
     working_box_px: int = option(
         64,
@@ -45,9 +50,14 @@ class InitialVolumeConfig(Config):
         unit="px",
         minimum=16,
         even=True,
+        maximum=2048,
     )
     max_shift_px: float = option(
-        6.0, "Largest shift of a particle from the centre of its image, in its pixels.", unit="px", minimum=0
+        6.0,
+        "Largest shift of a particle from the centre of its image, in its pixels.",
+        unit="px",
+        minimum=0,
+        maximum=1000,
     )
     draws: int = option(
         8,
@@ -56,7 +66,7 @@ class InitialVolumeConfig(Config):
         minimum=1,
         maximum=64,
     )
-    batch_size: int = option(256, "Images a batch of the refinement.", expert=True, minimum=1)
+    batch_size: int = option(256, "Images a batch of the refinement.", expert=True, minimum=1, maximum=10**6)
 
     def check_images(self, what: str, number: int, width_angstrom: float) -> None:
         """Raise where particles, called `what`, are too few, or their images narrower than the particle."""

@@ -28,10 +28,14 @@ class IterateConfig(Config):
         "safer where the volume may be wrong in detail; too coarse, and the first round finds no poses.",
         unit="Å",
         minimum=1,
+        maximum=1e4,
     )
     symmetry: str = option("C1", "Point group to impose (C1, C4, D2, T, O, I, ...).")
     rounds: int = option(
-        8, "Rounds of refinement and reconstruction, at most; fewer where the resolution stops to grow.", minimum=1
+        8,
+        "Rounds of refinement and reconstruction, at most; fewer where the resolution stops to grow.",
+        minimum=1,
+        maximum=1000,
     )
     mask_diameter_angstrom: Optional[float] = option(
         None,
@@ -39,12 +43,18 @@ class IterateConfig(Config):
         "% of the box.",
         unit="Å",
         minimum=1,
+        maximum=1e5,
     )
     hypotheses: int = option(
         64, "Orientations that the network proposes for each particle, at most.", expert=True, minimum=1, maximum=1024
     )
     max_shift_px: float = option(
-        8.0, "With a model: largest shift looked for, in pixels of the images.", unit="px", expert=True, minimum=0
+        8.0,
+        "With a model: largest shift looked for, in pixels of the images.",
+        unit="px",
+        expert=True,
+        minimum=0,
+        maximum=1000,
     )
     working_box_px: Optional[int] = option(
         None,
@@ -54,7 +64,12 @@ class IterateConfig(Config):
         expert=True,
         minimum=16,
         even=True,
+        maximum=2048,
     )
     batch_size: int = option(
-        256, "Images worked on at once: a matter of speed and memory, not of the result.", expert=True, minimum=1
+        256,
+        "Images worked on at once: a matter of speed and memory, not of the result.",
+        expert=True,
+        minimum=1,
+        maximum=10**6,
     )

@@ -21,6 +21,7 @@ class ReconstructConfig(Config):
         "box. The volume itself is not masked.",
         unit="Å",
         minimum=1,
+        maximum=1e5,
     )
     reference: Optional[str] = option(None, "Volume (MRC) on the same frame, to compare with by FSC.", path=True)
     method: str = option(
@@ -30,7 +31,7 @@ class ReconstructConfig(Config):
         expert=True,
     )
     cgls_iterations: int = option(
-        20, "Iterations of CGLS: more bring finer detail and more noise.", expert=True, minimum=1
+        20, "Iterations of CGLS: more bring finer detail and more noise.", expert=True, minimum=1, maximum=10**4
     )
     padding: int = option(
         2,
@@ -41,5 +42,9 @@ class ReconstructConfig(Config):
         maximum=4,
     )
     batch_size: int = option(
-        256, "Images worked on at once: a matter of speed and memory, not of the result.", expert=True, minimum=1
+        256,
+        "Images worked on at once: a matter of speed and memory, not of the result.",
+        expert=True,
+        minimum=1,
+        maximum=10**6,
     )

@@ -50,12 +50,14 @@ class RecoverConfig(Config):
         "Images of which turned and mirrored copies are made, to find the direction of the beam.",
         expert=True,
         minimum=20,
+        maximum=10**5,
     )
     reference_snr: Optional[float] = option(
         None,
         "SNR of the simulated projections of the volume; default: that of the particles, as measured.",
         expert=True,
         minimum=1e-6,
+        maximum=1e6,
     )
     max_shift_px: float = option(
         8.0,
@@ -63,12 +65,14 @@ class RecoverConfig(Config):
         unit="px",
         expert=True,
         minimum=0,
+        maximum=1000,
     )
     batch_size: int = option(
         64,
         "Images a batch: a matter of speed and memory. Small ones stay in the processor's caches.",
         expert=True,
         minimum=1,
+        maximum=10**6,
     )
     method: str = option(
         "spectral",
@@ -76,9 +80,13 @@ class RecoverConfig(Config):
         choices=("spectral", "minibatch"),
         expert=True,
     )
-    minibatch_steps: int = option(20000, "Steps of the mini-batch minimisation.", expert=True, minimum=1)
-    minibatch_pairs: int = option(256, "Pairs a step of the mini-batch minimisation.", expert=True, minimum=1)
-    minibatch_rate: float = option(0.5, "Learning rate of the mini-batch minimisation.", expert=True, minimum=0)
+    minibatch_steps: int = option(20000, "Steps of the mini-batch minimisation.", expert=True, minimum=1, maximum=10**9)
+    minibatch_pairs: int = option(
+        256, "Pairs a step of the mini-batch minimisation.", expert=True, minimum=1, maximum=10**6
+    )
+    minibatch_rate: float = option(
+        0.5, "Learning rate of the mini-batch minimisation.", expert=True, minimum=0, maximum=1000
+    )
 
     def validate(self) -> None:
         super().validate()

@@ -25,13 +25,14 @@ class RefineConfig(Config):
         minimum=0,
         maximum=180,
     )
-    search_starts: int = option(24, "How many poses around each one are tried.", expert=True, minimum=1)
+    search_starts: int = option(24, "How many poses around each one are tried.", expert=True, minimum=1, maximum=10**4)
     search_shift_px: float = option(
         3.0,
         "With a search: how far around the given shift the best one is looked for, in pixels of the images.",
         unit="px",
         expert=True,
         minimum=0,
+        maximum=1000,
     )
     prior_deg: Optional[float] = option(
         None,
@@ -40,6 +41,7 @@ class RefineConfig(Config):
         unit="°",
         expert=True,
         minimum=0.001,
+        maximum=360,
     )
     prior_shift_px: Optional[float] = option(
         None,
@@ -48,6 +50,7 @@ class RefineConfig(Config):
         unit="px",
         expert=True,
         minimum=0.0001,
+        maximum=1000,
     )
     resolution_angstrom: Optional[float] = option(
         None,
@@ -55,6 +58,7 @@ class RefineConfig(Config):
         "poses fit noise.",
         unit="Å",
         minimum=0.1,
+        maximum=1000,
     )
     working_box_px: Optional[int] = option(
         None,
@@ -64,7 +68,12 @@ class RefineConfig(Config):
         expert=True,
         minimum=16,
         even=True,
+        maximum=2048,
     )
     batch_size: int = option(
-        256, "Images worked on at once: a matter of speed and memory, not of the result.", expert=True, minimum=1
+        256,
+        "Images worked on at once: a matter of speed and memory, not of the result.",
+        expert=True,
+        minimum=1,
+        maximum=10**6,
     )

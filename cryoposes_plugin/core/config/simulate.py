@@ -18,7 +18,7 @@ class SimulateConfig(ImagingConfig):
     volume: Tuple[str, ...] = option(
         (), "Volume (MRC, or an atomic model: PDB, mmCIF) to project; several make a mixture in equal parts.", path=True
     )
-    number: int = option(5000, "How many images to make, of all volumes together.", minimum=1)
+    number: int = option(5000, "How many images to make, of all volumes together.", minimum=1, maximum=10**7)
     orientations: str = option(
         "uniform",
         "Distribution of orientations: uniform on SO(3), a HEALPix grid, uniform in the "
@@ -30,10 +30,19 @@ class SimulateConfig(ImagingConfig):
         None, "Particle STAR file that gives the poses (with 'particles').", path=True
     )
     preferred_directions_deg: Tuple[float, ...] = option(
-        (0.0, 0.0), "Preferred viewing directions as rot, tilt, rot, tilt, ...", unit="°", expert=True
+        (0.0, 0.0),
+        "Preferred viewing directions as rot, tilt, rot, tilt, ...",
+        unit="°",
+        expert=True,
+        minimum=-360,
+        maximum=360,
     )
     preferred_concentration: float = option(
-        10.0, "Concentration kappa of the von Mises-Fisher distribution around preferred views.", expert=True, minimum=0
+        10.0,
+        "Concentration kappa of the von Mises-Fisher distribution around preferred views.",
+        expert=True,
+        minimum=0,
+        maximum=1e6,
     )
     normalise: bool = option(
         True,
@@ -41,7 +50,12 @@ class SimulateConfig(ImagingConfig):
         "and standard deviation 1, as RELION wants it (only where there is noise).",
     )
     particle_diameter_angstrom: Optional[float] = option(
-        None, "Diameter outside which is background; default: 75 % of the box.", unit="Å", expert=True, minimum=1
+        None,
+        "Diameter outside which is background; default: 75 % of the box.",
+        unit="Å",
+        expert=True,
+        minimum=1,
+        maximum=1e5,
     )
     projector: str = option(
         "fourier",

@@ -58,21 +58,26 @@ class TrainConfig(ImagingConfig):
         "steps.",
         unit="min",
         minimum=0.01,
+        maximum=1e5,
     )
     epochs: Optional[int] = option(
-        None, "Number of epochs instead of minutes; an epoch is --images-per-epoch images.", expert=True, minimum=1
+        None,
+        "Number of epochs instead of minutes; an epoch is --images-per-epoch images.",
+        expert=True,
+        minimum=1,
+        maximum=10**6,
     )
     steps: Optional[int] = option(
-        None, "Exact number of training steps instead of minutes or epochs.", expert=True, minimum=1
+        None, "Exact number of training steps instead of minutes or epochs.", expert=True, minimum=1, maximum=10**9
     )
     images_per_epoch: int = option(
-        20000, "Images an epoch has when they are simulated on the fly.", expert=True, minimum=1
+        20000, "Images an epoch has when they are simulated on the fly.", expert=True, minimum=1, maximum=10**9
     )
     batch_size: Optional[int] = option(
-        None, "Images that a step learns from; default: the preset's.", expert=True, minimum=2
+        None, "Images that a step learns from; default: the preset's.", expert=True, minimum=2, maximum=10**5
     )
     learning_rate: Optional[float] = option(
-        None, "Peak of the learning rate; default: the preset's.", expert=True, minimum=0
+        None, "Peak of the learning rate; default: the preset's.", expert=True, minimum=0, maximum=10
     )
     model_box_size_px: Optional[int] = option(
         None,
@@ -80,6 +85,7 @@ class TrainConfig(ImagingConfig):
         unit="px",
         expert=True,
         minimum=16,
+        maximum=1024,
     )
     mask_diameter_angstrom: Optional[float] = option(
         None,
@@ -87,6 +93,7 @@ class TrainConfig(ImagingConfig):
         "Default: what the box holds.",
         unit="Å",
         minimum=1,
+        maximum=1e5,
     )
     symmetry: str = option("C1", "Point group of the volume (C1, C4, D2, T, O, I, ...).")
     orientations: str = option(
@@ -168,20 +175,24 @@ class TrainConfig(ImagingConfig):
         None, "Features of an image, for distances; default: the preset's.", expert=True, minimum=4, maximum=4096
     )
     distance_weight: Optional[float] = option(
-        None, "Weight of the pairwise distance loss; default: the preset's curriculum.", expert=True, minimum=0
+        None,
+        "Weight of the pairwise distance loss; default: the preset's curriculum.",
+        expert=True,
+        minimum=0,
+        maximum=1e6,
     )
     augment_rotation: bool = option(True, "Turn labelled images in-plane.", expert=True)
     augment_mirror: bool = option(True, "Mirror labelled images (the view from the opposite side).", expert=True)
     augment_shift_px: float = option(
-        1.0, "Standard deviation of extra shifts of labelled images.", unit="px", expert=True, minimum=0
+        1.0, "Standard deviation of extra shifts of labelled images.", unit="px", expert=True, minimum=0, maximum=1000
     )
     augment_noise: float = option(
-        0.0, "Standard deviation of noise added to labelled images, which have 1.", expert=True, minimum=0
+        0.0, "Standard deviation of noise added to labelled images, which have 1.", expert=True, minimum=0, maximum=1000
     )
     dropout: Optional[float] = option(None, "Dropout rate; default: the preset's.", expert=True, minimum=0, maximum=0.9)
-    l2: Optional[float] = option(None, "Weight decay; default: the preset's.", expert=True, minimum=0)
+    l2: Optional[float] = option(None, "Weight decay; default: the preset's.", expert=True, minimum=0, maximum=10)
     validation_number: int = option(
-        500, "Images that are kept apart, to measure the error on.", expert=True, minimum=10
+        500, "Images that are kept apart, to measure the error on.", expert=True, minimum=10, maximum=10**6
     )
     checkpoint_minutes: float = option(
         1.0,
@@ -189,6 +200,7 @@ class TrainConfig(ImagingConfig):
         unit="min",
         expert=True,
         minimum=0,
+        maximum=1e5,
     )
 
     def validate(self) -> None:

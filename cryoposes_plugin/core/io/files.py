@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
-from typing import Optional
+from typing import Any, Dict, Optional
 
 from ..errors import InputError
+from ..gate import parse_object, shown_error
 
 #: First bytes, by what they begin.
 _MAGIC = (
@@ -23,6 +24,7 @@ _MAGIC = (
     (b"\x93NUMPY", "NumPy"),
     (b"version https://git-lfs", "Git LFS pointer"),
 )
+LARGEST_TEXT_BYTES = 2**24
 COMPRESSIONS = ("gzip", "bzip2", "zstd", "xz", "zip", "7z")
 
 
@@ -37,7 +39,7 @@ def check_regular(path, subject: str, remedy: str = "check the path") -> os.stat
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(f"{subject} does not exist; {remedy}.") from None
     except (OSError, ValueError) as error:
-        raise InputError(f"{subject} cannot be reached ({reason(error)}); {remedy}.") from error
+        raise InputError(f"{subject} cannot be reached ({shown_error(error)}); {remedy}.") from error
     if not stat.S_ISREG(status.st_mode):
         what = "a folder" if stat.S_ISDIR(status.st_mode) else "a pipe or a device"
         raise InputError(f"{subject} is {what}, not a file; {remedy}.")
@@ -51,15 +53,25 @@ def first_bytes(path, number: int, subject: str) -> bytes:
         with open(path, "rb") as handle:
             return handle.read(number)
     except OSError as error:
-        raise InputError(f"{subject} cannot be read ({reason(error)}); check who may read it.") from error
+        raise InputError(f"{subject} cannot be read ({shown_error(error)}); check who may read it.") from error
+
+
+def read_text(path, subject: str, largest_bytes: int = LARGEST_TEXT_BYTES) -> str:
+    """The UTF-8 text of a regular file of moderate size; InputError otherwise."""
+    content = first_bytes(path, largest_bytes + 1, subject)
+    if len(content) > largest_bytes:
+        raise InputError(f"{subject} is larger than {largest_bytes / 2**20:g} MiB; check the path.")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{subject} is no UTF-8 text (byte {error.start}); repair it.") from error
+
+
+def read_object(path, subject: str, remedy: str = "repair it") -> Dict[str, Any]:
+    """The JSON object in a file, see `gate.parse_object`; InputError otherwise."""
+    return parse_object(read_text(path, subject), subject, remedy)
 
 
 def kind_of(start: bytes) -> Optional[str]:
     """What a file that starts so is, None where it is not known."""
     return next((name for magic, name in _MAGIC if start.startswith(magic)), None)
-
-
-def reason(error: BaseException) -> str:
-    """The system's words, in one line and without a path."""
-    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return " ".join(text.split()).rstrip(".")

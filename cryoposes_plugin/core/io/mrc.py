@@ -12,11 +12,10 @@ import mrcfile
 import numpy as np
 
 from ..errors import InputError, ResourceError
-from ..gate import check_pixel_size, require_finite
+from ..gate import check_pixel_size, require_finite, shown_error
 from ..memory import require_memory
 from ..types import Volume
 from .atomic import TEMPORARY, atomic_path, create, move, remove, reopen
-from .files import reason
 from .mrc_header import DAMAGED, HEADER_BYTES, MrcHeader, read_header
 
 logger = logging.getLogger(__name__)
@@ -93,7 +92,9 @@ def _read_data(header: MrcHeader) -> np.ndarray:
                 done += read
             handle.read(1)  # compressed files are checked at their end
     except DAMAGED as error:
-        raise InputError(f"{header.subject} is damaged or was cut short ({reason(error)}); copy it again.") from error
+        raise InputError(
+            f"{header.subject} is damaged or was cut short ({shown_error(error)}); copy it again."
+        ) from error
     return data
 
 
@@ -183,7 +184,7 @@ class Stack:
             try:
                 read = os.preadv(self._file, [buffer[done : done + _CHUNK_BYTES]], offset + done)
             except OSError as error:
-                raise InputError(f"{self.header.subject} cannot be read ({reason(error)}); try again.") from error
+                raise InputError(f"{self.header.subject} cannot be read ({shown_error(error)}); try again.") from error
             if not read:
                 raise InputError(
                     f"{self.header.subject} was cut while it was read: image {first + done // image_bytes + 1} of "

@@ -14,7 +14,8 @@ import numpy as np
 from mrcfile.dtypes import HEADER_DTYPE
 
 from ..errors import InputError
-from .files import COMPRESSIONS, first_bytes, kind_of, reason
+from ..gate import shown_error
+from .files import COMPRESSIONS, first_bytes, kind_of
 
 HEADER_BYTES = 1024
 _DTYPES = {0: "i1", 1: "i2", 2: "f4", 6: "u2", 12: "f2"}
@@ -97,7 +98,7 @@ def _decompressed(path, kind: str, subject: str) -> bytes:
         with _OPENERS[kind](path, "rb") as handle:
             return handle.read(HEADER_BYTES)
     except DAMAGED as error:
-        raise InputError(f"{subject} is damaged {kind} data ({reason(error)}); copy it again.") from error
+        raise InputError(f"{subject} is damaged {kind} data ({shown_error(error)}); copy it again.") from error
 
 
 def _fields(start: bytes) -> Optional[np.void]:
