@@ -147,8 +147,8 @@ def test_relion_30_is_read(tmp_path, rng):
         (" 10 20 30 ", " 10 nan 30 ", "_rlnAngleTilt of particle 1 is nan"),
         ("000002@stack", "two@stack", "write it as 000001@stack.mrcs"),
         ("_rlnVoltage", "_rlnNoVoltage", "no _rlnVoltage; add the acquisition"),
-        ("_rlnMagnification", "_rlnNoMagnification", "give a positive _rlnImagePixelSize"),
-        ("hello", "", "cannot be read as a STAR file"),
+        ("_rlnMagnification", "_rlnNoMagnification", "its particles have no pixel size"),
+        ("hello", "", "row 1 of data_ (line 20) has 14 values and the table has 15 columns"),
     ],
 )
 def test_a_broken_star_is_one_sentence(tmp_path, rng, old, new, sentence):

@@ -1,23 +1,27 @@
 """RELION particle STAR files: 3.0 and 3.1 are read, 3.1 is written. The STAR labels live here (and in scipion.convert).
 
-gemmi parses the file. Columns that are not modelled travel verbatim in `extra`.
-`rlnImageName` is looked for from the working directory, then from the STAR file's folder, there by file name alone too.
+`star_grammar` parses the file, `image_paths` says which file a stack name means. Columns that are not modelled travel
+verbatim in `extra`.
 """
 
 from __future__ import annotations
 
+import logging
 import os
+from functools import lru_cache
 from pathlib import Path
-from typing import Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
-import gemmi
 import numpy as np
 
 from .. import conventions
 from ..errors import InputError
 from ..types import CtfTable, OpticsGroup, ParticleTable
+from .image_paths import resolve_stacks, written_name
 from .mrc import read_stack_header
-from .run_directory import atomic_path
+from .star_grammar import Table, read_star, write_star
+
+logger = logging.getLogger(__name__)
 
 # Labels other modules may pass through `ParticleTable.extra`.
 COORDINATE_X, COORDINATE_Y = "rlnCoordinateX", "rlnCoordinateY"
@@ -36,6 +40,19 @@ _VOLTAGE, _CS, _AMPLITUDE = "rlnVoltage", "rlnSphericalAberration", "rlnAmplitud
 _PIXEL, _BOX, _NAME, _DIMENSION = "rlnImagePixelSize", "rlnImageSize", "rlnOpticsGroupName", "rlnImageDimensionality"
 _MAGNIFICATION, _DETECTOR = "rlnMagnification", "rlnDetectorPixelSize"
 _PREMULTIPLIED, _FLIPPED = "rlnCtfDataAreCtfPremultiplied", "rlnCtfDataArePhaseFlipped"
+
+_RELATIVE_DIGITS = 1e-9
+_DIMENSION_2D, _LARGEST_BOX_PX, _LARGEST_SLICE = "2", 2**15, 2**31
+#: Columns of images that are no single particles: the value that does not mean it, and what they are otherwise.
+_OTHER_KINDS = {
+    "rlnTomoSubTomosAre2DStacks": ("0", "stacks of tilted images"),
+    "rlnTomoName": (None, "particles of a tilt series"),
+    "rlnTomoParticleName": (None, "particles of a tilt series"),
+    "rlnCtfImage": (None, "subtomograms, with a CTF in three dimensions"),
+    "rlnHelicalTubeID": (None, "segments of filaments"),
+    "rlnHelicalTrackLength": (None, "segments of filaments"),
+    "rlnHelicalTrackLengthAngst": (None, "segments of filaments"),
+}
 
 #: Columns that matter to the image and that the forward model leaves out: they pass through and are named in reports.
 NOT_MODELLED = (
@@ -58,36 +75,35 @@ _REQUIREMENTS = {
 }
 
 
-def read_particles(path, require: Sequence[str] = ()) -> ParticleTable:
+def read_particles(path, require: Sequence[str] = (), images_from: Optional[str] = None) -> ParticleTable:
     """Read a particle STAR file.
 
     Parameters
     ----------
     path : STAR file.
     require : what must be there, of "poses", "ctf", "subset".
+    images_from : folder that the stack names begin in, where they do not say it (see `image_paths`).
 
     Raises
     ------
-    InputError : unreadable or empty file, a column that is missing or holds something that is no number, unknown optics
-        group, missing stack where the box size has to be read from it.
+    InputError : unreadable or empty file, two tables of particles, a column that is missing or holds something that is
+        no number, unknown optics group, stack names that may mean several files, particles that are no single ones in
+        two dimensions, missing stack where the box size has to be read from it.
     """
     path = Path(path)
-    particles, optics_block = _blocks(path)
-    columns = _columns(particles)
-    if _IMAGE_NAME not in columns or not columns[_IMAGE_NAME]:
-        raise InputError(f"{path} has no column _{_IMAGE_NAME} with particles in it; give a STAR file of particles.")
+    particles, optics_table = _tables(path)
+    columns = particles.columns
     for name in require:
         labels, what, remedy = _REQUIREMENTS[name]
         for label in labels:
             if label not in columns:
                 raise InputError(f"{path} has no column _{label}: the particles have no {what}; {remedy}.")
     reader = _Reader(path, columns)
-    stack_paths, stack_index, slice_index = _image_references(path, reader.take(_IMAGE_NAME))
-    optics, optics_index = reader.optics(optics_block, stack_paths, stack_index)
+    stack_paths, stack_index, slice_index = _image_references(path, reader.take(_IMAGE_NAME), images_from)
+    optics, optics_index = reader.optics(optics_table, stack_paths, stack_index)
     pixel = np.array([o.pixel_size_angstrom for o in optics])[optics_index]
-    explicit = _IMAGE_ID in columns
-    ids = reader.integers(_IMAGE_ID) if explicit else np.arange(1, reader.number + 1, dtype=np.int64)
     rotations, shifts = reader.poses(pixel)
+    ids, explicit = reader.identities(stack_paths, stack_index, slice_index)
     return ParticleTable(
         ids=ids,
         stack_paths=stack_paths,
@@ -105,40 +121,54 @@ def read_particles(path, require: Sequence[str] = ()) -> ParticleTable:
     )
 
 
-def _blocks(path: Path):
+def stack_paths(path, images_from: Optional[str] = None) -> List[Path]:
+    """The stacks that a particle STAR file names, as `read_particles` finds them, the missing ones included."""
+    path = Path(path)
+    particles, _ = _tables(path)
+    return list(_image_references(path, particles.columns[_IMAGE_NAME], images_from)[0])
+
+
+def _tables(path: Path) -> Tuple[Table, Optional[Table]]:
+    """The table of particles and that of optics groups; InputError for two of one kind, or another kind of image."""
     if not path.is_file():
         raise InputError(f"Particle file {path} does not exist; check the path.")
-    try:
-        document = gemmi.cif.read_file(str(path))
-    except (ValueError, RuntimeError, OSError) as error:
-        raise InputError(
-            f"{path} cannot be read as a STAR file ({error}); give a RELION particle STAR file."
-        ) from error
-    optics = particles = None
-    for block in document:
-        tags = _columns(block)
-        if _IMAGE_NAME in tags:
-            particles = block
-        elif _NAME in tags or block.name == "optics":
-            optics = block
-    if particles is None:
-        raise InputError(f"{path} has no column _{_IMAGE_NAME}; give a STAR file of particles.")
+    tables = read_star(path)
+    particles = _only([t for t in tables if _IMAGE_NAME in t.columns], path, "particles")
+    if particles is None or not len(particles):
+        raise InputError(f"{path} has no column _{_IMAGE_NAME} with particles in it; give a STAR file of particles.")
+    optics = _only([t for t in tables if t is not particles and _is_optics(t)], path, "optics groups")
+    for table in tables:
+        _check_kind(path, table)
     return particles, optics
 
 
-def _columns(block) -> Dict[str, List[str]]:
-    for item in block:
-        if item.loop is not None:
-            width, values = item.loop.width(), item.loop.values
-            return {tag[1:]: values[i::width] for i, tag in enumerate(item.loop.tags)}
-    return {item.pair[0][1:]: [item.pair[1]] for item in block if item.pair is not None}
+def _is_optics(table: Table) -> bool:
+    return _NAME in table.columns or table.block.lower() == "optics"
+
+
+def _only(tables: Sequence[Table], path: Path, what: str) -> Optional[Table]:
+    if len(tables) > 1:
+        where = " and ".join(f"data_{t.block} (line {t.line})" for t in tables[:2])
+        raise InputError(f"{path} has {len(tables)} tables of {what}, {where}; give a file with one of them.")
+    return tables[0] if tables else None
+
+
+def _check_kind(path: Path, table: Table) -> None:
+    """InputError for tables of subtomograms, tilt series and filaments."""
+    for label, (expected, what) in _OTHER_KINDS.items():
+        values = [v for v in table.columns.get(label, []) if v != expected]
+        if values:
+            raise InputError(
+                f"{path}: _{label} is {values[0]!r}, so these are {what}; only images of single particles are worked "
+                "on, one projection each."
+            )
 
 
 class _Reader:
     """Takes typed columns out of the text columns; what is not taken remains verbatim."""
 
     def __init__(self, path: Path, columns: Dict[str, List[str]]):
-        self.path, self.columns, self.taken = path, columns, {_IMAGE_ID, _SUBSET, _OPTICS}
+        self.path, self.columns, self.taken = path, columns, {_SUBSET, _OPTICS}
         self.number = len(columns[_IMAGE_NAME])
 
     def take(self, label: str) -> List[str]:
@@ -154,9 +184,31 @@ class _Reader:
         return _to_floats(values, label, self.path)
 
     def integers(self, label: str) -> np.ndarray:
-        return self.floats(label).astype(np.int64)
+        return _to_integers(self.take(label), label, self.path)
+
+    def identities(self, stack_paths, stack_index, slice_index) -> Tuple[np.ndarray, bool]:
+        """(N,) ids, and whether they are those of the file: only if they tell the particles apart."""
+        counted = np.arange(1, self.number + 1, dtype=np.int64)
+        if _IMAGE_ID not in self.columns:
+            return counted, False
+        ids = self.integers(_IMAGE_ID)
+        if len(np.unique(ids)) == self.number:
+            return ids, True
+        self.taken.discard(_IMAGE_ID)
+        order = np.lexsort((slice_index, stack_index, ids))
+        same_id = np.diff(ids[order]) == 0
+        other_image = (np.diff(stack_index[order]) != 0) | (np.diff(slice_index[order]) != 0)
+        if (same_id & other_image).any():
+            at = int(np.flatnonzero(same_id & other_image)[0])
+            first, second = (f"{slice_index[i] + 1}@{stack_paths[stack_index[i]]}" for i in order[at : at + 2])
+            _say(
+                f"{self.path}: _{_IMAGE_ID} {ids[order[at]]} is given to {first} and to {second}: the particles are "
+                "told apart by their images instead."
+            )
+        return counted, False
 
     def poses(self, pixel: np.ndarray) -> Tuple[Optional[np.ndarray], Optional[np.ndarray]]:
+        posed = all(c in self.columns for c in _ANGLES)
         shifts = None
         if all(c in self.columns for c in _ORIGINS_ANGSTROM):
             origin = np.stack([self.floats(c) for c in _ORIGINS_ANGSTROM], axis=1)
@@ -165,10 +217,21 @@ class _Reader:
             shifts = conventions.origin_angstrom_to_shifts_px(
                 np.stack([self.floats(c) for c in _ORIGINS_PX], axis=1), 1.0
             )
-        if not all(c in self.columns for c in _ANGLES):
+        elif posed:
+            self._check_no_origins()
+        if not posed:
             return None, shifts
         rotations = conventions.euler_deg_to_rotations(np.stack([self.floats(c) for c in _ANGLES], axis=1))
         return rotations, np.zeros((self.number, 2)) if shifts is None else shifts
+
+    def _check_no_origins(self) -> None:
+        lone = [c for c in (*_ORIGINS_ANGSTROM, *_ORIGINS_PX) if c in self.columns]
+        if lone:
+            raise InputError(
+                f"{self.path} has _{lone[0]} and no other origin that belongs to it; give _{_ORIGINS_ANGSTROM[0]} and "
+                f"_{_ORIGINS_ANGSTROM[1]}, or no origin."
+            )
+        _say(f"{self.path} has angles and no origins (_{_ORIGINS_ANGSTROM[0]}): they are taken to be 0.")
 
     def ctf(self, optics, optics_index) -> Optional[CtfTable]:
         if not all(c in self.columns for c in _DEFOCUS[:2]):
@@ -198,22 +261,40 @@ class _Reader:
             self.floats(_BFACTOR, 0.0),
         )
 
-    def optics(self, block, stack_paths, stack_index) -> Tuple[Tuple[OpticsGroup, ...], np.ndarray]:
-        if block is None:
+    def optics(self, table: Optional[Table], stack_paths, stack_index) -> Tuple[Tuple[OpticsGroup, ...], np.ndarray]:
+        if table is None or not len(table):
             return self._optics_of_30(stack_paths, stack_index)
-        table = _columns(block)
-        number = len(next(iter(table.values()), []))
-        numbers = _to_floats(table.get(_OPTICS, [str(i + 1) for i in range(number)]), _OPTICS, self.path).astype(int)
+        columns, number = table.columns, len(table)
+        counted = [str(i + 1) for i in range(number)]
+        numbers = _to_integers(columns.get(_OPTICS, counted), _OPTICS, self.path, _optics_row)
+        wanted = self._optics_numbers(numbers)
+        order = np.argsort(numbers)
+        index = order[np.searchsorted(numbers[order], wanted)]
+        rows = [{label: values[i] for label, values in columns.items()} for i in range(number)]
+        return tuple(self._group(row, stack_paths, stack_index[index == i]) for i, row in enumerate(rows)), index
+
+    def _optics_numbers(self, numbers: np.ndarray) -> np.ndarray:
+        """(N,) the group of each particle, of those that the optics table has."""
+        values, counts = np.unique(numbers, return_counts=True)
+        if (counts > 1).any():
+            raise InputError(
+                f"{self.path}: the optics table has group {values[counts > 1][0]} (_{_OPTICS}) {counts.max()} times; "
+                "number the groups differently."
+            )
+        if _OPTICS not in self.columns and len(numbers) > 1:
+            raise InputError(
+                f"{self.path} has {len(numbers)} optics groups and the particles have no column _{_OPTICS}, so which "
+                "is whose is not known; add the column."
+            )
         wanted = self.integers(_OPTICS) if _OPTICS in self.columns else np.full(self.number, numbers[0])
         unknown = np.setdiff1d(wanted, numbers)
         if len(unknown):
+            row = int(np.flatnonzero(wanted == unknown[0])[0])
             raise InputError(
-                f"{self.path} has particles of optics group {unknown[0]} and its optics table does not; add the group."
+                f"{self.path}: particle {row + 1} is of optics group {unknown[0]} and the optics table has no such "
+                "group; add it."
             )
-        index = np.searchsorted(np.sort(numbers), wanted)
-        index = np.argsort(numbers)[index]
-        rows = [{label: values[i] for label, values in table.items()} for i in range(number)]
-        return tuple(self._group(row, stack_paths, stack_index[index == i]) for i, row in enumerate(rows)), index
+        return wanted
 
     def _optics_of_30(self, stack_paths, stack_index):
         labels = [
@@ -221,36 +302,79 @@ class _Reader:
             for c in (_VOLTAGE, _CS, _AMPLITUDE, _PIXEL, _MAGNIFICATION, _DETECTOR, _FLIPPED, _PREMULTIPLIED)
             if c in self.columns
         ]
-        keys = list(zip(*(self.take(c) for c in labels))) if labels else [()] * self.number
+        if _PIXEL not in labels and not (_MAGNIFICATION in labels and _DETECTOR in labels):
+            raise InputError(
+                f"{self.path} has no optics table (data_optics) and its particles have no pixel size; add the table, "
+                f"or a column _{_PIXEL}, or _{_MAGNIFICATION} and _{_DETECTOR}."
+            )
+        keys = list(zip(*(self.take(c) for c in labels)))
         distinct = {key: i for i, key in enumerate(dict.fromkeys(keys))}
         index = np.array([distinct[key] for key in keys])
         groups = []
         for key, i in distinct.items():
             row = dict(zip(labels, key), **{_NAME: f"opticsGroup{i + 1}"})
-            if _PIXEL not in row and _MAGNIFICATION in row and _DETECTOR in row:
-                detector, magnification = (_to_floats([row[c]], c, self.path)[0] for c in (_DETECTOR, _MAGNIFICATION))
-                row[_PIXEL] = repr(1e4 * detector / magnification)
+            if _PIXEL not in row:
+                row[_PIXEL] = self._pixel_of_30(row, keys.index(key))
             groups.append(self._group(row, stack_paths, stack_index[index == i]))
         return tuple(groups), index
+
+    def _pixel_of_30(self, row: Dict[str, str], first: int) -> str:
+        """From the detector's pixel in µm and the magnification."""
+
+        def positive(label: str) -> float:
+            value = float(_to_floats([row[label]], label, self.path, lambda _: f"particle {first + 1}")[0])
+            if value <= 0:
+                raise InputError(
+                    f"{self.path}: _{label} of particle {first + 1} is {row[label]}, which gives no pixel size; "
+                    f"correct it, or add a column _{_PIXEL}."
+                )
+            return value
+
+        return repr(1e4 * positive(_DETECTOR) / positive(_MAGNIFICATION))
 
     def _group(self, row: Dict[str, str], stack_paths, stack_index) -> OpticsGroup:
         row = dict(row)
         row.pop(_OPTICS, None)
-        row.pop(_DIMENSION, None)
-        name = gemmi.cif.as_string(row.pop(_NAME, "opticsGroup1"))
+        name = row.pop(_NAME, "opticsGroup1")
 
-        def number(label):
+        def where(_) -> str:
+            return f"optics group {name}"
+
+        def number(label, convert=_to_floats) -> Optional[float]:
             text = row.pop(label, None)
-            return None if text is None else float(_to_floats([text], label, self.path)[0])
+            return None if text is None else convert([text], label, self.path, where)[0].item()
 
-        pixel, box = number(_PIXEL), number(_BOX)
+        dimension = row.pop(_DIMENSION, _DIMENSION_2D)
+        if float(_to_integers([dimension], _DIMENSION, self.path, where)[0]) != 2:
+            raise InputError(
+                f"{self.path}: _{_DIMENSION} of optics group {name} is {dimension}, so these are subtomograms; give "
+                "images of single particles, which have 2."
+            )
+        pixel = number(_PIXEL)
         if pixel is None or pixel <= 0:
             raise InputError(f"{self.path}: optics group {name} has pixel size {pixel}; give a positive _{_PIXEL}.")
-        if box is None:
-            box = read_stack_header(stack_paths[stack_index[0]])[1] if len(stack_index) else 0
-        premultiplied, flipped = number(_PREMULTIPLIED), number(_FLIPPED)
-        state = "ctf-premultiplied" if premultiplied else "phase-flipped" if flipped else "raw"
-        return OpticsGroup(name, pixel, int(box), number(_VOLTAGE), number(_CS), number(_AMPLITUDE), state, row)
+        box = self._box(name, number(_BOX, _to_integers), stack_paths, stack_index)
+        states = [number(label, _to_integers) for label in (_PREMULTIPLIED, _FLIPPED)]
+        for label, value in zip((_PREMULTIPLIED, _FLIPPED), states):
+            if value not in (None, 0, 1):
+                raise InputError(f"{self.path}: _{label} of optics group {name} is {value}; give 0 or 1.")
+        state = "ctf-premultiplied" if states[0] else "phase-flipped" if states[1] else "raw"
+        return OpticsGroup(name, pixel, box, number(_VOLTAGE), number(_CS), number(_AMPLITUDE), state, row)
+
+    def _box(self, name: str, said: Optional[int], stack_paths, stack_index) -> int:
+        """The box size of a group, compared with that of its first stack, if it is there."""
+        if said is None:
+            return read_stack_header(stack_paths[stack_index[0]])[1] if len(stack_index) else 0
+        first = stack_paths[stack_index[0]] if len(stack_index) else None
+        found = None if first is None else _box_of(first)
+        if found is not None and found != said:
+            raise InputError(
+                f"{self.path}: _{_BOX} of optics group {name} is {said} px and the images of {first} have {found} px; "
+                "correct it, or give the stack that belongs to the particles."
+            )
+        if not 0 <= said <= _LARGEST_BOX_PX or (found is None and said == 0 and len(stack_index)):
+            raise InputError(f"{self.path}: _{_BOX} of optics group {name} is {said} px; give the images' box size.")
+        return said
 
     def scores(self) -> Dict[str, np.ndarray]:
         return {c: self.floats(c) for c in self.columns if c.startswith(SCORE_PREFIX) and c not in TEXT_COLUMNS}
@@ -259,20 +383,66 @@ class _Reader:
         return {c: np.array(v, dtype=object) for c, v in self.columns.items() if c not in self.taken}
 
 
-def _to_floats(values: Sequence[str], label: str, path: Path) -> np.ndarray:
+@lru_cache(maxsize=None)
+def _say(message: str) -> None:
+    """A warning, once: a run reads its particles several times."""
+    logger.warning(message)
+
+
+def _box_of(stack: Path) -> Optional[int]:
+    """None of a stack that is missing or damaged: whoever reads its images says so."""
+    try:
+        return read_stack_header(stack)[1]
+    except InputError:
+        return None
+
+
+Namer = Callable[[int], str]
+
+
+def _particle(row: int) -> str:
+    return f"particle {row + 1}"
+
+
+def _optics_row(row: int) -> str:
+    return f"row {row + 1} of the optics table"
+
+
+def _to_floats(values: Sequence[str], label: str, path: Path, name: Namer = _particle) -> np.ndarray:
+    """(N,) float64; `name` says in a sentence what row i is."""
     try:
         numbers = np.array(values, dtype=np.float64)
+        plain = _is_plain(values)
     except ValueError:
+        plain = False
+    if not plain:
         row, text = next((i, v) for i, v in enumerate(values) if not _is_number(v))
-        raise InputError(
-            f"{path}: _{label} of particle {row + 1} is {text!r}, which is no number; repair the file."
-        ) from None
+        raise InputError(f"{path}: _{label} of {name(row)} is {text!r}, which is no number; repair the file.")
     if not np.isfinite(numbers).all():
         row = int(np.flatnonzero(~np.isfinite(numbers))[0])
-        raise InputError(
-            f"{path}: _{label} of particle {row + 1} is {values[row]}; repair the file or remove the particle."
-        )
+        raise InputError(f"{path}: _{label} of {name(row)} is {values[row]}; repair the file or remove the particle.")
     return numbers
+
+
+def _to_integers(values: Sequence[str], label: str, path: Path, name: Namer = _particle) -> np.ndarray:
+    """(N,) int64 of whole numbers, which may be written as 1.000; InputError beyond 64 bits."""
+    try:
+        if _is_plain(values):
+            return np.array(list(map(int, values)), dtype=np.int64)
+    except (ValueError, OverflowError):
+        pass
+    numbers = _to_floats(values, label, path, name)
+    wrong = np.flatnonzero((numbers != np.round(numbers)) | (np.abs(numbers) >= 2.0**53))
+    if len(wrong):
+        what = "is no whole number" if numbers[wrong[0]] % 1 else "is too large a number"
+        raise InputError(f"{path}: _{label} of {name(int(wrong[0]))} is {values[wrong[0]]}, which {what}; correct it.")
+    return numbers.astype(np.int64)
+
+
+def _is_plain(values: Sequence[str]) -> bool:
+    """Python reads 1_000 and other scripts' digits as numbers; RELION does not."""
+    joined = "".join(values)
+    return joined.isascii() and "_" not in joined
 
 
 def _is_number(text: str) -> bool:
@@ -280,30 +450,28 @@ def _is_number(text: str) -> bool:
         float(text)
     except ValueError:
         return False
-    return True
+    return _is_plain([text])
 
 
-def _image_references(star: Path, names: Sequence[str]):
+def _image_references(star: Path, names: Sequence[str], images_from: Optional[str]):
     """Stack paths (resolved), the index of each particle's stack, and its slice from 0."""
     found: Dict[str, int] = {}
     stack_index = np.empty(len(names), dtype=np.int64)
     slice_index = np.empty(len(names), dtype=np.int64)
-    for i, raw in enumerate(names):
-        number, at, stack = gemmi.cif.as_string(raw).partition("@")
+    for i, name in enumerate(names):
+        number, at, stack = name.partition("@")
         if not at:
             number, stack = "1", number
-        if not number.isdigit() or int(number) < 1:
-            raise InputError(f"{star}: _{_IMAGE_NAME} of particle {i + 1} is {raw!r}; write it as 000001@stack.mrcs.")
+        numbered = number.isascii() and number.isdigit() and len(number) < 20
+        if not (numbered and stack and 1 <= int(number) < _LARGEST_SLICE):
+            raise InputError(f"{star}: _{_IMAGE_NAME} of particle {i + 1} is {name!r}; write it as 000001@stack.mrcs.")
         stack_index[i] = found.setdefault(stack, len(found))
         slice_index[i] = int(number) - 1
-    return tuple(_resolve(star, stack) for stack in found), stack_index, slice_index
-
-
-def _resolve(star: Path, stack: str) -> Path:
-    for candidate in (Path(stack), star.parent / stack, star.parent / Path(stack).name):
-        if candidate.exists():
-            return candidate
-    return Path(stack)
+    files = resolve_stacks(star, list(found), images_from)
+    distinct: Dict[str, int] = {}
+    merged = np.array([distinct.setdefault(os.path.abspath(f), len(distinct)) for f in files])
+    first = dict(zip(merged[::-1].tolist(), files[::-1]))
+    return tuple(first[i] for i in range(len(distinct))), merged[stack_index], slice_index
 
 
 def columns_not_modelled(table: ParticleTable) -> List[str]:
@@ -313,26 +481,25 @@ def columns_not_modelled(table: ParticleTable) -> List[str]:
 
 
 def write_particles(path, table: ParticleTable) -> None:
-    """Write RELION 3.1; stacks under the working directory are named relative to it, as RELION wants them."""
-    with atomic_path(path) as part:
-        with open(part, "w", encoding="utf-8") as handle:
-            _write_loop(handle, "optics", _optics_columns(table))
-            _write_loop(handle, "particles", _particle_columns(table))
+    """Write RELION 3.1; stacks are named relative to the working directory, as RELION wants them, or absolutely.
 
+    Absolutely where the relative name would not lead to the same file from elsewhere (see `image_paths`).
 
-def _write_loop(handle, block: str, columns: Mapping[str, Sequence[str]]) -> None:
-    handle.write(f"\ndata_{block}\n\nloop_\n")
-    handle.writelines(f"_{label} #{i}\n" for i, label in enumerate(columns, 1))
-    handle.writelines(" ".join(row) + "\n" for row in zip(*columns.values()))
-    handle.write("\n")
+    Raises
+    ------
+    InputError : a value that is not finite, or text that a STAR file cannot hold.
+    """
+    optics, particles = _optics_columns(table), _particle_columns(path, table)
+    tables = [Table("optics", optics, len(table.optics)), Table("particles", particles, len(table))]
+    write_star(path, tables)
 
 
 def _optics_columns(table: ParticleTable) -> Dict[str, List[str]]:
     optics = table.optics
     columns = {
         _OPTICS: [str(i + 1) for i in range(len(optics))],
-        _NAME: [o.name.replace(" ", "_") for o in optics],
-        _PIXEL: [f"{o.pixel_size_angstrom:.6f}" for o in optics],
+        _NAME: [o.name for o in optics],
+        _PIXEL: [_known(o.pixel_size_angstrom, _PIXEL, o.name) for o in optics],
         _BOX: [str(o.box_size_px) for o in optics],
         _DIMENSION: ["2"] * len(optics),
     }
@@ -355,31 +522,35 @@ def _optics_columns(table: ParticleTable) -> Dict[str, List[str]]:
 def _known(value, label: str, group: str) -> str:
     if value is None:
         raise InputError(f"Optics group {group} has no _{label} while others have; give it to all groups.")
-    return value if isinstance(value, str) else f"{value:.6f}"
+    if isinstance(value, str):
+        return value
+    if not np.isfinite(value):
+        raise InputError(f"_{label} of optics group {group} is {value}, which cannot be written; give a finite value.")
+    text = f"{value:.6f}"
+    return text if abs(float(text) - value) <= _RELATIVE_DIGITS * abs(value) else f"{value:.9g}"
 
 
-def _particle_columns(table: ParticleTable) -> Dict[str, Sequence[str]]:
-    names = [_written_path(p) for p in table.stack_paths]
-    columns: Dict[str, Sequence[str]] = {
-        _IMAGE_NAME: [_quoted(f"{s + 1:06d}@{names[k]}") for s, k in zip(table.slice_index, table.stack_index)],
+def _particle_columns(path, table: ParticleTable) -> Dict[str, List[str]]:
+    names = [written_name(p, Path(path)) for p in table.stack_paths]
+    columns: Dict[str, List[str]] = {
+        _IMAGE_NAME: [f"{s + 1:06d}@{names[k]}" for s, k in zip(table.slice_index, table.stack_index)],
         _OPTICS: [str(i + 1) for i in table.optics_index],
     }
     if table.explicit_ids:
         columns[_IMAGE_ID] = [str(i) for i in table.ids]
     if table.rotations is not None:
         angles = conventions.rotations_to_euler_deg(table.rotations)
-        columns.update({label: _format(angles[:, i]) for i, label in enumerate(_ANGLES)})
+        columns.update({label: _format(angles[:, i], label, table) for i, label in enumerate(_ANGLES)})
     if table.shifts_px is not None:
         origin = conventions.shifts_px_to_origin_angstrom(table.shifts_px, table.pixel_size_angstrom)
-        columns.update({label: _format(origin[:, i]) for i, label in enumerate(_ORIGINS_ANGSTROM)})
+        columns.update({label: _format(origin[:, i], label, table) for i, label in enumerate(_ORIGINS_ANGSTROM)})
     if table.ctf is not None:
         ctf = table.ctf
-        columns.update(
-            zip(_DEFOCUS, map(_format, (ctf.defocus_u_angstrom, ctf.defocus_v_angstrom, ctf.defocus_angle_deg)))
-        )
-        columns[_PHASE_SHIFT] = _format(ctf.phase_shift_deg)
+        defocus = (ctf.defocus_u_angstrom, ctf.defocus_v_angstrom, ctf.defocus_angle_deg)
+        columns.update({label: _format(values, label, table) for label, values in zip(_DEFOCUS, defocus)})
+        columns[_PHASE_SHIFT] = _format(ctf.phase_shift_deg, _PHASE_SHIFT, table)
         if ctf.bfactor_angstrom2.any():
-            columns[_BFACTOR] = _format(ctf.bfactor_angstrom2)
+            columns[_BFACTOR] = _format(ctf.bfactor_angstrom2, _BFACTOR, table)
     if table.random_subset is not None:
         columns[_SUBSET] = [str(i) for i in table.random_subset]
     # a lone old angle or origin of the input must not overwrite or contradict the poses
@@ -388,21 +559,17 @@ def _particle_columns(table: ParticleTable) -> Dict[str, Sequence[str]]:
         ours.update(_ANGLES)
     if table.shifts_px is not None:
         ours.update(_ORIGINS_ANGSTROM + _ORIGINS_PX)
-    columns.update({label: list(values) for label, values in table.extra.items() if label not in ours})
-    columns.update({label: [f"{v:.9g}" for v in values] for label, values in table.scores.items()})
+    columns.update({label: list(map(str, values)) for label, values in table.extra.items() if label not in ours})
+    columns.update({label: _format(values, label, table, "%.9g") for label, values in table.scores.items()})
     return columns
 
 
-def _quoted(text: str) -> str:
-    """A path with spaces would fall into two columns."""
-    return gemmi.cif.quote(text) if " " in text else text
-
-
-def _format(values: np.ndarray) -> Sequence[str]:
-    return np.char.mod("%.6f", np.asarray(values, dtype=np.float64)).tolist()
-
-
-def _written_path(path: Path) -> str:
-    absolute = os.path.abspath(path)
-    relative = os.path.relpath(absolute)
-    return absolute if relative.startswith("..") else relative
+def _format(values, label: str, table: ParticleTable, pattern: str = "%.6f") -> List[str]:
+    numbers = np.asarray(values, dtype=np.float64)
+    wrong = np.flatnonzero(~np.isfinite(numbers))
+    if len(wrong):
+        raise InputError(
+            f"_{label} of particle {table.ids[wrong[0]]} is {numbers[wrong[0]]}, which cannot be written; remove the "
+            "particle or give a finite value."
+        )
+    return np.char.mod(pattern, numbers).tolist()

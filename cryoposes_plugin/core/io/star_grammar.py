@@ -1,0 +1,288 @@
+"""STAR files as RELION reads and writes them: text <-> tables of text columns. This is not CIF.
+
+A row is a line, its values are parted by white space (ASCII's). A value in quotes begins with ' or " and ends with the
+same, followed by white space; quotes elsewhere are plain characters. `data_`, `loop_` and `_label` mean something only
+where a line begins with them and a header may stand: among rows, a line of as many words as there are columns is a row,
+whatever it begins with. Comments begin with #, at the beginning of a line or behind a row's last value.
+Beyond RELION: Windows' and old Macintosh's ends of lines, byte order marks, blank lines between rows.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from bisect import bisect_right
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Callable, Dict, List, Optional, Sequence, Tuple
+
+from ..errors import InputError
+from .run_directory import atomic_path
+
+_SPACE = " \t\f\v"
+_WORD = re.compile(f"[^{_SPACE}]+")
+_CLOSING = {quote: re.compile(f"{quote}(?=[{_SPACE}]|$)") for quote in "'\""}
+#: Separators to Python and not to RELION: str.split does not fit a text with them.
+_SEPARATORS = re.compile("[\x1c-\x1f]")
+_UNWRITABLE = re.compile("[\x00-\x08\x0a-\x1f\ud800-\udc7f\udd00-\udfff]")
+#: Words at the beginning of a value that some reader takes for something else.
+_NEEDS_QUOTES = re.compile(f"""^$|^['"#;_]|^(data_|loop_|save_|stop_|global_)|[{_SPACE}]""", re.IGNORECASE)
+#: Characters without which a value needs no quotes and can be written.
+_SUSPECT_WITHIN = "'\"#;_ " + "".join(chr(i) for i in range(32) if i != 10)
+#: A row beginning with one of these has to be looked at twice: it may be a comment or a header.
+_SUSPECT = frozenset("#dDlL")
+_ROWS_AT_ONCE = 4096
+
+Splitter = Callable[[str], List[str]]
+
+
+@dataclass(frozen=True)
+class Table:
+    """One loop, or the label-value pairs, of a block: `columns` by label without underscore, lists of text.
+
+    `number` of rows; `line` where the table begins in its file, from 1.
+    """
+
+    block: str
+    columns: Dict[str, List[str]]
+    number: int
+    line: int = 0
+
+    def __len__(self) -> int:
+        return self.number
+
+
+def read_star(path) -> List[Table]:
+    """All tables of a STAR file; InputError, with the line, for what is not one."""
+    return parse(_text(Path(path)), path)
+
+
+def write_star(path, tables: Sequence[Table]) -> None:
+    """Write the tables, and see that they are read back, before the file takes its name.
+
+    Raises
+    ------
+    InputError : a value that STAR cannot hold: several lines, or both kinds of quotes before a blank.
+    """
+    with atomic_path(path) as part:
+        with open(part, "w", encoding="utf-8", errors="surrogateescape", newline="\n") as handle:
+            for table in tables:
+                _write_table(handle, table, path)
+        found = parse(_text(part), path, keep=False)
+        if [_shape(t) for t in found] != [_shape(t) for t in tables]:
+            raise InputError(f"{path} would not be read back as it was written; please report this with the input.")
+
+
+def parse(text: str, path, keep: bool = True) -> List[Table]:
+    """Tables of a text; `path` is for the sentences; without `keep` their columns stay empty and are counted only."""
+    split = _splitter(text)
+    lines = text.split("\n")
+    tables: List[Table] = []
+    block: Optional[str] = None
+    at = 0
+    while at < len(lines):
+        words = split(lines[at])
+        if not words or words[0][0] in "#;":
+            at += 1
+        elif _is_header(words, "data_"):
+            block, at = words[0][len("data_") :], at + 1
+        elif block is None:
+            raise InputError(f"{path}: line {at + 1} begins with {words[0][:40]!r} and a STAR file with data_.")
+        elif _is_header(words, "loop_"):
+            table, at = _loop(lines, at + 1, block, split, path, keep)
+            tables.append(table)
+        elif words[0][0] == "_":
+            table, at = _pairs(lines, at, block, split, path)
+            tables.append(table)
+        else:
+            raise InputError(
+                f"{path}: line {at + 1} begins with {words[0][:40]!r} where data_, loop_ or a label is expected; "
+                "repair the file."
+            )
+    return tables
+
+
+def _text(path: Path) -> str:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}); give a RELION STAR file.") from error
+    if data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        text = data.decode("utf-16", "replace")
+    else:
+        text = data[3 if data.startswith(codecs.BOM_UTF8) else 0 :].decode("utf-8", "surrogateescape")
+    if "\0" in text:
+        raise InputError(f"{path} holds zero bytes and is no text; give a RELION STAR file.")
+    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
+
+
+def _splitter(text: str) -> Splitter:
+    return str.split if text.isascii() and not _SEPARATORS.search(text) else _WORD.findall
+
+
+def _is_header(words: Sequence[str], begin: str) -> bool:
+    """`data_name` or `loop_` alone in its line, but for a comment."""
+    word = words[0].lower()
+    fits = word.startswith(begin) if begin == "data_" else word == begin
+    return fits and (len(words) == 1 or words[1][0] == "#")
+
+
+def _pairs(lines: List[str], at: int, block: str, split: Splitter, path) -> Tuple[Table, int]:
+    begin, columns = at, {}
+    while at < len(lines):
+        words = split(lines[at])
+        if words and words[0][0] not in "#;_":
+            break
+        if words and words[0][0] == "_":
+            values = _values(lines[at], 2, split)
+            if len(words) == 1 or words[1][0] == "#" or values is None:
+                raise InputError(
+                    f"{path}: line {at + 1}, {words[0]}, has {len(words) - 1} values and one is expected; is loop_ "
+                    "missing before the labels?"
+                )
+            _add_label(columns, values[0], path, at)
+            columns[values[0][1:]].append(values[1])
+        at += 1
+    return Table(block, columns, 1, begin + 1), at
+
+
+def _loop(lines: List[str], at: int, block: str, split: Splitter, path, keep: bool) -> Tuple[Table, int]:
+    begin = at
+    columns, at = _labels(lines, at, split, path)
+    if not columns:
+        raise InputError(f"{path}: loop_ in line {begin} has no labels; repair the file.")
+    number, at = _rows(lines, at, columns, f"data_{block}", split, path, keep)
+    return Table(block, columns, number, begin), at
+
+
+def _rows(lines: List[str], begin: int, columns, where: str, split: Splitter, path, keep: bool) -> Tuple[int, int]:
+    """Fill the columns; returns the number of rows and the line of the next header."""
+    width = len(columns)
+    number, chunk, gap = 0, [], False
+    for at in range(begin, len(lines)):
+        line = lines[at]
+        row: Optional[List[str]] = split(line)
+        if not row:
+            gap = True
+            continue
+        if len(row) != width or row[0][0] in _SUSPECT or '"' in line or "'" in line:
+            if _ends_table(lines, at, row, width, gap, split):
+                break
+            row = _row(line, row, width, split)
+        if row is None:
+            raise InputError(
+                f"{path}: row {number + len(chunk) + 1} of {where} (line {at + 1}) has {len(split(line))} values and "
+                f"the table has {width} columns; repair the row."
+            )
+        if row:
+            chunk.append(row)
+        if len(chunk) == _ROWS_AT_ONCE:
+            number += _add_rows(columns, chunk, keep)
+    else:
+        at = len(lines)
+    return number + _add_rows(columns, chunk, keep), at
+
+
+def _labels(lines: List[str], at: int, split: Splitter, path) -> Tuple[Dict[str, List[str]], int]:
+    columns: Dict[str, List[str]] = {}
+    while at < len(lines):
+        words = split(lines[at])
+        if words and words[0][0] == "_" and (len(words) == 1 or words[1][0] == "#"):
+            _add_label(columns, words[0], path, at)
+        elif words and (words[0][0] not in "#;" or _row(lines[at], words, len(columns), split)):
+            break
+        at += 1
+    return columns, at
+
+
+def _add_label(columns: Dict[str, List[str]], word: str, path, at: int) -> None:
+    if len(word) == 1 or word[1:] in columns:
+        what = "is empty" if len(word) == 1 else "is there twice"
+        raise InputError(f"{path}: the label {word} in line {at + 1} {what}; repair the file.")
+    columns[word[1:]] = []
+
+
+def _ends_table(lines: List[str], at: int, words: List[str], width: int, gap: bool, split: Splitter) -> bool:
+    """Whether this line is the header of the next table, not a row that begins like one."""
+    if not (_is_header(words, "data_") or _is_header(words, "loop_")):
+        return False
+    if len(words) != width or gap:
+        return True
+    later = (split(lines[i]) for i in range(at + 1, len(lines)))
+    following = next((w for w in later if w and w[0][0] != "#"), ["_"])
+    return _is_header(following, "loop_")
+
+
+def _row(line: str, words: List[str], width: int, split: Splitter) -> Optional[List[str]]:
+    """Its values, [] of a comment, None of a wrong number of values."""
+    if not words[0].strip("#"):
+        return []
+    values = _values(line, width, split)
+    return [] if values is None and words[0][0] == "#" else values
+
+
+def _values(line: str, width: int, split: Splitter) -> Optional[List[str]]:
+    """As many as there are columns, quotes taken off, a comment behind them dropped; None if it is another number."""
+    for words in ([_quoted_words(line)] if "'" in line or '"' in line else []) + [split(line)]:
+        if len(words) == width or (len(words) > width and words[width][:1] == "#"):
+            return words[:width]
+    return None
+
+
+def _quoted_words(line: str) -> List[str]:
+    closing = {quote: [m.start() for m in pattern.finditer(line)] for quote, pattern in _CLOSING.items()}
+    words, at = [], 0
+    while True:
+        word = _WORD.search(line, at)
+        if word is None:
+            return words
+        start, at = word.span()
+        ends = closing.get(line[start], [])
+        place = bisect_right(ends, start)
+        if place < len(ends):
+            start, at = start + 1, ends[place] + 1
+            words.append(line[start : at - 1])
+        else:
+            words.append(line[start:at])
+
+
+def _add_rows(columns: Dict[str, List[str]], chunk: List[List[str]], keep: bool) -> int:
+    number = len(chunk)
+    if keep:
+        for column, values in zip(columns.values(), zip(*chunk)):
+            column.extend(values)
+    chunk.clear()
+    return number
+
+
+def _shape(table: Table) -> Tuple[str, List[str], int]:
+    return table.block, list(table.columns), table.number
+
+
+def _write_table(handle, table: Table, path) -> None:
+    handle.write(f"\ndata_{table.block}\n\nloop_\n")
+    handle.writelines(f"_{label} #{i}\n" for i, label in enumerate(table.columns, 1))
+    written = [_written(values, label, path) for label, values in table.columns.items()]
+    handle.writelines(" ".join(row) + "\n" for row in zip(*written))
+    handle.write("\n")
+
+
+def _written(values: Sequence[str], label: str, path) -> Sequence[str]:
+    """The values with quotes where they need them; most columns need none, which one search tells."""
+    whole = "\n".join(values)
+    plain = whole.isascii() and "" not in values and whole.count("\n") == len(values) - 1
+    if plain and not any(character in whole for character in _SUSPECT_WITHIN):
+        return values
+    return [_quoted(value, row, label, path) for row, value in enumerate(values, 1)]
+
+
+def _quoted(value: str, row: int, label: str, path) -> str:
+    what = f"{path}: _{label} of row {row}, {value[:60]!r},"
+    if _UNWRITABLE.search(value):
+        raise InputError(f"{what} holds a line break or a control character, which a STAR file cannot; rename it.")
+    if not _NEEDS_QUOTES.search(value):
+        return value
+    for quote in "\"'":
+        if not re.search(f"{quote}[{_SPACE}]", value):
+            return f"{quote}{value}{quote}"
+    raise InputError(f"{what} holds blanks behind both kinds of quotes, which a STAR file cannot; rename it.")
