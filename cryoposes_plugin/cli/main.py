@@ -18,6 +18,7 @@ from ..core.config import CONFIGS, THREAD_VARIABLES, Config
 from ..core.errors import ConfigError, CryoposesError
 from ..core.io.run_directory import RunDirectory, alone_in
 from ..core.memory import first_line, memory_errors
+from ..core.said import warnings_kept
 from .arguments import add_config_arguments, config_from_arguments
 
 logger = logging.getLogger("cryoposes")
@@ -94,13 +95,24 @@ def run_command(config: Config, output: str) -> dict:
         if not path.exists():
             raise ConfigError(f"{config.command}: {path} does not exist; check the path.")
     _set_devices(config)
-    with _tensorflow_threads(config):
+    with _tensorflow_threads(config), warnings_kept() as warnings:
+        _ask(config)
         module = _module(config.command)
         module.check(config)
-        return _run_alone(module, config, output)
+        return _run_alone(module, config, output, warnings)
 
 
-def _run_alone(module, config: Config, output: str) -> dict:
+def _ask(config: Config) -> None:
+    """Say what is unlikely in the numbers that came in; InputError or ConfigError for what is impossible."""
+    from ..core.io.star import read_particles
+    from ..core.plausibility import questions
+
+    for question in questions(config, read_particles):
+        logging.getLogger(__package__).warning("%s", question)
+
+
+def _run_alone(module, config: Config, output: str, warnings: List[str]) -> dict:
+    from ..core.evaluation.report import add_notes
     from ..core.evaluation.run_pictures import complete_report
 
     with alone_in(output):
@@ -112,6 +124,8 @@ def _run_alone(module, config: Config, output: str) -> dict:
         metrics = module.run(config, run)
         metrics.setdefault("seconds", round(time.monotonic() - start, 2))
         complete_report(run.path)
+        metrics["warnings"] = list(warnings)
+        add_notes(run.path, warnings)
         run.finish(metrics, device=_device())
         logger.info("%s finished in %.1f s: %s", config.command, metrics["seconds"], run.path)
         return metrics

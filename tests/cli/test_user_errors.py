@@ -159,6 +159,31 @@ def new_schema(folder):
     (folder / "model/model_card.json").write_text(json.dumps(card))
 
 
+def change_column(label, function):
+    """Replace a column, of particles or optics, by a function of its numbers."""
+
+    def change(text):
+        out, labels = [], []
+        for line in text.splitlines():
+            words = line.split()
+            if line.startswith("data_"):
+                labels = []
+            elif line.startswith("_"):
+                labels.append(words[0][1:])
+            elif len(words) == len(labels) and label in labels:
+                words[labels.index(label)] = f"{function(float(words[labels.index(label)])):.6f}"
+                line = " ".join(words)
+            out.append(line)
+        return "\n".join(out) + "\n"
+
+    return star(change)
+
+
+def never_align(folder):
+    for label in ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"):
+        change_column(label, lambda angle: 0.0)(folder)
+
+
 def remove(name):
     return lambda folder: (folder / name).unlink()
 
@@ -211,6 +236,12 @@ ROWS = [
     ("model card of another schema", new_schema, INFER, "99"),
     ("no model", lambda folder: shutil.rmtree(folder / "model"), INFER, "model does not exist"),
     ("a model without weights", remove("model/model.keras"), INFER, "model.keras"),
+    ("volts", change_column("rlnVoltage", lambda kv: 1000 * kv), INFER, "is 300000 kV"),
+    ("no pose at all, reconstruction", never_align, RECONSTRUCT, "never aligned"),
+    ("no pose at all, refinement", never_align, "refine --particles particles.star --volume map.mrc", "never aligned"),
+    ("no pose at all, iteration", never_align, "iterate --particles particles.star --volume map.mrc", "never aligned"),
+    ("no pose at all, comparison", never_align, COMPARE, "never aligned"),
+    ("no pose at all, labels", never_align, "train --particles particles.star --steps 2", "never aligned"),
     ("no scores to filter by", None, "filter --particles particles.star", "no column _cryoposesTrace"),
     (
         "reference on another grid",
@@ -234,6 +265,16 @@ def test_one_clear_sentence(inputs, caplog, spoil, command, sentence):
     assert sentence in errors[0]
     assert "\n" not in errors[0] and len(errors[0]) < 400
     assert not [name for name in RESULTS if (inputs / "out" / name).exists()]
+
+
+def test_what_is_unlikely_is_asked_once_and_kept(inputs, caplog):
+    change_column("rlnDefocusU", lambda defocus: 1e-4 * defocus)(inputs)
+    change_column("rlnDefocusV", lambda defocus: 1e-4 * defocus)(inputs)
+    assert main(RECONSTRUCT.split() + ["--output", "out"]) == 0
+    asked = [r.getMessage() for r in caplog.records if "were micrometres typed" in r.getMessage()]
+    assert len(asked) == 1
+    assert json.loads((inputs / "out/metrics.json").read_text())["warnings"] == asked
+    assert "were micrometres typed where Å are needed" in (inputs / "out/report.html").read_text()
 
 
 def test_astra_without_cuda(inputs, caplog):

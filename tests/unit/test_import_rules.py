@@ -50,7 +50,7 @@ TENSOR_MODULES = re.compile(
 TENSOR_USERS = re.compile(r"core/(learning|simulation|refinement)/\w+\.py|core/reconstruction/slices\.py")
 #: What Scipion imports to show the plugin, on whatever Python Scipion runs.
 GUI_FILES = re.compile(
-    r"(plugin|objects|constants|core/config/\w+|core/errors|core/types|(protocols|scipion|viewers|wizards)/\w+)\.py"
+    r"(plugin|objects|constants|core/config/\w+|core/errors|core/types|core/plausibility|(protocols|scipion|viewers|wizards)/\w+)\.py"
 )
 #: The STAR file's reader and writer, and the conversion of Scipion's sets (whose attributes carry RELION's names).
 STAR_OWNERS = {"core/io/star.py", "scipion/convert.py", "scipion/optics.py", "constants.py"}

@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Dict, List, Optional, Tuple, Type, TypeVar
 
 from ..errors import ConfigError
 from ..gate import CHECKS, parse_object, shown
+from ..plausibility import check_option
 
 SCHEMA_VERSION = 1
 #: Environment variables that numerical libraries take their number of threads from, when they are loaded.
@@ -86,6 +87,7 @@ class Config:
             values = getattr(self, f.name)
             flag = f"{self.command}: --{f.name.replace('_', '-')}"
             _typed(type(self), f.name, values, flag)
+            check_option(self.command, f.name, values)
             for value in values if isinstance(values, tuple) else (values,):
                 self._validate_value(f, value)
 

@@ -48,7 +48,7 @@ def write_report(
     """
     parts = [f"<h1>{html.escape(title)}</h1>", f"<p class='lead'>{html.escape(lead)}</p>" if lead else ""]
     if notes:
-        parts.append("<ul class='notes'>" + "".join(f"<li>{html.escape(note)}</li>" for note in notes) + "</ul>")
+        parts.append(_notes(notes))
     parts.append(_tables(numbers))
     drawn = {name: (caption, png_bytes(figure)) for name, (caption, figure) in figures.items()}
     parts += [_figure(caption, png) for caption, png in drawn.values()]
@@ -59,6 +59,20 @@ def write_report(
     _save(folder, drawn)
     with atomic_path(Path(folder) / REPORT_NAME) as part:
         part.write_text(page, encoding="utf-8")
+
+
+def add_notes(folder, notes: Sequence[str]) -> None:
+    """Put further notes at the head of a report, if there is one; those that it has already are not repeated."""
+    path = Path(folder) / REPORT_NAME
+    page = path.read_text(encoding="utf-8") if path.exists() else ""
+    notes = [note for note in notes if f"<li>{html.escape(note)}</li>" not in page]
+    if page and notes:
+        with atomic_path(path) as part:
+            part.write_text(page.replace("</h1>", f"</h1>\n{_notes(notes)}", 1), encoding="utf-8")
+
+
+def _notes(notes: Sequence[str]) -> str:
+    return "<ul class='notes'>" + "".join(f"<li>{html.escape(note)}</li>" for note in notes) + "</ul>"
 
 
 def append_figures(folder, figures: Mapping[str, Tuple[str, Figure]]) -> None:
