@@ -24,25 +24,6 @@ CUDA_REQUIREMENT = "tensorflow[and-cuda]==2.21.0"
 NVIDIA_DRIVER = "/proc/driver/nvidia/version"
 
 # Attributes of a particle: those of our columns, and RELION's that are modelled.
-SCORE_ATTRIBUTE_PREFIX = "_cryoposes"
-#: Ours, as STAR columns: what other plugins are asked to pass on.
-OUR_COLUMNS = (
-    "cryoposesTrace",
-    "cryoposesDispersion",
-    "cryoposesExpectedErrorDeg",
-    "cryoposesExpectedShiftErrorAngst",
-    "cryoposesWrongBasin",
-    "cryoposesBasins",
-    "cryoposesResidual",
-    "cryoposesParticleScale",
-    "cryoposesMovedDeg",
-    "cryoposesMovedAngst",
-    "cryoposesDistanceResidualDeg",
-    "cryoposesOutlierScore",
-    "cryoposesPoseSource",
-    "cryoposesAngularErrorDeg",
-    "cryoposesShiftErrorAngstrom",
-)
 RANDOM_SUBSET = "_rlnRandomSubset"
 OPTICS_GROUP = "_rlnOpticsGroup"
 BFACTOR = "_rlnCtfBfactor"

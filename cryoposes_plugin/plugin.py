@@ -21,10 +21,10 @@ from .constants import (
     CRYOPOSES_PYTHON,
     CUDA_REQUIREMENT,
     NVIDIA_DRIVER,
-    OUR_COLUMNS,
     PACKAGE_NAME,
     VERSION,
 )
+from .core.scores import COLUMNS
 
 logger = logging.getLogger(__name__)
 
@@ -160,7 +160,7 @@ def keep_columns_in_relion() -> bool:
     except (ImportError, AttributeError) as error:
         logger.warning("Scores of poses will not pass through RELION's protocols: %s", error)
         return False
-    labels.extend(name for name in OUR_COLUMNS if name not in labels)
+    labels.extend(name for name in COLUMNS if name not in labels)
     return True
 
 

@@ -8,6 +8,7 @@ from typing import Any, Dict, List
 from pwem.objects import SetOfParticles
 
 from cryoposes_plugin.core.config import Config, FilterConfig
+from cryoposes_plugin.core.scores import cost, title_of
 from cryoposes_plugin.scipion import convert, forms, results
 
 from .protocol_base import ParticleInput
@@ -42,20 +43,23 @@ class ProtCryoposesFilter(ProtCryoposesStreaming):
         problems = super()._input_problems()
         score = FilterConfig.__dataclass_fields__["score"].metadata["choices"][self.score.get()]
         if not problems and not self.inputParticles.get().getFirstItem().hasAttribute(f"_{score}"):
-            return [f"Particles: they have no score {score}; estimate their poses with 'estimate poses' first."]
+            return [
+                f"Particles: they have no '{title_of(score)}'; choose another score, or estimate their poses with "
+                "'estimate poses' first."
+            ]
         return problems + ([] if problems else self._threshold_problems(score))
 
     def _threshold_problems(self, score: str) -> List[str]:
-        """A threshold below every score would keep nothing."""
+        """A threshold that every score is worse than would keep nothing."""
         threshold = self.threshold.get()
         if threshold is None or self.inputParticles.get().isStreamOpen():
             return []
         values = [particle.getAttributeValue(f"_{score}") for particle in self.inputParticles.get().iterItems()]
-        if min(values) <= threshold:
+        if min(cost(score, value) for value in values) <= cost(score, threshold):
             return []
         return [
             f"'or threshold of the score' is {threshold:g} and the scores go from {min(values):.6g} to "
-            f"{max(values):.6g}: it keeps none of the {len(values)} particles; give a larger value."
+            f"{max(values):.6g}: it keeps none of the {len(values)} particles; give another value."
         ]
 
     def _create_outputs(self) -> None:
@@ -92,10 +96,9 @@ class ProtCryoposesFilter(ProtCryoposesStreaming):
         return {**counts, "score": done[-1]["score"], "threshold": done[-1]["threshold"]}
 
     def _result_summary(self, metrics: Dict[str, Any]) -> List[str]:
-        lines = [
-            f"{metrics['accepted']} particles accepted, {metrics['rejected']} rejected, by {metrics['score']} <= "
-            f"{metrics['threshold']:.6g}."
-        ]
+        from cryoposes_plugin.core.uncertainty.filter import criterion
+
+        lines = [f"{metrics['accepted']} particles accepted, {metrics['rejected']} rejected, by {criterion(metrics)}."]
         if self.isInStreaming():
             return [*lines, GROWING]
         if not metrics["accepted"]:

@@ -11,8 +11,9 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from ..constants import BFACTOR, OPTICS_GROUP, RANDOM_SUBSET, SCORE_ATTRIBUTE_PREFIX
+from ..constants import BFACTOR, OPTICS_GROUP, RANDOM_SUBSET
 from ..core.errors import InputError
+from ..core.scores import ATTRIBUTE_PREFIX
 from ..core.types import CtfTable, OpticsGroup, ParticleTable
 from . import optics as optics_text
 from .images import image_references
@@ -235,7 +236,7 @@ class _Items:
         return {
             name[1:]: np.array(values, dtype=np.float64)
             for name, values in self._attributes.items()
-            if name.startswith(SCORE_ATTRIBUTE_PREFIX) and all(isinstance(v, (int, float)) for v in values)
+            if name.startswith(ATTRIBUTE_PREFIX) and all(isinstance(v, (int, float)) for v in values)
         }
 
     def extra(self) -> Dict[str, np.ndarray]:
@@ -255,7 +256,7 @@ class _Items:
 
 
 def _is_ours_or_relions(name: str) -> bool:
-    return name.startswith(("_rln", SCORE_ATTRIBUTE_PREFIX))
+    return name.startswith(("_rln", ATTRIBUTE_PREFIX))
 
 
 def _micrograph_name(particle) -> str:

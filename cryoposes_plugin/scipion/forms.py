@@ -158,7 +158,7 @@ def _add_field(form, config_class: Type[Config], name: str, condition: Optional[
         form.addParam(
             param_name(name),
             params.EnumParam,
-            choices=list(metadata["choices"]),
+            choices=list(metadata["titles"]),
             default=metadata["choices"].index(field.default),
             display=params.EnumParam.DISPLAY_COMBO,
             **common,

@@ -10,8 +10,9 @@ from typing import Optional, Sequence
 
 import numpy as np
 
-from ..constants import BFACTOR, DEFAULT_MAGNIFICATION, OPTICS_GROUP, RANDOM_SUBSET, SCORE_ATTRIBUTE_PREFIX
+from ..constants import BFACTOR, DEFAULT_MAGNIFICATION, OPTICS_GROUP, RANDOM_SUBSET
 from ..core.errors import InputError
+from ..core.scores import ATTRIBUTE_PREFIX
 from ..core.types import ParticleTable
 from . import optics as optics_text
 
@@ -92,7 +93,7 @@ class _Update:
 
         if self.transforms is not None:
             item.setTransform(Transform(matrix=self.transforms[row].copy()))
-            ours = [name for name in vars(item) if name.startswith(SCORE_ATTRIBUTE_PREFIX)]
+            ours = [name for name in vars(item) if name.startswith(ATTRIBUTE_PREFIX)]
             for name in set(ours) - self.known:  # what was said of the pose that it had before
                 delattr(item, name)
         for name, values in self.scores.items():

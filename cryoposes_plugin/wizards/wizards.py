@@ -9,6 +9,7 @@ import numpy as np
 from pyworkflow.wizard import Wizard
 
 from cryoposes_plugin.core.config import FilterConfig
+from cryoposes_plugin.core.scores import cost, title_of
 from cryoposes_plugin.protocols import (
     ProtCryoposesFilter,
     ProtCryoposesInitialVolume,
@@ -106,12 +107,13 @@ class ThresholdWizard(Wizard):
         name = FilterConfig.__dataclass_fields__["score"].metadata["choices"][protocol.score.get()]
         scores = scores_of(protocol, name)
         if scores is None:
-            return say(form, f"Give particles with the score {name} first, as 'estimate poses' makes them.")
+            return say(form, f"Give particles with the score '{title_of(name)}' first, as 'estimate poses' makes them.")
         values = np.unique(np.quantile(scores, np.linspace(0, 1, _STEPS)))
-        start = int(np.argmin(np.abs(values - np.quantile(scores, protocol.keepQuantile.get() or 0.75))))
+        kept = cost(name, np.quantile(cost(name, scores), protocol.keepQuantile.get() or 0.75))
+        start = int(np.argmin(np.abs(values - kept)))
 
         def draw(threshold):
-            return uncertainty_histogram(scores, scores <= threshold, name, float(threshold))
+            return uncertainty_histogram(scores, cost(name, scores) <= cost(name, threshold), name, float(threshold))
 
         chosen = SliderDialog("Threshold", draw, values, start, form).ask()
         if chosen is not None:

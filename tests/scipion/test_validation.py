@@ -187,7 +187,7 @@ def test_particles_without_scores(tmp_path, rng):
     table = make_table(tmp_path, range(1, 4), rng).replace(scores={})
     plain = new_set(tmp_path / "plain.sqlite")
     results.create_particles(plain, table)
-    assert "no score cryoposesTrace" in said(one_set(ProtCryoposesFilter(), inputParticles=plain))
+    assert "no 'network's uncertainty, all directions'" in said(one_set(ProtCryoposesFilter(), inputParticles=plain))
 
 
 def test_volumes_that_are_not_cubic_missing_or_without_pixel_size(volume, tmp_path):

@@ -37,7 +37,7 @@ def test_errors_of_zero_and_equal_scores(tmp_path):
     saved(plots.error_histogram(np.zeros(3)), tmp_path)
     saved(plots.uncertainty_histogram(np.full(4, -2.0), threshold=-2.0), tmp_path)
     figure = saved(plots.uncertainty_histogram(np.full(4, -2.0), name="cryoposesExpectedErrorDeg"), tmp_path)
-    assert "Deg [°]" in texts(figure) and "accepted" not in texts(figure)
+    assert "expected error (°)" in texts(figure) and "accepted" not in texts(figure)
 
 
 def test_the_histogram_counts_what_is_accepted(tmp_path, rng):

@@ -32,6 +32,7 @@ def option(
     *,
     unit: str = "",
     choices: Tuple[str, ...] = (),
+    titles: Tuple[str, ...] = (),
     expert: bool = False,
     path: bool = False,
     minimum: Optional[float] = None,
@@ -40,10 +41,11 @@ def option(
 ):
     """A dataclass field with what a form and a command line need to know about it.
 
-    `path` marks input files (digested into the manifest); `minimum` and `maximum` are inclusive.
+    `titles` is what a form calls the choices, by default as they are. `path` marks input files (digested into the
+    manifest); `minimum` and `maximum` are inclusive.
     """
     limits = dict(minimum=minimum, maximum=maximum, even=even)
-    metadata = dict(help=help, unit=unit, choices=choices, expert=expert, path=path, **limits)
+    metadata = dict(help=help, unit=unit, choices=choices, titles=titles or choices, expert=expert, path=path, **limits)
     return field(default=default, metadata=metadata)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Optional, Tuple
 
+from ..scores import RANKING, title_of
 from .base import Config, option
 
 
@@ -16,19 +17,11 @@ class FilterConfig(Config):
     particles: Optional[str] = option(None, "Particle STAR file with scores, as `infer` writes it.", path=True)
     score: str = option(
         "cryoposesTrace",
-        "Column to filter by; lower is more certain. Trace and dispersion are the network's, which rank and are no "
-        "angles. After a refinement there are also the expected error in degrees, the probability that the pose is a "
-        "wrong one, and the residual, 1 where volume and pose leave nothing but noise; after a recovery from "
-        "distances their residual and the outlier score.",
-        choices=(
-            "cryoposesTrace",
-            "cryoposesDispersion",
-            "cryoposesExpectedErrorDeg",
-            "cryoposesWrongBasin",
-            "cryoposesResidual",
-            "cryoposesDistanceResidualDeg",
-            "cryoposesOutlierScore",
-        ),
+        "What to filter by. The network's uncertainties rank and are no angles. After a refinement there are also the "
+        "expected error in degrees, the probability that the pose is a wrong one, and the residual, 1 where volume and "
+        "pose leave nothing but noise; after a recovery from distances their residual and the outlier score.",
+        choices=RANKING,
+        titles=tuple(title_of(name) for name in RANKING),
     )
     keep_quantile: Optional[float] = option(
         0.75,
@@ -37,7 +30,9 @@ class FilterConfig(Config):
         maximum=1,
     )
     threshold: Optional[float] = option(
-        None, "Keep particles whose score is this or less (lower is more certain); used instead of the share."
+        None,
+        "Keep particles whose score is this or more certain: this or less; of a certainty, this or more. Used instead "
+        "of the share.",
     )
     allow_none: bool = option(
         False, "Keeping no particle is a result and no mistake, as for a part of a larger set.", expert=True

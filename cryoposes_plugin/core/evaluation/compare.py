@@ -15,6 +15,7 @@ from ..geometry.symmetry import symmetry_rotations
 from ..io.ids import join_tables
 from ..io.run_directory import RunDirectory
 from ..io.star import read_particles
+from ..scores import best_ranking, title_of
 from ..types import ParticleTable
 from .errors import angular_errors_deg, shift_errors_angstrom, summarise_angles, summarise_shifts
 from .orthogonal4 import Orthogonal4, register_orthogonal4
@@ -207,20 +208,16 @@ def _orthogonal4_note(result: Comparison) -> str:
     )
 
 
-def _score_name(scores: Dict[str, np.ndarray]) -> Optional[str]:
-    return next((name for name in ("cryoposesTrace", "cryoposesDispersion") if name in scores), None)
-
-
 def _report(config: CompareConfig, run: RunDirectory, result: Comparison, metrics: Dict[str, Any]) -> None:
     from .direction_plots import direction_maps
     from .plots import error_against_uncertainty, error_histogram
     from .report import write_report
 
     figures = {"error_histogram": ("Angular errors.", error_histogram(result.angular_deg))}
-    score = _score_name(result.scores)
+    score = best_ranking(result.scores)
     if score is not None:
         figures["error_against_uncertainty"] = (
-            f"Angular error against {score}, and the error of the most certain part.",
+            f"Angular error against the {title_of(score)}, and the error of the most certain part.",
             error_against_uncertainty(result.scores[score], result.angular_deg, score),
         )
     maps = direction_maps({"estimated": result.estimated_rotations})

@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from ..scores import HIGH, cost, score_named
 from .errors import FOUND_BELOW_DEG
 from .figures import (
     BLUE,
@@ -72,8 +73,9 @@ def uncertainty_histogram(
     edges = np.histogram_bin_edges(scores, bins=int(np.clip(np.sqrt(len(scores)), 10, 80)))
     if threshold is not None and edges[0] <= threshold <= edges[-1]:
         width = edges[1] - edges[0]
-        # A hair to the right, since a score equal to the threshold is accepted.
-        edges = edges + (threshold - edges[np.argmin(np.abs(edges - threshold))]) + 1e-6 * width
+        # A hair to the side that is rejected, since a score equal to the threshold is accepted.
+        hair = -1e-6 * width if score_named(name).better == HIGH else 1e-6 * width
+        edges = edges + (threshold - edges[np.argmin(np.abs(edges - threshold))]) + hair
         edges = np.concatenate([[edges[0] - width], edges, [edges[-1] + width]])
     if accepted is None:
         axes.hist(scores, bins=edges, color=BLUE)
@@ -90,7 +92,8 @@ def uncertainty_histogram(
 
 
 def _score_label(name: str) -> str:
-    return f"{name}{' [°]' if name.endswith('Deg') else ''} (lower is more certain)"
+    score = score_named(name)
+    return f"{score.title}; {score.better_end or 'lower is more certain'}"
 
 
 def error_histogram(errors_deg: np.ndarray, title: str = "Angular error") -> Figure:
@@ -124,7 +127,7 @@ def error_histogram(errors_deg: np.ndarray, title: str = "Angular error") -> Fig
 def error_against_uncertainty(scores: np.ndarray, errors_deg: np.ndarray, name: str = "score") -> Figure:
     """Angular error (N,) against the score (N,), and the median error of the most certain share that is kept."""
     scores, errors = (np.asarray(values, dtype=np.float64) for values in (scores, errors_deg))
-    order = np.argsort(scores, kind="stable")
+    order = np.argsort(cost(name, scores), kind="stable")
     figure = new_figure(9.0, 3.9)
     left, right = figure.subplots(1, 2)
     dress(left, "Error against uncertainty", _score_label(name), "angular error [°]")

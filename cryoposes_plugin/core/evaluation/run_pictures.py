@@ -22,6 +22,7 @@ from ..io.mrc import read_volume
 from ..io.particles import ParticleImages
 from ..io.run_directory import CONFIG_NAME, METRICS_NAME
 from ..io.star import read_particles
+from ..scores import best_ranking, cost
 from ..types import ParticleTable
 from ..uncertainty.filter import accept
 from . import plots
@@ -32,10 +33,6 @@ from .reprojections import particles_and_reprojections
 logger = logging.getLogger(__name__)
 
 HISTORY_NAME, SEARCH_HISTORY_NAME = "history.csv", "search.csv"
-#: Scores that certainty can be read from, the best first.
-SCORES = ("cryoposesTrace", "cryoposesDispersion", "cryoposesExpectedErrorDeg", "cryoposesDistanceResidualDeg")
-#: Of commands whose particles may bring scores from before.
-_OWN_SCORE = {"refine": "cryoposesExpectedErrorDeg", "recover": "cryoposesDistanceResidualDeg"}
 #: What saved pictures are called whose file's name says too little.
 _SAVED_TITLES = {
     "agreement": "Strength of the volume and of the noise in the images",
@@ -199,9 +196,9 @@ def uncertainty(table: ParticleTable, command: str) -> Figure:
 
 
 def score_of(table: ParticleTable, command: str) -> str:
-    for name in (_OWN_SCORE.get(command), *SCORES):
-        if name in table.scores:
-            return name
+    name = best_ranking(table.scores, command)
+    if name is not None:
+        return name
     raise InputError("The particles have no score of certainty; estimate their poses with 'infer' first.")
 
 
@@ -212,8 +209,8 @@ def directions(tables: Dict[str, ParticleTable]) -> Figure:
 
 def best_and_worst(table: ParticleTable, volume_path, command: str, number: int = _BEST_AND_WORST) -> Figure:
     """The most and the least certain particles above the reprojections of the volume at their poses."""
-    score = table.scores[score_of(table, command)]
-    order = np.argsort(score, kind="stable")
+    name = score_of(table, command)
+    order = np.argsort(cost(name, table.scores[name]), kind="stable")
     chosen = np.unique(np.concatenate([np.arange(len(order))[:number], np.arange(len(order))[-number:]]))
     rows = order[chosen]
     images, projections = particles_and_reprojections(table, read_volume(volume_path), rows)
@@ -313,7 +310,7 @@ def _compare(folder: Path, config) -> Dict[str, Picture]:
             lambda: directions({"true": read_particles(config.truth), "estimated": read_particles(config.estimate)}),
         ),
     }
-    score = next((name for name in SCORES if name in errors), None)
+    score = best_ranking(errors)
     if score is not None:
         found["error_against_uncertainty"] = Picture(
             "Error against uncertainty",

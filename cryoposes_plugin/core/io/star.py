@@ -16,6 +16,7 @@ import numpy as np
 
 from .. import conventions
 from ..errors import InputError
+from ..scores import POSE_SOURCE, PREFIX
 from ..types import CtfTable, OpticsGroup, ParticleTable
 from .image_paths import resolve_stacks, written_name
 from .mrc import read_stack_header
@@ -26,8 +27,6 @@ logger = logging.getLogger(__name__)
 # Labels other modules may pass through `ParticleTable.extra`.
 COORDINATE_X, COORDINATE_Y = "rlnCoordinateX", "rlnCoordinateY"
 MICROGRAPH_NAME, CLASS_NUMBER = "rlnMicrographName", "rlnClassNumber"
-POSE_SOURCE = "cryoposesPoseSource"
-SCORE_PREFIX = "cryoposes"
 TEXT_COLUMNS = (POSE_SOURCE,)
 
 _ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
@@ -377,7 +376,7 @@ class _Reader:
         return said
 
     def scores(self) -> Dict[str, np.ndarray]:
-        return {c: self.floats(c) for c in self.columns if c.startswith(SCORE_PREFIX) and c not in TEXT_COLUMNS}
+        return {c: self.floats(c) for c in self.columns if c.startswith(PREFIX) and c not in TEXT_COLUMNS}
 
     def remaining(self) -> Dict[str, np.ndarray]:
         return {c: np.array(v, dtype=object) for c, v in self.columns.items() if c not in self.taken}

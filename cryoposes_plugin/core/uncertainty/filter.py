@@ -11,6 +11,7 @@ from ..config import FilterConfig
 from ..errors import ConfigError, InputError
 from ..io.run_directory import RunDirectory
 from ..io.star import read_particles, write_particles
+from ..scores import HIGH, cost, score_named, title_of
 from ..types import ParticleTable
 
 logger = logging.getLogger(__name__)
@@ -53,13 +54,7 @@ def run(config: FilterConfig, run: RunDirectory) -> Dict[str, Any]:
         "median_score_accepted": _median_or_none(scores[accepted]),
         "median_score_rejected": _median_or_none(scores[~accepted]),
     }
-    logger.info(
-        "filter: %d of %d particles accepted (%s <= %s).",
-        metrics["accepted"],
-        len(table),
-        config.score,
-        metrics["threshold"],
-    )
+    logger.info("filter: %d of %d particles accepted (%s).", metrics["accepted"], len(table), criterion(metrics))
     _report(config, run, table, accepted, metrics)
     return metrics
 
@@ -83,15 +78,16 @@ def _read_and_decide(config: FilterConfig) -> Tuple[ParticleTable, np.ndarray]:
     if not accepted.any() and not config.allow_none:
         share, threshold = f"--keep-quantile {config.keep_quantile}", f"--threshold {config.threshold}"
         asked = share if config.threshold is None else f"{threshold} (the scores go from {_range(scores)})"
-        raise InputError(f"filter: {asked} keeps none of the {len(table)} particles; give a larger value.")
+        value = "smaller" if score_named(config.score).better == HIGH and config.threshold is not None else "larger"
+        raise InputError(f"filter: {asked} keeps none of the {len(table)} particles; give a {value} value.")
     return table, accepted
 
 
 def accept(config: FilterConfig, table: ParticleTable) -> np.ndarray:
     """(N,) bool: what is kept of a table that has the score."""
-    scores = table.scores[config.score]
+    scores = cost(config.score, table.scores[config.score])
     if config.threshold is not None:
-        return accept_below(scores, config.threshold)
+        return accept_below(scores, cost(config.score, config.threshold))
     if config.keep_quantile is not None:
         return accept_share(scores, config.keep_quantile, table.ids)
     raise ConfigError("filter: neither --keep-quantile nor --threshold is given; give one.")
@@ -102,10 +98,17 @@ def _range(scores: np.ndarray) -> str:
 
 
 def _threshold(config: FilterConfig, accepted: np.ndarray) -> Optional[float]:
-    """The one that was given, or the largest score that was kept; None where none was."""
+    """The one that was given, or the least certain score that was kept; None where none was."""
     if config.threshold is not None:
         return config.threshold
-    return float(accepted.max()) if len(accepted) else None
+    return float(cost(config.score, cost(config.score, accepted).max())) if len(accepted) else None
+
+
+def criterion(metrics: Dict[str, Any]) -> str:
+    """ "expected error (°) <= 2.5": what the particles were accepted by, of the metrics of a run."""
+    sign = ">=" if score_named(metrics["score"]).better == HIGH else "<="
+    threshold = "nothing" if metrics["threshold"] is None else f"{metrics['threshold']:.6g}"
+    return f"{title_of(metrics['score'])} {sign} {threshold}"
 
 
 def _median_or_none(values: np.ndarray) -> Optional[float]:
@@ -118,7 +121,7 @@ def _report(config: FilterConfig, run: RunDirectory, table: ParticleTable, accep
 
     histogram = uncertainty_histogram(table.scores[config.score], accepted, config.score, metrics["threshold"])
     figures = {"uncertainty_histogram": ("Scores of all particles; the accepted part is blue.", histogram)}
-    notes = ["The score ranks particles; it is not an angle."]
+    notes = [score_named(config.score).help]
     if accepted.all():
         notes.append("Every particle was kept: rejected.star holds none.")
     if not accepted.any():
@@ -129,5 +132,6 @@ def _report(config: FilterConfig, run: RunDirectory, table: ParticleTable, accep
         numbers=metrics,
         notes=notes,
         figures=figures,
-        lead=f"{metrics['accepted']} of {len(table)} particles of {config.particles} accepted by {config.score}.",
+        lead=f"{metrics['accepted']} of {len(table)} particles of {config.particles} accepted by "
+        f"{title_of(config.score)}.",
     )
