@@ -158,7 +158,8 @@ def _loop(lines: List[str], at: int, block: str, split: Splitter, path, keep: bo
 def _rows(lines: List[str], begin: int, columns, where: str, split: Splitter, path, keep: bool) -> Tuple[int, int]:
     """Fill the columns; returns the number of rows and the line of the next header."""
     width = len(columns)
-    number, chunk, gap = 0, [], False
+    number, gap = 0, False
+    values: List[str] = []  # row after row: lists of rows would keep the garbage collector busy
     for at in range(begin, len(lines)):
         line = lines[at]
         row: Optional[List[str]] = split(line)
@@ -171,16 +172,18 @@ def _rows(lines: List[str], begin: int, columns, where: str, split: Splitter, pa
             row = _row(line, row, width, split)
         if row is None:
             raise InputError(
-                f"{path}: row {number + len(chunk) + 1} of {where} (line {at + 1}) has {len(split(line))} values and "
+                f"{path}: row {number + 1} of {where} (line {at + 1}) has {len(split(line))} values and "
                 f"the table has {width} columns; repair the row."
             )
         if row:
-            chunk.append(row)
-        if len(chunk) == _ROWS_AT_ONCE:
-            number += _add_rows(columns, chunk, keep)
+            values += row
+            number += 1
+        if number % _ROWS_AT_ONCE == 0:
+            _add_rows(columns, values, keep)
     else:
         at = len(lines)
-    return number + _add_rows(columns, chunk, keep), at
+    _add_rows(columns, values, keep)
+    return number, at
 
 
 def _labels(lines: List[str], at: int, split: Splitter, path) -> Tuple[Dict[str, List[str]], int]:
@@ -246,13 +249,11 @@ def _quoted_words(line: str) -> List[str]:
             words.append(line[start:at])
 
 
-def _add_rows(columns: Dict[str, List[str]], chunk: List[List[str]], keep: bool) -> int:
-    number = len(chunk)
+def _add_rows(columns: Dict[str, List[str]], values: List[str], keep: bool) -> None:
     if keep:
-        for column, values in zip(columns.values(), zip(*chunk)):
-            column.extend(values)
-    chunk.clear()
-    return number
+        for i, column in enumerate(columns.values()):
+            column.extend(values[i :: len(columns)])
+    values.clear()
 
 
 def _shape(table: Table) -> Tuple[str, List[str], int]:
