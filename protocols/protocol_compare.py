@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 from typing import Any, Dict, List
 
 import numpy as np
@@ -52,6 +53,10 @@ class ProtCryoposesCompare(ProtCryoposesBase):
 
     def _input_problems(self) -> List[str]:
         return super()._input_problems() or self._common_problems("inputTruth", "inputEstimate")
+
+    def _make_config(self) -> Config:
+        """Scipion's ids name the particles, whichever files their images are in."""
+        return dataclasses.replace(super()._make_config(), join_by="id")
 
     def _check(self, config: Config) -> None:
         from cryoposes_plugin.core.geometry.symmetry import parse_symmetry

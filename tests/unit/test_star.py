@@ -91,8 +91,8 @@ def test_without_ids_the_image_name_joins(tmp_path, rng):
 
 def test_sets_with_nothing_in_common_are_refused(tmp_path, rng):
     table = make_table(tmp_path, rng)
-    with pytest.raises(InputError, match=r"share no id"):
-        join_tables(table, table.replace(ids=table.ids + 5000))
+    with pytest.raises(InputError, match=r"share no image .rlnImageName., though 7 ids are in both"):
+        join_tables(table, table.replace(stack_paths=(tmp_path / "other.mrcs",)))
 
 
 def test_duplicate_ids_are_refused(tmp_path, rng):

@@ -23,3 +23,11 @@ class CompareConfig(Config):
         "all that distances leave open; it moves the beam and says nothing of poses.",
         choices=("none", "rotation", "rotation-and-hand", "orthogonal4"),
     )
+    join_by: str = option(
+        "auto",
+        "How the particles of the two sets are found in each other. 'auto': by rlnImageId where it does not contradict "
+        "the images, else by image (whole path and slice). 'id': by rlnImageId alone, for images that were made anew, "
+        "as by resampling.",
+        choices=("auto", "image", "id"),
+        expert=True,
+    )

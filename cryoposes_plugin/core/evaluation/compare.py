@@ -12,7 +12,7 @@ import numpy as np
 from ..config import CompareConfig
 from ..errors import ConfigError
 from ..geometry.symmetry import symmetry_rotations
-from ..io.ids import join_tables
+from ..io.ids import Join, join
 from ..io.run_directory import RunDirectory
 from ..io.star import read_particles
 from ..scores import best_ranking, title_of
@@ -44,6 +44,7 @@ class Comparison:
     registration: Registration
     only_in_truth: int
     only_in_estimate: int
+    join: Join
     scores: Dict[str, np.ndarray]
     estimated_rotations: np.ndarray
     orthogonal4: Optional[Orthogonal4] = None
@@ -58,17 +59,21 @@ def check(config: CompareConfig) -> None:
             f"compare: --registration orthogonal4 knows no symmetry and --symmetry is {config.symmetry}; give C1, "
             "or another registration."
         )
-    join_tables(*_read(config))
+    join(*_read(config), config.join_by)
 
 
 def run(config: CompareConfig, run: RunDirectory) -> Dict[str, Any]:
     """Write errors.csv, plots and the report; returns the metrics."""
-    result = compare_tables(*_read(config), config.symmetry, config.registration, seed=config.seed)
+    result = compare_tables(*_read(config), config.symmetry, config.registration, config.seed, config.join_by)
     _write_errors(run, result)
     metrics = _metrics(config, result)
     logger.info(
-        "compare: %d particles, median angular error %.3f°, %.1f %% below 5°, median shift error %.2f Å.",
+        "compare: %d particles joined by %s, %d only in the true set, %d only in the estimated one; median angular "
+        "error %.3f°, %.1f %% below 5°, median shift error %.2f Å.",
         len(result.ids),
+        result.join.how,
+        result.only_in_truth,
+        result.only_in_estimate,
         metrics["median_angular_error_deg"],
         100 * metrics["share_below_5_deg"],
         metrics["median_shift_error_angstrom"],
@@ -78,9 +83,14 @@ def run(config: CompareConfig, run: RunDirectory) -> Dict[str, Any]:
 
 
 def compare_tables(
-    truth: ParticleTable, estimate: ParticleTable, symmetry: str = "C1", registration: str = "none", seed: int = 0
+    truth: ParticleTable,
+    estimate: ParticleTable,
+    symmetry: str = "C1",
+    registration: str = "none",
+    seed: int = 0,
+    join_by: str = "auto",
 ) -> Comparison:
-    """Join two sets with poses by id and measure the errors.
+    """Join two sets with poses (see `io.ids`) and measure the errors.
 
     Parameters
     ----------
@@ -89,7 +99,8 @@ def compare_tables(
     registration : "none", "rotation", "rotation-and-hand" or "orthogonal4": what is taken out before the errors that
         head the results. The errors after the best common rotation are worked out in any case.
     """
-    rows_truth, rows_estimate = join_tables(truth, estimate)
+    joined = join(truth, estimate, join_by)
+    rows_truth, rows_estimate = joined.rows_a, joined.rows_b
     only_in_truth, only_in_estimate = len(truth) - len(rows_truth), len(estimate) - len(rows_estimate)
     truth, estimate = truth.take(rows_truth), estimate.take(rows_estimate)
     true, estimated = _rotations(truth), _rotations(estimate)
@@ -115,6 +126,7 @@ def compare_tables(
         found,
         only_in_truth,
         only_in_estimate,
+        joined,
         dict(estimate.scores),
         estimated,
         orthogonal4,
@@ -136,6 +148,7 @@ def _metrics(config: CompareConfig, result: Comparison) -> Dict[str, Any]:
         "particles": len(result.ids),
         "only_in_truth": result.only_in_truth,
         "only_in_estimate": result.only_in_estimate,
+        "joined_by": result.join.how,
         "symmetry": config.symmetry,
         "registration": config.registration,
         **summarise_angles(result.angular_deg),
@@ -171,7 +184,7 @@ def _write_errors(run: RunDirectory, result: Comparison) -> None:
 
 def notes(registration: str, result: Comparison) -> List[str]:
     """What a reader of the numbers must know."""
-    number, found = len(result.ids), []
+    number, found = len(result.ids), [result.join.note] if result.join.note else []
     if result.only_in_truth or result.only_in_estimate:
         found.append(
             f"{result.only_in_truth} particles are only in the true set and {result.only_in_estimate} only in "

@@ -1,38 +1,186 @@
-"""Joining two particle tables: by id where both carry ids, else by image name; never by position."""
+"""Which particles are the same: within a set, and of two sets; never by position.
+
+A particle is its image: the whole path of its stack and the slice in it. rlnImageId names it where it does not
+contradict the images; where it does, the images win, and the join says so.
+"""
 
 from __future__ import annotations
 
-from typing import Tuple
+import logging
+import os
+from functools import lru_cache
+from pathlib import Path
+from typing import Callable, NamedTuple, Tuple
 
 import numpy as np
 
 from ..errors import InputError
 from ..types import ParticleTable
+from .mrc import map_stack, read_stack_header
+
+logger = logging.getLogger(__name__)
+
+#: How sets may be joined; "auto" decides by what they hold.
+JOINS = ("auto", "image", "id")
+_MOST_FOLDERS = 32
 
 
-def image_keys(table: ParticleTable) -> np.ndarray:
-    """(N,) 'slice@stack name' with the stack's file name alone, since folders change when files are moved."""
-    names = np.array([p.name for p in table.stack_paths], dtype=object)[table.stack_index]
-    return np.array([f"{s + 1}@{n}" for s, n in zip(table.slice_index, names)])
+class Join(NamedTuple):
+    """Rows (in a, in b) of the particles that are in both sets, in a's order; `how`, and what is to be said of it."""
+
+    rows_a: np.ndarray
+    rows_b: np.ndarray
+    how: str
+    note: str = ""
 
 
 def join_tables(a: ParticleTable, b: ParticleTable) -> Tuple[np.ndarray, np.ndarray]:
     """Rows (in a, in b) of the particles that are in both, in a's order; InputError if there are none."""
-    by_id = a.explicit_ids and b.explicit_ids
-    keys_a, keys_b = (a.ids, b.ids) if by_id else (image_keys(a), image_keys(b))
-    for keys in (keys_a, keys_b):
-        if len(np.unique(keys)) != len(keys):
-            values, counts = np.unique(keys, return_counts=True)
-            raise InputError(
-                f"Particle {values[counts > 1][0]} occurs {counts.max()} times in one set; remove the duplicates "
-                "before joining sets."
-            )
-    _, rows_a, rows_b = np.intersect1d(keys_a, keys_b, assume_unique=True, return_indices=True)
-    if len(rows_a) == 0:
-        how = "id (rlnImageId)" if by_id else "image name (rlnImageName)"
-        raise InputError(
-            f"The two particle sets ({len(a)} and {len(b)} particles) share no {how}; give two sets that come from "
-            "the same particles."
-        )
+    return join(a, b)[:2]
+
+
+def join(a: ParticleTable, b: ParticleTable, by: str = "auto") -> Join:
+    """Join two sets by `by`, one of JOINS; copies of one image are paired in their order.
+
+    Raises
+    ------
+    InputError : nothing in common, or ids asked for that one set does not have.
+    """
+    ids = a.explicit_ids and b.explicit_ids
+    if by == "id" and not ids:
+        raise InputError("One of the two sets has no ids (rlnImageId) that tell its particles apart; join by image.")
+    by_image = _pair(*_image_keys(a, b, os.path.realpath))
+    by_id = _pair(a.ids, b.ids) if ids else _NOTHING
+    if by == "id" or (by == "auto" and ids and _agree(by_id, by_image, a, b)):
+        found = Join(*by_id, "id")
+    elif len(by_image[0]):
+        found = Join(*by_image, "image", _NOTE_IMAGES_WIN if ids and by == "auto" else "")
+    else:
+        found = _join_moved(a, b, by_id)
+    if len(found.rows_a) == 0:
+        raise InputError(_nothing_common(a, b, by, len(by_id[0])))
+    if found.note:
+        logger.warning("%s", found.note)
+    return found
+
+
+def image_groups(table: ParticleTable) -> np.ndarray:
+    """(N,) number of each particle's image: copies of one image have the same."""
+    keys, _ = _image_keys(table, table, os.path.abspath)
+    return np.unique(keys, return_inverse=True)[1].reshape(-1)
+
+
+def image_name(table: ParticleTable, row: int) -> str:
+    """The image of a particle, for a sentence."""
+    return f"image {table.slice_index[row] + 1} of {table.stack_paths[table.stack_index[row]]}"
+
+
+_NOTHING = (np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
+_NOTE_IMAGES_WIN = (
+    "The ids of the two sets (rlnImageId) contradict their images: the particles were joined by image, whole path and "
+    "slice."
+)
+_NOTE_MOVED = (
+    "No stack of the two sets is the same file: the particles were joined by {}, as if the stacks had been moved or "
+    "copied."
+)
+
+
+def _image_keys(a: ParticleTable, b: ParticleTable, name: Callable) -> Tuple[np.ndarray, np.ndarray]:
+    """One number for each image, the same in both sets where stack (by `name` of its path) and slice are."""
+    known: dict = {}
+    name = lru_cache(maxsize=None)(name)
+    codes = [np.array([known.setdefault(name(p), len(known)) for p in t.stack_paths], dtype=np.int64) for t in (a, b)]
+    longest = 1 + max(int(t.slice_index.max(initial=0)) for t in (a, b))
+    first, second = (c[t.stack_index] * longest + t.slice_index for c, t in zip(codes, (a, b)))
+    return first, second
+
+
+def _pair(keys_a: np.ndarray, keys_b: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+    """Rows of equal keys in a's order; the k-th of several equal ones belongs to the k-th of the other set."""
+    places = (_occurrence(keys_a), _occurrence(keys_b))
+    both = np.concatenate([np.stack([k, p], axis=1) for k, p in zip((keys_a, keys_b), places)])
+    codes = np.unique(both, axis=0, return_inverse=True)[1].reshape(-1)
+    first, second = codes[: len(keys_a)], codes[len(keys_a) :]
+    _, rows_a, rows_b = np.intersect1d(first, second, assume_unique=True, return_indices=True)
     order = np.argsort(rows_a)
     return rows_a[order], rows_b[order]
+
+
+def _occurrence(keys: np.ndarray) -> np.ndarray:
+    """(N,) how many equal keys stand before each."""
+    order = np.argsort(keys, kind="stable")
+    ranks = np.arange(len(keys))
+    begins = np.r_[True, np.diff(keys[order]) != 0][: len(keys)]
+    out = np.empty(len(keys), dtype=np.int64)
+    out[order] = ranks - np.maximum.accumulate(np.where(begins, ranks, 0))
+    return out
+
+
+def _agree(by_id, by_image, a: ParticleTable, b: ParticleTable) -> bool:
+    """Whether ids and images, the whole paths, say the same of every particle that either of them joins."""
+    if not len(by_id[0]) or not len(by_image[0]):
+        return False
+    images = [np.full(len(t), -1) for t in (a, b)]
+    for i, keys in enumerate(_image_keys(a, b, os.path.realpath)):
+        images[i] = keys
+    if (images[0][by_id[0]] != images[1][by_id[1]]).any():
+        return False
+    once = np.isin(by_image[0], _single(images[0])) & np.isin(by_image[1], _single(images[1]))
+    return bool((a.ids[by_image[0][once]] == b.ids[by_image[1][once]]).all())
+
+
+def _single(keys: np.ndarray) -> np.ndarray:
+    """Rows whose key no other row has."""
+    _, first, counts = np.unique(keys, return_index=True, return_counts=True)
+    return first[counts == 1]
+
+
+def _join_moved(a: ParticleTable, b: ParticleTable, by_id) -> Join:
+    """No stack is in both sets by its whole path: by the end of the path, as much of it as tells the stacks apart."""
+    tails = next((k for k in range(1, _MOST_FOLDERS) if _distinct(a, k) and _distinct(b, k)), None)
+    if tails is None:
+        return Join(*_NOTHING, "file name")
+    keys = _image_keys(a, b, lambda path: _tail(path, tails))
+    found = _pair(*keys)
+    how, what = "file name", "file name and slice"
+    if len(by_id[0]) and (keys[0][by_id[0]] == keys[1][by_id[1]]).all():
+        found, how, what = by_id, "id", "rlnImageId, which agrees with file names and slices"
+    return (
+        Join(*found, how, _NOTE_MOVED.format(what) + _difference(a, b, *found)) if len(found[0]) else Join(*found, how)
+    )
+
+
+def _tail(path, number: int) -> Tuple[str, ...]:
+    return Path(os.path.abspath(path)).parts[-number:]
+
+
+def _distinct(table: ParticleTable, number: int) -> bool:
+    """Whether the last parts of their paths tell the stacks apart."""
+    return len({_tail(path, number) for path in table.stack_paths}) == len(table.stack_paths)
+
+
+def _difference(a: ParticleTable, b: ParticleTable, rows_a: np.ndarray, rows_b: np.ndarray) -> str:
+    """A sentence where the first common image is another in the two files; both may be gone, or one."""
+    images = []
+    for table, row in ((a, rows_a[0]), (b, rows_b[0])):
+        try:
+            read_stack_header(table.stack_paths[table.stack_index[row]])
+            images.append(np.array(map_stack(table.stack_paths[table.stack_index[row]])[table.slice_index[row]]))
+        except (InputError, IndexError):
+            return ""
+    if np.array_equal(*images):
+        return ""
+    return (
+        f" They do differ: {image_name(a, rows_a[0])} and {image_name(b, rows_b[0])} are not the same image, so these "
+        "may be other particles."
+    )
+
+
+def _nothing_common(a: ParticleTable, b: ParticleTable, by: str, common_ids: int) -> str:
+    what = "id (rlnImageId)" if by == "id" else "image (rlnImageName)"
+    also = f", though {common_ids} ids are in both (rlnImageId)" if by == "auto" and common_ids else ""
+    return (
+        f"The two particle sets ({len(a)} and {len(b)} particles) share no {what}{also}; give two sets that come from "
+        "the same particles, or join them by id (--join-by id) if their images were made anew."
+    )
