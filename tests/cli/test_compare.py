@@ -92,32 +92,33 @@ def test_one_particle(truth, tmp_path):
 
 
 def test_sentences(truth, tmp_path, caplog):
-    assert compare(tmp_path, truth.replace(ids=truth.ids + 100000)) == 2
-    assert "share no id" in caplog.text
+    assert compare(tmp_path, truth.replace(stack_paths=(tmp_path / "other.mrcs",))) == 2
+    assert "share no image (rlnImageName), though 60 ids are in both" in caplog.text
     assert compare(tmp_path, truth.replace(rotations=None)) == 2
     assert "_rlnAngleRot" in caplog.text
     assert compare(tmp_path, truth, "--symmetry", "X7") == 2
     assert "'X7' is unknown" in caplog.text
-    write_particles(tmp_path / "estimate.star", truth)
-    text = (tmp_path / "estimate.star").read_text().splitlines()
-    last = next(line for line in reversed(text) if line)
-    (tmp_path / "twice.star").write_text("\n".join(text).rstrip() + "\n" + last + "\n")
-    assert (
-        main(
-            [
-                "compare",
-                "--output",
-                str(tmp_path / "run"),
-                "--truth",
-                str(tmp_path / "truth.star"),
-                "--estimate",
-                str(tmp_path / "twice.star"),
-            ]
-        )
-        == 2
-    )
-    assert "occurs 2 times" in caplog.text
     assert not (tmp_path / "run").exists()
+
+
+def test_ids_that_contradict_the_images_lose(truth, tmp_path):
+    """Renumbered, and in another order: each particle is still compared with itself."""
+    metrics = compare(tmp_path, truth.replace(ids=np.roll(truth.ids, 1)).take(np.arange(60)[::-1]))
+    assert metrics["joined_by"] == "image" and metrics["p90_angular_error_deg"] < 1e-3
+    assert "contradict their images" in (tmp_path / "run/report.html").read_text()
+
+
+def test_images_made_anew_are_joined_by_id_if_asked(truth, tmp_path):
+    metrics = compare(tmp_path, truth.replace(stack_paths=(tmp_path / "other.mrcs",)), "--join-by", "id")
+    assert metrics["joined_by"] == "id" and metrics["particles"] == 60
+
+
+def test_a_particle_that_is_there_twice_is_compared_once(truth, tmp_path):
+    write_particles(tmp_path / "truth.star", truth)
+    text = (tmp_path / "truth.star").read_text().rstrip()
+    (tmp_path / "truth.star").write_text(f"{text}\n{text.splitlines()[-1]}\n")
+    metrics = compare(tmp_path, truth)
+    assert (metrics["particles"], metrics["only_in_truth"], metrics["p90_angular_error_deg"] < 1e-3) == (60, 1, True)
 
 
 def test_registration_over_all_that_distances_leave_open(truth, tmp_path, caplog):

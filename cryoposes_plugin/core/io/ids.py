@@ -16,7 +16,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..types import ParticleTable
-from .mrc import map_stack, read_stack_header
+from .mrc import Stack
 
 logger = logging.getLogger(__name__)
 
@@ -165,9 +165,8 @@ def _difference(a: ParticleTable, b: ParticleTable, rows_a: np.ndarray, rows_b: 
     images = []
     for table, row in ((a, rows_a[0]), (b, rows_b[0])):
         try:
-            read_stack_header(table.stack_paths[table.stack_index[row]])
-            images.append(np.array(map_stack(table.stack_paths[table.stack_index[row]])[table.slice_index[row]]))
-        except (InputError, IndexError):
+            images.append(Stack(table.stack_paths[table.stack_index[row]]).read(table.slice_index[[row]]))
+        except InputError:
             return ""
     if np.array_equal(*images):
         return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import threading
 from collections import OrderedDict
 
@@ -16,7 +17,7 @@ from .mrc import Stack, read_stack_header
 #: Tolerated difference of pixel sizes that are meant to be the same (calibration is no better).
 PIXEL_SIZE_TOLERANCE = 0.01
 #: Stacks that are open at one time: RELION writes one a micrograph, and a process may open about a thousand files.
-_LARGEST_NUMBER_OPEN = 128
+_LARGEST_NUMBER_OPEN, _SHARE_OF_DESCRIPTORS = 128, 1 / 8
 
 
 class ParticleImages:
@@ -32,19 +33,26 @@ class ParticleImages:
         self.table = table
         self._stacks: OrderedDict[int, Stack] = OrderedDict()
         self._lock = threading.Lock()
-        boxes = table.box_size_px
-        for index in np.unique(table.stack_index):
-            path = table.stack_paths[index]
+        self._most_open = _number_open()
+        self._check_stacks()
+
+    def _check_stacks(self) -> None:
+        """Every stack has the images that are asked for, of the box size that the optics say."""
+        table = self.table
+        order = np.argsort(table.stack_index, kind="stable")
+        used, begins = np.unique(table.stack_index[order], return_index=True)
+        slices, boxes = table.slice_index[order], table.box_size_px[order]
+        first, last = (extreme.reduceat(slices, begins) for extreme in (np.minimum, np.maximum))
+        smallest, largest = (extreme.reduceat(boxes, begins) for extreme in (np.minimum, np.maximum))
+        for i, path in enumerate(table.stack_paths[index] for index in used):
             number, box, _ = read_stack_header(path)
-            mine = table.stack_index == index
-            last = int(table.slice_index[mine].max())
-            if last >= number or table.slice_index[mine].min() < 0:
+            if last[i] >= number or first[i] < 0:
                 raise InputError(
-                    f"Image {last + 1} of stack {path} is asked for and the stack has {number}; give the stack "
+                    f"Image {last[i] + 1} of stack {path} is asked for and the stack has {number}; give the stack "
                     "that belongs to the particles."
                 )
-            if (boxes[mine] != box).any():
-                said = int(boxes[mine][boxes[mine] != box][0])
+            if smallest[i] != box or largest[i] != box:
+                said = smallest[i] if smallest[i] != box else largest[i]
                 raise InputError(
                     f"Stack {path} has images of {box} px and the particle set says {said} px; correct "
                     "rlnImageSize or give the stack that belongs to the particles."
@@ -71,7 +79,7 @@ class ParticleImages:
         with self._lock:
             if index not in self._stacks:
                 self._stacks[index] = Stack(self.table.stack_paths[index])
-                if len(self._stacks) > _LARGEST_NUMBER_OPEN:
+                if len(self._stacks) > self._most_open:
                     self._stacks.popitem(last=False)
             self._stacks.move_to_end(index)
             return self._stacks[index]
@@ -85,6 +93,14 @@ class ParticleImages:
                 f"{self.table.stack_paths[self.table.stack_index[row]]}) holds NaN or infinite pixels; remove "
                 "the particle or repair the stack."
             )
+
+
+def _number_open() -> int:
+    """As many as a process with other files, and other sets of images, may keep open here."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if limit == resource.RLIM_INFINITY:
+        return _LARGEST_NUMBER_OPEN
+    return max(1, min(_LARGEST_NUMBER_OPEN, int(limit * _SHARE_OF_DESCRIPTORS)))
 
 
 class ResampledImages:
