@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cryoposes_plugin.core.errors import CryoposesError
-from cryoposes_plugin.main_job.__main__ import set_scipion_environment
+from cryoposes_plugin.scipion.environment import set_scipion_environment
 
 
 class RealSet(NamedTuple):

@@ -11,7 +11,7 @@ import sys
 from typing import List, Optional
 
 import pwem
-from pyworkflow import SPA, VarTypes
+from pyworkflow import SPA, Config, VarTypes
 from pyworkflow.utils import Environ
 
 from .constants import (
@@ -28,6 +28,7 @@ from .core.scores import COLUMNS
 
 logger = logging.getLogger(__name__)
 
+_XMIPP_VIEWER = "pwem.viewers.DataViewer"
 PACKAGE_FOLDER = os.path.dirname(os.path.abspath(__file__))
 
 
@@ -45,6 +46,7 @@ class Plugin(pwem.Plugin):
     @classmethod
     def _defineVariables(cls):
         keep_columns_in_relion()
+        prefer_viewers_that_work()
         cls._defineEmVar(CRYOPOSES_HOME, f"{PACKAGE_NAME}-{VERSION}")
         cls._defineVar(
             CRYOPOSES_ENV_ACTIVATION,
@@ -162,6 +164,26 @@ def keep_columns_in_relion() -> bool:
         return False
     labels.extend(name for name in COLUMNS if name not in labels)
     return True
+
+
+def prefer_viewers_that_work() -> bool:
+    """Where Xmipp is not installed, its viewer of volumes is no longer preferred, in place; whether it was.
+
+    Scipion prefers it whether it is there or not, and without it opening any volume fails. What is left comes in
+    Scipion's own order: ours, after ChimeraX where that is installed.
+    """
+    preferring = [kind for kind in ("Volume", "VolumeMask") if _XMIPP_VIEWER in Config.VIEWERS.get(kind, [])]
+    if not preferring or xmipp_is_installed():
+        return False
+    for kind in preferring:
+        Config.VIEWERS[kind].remove(_XMIPP_VIEWER)
+    return True
+
+
+def xmipp_is_installed() -> bool:
+    """Its plugin and its programs in Java."""
+    programs = os.path.join(pwem.Config.XMIPP_HOME or "", "bindings", "java")
+    return importlib.util.find_spec("xmipp3") is not None and os.path.isdir(programs)
 
 
 def compute_requirements() -> List[str]:

@@ -13,12 +13,12 @@ import argparse
 import os
 import shutil
 import sys
-import sysconfig
 from importlib import metadata
 from pathlib import Path
 from typing import List, Optional
 
 from ..core.errors import ConfigError, CryoposesError, ResourceError
+from ..scipion.environment import set_scipion_environment
 
 PHANTOM = "phantom"
 
@@ -88,19 +88,6 @@ def _require_installed_plugin() -> None:
         raise ResourceError(
             f"{name} is not installed in {sys.executable}, so Scipion does not see it; run pip install -e . first."
         )
-
-
-def set_scipion_environment(folder: Path) -> None:
-    """What Scipion's launcher would set. The user's own settings stay, but for the folder of the projects."""
-    hosts = Path(sysconfig.get_paths()["purelib"]) / "scipion" / "templates" / "hosts.template"
-    os.environ["SCIPION_USER_DATA"] = str(folder)
-    os.environ.setdefault("SCIPION_HOME", str(folder / "scipion"))
-    os.environ.setdefault("SCIPION_DOMAIN", "pwem")
-    os.environ.setdefault("SCIPION_HOSTS", str(hosts))
-    os.environ.setdefault("SCIPION_PYTHON", sys.executable)
-    os.environ.setdefault("SCIPION_NOTIFY", "False")
-    Path(os.environ["SCIPION_HOME"]).mkdir(parents=True, exist_ok=True)
-    folder.mkdir(parents=True, exist_ok=True)
 
 
 def _write_phantom(folder: Path) -> Path:

@@ -7,6 +7,7 @@ import html
 import json
 import os
 import re
+import shlex
 import sys
 from pathlib import Path
 from typing import Any, Dict, List
@@ -32,9 +33,16 @@ def print_results(job: Job, settings: argparse.Namespace) -> None:
     print(f"Project  {job.folder}")
     print(f"Report   {job.folder / REPORT_NAME}")
     print(f"Plots    {job.folder}/Runs/*/extra/run/*.png, and in the report.html beside them")
-    print("To open the project in Scipion:")
-    variables = " ".join(f"{name}={os.environ[name]}" for name in ("SCIPION_HOME", "SCIPION_USER_DATA"))
-    print(f"         {variables} {sys.executable} -m scipion project {settings.project}")
+    print("To open the project in Scipion, from any shell:")
+    print(f"         {opening_command(settings.folder, settings.project)}")
+
+
+def opening_command(folder: Path, project: str) -> str:
+    """What to type, wherever and with whatever variables, to open a project of this user data folder."""
+    words = [sys.executable, "-m", "cryoposes_plugin.scipion", "--folder", str(folder), "project", project]
+    home = os.environ["SCIPION_HOME"]
+    own_home = [] if home == str(folder / "scipion") else ["env", f"SCIPION_HOME={home}"]
+    return " ".join(shlex.quote(word) for word in own_home + words)
 
 
 def collect(job: Job) -> Dict[str, Dict[str, Any]]:
