@@ -69,7 +69,9 @@ def check(config: InitialVolumeConfig) -> None:
 def read_inputs(config: InitialVolumeConfig) -> Inputs:
     """InputError or ConfigError in one sentence where parts are unusable or do not fit together."""
     parse_symmetry(config.symmetry)
-    table = read_particles(config.particles).replace(rotations=None, shifts_px=None, scores={})
+    table = read_particles(config.particles, images_from=config.images_from).replace(
+        rotations=None, shifts_px=None, scores={}
+    )
     check_ctf(table, config.particles)
     box, pixel = even_grid(table, config.particles)
     config.check_images(str(config.particles), len(table), box * pixel)

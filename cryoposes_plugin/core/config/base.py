@@ -79,6 +79,13 @@ class Config:
         "'none' computes on the CPU.",
         expert=True,
     )
+    images_from: Optional[str] = option(
+        None,
+        "Folder that the relative stack names (rlnImageName) of particle STAR files begin in. Default: the STAR file's "
+        "own folder, else the working directory, else RELION's project above the STAR file; where several files would "
+        "fit, this option decides.",
+        expert=True,
+    )
 
     def validate(self) -> None:
         """Raise ConfigError for anything that can be known to be wrong without opening a file."""

@@ -134,7 +134,8 @@ def compare_tables(
 
 
 def _read(config: CompareConfig) -> Tuple[ParticleTable, ParticleTable]:
-    return read_particles(config.truth, require=("poses",)), read_particles(config.estimate, require=("poses",))
+    truth, estimate = (read_particles(p, ("poses",), config.images_from) for p in (config.truth, config.estimate))
+    return truth, estimate
 
 
 def _rotations(table: ParticleTable) -> np.ndarray:

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 
 from ..config import CONFIGS, Config
 from ..errors import CryoposesError, InputError
-from ..io.ids import join_tables
+from ..io.ids import join
 from ..io.mrc import read_volume
 from ..io.particles import ParticleImages
 from ..io.run_directory import CONFIG_NAME, METRICS_NAME
@@ -170,7 +170,7 @@ def _infer(folder: Path, config) -> Dict[str, Picture]:
 def _filter(folder: Path, config) -> Dict[str, Picture]:
     if not all((folder / f"{name}.star").exists() for name in ("accepted", "rejected")):
         return {}
-    everything = read_particles(config.particles)
+    everything = read_particles(config.particles, images_from=config.images_from)
     accepted = accept(config, everything)
     threshold = _metrics(folder).get("threshold")
 
@@ -303,11 +303,11 @@ def _compare(folder: Path, config) -> Dict[str, Picture]:
         "error_histogram": Picture("Angular errors", lambda: plots.error_histogram(errors["angular_error_deg"])),
         "distance_density": Picture(
             "Estimated against true distances of pairs",
-            lambda: distances(read_particles(config.truth), read_particles(config.estimate), config.symmetry),
+            lambda: distances(*_compared(config), config.symmetry, config.join_by),
         ),
         "direction_maps": Picture(
             "Viewing directions",
-            lambda: directions({"true": read_particles(config.truth), "estimated": read_particles(config.estimate)}),
+            lambda: directions(dict(zip(("true", "estimated"), _compared(config)))),
         ),
     }
     score = best_ranking(errors)
@@ -319,21 +319,26 @@ def _compare(folder: Path, config) -> Dict[str, Picture]:
     return found
 
 
-def distances(truth: ParticleTable, estimate: ParticleTable, symmetry: str = "C1", pairs: int = _PAIRS) -> Figure:
-    """Density of estimated against true distances of randomly drawn pairs of particles (joined by id)."""
-    true_deg, estimated_deg = pair_distances_deg(truth, estimate, symmetry, pairs)
+def _compared(config) -> Tuple[ParticleTable, ParticleTable]:
+    truth, estimate = (read_particles(p, images_from=config.images_from) for p in (config.truth, config.estimate))
+    return truth, estimate
+
+
+def distances(truth: ParticleTable, estimate: ParticleTable, symmetry: str = "C1", join_by: str = "auto") -> Figure:
+    """Density of estimated against true distances of randomly drawn pairs of particles."""
+    true_deg, estimated_deg = pair_distances_deg(truth, estimate, symmetry, _PAIRS, join_by)
     return plots.distance_density(true_deg, estimated_deg)
 
 
 def pair_distances_deg(
-    truth: ParticleTable, estimate: ParticleTable, symmetry: str, pairs: int
+    truth: ParticleTable, estimate: ParticleTable, symmetry: str, pairs: int, join_by: str = "auto"
 ) -> Tuple[np.ndarray, np.ndarray]:
     """(M,) true and estimated distances in degrees, modulo the symmetry, of pairs drawn with seed 0."""
     from ..geometry.symmetry import symmetric_distance_rad, symmetry_rotations
 
     if truth.rotations is None or estimate.rotations is None:
         raise InputError("Distances need poses on both sides; give particles with poses.")
-    rows, other = join_tables(truth, estimate)
+    rows, other = join(truth, estimate, join_by)[:2]
     if len(rows) < 2:
         raise InputError(f"The two sets have {len(rows)} particles in common; distances need two.")
     rng = np.random.default_rng(0)

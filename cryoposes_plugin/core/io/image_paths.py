@@ -61,6 +61,7 @@ class _Folders:
         self.star = star
         self.own, self.here = star.parent, Path(os.curdir)
         self.above = _folders_above(star)
+        self.nearer = _nearer(self.above)
         self._is_folder = lru_cache(maxsize=None)(os.path.isdir)
 
     def resolve(self, name: str) -> Path:
@@ -70,7 +71,7 @@ class _Folders:
         beside = self._existing(os.path.basename(name), [self.own]) if os.path.dirname(name) else {}
         if len(first) == 1 and (self.own / name) == next(iter(first.values())):
             return self.own / name
-        others = self._existing(name, self.above) if _has_folders(name) else {}
+        others = self._existing(name, self.nearer if first else self.above) if _has_folders(name) else {}
         fitting = {**beside, **others, **first}
         if len(fitting) > 1:
             raise InputError(
@@ -95,11 +96,15 @@ class _Folders:
 
 
 def _folders_above(star: Path) -> List[Path]:
-    """The STAR's real folder, and the folders above it up to the working directory, or all if that is elsewhere."""
-    here, real = Path(os.path.realpath(os.curdir)), Path(os.path.realpath(star))
-    above = [*Path(os.path.abspath(star.parent)).parents, real.parent, *real.parent.parents]
-    inside = here in [real.parent, *real.parents]
-    return [folder for folder in dict.fromkeys(above) if not inside or here in folder.parents]
+    """The folders above the STAR, and above what it is a link to."""
+    real = Path(os.path.realpath(star))
+    return list(dict.fromkeys([*Path(os.path.abspath(star.parent)).parents, real.parent, *real.parent.parents]))
+
+
+def _nearer(folders: Sequence[Path]) -> List[Path]:
+    """Those below the working directory if that is above the STAR, else all: what may be meant instead of it."""
+    here = Path(os.path.realpath(os.curdir))
+    return [folder for folder in folders if here in folder.parents] if here in folders else list(folders)
 
 
 def _has_folders(name: str) -> bool:

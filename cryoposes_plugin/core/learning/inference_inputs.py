@@ -46,7 +46,7 @@ class Inputs(Generic[Model]):
 def read_inputs(config: ParticleConfig, load: Callable[[Optional[str]], Model]) -> Inputs[Model]:
     """Open everything; InputError where the parts are unusable or do not fit together."""
     model = load(config.model)
-    table = read_particles(config.particles)
+    table = read_particles(config.particles, images_from=config.images_from)
     card = model.card
     check_fits_model(table, card.pixel_size_angstrom, card.mask_diameter_angstrom)
     images = ResampledImages(table, card.box_size_px, card.pixel_size_angstrom)

@@ -108,8 +108,10 @@ def _read(config: IterateConfig) -> Start:
     group = symmetry_rotations(config.symmetry)
     network = None
     if config.model is not None:
-        network = read_inputs(InferConfig(model=config.model, particles=config.particles), PoseModel.load)
-    table = read_particles(config.particles, require=() if network else ("poses",))
+        network = read_inputs(
+            InferConfig(model=config.model, particles=config.particles, images_from=config.images_from), PoseModel.load
+        )
+    table = read_particles(config.particles, () if network else ("poses",), config.images_from)
     check_ctf(table, config.particles)
     volume = read_volume(config.volume)
     check_volume(config.volume, volume, table)

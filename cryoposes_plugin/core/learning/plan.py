@@ -73,11 +73,11 @@ def make_plan(config: TrainConfig) -> Plan:
     """Read and check everything; InputError or ConfigError where something is missing or does not fit."""
     group = symmetry_rotations(config.symmetry)
     needs_ctf = ("ctf",) if config.ctf else ()
-    like = read_particles(config.like, require=needs_ctf) if config.like else None
+    like = read_particles(config.like, needs_ctf, config.images_from) if config.like else None
     labelled = None
     if config.particles:
         needs_ctf = ("ctf",) if config.ctf and config.chosen("ctf_correction") != "none" else ()
-        labelled = read_particles(config.particles, require=("poses", *needs_ctf))
+        labelled = read_particles(config.particles, ("poses", *needs_ctf), config.images_from)
     volumes = read_densities(config, config.volume, like if like is not None else labelled)
     box, pixel = image_grid(config, volumes, like if like is not None else labelled)
     grid = ImageGrid(box, pixel, model_box_size_px(config, box))

@@ -55,7 +55,7 @@ def check(config: RecoverConfig) -> None:
     config.validate()
     inputs = _read(config)
     if config.truth is not None:
-        Truth.read(config.truth, inputs.table)
+        Truth.read(config.truth, inputs.table, config.images_from)
     scan_images(inputs.table)
     if inputs.volume is not None and config.reference_snr is None:
         noise_of(inputs.images, config.seed)
@@ -77,7 +77,7 @@ def run(config: RecoverConfig, run: RunDirectory) -> Dict[str, Any]:
     table = _with_poses(inputs, poses, shifts_px)
     write_particles(run.file(STAR_NAME), table)
     metrics = _metrics(inputs, embedding, poses, table, shift_source)
-    truth = None if config.truth is None else Truth.read(config.truth, table)
+    truth = None if config.truth is None else Truth.read(config.truth, table, config.images_from)
     if truth is not None:
         free = inputs.volume is None
         metrics["errors"] = true_errors(model, embedding, poses.rotations, truth, free, config.seed)

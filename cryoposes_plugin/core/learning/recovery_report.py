@@ -40,9 +40,9 @@ class Truth:
     rows: np.ndarray
 
     @classmethod
-    def read(cls, path, table: ParticleTable) -> Truth:
-        """Joined by id; InputError where nothing is common, or the file has no poses."""
-        truth = read_particles(path, require=("poses",))
+    def read(cls, path, table: ParticleTable, images_from: Optional[str] = None) -> Truth:
+        """Joined as `io.ids` says; InputError where nothing is common, or the file has no poses."""
+        truth = read_particles(path, ("poses",), images_from)
         true_rows, rows = join_tables(truth, table)
         return cls(np.asarray(truth.rotations)[true_rows], rows)
 

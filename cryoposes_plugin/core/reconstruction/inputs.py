@@ -65,7 +65,7 @@ def read_inputs(config: ReconstructConfig) -> Inputs:
     """Read and check everything but the pixels; InputError or ConfigError in one sentence."""
     parse_symmetry(config.symmetry)
     path = config.particles
-    table = read_particles(path, require=("poses",))
+    table = read_particles(path, ("poses",), config.images_from)
     check_ctf(table, path)
     half, drawn = half_sets(table, config.seed)
     box, pixel = even_grid(table, path)

@@ -30,7 +30,7 @@ class Inputs:
 def read_inputs(config: RefineConfig) -> Inputs:
     """Open everything; InputError or ConfigError in one sentence where parts are unusable or do not fit together."""
     group = symmetry_rotations(config.symmetry)
-    table = read_particles(config.particles, require=("poses",))
+    table = read_particles(config.particles, ("poses",), config.images_from)
     check_ctf(table, config.particles)
     volume = read_volume(config.volume)
     check_volume(config.volume, volume, table)

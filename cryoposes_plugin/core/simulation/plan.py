@@ -52,11 +52,11 @@ def read_inputs(config: SimulateConfig) -> Inputs:
     """Read the volumes and particle sets of a config; InputError or ConfigError where they do not fit together."""
     like = None
     if config.like:
-        like = star.read_particles(config.like, require=("ctf",) if config.ctf else ())
+        like = star.read_particles(config.like, ("ctf",) if config.ctf else (), config.images_from)
     volumes = read_densities(config, config.volume, like)
     poses = None
     if config.orientations == "particles":
-        poses = star.read_particles(config.orientations_from, require=("poses",))
+        poses = star.read_particles(config.orientations_from, ("poses",), config.images_from)
     elif config.orientations_from:
         raise ConfigError(
             f"simulate: --orientations-from is given and --orientations is {config.orientations!r}; add "
