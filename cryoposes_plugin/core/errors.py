@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import lzma
 import re
+import struct
 import tokenize
 import zipfile
 import zlib
@@ -33,12 +35,16 @@ class ResourceError(CryoposesError):
 
 #: What damaged files make NumPy, Keras and the modules below them raise.
 UNREADABLE = (
+    ArithmeticError,
+    LookupError,
+    RuntimeError,
+    TypeError,
     ValueError,
     OSError,
     EOFError,
-    KeyError,
-    NotImplementedError,
     SyntaxError,
+    lzma.LZMAError,
+    struct.error,
     zipfile.BadZipFile,
     zlib.error,
     tokenize.TokenError,

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Dict
 
-from ..errors import InputError
+from ..config.imaging import IMAGE_STATES
+from ..config.train_presets import CTF_CORRECTIONS
+from ..errors import ConfigError, InputError
+from ..gate import check_pixel_size, integer, real, shown, text
+from ..geometry.symmetry import parse_symmetry
+from ..io.files import read_object
 
 CARD_NAME = "model_card.json"
 SCHEMA_VERSION = 1
+_REMEDY = "give the model folder as `train` wrote it"
+_CHOICES = {"ctf_correction": CTF_CORRECTIONS, "image_state": IMAGE_STATES, "gives": ("poses", "distances")}
+_TABLES = ("network", "training", "data_digests", "validation", "versions")
 
 
 @dataclass(frozen=True)
@@ -71,7 +80,7 @@ class ModelCard:
             )
 
     def to_json(self) -> str:
-        return json.dumps(dataclasses.asdict(self), indent=2, sort_keys=True) + "\n"
+        return json.dumps(_finite(dataclasses.asdict(self)), indent=2, sort_keys=True, allow_nan=False) + "\n"
 
     @classmethod
     def read(cls, folder) -> ModelCard:
@@ -79,23 +88,60 @@ class ModelCard:
         path = Path(folder) / CARD_NAME
         if not path.is_file():
             raise InputError(f"{folder} holds no {CARD_NAME}; give the model folder that `train` wrote.")
-        try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise InputError(f"{path} is no JSON ({error}); give the model folder that `train` wrote.") from error
-        version = values.get("schema_version") if isinstance(values, dict) else None
+        values = read_object(path, f"Model card {path}", _REMEDY)
+        version = values.get("schema_version")
         if version != SCHEMA_VERSION:
             raise InputError(
-                f"Model card {path} has schema version {version}, and this version reads {SCHEMA_VERSION}: train the "
-                "model again with this version."
+                f"Model card {path} has schema version {shown(version)}, and this version reads "
+                f"{SCHEMA_VERSION}: train the model again with this version."
             )
         known = {f.name: f for f in dataclasses.fields(cls)}
         missing = [n for n, f in known.items() if n not in values and not _has_default(f)]
         unknown = sorted(set(values) - set(known))
         if missing or unknown:
-            what = f"lacks {missing[0]!r}" if missing else f"has {unknown[0]!r}, which is unknown"
+            what = f"lacks {missing[0]!r}" if missing else f"has {shown(unknown[0])}, which is unknown"
             raise InputError(f"Model card {path} {what}; train the model again with this version.")
+        for name, value in values.items():
+            _check_entry(name, value, f"Model card {path}: {name}")
         return cls(**values)
+
+
+def _check_entry(name: str, value: Any, what: str) -> None:
+    """InputError where a value is not of its type, or none of the choices."""
+    if name in _CHOICES:
+        if value not in _CHOICES[name]:
+            raise InputError(f"{what} is {shown(value)}, none of {', '.join(_CHOICES[name])}; {_REMEDY}.")
+    elif name == "symmetry":
+        _check_symmetry(value, what)
+    elif name in _TABLES:
+        if not isinstance(value, dict):
+            raise InputError(f"{what} is {shown(value)} and no table; {_REMEDY}.")
+    elif name == "pixel_size_angstrom":
+        check_pixel_size(value, what, _REMEDY)
+    elif name == "mask_diameter_angstrom":
+        real(value, what, _REMEDY, 1.0, 1e6)
+    elif name in ("box_size_px", "seed", "schema_version"):
+        integer(value, what, _REMEDY, 8 if name == "box_size_px" else 0, 2048 if name == "box_size_px" else 2**63)
+    else:
+        text(value, what, _REMEDY)
+    if name == "validation":
+        for key, number in value.items():
+            if number is not None:
+                real(number, f"{what}: {shown(key)}", _REMEDY)
+
+
+def _check_symmetry(value: Any, what: str) -> None:
+    try:
+        parse_symmetry(text(value, what, _REMEDY))
+    except ConfigError:
+        raise InputError(f"{what} is {shown(value)}, which is no point group; {_REMEDY}.") from None
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no NaN: numbers that could not be measured are null."""
+    if isinstance(value, dict):
+        return {k: _finite(v) for k, v in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _has_default(entry: dataclasses.Field) -> bool:

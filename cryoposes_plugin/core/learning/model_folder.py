@@ -10,10 +10,13 @@ from typing import Tuple
 import keras
 
 from ..errors import UNREADABLE, InputError
-from ..io.run_directory import atomic_path
+from ..io.atomic import atomic_path
+from ..memory import require_memory
 from .model_card import CARD_NAME, ModelCard
+from .network_limits import least_weights
 from .preprocessing import Preprocessing
-from .presets import build_network
+from .presets import architecture_of, build_network
+from .weights_file import check_finite, check_weights, weights_bytes
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +32,9 @@ def read_network(folder) -> Tuple[ModelCard, keras.Model]:
     path = Path(folder) / WEIGHTS_NAME
     if not path.is_file():
         raise InputError(f"{folder} holds no {WEIGHTS_NAME}; give the model folder that `train` wrote.")
+    _check_size(card, path)
     network = build_network(card.network)
+    check_weights(path, sum(variable.value.numpy().nbytes for variable in network.weights))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -40,7 +45,19 @@ def read_network(folder) -> Tuple[ModelCard, keras.Model]:
             f"{path} does not hold the weights of the network that its card describes; give the model "
             "folder as `train` wrote it."
         ) from error
+    check_finite(network, path)
     return card, network
+
+
+def _check_size(card: ModelCard, path: Path) -> None:
+    """InputError where the card describes a network larger than its weights, before any memory is taken for it."""
+    need, there = 4 * least_weights(*architecture_of(card.network)), weights_bytes(path)
+    if need > there:
+        raise InputError(
+            f"The card of model {path.parent} describes a network of {need} bytes and more, and {path.name} holds "
+            f"{there}; give the model folder as `train` wrote it."
+        )
+    require_memory(3 * there, f"Model {path.parent}")
 
 
 def write_network(folder, card: ModelCard, network: keras.Model) -> None:

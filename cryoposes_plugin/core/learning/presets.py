@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Dict, Optional
+from typing import Any, Callable, Dict, Optional, Tuple
 
 import keras
 import tensorflow as tf
 
 from ..config import TrainConfig
 from ..errors import InputError
+from ..gate import shown, shown_error
 from ..simulation.forward_model import ForwardModel
 from .banjac_encoder import BanjacConfig, build_banjac_encoder
 from .cryoforum_encoder import CryoforumConfig, build_cryoforum_encoder
 from .heads import bingham_of_angular_gaussian
 from .lian_encoder import LianConfig, build_lian_encoder
+from .network_limits import check_network
 from .objectives import Objective, distance_objective, encoder_objective, polar_distance_objective, polar_objective
 from .polar_encoder import PolarConfig, build_polar_distances, build_polar_encoder
 from .representations import best_head
@@ -49,32 +51,51 @@ def network_config(config: TrainConfig, box_size_px: int, mask_radius_px: float)
 
 
 def build_network(config: Dict[str, Any], compute_dtype: str = "float32") -> keras.Model:
-    """The network of a model card, with fresh weights; InputError for a kind that this version does not know."""
+    """The network of a model card, with fresh weights; InputError for one that this version cannot build."""
+    kind, architecture = architecture_of(config)
+    try:
+        return _BUILDERS[kind][1](architecture, compute_dtype)
+    except (TypeError, KeyError, ValueError) as error:
+        raise _not_buildable(error) from error
+
+
+def architecture_of(config: Dict[str, Any]) -> Tuple[str, Any]:
+    """(kind, its config) as a model card describes them, checked, with nothing built; InputError otherwise."""
+    check_network(config, "The network of the model card")
     values = dict(config)
     kind = values.pop("kind", None)
-    values = {name: _as_tuple(value) for name, value in values.items()}
-    try:
-        if kind == "polar":
-            values.setdefault("shift", False)  # models older than this output
-            return build_polar_encoder(PolarConfig(**values), compute_dtype)
-        if kind == "polar-distance":
-            values.pop("distance", None)
-            return build_polar_distances(PolarConfig(**values), compute_dtype)
-        if kind == "cryoforum":
-            values.setdefault("filter_bank", "gaussian")  # models older than this choice
-            return build_cryoforum_encoder(CryoforumConfig(**values), compute_dtype)
-        if kind == "lian":
-            return build_lian_encoder(LianConfig(**values), compute_dtype)
-        if kind == "banjac":
-            return build_banjac_encoder(BanjacConfig(**values), compute_dtype)
-    except (TypeError, KeyError, ValueError) as error:
+    if not isinstance(kind, str) or kind not in _BUILDERS:
         raise InputError(
-            f"The model card describes a network that this version cannot build ({error}); train a new model."
-        ) from error
-    raise InputError(
-        f"The model card names a network of kind {kind!r}, and this version knows 'polar', 'polar-distance', "
-        "'cryoforum', 'lian' and 'banjac'; train a new model."
+            f"The model card names a network of kind {shown(kind)}, and this version knows 'polar', 'polar-distance', "
+            "'cryoforum', 'lian' and 'banjac'; train a new model."
+        )
+    values = {name: _as_tuple(value) for name, value in values.items()}
+    if kind == "polar":
+        values.setdefault("shift", False)  # models older than this output
+    if kind == "polar-distance":
+        values.pop("distance", None)
+    if kind == "cryoforum":
+        values.setdefault("filter_bank", "gaussian")  # models older than this choice
+    try:
+        return kind, _BUILDERS[kind][0](**values)
+    except TypeError as error:
+        raise _not_buildable(error) from error
+
+
+def _not_buildable(error: Exception) -> InputError:
+    return InputError(
+        f"The model card describes a network that this version cannot build ({shown_error(error)}); train a new model."
     )
+
+
+#: The class of its config and what builds it, by kind.
+_BUILDERS: Dict[str, Tuple[Callable, Callable]] = {
+    "polar": (PolarConfig, build_polar_encoder),
+    "polar-distance": (PolarConfig, build_polar_distances),
+    "cryoforum": (CryoforumConfig, build_cryoforum_encoder),
+    "lian": (LianConfig, build_lian_encoder),
+    "banjac": (BanjacConfig, build_banjac_encoder),
+}
 
 
 def _as_tuple(value: Any) -> Any:

@@ -10,11 +10,14 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
-from ..errors import UNREADABLE, InputError
+from ..errors import InputError
+from ..io.npz import read_npz
 
 #: Three distances to known rotations leave two rotations possible; the fourth one decides.
 FEWEST_DISTANCES = 4
 _CHUNK = 2**18
+_LARGEST_WEIGHT = 1e30
+_REMEDY = "give an npz file with the arrays i, j (particles, from 0) and d (radians)"
 #: Pairs with less than this share of the mean weight have no say in where the search starts.
 _NEGLIGIBLE = 0.01
 
@@ -189,27 +192,11 @@ def _each_once(i, j, d, weight):
 
 def read_pairs(path) -> PairDistances:
     """Read `i`, `j`, `d` (radians) and perhaps `weight` of an npz file; InputError for whatever is wrong with it."""
-    try:
-        arrays = np.load(path, allow_pickle=False)
-        if isinstance(arrays, np.ndarray):
-            raise InputError(f"{path} holds one array; give an npz file with the arrays i, j and d (radians).")
-        with arrays:
-            pairs = _pairs_of_file(arrays, str(path))
-    except UNREADABLE as error:
-        raise InputError(f"{path} cannot be read as an npz file ({error}); write it with numpy.savez.") from error
+    names = ("i", "j", "d")
+    arrays = read_npz(path, str(path), _REMEDY, required=names, wanted=(*names, "weight"))
+    pairs = pairs_from_arrays(*(arrays[name] for name in names), arrays.get("weight"), name=str(path))
     check_graph(pairs, str(path))
     return pairs
-
-
-def _pairs_of_file(arrays, name: str) -> PairDistances:
-    missing = [key for key in ("i", "j", "d") if key not in arrays.files]
-    if missing:
-        raise InputError(
-            f"{name} has no array {missing[0]!r} (it has {', '.join(sorted(arrays.files)) or 'none'}); give i, j "
-            "(particles, from 0) and d (radians)."
-        )
-    weight = arrays["weight"] if "weight" in arrays.files else None
-    return pairs_from_arrays(arrays["i"], arrays["j"], arrays["d"], weight, name=name)
 
 
 def landmark_pairs(
@@ -294,6 +281,11 @@ def _check_values(d, weight, name: str) -> None:
             raise InputError(f"{name}: {what}[{at}] is {array[at]}; give finite numbers, or leave that pair out.")
     if weight is not None and weight.min() < 0:
         raise InputError(f"{name}: weight[{int(weight.argmin())}] is {weight.min():g}; weights are 0 or more.")
+    if weight is not None and weight.max() > _LARGEST_WEIGHT:
+        raise InputError(
+            f"{name}: weight[{int(weight.argmax())}] is {weight.max():g}; give at most {_LARGEST_WEIGHT:g}: only the "
+            "proportions of weights count."
+        )
     outside = (d < 0) | (d > np.pi)
     far = np.flatnonzero((d < -2 * np.pi) | (d > 3 * np.pi))
     if len(far) or outside.mean() > 0.5:
