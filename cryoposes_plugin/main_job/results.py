@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Dict, List
 
 from ..core.evaluation.report import REPORT_NAME, write_report
-from ..core.io.run_directory import atomic_path
+from ..core.io.atomic import atomic_path
 from .job import Job, Step
 from .overview import overview
 

@@ -18,7 +18,8 @@ from typing import Any, Dict, List, Optional
 from pyworkflow.exceptions import PyworkflowException
 
 from ..core.config import THREAD_VARIABLES, Config
-from ..core.io.run_directory import METRICS_NAME, digest_path
+from ..core.io.manifest import digest_path
+from ..core.io.run_directory import METRICS_NAME
 
 CONFIG_NAME, RUN_NAME, KEY_NAME = "config.json", "run", "run_key.txt"
 _MENDABLE = 2

@@ -7,7 +7,6 @@ and rounds of refinement and reconstruction (`learning.iterate`) take both to wh
 from __future__ import annotations
 
 import csv
-import json
 import logging
 import shutil
 from dataclasses import dataclass
@@ -17,10 +16,12 @@ import numpy as np
 
 from ..config import InitialVolumeConfig, IterateConfig
 from ..evaluation.run_pictures import SEARCH_HISTORY_NAME
+from ..gate import real
 from ..geometry.symmetry import parse_symmetry, symmetry_rotations
 from ..io.batches import scan_images
 from ..io.mrc import read_volume, write_volume
 from ..io.run_directory import RunDirectory
+from ..io.run_state import REDO, SEARCH_AXES, read_json
 from ..io.star import POSE_SOURCE, read_particles, write_particles
 from ..learning import iterate
 from ..progress import Progress
@@ -35,7 +36,7 @@ from .working_images import group_scales, read_images
 
 logger = logging.getLogger(__name__)
 
-STAR_NAME, VOLUME_NAME, _AXES_NAME = "particles.star", "volume.mrc", "axes.json"
+STAR_NAME, VOLUME_NAME = "particles.star", "volume.mrc"
 #: Folders of the run's two parts.
 SEARCH_NAME, REFINEMENT_NAME = "search", "refinement"
 CERTAINTY = "cryoposesSearchCertainty"
@@ -90,8 +91,7 @@ def run(config: InitialVolumeConfig, run: RunDirectory) -> Dict[str, Any]:
     scales = group_scales(table, grid, config.seed)
     rows = np.sort(np.random.default_rng(config.seed).permutation(len(table))[: config.search_particles])
     search = Search(read_images(table.take(rows), grid, scales), _reach_px(config, inputs), config.draws)
-    part = RunDirectory(run.file(SEARCH_NAME), config, run.resumed)
-    part.path.mkdir(exist_ok=True)
+    part = run.inside(SEARCH_NAME)
     outcome = search_all(search, config.starts, config.seed, part)
     _write_history(part, outcome)
     coarse = _coarse(config, inputs, scales, outcome.best.found, part)
@@ -124,10 +124,10 @@ def _coarse(
     config: InitialVolumeConfig, inputs: Inputs, scales: np.ndarray, found: Found, part: RunDirectory
 ) -> Coarse:
     """Assigned and put on its axes, written to the search's folder; read back where that was done before."""
-    state, pixel = part.file(_AXES_NAME), inputs.grid.pixel_size_angstrom
+    state, pixel = part.file(SEARCH_AXES), inputs.grid.pixel_size_angstrom
     if state.exists():
         table = read_particles(part.file(STAR_NAME), require=("poses",))
-        correlation = json.loads(state.read_text())["correlation"]
+        correlation = real(read_json(state, REDO).get("correlation"), f"{state}: correlation", REDO, -1.0, 1.0)
         return Coarse(table, read_volume(part.file(VOLUME_NAME)), correlation)
     table = _assign(config, inputs, scales, found)
     data, correlation = found.state.volume, 1.0
@@ -137,7 +137,7 @@ def _coarse(
         data = axes.volume(data, config.symmetry)
     write_particles(part.file(STAR_NAME), table)
     write_volume(part.file(VOLUME_NAME), data, pixel)
-    part.write_json(_AXES_NAME, {"correlation": correlation})
+    part.write_json(SEARCH_AXES, {"correlation": correlation})
     return Coarse(table, Volume(data, pixel), correlation)
 
 
@@ -189,8 +189,7 @@ def _refine(config: InitialVolumeConfig, run: RunDirectory, part: RunDirectory, 
         threads=config.threads,
         gpu=config.gpu,
     )
-    folder = RunDirectory(run.file(REFINEMENT_NAME), inner, run.resumed)
-    folder.path.mkdir(exist_ok=True)
+    folder = run.inside(REFINEMENT_NAME, inner)
     metrics = iterate.run(inner, folder)
     for name in _FROM_REFINEMENT:
         with run.atomic(name) as target:

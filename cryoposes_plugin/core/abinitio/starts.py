@@ -11,6 +11,7 @@ import numpy as np
 from ..evaluation.map_alignment import align_maps
 from ..geometry.sampling import rotation_grid
 from ..io.run_directory import RunDirectory
+from ..io.run_state import SEARCH_DETAIL, SEARCH_START, damaged, read_arrays, write_arrays
 from ..progress import Progress
 from ..types import Volume
 from .search import DETAIL, SHAPE, Found, Search, Stage, State
@@ -45,7 +46,7 @@ def search_all(search: Search, number: int, seed: int, run: RunDirectory) -> Out
     """Run every start through `SHAPE` and the likeliest through `DETAIL`; goes on after what `run` holds."""
     images = len(search.images)
     work = {stages: sum(_comparisons(s) for s in stages) * images for stages in (SHAPE, DETAIL)}
-    names = [f"start_{start + 1}.npz" for start in range(number)]
+    names = [SEARCH_START.format(start + 1) for start in range(number)]
     done = sum(work[SHAPE] for name in names if run.file(name).exists())
     progress = Progress(number * work[SHAPE] + work[DETAIL], "poses", "search", done=done)
     courses: List[Course] = []
@@ -56,7 +57,9 @@ def search_all(search: Search, number: int, seed: int, run: RunDirectory) -> Out
         )
     likelihoods = [course.found.log_likelihood for course in courses]
     chosen = int(np.argmax(likelihoods))
-    best = _course(search, DETAIL, courses[chosen].found.state, [seed, chosen, len(SHAPE)], run, "detail.npz", progress)
+    best = _course(
+        search, DETAIL, courses[chosen].found.state, [seed, chosen, len(SHAPE)], run, SEARCH_DETAIL, progress
+    )
     return Outcome(best, chosen, tuple(likelihoods), _agreement(courses, chosen), tuple(courses))
 
 
@@ -75,7 +78,7 @@ def _course(
     progress: Progress,
 ) -> Course:
     if run.file(name).exists():
-        return _load(run, name)
+        return _load(run, name, search)
     rng = np.random.default_rng(list(seed))
     state = search.start(rng) if state is None else state
     explained: List[float] = []
@@ -106,15 +109,18 @@ def _save(run: RunDirectory, name: str, course: Course) -> None:
     found = course.found
     arrays: Dict[str, np.ndarray] = {f.name: np.asarray(getattr(found, f.name)) for f in fields(Found)[1:]}
     arrays.update({f"state_{f.name}": getattr(found.state, f.name) for f in fields(State)})
-    with run.atomic(name) as part, open(part, "wb") as handle:
-        np.savez(handle, course=course.explained, **arrays)
+    write_arrays(run.file(name), {"course": course.explained, **arrays})
 
 
-def _load(run: RunDirectory, name: str) -> Course:
-    with np.load(run.file(name), allow_pickle=False) as saved:
-        state = State(*(saved[f"state_{f.name}"] for f in fields(State)))
-        values = {f.name: saved[f.name] for f in fields(Found)[1:]}
-        course = saved["course"]
-    for scalar in ("log_likelihood", "explained"):
-        values[scalar] = float(values[scalar])
-    return Course(Found(state, **values), course)
+def _load(run: RunDirectory, name: str, search: Search) -> Course:
+    path, box, number = run.file(name), search.images.images.shape[-1], len(search.images)
+    scalar = np.array(0.0)
+    expected = {"log_likelihood": scalar, "explained": scalar, "rotations": np.zeros((number, 3, 3))}
+    saved = read_arrays(path, expected)
+    missing = {"course", *(f"state_{f.name}" for f in fields(State)), *(f.name for f in fields(Found)[1:])} - set(saved)
+    if missing or saved["state_volume"].shape != (box,) * 3 or saved["state_shifts_px"].shape != (number, 2):
+        raise damaged(path, "it does not hold what a start of this search finds")
+    state = State(*(saved[f"state_{f.name}"] for f in fields(State)))
+    rotations, shifts_px, certainty = (saved[name] for name in ("rotations", "shifts_px", "certainty"))
+    log_likelihood, explained = (float(saved[name]) for name in ("log_likelihood", "explained"))
+    return Course(Found(state, rotations, shifts_px, certainty, log_likelihood, explained), saved["course"])

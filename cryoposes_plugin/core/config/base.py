@@ -55,7 +55,11 @@ class Config:
 
     command: ClassVar[str] = ""
     required: ClassVar[Tuple[str, ...]] = ()
-    execution: ClassVar[Tuple[str, ...]] = ("gpu",)
+    execution: ClassVar[Tuple[str, ...]] = ("gpu", "digest_images")
+    #: Fields that change the last bits of the result and nothing else, so that a run may go on with others.
+    last_bits: ClassVar[Tuple[str, ...]] = ()
+    #: Fields with STAR files whose images the command reads.
+    image_fields: ClassVar[Tuple[str, ...]] = ()
     #: Whether each thread has a batch of its own, instead of all of them working on every operation together.
     thread_per_batch: ClassVar[bool] = False
 
@@ -84,6 +88,12 @@ class Config:
         "Folder that the relative stack names (rlnImageName) of particle STAR files begin in. Default: the STAR file's "
         "own folder, else the working directory, else RELION's project above the STAR file; where several files would "
         "fit, this option decides.",
+        expert=True,
+    )
+    digest_images: bool = option(
+        False,
+        "Record what the image stacks hold, not only their size and time: a run then goes on with stacks that were "
+        "copied, and with no others. It reads every stack once.",
         expert=True,
     )
 
@@ -159,7 +169,7 @@ class Config:
 
     def digest(self) -> str:
         """SHA-256 of what determines the result."""
-        values = {k: v for k, v in self.to_dict().items() if k not in self.execution}
+        values = {k: v for k, v in self.to_dict().items() if k not in (*self.execution, *self.last_bits)}
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 

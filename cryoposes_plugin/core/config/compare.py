@@ -11,6 +11,7 @@ from .base import Config, option
 @dataclass(frozen=True)
 class CompareConfig(Config):
     command: ClassVar[str] = "compare"
+    last_bits: ClassVar[Tuple[str, ...]] = ("threads",)
     required: ClassVar[Tuple[str, ...]] = ("truth", "estimate")
 
     truth: Optional[str] = option(None, "Particle STAR file with the poses to compare with.", path=True)

@@ -12,6 +12,7 @@ from .base import Config, option
 @dataclass(frozen=True)
 class FilterConfig(Config):
     command: ClassVar[str] = "filter"
+    last_bits: ClassVar[Tuple[str, ...]] = ("threads",)
     required: ClassVar[Tuple[str, ...]] = ("particles",)
 
     particles: Optional[str] = option(None, "Particle STAR file with scores, as `infer` writes it.", path=True)

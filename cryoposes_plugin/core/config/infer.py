@@ -11,6 +11,8 @@ from .base import Config, option
 @dataclass(frozen=True)
 class InferConfig(Config):
     command: ClassVar[str] = "infer"
+    image_fields: ClassVar[Tuple[str, ...]] = ("particles",)
+    last_bits: ClassVar[Tuple[str, ...]] = ("threads", "batch_size")
     required: ClassVar[Tuple[str, ...]] = ("model", "particles")
     thread_per_batch: ClassVar[bool] = True
 

@@ -14,6 +14,8 @@ _FEWEST_PARTICLES = 50
 @dataclass(frozen=True)
 class InitialVolumeConfig(Config):
     command: ClassVar[str] = "initial-volume"
+    image_fields: ClassVar[Tuple[str, ...]] = ("particles",)
+    last_bits: ClassVar[Tuple[str, ...]] = ("threads", "batch_size")
     required: ClassVar[Tuple[str, ...]] = ("particles",)
 
     particles: Optional[str] = option(

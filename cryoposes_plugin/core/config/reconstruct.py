@@ -11,6 +11,8 @@ from .base import Config, option
 @dataclass(frozen=True)
 class ReconstructConfig(Config):
     command: ClassVar[str] = "reconstruct"
+    image_fields: ClassVar[Tuple[str, ...]] = ("particles",)
+    last_bits: ClassVar[Tuple[str, ...]] = ("threads", "batch_size")
     required: ClassVar[Tuple[str, ...]] = ("particles",)
 
     particles: Optional[str] = option(None, "Particle STAR file with poses.", path=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Optional
+from typing import ClassVar, Optional, Tuple
 
 from ..errors import ConfigError, InputError
 from .base import Config, option
@@ -14,6 +14,8 @@ _FEWEST_PARTICLES = 50
 @dataclass(frozen=True)
 class RecoverConfig(Config):
     command: ClassVar[str] = "recover"
+    image_fields: ClassVar[Tuple[str, ...]] = ("particles",)
+    last_bits: ClassVar[Tuple[str, ...]] = ("threads", "batch_size")
     thread_per_batch: ClassVar[bool] = True
 
     model: Optional[str] = option(

@@ -11,6 +11,8 @@ from .base import Config, option
 @dataclass(frozen=True)
 class RefineConfig(Config):
     command: ClassVar[str] = "refine"
+    image_fields: ClassVar[Tuple[str, ...]] = ("particles",)
+    last_bits: ClassVar[Tuple[str, ...]] = ("threads", "batch_size")
     required: ClassVar[Tuple[str, ...]] = ("volume", "particles")
     thread_per_batch: ClassVar[bool] = True
 

@@ -13,6 +13,7 @@ from .imaging import ImagingConfig
 @dataclass(frozen=True)
 class SimulateConfig(ImagingConfig):
     command: ClassVar[str] = "simulate"
+    last_bits: ClassVar[Tuple[str, ...]] = ("threads",)
     required: ClassVar[Tuple[str, ...]] = ("volume",)
 
     volume: Tuple[str, ...] = option(

@@ -40,6 +40,7 @@ _NETWORK_CHOICES = (
 @dataclass(frozen=True)
 class TrainConfig(ImagingConfig):
     command: ClassVar[str] = "train"
+    image_fields: ClassVar[Tuple[str, ...]] = ("particles", "like")
 
     volume: Tuple[str, ...] = option(
         (), "Volumes (MRC, or atomic models) whose projections are simulated in training.", path=True

@@ -9,7 +9,7 @@ from typing import Any, Mapping, Sequence, Tuple
 
 from matplotlib.figure import Figure
 
-from ..io.run_directory import atomic_path
+from ..io.atomic import atomic_path
 from .figures import png_bytes
 
 REPORT_NAME = "report.html"

@@ -17,12 +17,17 @@ logger = logging.getLogger(__name__)
 _SCAN_BELOW_BYTES = 4 * 2**30
 
 
-def batches(table: ParticleTable, batch_size: int) -> List[np.ndarray]:
-    """Rows of the table in batches of one optics group each, in the set's order within the group."""
+def batches(table: ParticleTable, batch_size: int, done: int = 0) -> List[np.ndarray]:
+    """Rows of the table in batches of one optics group each, in the set's order within the group.
+
+    done : so many rows, the first in this order, are left out: an interrupted run goes on with batches of any size.
+    """
     parts = []
     for group in np.unique(table.optics_index):
         rows = np.flatnonzero(table.optics_index == group)
-        parts += [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]
+        skipped = min(done, len(rows))
+        done -= skipped
+        parts += [rows[i : i + batch_size] for i in range(skipped, len(rows), batch_size)]
     return parts
 
 

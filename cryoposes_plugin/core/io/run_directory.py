@@ -7,25 +7,27 @@ finished, one without was interrupted.
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
 import logging
+import math
 import os
-import platform
-import sys
 from contextlib import contextmanager
-from importlib import metadata
 from pathlib import Path
-from typing import Any, Dict, Iterator, List
+from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from ..config import Config
-from ..errors import ConfigError, InputError, ResourceError
-from .atomic import TEMPORARY, atomic_path
+from ..errors import ConfigError, ResourceError
+from ..gate import shown, shown_error
+from .atomic import TEMPORARY, atomic_path, remove
+from .error_log import ERROR_LOG_NAME
+from .manifest import check_unchanged, make_manifest, package_versions
+from .run_state import read_json, remove_state
 
 logger = logging.getLogger(__name__)
 
 CONFIG_NAME, METRICS_NAME, MANIFEST_NAME = "config.json", "metrics.json", "manifest.json"
-_DIGEST_WHOLE_BELOW_BYTES = 64 * 2**20
+#: What to do about a run that does not say any more what it is.
+_NEW_FOLDER = "delete its folder and run again, or give a new one"
 
 
 class RunDirectory:
@@ -33,95 +35,145 @@ class RunDirectory:
 
     def __init__(self, path: Path, config: Config, resumed: bool):
         self.path, self.config, self.resumed = path, config, resumed
+        self._identity = _identity(path)
 
     @classmethod
     def open(cls, path, config: Config) -> RunDirectory:
         """Make the folder, or resume a run of the same config in it; ConfigError if it holds anything else."""
         path = Path(path)
-        if path.exists() and not path.is_dir():
-            raise ConfigError(f"Output {path} is a file; give a folder.")
-        existing = path / CONFIG_NAME
-        if existing.exists():
-            _check_same_run(path, existing, config)
-            run = cls(path, config, resumed=True)
-            if not run.file(MANIFEST_NAME).exists() and _strangers(path) == [CONFIG_NAME]:
-                run.write_json(MANIFEST_NAME, run._manifest())  # it was stopped before anything was done
-            _check_same_inputs(path, config)
-            return run
+        try:
+            if path.exists() and not path.is_dir():
+                raise ConfigError(f"Output {path} is a file; give a folder.")
+            return cls._resume(path, config) if os.path.lexists(path / CONFIG_NAME) else cls._claim(path, config)
+        except OSError as error:
+            raise ResourceError(
+                f"Output folder {path} cannot be written ({shown_error(error)}); give another folder."
+            ) from error
+
+    @classmethod
+    def _claim(cls, path: Path, config: Config) -> RunDirectory:
+        """config.json takes the folder. It is free as well where a run stopped before that."""
         strangers = _strangers(path)
         if strangers:
             raise ConfigError(
                 f"Output folder {path} is not empty (it holds {strangers[0]}) and is no run of this "
                 "program; give a new folder."
             )
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-            run = cls(path, config, resumed=False)
-            with run.atomic(CONFIG_NAME) as part:
-                part.write_text(config.to_json())
-            run.write_json(MANIFEST_NAME, run._manifest())
-        except OSError as error:
-            raise ResourceError(
-                f"Output folder {path} cannot be written ({error.strerror}); give another folder."
-            ) from error
+        path.mkdir(parents=True, exist_ok=True)
+        run = cls(path, config, resumed=False)
+        with run.atomic(CONFIG_NAME) as part:
+            part.write_text(config.to_json())
+        run.write_json(MANIFEST_NAME, make_manifest(config))
+        return run
+
+    @classmethod
+    def _resume(cls, path: Path, config: Config) -> RunDirectory:
+        run = cls(path, config, resumed=True)
+        _check_same_run(path, config)
+        if not run.file(MANIFEST_NAME).exists() and _strangers(path) == [CONFIG_NAME]:
+            run.write_json(MANIFEST_NAME, make_manifest(config))  # it was stopped before anything was done
+        check_unchanged(run._read_manifest(), config, f"the run in {path} began; give a new folder")
+        if run.finished:
+            run.tidy()
         return run
 
     @property
     def finished(self) -> bool:
-        return (self.path / METRICS_NAME).exists()
+        return os.path.lexists(self.file(METRICS_NAME))
 
     def file(self, name: str) -> Path:
+        """Path of this name; ResourceError where the folder is not any more the one that was opened."""
+        if self._identity != _identity(self.path):
+            raise ResourceError(f"{self.path} was removed or replaced while the run worked in it; run again.")
         return self.path / name
+
+    def inside(self, name: str, config: Optional[Config] = None) -> RunDirectory:
+        """A folder of this name for a part of the run, made if need be; never one that a link points to."""
+        path = self.file(name)
+        if path.is_symlink() or not path.is_dir():
+            remove(path)
+            path.mkdir()
+        return RunDirectory(path, config or self.config, self.resumed)
 
     @contextmanager
     def atomic(self, name: str) -> Iterator[Path]:
         """A temporary path (file or folder) that takes its name when the block ends without an exception."""
-        with atomic_path(self.path / name) as part:
+        with atomic_path(self.file(name)) as part:
             yield part
 
     def write_json(self, name: str, value: Any) -> None:
         with self.atomic(name) as part:
-            part.write_text(json.dumps(value, indent=2, sort_keys=True, default=_plain) + "\n")
+            part.write_text(json.dumps(_plain(value), indent=2, sort_keys=True, allow_nan=False) + "\n")
 
     def finish(self, metrics: Dict[str, Any], device: str = "cpu") -> None:
-        """Complete manifest.json and, last of all, write metrics.json."""
-        manifest = json.loads(self.file(MANIFEST_NAME).read_text())
+        """Complete manifest.json and write metrics.json, which finishes the run; then its state may go."""
+        manifest = self._read_manifest()
+        check_unchanged(manifest, self.config, f"the run in {self.path} began: delete the folder and run again")
         self.write_json(MANIFEST_NAME, {**manifest, "device": device, "versions": package_versions()})
         self.write_json(METRICS_NAME, metrics)
+        self.tidy()
 
-    def _manifest(self) -> Dict[str, Any]:
-        return {
-            "command": self.config.command,
-            "config_digest": self.config.digest(),
-            "seed": self.config.seed,
-            "versions": package_versions(),
-            "inputs": _input_digests(self.config),
-            "arguments": sys.argv[1:],
-        }
+    def tidy(self) -> None:
+        """Remove what an interrupted run would have gone on from."""
+        try:
+            remove_state(self.path)
+        except OSError as error:
+            logger.warning("%s: what the run went on from cannot be removed (%s).", self.path, shown_error(error))
+
+    def _read_manifest(self) -> Dict[str, Any]:
+        path = self.path / MANIFEST_NAME
+        if not os.path.lexists(path):
+            raise ConfigError(f"{path} is missing: what the run there depends on is not known; {_NEW_FOLDER}.")
+        return read_json(path, _NEW_FOLDER)
 
     def metrics(self) -> Dict[str, Any]:
-        return json.loads((self.path / METRICS_NAME).read_text())
+        """Of a finished run; InputError where its file is damaged."""
+        return read_json(self.file(METRICS_NAME), "delete this file and run again: the run is finished anew")
+
+
+def _identity(path: Path) -> Optional[Tuple[int, int]]:
+    """Which folder it is, whatever its name."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _strangers(path: Path) -> List[str]:
     """Names in the folder, sorted, but for what a run leaves that was stopped before it began."""
     names = os.listdir(path) if path.exists() else []
-    return sorted(name for name in names if not name.endswith(TEMPORARY) and name != MANIFEST_NAME)
+    return sorted(n for n in names if not n.endswith(TEMPORARY) and n not in (MANIFEST_NAME, ERROR_LOG_NAME))
 
 
 @contextmanager
 def alone_in(path) -> Iterator[None]:
     """One process at a time works in a run's folder: a second one waits, and then finds what the first has left."""
+    folder = _locked(Path(path))
     try:
-        Path(path).mkdir(parents=True, exist_ok=True)
-        folder = os.open(path, os.O_RDONLY)
-    except OSError:  # `RunDirectory.open` says what is wrong
-        yield
-        return
-    try:
-        _lock(folder, path)
         yield
     finally:
+        if folder is not None:
+            os.close(folder)
+
+
+def _locked(path: Path) -> Optional[int]:
+    """A descriptor that holds the lock of the folder that has this name now: who waited may have waited for one that
+    was deleted since. None where the folder cannot be made: `RunDirectory.open` says what is wrong."""
+    while True:
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        except OSError:
+            return None
+        try:
+            _lock(folder, path)
+        except BaseException:
+            os.close(folder)
+            raise
+        found = os.fstat(folder)
+        if (found.st_dev, found.st_ino) == _identity(path):
+            return folder
         os.close(folder)
 
 
@@ -135,77 +187,34 @@ def _lock(folder: int, path) -> None:
         pass
 
 
-def _check_same_run(path: Path, existing: Path, config: Config) -> None:
+def _check_same_run(path: Path, config: Config) -> None:
+    saved = read_json(path / CONFIG_NAME, _NEW_FOLDER)
     try:
-        other = type(config).from_json(existing.read_text())
-    except ConfigError as error:
-        raise ConfigError(f"Output folder {path} holds another run ({error}); give a new folder.") from error
-    if other.digest() != config.digest():
-        ours, theirs = config.to_dict(), other.to_dict()
-        name = next(
-            k for k in sorted(ours) if k not in config.execution and json.dumps(ours[k]) != json.dumps(theirs.get(k))
-        )
+        other = type(config).from_dict(saved)
+        digest = other.digest()
+    except (ConfigError, TypeError, ValueError) as error:
+        why = str(error).rstrip(".")
+        raise ConfigError(f"Output folder {path} holds another run ({why}); give a new folder.") from error
+    ours, theirs = config.to_dict(), other.to_dict()
+    changed = [name for name in sorted(ours) if json.dumps(ours[name]) != json.dumps(theirs.get(name))]
+    if digest != config.digest():
+        name = next((name for name in changed if name not in config.execution), CONFIG_NAME)
         raise ConfigError(
-            f"Output folder {path} holds a run with {name} = {theirs.get(name)!r}, not {ours[name]!r}; give a "
-            "new folder, or the same parameters to resume."
+            f"Output folder {path} holds a run with {name} = {shown(theirs.get(name))}, not {shown(ours.get(name))}; "
+            "give a new folder, or the same parameters to resume."
         )
+    for name in changed:
+        logger.info("%s is %s now and was %s when the run in %s began.", name, ours[name], theirs[name], path)
 
 
-def _input_digests(config: Config) -> Dict[str, str]:
-    return {str(p): digest_path(p) for p in config.input_paths() if p.exists()}
-
-
-def _check_same_inputs(path: Path, config: Config) -> None:
-    """A run that goes on with other contents of its inputs would mix two results."""
-    manifest = path / MANIFEST_NAME
-    if not manifest.exists():
-        raise ConfigError(f"{manifest} is missing: what the run there depends on is not known; give a new folder.")
-    before = json.loads(manifest.read_text())["inputs"]
-    for name, digest in _input_digests(config).items():
-        if before.get(name, digest) != digest:
-            raise ConfigError(f"{name} has changed since the run in {path} began; give a new folder.")
-
-
-def package_versions() -> Dict[str, str]:
-    versions = {"python": platform.python_version()}
-    for name in (
-        "scipion-em-cryoposes",
-        "tensorflow",
-        "keras",
-        "numpy",
-        "scipy",
-        "mrcfile",
-        "astra-toolbox",
-        "scipion-em",
-    ):
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return versions
-
-
-def digest_path(path) -> str:
-    """SHA-256 of a file, or of every file of a folder; of files over 64 MiB, of the size and the first and last MiB."""
-    path = Path(path)
-    if path.is_dir():
-        parts = [f"{p.relative_to(path)} {digest_path(p)}" for p in sorted(path.rglob("*")) if p.is_file()]
-        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
-    if not path.is_file():
-        raise InputError(f"{path} does not exist; check the path.")
-    size = path.stat().st_size
-    with open(path, "rb") as handle:
-        if size <= _DIGEST_WHOLE_BELOW_BYTES:
-            return hashlib.sha256(handle.read()).hexdigest()
-        head = handle.read(2**20)
-        handle.seek(size - 2**20)
-        return hashlib.sha256(str(size).encode() + head + handle.read()).hexdigest()
-
-
-def _plain(value):
-    """NumPy numbers and arrays, and paths, for JSON."""
+def _plain(value: Any) -> Any:
+    """For JSON: NumPy numbers and arrays, and paths, as what it knows; a number that is not finite as null."""
+    if isinstance(value, dict):
+        return {str(name): _plain(part) for name, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(part) for part in value]
     if hasattr(value, "tolist"):
-        return value.tolist()
-    if isinstance(value, Path):
-        return str(value)
-    raise TypeError(f"{type(value).__name__} is not JSON")
+        return _plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return str(value) if isinstance(value, Path) else value

@@ -9,7 +9,8 @@ import keras
 import numpy as np
 
 from ..errors import InputError
-from ..io.run_directory import atomic_path
+from ..gate import integer
+from ..io.run_state import REDO, read_arrays, write_arrays
 
 
 def state_variables(network: keras.Model, optimizer: keras.optimizers.Optimizer) -> List[keras.Variable]:
@@ -20,21 +21,18 @@ def state_variables(network: keras.Model, optimizer: keras.optimizers.Optimizer)
 def save_checkpoint(path: Path, variables: List[keras.Variable], step: int) -> None:
     """Written under another name and renamed: whole or absent."""
     arrays = {f"variable{index}": keras.ops.convert_to_numpy(v) for index, v in enumerate(variables)}
-    with atomic_path(path) as part:
-        with open(part, "wb") as handle:
-            np.savez(handle, step=np.int64(step), **arrays)
+    write_arrays(path, {"step": np.array(step), **arrays})
 
 
 def load_checkpoint(path: Path, variables: List[keras.Variable]) -> Optional[int]:
     """Set the variables and return the step, or None where there is no checkpoint."""
     if not path.exists():
         return None
-    with np.load(path, allow_pickle=False) as saved:
-        arrays = [saved[f"variable{index}"] for index in range(len(saved.files) - 1)]
-        step = int(saved["step"])
-    shapes = [tuple(v.shape) for v in variables]
-    if [a.shape for a in arrays] != shapes:
+    saved = read_arrays(path, {"step": np.array(0)})
+    arrays = [saved.get(f"variable{index}") for index in range(len(saved) - 1)]
+    if [None if a is None else a.shape for a in arrays] != [tuple(v.shape) for v in variables]:
         raise InputError(f"Checkpoint {path} belongs to another network; train into a new output folder.")
+    step = integer(saved["step"].item(), f"{path}: step", REDO, 0)
     for variable, array in zip(variables, arrays):
         variable.assign(array)
     return step

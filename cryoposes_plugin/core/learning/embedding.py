@@ -11,6 +11,7 @@ import numpy as np
 
 from ..io.batches import batches
 from ..io.run_directory import RunDirectory
+from ..io.run_state import EMBEDDING, damaged, read_arrays, rows_done, write_arrays
 from ..parallel import in_order
 from ..progress import Progress
 from .distance_model import DistanceModel
@@ -18,7 +19,6 @@ from .inference_inputs import Inputs
 
 logger = logging.getLogger(__name__)
 
-STATE_NAME = "embedding_state.npz"
 _SAVE_SECONDS = 20.0
 #: Copies are turned by angles from this to 180 degrees minus this, to either side: others tell little.
 _LEAST_TURN_RAD = np.deg2rad(30.0)
@@ -51,17 +51,16 @@ def embed_particles(
     threads : that work on batches of their own; 0: one for each core.
     """
     number = len(inputs.table)
-    parts = batches(inputs.table, batch_size)
-    first, found = _resumed(run, number)
-    done = sum(len(rows) for rows in parts[:first])
-    if first:
+    done, found = _resumed(run, number)
+    parts = batches(inputs.table, batch_size, done)
+    if done:
         logger.info("Resuming after %d of %d particles.", done, number)
-    for rows in parts[first : first + 1]:
+    for rows in parts[:1]:
         model.embed(*inputs.read_batch(rows[:1]))  # traced before the clock runs
     progress = Progress(number, "particles", "recover", done=done)
     saved = time.monotonic()
-    embeddings = in_order(lambda rows: model.embed(*inputs.read_batch(rows)), parts[first:], threads)
-    for index, (rows, embedded) in enumerate(embeddings, start=first):
+    embeddings = in_order(lambda rows: model.embed(*inputs.read_batch(rows)), parts, threads)
+    for rows, embedded in embeddings:
         if not found.size:
             found = np.zeros((number, embedded.features.shape[1] + 2), np.float32)
         found[rows, :-2] = embedded.features
@@ -69,20 +68,21 @@ def embed_particles(
             found[rows, -2:] = embedded.shifts_px
         progress.advance(len(rows))
         if time.monotonic() - saved > _SAVE_SECONDS:
-            with run.atomic(STATE_NAME) as part, open(part, "wb") as handle:
-                np.savez(handle, found=found, batches_done=index + 1)
+            write_arrays(run.file(EMBEDDING), {"found": found, "rows_done": np.array(progress.done)})
             saved = time.monotonic()
     return Embedding(found[:, :-2], found[:, -2:] if model.predicts_shifts else None, progress.rate)
 
 
 def _resumed(run: RunDirectory, number: int) -> Tuple[int, np.ndarray]:
-    """Batches done, and what they gave: (N, F + 2), empty where there is nothing yet."""
-    path = run.file(STATE_NAME)
-    if path.exists():
-        with np.load(path, allow_pickle=False) as state:
-            if len(state["found"]) == number:
-                return int(state["batches_done"]), state["found"]
-    return 0, np.zeros((0, 0), np.float32)
+    """Rows done in the order of the batches, and what they gave: (N, F + 2), empty where there is nothing yet."""
+    path = run.file(EMBEDDING)
+    if not path.exists():
+        return 0, np.zeros((0, 0), np.float32)
+    arrays = read_arrays(path, {"rows_done": np.array(0)})
+    found = arrays.get("found")
+    if found is None or found.ndim != 2 or len(found) != number or found.dtype != np.float32:
+        raise damaged(path, "it does not hold the features of these particles")
+    return rows_done(path, arrays, number), found
 
 
 def embed_copies(model: DistanceModel, inputs: Inputs, number: int, batch_size: int, seed: int) -> Copies:

@@ -16,12 +16,11 @@ from ..parallel import in_order
 from ..progress import Progress
 from ..refinement.refinement import NoAgreement
 from ..refinement.report import report_notes as refinement_notes
-from ..refinement.results import STATE_NAME as REFINEMENT_STATE_NAME
 from ..types import ParticleTable
 from ..uncertainty import bingham
 from .inference_inputs import Inputs, read_inputs
 from .inference_report import report_notes, write_inference_report
-from .inference_results import DISPERSION, STATE_NAME, TRACE, Results
+from .inference_results import DISPERSION, TRACE, Results
 from .pose_model import PoseModel
 from .refined_inference import Refined, refined_inference, refinement_metrics, write_refined_report
 from .shift_finder import ShiftFinder
@@ -59,7 +58,6 @@ def run(config: InferConfig, run: RunDirectory) -> Dict[str, Any]:
     for note in notes:
         logger.info("infer: %s", note)
     write_inference_report(run, inputs, results, finder, metrics, notes)
-    run.file(STATE_NAME).unlink(missing_ok=True)
     return {**metrics, "notes": notes}
 
 
@@ -81,7 +79,6 @@ def _conclude_refined(config: InferConfig, run: RunDirectory, inputs: Inputs, re
     for note in notes:
         logger.info("infer: %s", note)
     write_refined_report(run, inputs, refined, metrics, notes)
-    run.file(REFINEMENT_STATE_NAME).unlink(missing_ok=True)
     return {**metrics, "notes": notes}
 
 
@@ -107,11 +104,9 @@ def _predict_all(
     config: InferConfig, run: RunDirectory, inputs: Inputs, finder: Optional[ShiftFinder]
 ) -> Tuple[Results, float]:
     """Results of all particles, and particles a second."""
-    parts = batches(inputs.table, config.batch_size)
     results = Results.load(run, len(inputs.table))
-    first = int(results.batches_done)
-    done = sum(len(rows) for rows in parts[:first])
-    if first:
+    done = int(results.rows_done)
+    if done:
         logger.info("Resuming after %d of %d particles.", done, len(inputs.table))
     progress = Progress(len(inputs.table), "particles", "infer", done=done)
     saved = time.monotonic()
@@ -119,8 +114,8 @@ def _predict_all(
     def predict(rows: np.ndarray) -> None:
         _predict_batch(inputs, finder, rows, results)
 
-    for rows, _ in in_order(predict, parts[first:], config.threads):
-        results.batches_done += 1
+    for rows, _ in in_order(predict, batches(inputs.table, config.batch_size, done), config.threads):
+        results.rows_done += len(rows)
         progress.advance(len(rows))
         if time.monotonic() - saved > _SAVE_SECONDS:
             results.save(run)

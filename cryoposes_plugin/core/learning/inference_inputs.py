@@ -10,9 +10,9 @@ import numpy as np
 
 from ..config import InferConfig, RecoverConfig
 from ..errors import InputError
+from ..io.manifest import digest_path
 from ..io.mrc import read_volume
 from ..io.particles import PIXEL_SIZE_TOLERANCE, ResampledImages, check_fits_model
-from ..io.run_directory import digest_path
 from ..io.star import read_particles
 from ..refinement.inputs import check_pixel_size
 from ..types import CtfTable, ParticleTable, Volume

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..io.run_directory import RunDirectory
+from ..io.run_state import INFERENCE, read_arrays, rows_done, write_arrays
 
-STATE_NAME = "inference_state.npz"
 DISPERSION, TRACE = "cryoposesDispersion", "cryoposesTrace"
 
 
 @dataclass
 class Results:
-    """What is known of N particles after `batches_done` batches.
+    """What is known of the first `rows_done` of N particles, in the order of the batches.
 
     rotations : (N, 3, 3). shifts_px : (N, 2), pixels of the model's images. at_edge : (N,), whether the shift lies at
     the edge of the search. correlation : (N,), with the reprojection. dispersion, trace : (N,).
@@ -26,7 +26,7 @@ class Results:
     correlation: np.ndarray
     dispersion: np.ndarray
     trace: np.ndarray
-    batches_done: np.ndarray
+    rows_done: np.ndarray
 
     @classmethod
     def empty(cls, number: int) -> Results:
@@ -43,13 +43,12 @@ class Results:
     @classmethod
     def load(cls, run: RunDirectory, number: int) -> Results:
         """What an interrupted run of the same config saved, or nothing done."""
-        path = run.file(STATE_NAME)
+        path, empty = run.file(INFERENCE), cls.empty(number)
         if not path.exists():
-            return cls.empty(number)
-        with np.load(path, allow_pickle=False) as state:
-            results = cls(**{name: state[name] for name in state.files})
-        return results if len(results.rotations) == number else cls.empty(number)
+            return empty
+        arrays = read_arrays(path, vars(empty))
+        rows_done(path, arrays, number)
+        return cls(**{name: arrays[name] for name in vars(empty)})
 
     def save(self, run: RunDirectory) -> None:
-        with run.atomic(STATE_NAME) as part, open(part, "wb") as handle:
-            np.savez(handle, **vars(self))
+        write_arrays(run.file(INFERENCE), vars(self))

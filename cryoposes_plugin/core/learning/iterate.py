@@ -15,10 +15,11 @@ import numpy as np
 from ..config import InferConfig, IterateConfig, ReconstructConfig
 from ..errors import ConfigError
 from ..geometry.symmetry import symmetry_rotations
-from ..io.batches import batches, scan_images
+from ..io.batches import scan_images
 from ..io.mrc import read_volume, write_volume
 from ..io.particles import ResampledImages
 from ..io.run_directory import RunDirectory
+from ..io.run_state import remove_state
 from ..io.star import POSE_SOURCE, read_particles, write_particles
 from ..reconstruction import outputs
 from ..reconstruction.filters import low_pass
@@ -31,7 +32,7 @@ from ..reconstruction.masks import soft_sphere
 from ..refinement.inputs import check_volume
 from ..refinement.multi_start import Settings
 from ..refinement.refinement import NoAgreement, Refinement, Starts, refine_all
-from ..refinement.results import STATE_NAME, with_poses
+from ..refinement.results import with_poses
 from ..refinement.starts import CombinedStarts, GivenStarts
 from ..refinement.working_grid import WorkingGrid
 from ..types import ParticleTable, Volume
@@ -138,15 +139,13 @@ def _round(
     references: Tuple[Reference, Reference],
 ) -> Tuple[ParticleTable, Tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Refined particles and (full, half 1, half 2) maps; the particles are those of the round's file, new or not."""
-    folder = RunDirectory(run.path / f"round_{number:02d}", config, run.resumed)
-    folder.path.mkdir(exist_ok=True)
+    folder = run.inside(f"round_{number:02d}")
     star = folder.file(STAR_NAME)
     if not star.exists():
         for half in (1, 2):
             table = _refine_half(config, folder, start, number, table, references[half - 1], half)
         write_particles(star, table)
-        for half in (1, 2):
-            (folder.path / f"half{half}" / STATE_NAME).unlink(missing_ok=True)
+        remove_state(folder.path)
     table = read_particles(star, require=("poses",))
     maps = fourier_maps(_reconstruction(config), _particles(start, table))
     for name, data in zip((VOLUME_NAME, HALF1_NAME, HALF2_NAME), maps):
@@ -166,8 +165,7 @@ def _refine_half(
     """The table with the poses of one half refined against its own reference."""
     rows = np.flatnonzero(start.half == half)
     mine = table.take(rows)
-    part = RunDirectory(folder.path / f"half{half}", config, folder.resumed)
-    part.path.mkdir(exist_ok=True)
+    part = folder.inside(f"half{half}")
     starts, reach = _starts(config, start, number, mine, rows)
     settings = Settings(search_shift_px=reach)
     # Beyond its cut a reference has nothing but what interpolation leaks there.
@@ -182,7 +180,7 @@ def _refine_half(
         start_grid=None if start.network is None else start.network.model.grid,
         threads=config.threads,
     )
-    results, _ = refine_all(refinement, part, batches(mine, config.batch_size), config.seed)
+    results, _ = refine_all(refinement, part, config.batch_size, config.seed)
     refined = with_poses(mine, results, start.grid.pixel_size_angstrom)
     return merge(table, rows, refined, f"refined:half{half}")
 

@@ -20,7 +20,7 @@ from ..recovery.references import rotations_from_references
 from ..recovery.solve import Recovery
 from ..types import ParticleTable, Volume
 from .distance_model import DistanceModel
-from .embedding import STATE_NAME, Embedding, embed_copies, embed_particles
+from .embedding import Embedding, embed_copies, embed_particles
 from .inference_inputs import Inputs, read_inputs
 from .recovery_report import Truth, recovery_notes, true_errors, write_recovery_report
 from .shift_finder import ShiftFinder
@@ -85,7 +85,6 @@ def run(config: RecoverConfig, run: RunDirectory) -> Dict[str, Any]:
     for note in notes:
         logger.info("recover: %s", note)
     write_recovery_report(config, run, inputs, embedding, poses, truth, metrics, notes)
-    run.file(STATE_NAME).unlink(missing_ok=True)
     return {**metrics, "notes": notes}
 
 

@@ -11,8 +11,8 @@ from ..config import InferConfig
 from ..evaluation import plots
 from ..evaluation.report import write_report
 from ..geometry.symmetry import symmetric_distance_rad, symmetry_rotations
-from ..io.batches import batches
-from ..io.run_directory import RunDirectory, digest_path
+from ..io.manifest import digest_path
+from ..io.run_directory import RunDirectory
 from ..io.star import POSE_SOURCE
 from ..refinement import second_look
 from ..refinement.levenberg_marquardt import Poses
@@ -82,8 +82,7 @@ class NetworkStarts:
 def refined_inference(config: InferConfig, run: RunDirectory, inputs: Inputs, volume: Volume) -> Refined:
     """Poses of all particles; raises NoAgreement where images and volume have nothing in common."""
     refinement, starts = make_refinement(config, inputs, volume)
-    parts = batches(inputs.table, config.batch_size)
-    results, rate = refine_all(refinement, run, parts, config.seed, starts.filled)
+    results, rate = refine_all(refinement, run, config.batch_size, config.seed, starts.filled)
     pixel = refinement.grid.pixel_size_angstrom
     table = with_poses(inputs.table.replace(scores={}), results, pixel)  # scores of other poses end here
     network = starts.filled["rotations"]

@@ -9,8 +9,8 @@ import numpy as np
 import tensorflow as tf
 
 from ..config import TrainConfig
+from ..io.manifest import digest_path, package_versions
 from ..io.particles import ResampledImages
-from ..io.run_directory import digest_path, package_versions
 from . import presets
 from .augmentation import Augmentation
 from .data import LabelledSource, MixedSource, SimulatedSource

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from dataclasses import dataclass
@@ -10,7 +9,9 @@ from typing import Any, Dict, List, Optional, Tuple
 
 import tensorflow as tf
 
+from ..gate import integer
 from ..io.run_directory import RunDirectory
+from ..io.run_state import REDO, read_json
 from ..progress import Progress
 from . import schedules
 from .checkpoint import load_checkpoint, save_checkpoint, state_variables
@@ -164,4 +165,6 @@ class _Course:
 def read_total(run: RunDirectory) -> Optional[int]:
     """The number of steps that an interrupted run of this folder settled on, if it did."""
     path = run.file(STATE_NAME)
-    return int(json.loads(path.read_text(encoding="utf-8"))["total_steps"]) if path.exists() else None
+    if not path.exists():
+        return None
+    return integer(read_json(path, REDO).get("total_steps"), f"{path}: total_steps", REDO, 1)

@@ -8,8 +8,9 @@ from typing import Any, Dict
 import numpy as np
 
 from ..config import RefineConfig
-from ..io.batches import batches, scan_images
-from ..io.run_directory import RunDirectory, digest_path
+from ..io.batches import scan_images
+from ..io.manifest import digest_path
+from ..io.run_directory import RunDirectory
 from ..io.star import POSE_SOURCE, write_particles
 from .hand import HandTest, compare_hands
 from .inputs import Inputs, read_inputs
@@ -17,7 +18,7 @@ from .levenberg_marquardt import Prior
 from .multi_start import Settings
 from .refinement import Refinement, refine_all
 from .report import metrics_of, report_notes, write_refinement_report
-from .results import MOVED, MOVED_SHIFT, STATE_NAME, with_poses, write_covariance
+from .results import MOVED, MOVED_SHIFT, with_poses, write_covariance
 from .starts import GivenStarts, turns_around
 
 logger = logging.getLogger(__name__)
@@ -38,7 +39,7 @@ def run(config: RefineConfig, run: RunDirectory) -> Dict[str, Any]:
     """
     inputs = read_inputs(config)
     refinement = make_refinement(config, inputs)
-    results, rate = refine_all(refinement, run, batches(inputs.table, config.batch_size), config.seed)
+    results, rate = refine_all(refinement, run, config.batch_size, config.seed)
     pixel = inputs.grid.pixel_size_angstrom
     table = with_poses(inputs.table, results, pixel)
     turned, shifted = moved(inputs.table, table, inputs.group)
@@ -55,7 +56,6 @@ def run(config: RefineConfig, run: RunDirectory) -> Dict[str, Any]:
     for note in notes:
         logger.info("refine: %s", note)
     write_refinement_report(run, refinement, results, table, metrics, notes)
-    run.file(STATE_NAME).unlink(missing_ok=True)
     return {**metrics, "hand": hand.verdict, "notes": notes}
 
 

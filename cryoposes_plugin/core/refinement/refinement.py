@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from typing import Callable, Dict, Optional, Sequence, Tuple
+from typing import Callable, Dict, Optional, Tuple
 
 import numpy as np
 
@@ -191,7 +191,7 @@ def residuals(points: FourierPoints, spectra: Spectra, observed: Observations, r
 def refine_all(
     refinement: Refinement,
     run: RunDirectory,
-    parts: Sequence[np.ndarray],
+    batch_size: int,
     seed: int,
     filled: Optional[Dict[str, np.ndarray]] = None,
 ) -> Tuple[Results, float]:
@@ -200,52 +200,53 @@ def refine_all(
     filled : arrays that the starts fill in on the way; they are saved and restored too.
     """
     number, filled = len(refinement.table), filled or {}
-    results, refinement.spectra, before = load(run) or (Results.empty(number), {}, {})
+    results, refinement.spectra, before = load(run, number, filled) or (Results.empty(number), {}, {})
     for name, values in before.items():
         filled[name][:] = values
-    done = sum(len(rows) for rows in parts[: results.batches_done])
+    done = min(results.rows_done, number)
     if done:
         logger.info("Resuming after %d of %d particles.", done, number)
     refinement.calibrate(seed)
     saver = _Saver(run, refinement, results, filled)
     progress = Progress(number, "particles", "refine", done=done)
-    for rows, found in in_order(refinement.refine, parts[results.batches_done :], refinement.threads):
+    parts = batches(refinement.table, batch_size, done)
+    for rows, found in in_order(refinement.refine, parts, refinement.threads):
         results.put(rows, *found)
         progress.advance(len(rows))
-        saver.batch_done()
+        saver.done(len(rows))
     if refinement.again is not None:
-        _look_again(refinement, results, saver, len(parts))
+        _look_again(refinement, results, saver)
     return results, progress.rate
 
 
-def _look_again(refinement: Refinement, results: Results, saver: _Saver, first_batches: int) -> None:
-    """The second look, in batches that are counted after those of the first."""
-    if results.batches_done == first_batches and results.again is None:
+def _look_again(refinement: Refinement, results: Results, saver: _Saver) -> None:
+    """The second look, whose rows are counted after those of the first."""
+    if results.again is None:
         results.again = second_look.doubtful(results.refined)
         saver.save()
     again = results.again
     if again is None or not len(again):
         return
     logger.info("refine: %d particles are looked at again, from all orientations.", len(again))
-    parts = [again[part] for part in batches(refinement.table.take(again), _AGAIN_AT_ONCE)]
-    done = results.batches_done - first_batches
-    progress = Progress(len(again), "particles", "second look", done=sum(len(rows) for rows in parts[:done]))
-    for rows, (refined, residual) in in_order(refinement.refine_everywhere, parts[done:], refinement.threads):
+    done = results.rows_done - len(refinement.table)
+    parts = [again[part] for part in batches(refinement.table.take(again), _AGAIN_AT_ONCE, done)]
+    progress = Progress(len(again), "particles", "second look", done=done)
+    for rows, (refined, residual) in in_order(refinement.refine_everywhere, parts, refinement.threads):
         better = second_look.improved(results.refined.gain[rows], refined)
         results.put(rows[better], refined.take(better), residual[better])
         progress.advance(len(rows))
-        saver.batch_done()
+        saver.done(len(rows))
 
 
 class _Saver:
-    """Counts the batches that are done, and saves them now and then."""
+    """Counts the rows that are done, and saves them now and then."""
 
     def __init__(self, run: RunDirectory, refinement: Refinement, results: Results, filled: Dict[str, np.ndarray]):
         self._run, self._refinement, self._results, self._filled = run, refinement, results, filled
         self._saved = time.monotonic()
 
-    def batch_done(self) -> None:
-        self._results.batches_done += 1
+    def done(self, rows: int) -> None:
+        self._results.rows_done += rows
         if time.monotonic() - self._saved > _SAVE_SECONDS:
             self.save()
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Dict, Optional
+from typing import Dict, Mapping, Optional
 
 import numpy as np
 
 from ..io.run_directory import RunDirectory
+from ..io.run_state import REFINEMENT, read_arrays, rows_done, write_arrays
 from ..types import ParticleTable
 from .multi_start import Refined
 from .scales import RightScales
 from .spectra import Spectra
 
-STATE_NAME, COVARIANCE_NAME = "refinement_state.npz", "covariance.npz"
+COVARIANCE_NAME = "covariance.npz"
 EXPECTED_ERROR, EXPECTED_SHIFT_ERROR = "cryoposesExpectedErrorDeg", "cryoposesExpectedShiftErrorAngst"
 WRONG_BASIN, BASINS, RESIDUAL, SCALE = (
     "cryoposesWrongBasin",
@@ -27,11 +28,12 @@ MOVED, MOVED_SHIFT = "cryoposesMovedDeg", "cryoposesMovedAngst"
 @dataclass
 class Results:
     """Refined poses of N particles (see `multi_start.Refined`; shifts in pixels of the working grid), residual (N,),
-    after `batches_done` batches. again : rows that get a second look, once that is known."""
+    of the first `rows_done` in the order of the batches; those of a second look are counted after them. again : rows
+    that get this second look, once that is known."""
 
     refined: Refined
     residual: np.ndarray
-    batches_done: int = 0
+    rows_done: int = 0
     again: Optional[np.ndarray] = None
 
     @classmethod
@@ -56,21 +58,26 @@ class Results:
         arrays.update({f"more_{name}": value for name, value in more.items()})
         if self.again is not None:
             arrays["again"] = self.again
-        with run.atomic(STATE_NAME) as part, open(part, "wb") as handle:
-            np.savez(handle, residual=self.residual, batches_done=self.batches_done, **arrays)
+        arrays.update(residual=self.residual, rows_done=np.array(self.rows_done))
+        write_arrays(run.file(REFINEMENT), arrays)
 
 
-def load(run: RunDirectory):
-    """(results, spectra by optics group, more) that an interrupted run saved; None where it saved nothing."""
-    path = run.file(STATE_NAME)
+def load(run: RunDirectory, number: int, more: Mapping[str, np.ndarray]):
+    """(results, spectra by optics group, more) that an interrupted run saved of N particles; None where it saved
+    nothing. more : arrays of the shapes that are expected."""
+    path = run.file(REFINEMENT)
     if not path.exists():
         return None
-    with np.load(path, allow_pickle=False) as state:
-        arrays = {name: state[name] for name in state.files}
+    empty = Results.empty(number)
+    like = {f"refined_{name}": value for name, value in vars(empty.refined).items()}
+    like.update({f"more_{name}": value for name, value in more.items()})
+    arrays = read_arrays(path, {**like, "residual": empty.residual, "rows_done": np.array(0)})
     refined = Refined(**{f.name: arrays[f"refined_{f.name}"] for f in fields(Refined)})
     spectra = {int(n.split("_")[1]): Spectra(*v) for n, v in arrays.items() if n.startswith("spectra_")}
-    more = {n[len("more_") :]: v for n, v in arrays.items() if n.startswith("more_")}
-    return Results(refined, arrays["residual"], int(arrays["batches_done"]), arrays.get("again")), spectra, more
+    saved = {name: arrays[f"more_{name}"] for name in more}
+    again = arrays.get("again")
+    done = rows_done(path, arrays, number + (0 if again is None else len(again)))
+    return Results(refined, arrays["residual"], done, again), spectra, saved
 
 
 def score_columns(results: Results, pixel_size_angstrom: float) -> Dict[str, np.ndarray]:

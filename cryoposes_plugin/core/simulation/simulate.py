@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import time
@@ -13,8 +12,10 @@ import numpy as np
 
 from ..config import SimulateConfig
 from ..errors import InputError
+from ..gate import integer, real
 from ..io.mrc import Stack, StackWriter
 from ..io.run_directory import RunDirectory
+from ..io.run_state import REDO, SIMULATION, read_json
 from ..io.star import write_particles
 from ..progress import Progress
 from . import draws
@@ -25,7 +26,7 @@ from .plan import Draws, Inputs, draw, particle_diameter_angstrom, particle_tabl
 
 logger = logging.getLogger(__name__)
 
-STACK_NAME, STAR_NAME, STATE_NAME = "particles.mrcs", "particles.star", "simulation_state.json"
+STACK_NAME, STAR_NAME = "particles.mrcs", "particles.star"
 #: The mean signal variance of larger sets is measured on this many images, drawn without repetition.
 SIGNAL_SAMPLE = 2000
 _PIXELS_PER_BATCH = 2**19
@@ -62,7 +63,7 @@ def run(config: SimulateConfig, run: RunDirectory) -> Dict[str, Any]:
     coarsest = max(v.pixel_size_angstrom for v in inputs.volumes)
     if inputs.pixel_size_angstrom < 0.99 * coarsest:
         logger.warning("The images hold no signal finer than the volume's %.3g Å (Nyquist).", 2 * coarsest)
-    state = _read_state(run)
+    state = _read_state(run, config.number)
     writer = _open_stack(config, inputs, state, run)
     drawn = draw(config, inputs)
     renderer = _Renderer(config, inputs, drawn)
@@ -70,7 +71,6 @@ def run(config: SimulateConfig, run: RunDirectory) -> Dict[str, Any]:
     metrics = _metrics(config, inputs, state, rate)
     _report(config, renderer, run, metrics)
     write_particles(run.file(STAR_NAME), particle_table(run.file(STACK_NAME), inputs, drawn))
-    run.file(STATE_NAME).unlink()
     return metrics
 
 
@@ -99,15 +99,19 @@ def _write_stack(renderer: _Renderer, writer: StackWriter, state: _State, run: R
         progress.advance(len(images))
         if time.monotonic() - flushed > _FLUSH_SECONDS or state.written == writer.number:
             writer.flush()
-            run.write_json(STATE_NAME, vars(state))
+            run.write_json(SIMULATION, vars(state))
             flushed = time.monotonic()
     writer.finish()
     return progress.rate
 
 
-def _read_state(run: RunDirectory) -> _State:
-    path = run.file(STATE_NAME)
-    return _State(**json.loads(path.read_text())) if path.exists() else _State()
+def _read_state(run: RunDirectory, number: int) -> _State:
+    path = run.file(SIMULATION)
+    if not path.exists():
+        return _State()
+    values, names = read_json(path, REDO), ("noise_variance", "signal_variance", "signal_variance_in_mask")
+    written = integer(values.get("written"), f"{path}: written", REDO, 0, number)
+    return _State(written, *(real(values.get(name), f"{path}: {name}", REDO, 0.0) for name in names))
 
 
 class _Renderer:
