@@ -1,6 +1,6 @@
 """The program `cryoposes`: `cryoposes COMMAND --output DIR ...`.
 
-Exit status 0: done; 2: something the user can mend, said in one sentence; 130: interrupted (run again to resume).
+Exit status 0: done; 2: something the user can mend, said in one sentence; 130 and others: see `ending`.
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ from contextlib import contextmanager
 from typing import Iterator, List, Optional
 
 from ..core.config import CONFIGS, THREAD_VARIABLES, Config
-from ..core.errors import ConfigError, CryoposesError
+from ..core.errors import ConfigError
+from ..core.gate import shown_error
+from ..core.io.error_log import not_fatal
 from ..core.io.run_directory import RunDirectory, alone_in
-from ..core.memory import first_line, memory_errors
 from ..core.said import warnings_kept
 from .arguments import add_config_arguments, config_from_arguments
+from .ending import DONE, end, only_our_words, stoppable
 
 logger = logging.getLogger("cryoposes")
 _TENSORFLOW_THREADS = "TF_NUM_INTRAOP_THREADS"
@@ -69,31 +71,24 @@ def _module(command: str):
 
 
 def main(argv: Optional[List[str]] = None) -> int:
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    try:
-        arguments = make_parser().parse_args(argv)
-        if arguments.command in PLAIN_COMMANDS:
-            return _module(arguments.command).run(arguments)
-        config = config_from_arguments(CONFIGS[arguments.command], arguments)
-        run_command(config, arguments.output)
-    except CryoposesError as error:
-        logger.error("Error: %s", error)
-        return 2
-    except memory_errors() as error:
-        logger.error("Error: the memory is not enough (%s); free some, or take a machine with more.", first_line(error))
-        return 2
-    except KeyboardInterrupt:
-        logger.error("Interrupted; run the same command again to resume.")
-        return 130
-    return 0
+    output = None
+    with only_our_words():
+        try:
+            with stoppable():
+                arguments = make_parser().parse_args(argv)
+                if arguments.command in PLAIN_COMMANDS:
+                    return _module(arguments.command).run(arguments)
+                output = arguments.output
+                run_command(config_from_arguments(CONFIGS[arguments.command], arguments), output)
+        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  the net under the program
+            return end(error, output)
+    return DONE
 
 
 def run_command(config: Config, output: str) -> dict:
     """Check everything that can be checked, then run (or resume, or do nothing if finished); returns the metrics."""
     config.validate()
-    for path in config.input_paths():
-        if not path.exists():
-            raise ConfigError(f"{config.command}: {path} does not exist; check the path.")
+    _check_inputs(config)
     _set_devices(config)
     with _tensorflow_threads(config), warnings_kept() as warnings:
         _ask(config)
@@ -111,6 +106,18 @@ def _ask(config: Config) -> None:
         logging.getLogger(__package__).warning("%s", question)
 
 
+def _check_inputs(config: Config) -> None:
+    for path in config.input_paths():
+        try:
+            path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            raise ConfigError(f"{config.command}: {path} does not exist; check the path.") from None
+        except (OSError, ValueError) as error:
+            raise ConfigError(
+                f"{config.command}: {path} cannot be reached ({shown_error(error)}); check it."
+            ) from error
+
+
 def _run_alone(module, config: Config, output: str, warnings: List[str]) -> dict:
     from ..core.evaluation.report import add_notes
     from ..core.evaluation.run_pictures import complete_report
@@ -123,9 +130,11 @@ def _run_alone(module, config: Config, output: str, warnings: List[str]) -> dict
         start = time.monotonic()
         metrics = module.run(config, run)
         metrics.setdefault("seconds", round(time.monotonic() - start, 2))
-        complete_report(run.path)
+        with not_fatal(run.path, "the pictures of the run"):
+            complete_report(run.path)
         metrics["warnings"] = list(warnings)
-        add_notes(run.path, warnings)
+        with not_fatal(run.path, "the notes of its report"):
+            add_notes(run.path, warnings)
         run.finish(metrics, device=_device())
         logger.info("%s finished in %.1f s: %s", config.command, metrics["seconds"], run.path)
         return metrics

@@ -7,7 +7,6 @@ where a protocol runs the program several times.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import shlex
@@ -20,6 +19,7 @@ from pyworkflow.exceptions import PyworkflowException
 from ..core.config import THREAD_VARIABLES, Config
 from ..core.io.manifest import digest_path
 from ..core.io.run_directory import METRICS_NAME
+from ..core.io.run_state import read_json
 
 CONFIG_NAME, RUN_NAME, KEY_NAME = "config.json", "run", "run_key.txt"
 _MENDABLE = 2
@@ -129,8 +129,7 @@ def read_metrics(protocol, place: str = "") -> Dict[str, Any]:
     path = os.path.join(run_folder(protocol, place), METRICS_NAME)
     if not os.path.exists(path):
         return {}
-    with open(path, encoding="utf-8") as handle:
-        return json.load(handle)
+    return read_json(path, "delete this file and press Continue")
 
 
 def plots(protocol) -> List[str]:

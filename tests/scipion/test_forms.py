@@ -49,7 +49,7 @@ LABELS = (
     "recover poses from distances",
 )
 #: Fields that come from Scipion's header, or that are of no use to a protocol.
-NOT_IN_FORMS = {"threads", "gpu", "allow_none", "images_from", "join_by"}
+NOT_IN_FORMS = {"threads", "gpu", "digest_images", "allow_none", "images_from", "join_by"}
 
 
 def test_scipion_finds_the_plugin_and_its_protocols_viewers_and_objects(scipion_environment):

@@ -19,6 +19,7 @@ from ..evaluation.run_pictures import SEARCH_HISTORY_NAME
 from ..gate import real
 from ..geometry.symmetry import parse_symmetry, symmetry_rotations
 from ..io.batches import scan_images
+from ..io.error_log import not_fatal
 from ..io.mrc import read_volume, write_volume
 from ..io.run_directory import RunDirectory
 from ..io.run_state import REDO, SEARCH_AXES, read_json
@@ -106,7 +107,8 @@ def run(config: InitialVolumeConfig, run: RunDirectory) -> Dict[str, Any]:
     notes = _notes(config, metrics)
     for note in notes:
         logger.info("initial-volume: %s", note)
-    _report(run, metrics, notes)
+    with not_fatal(run.path, "its report"):
+        _report(run, metrics, notes)
     return {**metrics, "notes": notes}
 
 

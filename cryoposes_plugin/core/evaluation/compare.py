@@ -12,6 +12,7 @@ import numpy as np
 from ..config import CompareConfig
 from ..errors import ConfigError
 from ..geometry.symmetry import symmetry_rotations
+from ..io.error_log import not_fatal
 from ..io.ids import Join, join
 from ..io.run_directory import RunDirectory
 from ..io.star import read_particles
@@ -78,7 +79,8 @@ def run(config: CompareConfig, run: RunDirectory) -> Dict[str, Any]:
         100 * metrics["share_below_5_deg"],
         metrics["median_shift_error_angstrom"],
     )
-    _report(config, run, result, metrics)
+    with not_fatal(run.path, "its report"):
+        _report(config, run, result, metrics)
     return metrics
 
 

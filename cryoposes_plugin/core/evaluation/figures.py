@@ -6,9 +6,12 @@ import io
 from pathlib import Path
 from typing import Tuple
 
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.axis import Tick
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from ..io.atomic import atomic_path
 
@@ -17,9 +20,27 @@ PALETTE = (BLUE, ORANGE, GREEN, RED, "#6b46c1", "#0987a0", GREY)
 _DOTS_PER_INCH = 120
 
 
+class LiteralFigure(Figure):
+    """A figure whose titles, labels and legends say a name as it is, `$` and bytes that are no text included."""
+
+    def draw(self, renderer) -> None:
+        _take_literally(self)
+        super().draw(renderer)
+
+
+def _take_literally(artist: Artist) -> None:
+    """But for the numbers along the axes, which are formulas where an axis is logarithmic."""
+    for child in artist.get_children():
+        if isinstance(child, Text):
+            child.set_parse_math(False)
+            child.set_text(child.get_text().encode("utf-8", "backslashreplace").decode("utf-8"))
+        elif not isinstance(child, Tick):
+            _take_literally(child)
+
+
 def new_figure(width_inch: float = 6.4, height_inch: float = 4.0) -> Figure:
     """An empty figure with a raster canvas of its own."""
-    figure = Figure(figsize=(width_inch, height_inch), dpi=_DOTS_PER_INCH, layout="constrained")
+    figure = LiteralFigure(figsize=(width_inch, height_inch), dpi=_DOTS_PER_INCH, layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import base64
 import html
 from pathlib import Path
-from typing import Any, Mapping, Sequence, Tuple
+from typing import Any, Dict, Mapping, Sequence, Tuple
 
 from matplotlib.figure import Figure
 
 from ..io.atomic import atomic_path
+from ..io.error_log import not_fatal
 from .figures import png_bytes
 
 REPORT_NAME = "report.html"
@@ -50,7 +51,7 @@ def write_report(
     if notes:
         parts.append(_notes(notes))
     parts.append(_tables(numbers))
-    drawn = {name: (caption, png_bytes(figure)) for name, (caption, figure) in figures.items()}
+    drawn = _drawn(folder, figures)
     parts += [_figure(caption, png) for caption, png in drawn.values()]
     page = (
         f"<!doctype html>\n<html lang='en'><head><meta charset='utf-8'><title>{html.escape(title)}</title>"
@@ -58,7 +59,7 @@ def write_report(
     )
     _save(folder, drawn)
     with atomic_path(Path(folder) / REPORT_NAME) as part:
-        part.write_text(page, encoding="utf-8")
+        part.write_text(page, encoding="utf-8", errors="backslashreplace")
 
 
 def add_notes(folder, notes: Sequence[str]) -> None:
@@ -79,12 +80,21 @@ def append_figures(folder, figures: Mapping[str, Tuple[str, Figure]]) -> None:
     """Add figures, name -> (caption, figure), to the end of a report that is there, and save each as name.png."""
     path = Path(folder) / REPORT_NAME
     page = path.read_text(encoding="utf-8")
-    drawn = {name: (caption, png_bytes(figure)) for name, (caption, figure) in figures.items()}
+    drawn = _drawn(folder, figures)
     added = "\n".join(_figure(caption, png) for caption, png in drawn.values())
     _save(folder, drawn)
     if added:
         with atomic_path(path) as part:
-            part.write_text(page.replace("\n</body>", f"\n{added}\n</body>"), encoding="utf-8")
+            part.write_text(page.replace("\n</body>", f"\n{added}\n</body>"), "utf-8", "backslashreplace")
+
+
+def _drawn(folder, figures: Mapping[str, Tuple[str, Figure]]) -> Dict[str, Tuple[str, bytes]]:
+    """Name -> (caption, PNG) of the figures that can be drawn."""
+    drawn = {}
+    for name, (caption, figure) in figures.items():
+        with not_fatal(folder, f"the picture '{name}'"):
+            drawn[name] = (caption, png_bytes(figure))
+    return drawn
 
 
 def _tables(numbers: Mapping[str, Any]) -> str:

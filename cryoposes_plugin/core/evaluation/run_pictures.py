@@ -6,7 +6,6 @@ Nothing but the folder is needed, so that a run is shown while it works, and aft
 from __future__ import annotations
 
 import csv
-import json
 import logging
 from functools import partial
 from pathlib import Path
@@ -17,10 +16,12 @@ from matplotlib.figure import Figure
 
 from ..config import CONFIGS, Config
 from ..errors import CryoposesError, InputError
+from ..io.error_log import not_fatal
 from ..io.ids import join
 from ..io.mrc import read_volume
 from ..io.particles import ParticleImages
 from ..io.run_directory import CONFIG_NAME, METRICS_NAME
+from ..io.run_state import read_json
 from ..io.star import read_particles
 from ..scores import best_ranking, cost
 from ..types import ParticleTable
@@ -91,9 +92,9 @@ def read_config(folder) -> Optional[Config]:
     path = Path(folder) / CONFIG_NAME
     if not path.is_file():
         return None
-    text = path.read_text(encoding="utf-8")
-    config_class = CONFIGS.get(json.loads(text).get("command"))
-    return None if config_class is None else config_class.from_json(text)
+    saved = read_json(path, "delete the folder of this run")
+    config_class = CONFIGS.get(str(saved.get("command")))
+    return None if config_class is None else config_class.from_dict(saved)
 
 
 def saved_picture(path) -> Figure:
@@ -360,7 +361,7 @@ def _columns(path: Path) -> Dict[str, np.ndarray]:
 
 def _metrics(folder) -> Dict:
     path = Path(folder) / METRICS_NAME
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return read_json(path, "delete this file and run again") if path.exists() else {}
 
 
 _PICTURES: Dict[str, Callable[[Path, Config], Dict[str, Picture]]] = {
@@ -391,9 +392,10 @@ def complete_report(folder, leave_out: Sequence[str] = ()) -> List[str]:
     for name, picture in pictures_of(folder).items():
         if name in leave_out or (folder / f"{name}.png").exists():
             continue
-        try:
-            figures[name] = (f"{picture.title}.", picture.draw())
-        except CryoposesError as error:
-            logger.warning("The report goes without '%s': %s", picture.title, error)
+        with not_fatal(folder, f"the picture '{picture.title}'"):
+            try:
+                figures[name] = (f"{picture.title}.", picture.draw())
+            except CryoposesError as error:
+                logger.warning("The report goes without '%s': %s", picture.title, error)
     append_figures(folder, figures)
     return list(figures)

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..config import InferConfig
 from ..io.batches import batches, scan_images
+from ..io.error_log import not_fatal
 from ..io.run_directory import RunDirectory
 from ..io.star import POSE_SOURCE, columns_not_modelled, write_particles
 from ..parallel import in_order
@@ -57,7 +58,8 @@ def run(config: InferConfig, run: RunDirectory) -> Dict[str, Any]:
     notes = ([not_refined] if not_refined else []) + report_notes(config, inputs, metrics)
     for note in notes:
         logger.info("infer: %s", note)
-    write_inference_report(run, inputs, results, finder, metrics, notes)
+    with not_fatal(run.path, "its report"):
+        write_inference_report(run, inputs, results, finder, metrics, notes)
     return {**metrics, "notes": notes}
 
 
@@ -78,7 +80,8 @@ def _conclude_refined(config: InferConfig, run: RunDirectory, inputs: Inputs, re
     notes = list(dict.fromkeys([*report_notes(config, inputs, metrics), *refinement_notes(metrics)]))
     for note in notes:
         logger.info("infer: %s", note)
-    write_refined_report(run, inputs, refined, metrics, notes)
+    with not_fatal(run.path, "its report"):
+        write_refined_report(run, inputs, refined, metrics, notes)
     return {**metrics, "notes": notes}
 
 

@@ -16,6 +16,7 @@ from ..config import InferConfig, IterateConfig, ReconstructConfig
 from ..errors import ConfigError
 from ..geometry.symmetry import symmetry_rotations
 from ..io.batches import scan_images
+from ..io.error_log import not_fatal
 from ..io.mrc import read_volume, write_volume
 from ..io.particles import ResampledImages
 from ..io.run_directory import RunDirectory
@@ -277,5 +278,6 @@ def _conclude(config: IterateConfig, run: RunDirectory, start: Start, best, hist
     outputs.write_fsc(run, fsc, None)
     metrics = outputs.metrics_of(_reconstruction(config), particles, fsc, None)
     metrics.update(rounds=len(history), best_round=number, low_pass_angstrom=config.low_pass_angstrom)
-    outputs.write_page(run, particles, fsc, maps[0], None, metrics)
+    with not_fatal(run.path, "its report"):
+        outputs.write_page(run, particles, fsc, maps[0], None, metrics)
     return {**metrics, "history": history}

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..config import RecoverConfig
 from ..io.batches import batches, scan_images
+from ..io.error_log import not_fatal
 from ..io.run_directory import RunDirectory
 from ..io.star import POSE_SOURCE, columns_not_modelled, write_particles
 from ..parallel import in_order
@@ -84,7 +85,8 @@ def run(config: RecoverConfig, run: RunDirectory) -> Dict[str, Any]:
     notes = recovery_notes(config, metrics)
     for note in notes:
         logger.info("recover: %s", note)
-    write_recovery_report(config, run, inputs, embedding, poses, truth, metrics, notes)
+    with not_fatal(run.path, "its report"):
+        write_recovery_report(config, run, inputs, embedding, poses, truth, metrics, notes)
     return {**metrics, "notes": notes}
 
 

@@ -9,6 +9,7 @@ from typing import Any, Dict, Optional, Tuple
 import numpy as np
 
 from ..config import TrainConfig
+from ..io.error_log import not_fatal
 from ..io.run_directory import RunDirectory
 from ..memory import one_sentence
 from .plan import Plan, make_plan, summary, validation_number
@@ -45,7 +46,8 @@ def run(config: TrainConfig, run: RunDirectory) -> Dict[str, Any]:
         done = trainer.train(run, length, config.checkpoint_minutes)
     judged, errors = session.finish(run.file(MODEL_NAME), done)
     metrics = {**summary(plan), **done, "validation": errors}
-    _report(run, session, metrics, judged)
+    with not_fatal(run.path, "its report"):
+        _report(run, session, metrics, judged)
     return metrics
 
 

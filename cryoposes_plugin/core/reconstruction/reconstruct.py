@@ -9,6 +9,7 @@ from typing import Any, Dict, Tuple
 import numpy as np
 
 from ..config import ReconstructConfig
+from ..io.error_log import not_fatal
 from ..io.mrc import write_volume
 from ..io.run_directory import RunDirectory
 from ..io.star import write_particles
@@ -53,7 +54,8 @@ def run(config: ReconstructConfig, run: RunDirectory) -> Dict[str, Any]:
     if inputs.half_drawn:
         write_particles(run.file(STAR_NAME), inputs.table.replace(random_subset=inputs.half))
     write_fsc(run, fsc, reference)
-    write_page(run, inputs, fsc, volume, reference, metrics)
+    with not_fatal(run.path, "its report"):
+        write_page(run, inputs, fsc, volume, reference, metrics)
     logger.info(
         "Resolution at FSC 0.143: %.2f Å corrected, %.2f Å unmasked. %s",
         metrics["resolution_corrected_0143_angstrom"],

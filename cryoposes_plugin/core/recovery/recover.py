@@ -9,6 +9,7 @@ import numpy as np
 
 from ..config import RecoverConfig
 from ..conventions import rotations_to_quaternions
+from ..io.error_log import not_fatal
 from ..io.run_directory import RunDirectory
 from .minibatch import minibatch_rotations
 from .pairs import PairDistances, read_pairs
@@ -47,7 +48,8 @@ def run(config: RecoverConfig, run: RunDirectory) -> Dict[str, Any]:
         metrics["pairs"],
         metrics["recovery_loss_rad"],
     )
-    _report(config, run, pairs, result, metrics)
+    with not_fatal(run.path, "its report"):
+        _report(config, run, pairs, result, metrics)
     return metrics
 
 

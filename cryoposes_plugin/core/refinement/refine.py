@@ -9,6 +9,7 @@ import numpy as np
 
 from ..config import RefineConfig
 from ..io.batches import scan_images
+from ..io.error_log import not_fatal
 from ..io.manifest import digest_path
 from ..io.run_directory import RunDirectory
 from ..io.star import POSE_SOURCE, write_particles
@@ -55,7 +56,8 @@ def run(config: RefineConfig, run: RunDirectory) -> Dict[str, Any]:
     notes = [hand.statement, *report_notes(metrics)]
     for note in notes:
         logger.info("refine: %s", note)
-    write_refinement_report(run, refinement, results, table, metrics, notes)
+    with not_fatal(run.path, "its report"):
+        write_refinement_report(run, refinement, results, table, metrics, notes)
     return {**metrics, "hand": hand.verdict, "notes": notes}
 
 

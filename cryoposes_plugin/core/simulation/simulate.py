@@ -13,6 +13,7 @@ import numpy as np
 from ..config import SimulateConfig
 from ..errors import InputError
 from ..gate import integer, real
+from ..io.error_log import not_fatal
 from ..io.mrc import Stack, StackWriter
 from ..io.run_directory import RunDirectory
 from ..io.run_state import REDO, SIMULATION, read_json
@@ -69,7 +70,8 @@ def run(config: SimulateConfig, run: RunDirectory) -> Dict[str, Any]:
     renderer = _Renderer(config, inputs, drawn)
     rate = _write_stack(renderer, writer, state, run) if writer else None
     metrics = _metrics(config, inputs, state, rate)
-    _report(config, renderer, run, metrics)
+    with not_fatal(run.path, "its report"):
+        _report(config, renderer, run, metrics)
     write_particles(run.file(STAR_NAME), particle_table(run.file(STACK_NAME), inputs, drawn))
     return metrics
 

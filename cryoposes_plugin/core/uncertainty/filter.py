@@ -9,6 +9,7 @@ import numpy as np
 
 from ..config import FilterConfig
 from ..errors import ConfigError, InputError
+from ..io.error_log import not_fatal
 from ..io.run_directory import RunDirectory
 from ..io.star import read_particles, write_particles
 from ..scores import HIGH, cost, score_named, title_of
@@ -55,7 +56,8 @@ def run(config: FilterConfig, run: RunDirectory) -> Dict[str, Any]:
         "median_score_rejected": _median_or_none(scores[~accepted]),
     }
     logger.info("filter: %d of %d particles accepted (%s).", metrics["accepted"], len(table), criterion(metrics))
-    _report(config, run, table, accepted, metrics)
+    with not_fatal(run.path, "its report"):
+        _report(config, run, table, accepted, metrics)
     return metrics
 
 
