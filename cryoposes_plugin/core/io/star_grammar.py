@@ -76,7 +76,7 @@ def write_star(path, tables: Sequence[Table]) -> None:
 def parse(text: str, path, keep: bool = True) -> List[Table]:
     """Tables of a text; `path` is for the sentences; without `keep` their columns stay empty and are counted only."""
     split = _splitter(text)
-    lines = text.split("\n")
+    lines = (text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text).split("\n")
     tables: List[Table] = []
     block: Optional[str] = None
     at = 0
@@ -113,7 +113,7 @@ def _text(path: Path) -> str:
         text = data[3 if data.startswith(codecs.BOM_UTF8) else 0 :].decode("utf-8", "surrogateescape")
     if "\0" in text:
         raise InputError(f"{path} holds zero bytes and is no text; give a RELION STAR file.")
-    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
+    return text
 
 
 def _splitter(text: str) -> Splitter:
