@@ -1,5 +1,6 @@
 """STAR files: round trips, joins by id, what passes through, and what is refused."""
 
+import dataclasses
 import re
 
 import numpy as np
@@ -10,7 +11,7 @@ from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
 from cryoposes_plugin.core.geometry.sampling import random_rotations
 from cryoposes_plugin.core.io.ids import join_tables
 from cryoposes_plugin.core.io.mrc import write_stack
-from cryoposes_plugin.core.io.star import read_particles, write_particles
+from cryoposes_plugin.core.io.star import read_particles, stack_paths, write_particles
 from cryoposes_plugin.core.types import CtfTable, OpticsGroup, ParticleTable
 
 
@@ -174,3 +175,134 @@ def test_a_lone_old_column_does_not_overwrite_the_poses(tmp_path, rng, lone):
     assert angular_distance_rad(found.rotations, table.rotations).max() < 1e-7
     np.testing.assert_allclose(found.shifts_px, table.shifts_px, atol=1e-6)
     assert not found.extra
+
+
+def written(folder, rng, change=lambda text: text, **changes):
+    write_particles(folder / "p.star", make_table(folder, rng).replace(**changes))
+    text = (folder / "p.star").read_text()
+    assert change(text) != text or not changes
+    (folder / "p.star").write_text(change(text))
+    return folder / "p.star"
+
+
+def particle_column(label, values):
+    """Add a column to the particles, at the end of the rows with an image."""
+
+    def change(text):
+        last = max(int(n) for n in re.findall(r"#(\d+)\n", text))
+        head, rows = text.rsplit(f" #{last}\n", 1)
+        lines = [line for line in rows.split("\n") if "@" in line]
+        rows = "".join(f"{line} {value}\n" for line, value in zip(lines, values))
+        return f"{head} #{last}\n_{label} #{last + 1}\n{rows}"
+
+    return change
+
+
+def drop_column(text, label):
+    """A loop's column, taken out of header and rows."""
+    out, number, labels = [], None, 0
+    for line in text.split("\n"):
+        if line.startswith("loop_"):
+            number, labels = None, 0
+        if line.startswith("_"):
+            if line.split()[0] == f"_{label}":
+                number = labels
+                labels += 1
+                continue
+            labels += 1
+        elif number is not None and len(line.split()) == labels:
+            words = line.split()
+            line = " ".join(words[:number] + words[number + 1 :])
+        out.append(line)
+    return "\n".join(out)
+
+
+@pytest.mark.parametrize(
+    "change, sentence",
+    [
+        (lambda t: drop_column(t.replace("data_optics", "data_other"), "rlnOpticsGroupName"), "has no optics table"),
+        (lambda t: t.replace("\n2 second", "\n1 second"), r"has group 1 \(_rlnOpticsGroup\) 2 times"),
+        (lambda t: t.replace("\n2 second", "\n3 second"), r"particle 2 is of optics group 2 and .* no such group"),
+        (lambda t: t.replace("\n2 second", "\n2.5 second"), "row 2 of the optics table is 2.5, which is no whole"),
+        (
+            lambda t: (
+                t.replace("data_optics", "KEEP", 1)
+                .replace("_rlnOpticsGroup #2", "_rlnOther #2")
+                .replace("KEEP", "data_optics")
+            ),
+            "particles have no column _rlnOpticsGroup",
+        ),
+        (lambda t: t.replace("300.000000", "3OO"), "_rlnVoltage of optics group first is '3OO', which is no number"),
+        (lambda t: t.replace(" 8 2 ", " 16 2 "), r"first is 16 px and the images of .*stack.mrcs have 8 px"),
+        (lambda t: t.replace(" 8 2 ", " 8 3 "), "so these are subtomograms"),
+        (lambda t: t.replace("first 2.000000", "first 0"), "optics group first has pixel size 0.0"),
+        (lambda t: t + t[t.index("data_particles") :].replace("data_particles", "data_2"), "2 tables of particles"),
+        (lambda t: drop_column(t, "rlnOriginYAngst"), "_rlnOriginXAngst and no other origin that belongs"),
+        (particle_column("rlnHelicalTubeID", "1111111"), "segments of filaments"),
+        (particle_column("rlnTomoParticleName", "1111111"), "particles of a tilt series"),
+        (lambda t: "data_general\n_rlnTomoSubTomosAre2DStacks 1\n" + t, "stacks of tilted images"),
+        (lambda t: re.sub(r"(000004@\S+ \d) \d+", r"\1 1.5", t), "_rlnImageId of particle . is 1.5, which is no whole"),
+        (lambda t: re.sub(r"(000004@\S+ \d) \d+", r"\1 9223372036854775808", t), "is too large a number"),
+        (lambda t: t.replace("000004@", "99999999999@"), "write it as 000001@stack.mrcs"),
+        (lambda t: t.replace("mic3.mrc", "mic 3.mrc"), r"row 4 of data_particles \(line \d+\) has"),
+    ],
+)
+def test_what_a_star_cannot_mean_is_one_sentence(tmp_path, rng, change, sentence):
+    with pytest.raises(InputError, match=sentence):
+        read_particles(written(tmp_path, rng, change), require=("poses",))
+
+
+def test_no_origins_are_zero_and_that_is_said(tmp_path, rng, caplog):
+    path = written(tmp_path, rng, lambda t: drop_column(drop_column(t, "rlnOriginYAngst"), "rlnOriginXAngst"))
+    assert not read_particles(path, require=("poses",)).shifts_px.any()
+    assert "they are taken to be 0" in caplog.text
+
+
+@pytest.mark.parametrize("pixel", [1.0661234567, 1e-7, 3.76, 5.641])
+def test_a_pixel_size_is_written_with_its_digits(tmp_path, rng, pixel):
+    optics = (OpticsGroup("og", pixel, 8),)
+    table = make_table(tmp_path, rng).replace(ctf=None, optics=optics, optics_index=np.zeros(7, int))
+    write_particles(tmp_path / "p.star", table)
+    assert read_particles(tmp_path / "p.star").optics[0].pixel_size_angstrom == pytest.approx(pixel, rel=1e-8)
+
+
+def test_names_survive(tmp_path, rng):
+    """What people call their folders, groups and micrographs."""
+    names = ["data_1.mrc", "_m.mrc", "#3", "", "it's mine.mrc", 'say "a"', "Grün/显微镜 1.mrc"]
+    folder = tmp_path / "my data #1/it's é显"
+    folder.mkdir(parents=True)
+    table = make_table(folder, rng).replace(extra={"rlnMicrographName": np.array(names, dtype=object)})
+    optics = (
+        dataclasses.replace(table.optics[0], name="data_set 1"),
+        dataclasses.replace(table.optics[1], name="Größe"),
+    )
+    write_particles(folder / "p.star", table.replace(optics=optics))
+    found = read_particles(folder / "p.star")
+    assert list(found.extra["rlnMicrographName"]) == names
+    assert [o.name for o in found.optics] == ["data_set 1", "Größe"]
+    assert found.stack_paths[0].samefile(table.stack_paths[0])
+
+
+def test_a_number_that_is_not_finite_is_not_written(tmp_path, rng):
+    table = make_table(tmp_path, rng)
+    with pytest.raises(InputError, match=f"_cryoposesTrace of particle {table.ids[2]} is nan"):
+        write_particles(
+            tmp_path / "p.star", table.replace(scores={"cryoposesTrace": np.array([0, 0, np.nan, 0, 0, 0, 0])})
+        )
+    assert not (tmp_path / "p.star").exists()
+
+
+def test_an_id_of_two_images_is_none(tmp_path, rng, caplog):
+    path = written(tmp_path, rng, lambda t: re.sub(r"(@\S+ \d) \d+", r"\1 5", t))
+    table = read_particles(path)
+    assert not table.explicit_ids and list(table.ids) == [1, 2, 3, 4, 5, 6, 7]
+    assert "told apart by their images" in caplog.text
+    write_particles(tmp_path / "q.star", table)
+    assert set(read_particles(tmp_path / "q.star").extra["rlnImageId"]) == {"5"}
+
+
+def test_stacks_are_listed_without_the_rest(tmp_path, rng):
+    table = make_table(tmp_path, rng)
+    write_particles(tmp_path / "p.star", table)
+    (path,) = stack_paths(tmp_path / "p.star")
+    assert path.samefile(table.stack_paths[0])
