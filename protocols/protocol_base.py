@@ -13,11 +13,15 @@ from pyworkflow import BETA
 from pyworkflow.exceptions import PyworkflowException
 
 from cryoposes_plugin.constants import NVIDIA_DRIVER
+from cryoposes_plugin.core import plausibility
 from cryoposes_plugin.core.config import Config
 from cryoposes_plugin.core.errors import CryoposesError
 from cryoposes_plugin.scipion import convert, forms, images, results, runner
 
 logger = logging.getLogger(__name__)
+
+#: Particles of a set that a form looks at; the program looks at all.
+SAMPLE = 1000
 
 __all__ = ["ParticleInput", "ProtCryoposesBase"]
 
@@ -220,6 +224,7 @@ class ProtCryoposesBase(EMProtocol):
                 config = self._make_config()
                 config.validate()
                 self._check(config)
+                self._questions(config)
         except CryoposesError as error:
             problems = [str(error)]
         return [forms.in_form_words(problem, self.CONFIG) for problem in problems]
@@ -246,11 +251,25 @@ class ProtCryoposesBase(EMProtocol):
                     problems.append(f"{label}: a {type(given).__name__} was given; give a {' or a '.join(wanted)}.")
         return problems
 
+    def _questions(self, config: Config) -> List[str]:
+        """Numbers that are unlikely, asked about before launch; raises for those that cannot be."""
+        asked = plausibility.option_questions(config)
+        for item in self._active_particles():
+            table = convert.sample_table(self._pointed(item.param), SAMPLE)
+            what = forms.label_of(self.CONFIG, item.field)
+            asked += plausibility.set_questions(config, table, what, plausibility.poses_matter(config, item.field))
+        return list(dict.fromkeys(asked))
+
     def _warnings(self) -> List[str]:
         """What the user should know before launch, and may launch in spite of."""
+        known = []
         if self.usesGpu() and self._computes_here() and not os.path.exists(NVIDIA_DRIVER):
-            return ["No NVIDIA GPU was found on this machine: the run will compute on the CPU, slower."]
-        return []
+            known = ["No NVIDIA GPU was found on this machine: the run will compute on the CPU, slower."]
+        try:
+            asked = self._questions(self._make_config())
+        except CryoposesError:  # an error, which `_validate` says
+            asked = []
+        return known + [forms.in_form_words(question, self.CONFIG) for question in asked]
 
     def _is_empty(self, name: str, param) -> bool:
         if param.allowsNull.get() or not self.evalParamCondition(name):
@@ -295,6 +314,11 @@ class ProtCryoposesBase(EMProtocol):
             "that come from the same particles."
         ]
 
+    def _width_angstrom(self, param: str = "inputParticles") -> float:
+        """Of the images of a set."""
+        particles = self._pointed(param)
+        return particles.getXDim() * particles.getSamplingRate()
+
     def _computes_here(self) -> bool:
         """Whether the program runs on this machine in this interpreter, so that what it lacks can be said now."""
         return type(self.getPlugin()).runsInScipionEnvironment() and not self.useQueue()
@@ -306,7 +330,7 @@ class ProtCryoposesBase(EMProtocol):
         metrics = self._metrics()
         if not metrics:
             return ["No result yet."]
-        return [self._in_form_words(line) for line in self._result_summary(metrics)]
+        return [self._in_form_words(line) for line in [*self._result_summary(metrics), *metrics.get("warnings", [])]]
 
     def _in_form_words(self, line: str) -> str:
         """Labels in the place of options, and of the files that this protocol wrote for the program."""

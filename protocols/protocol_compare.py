@@ -10,9 +10,9 @@ import numpy as np
 from pwem.objects import SetOfParticles
 
 from cryoposes_plugin.core.config import CompareConfig, Config
-from cryoposes_plugin.scipion import forms, results
+from cryoposes_plugin.scipion import convert, forms, results
 
-from .protocol_base import ParticleInput, ProtCryoposesBase
+from .protocol_base import SAMPLE, ParticleInput, ProtCryoposesBase
 
 #: Columns of errors.csv -> attributes of the particles (without underscore).
 _ERRORS = {"angular_error_deg": "cryoposesAngularErrorDeg", "shift_error_angstrom": "cryoposesShiftErrorAngstrom"}
@@ -62,6 +62,14 @@ class ProtCryoposesCompare(ProtCryoposesBase):
         from cryoposes_plugin.core.geometry.symmetry import parse_symmetry
 
         parse_symmetry(config.symmetry)
+
+    def _questions(self, config: Config) -> List[str]:
+        from cryoposes_plugin.core.plausibility import kinship_question
+
+        truth, estimate = (self._pointed(param) for param in ("inputTruth", "inputEstimate"))
+        common = truth.getIdSet() & estimate.getIdSet()
+        tables = [convert.sample_table(particles, SAMPLE, common) for particles in (truth, estimate)]
+        return super()._questions(config) + kinship_question(*tables, len(common))
 
     def _create_outputs(self) -> None:
         from cryoposes_plugin.core.io.star import read_particles

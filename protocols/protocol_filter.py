@@ -62,6 +62,10 @@ class ProtCryoposesFilter(ProtCryoposesStreaming):
             f"{max(values):.6g}: it keeps none of the {len(values)} particles; give another value."
         ]
 
+    def _check(self, config: Config) -> None:
+        if not self.inputParticles.get().isStreamOpen():
+            config.check_number(self.inputParticles.get().getSize())
+
     def _create_outputs(self) -> None:
         metrics, outputs = self._metrics(), {}
         for name in ("accepted", "rejected"):

@@ -42,9 +42,8 @@ class ProtCryoposesInitialVolume(ProtCryoposesReconstruct):
         from cryoposes_plugin.core.geometry.symmetry import parse_symmetry
 
         parse_symmetry(config.symmetry)
-        particles = self.inputParticles.get()
-        width = particles.getXDim() * particles.getSamplingRate()
-        config.check_images(forms.label_of(self.CONFIG, "particles"), particles.getSize(), width)
+        what = forms.label_of(self.CONFIG, "particles")
+        config.check_images(what, self.inputParticles.get().getSize(), self._width_angstrom())
 
     def _create_outputs(self) -> None:
         refined = os.path.exists(self._run_file("fsc.csv"))

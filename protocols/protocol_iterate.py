@@ -60,6 +60,8 @@ class ProtCryoposesIterate(ProtCryoposesReconstruct):
         from cryoposes_plugin.core.geometry.symmetry import parse_symmetry
 
         parse_symmetry(config.symmetry)
+        particles, volume = self.inputParticles.get(), self.inputVolume.get()
+        config.check_images(self._width_angstrom(), particles.getSamplingRate(), volume.getSamplingRate())
         if config.model is not None:
             convert.check_gives_poses(config.model, self.inputParticles.get(), forms.label_of(self.CONFIG, "particles"))
 

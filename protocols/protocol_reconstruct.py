@@ -58,8 +58,10 @@ class ProtCryoposesReconstruct(ProtCryoposesBase):
 
     def _check(self, config: Config) -> None:
         from cryoposes_plugin.core.geometry.symmetry import parse_symmetry
+        from cryoposes_plugin.core.plausibility import check_diameter
 
         parse_symmetry(config.symmetry)
+        check_diameter(config.command, "mask_diameter_angstrom", config.mask_diameter_angstrom, self._width_angstrom())
         if config.method == "cgls" and self._computes_here():
             from cryoposes_plugin.core.reconstruction.cgls import require_astra
 

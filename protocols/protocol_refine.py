@@ -45,8 +45,10 @@ class ProtCryoposesRefine(ProtCryoposesBase):
 
     def _check(self, config: Config) -> None:
         from cryoposes_plugin.core.geometry.symmetry import parse_symmetry
+        from cryoposes_plugin.core.plausibility import check_resolution
 
         parse_symmetry(config.symmetry)
+        check_resolution(config.command, config.resolution_angstrom, self._width_angstrom())
 
     def _create_outputs(self) -> None:
         self._define(outputParticles=self._create_particles())

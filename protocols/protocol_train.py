@@ -95,8 +95,22 @@ class ProtCryoposesTrain(ProtCryoposesBase):
 
         parse_symmetry(config.symmetry)
         like = self._pointed("inputLike")
+        config.check_noise()
+        self._check_mask(config)
         if config.ctf and like is not None:
             convert.check_particles(like, forms.label_of(self.CONFIG, "like"), ctf=True)
+
+    def _check_mask(self, config: Config) -> None:
+        """Where the images are as wide as those of a set."""
+        from cryoposes_plugin.core.plausibility import check_diameter
+
+        given = next((param for param in ("inputLike", "inputParticles") if self._pointed(param) is not None), None)
+        if given is None:
+            return
+        particles = self._pointed(given)
+        box = config.box_size_px or particles.getXDim()
+        width = box * (config.pixel_size_angstrom or particles.getSamplingRate())
+        check_diameter(config.command, "mask_diameter_angstrom", config.mask_diameter_angstrom, width)
 
     def _create_outputs(self) -> None:
         from cryoposes_plugin.core.learning.model_card import ModelCard

@@ -101,6 +101,8 @@ _LONELY_DEFOCUS = 8.0
 _ASTIGMATISM_ANGSTROM, _LARGEST_ASTIGMATISM_ANGSTROM = 2000.0, 10000.0
 #: So many different values are needed before their common range says anything.
 _FEWEST_VALUES = 5
+#: Defoci of one particle in two sets, refined or not, are this close; and what most particles are.
+_SAME_DEFOCUS_ANGSTROM, _MOST = 1000.0, 0.5
 _FEWEST_POSES, _FEWEST_IMAGES = 10, 3
 #: Rotations count as equal within this (Frobenius norm).
 _SAME = 1e-5
@@ -155,15 +157,16 @@ def check_diameter(command: str, name: str, diameter_angstrom: Optional[float], 
 
 
 def check_low_pass(
-    command: str, low_pass_angstrom: float, nyquist_angstrom: float, width_angstrom: float, whose: str = "the volume"
+    command: str, low_pass_angstrom: float, nyquist_angstrom: Dict[str, float], width_angstrom: float
 ) -> None:
-    """ConfigError for a low-pass filter finer than Nyquist, or so coarse that nothing but a blob is left."""
+    """ConfigError for a low-pass filter finer than Nyquist, or so coarse that nothing but a blob is left.
+
+    nyquist_angstrom : by what holds nothing finer.
+    """
     subject = f"{command}: --low-pass-angstrom is {low_pass_angstrom:g}"
-    if low_pass_angstrom < nyquist_angstrom:
-        raise ConfigError(
-            f"{subject} and {whose} holds nothing beyond {nyquist_angstrom:.4g} Å; give a coarser cut, such as "
-            f"{max(4 * nyquist_angstrom, 20.0):.0f}."
-        )
+    for what, nyquist in nyquist_angstrom.items():
+        if low_pass_angstrom < nyquist:
+            raise ConfigError(f"{subject} and there is nothing beyond {nyquist:.4g} Å in {what}; give a coarser cut.")
     if low_pass_angstrom > width_angstrom / 4:
         raise ConfigError(
             f"{subject} and the images are {width_angstrom:.0f} Å wide: no shape is left of the particle at that "
@@ -171,18 +174,28 @@ def check_low_pass(
         )
 
 
+def check_resolution(command: str, resolution_angstrom: Optional[float], width_angstrom: float) -> None:
+    """ConfigError for a finest detail that is no detail in images of this width."""
+    if resolution_angstrom is not None and resolution_angstrom > width_angstrom / 4:
+        raise ConfigError(
+            f"{command}: --resolution-angstrom is {resolution_angstrom:g} and the images are {width_angstrom:.0f} Å "
+            f"wide; give less than {width_angstrom / 4:.0f} Å."
+        )
+
+
 # ------------------------------------------------------------ particles
 
 
-def config_particles(config) -> Iterator[Tuple[str, str, bool]]:
-    """(option, file, whether its poses matter) of every set of particles that a config names."""
+def config_particles(config) -> Iterator[Tuple[str, str]]:
+    """(option, file) of every set of particles that a config names."""
     for name in PARTICLE_OPTIONS:
         path = getattr(config, name, None)
         if path:
-            yield name, path, _poses_matter(config, name)
+            yield name, path
 
 
-def _poses_matter(config, name: str) -> bool:
+def poses_matter(config, name: str) -> bool:
+    """Whether a command uses the poses of the particles that an option names."""
     if name == "truth":
         return True
     if name == "like" or config.command in _NO_POSES_NEEDED:
@@ -196,20 +209,31 @@ def questions(config, read) -> List[str]:
     Raises ConfigError or InputError for what cannot be, poses that are no poses included.
     """
     asked = option_questions(config)
-    for _, path, poses_matter in config_particles(config):
-        asked += set_questions(config, read(path), str(path), poses_matter)
+    for name, path in config_particles(config):
+        asked += set_questions(config, read(path), str(path), poses_matter(config, name))
     return list(dict.fromkeys(asked))
 
 
-def set_questions(config, table: ParticleTable, what: str, poses_matter: bool) -> List[str]:
-    """The same of one set of particles, called `what`."""
-    asked = particle_questions(table, what)
-    if poses_matter and table.rotations is not None:
+def set_questions(config, table: ParticleTable, what: str, with_poses: bool) -> List[str]:
+    """The same of one set of particles, called `what`, of its poses too or not."""
+    asked = particle_questions(table, what) + _resolution_questions(config, table)
+    if with_poses and table.rotations is not None:
         problem = pose_problem(table, what)
         if problem and not _searches_everywhere(config):
             raise InputError(problem)
         asked += [problem] if problem else pose_questions(table, what)
     return asked
+
+
+def _resolution_questions(config, table: ParticleTable) -> List[str]:
+    """Of a refinement that is asked for finer detail than there is."""
+    wanted, finest = getattr(config, "resolution_angstrom", None), 2 * float(table.pixel_size_angstrom.min(initial=1e9))
+    if config.command != "refine" or wanted is None or wanted >= finest:
+        return []
+    return [
+        f"refine: --resolution-angstrom is {wanted:g} and the images hold nothing beyond {finest:.4g} Å: is it in Å, "
+        "or were other particles meant?"
+    ]
 
 
 def _searches_everywhere(config) -> bool:
@@ -353,6 +377,37 @@ def _origin_questions(table: ParticleTable, what: str) -> List[str]:
         f"{what}: the origin of particle {table.ids[row]} lies {reach[row]:.4g} px from the centre of its image of "
         f"{table.box_size_px[row]} px{_and_others(far)}: were the particles extracted again, or the unit changed?"
     ]
+
+
+# ------------------------------------------------------------ two sets
+
+
+def kinship_question(a: ParticleTable, b: ParticleTable, common: int) -> List[str]:
+    """Whether two sets that share ids hold the same particles; a, b : some of the `common` ones.
+
+    Raises InputError where neither their images nor their defoci are the same; without defoci it is a question.
+    """
+    _, rows_a, rows_b = np.intersect1d(a.ids, b.ids, return_indices=True)
+    a, b = a.take(rows_a), b.take(rows_b)
+    other = np.array([_image(a, row) != _image(b, row) for row in range(len(a))])
+    if not len(a) or other.mean() <= _MOST:
+        return []
+    row = int(np.flatnonzero(other)[0])
+    images = f"id {a.ids[row]} is image {' of '.join(_image(a, row))} in one and {' of '.join(_image(b, row))} in"
+    shared = f"The two sets share {common} ids and not their images: {images} the other"
+    if a.ctf is None or b.ctf is None:
+        return [f"{shared}; do they come from the same particles?"]
+    first, second = (0.5 * (t.ctf.defocus_u_angstrom + t.ctf.defocus_v_angstrom) for t in (a, b))  # type: ignore
+    if (np.abs(first - second) > _SAME_DEFOCUS_ANGSTROM).mean() > _MOST:
+        raise InputError(
+            f"{shared}, with a defocus of {first[row]:.0f} and {second[row]:.0f} Å; give two sets that come from the "
+            "same particles."
+        )
+    return []
+
+
+def _image(table: ParticleTable, row: int) -> Tuple[str, str]:
+    return str(table.slice_index[row] + 1), str(table.stack_paths[table.stack_index[row]])
 
 
 # ------------------------------------------------------------ poses

@@ -7,7 +7,7 @@ back: see `results`.
 from __future__ import annotations
 
 import logging
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Collection, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -22,6 +22,9 @@ logger = logging.getLogger(__name__)
 
 #: RELION attributes of a particle that the table models: not passed on as unknown columns.
 _MODELLED = {RANDOM_SUBSET, OPTICS_GROUP, BFACTOR, "_rlnPhaseShift"}
+
+#: Ids are named one by one where they are less than this share of the ids that they span.
+_SPARSE = 0.25
 
 
 def particle_problems(particles, what: str, poses: bool = False, ctf: bool = False, images: bool = True) -> List[str]:
@@ -132,7 +135,19 @@ def header_table(particles) -> ParticleTable:
 
 def id_range(ids: Optional[Sequence[int]]) -> Optional[str]:
     """The condition on a set's items that spans these ids, so that a part of a large set is found fast."""
-    return None if ids is None else f"id>={min(ids)} AND id<={max(ids)}"
+    if ids is None:
+        return None
+    if len(ids) < _SPARSE * (max(ids) - min(ids)):
+        return f"id IN ({', '.join(map(str, sorted(ids)))})"
+    return f"id>={min(ids)} AND id<={max(ids)}"
+
+
+def sample_table(particles, number: int, among: Optional[Collection[int]] = None) -> ParticleTable:
+    """At most `number` particles spread over a set (or over those with these ids), for a form's checks; no images."""
+    if among is None and particles.getSize() <= number:
+        return particles_to_table(particles, None)
+    ids = sorted(particles.getIdSet() if among is None else among)
+    return particles_to_table(particles, None, ids[:: max(1, -(-len(ids) // number))])
 
 
 class _Items:

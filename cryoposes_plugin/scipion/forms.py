@@ -73,7 +73,11 @@ POINTER_LABELS = {
     "estimate": "Estimated poses",
 }
 #: Protocols that messages name by their command.
-PROTOCOL_LABELS = {"infer": "estimate poses", "recover": "recover poses from distances"}
+PROTOCOL_LABELS = {
+    "infer": "estimate poses",
+    "recover": "recover poses from distances",
+    "initial-volume": "initial volume",
+}
 #: What the form asks for where a CTF is simulated.
 CTF_FIELDS = (
     "defocus_range_angstrom",
@@ -122,6 +126,7 @@ def in_form_words(message: str, config_class: Type[Config]) -> str:
         name = PROTOCOL_LABELS.get(match.group(1))
         return f"'{name}'" if name else match.group(0)
 
+    message = re.sub(r" \(_rln\w+(, _rln\w+)*\)", "", message)  # columns, which a set of Scipion has not
     message = re.sub(r"`cryoposes ([a-z-]+)[^`]*`", protocol, message)
     return re.sub(r"--([a-z][a-z0-9-]*[a-z0-9])", label, message)
 

@@ -157,7 +157,7 @@ WRONG = {
         "are said to be ctf-premultiplied",
     ),
     "symmetry": (lambda t: t, ("--symmetry", "Q5"), "Symmetry 'Q5' is unknown"),
-    "wide mask": (lambda t: t, ("--mask-diameter", "500"), "the box is 192 Å wide"),
+    "wide mask": (lambda t: t, ("--mask-diameter", "500"), "the images are 192 Å wide"),
     "reference of another box": (lambda t: t, ("--reference", "small.mrc"), "resample it to their grid"),
     "reference of another pixel size": (
         lambda t: t,

@@ -275,7 +275,7 @@ def test_a_missing_gpu_is_a_warning_and_no_error(desk, tmp_path):
     from cryoposes_plugin.protocols import protocol_base
 
     desk.monkeypatch.setattr(protocol_base, "NVIDIA_DRIVER", str(tmp_path / "driver"))
-    form = train(desk.volume)
+    form = train(desk.volume, snr=0.1)
     assert said(form) == "" and "on the CPU" in form.warnings()[0]
     assert train(desk.volume, useGpu=False).warnings() == []
     (tmp_path / "driver").touch()

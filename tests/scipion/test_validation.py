@@ -1,5 +1,6 @@
 """What a form says before anything runs: one sentence with what, where, the value and the remedy."""
 
+import dataclasses
 import json
 
 import mrcfile
@@ -22,6 +23,7 @@ from cryoposes_plugin.protocols import (
     ProtCryoposesInfer,
     ProtCryoposesIterate,
     ProtCryoposesReconstruct,
+    ProtCryoposesRefine,
     ProtCryoposesSimulate,
     ProtCryoposesTrain,
 )
@@ -127,6 +129,125 @@ def test_parameters_of_a_simulation(volume, values, words):
     assert words in said(simulate(volume, **values))
 
 
+@pytest.fixture
+def spoiled(tmp_path, rng):
+    """A set of 8 particles from a function of its table."""
+
+    def make(function):
+        created = new_set(tmp_path / "spoiled.sqlite")
+        results.create_particles(created, function(make_table(tmp_path, range(1, 9), rng)))
+        created.write()
+        return created
+
+    return make
+
+
+def in_micrometres(table):
+    u, v = 1e-4 * table.ctf.defocus_u_angstrom, 1e-4 * table.ctf.defocus_v_angstrom
+    return table.replace(ctf=dataclasses.replace(table.ctf, defocus_u_angstrom=u, defocus_v_angstrom=v))
+
+
+def in_volts(table):
+    return table.replace(optics=(dataclasses.replace(table.optics[0], voltage_kv=300000.0),))
+
+
+def never_aligned(table):
+    return table.replace(rotations=np.tile(np.eye(3), (len(table), 1, 1)))
+
+
+def test_an_unlikely_number_is_a_question_before_launch(spoiled):
+    form = one_set(ProtCryoposesReconstruct(), inputParticles=spoiled(in_micrometres))
+    assert said(form) == ""
+    asked = [line for line in form.warnings() if "micrometres" in line]
+    assert len(asked) == 1 and asked[0].startswith("Particles: the defocus is ") and "rln" not in asked[0]
+
+
+def test_an_impossible_number_is_an_error(spoiled):
+    form = one_set(ProtCryoposesReconstruct(), inputParticles=spoiled(in_volts))
+    assert "is 300000 kV and it must be 10 to 1200 kV; it looks like V: give 300." in said(form)
+
+
+def test_particles_that_were_never_aligned(spoiled, model):
+    particles = spoiled(never_aligned)
+    for form in (
+        one_set(ProtCryoposesReconstruct(), inputParticles=particles),
+        one_set(ProtCryoposesCompare(), inputTruth=particles, inputEstimate=particles),
+        train(particles=particles),
+    ):
+        assert "were never aligned" in said(form) and "'estimate poses'" in said(form)
+    assert said(one_set(ProtCryoposesInfer(), inputParticles=particles, inputModel=model)) == ""
+
+
+def test_a_training_without_any_noise_level(volume):
+    assert "nothing says how noisy" in said(train(volume))
+
+
+@pytest.mark.parametrize(
+    "kind, values, words",
+    [
+        (
+            ProtCryoposesReconstruct,
+            dict(maskDiameterAngstrom=65.0),
+            "'Mask diameter (Å)' is 65 Å and the images are",
+        ),
+        (ProtCryoposesReconstruct, dict(maskDiameterAngstrom=6.0), "more than ten times that"),
+        (ProtCryoposesIterate, dict(maskDiameterAngstrom=65.0), "'Mask diameter (Å)' is 65 Å"),
+        (ProtCryoposesIterate, dict(lowPassAngstrom=7.9), "'Initial low-pass filter (Å)' is 7.9 and there is nothing"),
+        (ProtCryoposesIterate, dict(lowPassAngstrom=16.1), "no shape is left of the particle"),
+        (ProtCryoposesRefine, dict(resolutionAngstrom=17.0), "'Finest detail used (Å)' is 17"),
+        (ProtCryoposesFilter, dict(keepQuantile=0.0), "'Share to keep' 0 keeps none of the 8 particles"),
+        (ProtCryoposesFilter, dict(keepQuantile=0.05), "keeps none of the 8 particles"),
+        (ProtCryoposesFilter, dict(keepQuantile=None), "neither 'Share to keep' nor"),
+        (ProtCryoposesTrain, dict(maskDiameterAngstrom=65.0), "'Mask diameter (Å)' is 65 Å"),
+    ],
+)
+def test_what_the_run_would_refuse(particles, volume, kind, values, words):
+    form = one_set(kind(), inputParticles=particles)
+    if hasattr(form, "inputVolume"):
+        form.inputVolume.set(volume)
+    if kind is ProtCryoposesIterate:
+        form.lowPassAngstrom.set(12.0)
+    for name, value in values.items():
+        getattr(form, name).set(value)
+    assert words in said(form)
+
+
+def test_detail_beyond_nyquist_is_a_question(particles, volume):
+    form = one_set(ProtCryoposesRefine(resolutionAngstrom=3.0), inputParticles=particles, inputVolume=volume)
+    assert said(form) == ""
+    assert any("'Finest detail used (Å)' is 3 and the images hold nothing" in line for line in form.warnings())
+
+
+def test_two_sets_of_other_particles_that_share_ids(particles, tmp_path, rng):
+    (tmp_path / "other").mkdir()
+    other = new_set(tmp_path / "other.sqlite")
+    results.create_particles(other, make_table(tmp_path / "other", range(1, 9), rng))
+    other.write()
+    form = one_set(ProtCryoposesCompare(), inputTruth=particles, inputEstimate=other)
+    assert "share 8 ids and not their images" in said(form)
+
+
+def test_particles_extracted_again_are_the_same(particles, tmp_path):
+    table = make_table(tmp_path, range(1, 9), np.random.default_rng(0))
+    (tmp_path / "again").mkdir()
+    moved = table.replace(stack_paths=tuple(tmp_path / "again" / path.name for path in table.stack_paths))
+    for path in table.stack_paths:
+        (tmp_path / "again" / path.name).write_bytes(path.read_bytes())
+    sets = [new_set(tmp_path / name) for name in ("first.sqlite", "again.sqlite")]
+    for created, one in zip(sets, (table, moved)):
+        results.create_particles(created, one)
+        created.write()
+    assert said(one_set(ProtCryoposesCompare(), inputTruth=sets[0], inputEstimate=sets[1])) == ""
+
+
+def test_a_large_set_is_sampled_all_over(particles):
+    from cryoposes_plugin.scipion import convert
+
+    assert convert.sample_table(particles, 3).ids.tolist() == [1, 4, 7]
+    assert convert.sample_table(particles, 8).ids.tolist() == list(range(1, 9))
+    assert convert.sample_table(particles, 2, among={2, 3, 8}).ids.tolist() == [2, 8]
+
+
 def test_astra_without_cuda(volume, particles, monkeypatch):
     from cryoposes_plugin.core.reconstruction import cgls
     from cryoposes_plugin.core.simulation import astra_projector
@@ -148,7 +269,7 @@ def test_astra_on_this_machine_is_refused_or_there(volume):
 def test_wrong_symmetry(particles, volume):
     for protocol in (
         one_set(ProtCryoposesReconstruct(symmetry="Q7"), inputParticles=particles),
-        train(volume, symmetry="Q7"),
+        train(volume, symmetry="Q7", snr=0.1),
         one_set(ProtCryoposesCompare(symmetry="Q7"), inputTruth=particles, inputEstimate=particles),
     ):
         assert "Q7" in said(protocol)
@@ -219,6 +340,7 @@ def test_a_model_of_another_schema_or_for_other_images(kind, particles, volume, 
     protocol = one_set(kind(), inputParticles=particles, inputModel=model)
     if kind is ProtCryoposesIterate:
         protocol.inputVolume.set(volume)
+        protocol.lowPassAngstrom.set(15.0)
     assert said(protocol) == ""
     for images in (particles, volume):
         images.setSamplingRate(PIXEL * 1.5)

@@ -68,7 +68,7 @@ def one(values, row, value):
 
 
 def test_ordinary_particles_are_asked_nothing():
-    assert set_questions(RefineConfig(), particles(), "x.star", poses_matter=True) == []
+    assert set_questions(RefineConfig(), particles(), "x.star", with_poses=True) == []
 
 
 IMPOSSIBLE = [
@@ -199,8 +199,8 @@ FLAT = euler_deg_to_rotations(np.c_[np.zeros((NUMBER, 2)), EULER[:, 2]])
 def test_poses_that_are_no_poses(rotations, words):
     assert words in pose_problem(particles(rotations=rotations), "x.star")
     with pytest.raises(InputError, match="cryoposes infer"):
-        set_questions(RefineConfig(), particles(rotations=rotations), "x.star", poses_matter=True)
-    assert set_questions(RefineConfig(), particles(rotations=rotations), "x.star", poses_matter=False) == []
+        set_questions(RefineConfig(), particles(rotations=rotations), "x.star", with_poses=True)
+    assert set_questions(RefineConfig(), particles(rotations=rotations), "x.star", with_poses=False) == []
 
 
 @pytest.mark.parametrize("rotations", [ROTATIONS, ROTATIONS[:3], ZERO[:2], ROTATIONS[:1], IN_PLANE[:2]])
@@ -215,7 +215,7 @@ def test_copies_of_one_image_may_have_one_pose():
 
 
 def test_a_search_of_all_orientations_may_start_anywhere():
-    asked = set_questions(RefineConfig(search_deg=180.0), particles(rotations=ZERO), "x.star", poses_matter=True)
+    asked = set_questions(RefineConfig(search_deg=180.0), particles(rotations=ZERO), "x.star", with_poses=True)
     assert len(asked) == 1 and "never aligned" in asked[0]
 
 
@@ -303,12 +303,18 @@ def test_a_mask_is_no_wider_than_the_images_and_no_smaller_than_a_tenth():
 
 
 def test_a_low_pass_leaves_a_shape_and_is_no_finer_than_nyquist():
-    check_low_pass("iterate", 10.0, 10.0, 200.0)
-    check_low_pass("iterate", 50.0, 10.0, 200.0)
-    with pytest.raises(ConfigError, match="--low-pass-angstrom is 9.9 and the volume holds nothing beyond 10 Å"):
-        check_low_pass("iterate", 9.9, 10.0, 200.0)
+    check_low_pass("iterate", 10.0, {"the volume": 10.0}, 200.0)
+    check_low_pass("iterate", 50.0, {"the volume": 10.0}, 200.0)
+    with pytest.raises(ConfigError, match="--low-pass-angstrom is 9.9 and there is nothing beyond 10 Å in the volume"):
+        check_low_pass("iterate", 9.9, {"the images": 9.0, "the volume": 10.0}, 200.0)
     with pytest.raises(ConfigError, match="is 50.1 and the images are 200 Å wide: no shape is left"):
-        check_low_pass("iterate", 50.1, 10.0, 200.0)
+        check_low_pass("iterate", 50.1, {"the volume": 10.0}, 200.0)
+
+
+def test_detail_beyond_nyquist_is_asked_about():
+    asked = set_questions(RefineConfig(resolution_angstrom=3.9), particles(), "x.star", with_poses=True)
+    assert len(asked) == 1 and "--resolution-angstrom is 3.9 and the images hold nothing beyond 4 Å" in asked[0]
+    assert set_questions(RefineConfig(resolution_angstrom=4.0), particles(), "x.star", with_poses=True) == []
 
 
 # ------------------------------------------------------------ real metadata
@@ -317,7 +323,7 @@ def test_a_low_pass_leaves_a_shape_and_is_no_finer_than_nyquist():
 @pytest.mark.parametrize("name", ["ribosome50S_exp_7_ctf", "betagal_exp_100_APPROX_poses", "aspire_sample_17_relion"])
 def test_real_star_files_are_asked_nothing(shared_data, name):
     table = read_particles(shared_data / "images" / f"{name}.star")
-    assert set_questions(RefineConfig(), table, name, poses_matter=True) == []
+    assert set_questions(RefineConfig(), table, name, with_poses=True) == []
 
 
 def from_cs(rows, shift_unit_px=1.0):
@@ -361,7 +367,7 @@ def from_cs(rows, shift_unit_px=1.0):
 )
 def test_real_cryosparc_metadata_are_asked_nothing(shared_data, name):
     table = from_cs(np.load(shared_data / name, allow_pickle=False))
-    assert set_questions(RefineConfig(), table, name, poses_matter=True) == []
+    assert set_questions(RefineConfig(), table, name, with_poses=True) == []
 
 
 def test_twenty_thousand_real_ctfs_are_asked_nothing(shared_data):

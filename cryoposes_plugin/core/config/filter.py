@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar, Optional, Tuple
 
+from ..errors import ConfigError
 from ..scores import RANKING, title_of
 from .base import Config, option
 
@@ -38,3 +40,20 @@ class FilterConfig(Config):
     allow_none: bool = option(
         False, "Keeping no particle is a result and no mistake, as for a part of a larger set.", expert=True
     )
+
+    def validate(self) -> None:
+        super().validate()
+        if self.threshold is None and self.keep_quantile is None:
+            raise ConfigError("filter: neither --keep-quantile nor --threshold is given; give one.")
+
+    def number_kept(self, number: int) -> int:
+        """Of so many particles, where a share of them is kept."""
+        return int(math.floor((self.keep_quantile or 0.0) * number + 0.5))
+
+    def check_number(self, number: int) -> None:
+        """Raise ConfigError where a share keeps none of so many particles."""
+        if self.threshold is None and not self.number_kept(number) and not self.allow_none:
+            raise ConfigError(
+                f"filter: --keep-quantile {self.keep_quantile:g} keeps none of the {number} particles; give a larger "
+                "value."
+            )

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Optional, Tuple
 
-from ..errors import ConfigError, InputError
+from ..errors import InputError
+from ..plausibility import check_diameter
 from .base import Config, option
 
 _FEWEST_PARTICLES = 50
@@ -77,8 +78,4 @@ class InitialVolumeConfig(Config):
                 f"{what}: an initial volume needs {_FEWEST_PARTICLES} particles at least and this set has {number}; "
                 "give more."
             )
-        if self.diameter_angstrom is not None and self.diameter_angstrom > width_angstrom:
-            raise ConfigError(
-                f"initial-volume: --diameter-angstrom is {self.diameter_angstrom:g} Å and the images are "
-                f"{width_angstrom:.0f} Å wide; give the particle's diameter, or images in a larger box."
-            )
+        check_diameter(self.command, "diameter_angstrom", self.diameter_angstrom, width_angstrom)

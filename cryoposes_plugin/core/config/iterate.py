@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Optional, Tuple
 
+from ..plausibility import check_diameter, check_low_pass
 from .base import Config, option
 
 
@@ -75,3 +76,9 @@ class IterateConfig(Config):
         minimum=1,
         maximum=10**6,
     )
+
+    def check_images(self, width_angstrom: float, pixel_angstrom: float, volume_pixel_angstrom: float) -> None:
+        """Raise where mask and filter do not fit the particles' images and the volume."""
+        check_diameter(self.command, "mask_diameter_angstrom", self.mask_diameter_angstrom, width_angstrom)
+        nyquist = {"the volume": 2 * volume_pixel_angstrom, "the images": 2 * pixel_angstrom}
+        check_low_pass(self.command, self.low_pass_angstrom, nyquist, width_angstrom)

@@ -23,6 +23,10 @@ from .train_presets import (
     Preset,
 )
 
+NO_NOISE_LEVEL = (
+    "train: nothing says how noisy the simulated images shall be; give --snr, --noise-variance, or --like with "
+    "particles to measure it on."
+)
 #: What only some networks can be told.
 _NETWORK_CHOICES = (
     "representation",
@@ -222,6 +226,11 @@ class TrainConfig(ImagingConfig):
         self._validate_losses()
         if self.preset_values.gives_distances:
             self._validate_distances()
+
+    def check_noise(self) -> None:
+        """Raise where simulated images have no noise level: what a run needs, and a config alone does not."""
+        if self.volume and not self.like and self.snr is None and self.noise_variance is None:
+            raise ConfigError(NO_NOISE_LEVEL)
 
     @property
     def preset_values(self) -> Preset:

@@ -13,7 +13,6 @@ from typing import Any, Dict, List, Optional, Tuple
 import numpy as np
 
 from ..config import InferConfig, IterateConfig, ReconstructConfig
-from ..errors import ConfigError
 from ..geometry.symmetry import symmetry_rotations
 from ..io.batches import scan_images
 from ..io.error_log import not_fatal
@@ -118,12 +117,8 @@ def _read(config: IterateConfig) -> Start:
     volume = read_volume(config.volume)
     check_volume(config.volume, volume, table)
     half, drawn = half_sets(table, config.seed)
-    even_grid(table, config.particles)
-    if config.low_pass_angstrom < 2 * volume.pixel_size_angstrom:
-        raise ConfigError(
-            f"iterate: --low-pass-angstrom is {config.low_pass_angstrom:g} and {config.volume} holds nothing beyond "
-            f"{2 * volume.pixel_size_angstrom:g} Å; give a coarser cut."
-        )
+    box, pixel = even_grid(table, config.particles)
+    config.check_images(box * pixel, pixel, volume.pixel_size_angstrom)
     low = Volume(
         low_pass(volume.data, volume.pixel_size_angstrom, config.low_pass_angstrom), volume.pixel_size_angstrom
     )

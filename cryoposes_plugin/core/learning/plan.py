@@ -9,10 +9,12 @@ from typing import Any, Optional, Sequence, Tuple
 import numpy as np
 
 from ..config import TrainConfig
+from ..config.train import NO_NOISE_LEVEL
 from ..errors import ConfigError, InputError
 from ..geometry.symmetry import symmetry_rotations
 from ..io.particles import PIXEL_SIZE_TOLERANCE, ParticleImages, ResampledImages, check_fits_model
 from ..io.star import read_particles
+from ..plausibility import check_diameter
 from ..simulation import draws
 from ..simulation.densities import read_densities
 from ..simulation.noise import noise_amplitude
@@ -119,11 +121,7 @@ def _mask_diameter(config: TrainConfig, grid: ImageGrid, volumes: Sequence[Volum
     """As configured, else what both the images and the widest volume hold."""
     largest = grid.field_of_view_angstrom - 2 * _MASK_MARGIN_PX * grid.model_pixel_size_angstrom
     diameter = config.mask_diameter_angstrom
-    if diameter is not None and diameter > grid.field_of_view_angstrom:
-        raise ConfigError(
-            f"train: --mask-diameter-angstrom is {diameter:g} Å and the images are "
-            f"{grid.field_of_view_angstrom:.0f} Å wide; give at most {largest:.0f} Å."
-        )
+    check_diameter(config.command, "mask_diameter_angstrom", diameter, grid.field_of_view_angstrom)
     widest = max([v.box_size_px * v.pixel_size_angstrom for v in volumes], default=largest)
     return min(diameter or widest, largest)
 
@@ -175,10 +173,7 @@ def _noise(config: TrainConfig, volumes, like: Optional[ParticleTable], grid: Im
         variance = float(power.mean()) * (grid.box_size_px / grid.model_box_size_px) ** 2
         amplitude = np.sqrt(power[:, : grid.model_box_size_px // 2 + 1])
     else:
-        raise ConfigError(
-            "train: nothing says how noisy the simulated images shall be; give --snr, --noise-variance, or "
-            "--like with particles to measure it on."
-        )
+        raise ConfigError(NO_NOISE_LEVEL)
     return Noise(amplitude.astype(np.float32), variance, signal / variance if variance else None)
 
 

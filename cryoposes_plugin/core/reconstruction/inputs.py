@@ -10,11 +10,12 @@ from typing import List, Optional, Sequence, Tuple
 import numpy as np
 
 from ..config import ReconstructConfig
-from ..errors import ConfigError, InputError
+from ..errors import InputError
 from ..geometry.symmetry import parse_symmetry
 from ..io.mrc import read_volume
 from ..io.particles import PIXEL_SIZE_TOLERANCE, ResampledImages
 from ..io.star import NOT_MODELLED, POSE_SOURCE, read_particles
+from ..plausibility import check_diameter
 from ..types import ParticleTable, Volume
 from .halves import half_sets
 
@@ -69,11 +70,7 @@ def read_inputs(config: ReconstructConfig) -> Inputs:
     check_ctf(table, path)
     half, drawn = half_sets(table, config.seed)
     box, pixel = even_grid(table, path)
-    if config.mask_diameter_angstrom is not None and config.mask_diameter_angstrom > box * pixel:
-        raise ConfigError(
-            f"reconstruct: --mask-diameter is {config.mask_diameter_angstrom:g} Å and the box is {box * pixel:.0f} Å "
-            "wide; give a smaller diameter."
-        )
+    check_diameter(config.command, "mask_diameter_angstrom", config.mask_diameter_angstrom, box * pixel)
     reference = None if config.reference is None else _read_reference(config.reference, box, pixel)
     return Inputs(table, ResampledImages(table, box, pixel), box, pixel, half, drawn, reference)
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..config import RefineConfig
-from ..errors import ConfigError, InputError
+from ..errors import InputError
 from ..geometry.symmetry import symmetry_rotations
 from ..io.mrc import read_volume
 from ..io.particles import PIXEL_SIZE_TOLERANCE
 from ..io.star import read_particles
+from ..plausibility import check_resolution
 from ..reconstruction.inputs import check_ctf
 from ..types import ParticleTable, Volume
 from .working_grid import WorkingGrid
@@ -35,7 +36,7 @@ def read_inputs(config: RefineConfig) -> Inputs:
     volume = read_volume(config.volume)
     check_volume(config.volume, volume, table)
     grid = WorkingGrid.of(table, config.working_box_px)
-    check_resolution(config.command, config.resolution_angstrom, grid)
+    check_resolution(config.command, config.resolution_angstrom, grid.field_of_view_angstrom)
     return Inputs(table, volume, group, grid)
 
 
@@ -64,12 +65,3 @@ def check_pixel_size(path, volume: Volume, table: ParticleTable) -> None:
                 f"Volume {path} has the particles' box, {box} px, and {pixel:g} Å/px where they have "
                 f"{optics.pixel_size_angstrom:g} Å/px; one of the two is wrong: correct it."
             )
-
-
-def check_resolution(command: str, resolution_angstrom, grid: WorkingGrid) -> None:
-    view = grid.field_of_view_angstrom
-    if resolution_angstrom is not None and resolution_angstrom > view / 4:
-        raise ConfigError(
-            f"{command}: --resolution-angstrom is {resolution_angstrom:g} and the images are {view:.0f} Å wide; give "
-            f"less than {view / 4:.0f} Å."
-        )

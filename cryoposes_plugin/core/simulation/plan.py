@@ -12,6 +12,7 @@ import numpy as np
 from ..config import ImagingConfig, SimulateConfig
 from ..errors import ConfigError, InputError
 from ..io import star
+from ..plausibility import check_diameter
 from ..types import CtfTable, OpticsGroup, ParticleTable, Volume
 from . import draws
 from .densities import read_densities
@@ -67,12 +68,7 @@ def read_inputs(config: SimulateConfig) -> Inputs:
         raise ConfigError(
             f"simulate: --image-state is {config.image_state!r} and --no-ctf is given; images without a CTF are 'raw'."
         )
-    diameter = particle_diameter_angstrom(config, box, pixel)
-    if diameter > box * pixel:
-        raise ConfigError(
-            f"simulate: --particle-diameter-angstrom is {diameter:g} Å and the images are {box * pixel:g} Å wide; "
-            "give a diameter that leaves background, or a larger box."
-        )
+    check_diameter(config.command, "particle_diameter_angstrom", config.particle_diameter_angstrom, box * pixel)
     check_memory(volumes, box, pixel)
     return Inputs(volumes, box, pixel, like, poses)
 

@@ -76,11 +76,11 @@ def _read_and_decide(config: FilterConfig) -> Tuple[ParticleTable, np.ndarray]:
             f"Particle {table.ids[row]} of {config.particles} has {config.score} = {scores[row]}; remove it or "
             "estimate its pose again."
         )
+    config.check_number(len(table))
     accepted = accept(config, table)
     if not accepted.any() and not config.allow_none:
-        share, threshold = f"--keep-quantile {config.keep_quantile}", f"--threshold {config.threshold}"
-        asked = share if config.threshold is None else f"{threshold} (the scores go from {_range(scores)})"
-        value = "smaller" if score_named(config.score).better == HIGH and config.threshold is not None else "larger"
+        asked = f"--threshold {config.threshold} (the scores go from {_range(scores)})"
+        value = "smaller" if score_named(config.score).better == HIGH else "larger"
         raise InputError(f"filter: {asked} keeps none of the {len(table)} particles; give a {value} value.")
     return table, accepted
 
