@@ -74,29 +74,17 @@ def _text_rows(particles) -> Dict[Optional[int], Dict[str, str]]:
     text = particles.getAcquisition().opticsGroupInfo.get()
     if not text:
         return {}
-    import gemmi
+    from ..core.io.star_grammar import parse
 
-    try:
-        block = gemmi.cif.read_string(text).sole_block()
-    except (ValueError, RuntimeError) as error:
-        raise InputError(
-            f"The optics groups of {particles.getFileName()} cannot be read ({error}); assign them again."
-        ) from error
     columns: Dict[str, List[str]] = {}
-    for item in block:
-        if item.loop is not None:
-            width, values = item.loop.width(), item.loop.values
-            columns.update({tag[1:]: values[i::width] for i, tag in enumerate(item.loop.tags)})
-        elif item.pair is not None:
-            columns[item.pair[0][1:]] = [item.pair[1]]
+    for table in parse(text, f"The optics groups of {particles.getFileName()}"):
+        columns.update(table.columns)
     number = len(next(iter(columns.values()), []))
     rows = [{label: values[i] for label, values in columns.items()} for i in range(number)]
     return {int(row.get(_GROUP, i + 1)): row for i, row in enumerate(rows)}
 
 
 def _group(particles, row: Dict[str, str], acquisition: Sequence[Any]) -> OpticsGroup:
-    import gemmi
-
     row = {k: v for k, v in row.items() if k not in (_GROUP, _PIXEL, _BOX, _DIMENSION)}
     values = {}
     for (label, attribute), fallback in zip(_ACQUISITION, acquisition):
@@ -105,7 +93,7 @@ def _group(particles, row: Dict[str, str], acquisition: Sequence[Any]) -> Optics
     premultiplied = float(row.pop(_PREMULTIPLIED, 0))
     flipped = float(row.pop(_FLIPPED, 0)) or particles.isPhaseFlipped()
     state = "ctf-premultiplied" if premultiplied else "phase-flipped" if flipped else "raw"
-    name = gemmi.cif.as_string(row.pop(_NAME, "opticsGroup1"))
+    name = row.pop(_NAME, "opticsGroup1")
     return OpticsGroup(name, particles.getSamplingRate(), particles.getXDim(), image_state=state, extra=row, **values)
 
 
@@ -139,6 +127,8 @@ def set_optics(output, table: ParticleTable, magnification: float) -> None:
 
 def optics_star(groups: Sequence[OpticsGroup]) -> str:
     """The STAR text of optics groups, as scipion-em-relion reads it."""
+    from ..core.io.star_grammar import Table, format_table
+
     columns: Dict[str, List[str]] = {
         _NAME: [g.name.replace(" ", "_") for g in groups],
         _GROUP: [str(i + 1) for i in range(len(groups))],
@@ -155,6 +145,4 @@ def optics_star(groups: Sequence[OpticsGroup]) -> str:
     for label in dict.fromkeys(k for g in groups for k in g.extra if k not in columns):
         if all(label in g.extra for g in groups):
             columns[label] = [g.extra[label] for g in groups]
-    header = "".join(f"_{label} #{i}\n" for i, label in enumerate(columns, 1))
-    rows = "".join(" ".join(row) + "\n" for row in zip(*columns.values()))
-    return f"\n# version 30001\n\ndata_optics\n\nloop_\n{header}{rows}\n"
+    return "\n# version 30001\n" + format_table(Table("optics", columns, len(groups)), "The optics groups")

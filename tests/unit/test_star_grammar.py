@@ -103,7 +103,7 @@ def test_label_value_pairs_are_a_row():
     "text, sentence",
     [
         (HEADER + "m 1@p.mrcs 2\nm 1@p.mrcs\n", r"row 2 of data_particles \(line 9\) has 2 values .* 3 columns"),
-        (HEADER + "m 1@p.mrcs 2\n9\nm 1@p.mrcs 3\n", r"row 2 of data_particles \(line 9\) has 1 values"),
+        (HEADER + "m 1@p.mrcs 2\n9\nm 1@p.mrcs 3\n", r"row 2 of data_particles \(line 9\) has 1 value and"),
         (HEADER + "my mic 1@p.mrcs 2\n", "has 4 values and the table has 3 columns"),
         (HEADER + "m 1@p.mrcs 2\n\nexported by\n", "row 2 .* has 2 values"),
         (HEADER.replace("_rlnAngleRot", "_rlnImageName"), "_rlnImageName in line 7 is there twice"),

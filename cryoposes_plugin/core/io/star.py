@@ -42,6 +42,8 @@ _PREMULTIPLIED, _FLIPPED = "rlnCtfDataAreCtfPremultiplied", "rlnCtfDataArePhaseF
 
 _RELATIVE_DIGITS = 1e-9
 _DIMENSION_2D, _LARGEST_BOX_PX, _LARGEST_SLICE = "2", 2**15, 2**31
+#: Columns from which a user may take the pixel size that is missing.
+_OTHER_PIXEL_SIZES = ("rlnPixelSize", "rlnMicrographOriginalPixelSize", "rlnMicrographPixelSize", _DETECTOR)
 #: Columns of images that are no single particles: the value that does not mean it, and what they are otherwise.
 _OTHER_KINDS = {
     "rlnTomoSubTomosAre2DStacks": ("0", "stacks of tilted images"),
@@ -350,7 +352,11 @@ class _Reader:
                 "images of single particles, which have 2."
             )
         pixel = number(_PIXEL)
-        if pixel is None or pixel <= 0:
+        if pixel is None:
+            related = sorted({label for label in (*row, *self.columns) if label in _OTHER_PIXEL_SIZES})
+            instead = f" (there is _{related[0]}, which may be of other images)" if related else ""
+            raise InputError(f"{self.path}: optics group {name} has no pixel size{instead}; add _{_PIXEL}.")
+        if pixel <= 0:
             raise InputError(f"{self.path}: optics group {name} has pixel size {pixel}; give a positive _{_PIXEL}.")
         box = self._box(name, number(_BOX, _to_integers), stack_paths, stack_index)
         states = [number(label, _to_integers) for label in (_PREMULTIPLIED, _FLIPPED)]

@@ -14,7 +14,7 @@ import re
 from bisect import bisect_right
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from ..errors import InputError
 from .atomic import atomic_path
@@ -67,7 +67,7 @@ def write_star(path, tables: Sequence[Table]) -> None:
     with atomic_path(path) as part:
         with open(part, "w", encoding="utf-8", errors="surrogateescape", newline="\n") as handle:
             for table in tables:
-                _write_table(handle, table, path)
+                handle.writelines(_lines(table, path))
         found = parse(_text(part), path, keep=False)
         if [_shape(t) for t in found] != [_shape(t) for t in tables]:
             raise InputError(f"{path} would not be read back as it was written; please report this with the input.")
@@ -137,7 +137,7 @@ def _pairs(lines: List[str], at: int, block: str, split: Splitter, path) -> Tupl
             values = _values(lines[at], 2, split)
             if len(words) == 1 or words[1][0] == "#" or values is None:
                 raise InputError(
-                    f"{path}: line {at + 1}, {words[0]}, has {len(words) - 1} values and one is expected; is loop_ "
+                    f"{path}: line {at + 1}, {words[0]}, has {_counted(words[1:])} and one is expected; is loop_ "
                     "missing before the labels?"
                 )
             _add_label(columns, values[0], path, at)
@@ -172,7 +172,7 @@ def _rows(lines: List[str], begin: int, columns, where: str, split: Splitter, pa
             row = _row(line, row, width, split)
         if row is None:
             raise InputError(
-                f"{path}: row {number + 1} of {where} (line {at + 1}) has {len(split(line))} values and "
+                f"{path}: row {number + 1} of {where} (line {at + 1}) has {_counted(split(line))} and "
                 f"the table has {width} columns; repair the row."
             )
         if row:
@@ -256,16 +256,25 @@ def _add_rows(columns: Dict[str, List[str]], values: List[str], keep: bool) -> N
     values.clear()
 
 
+def _counted(words: Sequence[str]) -> str:
+    return "1 value" if len(words) == 1 else f"{len(words)} values"
+
+
 def _shape(table: Table) -> Tuple[str, List[str], int]:
     return table.block, list(table.columns), table.number
 
 
-def _write_table(handle, table: Table, path) -> None:
-    handle.write(f"\ndata_{table.block}\n\nloop_\n")
-    handle.writelines(f"_{label} #{i}\n" for i, label in enumerate(table.columns, 1))
+def format_table(table: Table, path) -> str:
+    """The text of a table, values quoted where they need it; `path` is for the sentences."""
+    return "".join(_lines(table, path))
+
+
+def _lines(table: Table, path) -> Iterator[str]:
+    yield f"\ndata_{table.block}\n\nloop_\n"
+    yield from (f"_{label} #{i}\n" for i, label in enumerate(table.columns, 1))
     written = [_written(values, label, path) for label, values in table.columns.items()]
-    handle.writelines(" ".join(row) + "\n" for row in zip(*written))
-    handle.write("\n")
+    yield from (" ".join(row) + "\n" for row in zip(*written))
+    yield "\n"
 
 
 def _written(values: Sequence[str], label: str, path) -> Sequence[str]:
