@@ -24,7 +24,8 @@ class Drawn:
     """Poses drawn from the posterior, M for each of N images, and what the posterior says of each image.
 
     image : (N M,) row. rotation, shift : (N M,) indices into the grids. best_rotation, best_shift : (N,) the likeliest.
-    certainty : (N,) posterior probability of that one. log_likelihood : (N,) of the image, poses summed over.
+    certainty : (N,) posterior probability of that one, where an image without a particle competes too.
+    log_likelihood : (N,) of the image, poses summed over.
     """
 
     image: np.ndarray
@@ -90,4 +91,6 @@ def _draw(values: np.ndarray, constant: np.ndarray, first: int, draws: int, rng:
     level = rng.random(len(owner)) * by_shift[:, -1]
     shift = np.minimum((by_shift < level[:, None]).sum(axis=1), shifts - 1)
     log_likelihood = highest + np.log(total) - constant
-    return first + owner, rotation, shift, best % rotations, best // rotations, 1.0 / total, log_likelihood
+    # An image without a particle, at log likelihood 0, is one more thing that it may show.
+    certainty = np.exp(-np.logaddexp(np.log(total), -highest))
+    return first + owner, rotation, shift, best % rotations, best // rotations, certainty, log_likelihood

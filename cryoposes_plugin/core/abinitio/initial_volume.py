@@ -21,6 +21,7 @@ from ..geometry.symmetry import parse_symmetry, symmetry_rotations
 from ..io.batches import scan_images
 from ..io.error_log import not_fatal
 from ..io.mrc import read_volume, write_volume
+from ..io.particles import ResampledImages
 from ..io.run_directory import RunDirectory
 from ..io.run_state import REDO, SEARCH_AXES, read_json
 from ..io.star import POSE_SOURCE, read_particles, write_particles
@@ -89,13 +90,15 @@ def run(config: InitialVolumeConfig, run: RunDirectory) -> Dict[str, Any]:
     """
     inputs = read_inputs(config)
     table, grid = inputs.table, inputs.grid
-    scales = group_scales(table, grid, config.seed)
-    rows = np.sort(np.random.default_rng(config.seed).permutation(len(table))[: config.search_particles])
-    search = Search(read_images(table.take(rows), grid, scales), _reach_px(config, inputs), config.draws)
+    images = ResampledImages(table, grid.box_size_px, grid.pixel_size_angstrom)
+    scales = group_scales(images, config.seed)
+    rows = np.random.default_rng(config.seed).permutation(np.flatnonzero(~images.grey.blank))
+    rows = np.sort(rows[: config.search_particles])
+    search = Search(read_images(images, rows, scales), _reach_px(config, inputs), config.draws)
     part = run.inside(SEARCH_NAME)
     outcome = search_all(search, config.starts, config.seed, part)
     _write_history(part, outcome)
-    coarse = _coarse(config, inputs, scales, outcome.best.found, part)
+    coarse = _coarse(config, inputs, images, scales, outcome.best.found, part)
     metrics = _search_metrics(inputs, outcome, len(rows))
     if len(symmetry_rotations(config.symmetry)) > 1:
         metrics["symmetry_correlation"] = round(coarse.axes_correlation, 4)
@@ -123,7 +126,12 @@ class Coarse:
 
 
 def _coarse(
-    config: InitialVolumeConfig, inputs: Inputs, scales: np.ndarray, found: Found, part: RunDirectory
+    config: InitialVolumeConfig,
+    inputs: Inputs,
+    images: ResampledImages,
+    scales: np.ndarray,
+    found: Found,
+    part: RunDirectory,
 ) -> Coarse:
     """Assigned and put on its axes, written to the search's folder; read back where that was done before."""
     state, pixel = part.file(SEARCH_AXES), inputs.grid.pixel_size_angstrom
@@ -131,7 +139,7 @@ def _coarse(
         table = read_particles(part.file(STAR_NAME), require=("poses",))
         correlation = real(read_json(state, REDO).get("correlation"), f"{state}: correlation", REDO, -1.0, 1.0)
         return Coarse(table, read_volume(part.file(VOLUME_NAME)), correlation)
-    table = _assign(config, inputs, scales, found)
+    table = _assign(config, inputs, images, scales, found)
     data, correlation = found.state.volume, 1.0
     if len(symmetry_rotations(config.symmetry)) > 1:
         axes = find_axes(data, config.symmetry, DETAIL[-1].last_shell - 1)
@@ -143,14 +151,16 @@ def _coarse(
     return Coarse(table, Volume(data, pixel), correlation)
 
 
-def _assign(config: InitialVolumeConfig, inputs: Inputs, scales: np.ndarray, found: Found) -> ParticleTable:
+def _assign(
+    config: InitialVolumeConfig, inputs: Inputs, source: ResampledImages, scales: np.ndarray, found: Found
+) -> ParticleTable:
     """The likeliest pose of every particle for the volume that was found."""
     table, grid = inputs.table, inputs.grid
     out, shifts, certainty = np.empty((len(table), 3, 3)), np.empty((len(table), 2)), np.empty(len(table))
     progress = Progress(len(table), "particles", "assign")
     for at in range(0, len(table), _ASSIGNED_AT_ONCE):
         part = np.arange(at, min(at + _ASSIGNED_AT_ONCE, len(table)))
-        images = read_images(table.take(part), grid, scales)
+        images = read_images(source, part, scales)
         out[part], shifts[part], certainty[part] = likeliest_poses(
             images, found.state, _reach_px(config, inputs), np.random.default_rng([config.seed, _ASSIGNMENT, at])
         )
@@ -159,7 +169,7 @@ def _assign(config: InitialVolumeConfig, inputs: Inputs, scales: np.ndarray, fou
     return table.replace(
         rotations=out,
         shifts_px=shifts * scale[:, None],
-        scores={CERTAINTY: certainty},
+        scores={CERTAINTY: np.where(source.grey.blank, 0.0, certainty)},
         extra={**table.extra, POSE_SOURCE: np.full(len(table), "initial-volume", dtype=object)},
     )
 

@@ -12,9 +12,8 @@ from ..io.particles import ResampledImages
 from ..reconstruction.slices import SliceSampler, ctf_weighted
 from ..refinement.fourier_points import FourierPoints
 from ..refinement.observations import observe
-from ..refinement.working_grid import WorkingGrid
 from ..simulation.ctf import ctf_values
-from ..types import CtfTable, ParticleTable
+from ..types import CtfTable
 
 _READ_AT_ONCE = 1024
 
@@ -67,21 +66,22 @@ class WorkingImages:
             yield str(state), np.flatnonzero(self.states == state)
 
 
-def read_images(table: ParticleTable, grid: WorkingGrid, scales: np.ndarray) -> WorkingImages:
-    """Images of a table on a grid, each divided by its optics group's scale."""
-    source = ResampledImages(table, grid.box_size_px, grid.pixel_size_angstrom)
-    images = np.empty((len(table), grid.box_size_px, grid.box_size_px), np.float32)
-    for rows in batches(table, _READ_AT_ONCE):
-        images[rows] = source.read(rows) / scales[table.optics_index[rows[0]]]
+def read_images(source: ResampledImages, rows: np.ndarray, scales: np.ndarray) -> WorkingImages:
+    """Images of these rows of a table, each divided by its optics group's scale."""
+    table = source.table.take(rows)
+    images = np.empty((len(rows), source.box_size_px, source.box_size_px), np.float32)
+    for part in batches(table, _READ_AT_ONCE):
+        images[part] = source.read(rows[part]) / scales[table.optics_index[part[0]]]
     states = np.array([optics.image_state for optics in table.optics])[table.optics_index]
-    return WorkingImages(images, table.ctf, states, grid.pixel_size_angstrom)
+    return WorkingImages(images, table.ctf, states, source.pixel_size_angstrom)
 
 
-def group_scales(table: ParticleTable, grid: WorkingGrid, seed: int, sample: int = 256) -> np.ndarray:
-    """Standard deviation of each optics group's images on the grid, (groups,): grey values are one group's own."""
-    source = ResampledImages(table, grid.box_size_px, grid.pixel_size_angstrom)
+def group_scales(source: ResampledImages, seed: int, sample: int = 256) -> np.ndarray:
+    """Standard deviation of each optics group's images, (groups,): grey values are one group's own."""
+    table = source.table
     scales = np.ones(len(table.optics))
     for group in np.unique(table.optics_index):
         rows = np.random.default_rng([seed, int(group)]).permutation(np.flatnonzero(table.optics_index == group))
-        scales[group] = max(float(source.read(np.sort(rows[:sample])).std(axis=(1, 2)).mean()), 1e-12)
+        deviation = source.read(np.sort(rows[:sample])).std(axis=(1, 2))
+        scales[group] = max(float(deviation[deviation > 0].mean()) if deviation.any() else 0.0, 1e-12)
     return scales

@@ -301,7 +301,8 @@ def particles_beside_reprojections(images: np.ndarray, reprojections: np.ndarray
     figure = new_figure(max(1.35 * number, 4.0), 3.3)
     rows = figure.subplots(2, number, squeeze=False)
     for i, (image, projection) in enumerate(zip(images, reprojections)):
-        correlation = np.corrcoef(np.ravel(image), np.ravel(projection))[0, 1]
+        told = np.ptp(image) > 0 and np.ptp(projection) > 0
+        correlation = np.corrcoef(np.ravel(image), np.ravel(projection))[0, 1] if told else 0.0
         for axes, picture in ((rows[0, i], image), (rows[1, i], projection)):
             axes.imshow(picture, cmap="gray", origin="lower")
             axes.set_xticks([])

@@ -21,7 +21,7 @@ from ..types import ParticleTable
 from ..uncertainty import bingham
 from .inference_inputs import Inputs, read_inputs
 from .inference_report import report_notes, write_inference_report
-from .inference_results import DISPERSION, TRACE, Results
+from .inference_results import DISPERSION, TRACE, UNCERTAIN, Results
 from .pose_model import PoseModel
 from .refined_inference import Refined, refined_inference, refinement_metrics, write_refined_report
 from .shift_finder import ShiftFinder
@@ -140,12 +140,15 @@ def _predict_batch(inputs: Inputs, finder: Optional[ShiftFinder], rows: np.ndarr
 
 def _with_poses(inputs: Inputs, results: Results) -> ParticleTable:
     """The input with new poses (for the original images), scores and pose source; all else as it was."""
-    table = inputs.table
+    table, blank = inputs.table, inputs.images.grey.blank
     source = np.full(len(table), inputs.pose_source, dtype=object)
     return table.replace(
         rotations=results.rotations,
         shifts_px=_shifts_px(inputs, results),
-        scores={DISPERSION: results.dispersion, TRACE: results.trace},  # those of other poses end here
+        scores={
+            DISPERSION: np.where(blank, UNCERTAIN, results.dispersion),
+            TRACE: np.where(blank, UNCERTAIN, results.trace),
+        },  # those of other poses end here
         extra={**table.extra, POSE_SOURCE: source},
     )
 
@@ -181,6 +184,7 @@ def _common_metrics(inputs: Inputs, table: ParticleTable, rate: float) -> Dict[s
         f"median_{TRACE}": float(np.median(table.scores[TRACE])),
         "columns_not_modelled": columns_not_modelled(table),
         "refined": False,
+        **inputs.images.grey.metrics(),
     }
 
 

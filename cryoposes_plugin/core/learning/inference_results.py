@@ -10,6 +10,8 @@ from ..io.run_directory import RunDirectory
 from ..io.run_state import INFERENCE, read_arrays, rows_done, write_arrays
 
 DISPERSION, TRACE = "cryoposesDispersion", "cryoposesTrace"
+#: Both of an image that tells nothing: no orientation is likelier than another.
+UNCERTAIN = 0.0
 
 
 @dataclass

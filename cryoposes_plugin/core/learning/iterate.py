@@ -177,7 +177,7 @@ def _refine_half(
         threads=config.threads,
     )
     results, _ = refine_all(refinement, part, config.batch_size, config.seed)
-    refined = with_poses(mine, results, start.grid.pixel_size_angstrom)
+    refined = with_poses(mine, results, start.grid.pixel_size_angstrom, refinement.images.grey.blank)
     return merge(table, rows, refined, f"refined:half{half}")
 
 

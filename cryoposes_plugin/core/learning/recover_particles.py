@@ -19,6 +19,7 @@ from ..recovery.pairs import PairDistances, landmark_pairs
 from ..recovery.recover import recover_pairs
 from ..recovery.references import rotations_from_references
 from ..recovery.solve import Recovery
+from ..refinement.results import worst_where
 from ..types import ParticleTable, Volume
 from .distance_model import DistanceModel
 from .embedding import Embedding, embed_copies, embed_particles
@@ -82,7 +83,7 @@ def run(config: RecoverConfig, run: RunDirectory) -> Dict[str, Any]:
     if truth is not None:
         free = inputs.volume is None
         metrics["errors"] = true_errors(model, embedding, poses.rotations, truth, free, config.seed)
-    notes = recovery_notes(config, metrics)
+    notes = [*recovery_notes(config, metrics), *inputs.images.grey.sentences()]
     for note in notes:
         logger.info("recover: %s", note)
     with not_fatal(run.path, "its report"):
@@ -160,10 +161,10 @@ def _shifts(
 
 def _with_poses(inputs: Inputs[DistanceModel], poses: Poses, shifts_px: np.ndarray) -> ParticleTable:
     """The input with new poses, scores and pose source; all else as it was."""
-    table = inputs.table
-    residual = np.rad2deg(poses.residual_rad)
-    middle = np.median(residual)
-    spread = _MAD_TO_SIGMA * np.median(np.abs(residual - middle))
+    table, blank = inputs.table, inputs.images.grey.blank
+    residual = worst_where(blank, np.rad2deg(poses.residual_rad))
+    middle = np.median(residual[~blank])
+    spread = _MAD_TO_SIGMA * np.median(np.abs(residual[~blank] - middle))
     scores = {RESIDUAL: residual, OUTLIER: (residual - middle) / max(spread, 1e-9)}
     source = np.full(len(table), inputs.pose_source.replace("network", "distances"), dtype=object)
     return table.replace(
@@ -190,6 +191,7 @@ def _metrics(
         "median_distance_residual_deg": float(np.median(table.scores[RESIDUAL])),
         "outliers": int((table.scores[OUTLIER] > 4).sum()),
         "columns_not_modelled": columns_not_modelled(table),
+        **inputs.images.grey.metrics(),
     }
     if poses.recovery is not None and poses.beam is not None:
         metrics.update(

@@ -19,12 +19,12 @@ from ..refinement.levenberg_marquardt import Poses
 from ..refinement.multi_start import Settings
 from ..refinement.refinement import Refinement, refine_all
 from ..refinement.report import metrics_of, refinement_figures
-from ..refinement.results import MOVED, Results, with_poses, write_covariance
+from ..refinement.results import MOVED, Results, unfit, with_poses, worst_where, write_covariance
 from ..refinement.working_grid import WorkingGrid
 from ..types import ParticleTable, Volume
 from ..uncertainty import bingham
 from .inference_inputs import Inputs
-from .inference_results import DISPERSION, TRACE
+from .inference_results import DISPERSION, TRACE, UNCERTAIN
 from .pose_model import PoseModel
 
 #: Hypotheses this much less probable than the best one, in natural logarithms, are not tried.
@@ -84,10 +84,12 @@ def refined_inference(config: InferConfig, run: RunDirectory, inputs: Inputs, vo
     refinement, starts = make_refinement(config, inputs, volume)
     results, rate = refine_all(refinement, run, config.batch_size, config.seed, starts.filled)
     pixel = refinement.grid.pixel_size_angstrom
-    table = with_poses(inputs.table.replace(scores={}), results, pixel)  # scores of other poses end here
+    blank = refinement.images.grey.blank
+    table = with_poses(inputs.table.replace(scores={}), results, pixel, blank)  # scores of other poses end here
     network = starts.filled["rotations"]
     turned = np.rad2deg(symmetric_distance_rad(results.refined.rotations, network, refinement.group))
-    scores = {DISPERSION: starts.filled[DISPERSION], TRACE: starts.filled[TRACE], MOVED: turned}
+    certain = {name: np.where(blank, UNCERTAIN, starts.filled[name]) for name in (DISPERSION, TRACE)}
+    scores = {**certain, MOVED: worst_where(unfit(results, blank), turned)}
     source = f"{inputs.pose_source};refined:{digest_path(config.volume)[:12]}"
     table = table.replace(
         scores={**table.scores, **scores},

@@ -19,7 +19,7 @@ from .levenberg_marquardt import Prior
 from .multi_start import Settings
 from .refinement import Refinement, refine_all
 from .report import metrics_of, report_notes, write_refinement_report
-from .results import MOVED, MOVED_SHIFT, with_poses, write_covariance
+from .results import MOVED, MOVED_SHIFT, unfit, with_poses, worst_where, write_covariance
 from .starts import GivenStarts, turns_around
 
 logger = logging.getLogger(__name__)
@@ -42,8 +42,10 @@ def run(config: RefineConfig, run: RunDirectory) -> Dict[str, Any]:
     refinement = make_refinement(config, inputs)
     results, rate = refine_all(refinement, run, config.batch_size, config.seed)
     pixel = inputs.grid.pixel_size_angstrom
-    table = with_poses(inputs.table, results, pixel)
-    turned, shifted = moved(inputs.table, table, inputs.group)
+    blank = refinement.images.grey.blank
+    table = with_poses(inputs.table, results, pixel, blank)
+    empty = unfit(results, blank)
+    turned, shifted = (worst_where(empty, distance) for distance in moved(inputs.table, table, inputs.group))
     source = np.full(len(table), f"refined:{digest_path(config.volume)[:12]}", dtype=object)
     table = table.replace(
         scores={**table.scores, MOVED: turned, MOVED_SHIFT: shifted}, extra={**table.extra, POSE_SOURCE: source}
@@ -53,7 +55,7 @@ def run(config: RefineConfig, run: RunDirectory) -> Dict[str, Any]:
     hand = _hand_test(config, inputs, refinement)
     metrics = metrics_of(refinement, results, table, rate)
     metrics.update(median_moved_deg=float(np.median(turned)), median_moved_angstrom=float(np.median(shifted)))
-    notes = [hand.statement, *report_notes(metrics)]
+    notes = [hand.statement, *refinement.images.grey.sentences(), *report_notes(metrics)]
     for note in notes:
         logger.info("refine: %s", note)
     with not_fatal(run.path, "its report"):

@@ -115,7 +115,7 @@ class Refinement:
         for group, size in zip(groups[order], sizes[order]):
             if int(group) in self.spectra:
                 continue
-            rows = self.sample(int(group), seed)
+            rows = self._telling(self.sample(int(group), seed))
             observed = self.observe(rows)
             larger = next((g for g in power if self._alike(g, int(group))), None)
             if size < _FEWEST_OF_ITS_OWN and larger is not None:
@@ -149,6 +149,17 @@ class Refinement:
         """Rows of some particles of an optics group."""
         rows = np.flatnonzero(self.table.optics_index == group)
         return np.sort(np.random.default_rng([seed, group]).permutation(rows)[:SAMPLE])
+
+    def _telling(self, rows: np.ndarray) -> np.ndarray:
+        """Those of the rows of an optics group whose images are not blank; InputError if all are."""
+        self.images.read(rows)
+        tells = self.images.grey.tells(rows)
+        if not tells.any():
+            raise InputError(
+                f"The images of optics group {self.table.optics[self.table.optics_index[rows[0]]].name} are blank: "
+                f"none of {len(rows)} has any contrast; give the stack that holds the particles, or remove them."
+            )
+        return rows[tells]
 
     def refine(self, rows: np.ndarray) -> Tuple[Refined, np.ndarray]:
         """The best poses of rows of one optics group, and the residual of each: mean |y - s m|^2 per degree of freedom,

@@ -38,6 +38,7 @@ def metrics_of(refinement: Refinement, results: Results, table: ParticleTable, r
         "converged_share": float(results.refined.converged.mean()),
         "particles_without_signal": int((results.refined.gain <= 0).sum()),
         "columns_not_modelled": columns_not_modelled(table),
+        **refinement.images.grey.metrics(),
     }
 
 

@@ -25,6 +25,10 @@ WRONG_BASIN, BASINS, RESIDUAL, SCALE = (
 MOVED, MOVED_SHIFT = "cryoposesMovedDeg", "cryoposesMovedAngst"
 
 
+#: From this probability on an image is taken to have nothing of the map.
+_UNFIT = 0.5
+
+
 @dataclass
 class Results:
     """Refined poses of N particles (see `multi_start.Refined`; shifts in pixels of the working grid), residual (N,),
@@ -80,30 +84,56 @@ def load(run: RunDirectory, number: int, more: Mapping[str, np.ndarray]):
     return Results(refined, arrays["residual"], done, again), spectra, saved
 
 
-def score_columns(results: Results, pixel_size_angstrom: float) -> Dict[str, np.ndarray]:
-    """What the particles' STAR file says of each pose, by column; expected errors are root mean squares."""
+def score_columns(results: Results, pixel_size_angstrom: float, blank: np.ndarray) -> Dict[str, np.ndarray]:
+    """What the particles' STAR file says of each pose, by column; expected errors are root mean squares.
+
+    blank : (N,) bool, images that tell nothing: their scores are the worst.
+    """
     refined = results.refined
     variance = np.einsum("bii->bi", refined.covariance)
-    median = float(np.median(refined.scale)) or 1.0
+    median = float(np.median(refined.scale[~blank])) or 1.0
+    nothing = nothing_of_the_map(refined, blank)
     # Right only if it is so among the poses that were tried, and if one of these is the right one at all.
-    right = (1.0 - refined.wrong_basin) * (1.0 - RightScales(refined.scale).probability_of_wrong)
+    right = (1.0 - refined.wrong_basin) * (1.0 - nothing)
+    # Pure noise fits no worse than a particle does.
+    empty = nothing >= _UNFIT
     return {
         EXPECTED_ERROR: np.rad2deg(np.sqrt(variance[:, :3].sum(axis=1))),
         EXPECTED_SHIFT_ERROR: pixel_size_angstrom * np.sqrt(variance[:, 3:].sum(axis=1)),
         WRONG_BASIN: 1.0 - right,
-        BASINS: refined.basins.astype(np.float64),
-        RESIDUAL: results.residual,
-        SCALE: refined.scale / median,
+        BASINS: worst_where(empty, refined.basins.astype(np.float64)),
+        RESIDUAL: worst_where(empty, results.residual),
+        SCALE: np.where(blank, 0.0, refined.scale / median),
     }
 
 
-def with_poses(table: ParticleTable, results: Results, working_pixel_angstrom: float) -> ParticleTable:
-    """The particles at their refined poses, with what is known of each."""
+def nothing_of_the_map(refined: Refined, blank: np.ndarray) -> np.ndarray:
+    """(N,) probability that an image holds none of the map, as the scale of its signal tells; 1 for blank images."""
+    nothing = np.ones(len(blank))
+    nothing[~blank] = RightScales(refined.scale[~blank]).probability_of_wrong
+    return nothing
+
+
+def unfit(results: Results, blank: np.ndarray) -> np.ndarray:
+    """(N,) bool: images of which residual, rival poses and distance moved tell nothing: blank, or without the map."""
+    return nothing_of_the_map(results.refined, blank) >= _UNFIT
+
+
+def worst_where(untold: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """(N,) scores of which the lowest is best: where nothing is told, one more than the largest of all others."""
+    others = values[~untold]
+    return np.where(untold, others.max() + 1.0, values) if len(others) else values
+
+
+def with_poses(
+    table: ParticleTable, results: Results, working_pixel_angstrom: float, blank: np.ndarray
+) -> ParticleTable:
+    """The particles at their refined poses, with what is known of each; see `score_columns`."""
     scale = working_pixel_angstrom / table.pixel_size_angstrom
     return table.replace(
         rotations=results.refined.rotations,
         shifts_px=results.refined.shifts_px * scale[:, None],
-        scores={**table.scores, **score_columns(results, working_pixel_angstrom)},
+        scores={**table.scores, **score_columns(results, working_pixel_angstrom, blank)},
     )
 
 
