@@ -210,7 +210,7 @@ class ProtCryoposesBase(EMProtocol):
     @staticmethod
     def _taken(table) -> Dict[str, Any]:
         """What of a table with poses goes into a set: the poses, all scores, and where the poses come from."""
-        from cryoposes_plugin.core.io.star import POSE_SOURCE
+        from cryoposes_plugin.core.scores import POSE_SOURCE
 
         return {"poses": True, "scores": tuple(table.scores), "texts": (POSE_SOURCE,)}
 

@@ -17,6 +17,9 @@ PREFIX = "cryoposes"
 ATTRIBUTE_PREFIX = "_" + PREFIX
 #: Text: what a pose came from, such as "network:<digest of the model>" or "truth".
 POSE_SOURCE = "cryoposesPoseSource"
+#: Text: the pose that the scores were given for (see `scored_pose`).
+SCORED_POSE = "cryoposesScoredPose"
+TEXTS = (POSE_SOURCE, SCORED_POSE)
 
 
 class Score(NamedTuple):
@@ -169,7 +172,7 @@ SCORES: Tuple[Score, ...] = (
 )
 
 #: Every column of ours that other programs are asked to pass on.
-COLUMNS: Tuple[str, ...] = (*(score.name for score in SCORES), POSE_SOURCE)
+COLUMNS: Tuple[str, ...] = (*(score.name for score in SCORES), *TEXTS)
 _BY_NAME = {score.name: score for score in SCORES}
 #: Those that rank particles, by column.
 RANKING: Tuple[str, ...] = tuple(score.name for score in SCORES if score.better)

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..constants import BFACTOR, OPTICS_GROUP, RANDOM_SUBSET
 from ..core.errors import InputError
+from ..core.scored_pose import without_scores_of_other_poses
 from ..core.scores import ATTRIBUTE_PREFIX
 from ..core.types import CtfTable, OpticsGroup, ParticleTable
 from . import optics as optics_text
@@ -94,7 +95,8 @@ def particles_to_table(particles, converted_stack, ids: Optional[Sequence[int]] 
 
     `converted_stack` takes images of formats that the core does not read; None: no image will be read, none is copied.
 
-    Particles that are disabled in Scipion are left out, and their number is logged.
+    Particles that are disabled in Scipion are left out, and their number is logged. So are scores and pose source where
+    another program changed the poses since (see `scored_pose`).
 
     Raises
     ------
@@ -109,7 +111,7 @@ def particles_to_table(particles, converted_stack, ids: Optional[Sequence[int]] 
     stack_paths, stack_index, slice_index = image_references(items.locations, converted_stack, box, pixel)
     groups, group_index = optics_text.optics_groups(particles, items.optics)
     poses = items.poses()
-    return ParticleTable(
+    table = ParticleTable(
         ids=np.array(items.ids, dtype=np.int64),
         stack_paths=stack_paths,
         stack_index=stack_index,
@@ -124,6 +126,7 @@ def particles_to_table(particles, converted_stack, ids: Optional[Sequence[int]] 
         extra=items.extra(),
         explicit_ids=True,
     )
+    return without_scores_of_other_poses(table, particles.getFileName())
 
 
 def header_table(particles) -> ParticleTable:

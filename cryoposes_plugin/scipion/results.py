@@ -12,7 +12,8 @@ import numpy as np
 
 from ..constants import BFACTOR, DEFAULT_MAGNIFICATION, OPTICS_GROUP, RANDOM_SUBSET
 from ..core.errors import InputError
-from ..core.scores import ATTRIBUTE_PREFIX
+from ..core.scored_pose import has_scores, scored_poses
+from ..core.scores import ATTRIBUTE_PREFIX, POSE_SOURCE, SCORED_POSE
 from ..core.types import ParticleTable
 from . import optics as optics_text
 
@@ -81,10 +82,13 @@ class _Update:
     def __init__(self, table: ParticleTable, poses: bool, scores: Sequence[str], texts: Sequence[str], subset: bool):
         from ..core.conventions import poses_to_transforms
 
-        self.known = {f"_{name}" for name in (*table.scores, *texts)}
+        self.known = {f"_{name}" for name in (*table.scores, *table.extra, *texts)}
+        # what the item has was said of a pose that another program changed (see `scored_pose`)
+        self.none_left = POSE_SOURCE not in table.extra and not set(table.scores) - set(scores)
         self.scores = {name: table.scores[name] for name in scores if name in table.scores}
         self.texts = {name: table.extra[name] for name in texts if name in table.extra}
         self.subset = table.random_subset if subset else None
+        self.scored_poses = scored_poses(table) if has_scores(table) else None
         self.transforms = poses_to_transforms(table.rotations, table.shifts_px) if poses else None
 
     def __call__(self, item, row: int) -> None:
@@ -93,6 +97,7 @@ class _Update:
 
         if self.transforms is not None:
             item.setTransform(Transform(matrix=self.transforms[row].copy()))
+        if self.transforms is not None or (self.none_left and item.hasAttribute(f"_{SCORED_POSE}")):
             ours = [name for name in vars(item) if name.startswith(ATTRIBUTE_PREFIX)]
             for name in set(ours) - self.known:  # what was said of the pose that it had before
                 delattr(item, name)
@@ -100,6 +105,8 @@ class _Update:
             setattr(item, f"_{name}", Float(float(values[row])))
         for name, texts in self.texts.items():
             setattr(item, f"_{name}", String(str(texts[row])))
+        if self.scored_poses is not None and (self.scores or self.texts):
+            setattr(item, f"_{SCORED_POSE}", String(self.scored_poses[row]))
         if self.subset is not None:
             setattr(item, RANDOM_SUBSET, Integer(int(self.subset[row])))
 
@@ -128,7 +135,7 @@ class _ParticleMaker:
             table,
             table.rotations is not None,
             tuple(table.scores),
-            (star.POSE_SOURCE,),
+            (POSE_SOURCE,),
             table.random_subset is not None,
         )
         extra = table.extra

@@ -15,6 +15,8 @@ from .project import BOX, PIXEL, make_table, new_set
 
 pytest.importorskip("pwem", reason="Scipion (scipion-em) is not installed")
 
+from pwem.objects import Transform
+
 from cryoposes_plugin.scipion import convert, results
 
 IDS = [11, 4, 907, 5, 23, 42, 1000003]
@@ -81,6 +83,41 @@ def test_scores_of_former_poses_end_with_them(table, tmp_path):
         output.write()
         for item in output:
             assert item.hasAttribute("_cryoposesExpectedErrorDeg") == kept and item.hasAttribute("_cryoposesTrace")
+
+
+def changed_by_another_program(particles, path):
+    """New poses, all else copied, as RELION's protocols do in Scipion."""
+    changed = new_set(path)
+    changed.copyInfo(particles)
+    for item in particles:
+        item = item.clone()
+        matrix = item.getTransform().getMatrix()
+        item.setTransform(Transform(matrix=matrix @ np.diag([-1.0, 1.0, -1.0, 1.0])))
+        changed.append(item)
+    changed.write()
+    return changed
+
+
+def test_scores_and_pose_source_end_where_another_program_changes_the_poses(table, tmp_path, caplog):
+    particles = make_set(table, tmp_path / "set.sqlite")
+    assert convert.particles_to_table(particles, tmp_path / "a.mrcs").scores
+    back = convert.particles_to_table(changed_by_another_program(particles, tmp_path / "b.sqlite"), tmp_path / "b.mrcs")
+    assert back.scores == {} and "cryoposesPoseSource" not in back.extra
+    assert "another program changed them" in caplog.text
+
+
+@pytest.mark.parametrize("found", [{}, {"cryoposesAngularErrorDeg": np.arange(7.0)}])
+def test_a_result_does_not_take_former_scores_along(table, tmp_path, found):
+    """As `filter` (nothing new) and `compare` (errors) make their outputs, of the items of the input."""
+    changed = changed_by_another_program(make_set(table, tmp_path / "set.sqlite"), tmp_path / "b.sqlite")
+    cleaned = convert.particles_to_table(changed, tmp_path / "b.mrcs")
+    output = new_set(tmp_path / "out.sqlite")
+    new = cleaned.replace(scores={name: values[: len(cleaned)] for name, values in found.items()})
+    results.update_particles(output, changed, new, scores=tuple(found))
+    output.write()
+    ours = {name for item in output for name, _ in item.getAttributes() if name.startswith("_cryoposes")}
+    assert ours == {f"_{name}" for name in found} | ({"_cryoposesScoredPose"} if found else set())
+    assert set(convert.particles_to_table(output, tmp_path / "c.mrcs").scores) == set(found)
 
 
 def test_scipions_transform_is_the_one_of_the_conventions(table, tmp_path):

@@ -16,7 +16,9 @@ import numpy as np
 
 from .. import conventions
 from ..errors import InputError
-from ..scores import POSE_SOURCE, PREFIX
+from ..scored_pose import has_scores, scored_poses, without_scores_of_other_poses
+from ..scores import POSE_SOURCE as POSE_SOURCE
+from ..scores import PREFIX, SCORED_POSE, TEXTS
 from ..types import CtfTable, OpticsGroup, ParticleTable
 from .image_paths import resolve_stacks, written_name
 from .mrc import read_stack_header
@@ -27,7 +29,6 @@ logger = logging.getLogger(__name__)
 # Labels other modules may pass through `ParticleTable.extra`.
 COORDINATE_X, COORDINATE_Y = "rlnCoordinateX", "rlnCoordinateY"
 MICROGRAPH_NAME, CLASS_NUMBER = "rlnMicrographName", "rlnClassNumber"
-TEXT_COLUMNS = (POSE_SOURCE,)
 
 _ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
 _ORIGINS_ANGSTROM = ("rlnOriginXAngst", "rlnOriginYAngst")
@@ -105,7 +106,7 @@ def read_particles(path, require: Sequence[str] = (), images_from: Optional[str]
     pixel = np.array([o.pixel_size_angstrom for o in optics])[optics_index]
     rotations, shifts = reader.poses(pixel)
     ids, explicit = reader.identities(stack_paths, stack_index, slice_index)
-    return ParticleTable(
+    table = ParticleTable(
         ids=ids,
         stack_paths=stack_paths,
         stack_index=stack_index,
@@ -120,6 +121,7 @@ def read_particles(path, require: Sequence[str] = (), images_from: Optional[str]
         extra=reader.remaining(),
         explicit_ids=explicit,
     )
+    return without_scores_of_other_poses(table, str(path))
 
 
 def stack_paths(path, images_from: Optional[str] = None) -> List[Path]:
@@ -382,7 +384,7 @@ class _Reader:
         return said
 
     def scores(self) -> Dict[str, np.ndarray]:
-        return {c: self.floats(c) for c in self.columns if c.startswith(PREFIX) and c not in TEXT_COLUMNS}
+        return {c: self.floats(c) for c in self.columns if c.startswith(PREFIX) and c not in TEXTS}
 
     def remaining(self) -> Dict[str, np.ndarray]:
         return {c: np.array(v, dtype=object) for c, v in self.columns.items() if c not in self.taken}
@@ -565,6 +567,8 @@ def _particle_columns(path, table: ParticleTable) -> Dict[str, List[str]]:
     if table.shifts_px is not None:
         ours.update(_ORIGINS_ANGSTROM + _ORIGINS_PX)
     columns.update({label: list(map(str, values)) for label, values in table.extra.items() if label not in ours})
+    if has_scores(table):
+        columns[SCORED_POSE] = scored_poses(table)
     columns.update({label: _format(values, label, table, "%.9g") for label, values in table.scores.items()})
     return columns
 

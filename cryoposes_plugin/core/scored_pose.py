@@ -1,0 +1,80 @@
+"""The pose that scores were given for, written beside them, because of another pose they say nothing.
+
+Other programs change poses and pass on the columns that they do not know. What reads particles, of whatever kind,
+compares this column with the pose that stands beside it.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import List, Sequence
+
+import numpy as np
+
+from . import conventions
+from .scores import POSE_SOURCE, SCORED_POSE
+from .types import ParticleTable
+
+logger = logging.getLogger(__name__)
+
+#: Other programs round what they pass on; the smallest step that a refinement takes is larger.
+_SAME_DEG, _SAME_ANGSTROM = 0.01, 0.01
+
+
+def scored_poses(table: ParticleTable) -> List[str]:
+    """ "rot/tilt/psi/x/y" of every particle's pose: RELION's angles (degrees) and origin (Å)."""
+    origins = conventions.shifts_px_to_origin_angstrom(_shifts_px(table), table.pixel_size_angstrom)
+    numbers = np.concatenate([conventions.rotations_to_euler_deg(table.rotations), origins], axis=1)
+    return ["{:.3f}/{:.3f}/{:.3f}/{:.3f}/{:.3f}".format(*row) for row in numbers.tolist()]
+
+
+def has_scores(table: ParticleTable) -> bool:
+    """Whether the table says something of its poses, which then have to be written beside it."""
+    return table.rotations is not None and bool(table.scores or POSE_SOURCE in table.extra)
+
+
+def without_scores_of_other_poses(table: ParticleTable, source: str) -> ParticleTable:
+    """The table as it is where its poses are those of the column, else without scores and pose source, which is logged.
+
+    The column itself is taken out. `source` names the particles in the sentence.
+    """
+    if SCORED_POSE not in table.extra:
+        return table
+    other = ~same_poses(table, table.extra[SCORED_POSE])
+    extra = {name: values for name, values in table.extra.items() if name != SCORED_POSE}
+    if not other.any():
+        return table.replace(extra=extra)
+    logger.warning(
+        "%s: the poses of %d of %d particles are not those that their scores were given for: another program changed "
+        "them. Scores and pose source are left out.",
+        source,
+        other.sum(),
+        len(table),
+    )
+    extra.pop(POSE_SOURCE, None)
+    return table.replace(scores={}, extra=extra)
+
+
+def same_poses(table: ParticleTable, texts: Sequence[str]) -> np.ndarray:
+    """(N,) bool: whether each particle is at the pose of its text (see `scored_poses`)."""
+    if table.rotations is None:
+        return np.zeros(len(table), dtype=bool)
+    numbers = np.array([_numbers(str(text)) for text in texts])
+    scored = conventions.euler_deg_to_rotations(np.nan_to_num(numbers[:, :3]))
+    cosine = (np.einsum("nij,nij->n", scored, table.rotations) - 1) / 2
+    turned_deg = np.rad2deg(np.arccos(np.clip(cosine, -1, 1)))
+    origins = conventions.shifts_px_to_origin_angstrom(_shifts_px(table), table.pixel_size_angstrom)
+    moved_angstrom = np.linalg.norm(numbers[:, 3:] - origins, axis=1)  # of a damaged text NaN, which is not less
+    return (turned_deg <= _SAME_DEG) & (moved_angstrom <= _SAME_ANGSTROM)
+
+
+def _shifts_px(table: ParticleTable) -> np.ndarray:
+    return np.zeros((len(table), 2)) if table.shifts_px is None else table.shifts_px
+
+
+def _numbers(text: str) -> List[float]:
+    try:
+        numbers = [float(word) for word in text.split("/")]
+    except ValueError:
+        numbers = []
+    return numbers if len(numbers) == 5 else [np.nan] * 5
