@@ -145,17 +145,6 @@ def test_a_killed_program_resumes_to_the_same_weights(config, tmp_path, volume_p
         np.testing.assert_array_equal(mine, theirs)
 
 
-def test_minutes_fix_a_number_of_steps(config, tmp_path):
-    started = time.monotonic()
-    timed, metrics = train(dataclasses.replace(config, steps=None, minutes=0.15), tmp_path / "run")
-    assert time.monotonic() - started < 40
-    state = json.loads((tmp_path / "run/training_state.json").read_text())
-    assert state["total_steps"] == metrics["steps"] > 3
-    exact, _ = train(dataclasses.replace(config, steps=metrics["steps"]), tmp_path / "exact")
-    for mine, theirs in zip(weights(timed), weights(exact)):
-        np.testing.assert_array_equal(mine, theirs)
-
-
 def test_a_short_training_learns(config, tmp_path):
     config = dataclasses.replace(
         config, steps=220, batch_size=48, validation_number=200, checkpoint_minutes=1.0, ctf=False

@@ -59,8 +59,8 @@ class TrainConfig(ImagingConfig):
     )
     minutes: Optional[float] = option(
         10.0,
-        "Training time; more is better, with diminishing returns. The rate over the first steps fixes the number of "
-        "steps.",
+        "Training time; more is better, with diminishing returns. The number of steps follows the rate, so that the "
+        "time is kept.",
         unit="min",
         minimum=0.01,
         maximum=1e5,

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import List, Optional
+from typing import List, Mapping, Optional
 
 import keras
 import numpy as np
 
 from ..errors import InputError
-from ..gate import integer
+from ..gate import integer, real
 from ..io.run_state import REDO, read_arrays, write_arrays
+
+_VARIABLE, _PENDING = "variable", "pending_"
 
 
 def state_variables(network: keras.Model, optimizer: keras.optimizers.Optimizer) -> List[keras.Variable]:
@@ -18,21 +21,40 @@ def state_variables(network: keras.Model, optimizer: keras.optimizers.Optimizer)
     return [*network.variables, *optimizer.variables]
 
 
-def save_checkpoint(path: Path, variables: List[keras.Variable], step: int) -> None:
+@dataclass(frozen=True)
+class Checkpoint:
+    """What is known of a training beside its variables: the step, the seconds it took, the text of its history, and
+    the losses of the steps since the last row of that, by name."""
+
+    step: int = 0
+    seconds: float = 0.0
+    history: str = ""
+    pending: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    def losses(self) -> List[Mapping[str, float]]:
+        """One of each step since the last row."""
+        return [dict(zip(self.pending, values)) for values in zip(*self.pending.values())]
+
+
+def save_checkpoint(path: Path, variables: List[keras.Variable], checkpoint: Checkpoint) -> None:
     """Written under another name and renamed: whole or absent."""
-    arrays = {f"variable{index}": keras.ops.convert_to_numpy(v) for index, v in enumerate(variables)}
-    write_arrays(path, {"step": np.array(step), **arrays})
+    arrays = {f"{_VARIABLE}{index}": keras.ops.convert_to_numpy(v) for index, v in enumerate(variables)}
+    arrays.update({_PENDING + name: values for name, values in checkpoint.pending.items()})
+    known = {name: np.array(getattr(checkpoint, name)) for name in ("step", "seconds", "history")}
+    write_arrays(path, {**known, **arrays})
 
 
-def load_checkpoint(path: Path, variables: List[keras.Variable]) -> Optional[int]:
-    """Set the variables and return the step, or None where there is no checkpoint."""
+def load_checkpoint(path: Path, variables: List[keras.Variable]) -> Optional[Checkpoint]:
+    """Set the variables; None where there is no checkpoint."""
     if not path.exists():
         return None
-    saved = read_arrays(path, {"step": np.array(0)})
-    arrays = [saved.get(f"variable{index}") for index in range(len(saved) - 1)]
-    if [None if a is None else a.shape for a in arrays] != [tuple(v.shape) for v in variables]:
+    saved = read_arrays(path, {"step": np.array(0), "seconds": np.array(0.0)})
+    arrays = [value for name, value in saved.items() if name.startswith(_VARIABLE)]
+    if [a.shape for a in arrays] != [tuple(v.shape) for v in variables]:
         raise InputError(f"Checkpoint {path} belongs to another network; train into a new output folder.")
     step = integer(saved["step"].item(), f"{path}: step", REDO, 0)
+    seconds = real(saved["seconds"].item(), f"{path}: seconds", REDO, 0.0)
     for variable, array in zip(variables, arrays):
         variable.assign(array)
-    return step
+    pending = {name[len(_PENDING) :]: value for name, value in saved.items() if name.startswith(_PENDING)}
+    return Checkpoint(step, seconds, str(saved.get("history", "")), pending)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from typing import Dict, List, Mapping, Optional, Sequence
 
 import numpy as np
@@ -17,17 +18,11 @@ _VALIDATED = ("median_error_deg", "mean_error_deg", "p90_error_deg", "median_dis
 class History:
     """Rows of step, learning rate, mean losses since the row before and, where measured, validation errors."""
 
-    def __init__(self, run: RunDirectory):
+    def __init__(self, run: RunDirectory, text: str = ""):
+        """text : the rows so far, of `text`."""
         self.run = run
-        self.rows: List[Dict[str, float]] = []
-        path = run.file(HISTORY_NAME)
-        if path.exists():
-            with open(path, newline="", encoding="utf-8") as handle:
-                self.rows = [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(handle)]
-
-    def keep_until(self, step: int) -> None:
-        """Forget rows that lie beyond the checkpoint that training resumes from."""
-        self.rows = [row for row in self.rows if row["step"] <= step]
+        lines = csv.DictReader(io.StringIO(text, newline=""))
+        self.rows: List[Dict[str, float]] = [{k: float(v) for k, v in row.items() if v} for row in lines]
 
     def add(
         self, step: int, losses: Sequence[Mapping], learning_rate: float, errors: Optional[Mapping[str, float]]
@@ -52,9 +47,14 @@ class History:
         """(rows,) float64, NaN where a row has no value."""
         return np.array([row.get(name, np.nan) for row in self.rows], dtype=np.float64)
 
-    def write(self) -> None:
+    def text(self) -> str:
         names = list(dict.fromkeys(name for row in self.rows for name in row))
+        lines = io.StringIO(newline="")
+        writer = csv.DictWriter(lines, names, restval="")
+        writer.writeheader()
+        writer.writerows([{k: f"{v:.8g}" for k, v in row.items()} for row in self.rows])
+        return lines.getvalue()
+
+    def write(self) -> None:
         with self.run.atomic(HISTORY_NAME) as part, open(part, "w", newline="", encoding="utf-8") as handle:
-            writer = csv.DictWriter(handle, names, restval="")
-            writer.writeheader()
-            writer.writerows([{k: f"{v:.8g}" for k, v in row.items()} for row in self.rows])
+            handle.write(self.text())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from typing import Any, Dict, Optional, Tuple
 
 import numpy as np
@@ -12,6 +11,7 @@ from ..config import TrainConfig
 from ..io.error_log import not_fatal
 from ..io.run_directory import RunDirectory
 from ..memory import one_sentence
+from . import pace
 from .plan import Plan, make_plan, summary, validation_number
 
 logger = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ def run(config: TrainConfig, run: RunDirectory) -> Dict[str, Any]:
     Resumes from the run's checkpoint. On one machine, with the same versions and number of threads, the weights are
     those of an uninterrupted run of the same seed and number of steps.
     """
-    started = time.monotonic()
+    started = pace.clock()
     import keras
 
     from .session import Session

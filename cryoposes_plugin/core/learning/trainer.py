@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import logging
-import time
 from dataclasses import dataclass
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional
 
+import numpy as np
 import tensorflow as tf
 
 from ..gate import integer
 from ..io.run_directory import RunDirectory
-from ..io.run_state import REDO, read_json
+from ..io.run_state import REDO, damaged, read_json
 from ..progress import Progress
-from . import schedules
-from .checkpoint import load_checkpoint, save_checkpoint, state_variables
+from . import pace, schedules
+from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint, state_variables
 from .history import History
 from .session import Session
 
@@ -23,14 +23,6 @@ logger = logging.getLogger(__name__)
 CHECKPOINT_NAME, STATE_NAME = "checkpoint.npz", "training_state.json"
 #: The learning rate rises over this many steps, whatever the length of the training.
 WARM_UP_STEPS = 50
-#: The rate is measured from the step on that follows tracing and first-touch costs ...
-_FIRST_MEASURED_STEP = 5
-#: ... to this one, or until this share of the time is gone; but however short the time, so many steps are made.
-_LAST_MEASURED_STEP = 40
-_MEASURING_SHARE = 0.2
-_FEWEST_STEPS = 8
-#: Part of the time that is left for validation, checkpoints and writing the model.
-_RESERVE = 0.06
 _VALIDATIONS = 12
 #: Steps between rows of the history, at most.
 _LONGEST_CHAPTER = 100
@@ -38,7 +30,7 @@ _LONGEST_CHAPTER = 100
 
 @dataclass(frozen=True)
 class Length:
-    """How long to train: a number of steps, or the minutes since `started` (`time.monotonic`) that fix one."""
+    """How long to train: a number of steps, or the minutes since `started` (`pace.clock`) that it is to take."""
 
     steps: Optional[int]
     minutes: Optional[float]
@@ -57,21 +49,27 @@ class Trainer:
 
     def train(self, run: RunDirectory, length: Length, checkpoint_minutes: float) -> Dict[str, Any]:
         """Train to the end, from the last checkpoint if the run holds one; returns steps, images and rate."""
-        course = _Course(run, length, self.batch_size, load_checkpoint(run.file(CHECKPOINT_NAME), self.variables) or 0)
-        saved = time.monotonic()
+        checkpoint = load_checkpoint(run.file(CHECKPOINT_NAME), self.variables)
+        course = _Course(run, length, self.batch_size, checkpoint or Checkpoint())
+        saved = pace.clock()
         while not course.finished:
             course.count(self._step(course.step, course.total))
             if course.ends_chapter:
-                validated = self.session.validate() if course.is_validated else None
+                validated = self._validate(course) if course.is_validated else None
                 course.end_chapter(self._learning_rate(course.step - 1, course.total), validated)
-            due = time.monotonic() - saved >= 60 * checkpoint_minutes and course.total is not None
+            due = pace.clock() - saved >= 60 * checkpoint_minutes and course.total is not None
             if due or course.finished:
-                course.end_chapter(self._learning_rate(course.step - 1, course.total), None)
                 course.history.write()
-                save_checkpoint(run.file(CHECKPOINT_NAME), self.variables, course.step)
-                saved = time.monotonic()
+                save_checkpoint(run.file(CHECKPOINT_NAME), self.variables, course.checkpoint())
+                saved = pace.clock()
         images = course.step * self.batch_size
         return {"steps": course.step, "images_seen": images, "images_per_second": course.rate}
+
+    def _validate(self, course: _Course) -> Dict[str, float]:
+        begin = pace.clock()
+        errors = self.session.validate()
+        course.validation_took(pace.clock() - begin)
+        return errors
 
     def _learning_rate(self, step: int, total: Optional[int]) -> float:
         return self.peak * schedules.learning_rate_factor(self.schedule, step, total or WARM_UP_STEPS, WARM_UP_STEPS)
@@ -98,16 +96,20 @@ class Trainer:
 class _Course:
     """Where a run stands: the step, the number of steps as soon as it is known, history and progress."""
 
-    def __init__(self, run: RunDirectory, length: Length, batch_size: int, done: int):
-        self.run, self.length, self.batch_size = run, length, batch_size
-        self.step, self.total = done, length.steps or read_total(run)
-        self.history = History(run)
-        self.history.keep_until(done)
-        self._pending: List[Dict[str, tf.Tensor]] = []
-        self._measured: List[Tuple[int, float]] = []
+    def __init__(self, run: RunDirectory, length: Length, batch_size: int, done: Checkpoint):
+        self.run, self.batch_size, self.step = run, batch_size, done.step
+        self.pace = pace.Pace(length.steps, length.minutes, read_record(run))
+        self.history = History(run, done.history)
+        self._begin = length.started - done.seconds
+        self._pending: List[Mapping[str, Any]] = done.losses()
+        self._validation_timed = False
         self._progress = self._new_progress()
-        if done:
-            logger.info("Resuming at step %d of %s.", done, self.total)
+        if done.step:
+            logger.info("Resuming at step %d of %s.", done.step, self.total)
+
+    @property
+    def total(self) -> Optional[int]:
+        return self.pace.total(self.step)
 
     @property
     def finished(self) -> bool:
@@ -115,7 +117,10 @@ class _Course:
 
     @property
     def is_validated(self) -> bool:
-        return self.total is not None and (self.step % max(1, self.total // _VALIDATIONS) == 0 or self.finished)
+        if self.total is None:
+            return False
+        now, before = (_VALIDATIONS * step // self.total for step in (self.step, self.step - 1))
+        return self.finished or now > before
 
     @property
     def ends_chapter(self) -> bool:
@@ -130,31 +135,35 @@ class _Course:
         """A step was made."""
         self.step += 1
         self._pending.append(losses)
-        if self.total is None:
-            self._settle_total()
-        elif self._progress:
+        if self.pace.count(self.step, self._seconds()):
+            self.run.write_json(STATE_NAME, {"total_steps": self.total, "record": self.pace.record})
+            if self._progress is None:
+                logger.info("train: %d steps fit into the time; their number follows the rate.", self.total)
+        if self._progress:
+            self._progress.total = (self.total or 0) * self.batch_size
             self._progress.advance(self.batch_size, **self.history.latest())
+        else:
+            self._progress = self._new_progress()
+
+    def validation_took(self, seconds: float) -> None:
+        """The first one of a process is traced, as that of the finished network will be."""
+        if not self._validation_timed:
+            self.pace.validation_took(seconds)
+        self._validation_timed = True
 
     def end_chapter(self, learning_rate: float, errors: Optional[Dict[str, float]]) -> None:
-        """Write a row of the history for the steps since the last one, if there were any."""
-        if self._pending:
-            self.history.add(self.step, self._pending, learning_rate, errors)
-            self._pending = []
+        """Write a row of the history for the steps since the last one."""
+        self.history.add(self.step, self._pending, learning_rate, errors)
+        self._pending = []
 
-    def _settle_total(self) -> None:
-        """Turn minutes into steps, once enough steps are measured."""
-        now, minutes = time.monotonic(), self.length.minutes or 0.0
-        if self.step >= _FIRST_MEASURED_STEP:
-            self._measured.append((self.step, now))
-        early = now - self.length.started < 60.0 * minutes * _MEASURING_SHARE
-        if self.step < _FEWEST_STEPS or (self.step < _LAST_MEASURED_STEP and early):
-            return
-        (first, begin), (last, end) = self._measured[0], self._measured[-1]
-        left = 60.0 * minutes * (1 - _RESERVE) - (now - self.length.started)
-        self.total = self.step + max(0, int(left * (last - first) / (end - begin)))
-        self.run.write_json(STATE_NAME, {"total_steps": self.total})
-        self._progress = self._new_progress()
-        logger.info("train: %d steps fit into %g minutes.", self.total, minutes)
+    def checkpoint(self) -> Checkpoint:
+        names = self._pending[0] if self._pending else ()
+        pending = {name: np.array([float(part[name]) for part in self._pending]) for name in names}
+        return Checkpoint(self.step, self._seconds(), self.history.text(), pending)
+
+    def _seconds(self) -> float:
+        """Since the run began, the time between its processes left out."""
+        return pace.clock() - self._begin
 
     def _new_progress(self) -> Optional[Progress]:
         if self.total is None:
@@ -162,9 +171,14 @@ class _Course:
         return Progress(self.total * self.batch_size, "images", "train", self.step * self.batch_size)
 
 
-def read_total(run: RunDirectory) -> Optional[int]:
-    """The number of steps that an interrupted run of this folder settled on, if it did."""
+def read_record(run: RunDirectory) -> pace.Record:
+    """The numbers of steps that an interrupted run of this folder settled on, and from which steps on."""
     path = run.file(STATE_NAME)
     if not path.exists():
-        return None
-    return integer(read_json(path, REDO).get("total_steps"), f"{path}: total_steps", REDO, 1)
+        return []
+    state = read_json(path, REDO)
+    entries = state.get("record", [[0, state.get("total_steps")]])
+    if not isinstance(entries, list) or any(not isinstance(entry, list) or len(entry) != 2 for entry in entries):
+        raise damaged(path, "its record is no list of pairs")
+    what = f"{path}: record"
+    return [(integer(since, what, REDO, 0), integer(total, what, REDO, 1)) for since, total in entries]
