@@ -98,9 +98,9 @@ def _image_keys(a: ParticleTable, b: ParticleTable, name: Callable) -> Tuple[np.
 
 def _pair(keys_a: np.ndarray, keys_b: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
     """Rows of equal keys in a's order; the k-th of several equal ones belongs to the k-th of the other set."""
-    places = (_occurrence(keys_a), _occurrence(keys_b))
-    both = np.concatenate([np.stack([k, p], axis=1) for k, p in zip((keys_a, keys_b), places)])
-    codes = np.unique(both, axis=0, return_inverse=True)[1].reshape(-1)
+    places = np.concatenate([_occurrence(keys_a), _occurrence(keys_b)])
+    codes = np.unique(np.concatenate([keys_a, keys_b]), return_inverse=True)[1].reshape(-1)
+    codes = codes * (1 + places.max(initial=0)) + places
     first, second = codes[: len(keys_a)], codes[len(keys_a) :]
     _, rows_a, rows_b = np.intersect1d(first, second, assume_unique=True, return_indices=True)
     order = np.argsort(rows_a)
@@ -121,9 +121,7 @@ def _agree(by_id, by_image, a: ParticleTable, b: ParticleTable) -> bool:
     """Whether ids and images, the whole paths, say the same of every particle that either of them joins."""
     if not len(by_id[0]) or not len(by_image[0]):
         return False
-    images = [np.full(len(t), -1) for t in (a, b)]
-    for i, keys in enumerate(_image_keys(a, b, os.path.realpath)):
-        images[i] = keys
+    images = _image_keys(a, b, os.path.realpath)
     if (images[0][by_id[0]] != images[1][by_id[1]]).any():
         return False
     once = np.isin(by_image[0], _single(images[0])) & np.isin(by_image[1], _single(images[1]))

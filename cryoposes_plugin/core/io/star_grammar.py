@@ -173,7 +173,7 @@ def _rows(lines: List[str], begin: int, columns, where: str, split: Splitter, pa
         if row is None:
             raise InputError(
                 f"{path}: row {number + 1} of {where} (line {at + 1}) has {_counted(split(line))} and "
-                f"the table has {width} columns; repair the row."
+                f"the table has {width} columns; repair the row (values with blanks need quotes)."
             )
         if row:
             values += row
