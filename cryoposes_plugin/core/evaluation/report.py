@@ -52,7 +52,7 @@ def write_report(
         parts.append(_notes(notes))
     parts.append(_tables(numbers))
     drawn = _drawn(folder, figures)
-    parts += [_figure(caption, png) for caption, png in drawn.values()]
+    parts += [_figure(name, caption, png) for name, (caption, png) in drawn.items()]
     page = (
         f"<!doctype html>\n<html lang='en'><head><meta charset='utf-8'><title>{html.escape(title)}</title>"
         f"<style>{_STYLE}</style></head>\n<body>\n" + "\n".join(part for part in parts if part) + "\n</body></html>\n"
@@ -81,7 +81,7 @@ def append_figures(folder, figures: Mapping[str, Tuple[str, Figure]]) -> None:
     path = Path(folder) / REPORT_NAME
     page = path.read_text(encoding="utf-8")
     drawn = _drawn(folder, figures)
-    added = "\n".join(_figure(caption, png) for caption, png in drawn.values())
+    added = "\n".join(_figure(name, caption, png) for name, (caption, png) in drawn.items())
     _save(folder, drawn)
     if added:
         with atomic_path(path) as part:
@@ -118,10 +118,20 @@ def _save(folder, drawn: Mapping[str, Tuple[str, bytes]]) -> None:
             part.write_bytes(png)
 
 
-def _figure(caption: str, png: bytes) -> str:
+def holds_figure(page: str, name: str) -> bool:
+    """Whether the page of a report shows the figure of this name."""
+    return _image(name) in page
+
+
+def _image(name: str) -> str:
+    return f"<img id='{html.escape(name)}' "
+
+
+def _figure(name: str, caption: str, png: bytes) -> str:
     data = base64.b64encode(png).decode("ascii")
     text = html.escape(caption)
-    return f"<figure><img alt='{text}' src='data:image/png;base64,{data}'><figcaption>{text}</figcaption></figure>"
+    image = f"{_image(name)}alt='{text}' src='data:image/png;base64,{data}'>"
+    return f"<figure>{image}<figcaption>{text}</figcaption></figure>"
 
 
 _UNITS = {"_deg": "°", "_angstrom": "Å", "_px": "px", "_rad": "rad"}

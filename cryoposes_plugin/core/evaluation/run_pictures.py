@@ -383,14 +383,14 @@ def complete_report(folder, leave_out: Sequence[str] = ()) -> List[str]:
 
     A picture that cannot be drawn (images that have moved, say) is left out with a warning: the results stand.
     """
-    from .report import REPORT_NAME, append_figures
+    from .report import REPORT_NAME, append_figures, holds_figure
 
     folder = Path(folder)
     if not (folder / REPORT_NAME).exists():
         return []
-    figures = {}
+    figures, page = {}, (folder / REPORT_NAME).read_text(encoding="utf-8")
     for name, picture in pictures_of(folder).items():
-        if name in leave_out or (folder / f"{name}.png").exists():
+        if name in leave_out or holds_figure(page, name):
             continue
         with not_fatal(folder, f"the picture '{picture.title}'"):
             try:
