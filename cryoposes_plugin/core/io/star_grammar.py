@@ -138,7 +138,7 @@ def _pairs(lines: List[str], at: int, block: str, split: Splitter, path) -> Tupl
             if len(words) == 1 or words[1][0] == "#" or values is None:
                 raise InputError(
                     f"{path}: line {at + 1}, {words[0]}, has {_counted(words[1:])} and one is expected; is loop_ "
-                    "missing before the labels?"
+                    "missing before the labels? Put it there."
                 )
             _add_label(columns, values[0], path, at)
             columns[values[0][1:]].append(values[1])

@@ -32,7 +32,7 @@ def read_network(folder) -> Tuple[ModelCard, keras.Model]:
     path = Path(folder) / WEIGHTS_NAME
     if not path.is_file():
         raise InputError(f"{folder} holds no {WEIGHTS_NAME}; give the model folder that `train` wrote.")
-    _check_size(card, path)
+    check_size(card, path)
     network = build_network(card.network)
     check_weights(path, sum(variable.value.numpy().nbytes for variable in network.weights))
     try:
@@ -49,7 +49,7 @@ def read_network(folder) -> Tuple[ModelCard, keras.Model]:
     return card, network
 
 
-def _check_size(card: ModelCard, path: Path) -> None:
+def check_size(card: ModelCard, path: Path) -> None:
     """InputError where the card describes a network larger than its weights, before any memory is taken for it."""
     need, there = 4 * least_weights(*architecture_of(card.network)), weights_bytes(path)
     if need > there:

@@ -136,7 +136,7 @@ def _check_atoms(model, path: Path) -> None:
     total = 0.0
     for number, site in enumerate(model.all(), 1):
         atom = site.atom
-        what = f"{path}: atom {number} ({atom.name} of {site.residue})"
+        what = f"{path}: atom {number}"
         if not all(abs(x) <= _FARTHEST_ANGSTROM for x in atom.pos.tolist()):
             position = ", ".join(f"{x:g}" for x in atom.pos.tolist())
             raise InputError(f"{what} lies at ({position}) Å; repair its coordinates.")
