@@ -119,8 +119,8 @@ def test_what_is_no_table_is_one_sentence(text, sentence):
 
 
 def test_a_binary_file_is_one_sentence(tmp_path):
-    (tmp_path / "p.star").write_bytes(b"\x1f\x8b\x08\x00")
-    with pytest.raises(InputError, match="is no text"):
+    (tmp_path / "p.star").write_bytes(b"data_\n\x1f\x8b\x08\x00")
+    with pytest.raises(InputError, match="holds the byte 0 in line 2 and is no text"):
         read_star(tmp_path / "p.star")
 
 

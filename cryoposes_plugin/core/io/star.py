@@ -43,6 +43,7 @@ _PREMULTIPLIED, _FLIPPED = "rlnCtfDataAreCtfPremultiplied", "rlnCtfDataArePhaseF
 
 _RELATIVE_DIGITS = 1e-9
 _DIMENSION_2D, _LARGEST_BOX_PX, _LARGEST_SLICE = "2", 2**15, 2**31
+_LONGEST_SHOWN = 100
 #: Columns from which a user may take the pixel size that is missing.
 _OTHER_PIXEL_SIZES = ("rlnPixelSize", "rlnMicrographOriginalPixelSize", "rlnMicrographPixelSize", _DETECTOR)
 #: Columns of images that are no single particles: the value that does not mean it, and what they are otherwise.
@@ -424,10 +425,12 @@ def _to_floats(values: Sequence[str], label: str, path: Path, name: Namer = _par
         plain = False
     if not plain:
         row, text = next((i, v) for i, v in enumerate(values) if not _is_number(v))
-        raise InputError(f"{path}: _{label} of {name(row)} is {text!r}, which is no number; repair the file.")
+        raise InputError(f"{path}: _{label} of {name(row)} is {_shown(text)!r}, which is no number; repair the file.")
     if not np.isfinite(numbers).all():
         row = int(np.flatnonzero(~np.isfinite(numbers))[0])
-        raise InputError(f"{path}: _{label} of {name(row)} is {values[row]}; repair the file or remove the particle.")
+        raise InputError(
+            f"{path}: _{label} of {name(row)} is {_shown(values[row])}; repair the file or remove the particle."
+        )
     return numbers
 
 
@@ -442,8 +445,14 @@ def _to_integers(values: Sequence[str], label: str, path: Path, name: Namer = _p
     wrong = np.flatnonzero((numbers != np.round(numbers)) | (np.abs(numbers) >= 2.0**53))
     if len(wrong):
         what = "is no whole number" if numbers[wrong[0]] % 1 else "is too large a number"
-        raise InputError(f"{path}: _{label} of {name(int(wrong[0]))} is {values[wrong[0]]}, which {what}; correct it.")
+        raise InputError(
+            f"{path}: _{label} of {name(int(wrong[0]))} is {_shown(values[wrong[0]])}, which {what}; correct it."
+        )
     return numbers.astype(np.int64)
+
+
+def _shown(text: str) -> str:
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
 
 
 def _is_plain(values: Sequence[str]) -> bool:
@@ -471,7 +480,9 @@ def _image_references(star: Path, names: Sequence[str], images_from: Optional[st
             number, stack = "1", number
         numbered = number.isascii() and number.isdigit() and len(number) < 20
         if not (numbered and stack and 1 <= int(number) < _LARGEST_SLICE):
-            raise InputError(f"{star}: _{_IMAGE_NAME} of particle {i + 1} is {name!r}; write it as 000001@stack.mrcs.")
+            raise InputError(
+                f"{star}: _{_IMAGE_NAME} of particle {i + 1} is {_shown(name)!r}; write it as 000001@stack.mrcs."
+            )
         stack_index[i] = found.setdefault(stack, len(found))
         slice_index[i] = int(number) - 1
     files = resolve_stacks(star, list(found), images_from)

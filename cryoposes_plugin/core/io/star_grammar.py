@@ -22,8 +22,7 @@ from .atomic import atomic_path
 _SPACE = " \t\f\v"
 _WORD = re.compile(f"[^{_SPACE}]+")
 _CLOSING = {quote: re.compile(f"{quote}(?=[{_SPACE}]|$)") for quote in "'\""}
-#: Separators to Python and not to RELION: str.split does not fit a text with them.
-_SEPARATORS = re.compile("[\x1c-\x1f]")
+_CONTROLS = [chr(i) for i in range(32) if chr(i) not in "\t\n\v\f\r"]
 _UNWRITABLE = re.compile("[\x00-\x08\x0a-\x1f\ud800-\udc7f\udd00-\udfff]")
 #: Words at the beginning of a value that some reader takes for something else.
 _NEEDS_QUOTES = re.compile(f"""^$|^['"#;_]|^(data_|loop_|save_|stop_|global_)|[{_SPACE}]""", re.IGNORECASE)
@@ -111,13 +110,17 @@ def _text(path: Path) -> str:
         text = data.decode("utf-16", "replace")
     else:
         text = data[3 if data.startswith(codecs.BOM_UTF8) else 0 :].decode("utf-8", "surrogateescape")
-    if "\0" in text:
-        raise InputError(f"{path} holds zero bytes and is no text; give a RELION STAR file.")
+    control = next((character for character in _CONTROLS if character in text), None)
+    if control is not None:
+        line = text.count("\n", 0, text.index(control)) + 1
+        raise InputError(
+            f"{path} holds the byte {ord(control)} in line {line} and is no text; give a RELION STAR file."
+        )
     return text
 
 
 def _splitter(text: str) -> Splitter:
-    return str.split if text.isascii() and not _SEPARATORS.search(text) else _WORD.findall
+    return str.split if text.isascii() else _WORD.findall
 
 
 def _is_header(words: Sequence[str], begin: str) -> bool:
@@ -172,7 +175,7 @@ def _rows(lines: List[str], begin: int, columns, where: str, split: Splitter, pa
             row = _row(line, row, width, split)
         if row is None:
             raise InputError(
-                f"{path}: row {number + 1} of {where} (line {at + 1}) has {_counted(split(line))} and "
+                f"{path}: row {number + 1} of {where} (line {at + 1}) has {_counted(_quoted_words(line))} and "
                 f"the table has {width} columns; repair the row (values with blanks need quotes)."
             )
         if row:
