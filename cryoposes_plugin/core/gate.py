@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 import numbers
-from typing import Any, Dict, List, Optional, Tuple, Type
+from typing import Any, Callable, Dict, List, Optional, Tuple, Type
 
 import numpy as np
 
@@ -88,7 +88,7 @@ def truth(value: Any, what: str, remedy: str = "correct it", error: Type[Cryopos
 
 
 #: The check of a type that JSON, a form or a command line gives.
-CHECKS = {bool: truth, int: integer, float: real, str: text}
+CHECKS: Dict[type, Callable[..., Any]] = {bool: truth, int: integer, float: real, str: text}
 
 
 def parse_object(

@@ -14,7 +14,7 @@ import typing
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar, Dict, List, Optional, Tuple, Type, TypeVar
+from typing import Any, Callable, ClassVar, Dict, List, Optional, Tuple, Type, TypeVar
 
 from ..errors import ConfigError
 from ..gate import CHECKS, parse_object, shown
@@ -193,17 +193,18 @@ def _typed(cls: Type[Config], name: str, value: Any, what: str) -> Any:
     return tuple(check(v, what, remedy, error=ConfigError) for v in value)
 
 
-@lru_cache(maxsize=None)
 def field_length(cls: Type[Config], name: str) -> Optional[int]:
     """How many values a field of several has, None where any number."""
-    args = typing.get_args(typing.get_type_hints(cls)[name])
+    args = typing.get_args(_hints(cls)[name])
     return None if Ellipsis in args else len(args)
 
 
-@lru_cache(maxsize=None)
+_hints: Callable[[Any], Dict[str, Any]] = lru_cache(maxsize=None)(typing.get_type_hints)
+
+
 def field_type(cls: Type[Config], name: str):
     """(element type, is a tuple, may be None) of a field, for parsers and forms."""
-    hint = typing.get_type_hints(cls)[name]
+    hint = _hints(cls)[name]
     args = typing.get_args(hint)
     optional = type(None) in args
     if optional:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
-from typing import Any, Dict, Optional
+from typing import IO, Any, Dict, Optional
+
+import numpy as np
 
 from ..errors import InputError
 from ..gate import parse_object, shown_error
@@ -24,7 +26,7 @@ _MAGIC = (
     (b"\x93NUMPY", "NumPy"),
     (b"version https://git-lfs", "Git LFS pointer"),
 )
-LARGEST_TEXT_BYTES = 2**24
+LARGEST_TEXT_BYTES, _PART_BYTES = 2**24, 2**24
 COMPRESSIONS = ("gzip", "bzip2", "zstd", "xz", "zip", "7z")
 
 
@@ -54,6 +56,18 @@ def first_bytes(path, number: int, subject: str) -> bytes:
             return handle.read(number)
     except OSError as error:
         raise InputError(f"{subject} cannot be read ({shown_error(error)}); check who may read it.") from error
+
+
+def fill(handle: IO[bytes], data: np.ndarray) -> None:
+    """The next bytes of a file become those of an array; EOFError where there are too few."""
+    buffer, done = data.reshape(-1).view(np.uint8).data, 0
+    while done < len(buffer):
+        part = handle.read(min(_PART_BYTES, len(buffer) - done))
+        if not part:
+            raise EOFError(f"it ends after {done} of {len(buffer)} bytes of data")
+        buffer[done : done + len(part)] = part
+        done += len(part)
+    handle.read(1)  # at their end compressed files compare the check sum
 
 
 def read_text(path, subject: str, largest_bytes: int = LARGEST_TEXT_BYTES) -> str:

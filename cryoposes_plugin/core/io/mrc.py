@@ -16,6 +16,7 @@ from ..gate import check_pixel_size, require_finite, shown_error
 from ..memory import require_memory
 from ..types import Volume
 from .atomic import TEMPORARY, atomic_path, create, move, remove, reopen
+from .files import fill
 from .mrc_header import DAMAGED, HEADER_BYTES, MrcHeader, read_header
 
 logger = logging.getLogger(__name__)
@@ -80,17 +81,10 @@ def _check_values(data: np.ndarray, subject: str) -> None:
 def _read_data(header: MrcHeader) -> np.ndarray:
     """(sections, rows, columns) of the file's own dtype."""
     data = np.empty(header.shape, header.dtype)
-    buffer = memoryview(data).cast("B")
     try:
         with header.open() as handle:
             handle.seek(header.offset)
-            done = 0
-            while done < len(buffer):
-                read = handle.readinto(buffer[done : done + _CHUNK_BYTES])
-                if not read:
-                    raise EOFError(f"it ends after {done} of {len(buffer)} bytes of data")
-                done += read
-            handle.read(1)  # compressed files are checked at their end
+            fill(handle, data)
     except DAMAGED as error:
         raise InputError(
             f"{header.subject} is damaged or was cut short ({shown_error(error)}); copy it again."
@@ -178,7 +172,7 @@ class Stack:
 
     def _read_into(self, images: np.ndarray, first: int) -> None:
         image_bytes = images[0].nbytes
-        buffer = memoryview(images.reshape(-1).view(np.uint8))
+        buffer = images.reshape(-1).view(np.uint8).data
         offset, done = self.header.offset + first * image_bytes, 0
         while done < len(buffer):
             try:

@@ -70,7 +70,7 @@ def read_header(path, subject: str) -> MrcHeader:
     """
     start = first_bytes(path, HEADER_BYTES, subject)
     kind = kind_of(start)
-    if kind in _OPENERS:
+    if kind is not None and kind in _OPENERS:
         start = _decompressed(path, kind, subject)
     elif kind in COMPRESSIONS:
         raise InputError(f"{subject} is compressed ({kind}): unpack it first.")
@@ -128,7 +128,7 @@ def _axes(record) -> Optional[Tuple[int, int, int]]:
 def _checked(fields, path: Path, subject: str, compression: Optional[str]) -> MrcHeader:
     columns, rows, sections = (int(fields[name]) for name in ("nx", "ny", "nz"))
     mode, extended = int(fields["mode"]), int(fields["nsymbt"])
-    axes = _axes(fields)
+    axes, angles = _axes(fields), fields["cellb"]
     if min(columns, rows, sections) < 1:
         raise InputError(f"{subject} is {columns} x {rows} x {sections} pixels by its header; copy it again.")
     if mode not in _DTYPES:
@@ -147,7 +147,7 @@ def _checked(fields, path: Path, subject: str, compression: Optional[str]) -> Mr
         offset=HEADER_BYTES + extended,
         axes=axes,
         voxel_angstrom=_voxel_angstrom(fields, axes),
-        cell_deg=tuple(float(fields["cellb"][name]) for name in ("alpha", "beta", "gamma")),
+        cell_deg=(float(angles["alpha"]), float(angles["beta"]), float(angles["gamma"])),
         compression=compression,
         file_bytes=path.stat().st_size,
     )

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import math
 import zipfile
-from typing import BinaryIO, Dict, Optional, Sequence, Tuple
+from typing import Dict, Optional, Sequence, Tuple
 
 import numpy as np
 
 from ..errors import UNREADABLE, InputError
 from ..gate import shown_error
 from ..memory import require_memory
-from .files import first_bytes, kind_of
+from .files import fill, first_bytes, kind_of
 
 _SUFFIX = ".npy"
-_CHUNK_BYTES = 2**24
 _PLAIN = "biuf"
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
@@ -89,16 +88,5 @@ def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:
     with archive.open(info) as handle:
         shape, in_columns, dtype = _header(handle)
         data = np.empty(shape[::-1] if in_columns else shape, dtype)
-        _fill(handle, memoryview(data.reshape(-1).view(np.uint8)))
+        fill(handle, data)
     return data.T if in_columns else data
-
-
-def _fill(handle: BinaryIO, buffer: memoryview) -> None:
-    done = 0
-    while done < len(buffer):
-        part = handle.read(min(_CHUNK_BYTES, len(buffer) - done))
-        if not part:
-            raise EOFError(f"it ends after {done} of {len(buffer)} bytes")
-        buffer[done : done + len(part)] = part
-        done += len(part)
-    handle.read(1)  # the end, where the check sum is compared

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Dict
 
-from ..config.imaging import IMAGE_STATES
 from ..config.train_presets import CTF_CORRECTIONS
 from ..errors import ConfigError, InputError
 from ..gate import check_pixel_size, integer, real, shown, text
 from ..geometry.symmetry import parse_symmetry
 from ..io.files import read_object
+from ..types import IMAGE_STATES
 
 CARD_NAME = "model_card.json"
 SCHEMA_VERSION = 1

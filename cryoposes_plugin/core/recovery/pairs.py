@@ -194,7 +194,7 @@ def read_pairs(path) -> PairDistances:
     """Read `i`, `j`, `d` (radians) and perhaps `weight` of an npz file; InputError for whatever is wrong with it."""
     names = ("i", "j", "d")
     arrays = read_npz(path, str(path), _REMEDY, required=names, wanted=(*names, "weight"))
-    pairs = pairs_from_arrays(*(arrays[name] for name in names), arrays.get("weight"), name=str(path))
+    pairs = pairs_from_arrays(arrays["i"], arrays["j"], arrays["d"], arrays.get("weight"), name=str(path))
     check_graph(pairs, str(path))
     return pairs
 

@@ -7,6 +7,7 @@ from typing import Dict, Mapping, Optional
 
 import numpy as np
 
+from ..gate import require_finite
 from ..io.run_directory import RunDirectory
 from ..io.run_state import REFINEMENT, read_arrays, rows_done, write_arrays
 from ..types import ParticleTable
@@ -142,5 +143,6 @@ def write_covariance(run: RunDirectory, table: ParticleTable, results: Results, 
     t in Å."""
     unit = np.array([1.0, 1.0, 1.0, working_pixel_angstrom, working_pixel_angstrom])
     covariance = results.refined.covariance * unit[:, None] * unit
+    require_finite(covariance, str(run.file(COVARIANCE_NAME)))
     with run.atomic(COVARIANCE_NAME) as part, open(part, "wb") as handle:
         np.savez(handle, ids=table.ids, covariance=covariance)
