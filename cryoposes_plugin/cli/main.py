@@ -102,7 +102,7 @@ def _ask(config: Config) -> None:
     from ..core.io.star import read_particles
     from ..core.plausibility import questions
 
-    for question in questions(config, read_particles):
+    for question in questions(config, lambda path: read_particles(path, images_from=config.images_from)):
         logging.getLogger(__package__).warning("%s", question)
 
 

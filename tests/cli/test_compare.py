@@ -131,3 +131,32 @@ def test_registration_over_all_that_distances_leave_open(truth, tmp_path, caplog
     assert "not physical" in (tmp_path / "o4/report.html").read_text()
     assert compare(tmp_path, estimate, "--registration", "orthogonal4", "--symmetry", "C2", name="c2") == 2
     assert "knows no symmetry" in caplog.text
+
+
+def random_poses(table, seed=1):
+    return table.replace(rotations=Rotation.random(len(table), random_state=seed).as_matrix())
+
+
+@pytest.mark.parametrize("registration", ["none", "rotation", "rotation-and-hand"])
+def test_poses_that_have_nothing_in_common_are_told(truth, tmp_path, caplog, registration):
+    metrics = compare(tmp_path, random_poses(truth), "--registration", registration)
+    assert "nothing in common" in metrics["warnings"][0]
+    assert metrics["registered"]["hand_verdict"] == "undecided"
+    assert "nothing in common" in (tmp_path / "run/report.html").read_text()
+
+
+@pytest.mark.parametrize("hand", ["same", "opposite"])
+def test_the_hand_of_good_poses_is_told(truth, tmp_path, hand):
+    rotations = truth.rotations if hand == "same" else opposite_hand(truth.rotations)
+    metrics = compare(tmp_path, truth.replace(rotations=rotations @ TURN), "--registration", "rotation-and-hand")
+    assert metrics["registered"]["hand_verdict"] == hand and metrics["warnings"] == []
+
+
+def test_the_other_hand_is_pointed_out_where_it_was_not_asked_for(truth, tmp_path):
+    compare(tmp_path, truth.replace(rotations=opposite_hand(truth.rotations)))
+    assert "are of the other hand" in (tmp_path / "run/report.html").read_text()
+
+
+def test_a_few_poses_tell_no_hand(truth, tmp_path):
+    few = truth.take(np.arange(9))
+    assert compare(tmp_path, few, "--registration", "rotation-and-hand")["registered"]["hand_verdict"] == "undecided"

@@ -8,6 +8,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from cryoposes_plugin.cli.main import main
+from cryoposes_plugin.core.conventions import opposite_hand
 from cryoposes_plugin.core.errors import InputError
 from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
 from cryoposes_plugin.core.io.mrc import write_volume
@@ -74,6 +75,25 @@ def test_what_a_refinement_writes(scene, tmp_path):
     for name in ("report.html", "expected_error.png", "agreement.png", "moved.png", "direction_maps.png"):
         assert (tmp_path / "run" / name).stat().st_size > 2000
     assert not (tmp_path / "run/refinement_state.npz").exists()
+
+
+def test_poses_that_fit_no_better_than_chance_are_given_as_wrong(scene, tmp_path):
+    folder, true, _ = scene
+    write_particles(folder / "random.star", true.replace(rotations=Rotation.random(NUMBER, random_state=1).as_matrix()))
+    assert refine(folder, tmp_path / "run", star="random.star") == 0
+    metrics = json.loads((tmp_path / "run/metrics.json").read_text())
+    assert metrics["hand"] == "undecided" and metrics["mean_wrong_basin_probability"] == 1.0
+    assert any("fit no better than chance" in warning for warning in metrics["warnings"])
+    out = read_particles(tmp_path / "run/particles.star")
+    assert (out.scores["cryoposesWrongBasin"] == 1.0).all()
+
+
+def test_poses_of_the_other_hand_are_given_as_wrong(scene, tmp_path):
+    folder, true, _ = scene
+    write_particles(folder / "mirrored.star", true.replace(rotations=opposite_hand(true.rotations)))
+    assert refine(folder, tmp_path / "run", star="mirrored.star") == 0
+    metrics = json.loads((tmp_path / "run/metrics.json").read_text())
+    assert metrics["hand"] == "opposite" and metrics["mean_wrong_basin_probability"] == 1.0
 
 
 def test_an_interrupted_run_goes_on_with_the_same_result(scene, tmp_path, monkeypatch):

@@ -363,11 +363,35 @@ def test_the_hand_of_given_poses_is_told(scene):
     assert compare_hands(scene.volume, *arguments).verdict == "same"
     other = compare_hands(scene.volume.mirrored(), *arguments)
     assert other.verdict == "opposite" and "mirror" in other.statement
-    far = scene.near(90.0, 3.0)
-    assert compare_hands(scene.volume, scene.points, PIXEL, images, far, 19).verdict == "open"
     assert HandTest(0.0, 0.0, 0.0).verdict == "open"
     few = start.take(start.particle < 1)
     assert compare_hands(scene.volume, scene.points, PIXEL, images.take(slice(0, 1)), few, 19).verdict == "open"
+
+
+def test_no_hand_is_told_where_neither_fits(scene):
+    images = scene.observed(scene.clean + scene.noise)
+    for seed in range(4):
+        start = scene.near(0.0, 0.0)
+        start.rotations = random_rotations(NUMBER, np.random.default_rng(seed))
+        test = compare_hands(scene.volume, scene.points, PIXEL, images, start, 19)
+        assert test.verdict == "undecided" and "no poses of these particles" in test.statement
+    start.rotations = np.tile(np.eye(3), (NUMBER, 1, 1))
+    assert compare_hands(scene.volume, scene.points, PIXEL, images, start, 19).verdict == "undecided"
+
+
+@pytest.mark.parametrize("degrees", [5.0, 25.0])
+def test_the_hand_of_coarse_poses_is_told(scene, degrees):
+    images, start = scene.observed(scene.clean + scene.noise), scene.near(degrees, 0.5)
+    assert compare_hands(scene.volume, scene.points, PIXEL, images, start, 19).verdict == "same"
+
+
+def test_a_hand_needs_an_effect_as_well_as_significance():
+    assert HandTest(130.0, 100.0, 1.0, 100.0, 5.0).verdict == "same"
+    assert HandTest(100.0, 130.0, 1.0, 100.0, 5.0).verdict == "opposite"
+    assert HandTest(115.0, 100.0, 1.0, 100.0, 5.0).verdict == "open"
+    assert HandTest(130.0, 100.0, 8.0, 100.0, 5.0).verdict == "open"
+    assert HandTest(130.0, 100.0, 1.0, 19.0, 5.0).verdict == "undecided"
+    assert HandTest(130.0, 100.0, np.inf).verdict == "open"
 
 
 def test_mirroring_twice_changes_nothing(scene):

@@ -26,6 +26,9 @@ logger = logging.getLogger(__name__)
 
 #: A common rotation fitted to fewer particles says little about the rest.
 _FEW_PARTICLES = 10
+#: Errors above this share of those by chance are no agreement, and above that of the other hand's tell no hand.
+_CHANCE, _HAND = 0.8, 0.5
+_FEWEST_FOR_CHANCE = 20
 #: A common rotation beyond this is worth a sentence to whoever compared without registration.
 _NOTABLE_TURN_DEG = 1.0
 
@@ -49,6 +52,31 @@ class Comparison:
     scores: Dict[str, np.ndarray]
     estimated_rotations: np.ndarray
     orthogonal4: Optional[Orthogonal4] = None
+    #: Median error in degrees with the other hand, and with the true poses handed round among the particles, each
+    #: after the best rotation; None where there are too few particles.
+    other_hand_deg: Optional[float] = None
+    by_chance_deg: Optional[float] = None
+
+    @property
+    def no_better_than_chance(self) -> bool:
+        """Whether the poses have nothing in common with the true ones, in whatever frame and hand."""
+        if self.by_chance_deg is None or self.other_hand_deg is None:
+            return False
+        return min(self._registered_deg, self.other_hand_deg) > _CHANCE * self.by_chance_deg
+
+    @property
+    def hand(self) -> str:
+        """The hand that was taken, where it fits the true poses much better than the other; else "undecided"."""
+        told = self.other_hand_deg is not None and self._registered_deg < _HAND * self.other_hand_deg
+        return self.registration.hand if told and not self.no_better_than_chance else "undecided"
+
+    @property
+    def other_hand_is_right(self) -> bool:
+        return self.other_hand_deg is not None and self.other_hand_deg < _HAND * self._registered_deg
+
+    @property
+    def _registered_deg(self) -> float:
+        return float(np.median(self.registered_deg))
 
 
 def check(config: CompareConfig) -> None:
@@ -79,6 +107,8 @@ def run(config: CompareConfig, run: RunDirectory) -> Dict[str, Any]:
         100 * metrics["share_below_5_deg"],
         metrics["median_shift_error_angstrom"],
     )
+    if result.no_better_than_chance:
+        logger.warning("compare: %s", _chance_note(result))
     with not_fatal(run.path, "its report"):
         _report(config, run, result, metrics)
     return metrics
@@ -132,7 +162,22 @@ def compare_tables(
         dict(estimate.scores),
         estimated,
         orthogonal4,
+        *_yardsticks(estimated, true, group, found, seed),
     )
+
+
+def _yardsticks(estimated, true, group, found: Registration, seed: int) -> Tuple[Optional[float], Optional[float]]:
+    """Median error in degrees with the other hand, and with true poses handed round; None for few particles."""
+
+    def median_deg(truth, hands) -> float:
+        return float(np.rad2deg(register(estimated, truth, group, hands=hands, seed=seed).median_residual_rad))
+
+    if len(true) < _FEW_PARTICLES:
+        return None, None
+    other = median_deg(true, tuple(hand for hand in HANDS if hand != found.hand))
+    if len(true) < _FEWEST_FOR_CHANCE:
+        return other, None
+    return other, median_deg(true[np.random.default_rng(seed).permutation(len(true))], HANDS)
 
 
 def _read(config: CompareConfig) -> Tuple[ParticleTable, ParticleTable]:
@@ -160,6 +205,8 @@ def _metrics(config: CompareConfig, result: Comparison) -> Dict[str, Any]:
         "registered": {
             **summarise_angles(result.registered_deg),
             "hand": result.registration.hand,
+            "hand_verdict": result.hand,
+            "median_by_chance_deg": result.by_chance_deg,
             "rotation_angle_deg": result.registration.angle_deg,
         },
         "registration_matrix": result.registration.rotation.tolist(),
@@ -193,17 +240,25 @@ def notes(registration: str, result: Comparison) -> List[str]:
             f"{result.only_in_truth} particles are only in the true set and {result.only_in_estimate} only in "
             "the estimated one; they are not compared."
         )
+    if result.no_better_than_chance:
+        found.append(_chance_note(result))
+    elif result.other_hand_is_right:
+        found.append(
+            f"The estimated poses are of the other hand: mirrored and turned, their median error is "
+            f"{result.other_hand_deg:.2f}° (--registration rotation-and-hand)."
+        )
     if registration == "orthogonal4":
         found.append(_orthogonal4_note(result))
     elif registration != "none":
         found.append(
             f"The errors are those left after turning the estimate by {result.registration.angle_deg:.2f}° "
-            f"(hand: {result.registration.hand})."
+            f"(hand: {result.hand})."
         )
         if number < _FEW_PARTICLES:
             found.append(f"The common rotation was fitted to {number} particles only: errors after it are too small.")
     elif (
         number >= _FEW_PARTICLES
+        and not result.no_better_than_chance
         and result.registration.angle_deg > _NOTABLE_TURN_DEG
         and np.median(result.registered_deg) < 0.9 * np.median(result.absolute_deg)
     ):
@@ -213,6 +268,14 @@ def notes(registration: str, result: Comparison) -> List[str]:
             "(--registration)."
         )
     return found
+
+
+def _chance_note(result: Comparison) -> str:
+    return (
+        "The estimated poses have nothing in common with the true ones: after the best common rotation the median "
+        f"error is {np.median(result.registered_deg):.1f}°, and {result.by_chance_deg:.1f}° with the true poses handed "
+        "round among the particles."
+    )
 
 
 def _orthogonal4_note(result: Comparison) -> str:

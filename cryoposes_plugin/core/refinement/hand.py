@@ -1,4 +1,4 @@
-"""Whether poses belong to the map or to its mirror: tested with the poses as they are."""
+"""Whether poses belong to the map or to its mirror, or to neither: tested with the poses as they are."""
 
 from __future__ import annotations
 
@@ -14,27 +14,47 @@ from .likelihood import PoseLikelihood
 from .observations import Observations
 from .whitened_images import WhitenedImages
 
-#: The two hands are told apart if the mean difference is so many times its standard error.
+#: Two means are told apart if their difference is so many times its standard error ...
 _SIGNIFICANT = 4.0
+#: ... and the two hands if theirs is also this share of what the poses explain beyond chance.
+_LEAST_EFFECT = 0.2
 _FEWEST_PARTICLES = 5
 
 
 @dataclass(frozen=True)
 class HandTest:
     """Mean gain (see `likelihood`) of the poses with the map and with its mirror, the difference's standard error,
-    infinite where there are too few particles to tell it."""
+    infinite where there are too few particles to tell it; and by how much the better of the two exceeds the same
+    orientations handed round among the particles, with its standard error."""
 
     gain: float
     mirror_gain: float
     standard_error: float
+    beyond_chance: float = np.inf
+    chance_error: float = 0.0
 
     @property
     def verdict(self) -> str:
-        """ "same", "opposite" or "open"."""
+        """ "same", "opposite", "open" where both hands fit alike, "undecided" where neither does."""
+        if self.neither_fits:
+            return "undecided"
         difference = self.gain - self.mirror_gain
-        if not abs(difference) > _SIGNIFICANT * self.standard_error:
+        if not abs(difference) > max(_SIGNIFICANT * self.standard_error, _LEAST_EFFECT * self._explained):
             return "open"
         return "same" if difference > 0 else "opposite"
+
+    @property
+    def neither_fits(self) -> bool:
+        """Whether there are enough particles to say that the poses explain their images no better than chance."""
+        return np.isfinite(self.standard_error) and not self.beyond_chance > _SIGNIFICANT * self.chance_error
+
+    @property
+    def _explained(self) -> float:
+        return self.beyond_chance if np.isfinite(self.beyond_chance) else 0.0
+
+    @property
+    def _chance(self) -> float:
+        return max(self.gain, self.mirror_gain) - self.beyond_chance
 
     @property
     def statement(self) -> str:
@@ -44,6 +64,9 @@ class HandTest:
             "opposite": f"As they were given, the poses fit the map's mirror better than the map ({numbers}): they "
             "belong to the other hand; mirror the map, or the poses.",
             "open": f"As given, the poses fit map and mirror alike ({numbers}): the hand is inherited.",
+            "undecided": "As given, the poses fit neither the map nor its mirror better than the same orientations "
+            f"handed round among the particles ({numbers}, {self._chance:.1f} by chance): they are no poses of these "
+            "particles in this map's frame.",
         }[self.verdict]
 
 
@@ -56,13 +79,28 @@ def compare_hands(
     last_shell: int,
 ) -> HandTest:
     """Compare both hands on images at unchanged poses, each map with spectra fitted to it up to a shell."""
-    gains = []
-    for hand in (volume, volume.mirrored()):
-        likelihood = PoseLikelihood(hand, points, pixel_size_angstrom)
-        spectra = measure_spectra(likelihood, points, observed, poses.rotations, poses.shifts_px).up_to(last_shell)
-        gram = WhitenedImages(likelihood, observed, points, spectra).gram(max(spectra.last_shell, 1))
-        gains.append(profile(gram(poses.rotations, poses.shifts_px, poses.particle))[0])
-    difference = gains[0] - gains[1]
-    enough = len(difference) >= _FEWEST_PARTICLES
-    error = float(difference.std() / np.sqrt(len(difference) - 1)) if enough else np.inf
-    return HandTest(float(gains[0].mean()), float(gains[1].mean()), error)
+    number = len(poses.rotations)
+    hands, gains = (volume, volume.mirrored()), []
+    for hand in hands:
+        gains.append(_gains(hand, points, pixel_size_angstrom, observed, poses.rotations, poses, last_shell))
+    if number < _FEWEST_PARTICLES:
+        return HandTest(float(gains[0].mean()), float(gains[1].mean()), np.inf)
+    better = int(gains[1].mean() > gains[0].mean())
+    others = poses.rotations[np.random.default_rng(0).permutation(number)]
+    chance = _gains(hands[better], points, pixel_size_angstrom, observed, others, poses, last_shell)
+    return HandTest(
+        float(gains[0].mean()),
+        float(gains[1].mean()),
+        float((gains[0] - gains[1]).std() / np.sqrt(number - 1)),
+        float(gains[better].mean() - chance.mean()),
+        # Unpaired: each has spectra of its own, which differ by chance for all images together.
+        float(np.sqrt((gains[better].var() + chance.var()) / (number - 1))),
+    )
+
+
+def _gains(hand: Volume, points, pixel_size_angstrom: float, observed, rotations, poses, last_shell) -> np.ndarray:
+    """(B,) gain of each image at these rotations and its own shift."""
+    likelihood = PoseLikelihood(hand, points, pixel_size_angstrom)
+    spectra = measure_spectra(likelihood, points, observed, rotations, poses.shifts_px).up_to(last_shell)
+    gram = WhitenedImages(likelihood, observed, points, spectra).gram(max(spectra.last_shell, 1))
+    return profile(gram(rotations, poses.shifts_px, poses.particle))[0]

@@ -19,12 +19,18 @@ from .levenberg_marquardt import Prior
 from .multi_start import Settings
 from .refinement import Refinement, refine_all
 from .report import metrics_of, report_notes, write_refinement_report
-from .results import MOVED, MOVED_SHIFT, unfit, with_poses, worst_where, write_covariance
+from .results import MOVED, MOVED_SHIFT, WRONG_BASIN, unfit, with_poses, worst_where, write_covariance
 from .starts import GivenStarts, turns_around
 
 logger = logging.getLogger(__name__)
 
 STAR_NAME = "particles.star"
+#: What follows, without a search, from a verdict on the poses that were given.
+_LOST = {
+    "undecided": "What is refined from poses that fit no better than chance is hardly right: each is given as wrong "
+    "(cryoposesWrongBasin is 1); estimate poses first, with `cryoposes infer`, or search with --search-deg.",
+    "opposite": "What is refined from poses of the other hand is wrong: each is given so (cryoposesWrongBasin is 1).",
+}
 
 
 def check(config: RefineConfig) -> None:
@@ -50,14 +56,17 @@ def run(config: RefineConfig, run: RunDirectory) -> Dict[str, Any]:
     table = table.replace(
         scores={**table.scores, MOVED: turned, MOVED_SHIFT: shifted}, extra={**table.extra, POSE_SOURCE: source}
     )
+    hand = _hand_test(config, inputs, refinement)
+    lost = None if config.search_deg else _LOST.get(hand.verdict)
+    if lost:
+        table = table.replace(scores={**table.scores, WRONG_BASIN: np.ones(len(table))})
     write_particles(run.file(STAR_NAME), table)
     write_covariance(run, table, results, pixel)
-    hand = _hand_test(config, inputs, refinement)
     metrics = metrics_of(refinement, results, table, rate)
     metrics.update(median_moved_deg=float(np.median(turned)), median_moved_angstrom=float(np.median(shifted)))
-    notes = [hand.statement, *refinement.images.grey.sentences(), *report_notes(metrics)]
+    notes = [hand.statement, *([lost] if lost else []), *refinement.images.grey.sentences(), *report_notes(metrics)]
     for note in notes:
-        logger.info("refine: %s", note)
+        logger.log(logging.WARNING if lost and note in (lost, hand.statement) else logging.INFO, "refine: %s", note)
     with not_fatal(run.path, "its report"):
         write_refinement_report(run, refinement, results, table, metrics, notes)
     return {**metrics, "hand": hand.verdict, "notes": notes}
