@@ -1,12 +1,10 @@
 """
-@misc{Banjac2021,
+@article{Banjac2021,
   title = {Learning to recover orientations from projections in single-particle cryo-EM},
   author = {Banjac, Jelena and Donati, Laur{\\`e}ne and Defferrard, Micha{\\"e}l},
+  journal = {arXiv:2104.06237},
   year = {2021},
-  eprint = {2104.06237},
-  archiveprefix = {arXiv},
-  doi = {10.48550/arXiv.2104.06237},
-  url = {https://arxiv.org/abs/2104.06237}
+  doi = {https://doi.org/10.48550/arXiv.2104.06237}
 }
 
 @article{Lian2022,
@@ -26,12 +24,15 @@
   volume = {14},
   number = {3},
   pages = {290--296},
-  year = {2017}
+  year = {2017},
+  doi = {https://doi.org/10.1038/nmeth.4169}
 }
 
-@misc{Chung2023,
+@article{Chung2023,
   title = {Cryo-forum: a framework for orientation recovery with uncertainty measure},
   author = {Chung, Szu-Chi},
-  year = {2023}
+  journal = {arXiv:2307.09847},
+  year = {2023},
+  doi = {https://doi.org/10.48550/arXiv.2307.09847}
 }
 """

@@ -22,14 +22,16 @@ from .constants import (
     CUDA_REQUIREMENT,
     NVIDIA_DRIVER,
     PACKAGE_NAME,
+    PROGRESS_TO,
     VERSION,
 )
 from .core.scores import COLUMNS
 
 logger = logging.getLogger(__name__)
 
-_XMIPP_VIEWER = "pwem.viewers.DataViewer"
 PACKAGE_FOLDER = os.path.dirname(os.path.abspath(__file__))
+_GUIDE = os.path.join(os.path.dirname(PACKAGE_FOLDER), "docs", "user_guide.md")
+_XMIPP_VIEWER = "pwem.viewers.DataViewer"
 
 
 class Plugin(pwem.Plugin):
@@ -39,6 +41,8 @@ class Plugin(pwem.Plugin):
     """
 
     _homeVar = CRYOPOSES_HOME
+    #: Of the documentation, shown by the forms' button Help; empty where the plugin runs from no clone.
+    _url = f"file://{_GUIDE}" if os.path.exists(_GUIDE) else ""
     _pathVars: List[str] = []
     _supportedVersions = [VERSION]
     _processingField = [SPA]
@@ -68,6 +72,7 @@ class Plugin(pwem.Plugin):
         """Environment variables of the compute program."""
         environ = Environ(os.environ)
         environ.set("PYTHONUNBUFFERED", "1")
+        environ.set(PROGRESS_TO, "stdout")  # Scipion's output log; errors are looked for in the other one
         return environ
 
     @classmethod
@@ -143,6 +148,7 @@ class Plugin(pwem.Plugin):
         install = f"env/bin/python -m pip install {packages} && touch requirements_installed"
         env.addPackage(
             PACKAGE_NAME,
+            PROGRESS_TO,
             version=VERSION,
             tar="void.tgz",
             default=not has_tensorflow(),

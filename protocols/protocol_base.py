@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import logging
 import os
 from typing import Any, Dict, List, NamedTuple, Tuple, Type
@@ -12,7 +13,6 @@ from pwem.protocols import EMProtocol
 from pyworkflow import BETA
 from pyworkflow.exceptions import PyworkflowException
 
-from cryoposes_plugin.constants import NVIDIA_DRIVER
 from cryoposes_plugin.core import plausibility
 from cryoposes_plugin.core.config import Config
 from cryoposes_plugin.core.errors import CryoposesError
@@ -262,14 +262,11 @@ class ProtCryoposesBase(EMProtocol):
 
     def _warnings(self) -> List[str]:
         """What the user should know before launch, and may launch in spite of."""
-        known = []
-        if self.usesGpu() and self._computes_here() and not os.path.exists(NVIDIA_DRIVER):
-            known = ["No NVIDIA GPU was found on this machine: the run will compute on the CPU, slower."]
         try:
             asked = self._questions(self._make_config())
         except CryoposesError:  # an error, which `_validate` says
             asked = []
-        return known + [forms.in_form_words(question, self.CONFIG) for question in asked]
+        return [forms.in_form_words(question, self.CONFIG) for question in asked]
 
     def _is_empty(self, name: str, param) -> bool:
         if param.allowsNull.get() or not self.evalParamCondition(name):
@@ -330,7 +327,13 @@ class ProtCryoposesBase(EMProtocol):
         metrics = self._metrics()
         if not metrics:
             return ["No result yet."]
-        return [self._in_form_words(line) for line in [*self._result_summary(metrics), *metrics.get("warnings", [])]]
+        return [self._in_form_words(line) for line in self._result_summary(metrics)]
+
+    def checkSummaryWarnings(self):
+        """Called by Scipion: what the run warned of marks its box, and stands in its summary under WARNINGS."""
+        super().checkSummaryWarnings()
+        for line in self._metrics().get("warnings", []):
+            self.addSummaryWarning(self._in_form_words(line))
 
     def _in_form_words(self, line: str) -> str:
         """Labels in the place of options, and of the files that this protocol wrote for the program."""
@@ -345,6 +348,17 @@ class ProtCryoposesBase(EMProtocol):
 
     def _citations(self) -> List[str]:
         return list(self.CITATIONS)
+
+    def getPackageCitations(self, bibTexOutput=False):
+        """Those that the protocol does not name itself."""
+        everything = super().getPackageCitations(bibTexOutput)
+        return {key: text for key, text in everything.items() if key not in self.CITATIONS}
+
+    @classmethod
+    def getHelpText(cls) -> str:
+        """What the button Help shows: the class's description, a paragraph a line."""
+        paragraphs = inspect.cleandoc(cls.getDoc()).split("\n\n")
+        return "\n\n".join(paragraph.replace("\n", " ") for paragraph in paragraphs) + "\n"
 
 
 class _Sentences:

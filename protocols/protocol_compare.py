@@ -10,6 +10,7 @@ import numpy as np
 from pwem.objects import SetOfParticles
 
 from cryoposes_plugin.core.config import CompareConfig, Config
+from cryoposes_plugin.core.words import counted
 from cryoposes_plugin.scipion import convert, forms, results
 
 from .protocol_base import SAMPLE, ParticleInput, ProtCryoposesBase
@@ -96,7 +97,8 @@ class ProtCryoposesCompare(ProtCryoposesBase):
 
     def _result_summary(self, metrics: Dict[str, Any]) -> List[str]:
         lines = [
-            f"{metrics['particles']} particles: median angular error {metrics['median_angular_error_deg']:.2f}°, "
+            f"{counted(metrics['particles'], 'particle')}: "
+            f"median angular error {metrics['median_angular_error_deg']:.2f}°, "
             f"90th percentile {metrics['p90_angular_error_deg']:.2f}°, "
             f"{100 * metrics['share_below_5_deg']:.1f} % below 5°.",
             f"Median shift error {metrics['median_shift_error_angstrom']:.2f} Å.",

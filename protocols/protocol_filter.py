@@ -9,6 +9,7 @@ from pwem.objects import SetOfParticles
 
 from cryoposes_plugin.core.config import Config, FilterConfig
 from cryoposes_plugin.core.scores import cost, title_of
+from cryoposes_plugin.core.words import counted
 from cryoposes_plugin.scipion import convert, forms, results
 
 from .protocol_base import ParticleInput
@@ -102,7 +103,10 @@ class ProtCryoposesFilter(ProtCryoposesStreaming):
     def _result_summary(self, metrics: Dict[str, Any]) -> List[str]:
         from cryoposes_plugin.core.uncertainty.filter import criterion
 
-        lines = [f"{metrics['accepted']} particles accepted, {metrics['rejected']} rejected, by {criterion(metrics)}."]
+        lines = [
+            f"{counted(metrics['accepted'], 'particle')} accepted, {metrics['rejected']} rejected, by "
+            f"{criterion(metrics)}."
+        ]
         if self.isInStreaming():
             return [*lines, GROWING]
         if not metrics["accepted"]:

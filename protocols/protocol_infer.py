@@ -7,6 +7,7 @@ from typing import Any, Dict, List, Optional
 from pwem.objects import SetOfParticles
 
 from cryoposes_plugin.core.config import Config, InferConfig
+from cryoposes_plugin.core.words import counted
 from cryoposes_plugin.scipion import convert, forms, results
 
 from .protocol_base import ParticleInput
@@ -90,14 +91,17 @@ class ProtCryoposesInfer(ProtCryoposesStreaming):
         }
 
     def _result_summary(self, metrics: Dict[str, Any]) -> List[str]:
-        lines = [f"Poses of {metrics['particles']} particles estimated."]
+        lines = [f"Poses of {counted(metrics['particles'], 'particle')} estimated."]
         if metrics.get("left_out"):
-            lines.append(f"{metrics['left_out']} particles have no pose: their batches were left out, see below.")
+            lines.append(
+                "Without a pose, because their batches were left out (see below): "
+                f"{counted(metrics['left_out'], 'particle')}."
+            )
         if self.isInStreaming():
             return [*lines, GROWING, *metrics.get("notes", [])]
         missing = self.inputParticles.get().getSize() - metrics["particles"] - metrics.get("left_out", 0)
         if missing:
-            lines.append(f"{missing} particles of the input are disabled and have no pose.")
+            lines.append(f"Disabled in the input, and without a pose: {counted(missing, 'particle')}.")
         return lines + metrics.get("notes", [])
 
     def _methods(self) -> List[str]:

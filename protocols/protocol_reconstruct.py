@@ -8,6 +8,7 @@ from typing import Any, Dict, List
 from pwem.objects import FSC, SetOfFSCs, Volume
 
 from cryoposes_plugin.core.config import Config, ReconstructConfig
+from cryoposes_plugin.core.words import counted
 from cryoposes_plugin.scipion import forms
 
 from .protocol_base import ParticleInput, ProtCryoposesBase
@@ -86,7 +87,7 @@ class ProtCryoposesReconstruct(ProtCryoposesBase):
         return curves
 
     def _result_summary(self, metrics: Dict[str, Any]) -> List[str]:
-        lines = [f"{metrics['particles']} particles; half sets {metrics['half_sets']}."]
+        lines = [f"{counted(metrics['particles'], 'particle')}; half sets {metrics['half_sets']}."]
         lines += [
             f"Resolution at FSC 0.143, {curve}: {metrics[key]:.2f} Å."
             for curve in ("corrected", "unmasked")

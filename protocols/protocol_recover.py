@@ -7,6 +7,7 @@ from typing import Any, Dict, List
 from pwem.objects import SetOfParticles
 
 from cryoposes_plugin.core.config import RecoverConfig
+from cryoposes_plugin.core.words import counted
 from cryoposes_plugin.scipion import convert, forms
 
 from .protocol_base import ParticleInput, ProtCryoposesBase
@@ -86,7 +87,7 @@ class ProtCryoposesRecover(ProtCryoposesBase):
         self._define(outputParticles=self._create_particles())
 
     def _result_summary(self, metrics: Dict[str, Any]) -> List[str]:
-        lines = [f"Poses of {metrics['particles']} particles recovered from distances."]
+        lines = [f"Poses of {counted(metrics['particles'], 'particle')} recovered from distances."]
         if "errors" in metrics:
             errors = metrics["errors"]
             lines.append(

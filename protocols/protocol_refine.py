@@ -7,6 +7,7 @@ from typing import Any, Dict, List
 from pwem.objects import SetOfParticles
 
 from cryoposes_plugin.core.config import Config, RefineConfig
+from cryoposes_plugin.core.words import counted
 from cryoposes_plugin.scipion import forms
 
 from .protocol_base import ParticleInput, ProtCryoposesBase
@@ -55,7 +56,7 @@ class ProtCryoposesRefine(ProtCryoposesBase):
 
     def _result_summary(self, metrics: Dict[str, Any]) -> List[str]:
         return [
-            f"{metrics['particles']} poses refined; they moved by {metrics['median_moved_deg']:.2f}° and "
+            f"{counted(metrics['particles'], 'pose')} refined; they moved by {metrics['median_moved_deg']:.2f}° and "
             f"{metrics['median_moved_angstrom']:.2f} Å (medians).",
             f"Expected error: {metrics['median_expected_error_deg']:.2f}° and "
             f"{metrics['median_expected_shift_error_angstrom']:.2f} Å (median of the root mean squares).",

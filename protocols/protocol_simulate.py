@@ -7,6 +7,7 @@ from typing import Any, Dict, List
 from pwem.objects import SetOfParticles
 
 from cryoposes_plugin.core.config import Config, SimulateConfig
+from cryoposes_plugin.core.words import counted
 from cryoposes_plugin.scipion import convert, forms, results
 
 from .protocol_base import ParticleInput, ProtCryoposesBase
@@ -96,7 +97,7 @@ class ProtCryoposesSimulate(ProtCryoposesBase):
 
     def _result_summary(self, metrics: Dict[str, Any]) -> List[str]:
         size = f"{metrics['box_size_px']} px at {metrics['pixel_size_angstrom']:.3f} Å/px"
-        lines = [f"{metrics['particles']} images of {size}."]
+        lines = [f"{counted(metrics['particles'], 'image')} of {size}."]
         if metrics.get("snr"):
             lines.append(f"SNR over the whole box: {metrics['snr']:.3g}.")
         if metrics.get("images_per_second"):

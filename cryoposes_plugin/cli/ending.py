@@ -13,8 +13,9 @@ import sys
 import threading
 import warnings
 from contextlib import contextmanager
-from typing import Iterator, Optional
+from typing import Iterator, List, Optional
 
+from ..constants import PROGRESS_TO
 from ..core.errors import CryoposesError
 from ..core.gate import shown_error
 from ..core.io.error_log import write_error_log
@@ -60,14 +61,24 @@ def stoppable() -> Iterator[None]:
 def only_our_words() -> Iterator[None]:
     """Log lines of this program go to the screen; those of libraries, and their warnings, do not."""
     if not logging.getLogger().handlers:
-        handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
-        handler.addFilter(lambda record: record.name.split(".")[0] in _OURS)
-        logging.basicConfig(level=logging.INFO, handlers=[handler])
+        logging.basicConfig(level=logging.INFO, handlers=_handlers())
     with warnings.catch_warnings():
         if not sys.warnoptions:
             warnings.simplefilter("ignore")
         yield
+
+
+def _handlers() -> List[logging.Handler]:
+    """One for all lines on stderr; where the variable asks for it, progress goes to stdout instead."""
+    apart = os.environ.get(PROGRESS_TO) == "stdout"
+    errors, progress = logging.StreamHandler(sys.stderr), logging.StreamHandler(sys.stdout)
+    errors.setLevel(logging.WARNING if apart else logging.INFO)
+    progress.addFilter(lambda record: record.levelno < logging.WARNING)
+    handlers: List[logging.Handler] = [errors, progress] if apart else [errors]
+    for handler in handlers:
+        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+        handler.addFilter(lambda record: record.name.split(".")[0] in _OURS)
+    return handlers
 
 
 def end(error: BaseException, output: Optional[str]) -> int:

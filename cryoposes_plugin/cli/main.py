@@ -14,6 +14,7 @@ import time
 from contextlib import contextmanager
 from typing import Iterator, List, Optional
 
+from .. import __version__
 from ..core.config import CONFIGS, THREAD_VARIABLES, Config
 from ..core.errors import ConfigError
 from ..core.gate import shown_error
@@ -52,6 +53,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="cryoposes", description="Learned orientations for cryo-EM particles, with their uncertainty."
     )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
     for name, description in COMMANDS.items():
         sub = subparsers.add_parser(name, help=description, description=f"{description[0].upper()}{description[1:]}.")

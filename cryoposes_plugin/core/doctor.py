@@ -20,8 +20,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
+from .config import CONFIGS
 from .parallel import number_of_cores
 
+#: Commands that need no TensorFlow.
+_WITHOUT_TENSORS = ("filter", "compare", "reconstruct")
 GOOD, NOTE, PROBLEM = "good", "note", "problem"
 _PROBE_SECONDS = 180
 _LEAST_MEMORY_GIB = 4.0
@@ -137,8 +140,7 @@ def what_runs(findings: List[Finding]) -> Dict[str, bool]:
     packages = state["packages"] == GOOD and state["Python"] != PROBLEM
     tensors = packages and state["TensorFlow"] == GOOD
     return {
-        "simulate, train, infer": tensors,
-        "filter, compare, reconstruct": packages,
+        **{name: packages if name in _WITHOUT_TENSORS else tensors for name in CONFIGS},
         "train and infer on a GPU": tensors and state["GPU"] == GOOD,
         "simulate --projector astra, reconstruct --method cgls": packages and state["ASTRA"] == GOOD,
         "protocols in Scipion": packages and state["Scipion"] == GOOD,

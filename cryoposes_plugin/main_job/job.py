@@ -128,7 +128,7 @@ class _Follower:
                 self._shown = line
 
     def _last_line(self) -> str:
-        log = self._protocol.getStderrLog()
+        log = self._protocol.getStdoutLog()
         if not os.path.exists(log):
             return ""
         lines = Path(log).read_text(encoding="utf-8", errors="replace").split("\n")

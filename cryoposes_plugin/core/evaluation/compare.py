@@ -18,6 +18,7 @@ from ..io.run_directory import RunDirectory
 from ..io.star import read_particles
 from ..scores import best_ranking, title_of
 from ..types import ParticleTable
+from ..words import counted
 from .errors import angular_errors_deg, shift_errors_angstrom, summarise_angles, summarise_shifts
 from .orthogonal4 import Orthogonal4, register_orthogonal4
 from .registration import HANDS, Registration, register
@@ -308,5 +309,5 @@ def _report(config: CompareConfig, run: RunDirectory, result: Comparison, metric
         numbers=shown,
         notes=notes(config.registration, result),
         figures=figures,
-        lead=f"{len(result.ids)} particles of {config.estimate} against {config.truth}.",
+        lead=f"{counted(len(result.ids), 'particle')} of {config.estimate} against {config.truth}.",
     )

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ..conventions import viewing_directions
+from ..words import counted
 from .figures import new_figure
 
 #: A bin of the sphere is drawn as so many pieces along each side, so that the map's outline stays round.
@@ -69,7 +70,7 @@ def direction_maps(sets: Mapping[str, np.ndarray], title: str = "Viewing directi
     for column, (name, density) in enumerate(densities.items()):
         polar = figure.add_subplot(grid[0, column], projection="polar")
         draw_polar(polar, density, top)
-        polar.set_title(f"{name}: {len(sets[name])} particles", fontsize=9)
+        polar.set_title(f"{name}: {counted(len(sets[name]), 'particle')}", fontsize=9)
         below = figure.add_subplot(grid[1, column], projection="mollweide")
         mesh = draw_mollweide(below, density, top)
         drawn += [polar, below]

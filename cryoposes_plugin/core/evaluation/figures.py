@@ -67,6 +67,13 @@ def legend_where_there_is_something(axes: Axes, **arguments) -> None:
         axes.legend(frameon=False, fontsize=9, **arguments)
 
 
+def legend_below(figure: Figure, axes: Axes) -> None:
+    """Beside the axes, where it lies over no bars."""
+    handles, labels = axes.get_legend_handles_labels()
+    if handles:
+        figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False, fontsize=9)
+
+
 def png_bytes(figure: Figure) -> bytes:
     """The figure as a PNG file's contents."""
     buffer = io.BytesIO()

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from ..scores import HIGH, cost, score_named
+from ..words import counted
 from .errors import FOUND_BELOW_DEG
 from .figures import (
     BLUE,
@@ -19,6 +20,7 @@ from .figures import (
     PALETTE,
     RED,
     dress,
+    legend_below,
     legend_where_there_is_something,
     new_figure,
     single_axes,
@@ -69,7 +71,7 @@ def uncertainty_histogram(
 ) -> Figure:
     """Histogram of scores (N,), the accepted part (N,) bool coloured if it is given, the threshold marked."""
     scores = np.asarray(scores, dtype=np.float64)
-    figure, axes = single_axes(f"Uncertainty of {len(scores)} particles", _score_label(name), "particles")
+    figure, axes = single_axes(f"Uncertainty of {counted(len(scores), 'particle')}", _score_label(name), "particles")
     edges = np.histogram_bin_edges(scores, bins=int(np.clip(np.sqrt(len(scores)), 10, 80)))
     if threshold is not None and edges[0] <= threshold <= edges[-1]:
         width = edges[1] - edges[0]
@@ -87,7 +89,7 @@ def uncertainty_histogram(
         axes.hist(parts, bins=edges, stacked=True, color=[BLUE, "#e2a36b"], label=labels)
     if threshold is not None:
         axes.axvline(threshold, color=RED, linestyle="--", linewidth=1.3, label=f"threshold {threshold:.4g}")
-    legend_where_there_is_something(axes)
+    legend_below(figure, axes)
     return figure
 
 
@@ -99,7 +101,7 @@ def _score_label(name: str) -> str:
 def error_histogram(errors_deg: np.ndarray, title: str = "Angular error") -> Figure:
     """Histogram of (N,) angular errors, and the share of particles below each error."""
     errors = np.sort(np.asarray(errors_deg, dtype=np.float64))
-    figure, axes = single_axes(f"{title} of {len(errors)} particles", "angular error [°]", "particles")
+    figure, axes = single_axes(f"{title} of {counted(len(errors), 'particle')}", "angular error [°]", "particles")
     top = max(float(np.percentile(errors, 99)) * 1.1, 1e-3)
     beyond = int((errors > top).sum())
     axes.hist(errors, bins=np.linspace(0, top, 61), color=BLUE)
@@ -120,7 +122,7 @@ def error_histogram(errors_deg: np.ndarray, title: str = "Angular error") -> Fig
     )
     if beyond:
         axes.plot([], [], linestyle="none", label=f"{beyond} beyond {top:.0f}°, largest {errors[-1]:.0f}°")
-    axes.legend(frameon=True, framealpha=0.85, edgecolor="none", fontsize=9, loc="center right")
+    legend_below(figure, axes)
     return figure
 
 
@@ -324,7 +326,7 @@ def value_histogram(values: np.ndarray, title: str, label: str) -> Figure:
         axes.hist(np.minimum(values, top), bins=int(np.clip(np.sqrt(len(values)), 10, 80)), color=BLUE)
         median = float(np.median(values))
         axes.axvline(median, color=ORANGE, linewidth=1.5, label=f"median {median:.3g}")
-    legend_where_there_is_something(axes)
+    legend_below(figure, axes)
     return figure
 
 
@@ -340,6 +342,6 @@ def spectra(groups: Mapping[str, Tuple[np.ndarray, np.ndarray]], field_of_view_a
         left.plot(frequency[seen], amplitude[seen], color=colour, marker="o", markersize=2.5, linewidth=1, label=name)
         right.plot(frequency[1:], noise[1:], color=colour, linewidth=1.3, label=name)
     for axes in (left, right):
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, 1.25 * axes.get_ylim()[1])  # a level curve lies on no edge
         legend_where_there_is_something(axes)
     return figure

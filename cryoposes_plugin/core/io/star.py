@@ -57,19 +57,23 @@ _OTHER_KINDS = {
     "rlnHelicalTrackLengthAngst": (None, "segments of filaments"),
 }
 
-#: Columns that matter to the image and that the forward model leaves out: they pass through and are named in reports.
-NOT_MODELLED = (
-    "rlnBeamTiltX",
-    "rlnBeamTiltY",
-    "rlnOddZernike",
-    "rlnEvenZernike",
-    "rlnMagMat00",
-    "rlnMagMat01",
-    "rlnMagMat10",
-    "rlnMagMat11",
-    "rlnMtfFileName",
-    "rlnCtfScalefactor",
-)
+#: Columns that matter to the image and that the forward model leaves out, and the number that says that there is
+#: nothing to model (None: any value does): they pass through and are named in reports.
+NOT_MODELLED: Dict[str, Optional[float]] = {
+    "rlnBeamTiltX": 0.0,
+    "rlnBeamTiltY": 0.0,
+    "rlnOddZernike": 0.0,
+    "rlnEvenZernike": 0.0,
+    "rlnMagMat00": 1.0,
+    "rlnMagMat01": 0.0,
+    "rlnMagMat10": 0.0,
+    "rlnMagMat11": 1.0,
+    "rlnMtfFileName": None,
+    "rlnCtfScalefactor": 1.0,
+}
+
+#: Nearer than this to the neutral value, a number says nothing.
+_NEUTRAL = 1e-6
 
 _REQUIREMENTS = {
     "poses": (_ANGLES, "orientations", "align the particles first, or give particles with angles"),
@@ -493,9 +497,30 @@ def _image_references(star: Path, names: Sequence[str], images_from: Optional[st
 
 
 def columns_not_modelled(table: ParticleTable) -> List[str]:
-    """Columns that matter to the images, are not in the forward model, and pass through unchanged."""
-    present = set(table.extra) | {label for group in table.optics for label in group.extra}
-    return [label for label in NOT_MODELLED if label in present]
+    """Columns that matter to the images, are not in the forward model, and pass through unchanged.
+
+    Those that say nothing (no beam tilt, a magnification of 1) are not among them.
+    """
+    values: Dict[str, List[str]] = {}
+    for label in NOT_MODELLED:
+        ours = [group.extra[label] for group in table.optics if label in group.extra]
+        values[label] = [*map(str, ours), *map(str, table.extra.get(label, ()))]
+    return [
+        label
+        for label, neutral in NOT_MODELLED.items()
+        if not all(_is_neutral(value, neutral) for value in set(values[label]))
+    ]
+
+
+def _is_neutral(value: str, neutral: Optional[float]) -> bool:
+    """Whether the value, or every number of a list such as [0,0,0], is the neutral one; an empty one is."""
+    words = value.strip("[]").replace(",", " ").split()
+    if not words or words == ["None"]:
+        return True
+    try:
+        return neutral is not None and all(abs(float(word) - neutral) < _NEUTRAL for word in words)
+    except ValueError:
+        return False
 
 
 def write_particles(path, table: ParticleTable) -> None:

@@ -11,6 +11,7 @@ from ..evaluation import plots
 from ..evaluation.report import write_report
 from ..io.batches import batches
 from ..io.run_directory import RunDirectory
+from ..words import counted
 from .inference_inputs import Inputs
 from .inference_results import TRACE, Results
 from .shift_finder import ShiftFinder
@@ -69,7 +70,7 @@ def write_inference_report(
         numbers=metrics,
         notes=notes,
         figures=figures,
-        lead=f"{len(inputs.table)} particles, model {inputs.pose_source}.",
+        lead=f"{counted(len(inputs.table), 'particle')}, model {inputs.pose_source}.",
     )
 
 

@@ -20,6 +20,7 @@ from ..io.run_directory import RunDirectory
 from ..io.star import read_particles
 from ..recovery.recover import recovery_figures
 from ..types import ParticleTable
+from ..words import counted
 from .distance_model import DistanceModel
 from .embedding import Embedding
 
@@ -138,5 +139,5 @@ def write_recovery_report(
         numbers=metrics,
         notes=notes,
         figures=figures,
-        lead=f"{len(inputs.table)} particles, model {inputs.pose_source}.",
+        lead=f"{counted(len(inputs.table), 'particle')}, model {inputs.pose_source}.",
     )

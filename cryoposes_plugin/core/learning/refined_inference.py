@@ -23,6 +23,7 @@ from ..refinement.results import MOVED, Results, unfit, with_poses, worst_where,
 from ..refinement.working_grid import WorkingGrid
 from ..types import ParticleTable, Volume
 from ..uncertainty import bingham
+from ..words import counted
 from .inference_inputs import Inputs
 from .inference_results import DISPERSION, TRACE, UNCERTAIN
 from .pose_model import PoseModel
@@ -151,5 +152,5 @@ def write_refined_report(run: RunDirectory, inputs: Inputs, refined: Refined, me
             plots.uncertainty_histogram(table.scores[TRACE], name=TRACE),
         ),
     }
-    lead = f"{len(table)} particles, model {inputs.pose_source}, refined against the volume."
+    lead = f"{counted(len(table), 'particle')}, model {inputs.pose_source}, refined against the volume."
     write_report(run.path, "Estimated poses", numbers=metrics, notes=notes, figures=figures, lead=lead)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from dataclasses import dataclass
-from typing import List, Optional, Sequence, Tuple
+from typing import Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from ..errors import InputError
 from ..geometry.symmetry import parse_symmetry
 from ..io.mrc import read_volume
 from ..io.particles import PIXEL_SIZE_TOLERANCE, ResampledImages
-from ..io.star import NOT_MODELLED, POSE_SOURCE, read_particles
+from ..io.star import POSE_SOURCE, columns_not_modelled, read_particles
 from ..plausibility import check_diameter
 from ..types import ParticleTable, Volume
 from .halves import half_sets
@@ -123,12 +123,6 @@ def _read_reference(path, box: int, pixel: float) -> Volume:
     return volume
 
 
-def not_modelled(table: ParticleTable) -> List[str]:
-    """Columns that say something about the images and that the reconstruction leaves out."""
-    labels = set(table.extra).union(*(o.extra for o in table.optics))
-    return sorted(labels & set(NOT_MODELLED))
-
-
 def log_inputs(inputs: Inputs) -> None:
     """Say what would otherwise go unnoticed."""
     table = inputs.table
@@ -142,5 +136,5 @@ def log_inputs(inputs: Inputs) -> None:
             inputs.box_size_px,
             inputs.pixel_size_angstrom,
         )
-    for label in not_modelled(table):
+    for label in columns_not_modelled(table):
         logger.warning("_%s is not modelled: the images are used as if it were not there.", label)

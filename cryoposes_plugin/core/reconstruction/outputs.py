@@ -9,8 +9,10 @@ import numpy as np
 
 from ..config import ReconstructConfig
 from ..io.run_directory import RunDirectory
+from ..io.star import columns_not_modelled
+from ..words import counted
 from .fsc import HalfMapFsc, fourier_shell_correlation, resolution_angstrom
-from .inputs import Inputs, not_modelled
+from .inputs import Inputs
 
 FSC_NAME = "fsc.csv"
 THRESHOLDS = {"0143": 0.143, "05": 0.5}
@@ -46,7 +48,7 @@ def metrics_of(
         "pixel_size_angstrom": inputs.pixel_size_angstrom,
         "nyquist_angstrom": 2 * inputs.pixel_size_angstrom,
         "fsc_statement": fsc.statement,
-        "not_modelled": not_modelled(inputs.table),
+        "not_modelled": columns_not_modelled(inputs.table),
         **inputs.images.grey.metrics(),
     }
     for curve in _CURVES:
@@ -98,7 +100,7 @@ def write_page(
     write_report(
         run.path,
         "Reconstruction",
-        lead=f"{len(inputs.table)} particles, {metrics['method']} method, symmetry {metrics['symmetry']}.",
+        lead=f"{counted(len(inputs.table), 'particle')}, {metrics['method']} method, symmetry {metrics['symmetry']}.",
         numbers=metrics,
         notes=_notes(inputs, fsc),
         figures=figures,
@@ -112,7 +114,7 @@ def _notes(inputs: Inputs, fsc: HalfMapFsc) -> List[str]:
     if inputs.table.ctf is None:
         notes.append("The particles have no CTF; nothing was corrected for one.")
     notes += inputs.images.grey.sentences()
-    missing = not_modelled(inputs.table)
+    missing = columns_not_modelled(inputs.table)
     if missing:
         notes.append(f"Not modelled, though the particles have it: {', '.join(missing)}.")
     return notes

@@ -11,6 +11,7 @@ from ..evaluation.report import write_report
 from ..io.run_directory import RunDirectory
 from ..io.star import columns_not_modelled
 from ..types import ParticleTable
+from ..words import counted
 from .refinement import Refinement
 from .results import EXPECTED_ERROR, EXPECTED_SHIFT_ERROR, MOVED, RESIDUAL, WRONG_BASIN, Results
 
@@ -92,7 +93,7 @@ def write_refinement_report(
     write_report(
         run.path,
         "Refined poses",
-        lead=f"{len(table)} particles, refined against the volume in their own noise.",
+        lead=f"{counted(len(table), 'particle')}, refined against the volume in their own noise.",
         numbers=metrics,
         notes=notes,
         figures=refinement_figures(refinement, results, table),

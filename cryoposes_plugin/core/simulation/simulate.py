@@ -19,6 +19,7 @@ from ..io.run_directory import RunDirectory
 from ..io.run_state import REDO, SIMULATION, read_json
 from ..io.star import write_particles
 from ..progress import Progress
+from ..words import counted
 from . import draws
 from .astra_projector import require_cuda
 from .ctf import pack_ctf
@@ -224,5 +225,5 @@ def _report(config: SimulateConfig, renderer: _Renderer, run: RunDirectory, metr
             plots.particles_beside_reprojections(images, renderer.signal(rows), [f"id {i + 1}" for i in rows]),
         ),
     }
-    lead = f"{config.number} images of {', '.join(config.volume)}."
+    lead = f"{counted(config.number, 'image')} of {', '.join(config.volume)}."
     write_report(run.path, "Simulated particles", lead=lead, numbers=metrics, figures=figures)

@@ -14,6 +14,7 @@ from ..io.run_directory import RunDirectory
 from ..io.star import read_particles, write_particles
 from ..scores import HIGH, cost, score_named, title_of
 from ..types import ParticleTable
+from ..words import counted
 
 logger = logging.getLogger(__name__)
 
@@ -134,6 +135,6 @@ def _report(config: FilterConfig, run: RunDirectory, table: ParticleTable, accep
         numbers=metrics,
         notes=notes,
         figures=figures,
-        lead=f"{metrics['accepted']} of {len(table)} particles of {config.particles} accepted by "
+        lead=f"{metrics['accepted']} of {counted(len(table), 'particle')} of {config.particles} accepted by "
         f"{title_of(config.score)}.",
     )
