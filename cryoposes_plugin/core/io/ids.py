@@ -36,7 +36,8 @@ class Join(NamedTuple):
 
 def join_tables(a: ParticleTable, b: ParticleTable) -> Tuple[np.ndarray, np.ndarray]:
     """Rows (in a, in b) of the particles that are in both, in a's order; InputError if there are none."""
-    return join(a, b)[:2]
+    found = join(a, b)
+    return found.rows_a, found.rows_b
 
 
 def join(a: ParticleTable, b: ParticleTable, by: str = "auto") -> Join:
@@ -52,9 +53,9 @@ def join(a: ParticleTable, b: ParticleTable, by: str = "auto") -> Join:
     by_image = _pair(*_image_keys(a, b, os.path.realpath))
     by_id = _pair(a.ids, b.ids) if ids else _NOTHING
     if by == "id" or (by == "auto" and ids and _agree(by_id, by_image, a, b)):
-        found = Join(*by_id, "id")
+        found = Join(by_id[0], by_id[1], "id")
     elif len(by_image[0]):
-        found = Join(*by_image, "image", _NOTE_IMAGES_WIN if ids and by == "auto" else "")
+        found = Join(by_image[0], by_image[1], "image", _NOTE_IMAGES_WIN if ids and by == "auto" else "")
     else:
         found = _join_moved(a, b, by_id)
     if len(found.rows_a) == 0:
@@ -166,7 +167,7 @@ def _difference(a: ParticleTable, b: ParticleTable, rows_a: np.ndarray, rows_b: 
             images.append(Stack(table.stack_paths[table.stack_index[row]]).read(table.slice_index[[row]]))
         except InputError:
             return ""
-    if np.array_equal(*images):
+    if np.array_equal(images[0], images[1]):
         return ""
     return (
         f" They do differ: {image_name(a, rows_a[0])} and {image_name(b, rows_b[0])} are not the same image, so these "

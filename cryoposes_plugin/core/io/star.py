@@ -348,12 +348,16 @@ class _Reader:
         def where(_) -> str:
             return f"optics group {name}"
 
-        def number(label, convert=_to_floats) -> Optional[float]:
+        def number(label: str) -> Optional[float]:
             text = row.pop(label, None)
-            return None if text is None else convert([text], label, self.path, where)[0].item()
+            return None if text is None else float(_to_floats([text], label, self.path, where)[0])
+
+        def whole(label: str) -> Optional[int]:
+            text = row.pop(label, None)
+            return None if text is None else int(_to_integers([text], label, self.path, where)[0])
 
         dimension = row.pop(_DIMENSION, _DIMENSION_2D)
-        if float(_to_integers([dimension], _DIMENSION, self.path, where)[0]) != 2:
+        if _to_integers([dimension], _DIMENSION, self.path, where)[0] != 2:
             raise InputError(
                 f"{self.path}: _{_DIMENSION} of optics group {name} is {dimension}, so these are subtomograms; give "
                 "images of single particles, which have 2."
@@ -365,8 +369,8 @@ class _Reader:
             raise InputError(f"{self.path}: optics group {name} has no pixel size{instead}; add _{_PIXEL}.")
         if pixel <= 0:
             raise InputError(f"{self.path}: optics group {name} has pixel size {pixel}; give a positive _{_PIXEL}.")
-        box = self._box(name, number(_BOX, _to_integers), stack_paths, stack_index)
-        states = [number(label, _to_integers) for label in (_PREMULTIPLIED, _FLIPPED)]
+        box = self._box(name, whole(_BOX), stack_paths, stack_index)
+        states = [whole(label) for label in (_PREMULTIPLIED, _FLIPPED)]
         for label, value in zip((_PREMULTIPLIED, _FLIPPED), states):
             if value not in (None, 0, 1):
                 raise InputError(f"{self.path}: _{label} of optics group {name} is {value}; give 0 or 1.")

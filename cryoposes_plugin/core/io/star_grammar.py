@@ -131,7 +131,8 @@ def _is_header(words: Sequence[str], begin: str) -> bool:
 
 
 def _pairs(lines: List[str], at: int, block: str, split: Splitter, path) -> Tuple[Table, int]:
-    begin, columns = at, {}
+    begin = at
+    columns: Dict[str, List[str]] = {}
     while at < len(lines):
         words = split(lines[at])
         if words and words[0][0] not in "#;_":
@@ -237,7 +238,8 @@ def _values(line: str, width: int, split: Splitter) -> Optional[List[str]]:
 
 def _quoted_words(line: str) -> List[str]:
     closing = {quote: [m.start() for m in pattern.finditer(line)] for quote, pattern in _CLOSING.items()}
-    words, at = [], 0
+    words: List[str] = []
+    at = 0
     while True:
         word = _WORD.search(line, at)
         if word is None:

@@ -81,6 +81,8 @@ def run(config: RecoverConfig, run: RunDirectory) -> Dict[str, Any]:
     metrics = _metrics(inputs, embedding, poses, table, shift_source)
     truth = None if config.truth is None else Truth.read(config.truth, table, config.images_from)
     if truth is not None:
+        metrics["particles_with_truth"] = len(truth.rows)
+        logger.info("recover: %d of %d particles are in %s.", len(truth.rows), len(table), config.truth)
         free = inputs.volume is None
         metrics["errors"] = true_errors(model, embedding, poses.rotations, truth, free, config.seed)
     notes = [*recovery_notes(config, metrics), *inputs.images.grey.sentences()]
