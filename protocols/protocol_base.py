@@ -6,6 +6,7 @@ import hashlib
 import inspect
 import logging
 import os
+import re
 from typing import Any, Dict, List, NamedTuple, Tuple, Type
 
 from pwem.objects import SetOfVolumes
@@ -227,7 +228,7 @@ class ProtCryoposesBase(EMProtocol):
                 self._questions(config)
         except CryoposesError as error:
             problems = [str(error)]
-        return [forms.in_form_words(problem, self.CONFIG) for problem in problems]
+        return [self._in_form_words(problem) for problem in problems]
 
     def _awaited_inputs(self) -> List[str]:
         """Inputs that their runs have not made yet: Scipion starts a scheduled run when it has nothing to say."""
@@ -266,7 +267,7 @@ class ProtCryoposesBase(EMProtocol):
             asked = self._questions(self._make_config())
         except CryoposesError:  # an error, which `_validate` says
             asked = []
-        return [forms.in_form_words(question, self.CONFIG) for question in asked]
+        return [self._in_form_words(question) for question in asked]
 
     def _is_empty(self, name: str, param) -> bool:
         if param.allowsNull.get() or not self.evalParamCondition(name):
@@ -337,11 +338,16 @@ class ProtCryoposesBase(EMProtocol):
 
     def _in_form_words(self, line: str) -> str:
         """Labels in the place of options, and of the files that this protocol wrote for the program."""
-        written = {self._volume_path(field): field for field, _ in self.VOLUMES}
-        written.update({self._getExtraPath(f"{item.field}.star"): item.field for item in self.PARTICLES})
-        for path, field in written.items():
-            line = line.replace(path, f"'{forms.label_of(self.CONFIG, field)}'")
-        return forms.in_form_words(line, self.CONFIG)
+        extra = re.escape(self._getExtraPath())
+        written = (
+            rf"(?:{re.escape(os.getcwd())}/)?{extra}/(?:batches/[^/\s]+/)?([a-z_]+?)(?:_\d+)?\.(?:star|mrc|pdb|cif)\b"
+        )
+
+        def label(match):
+            known = match.group(1) in self.CONFIG.__dataclass_fields__
+            return f"'{forms.label_of(self.CONFIG, match.group(1))}'" if known else match.group()
+
+        return forms.in_form_words(re.sub(written, label, line), self.CONFIG)
 
     def _result_summary(self, metrics: Dict[str, Any]) -> List[str]:
         raise NotImplementedError
@@ -372,5 +378,5 @@ class _Sentences:
 
     def __exit__(self, kind, error, traceback):
         if isinstance(error, CryoposesError) or isinstance(error, runner.ProgramFailed):
-            raise PyworkflowException(forms.in_form_words(str(error), self.protocol.CONFIG)) from error
+            raise PyworkflowException(self.protocol._in_form_words(str(error))) from error
         return False

@@ -43,12 +43,21 @@ class ProtCryoposesFilter(ProtCryoposesStreaming):
     def _input_problems(self) -> List[str]:
         problems = super()._input_problems()
         score = FilterConfig.__dataclass_fields__["score"].metadata["choices"][self.score.get()]
-        if not problems and not self.inputParticles.get().getFirstItem().hasAttribute(f"_{score}"):
+        return problems or self._score_problems(score) or self._threshold_problems(score)
+
+    def _score_problems(self, score: str) -> List[str]:
+        particles = self.inputParticles.get()
+        if not particles.getFirstItem().hasAttribute(f"_{score}"):
             return [
                 f"Particles: they have no '{title_of(score)}'; choose another score, or estimate their poses with "
                 "'estimate poses' first."
             ]
-        return problems + ([] if problems else self._threshold_problems(score))
+        if convert.scored_at_another_pose(particles):
+            return [
+                "Particles: another program changed the poses that their scores were given for; filter before that, or "
+                "refine the poses with 'refine poses' first."
+            ]
+        return []
 
     def _threshold_problems(self, score: str) -> List[str]:
         """A threshold that every score is worse than would keep nothing."""

@@ -76,6 +76,7 @@ class ProtCryoposesTrain(ProtCryoposesBase):
             "their errors, too.",
             optional=True,
             pointer_condition="hasAlignmentProj",
+            label=forms.label_of(TrainConfig, "particles"),
         )
         forms.add_fields(form, TrainConfig, "symmetry", "mask_diameter_angstrom", "box_size_px", "pixel_size_angstrom")
         forms.add_fields(form, TrainConfig, "resolution_angstrom", "assembly")

@@ -51,7 +51,7 @@ _REFINING = ("infer", "refine", "iterate", "initial-volume")
 SCORES: Tuple[Score, ...] = (
     Score(
         "cryoposesTrace",
-        "network's uncertainty, all directions",
+        "network uncertainty, all directions",
         "",
         LOW,
         ("infer",),
@@ -59,7 +59,7 @@ SCORES: Tuple[Score, ...] = (
     ),
     Score(
         "cryoposesDispersion",
-        "network's uncertainty, worst direction",
+        "network uncertainty, worst direction",
         "",
         LOW,
         ("infer",),

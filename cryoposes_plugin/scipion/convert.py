@@ -13,8 +13,8 @@ import numpy as np
 
 from ..constants import BFACTOR, OPTICS_GROUP, RANDOM_SUBSET
 from ..core.errors import InputError
-from ..core.scored_pose import without_scores_of_other_poses
-from ..core.scores import ATTRIBUTE_PREFIX
+from ..core.scored_pose import same_poses, without_scores_of_other_poses
+from ..core.scores import ATTRIBUTE_PREFIX, SCORED_POSE
 from ..core.types import CtfTable, OpticsGroup, ParticleTable
 from . import optics as optics_text
 from .images import image_references
@@ -134,6 +134,19 @@ def header_table(particles) -> ParticleTable:
     group = OpticsGroup("of the particles", particles.getSamplingRate(), particles.getXDim())
     one = np.zeros(1, dtype=np.int64)
     return ParticleTable(ids=one, stack_paths=(), stack_index=one, slice_index=one, optics=(group,), optics_index=one)
+
+
+def scored_at_another_pose(particles) -> bool:
+    """Whether another program changed the pose of the set's first particle since its scores were given."""
+    from ..core.conventions import transforms_to_poses
+
+    first = particles.getFirstItem()
+    text = first.getAttributeValue(f"_{SCORED_POSE}", None)
+    if text is None or not first.hasTransform():
+        return text is not None
+    rotations, shifts_px = transforms_to_poses(np.array(first.getTransform().getMatrix(), dtype=np.float64)[None])
+    table = header_table(particles).replace(rotations=rotations, shifts_px=shifts_px)
+    return not same_poses(table, [text]).all()
 
 
 def id_range(ids: Optional[Sequence[int]]) -> Optional[str]:

@@ -14,6 +14,7 @@ from pyworkflow.protocol.constants import GPU_LIST, LEVEL_ADVANCED, LEVEL_NORMAL
 
 from ..core.config import Config, field_type
 from ..core.errors import ConfigError
+from ..core.scores import title_of
 
 DEFAULT_THREADS = 2
 
@@ -66,17 +67,32 @@ POINTER_LABELS = {
     "volume": "Volume",
     "particles": "Particles",
     "like": "Particles to resemble",
-    "orientations_from": "Particles with poses",
+    "orientations_from": "Particles with known poses",
     "model": "Pose model",
     "reference": "Reference volume",
     "truth": "True poses",
     "estimate": "Estimated poses",
 }
+#: What a field is called in one form only.
+OWN_LABELS = {("train", "particles"): "Particles with known poses"}
 #: Protocols that messages name by their command.
 PROTOCOL_LABELS = {
-    "infer": "estimate poses",
-    "recover": "recover poses from distances",
+    "simulate": "simulate projections",
     "initial-volume": "initial volume",
+    "train": "train pose network",
+    "infer": "estimate poses",
+    "refine": "refine poses",
+    "iterate": "refine and reconstruct",
+    "recover": "recover poses from distances",
+    "filter": "filter by uncertainty",
+    "reconstruct": "reconstruct volume",
+    "compare": "compare poses",
+}
+#: Files of a run that are outputs in Scipion.
+_OUTPUTS = {
+    "accepted.star": "the accepted set",
+    "rejected.star": "the rejected set",
+    "particles.star": "the output particles",
 }
 #: What the form asks for where a CTF is simulated.
 CTF_FIELDS = (
@@ -101,6 +117,8 @@ def param_name(field: str) -> str:
 
 
 def label_of(config_class: Type[Config], field: str) -> str:
+    if (config_class.command, field) in OWN_LABELS:
+        return OWN_LABELS[config_class.command, field]
     if field in LABELS:
         return LABELS[field]
     if field in POINTER_LABELS:
@@ -114,7 +132,8 @@ def label_of(config_class: Type[Config], field: str) -> str:
 
 
 def in_form_words(message: str, config_class: Type[Config]) -> str:
-    """A core message with the form's labels in the place of command-line options, and protocols in that of commands."""
+    """A core message in the form's words: labels in the place of options and score columns, protocols in that of
+    commands, outputs in that of files."""
     fields = {f.name for f in dataclasses.fields(config_class)}
 
     def label(match):
@@ -127,7 +146,9 @@ def in_form_words(message: str, config_class: Type[Config]) -> str:
         return f"'{name}'" if name else match.group(0)
 
     message = re.sub(r" \(_rln\w+(, _rln\w+)*\)", "", message)  # columns, which a set of Scipion has not
-    message = re.sub(r"`cryoposes ([a-z-]+)[^`]*`", protocol, message)
+    message = re.sub(r"`(?:cryoposes )?([a-z-]+)[^`]*`", protocol, message)
+    message = re.sub(r"(?:column )?\b_?(cryoposes[A-Z]\w*)", lambda match: f"'{title_of(match.group(1))}'", message)
+    message = re.sub(r"(?<![\w/])(?:accepted|rejected|particles)\.star", lambda match: _OUTPUTS[match.group()], message)
     return re.sub(r"--([a-z][a-z0-9-]*[a-z0-9])", label, message)
 
 
@@ -188,6 +209,7 @@ def add_pointer(
     condition: Optional[str] = None,
     pointer_condition: Optional[str] = None,
     name: Optional[str] = None,
+    label: Optional[str] = None,
 ) -> None:
     """A pointer to a Scipion object that becomes the file of a config field."""
     form.addParam(
@@ -195,7 +217,7 @@ def add_pointer(
         params.PointerParam,
         pointerClass=pointer_class,
         pointerCondition=pointer_condition,
-        label=POINTER_LABELS[field],
+        label=label or POINTER_LABELS[field],
         allowsNull=optional,
         important=not optional,
         condition=condition,

@@ -1,6 +1,7 @@
 """Forms say what the configs say, and plugin, protocols and viewers are found by Scipion."""
 
 import dataclasses
+import os
 
 import pytest
 
@@ -172,6 +173,37 @@ def test_core_messages_speak_the_forms_language():
     assert forms.label_of(TrainConfig, "mask_diameter_angstrom") == "Mask diameter (Å)"
 
 
+@pytest.mark.parametrize(
+    "message, expected",
+    [
+        ("it has no column _cryoposesWrongBasin", "it has no 'probability of a wrong pose'"),
+        ("every particle was kept: rejected.star holds none", "every particle was kept: the rejected set holds none"),
+        ("estimate the poses with `infer` first", "estimate the poses with 'estimate poses' first"),
+    ],
+)
+def test_labels_stand_for_columns_files_and_commands(message, expected):
+    assert forms.in_form_words(message, FilterConfig) == expected
+
+
+@pytest.mark.parametrize(
+    "name, label",
+    [
+        ("particles.star", "'Particles with known poses'"),
+        ("batches/0002/like.star", "'Particles to resemble'"),
+        ("volume_2.mrc", "'Volumes'"),
+        ("run/particles.star", None),
+    ],
+)
+def test_labels_stand_for_the_files_that_a_protocol_writes(name, label):
+    protocol = ProtCryoposesTrain(workingDir="Runs/000001_Train")
+    for path in (f"Runs/000001_Train/extra/{name}", os.path.abspath(f"Runs/000001_Train/extra/{name}")):
+        assert protocol._in_form_words(f"{path} is empty") == f"{label or path} is empty"
+
+
+def test_one_label_for_one_idea():
+    assert forms.label_of(TrainConfig, "particles") == forms.label_of(SimulateConfig, "orientations_from")
+
+
 def test_every_config_has_a_protocol():
     labels = {p.CONFIG.command: p._label for p in PROTOCOLS}
-    assert set(labels) == set(CONFIGS) and forms.PROTOCOL_LABELS.items() <= labels.items()
+    assert set(labels) == set(CONFIGS) and forms.PROTOCOL_LABELS == labels

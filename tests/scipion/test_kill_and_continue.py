@@ -74,7 +74,7 @@ def test_simulation(project, imported):
     assert not Path(killed._getExtraPath("run", "particles.mrcs")).exists()
     assert "press Continue" in killed.getErrorMessage()
     continued = run_protocol(project, killed)
-    assert "Resuming at image" in Path(continued.getStderrLog()).read_text()
+    assert "Resuming at image" in Path(continued.getStdoutLog()).read_text()
     whole = run_protocol(project, make(project, imported, ProtCryoposesSimulate, **settings))
     assert bytes_of(continued, "particles.mrcs")[1024:] == bytes_of(whole, "particles.mrcs")[1024:]
 

@@ -131,7 +131,7 @@ def test_a_filter_with_a_threshold_grows_with_its_input_also_after_a_stop(projec
         assert item._cryoposesTrace.get() == twin._cryoposesTrace.get()
     assert done.summary() == [
         f"{len(scores) // 2} particles accepted, {len(scores) // 2} rejected, by "
-        f"network's uncertainty, all directions <= {threshold:.6g}."
+        f"network uncertainty, all directions <= {threshold:.6g}."
     ]
     assert (Path(done.shown_run()) / "report.html").exists() and Path(done.shown_run()).parent.name == "extra"
 

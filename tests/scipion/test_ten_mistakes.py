@@ -88,7 +88,7 @@ def filtering_particles_that_have_no_score(desk):
 
 
 def training_on_nothing(desk):
-    return train(), "neither 'Volumes' nor 'Particles' is given"
+    return train(), "neither 'Volumes' nor 'Particles with known poses' is given"
 
 
 def a_threshold_that_keeps_nobody(desk):

@@ -293,7 +293,7 @@ def test_missing_ctf_acquisition_and_particles(particles, volume, tmp_path):
 
 
 def test_neither_volumes_nor_particles_to_train_on():
-    assert "neither 'Volumes' nor 'Particles' is given" in said(ProtCryoposesTrain())
+    assert "neither 'Volumes' nor 'Particles with known poses' is given" in said(ProtCryoposesTrain())
 
 
 def test_an_odd_box_matters_only_where_images_are_read(particles):
@@ -308,7 +308,21 @@ def test_particles_without_scores(tmp_path, rng):
     table = make_table(tmp_path, range(1, 4), rng).replace(scores={})
     plain = new_set(tmp_path / "plain.sqlite")
     results.create_particles(plain, table)
-    assert "no 'network's uncertainty, all directions'" in said(one_set(ProtCryoposesFilter(), inputParticles=plain))
+    assert "no 'network uncertainty, all directions'" in said(one_set(ProtCryoposesFilter(), inputParticles=plain))
+
+
+def test_scores_of_other_poses(tmp_path, rng):
+    from pwem.objects import Transform
+
+    scored, changed = new_set(tmp_path / "scored.sqlite"), new_set(tmp_path / "changed.sqlite")
+    results.create_particles(scored, make_table(tmp_path, range(1, 4), rng))
+    changed.copyInfo(scored)
+    for item in scored:
+        item = item.clone()
+        item.setTransform(Transform(matrix=item.getTransform().getMatrix() @ np.diag([-1.0, 1.0, -1.0, 1.0])))
+        changed.append(item)
+    assert said(one_set(ProtCryoposesFilter(), inputParticles=scored)) == ""
+    assert "another program changed the poses" in said(one_set(ProtCryoposesFilter(), inputParticles=changed))
 
 
 def test_volumes_that_are_not_cubic_missing_or_without_pixel_size(volume, tmp_path):
