@@ -208,6 +208,12 @@ ROWS = [
         "or finer",
     ),
     ("map of another scale", write_map(lambda v: v, pixel=PIXEL / 2), INFER_MAP, "map.mrc"),
+    (
+        "map ten times too large",
+        write_map(lambda v: v[4:28, 4:28, 4:28], pixel=10 * PIXEL),
+        INFER_MAP,
+        "1440 Å wide and the images are 192 Å wide; check both pixel sizes",
+    ),
     ("map of another scale, training", write_map(lambda v: v, pixel=PIXEL / 2), TRAIN, "map.mrc"),
     ("no CTF", rename_column("rlnDefocusU", "rlnDefocusV"), INFER, "CTF"),
     ("no CTF to train for", rename_column("rlnDefocusU", "rlnDefocusV"), TRAIN, "_rlnDefocusU"),

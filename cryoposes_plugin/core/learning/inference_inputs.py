@@ -14,7 +14,7 @@ from ..io.manifest import digest_path
 from ..io.mrc import read_volume
 from ..io.particles import PIXEL_SIZE_TOLERANCE, ResampledImages, check_fits_model
 from ..io.star import read_particles
-from ..refinement.inputs import check_pixel_size
+from ..refinement.inputs import check_volume
 from ..types import CtfTable, ParticleTable, Volume
 from .distance_model import DistanceModel
 from .model_card import ModelCard
@@ -67,7 +67,7 @@ def _check_ctf(config: ParticleConfig, card: ModelCard, table: ParticleTable) ->
 
 
 def _check_volume(config: ParticleConfig, card: ModelCard, table: ParticleTable, volume: Volume) -> None:
-    check_pixel_size(config.volume, volume, table)
+    check_volume(config.volume, volume, table)
     box, pixel = volume.box_size_px, volume.pixel_size_angstrom
     if box * pixel < card.mask_diameter_angstrom * (1 - PIXEL_SIZE_TOLERANCE):
         raise InputError(
