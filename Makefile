@@ -31,7 +31,7 @@ demo: $(VENV)/installed  ## the whole main job on a made-up molecule, as a Scipi
 		--minutes $(DEMO_MINUTES) --project demo --folder $(DEMO_DIR) --replace
 
 test: $(VENV)/installed-test lint  ## lint, type check and all tests
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup $(PYTEST_ARGS)
+	$(BIN)/python -m pytest --numprocesses 2 $(PYTEST_ARGS)
 
 lint: $(VENV)/installed-test  ## ruff and mypy only
 	$(BIN)/ruff check .

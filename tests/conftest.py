@@ -32,11 +32,18 @@ from cryoposes_plugin.core.types import Volume
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    from .sharing import FilesTogether
+
+    return FilesTogether(config, log)
+
+
 def pytest_collection_modifyitems(items):
-    """Where several processes share the tests, those of a file, or of Scipion's project, stay together."""
-    for item in items:
-        group = "project" if "session_project" in item.fixturenames else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        from .sharing import rank
+
+        items.sort(key=lambda item: rank(item.nodeid))
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,6 @@
 """Memory that does not take a batch: halves of it give the same result; one sentence where nothing is left to halve.
 
-TensorFlow raises its own error here: it is asked for more than any address space holds.
+The error is TensorFlow's own.
 """
 
 import numpy as np
@@ -15,6 +15,7 @@ from cryoposes_plugin.core.learning.presets import build_network
 from cryoposes_plugin.core.learning.shift_finder import ShiftFinder
 from cryoposes_plugin.core.memory import BatchLimit
 
+from ..out_of_memory import refusal
 from ..particle_sets import make_ctf
 
 BOX, NUMBER = 16, 11
@@ -28,7 +29,7 @@ class Refusing:
 
     def __call__(self, *arguments):
         if len(arguments[0]) > self.largest:
-            tf.zeros([2**50])
+            raise refusal()
         self.sizes.append(len(arguments[0]))
         return self.function(*arguments)
 

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from cryoposes_plugin.core.config import TrainConfig
 from cryoposes_plugin.core.errors import InputError, ResourceError
@@ -26,6 +25,8 @@ from cryoposes_plugin.core.learning.polar_encoder import PolarConfig
 from cryoposes_plugin.core.learning.pose_model import PoseModel
 from cryoposes_plugin.core.learning.trainer import Trainer
 from cryoposes_plugin.core.simulation.resampling import resample_volume
+
+from ..out_of_memory import refusal
 
 BOX, PIXEL = 24, 10.0
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -97,7 +98,7 @@ def test_an_interrupted_run_ends_with_the_weights_of_an_uninterrupted_one(config
 
 def test_a_batch_that_memory_refuses_is_one_sentence_with_the_remedy(config, tmp_path, monkeypatch):
     def step(self, *arguments):
-        tf.zeros([2**50])  # more than any address space holds
+        raise refusal()
 
     monkeypatch.setattr(Trainer, "_compiled_step", step)
     sentence = r"does not take a batch of 8 images of 24 px; give a smaller --batch-size, 4 say, .* \(.*OOM"
