@@ -134,7 +134,10 @@ def test_export_to_relion_and_back_keeps_poses_and_our_columns(project, inferred
 
 @pytest.mark.slow
 def test_relions_local_refinement_from_our_poses(project, reconstructed, simulated, relion_environment, map_file):
-    """It reaches the resolution that it reaches from the true poses, or one shell less; scores are still there."""
+    """It reaches the resolution that it reaches from the true poses, or one shell less.
+
+    It passes on our scores, which are of the poses before, and so are not read.
+    """
     from relion.protocols import ProtRelionRefine3D
 
     near = _poses_near_the_truth(project, simulated)
@@ -165,6 +168,10 @@ def test_relions_local_refinement_from_our_poses(project, reconstructed, simulat
     errors = [np.median(np.rad2deg(angular_distance_rad(poses, truth))) for poses in (before, refined)]
     assert errors[1] < errors[0]
     assert None not in traces(found["ours"].outputParticles).values()
+    from cryoposes_plugin.scipion import convert
+
+    table = convert.particles_to_table(found["ours"].outputParticles, None)
+    assert table.scores == {} and "cryoposesPoseSource" not in table.extra
 
 
 def _poses_near_the_truth(project, simulated):

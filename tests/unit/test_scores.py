@@ -99,3 +99,14 @@ def test_the_certain_end_is_kept(name, kept, how):
         scores={name: np.array([0.1, 0.9, 0.5])},
     )
     assert accept(FilterConfig(score=name, **how), table).tolist() == kept
+
+
+def test_the_guide_lists_every_score_as_it_is_registered():
+    guide = PACKAGE.parent / "docs" / "user_guide.md"
+    if not guide.exists():
+        pytest.skip("the documentation is not installed")
+    text = guide.read_text(encoding="utf-8")
+    for s in scores.SCORES:
+        where = f"| {s.unit or '-'} | {s.better or '-'} | {', '.join(s.commands)} |"
+        assert f"| {s.label} | `_{s.name}` {where} {s.help} |" in text
+    assert all(f"`_{name}`" in text for name in scores.TEXTS)
