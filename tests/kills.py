@@ -43,6 +43,8 @@ COMMANDS = {
 }
 #: What differs between two runs that are the same.
 _TIMES = re.compile(r".*(seconds|_per_second|_rate)$|device|arguments")
+#: Of a map's header; they say when it was written.
+_MRC_LABELS = slice(220, 1024)
 
 
 # ---- children -----------------------------------------------------------------------------------------------------
@@ -164,7 +166,8 @@ def _content(path):
             return {name: archive.read(name) for name in archive.namelist() if name != "metadata.json"}
     if path.suffix == ".html":
         return re.sub(r"<tr><td>[^<]*(second|seconds|rate)[^<]*</td>.*?</tr>", "", path.read_text())
-    return path.read_bytes()
+    data = path.read_bytes()
+    return data[: _MRC_LABELS.start] + data[_MRC_LABELS.stop :] if path.suffix == ".mrc" else data
 
 
 def _timeless(value):
