@@ -81,7 +81,7 @@ def simulated(volume: Volume, number: int):
 
 
 def row(name: str, snr: str, table: ParticleTable, grey: GreyValues) -> None:
-    found = image_contrast(table, grey)
+    found = image_contrast(table, grey, 0)
     verdict = "yes" if found.inverted else "no"
     print(
         f"| {name} | {snr} | {found.number} | {found.effect:.2f} | {found.significance:.1f} | {verdict} |", flush=True

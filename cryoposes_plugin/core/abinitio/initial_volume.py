@@ -107,7 +107,7 @@ def run(config: InitialVolumeConfig, run: RunDirectory) -> Dict[str, Any]:
         metrics = {**refined, **metrics}
     else:
         _write_coarse(run, coarse)
-    notes = _notes(config, metrics)
+    notes = [*_notes(config, metrics), *images.remarks()]
     for note in notes:
         logger.info("initial-volume: %s", note)
     with not_fatal(run.path, "its report"):

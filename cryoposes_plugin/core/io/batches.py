@@ -8,6 +8,7 @@ from typing import List
 import numpy as np
 
 from ..types import ParticleTable
+from .contrast import contrast_sentences
 from .grey_values import GreyValues
 from .particles import ParticleImages
 
@@ -38,7 +39,18 @@ def scan_images(table: ParticleTable) -> None:
     """
     grey = GreyValues(table, ParticleImages(table).read)
     if 4.0 * np.sum(table.box_size_px.astype(float) ** 2) > _SCAN_BELOW_BYTES:
-        grey.check()
+        warn_of_contrast(table, grey)
         return
     for sentence in grey.sentences():
+        logger.warning("%s", sentence)
+    warn_of_contrast(table, grey)
+
+
+def look_at_images(table: ParticleTable) -> None:
+    """The same of a sample alone: InputError for blanks, a warning where protein seems to be black."""
+    warn_of_contrast(table, GreyValues(table, ParticleImages(table).read))
+
+
+def warn_of_contrast(table: ParticleTable, grey: GreyValues) -> None:
+    for sentence in contrast_sentences(table, grey):
         logger.warning("%s", sentence)

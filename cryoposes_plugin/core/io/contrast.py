@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import Optional
+from typing import List, Optional, Tuple
 
 import numpy as np
 
@@ -41,20 +41,28 @@ class Contrast:
 
     @property
     def inverted(self) -> bool:
+        return self.clear and self.effect < 0
+
+    @property
+    def clear(self) -> bool:
+        """Whether there are images enough, and the effect is large, and sure."""
         enough = self.number >= _FEWEST
-        return enough and self.effect < -_LEAST_EFFECT and self.significance < -_LEAST_SIGNIFICANCE
+        return enough and abs(self.effect) > _LEAST_EFFECT and abs(self.significance) > _LEAST_SIGNIFICANCE
+
+    def opposite_to(self, map_skewness: float) -> bool:
+        """Whether protein is clearly white here and negative in a map of this skewness, or the reverse."""
+        return self.clear and abs(map_skewness) > -_MAP_SKEWNESS and self.effect * map_skewness < 0
 
 
-def image_contrast(table: ParticleTable, grey: GreyValues) -> Contrast:
-    """Measured on a sample of the set.
+def image_contrast(table: ParticleTable, grey: GreyValues, group: int) -> Contrast:
+    """Measured on a sample of an optics group.
 
     About the centre of an image stands something of the size of a particle: a ball's projection, times the CTF, is
     compared with it at the lowest frequencies, where its transform is positive whatever its shape.
     """
-    rows = np.unique(np.linspace(0, len(table) - 1, _SAMPLE).astype(np.int64))
-    groups = table.optics_index[rows]
-    found = [_brightness(table, grey, part) for g in np.unique(groups) for part in _pieces(rows[groups == g])]
-    brightness = np.concatenate(found)
+    rows = np.flatnonzero(table.optics_index == group)
+    rows = rows[np.unique(np.linspace(0, len(rows) - 1, _SAMPLE).astype(np.int64))]
+    brightness = np.concatenate([_brightness(table, grey, part) for part in _pieces(rows)])
     number, deviation = len(brightness), float(brightness.std())
     if number < 2 or deviation == 0:
         return Contrast(0.0, 0.0, number)
@@ -62,16 +70,19 @@ def image_contrast(table: ParticleTable, grey: GreyValues) -> Contrast:
     return Contrast(effect, effect * np.sqrt(number), number)
 
 
-def contrast_sentence(table: ParticleTable, grey: GreyValues) -> Optional[str]:
-    """What there is to say where protein seems to be black."""
-    contrast = image_contrast(table, grey)
-    if not contrast.inverted:
-        return None
+def contrast_sentences(table: ParticleTable, grey: GreyValues) -> List[str]:
+    """What there is to say of optics groups in which protein seems to be black."""
+    groups = np.unique(table.optics_index)
+    found = {table.optics[group].name: image_contrast(table, grey, int(group)) for group in groups}
+    return [_sentence(name, contrast) for name, contrast in found.items() if contrast.inverted]
+
+
+def _sentence(name: str, contrast: Contrast) -> str:
     return (
-        f"Protein seems to be black in these images: at their centres they are darker than around, by "
-        f"{-contrast.effect:.1f} times the scatter of one image, {-contrast.significance:.0f} standard errors on "
-        f"{contrast.number} images. Is the contrast inverted? Protein is taken to be white: if so, multiply the images "
-        "by -1."
+        f"Protein seems to be black in the images of optics group {name}: at their centres they are darker than "
+        f"around, by {-contrast.effect:.1f} times the scatter of one image, {-contrast.significance:.0f} standard "
+        f"errors on {contrast.number} images. Is the contrast inverted? Protein is taken to be white: "
+        "if so, multiply the images by -1."
     )
 
 
@@ -93,7 +104,7 @@ def warn_of_map(path, volume: Volume) -> None:
         logger.warning("%s", sentence)
 
 
-def map_contrast(data: np.ndarray) -> tuple:
+def map_contrast(data: np.ndarray) -> Tuple[float, float]:
     """(mean inside less median of the border in standard deviations, skewness) of a map (D, D, D)."""
     values = np.asarray(data, dtype=np.float64)
     border = np.median(np.concatenate([np.take(values, (0, -1), axis=axis).ravel() for axis in range(3)]))
@@ -115,10 +126,8 @@ def _brightness(table: ParticleTable, grey: GreyValues, rows: np.ndarray) -> np.
     """(n,) of rows of one optics group, blank images left out: the ball's share, in units of the images."""
     images = grey.read(rows)
     tells = grey.tells(rows)
+    optics = table.optics[table.optics_index[rows[0]]]
     images, rows = images[tells], rows[tells]
-    optics = table.optics[table.optics_index[rows[0]]] if len(rows) else None
-    if optics is None:
-        return np.zeros(0)
     waves, x, y, weight = _lowest_frequencies(images.shape[-1])
     coefficients = images.reshape(len(images), -1) @ waves
     ctf = None if table.ctf is None else table.ctf.take(rows)

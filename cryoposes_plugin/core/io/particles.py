@@ -5,12 +5,14 @@ from __future__ import annotations
 import resource
 import threading
 from collections import OrderedDict
+from typing import List
 
 import numpy as np
 
 from ..errors import InputError
 from ..simulation.resampling import resample_images
 from ..types import ParticleTable
+from .contrast import contrast_sentences
 from .grey_values import GreyValues
 from .mrc import Stack, read_stack_header
 
@@ -121,6 +123,10 @@ class ResampledImages:
     def scale(self) -> np.ndarray:
         """(N,) factor from pixels of the original images to pixels of these."""
         return self.table.pixel_size_angstrom / self.pixel_size_angstrom
+
+    def remarks(self) -> List[str]:
+        """What there is to say of images that are not like the others, and of a contrast that seems to be inverted."""
+        return [*self.grey.sentences(), *contrast_sentences(self.table, self.grey)]
 
     def read(self, rows) -> np.ndarray:
         """(n, box, box) float32."""

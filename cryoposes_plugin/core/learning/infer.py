@@ -10,6 +10,7 @@ import numpy as np
 
 from ..config import InferConfig
 from ..io.batches import batches, scan_images
+from ..io.contrast import warn_of_map
 from ..io.error_log import not_fatal
 from ..io.run_directory import RunDirectory
 from ..io.star import POSE_SOURCE, columns_not_modelled, write_particles
@@ -38,7 +39,10 @@ _SAMPLE = 512
 def check(config: InferConfig) -> None:
     """Raise what can be known to be wrong before any long work."""
     config.validate()
-    scan_images(read_inputs(config, PoseModel.load).table)
+    inputs = read_inputs(config, PoseModel.load)
+    scan_images(inputs.table)
+    if inputs.volume is not None:
+        warn_of_map(config.volume, inputs.volume)
 
 
 def run(config: InferConfig, run: RunDirectory) -> Dict[str, Any]:

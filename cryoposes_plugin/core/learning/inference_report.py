@@ -32,7 +32,7 @@ def report_notes(config: InferConfig, inputs: Inputs, metrics: Dict[str, Any]) -
         notes[metrics["shift_source"]],
         "The network looks at the images as they are: shifts of the input do not move them.",
         "The hand is that of what the model was trained on; images cannot tell it.",
-        *inputs.images.grey.sentences(),
+        *inputs.images.remarks(),
     ]
     if metrics.get("shifts_at_edge_of_search"):
         found.append(

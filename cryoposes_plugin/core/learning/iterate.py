@@ -15,6 +15,7 @@ import numpy as np
 from ..config import InferConfig, IterateConfig, ReconstructConfig
 from ..geometry.symmetry import symmetry_rotations
 from ..io.batches import scan_images
+from ..io.contrast import warn_of_map
 from ..io.error_log import not_fatal
 from ..io.mrc import read_volume, write_volume
 from ..io.particles import ResampledImages
@@ -75,7 +76,9 @@ class Start:
 def check(config: IterateConfig) -> None:
     """Raise what can be known to be wrong before any long work."""
     config.validate()
-    scan_images(_read(config).table)
+    start = _read(config)
+    scan_images(start.table)
+    warn_of_map(config.volume, start.volume)
 
 
 def run(config: IterateConfig, run: RunDirectory) -> Dict[str, Any]:

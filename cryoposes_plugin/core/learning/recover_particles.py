@@ -85,7 +85,7 @@ def run(config: RecoverConfig, run: RunDirectory) -> Dict[str, Any]:
         logger.info("recover: %d of %d particles are in %s.", len(truth.rows), len(table), config.truth)
         free = inputs.volume is None
         metrics["errors"] = true_errors(model, embedding, poses.rotations, truth, free, config.seed)
-    notes = [*recovery_notes(config, metrics), *inputs.images.grey.sentences()]
+    notes = [*recovery_notes(config, metrics), *inputs.images.remarks()]
     for note in notes:
         logger.info("recover: %s", note)
     with not_fatal(run.path, "its report"):

@@ -8,6 +8,8 @@ from typing import Any, Dict, Optional, Tuple
 import numpy as np
 
 from ..config import TrainConfig
+from ..io.batches import look_at_images
+from ..io.contrast import warn_of_map
 from ..io.error_log import not_fatal
 from ..io.run_directory import RunDirectory
 from ..memory import one_sentence
@@ -22,7 +24,12 @@ MODEL_NAME = "model"
 def check(config: TrainConfig) -> None:
     """Raise what can be known to be wrong before any long work."""
     config.validate()
-    make_plan(config)
+    plan = make_plan(config)
+    for table in (plan.like, plan.labelled):
+        if table is not None:
+            look_at_images(table)
+    for path, volume in zip(config.volume, plan.volumes):
+        warn_of_map(path, volume)
 
 
 def run(config: TrainConfig, run: RunDirectory) -> Dict[str, Any]:

@@ -113,7 +113,7 @@ def _notes(inputs: Inputs, fsc: HalfMapFsc) -> List[str]:
         notes.append("The particles brought no half sets: they were drawn by particle id and are in particles.star.")
     if inputs.table.ctf is None:
         notes.append("The particles have no CTF; nothing was corrected for one.")
-    notes += inputs.images.grey.sentences()
+    notes += inputs.images.remarks()
     missing = columns_not_modelled(inputs.table)
     if missing:
         notes.append(f"Not modelled, though the particles have it: {', '.join(missing)}.")

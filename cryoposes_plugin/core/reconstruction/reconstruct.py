@@ -44,7 +44,7 @@ def run(config: ReconstructConfig, run: RunDirectory) -> Dict[str, Any]:
     seconds = time.monotonic() - start
     statement = independence_statement(inputs.pose_sources(1), inputs.pose_sources(2))
     fsc = half_map_fsc(half1, half2, inputs.pixel_size_angstrom, _mask(config, inputs), statement, config.seed)
-    for sentence in inputs.images.grey.sentences():
+    for sentence in inputs.images.remarks():
         logger.warning("reconstruct: %s", sentence)
     reference = reference_fsc(inputs, volume)
     metrics = metrics_of(config, inputs, fsc, reference)

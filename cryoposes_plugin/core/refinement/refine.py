@@ -9,6 +9,7 @@ import numpy as np
 
 from ..config import RefineConfig
 from ..io.batches import scan_images
+from ..io.contrast import warn_of_map
 from ..io.error_log import not_fatal
 from ..io.manifest import digest_path
 from ..io.run_directory import RunDirectory
@@ -36,7 +37,9 @@ _LOST = {
 def check(config: RefineConfig) -> None:
     """Raise what can be known to be wrong before any long work."""
     config.validate()
-    scan_images(read_inputs(config).table)
+    inputs = read_inputs(config)
+    scan_images(inputs.table)
+    warn_of_map(config.volume, inputs.volume)
 
 
 def run(config: RefineConfig, run: RunDirectory) -> Dict[str, Any]:
@@ -64,7 +67,7 @@ def run(config: RefineConfig, run: RunDirectory) -> Dict[str, Any]:
     write_covariance(run, table, results, pixel)
     metrics = metrics_of(refinement, results, table, rate)
     metrics.update(median_moved_deg=float(np.median(turned)), median_moved_angstrom=float(np.median(shifted)))
-    notes = [hand.statement, *([lost] if lost else []), *refinement.images.grey.sentences(), *report_notes(metrics)]
+    notes = [hand.statement, *([lost] if lost else []), *refinement.images.remarks(), *report_notes(metrics)]
     for note in notes:
         logger.log(logging.WARNING if lost and note in (lost, hand.statement) else logging.INFO, "refine: %s", note)
     with not_fatal(run.path, "its report"):

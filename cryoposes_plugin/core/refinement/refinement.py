@@ -11,6 +11,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..io.batches import batches
+from ..io.contrast import image_contrast, map_contrast
 from ..io.particles import ResampledImages
 from ..io.run_directory import RunDirectory
 from ..parallel import in_order
@@ -53,6 +54,10 @@ class NoAgreement(InputError):
     """Images and volume have nothing in common."""
 
 
+class InvertedContrast(InputError):
+    """Protein is white in the images and negative in the volume, or the reverse."""
+
+
 class Refinement:
     """Finds poses of a table's particles.
 
@@ -82,6 +87,7 @@ class Refinement:
         self.table, self.grid, self.starts = table, grid, starts
         self.group, self.settings, self.again = group, settings, again
         self.threads = threads
+        self._map_contrast = map_contrast(volume.data)
         self.points = FourierPoints(grid.box_size_px)
         self.likelihood = PoseLikelihood(volume, self.points, grid.pixel_size_angstrom)
         self.images = ResampledImages(table, grid.box_size_px, grid.pixel_size_angstrom)
@@ -124,17 +130,31 @@ class Refinement:
             first = first_spectra(self.points, observed.coefficients, self._first_shell)
             spectra = calibrate(self._search, observed, self.starts(rows), first, self._last_shell, self.threads)
             if spectra.last_shell == 0 or self._disagree(spectra, observed, rows):
-                raise NoAgreement(
-                    f"The particles of optics group {self.table.optics[group].name} have nothing in common with the "
-                    "volume at any pose that was tried; check that the map belongs to them, that protein is white in "
-                    "the images, and their pixel size."
-                )
+                raise self._no_agreement(int(group))
             logger.info(
                 "refine: optics group %s: map and images agree up to %.3g Å.",
                 self.table.optics[group].name,
                 self.grid.field_of_view_angstrom / spectra.last_shell,
             )
             self.spectra[int(group)], power[int(group)] = spectra, observed.power
+
+    def _no_agreement(self, group: int) -> InputError:
+        """Why: the contrast where images and map tell that one of them is inverted, else what there is to check."""
+        subject = (
+            f"The particles of optics group {self.table.optics[group].name} have nothing in common with the volume"
+        )
+        contrast, (_, skewness) = image_contrast(self.table, self.images.grey, group), self._map_contrast
+        if contrast.opposite_to(skewness):
+            return InvertedContrast(
+                f"{subject} at any pose that was tried, and their contrast is opposite to its: the particles are "
+                f"{'darker' if contrast.effect < 0 else 'brighter'} than their background by "
+                f"{abs(contrast.significance):.0f} standard errors ({contrast.number} images), and the skewness of the "
+                f"volume is {skewness:.1f}; multiply the one of which protein is negative by -1."
+            )
+        return NoAgreement(
+            f"{subject} at any pose that was tried; check that the map belongs to them, that protein is white in "
+            "the images, and their pixel size."
+        )
 
     def _alike(self, group: int, other: int) -> bool:
         """Whether the images of two optics groups are in the same state."""

@@ -13,6 +13,7 @@ import numpy as np
 from ..config import SimulateConfig
 from ..errors import InputError
 from ..gate import integer, real
+from ..io.contrast import warn_of_map
 from ..io.error_log import not_fatal
 from ..io.mrc import Stack, StackWriter
 from ..io.run_directory import RunDirectory
@@ -52,7 +53,8 @@ def check(config: SimulateConfig) -> None:
     config.validate()
     if config.projector == "astra":
         require_cuda()
-    read_inputs(config)
+    for path, volume in zip(config.volume, read_inputs(config).volumes):
+        warn_of_map(path, volume)
 
 
 def run(config: SimulateConfig, run: RunDirectory) -> Dict[str, Any]:
