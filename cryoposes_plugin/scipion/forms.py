@@ -145,6 +145,9 @@ def in_form_words(message: str, config_class: Type[Config]) -> str:
         name = PROTOCOL_LABELS.get(match.group(1))
         return f"'{name}'" if name else match.group(0)
 
+    for f in dataclasses.fields(config_class):
+        for choice, title in zip(f.metadata["choices"], f.metadata["titles"]):
+            message = message.replace(f"'{choice}'", f"'{title}'")
     message = re.sub(r" \(_rln\w+(, _rln\w+)*\)", "", message)  # columns, which a set of Scipion has not
     message = re.sub(r"`(?:cryoposes )?([a-z-]+)[^`]*`", protocol, message)
     message = re.sub(r"(?:column )?\b_?(cryoposes[A-Z]\w*)", lambda match: f"'{title_of(match.group(1))}'", message)

@@ -200,6 +200,12 @@ def test_labels_stand_for_the_files_that_a_protocol_writes(name, label):
         assert protocol._in_form_words(f"{path} is empty") == f"{label or path} is empty"
 
 
+def test_choices_are_called_by_their_titles_in_the_form_and_in_its_sentences():
+    form = ProtCryoposesSimulate().getDefinition()
+    assert form.getParam("orientations").choices[5:] == ["preferred views", "those of particles"]
+    assert "(with 'those of particles')" in forms.in_form_words("(with 'particles')", SimulateConfig)
+
+
 def test_one_label_for_one_idea():
     assert forms.label_of(TrainConfig, "particles") == forms.label_of(SimulateConfig, "orientations_from")
 

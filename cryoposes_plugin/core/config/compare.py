@@ -23,6 +23,7 @@ class CompareConfig(Config):
         "be mirror images, 'rotation' and 'rotation-and-hand' first find the best common one. 'orthogonal4' allows "
         "all that distances leave open; it moves the beam and says nothing of poses.",
         choices=("none", "rotation", "rotation-and-hand", "orthogonal4"),
+        titles=("none", "common rotation", "common rotation and hand", "orthogonal 4 x 4 matrix"),
     )
     join_by: str = option(
         "auto",

@@ -30,6 +30,7 @@ class ReconstructConfig(Config):
         "fourier",
         "Fourier insertion with CTF weights, or CGLS with ASTRA (needs CUDA).",
         choices=("fourier", "cgls"),
+        titles=("Fourier insertion", "CGLS"),
         expert=True,
     )
     cgls_iterations: int = option(

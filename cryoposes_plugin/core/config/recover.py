@@ -80,6 +80,7 @@ class RecoverConfig(Config):
         "spectral",
         "Linear algebra and least squares, or the mini-batch minimisation of Banjac et al. 2021, to compare with.",
         choices=("spectral", "minibatch"),
+        titles=("spectral", "mini-batches"),
         expert=True,
     )
     minibatch_steps: int = option(20000, "Steps of the mini-batch minimisation.", expert=True, minimum=1, maximum=10**9)

@@ -26,6 +26,15 @@ class SimulateConfig(ImagingConfig):
         "Euler angles (crowded at the poles), a half or quarter sphere of viewing "
         "directions, preferred views, or those of a particle set.",
         choices=("uniform", "healpix", "euler", "half-sphere", "quarter-sphere", "preferred", "particles"),
+        titles=(
+            "uniform",
+            "HEALPix grid",
+            "uniform Euler angles",
+            "half sphere",
+            "quarter sphere",
+            "preferred views",
+            "those of particles",
+        ),
     )
     orientations_from: Optional[str] = option(
         None, "Particle STAR file that gives the poses (with 'particles').", path=True
@@ -62,6 +71,7 @@ class SimulateConfig(ImagingConfig):
         "fourier",
         "Fourier slices (TensorFlow, any machine) or ASTRA (real space, needs CUDA).",
         choices=("fourier", "astra"),
+        titles=("Fourier slices", "ASTRA"),
         expert=True,
     )
 
