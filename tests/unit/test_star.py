@@ -243,6 +243,7 @@ def drop_column(text, label):
         (lambda t: "data_general\n_rlnTomoSubTomosAre2DStacks 1\n" + t, "stacks of tilted images"),
         (lambda t: re.sub(r"(000004@\S+ \d) \d+", r"\1 1.5", t), "_rlnImageId of particle . is 1.5, which is no whole"),
         (lambda t: re.sub(r"(000004@\S+ \d) \d+", r"\1 9223372036854775808", t), "is too large a number"),
+        (lambda t: t.replace("000004@", ""), r"particle . is .*stack.mrcs, which holds 7 images; say which one"),
         (lambda t: t.replace("000004@", "99999999999@"), "write it as 000001@stack.mrcs"),
         (lambda t: t.replace("mic3.mrc", "mic 3.mrc"), r"row 4 of data_particles \(line \d+\) has"),
     ],

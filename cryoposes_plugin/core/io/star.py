@@ -382,7 +382,7 @@ class _Reader:
         if said is None:
             return read_stack_header(stack_paths[stack_index[0]])[1] if len(stack_index) else 0
         first = stack_paths[stack_index[0]] if len(stack_index) else None
-        found = None if first is None else _box_of(first)
+        found = None if first is None else _header_of(first)[1]
         if found is not None and found != said:
             raise InputError(
                 f"{self.path}: _{_BOX} of optics group {name} is {said} px and the images of {first} have {found} px; "
@@ -405,12 +405,12 @@ def _say(message: str) -> None:
     logger.warning(message)
 
 
-def _box_of(stack: Path) -> Optional[int]:
-    """None of a stack that is missing or damaged: whoever reads its images says so."""
+def _header_of(stack: Path) -> Tuple[Optional[int], Optional[int]]:
+    """(number of images, box size); None of a stack that is missing or damaged: whoever reads its images says so."""
     try:
-        return read_stack_header(stack)[1]
+        return read_stack_header(stack)[:2]
     except InputError:
-        return None
+        return None, None
 
 
 Namer = Callable[[int], str]
@@ -494,10 +494,22 @@ def _image_references(star: Path, names: Sequence[str], images_from: Optional[st
         stack_index[i] = found.setdefault(stack, len(found))
         slice_index[i] = int(number) - 1
     files = resolve_stacks(star, list(found), images_from)
+    _check_single(star, names, [files[k] for k in stack_index.tolist()])
     distinct: Dict[str, int] = {}
     merged = np.array([distinct.setdefault(os.path.abspath(f), len(distinct)) for f in files])
     first = dict(zip(merged[::-1].tolist(), files[::-1]))
     return tuple(first[i] for i in range(len(distinct))), merged[stack_index], slice_index
+
+
+def _check_single(star: Path, names: Sequence[str], files: Sequence[Path]) -> None:
+    """InputError where the first name without a slice is a stack of several images: a tilt series, or a volume."""
+    row = next((i for i, name in enumerate(names) if "@" not in name), None)
+    number = None if row is None else _header_of(files[row])[0]
+    if row is not None and number is not None and number > 1:
+        raise InputError(
+            f"{star}: _{_IMAGE_NAME} of particle {row + 1} is {_shown(names[row])}, which holds {number} images; say "
+            "which one is meant (as 000001@stack.mrcs). Tilt series and subtomograms are not worked on."
+        )
 
 
 def columns_not_modelled(table: ParticleTable) -> List[str]:
