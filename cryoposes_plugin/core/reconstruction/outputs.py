@@ -8,6 +8,7 @@ from typing import Any, Dict, List, Optional
 import numpy as np
 
 from ..config import ReconstructConfig
+from ..io.ids import image_groups
 from ..io.run_directory import RunDirectory
 from ..io.star import columns_not_modelled
 from ..words import counted
@@ -42,6 +43,7 @@ def metrics_of(
         "half1_particles": int((inputs.half == 1).sum()),
         "half2_particles": int((inputs.half == 2).sum()),
         "half_sets": "drawn" if inputs.half_drawn else "given",
+        "copies_of_images": len(inputs.table) - int(image_groups(inputs.table).max()) - 1,
         "symmetry": config.symmetry,
         "method": config.method,
         "box_size_px": inputs.box_size_px,
