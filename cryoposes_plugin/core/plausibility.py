@@ -59,6 +59,7 @@ VOLTAGE = Quantity("voltage (_rlnVoltage)", "kV", (10, 1200), (60, 400), ((1e3, 
 SPHERICAL_ABERRATION = Quantity("spherical aberration (_rlnSphericalAberration)", "mm", (0, 20), (0, 8), ((1e3, "µm"),))
 AMPLITUDE_CONTRAST = Quantity("amplitude contrast (_rlnAmplitudeContrast)", "", (0, 1), (0, 0.4), ((100, "per cent"),))
 PIXEL_SIZE = Quantity("pixel size (_rlnImagePixelSize)", "Å", (0.01, 100), (0.3, 20), ((0.1, "nm"),))
+_VOXEL = dataclasses.replace(PIXEL_SIZE, name="pixel size", possible=(0, np.inf))  # the header's own check refuses
 FIELD_OF_VIEW = Quantity("width", "Å", (0.1, 1e5), (60, 6000))
 BFACTOR = Quantity("B-factor (_rlnCtfBfactor)", "Å^2", (-2000, 20000), (0, 2000))
 PHASE_SHIFT = Quantity("phase shift (_rlnPhaseShift)", "°", (-360, 360), (-10, 190))
@@ -257,10 +258,20 @@ def _group_questions(optics, what: str) -> List[str]:
         if value is not None:
             asked += quantity.question(value, f"{what}: the {quantity.name} of optics group {optics.name}")
     if not asked and optics.box_size_px:
-        width = optics.box_size_px * optics.pixel_size_angstrom
-        subject = f"{what}: the width of the images of optics group {optics.name}, {optics.box_size_px} px of "
-        asked += FIELD_OF_VIEW.question(width, f"{subject}{optics.pixel_size_angstrom:g} Å,")
+        subject = f"{what}: the width of the images of optics group {optics.name}"
+        asked += _width_questions(subject, optics.box_size_px, optics.pixel_size_angstrom)
     return asked
+
+
+def _width_questions(subject: str, box_size_px: int, pixel_size_angstrom: float) -> List[str]:
+    width = box_size_px * pixel_size_angstrom
+    return FIELD_OF_VIEW.question(width, f"{subject}, {box_size_px} px of {pixel_size_angstrom:g} Å,")
+
+
+def volume_questions(what: str, box_size_px: int, pixel_size_angstrom: float) -> List[str]:
+    """The same of a map."""
+    asked = _VOXEL.question(pixel_size_angstrom, f"{what}: the pixel size")
+    return asked or _width_questions(f"{what}: its width", box_size_px, pixel_size_angstrom)
 
 
 def _ctf_questions(table: ParticleTable, ctf: CtfTable, what: str) -> List[str]:

@@ -18,6 +18,7 @@ from cryoposes_plugin.core.plausibility import (
     pose_problem,
     pose_questions,
     set_questions,
+    volume_questions,
 )
 from cryoposes_plugin.core.types import CtfTable, OpticsGroup, ParticleTable
 
@@ -281,6 +282,13 @@ def test_options_that_cannot_be(name, value, words):
 def test_options_that_are_unlikely(name, value, words):
     asked = option_questions(SimulateConfig(**{name: value}))
     assert len(asked) == 1 and words in asked[0]
+
+
+def test_maps_of_unlikely_size():
+    assert volume_questions("Volume m.mrc", 64, 1.128) == []
+    assert "was nm typed where Å is needed?" in volume_questions("Volume m.mrc", 64, 0.1128)[0]
+    assert "its width, 64 px of 0.564 Å, is 36.096 Å" in volume_questions("Volume m.mrc", 64, 0.564)[0]
+    assert "11280 Å" in volume_questions("Volume m.mrc", 1000, 11.28)[0]
 
 
 def test_defaults_are_asked_nothing():

@@ -14,6 +14,7 @@ import numpy as np
 from ..errors import InputError, ResourceError
 from ..gate import check_pixel_size, require_finite, shown_error
 from ..memory import require_memory
+from ..plausibility import volume_questions
 from ..types import Volume
 from .atomic import TEMPORARY, atomic_path, create, move, remove, reopen
 from .files import fill
@@ -35,6 +36,8 @@ def read_volume(path) -> Volume:
     subject = f"Volume {path}"
     header = read_header(path, subject)
     pixel_size_angstrom = _checked_voxel(header)
+    for question in volume_questions(subject, header.shape[0], pixel_size_angstrom):
+        logger.warning("%s", question)
     require_memory(4 * 3 * math.prod(header.shape), subject)
     data = _read_data(header)
     if header.compression is None and header.file_bytes > header.need_bytes:
