@@ -73,7 +73,7 @@ def test_a_model_comes_back(folder, trained):
         (lambda c: c["network"].update(dropout=1e300), "dropout is 1e+300 and must be at most 0.95"),
         (lambda c: c["network"].update(shift=1), "shift is 1, which is neither true nor false"),
         (lambda c: c["network"].update(kind={}), "of kind {}"),
-        (lambda c: c["network"].update(colour=1), "colour is no part of a network"),
+        (lambda c: c["network"].update(colour=1), "has 'colour', which is no part of a network"),
         (lambda c: c["network"].update(views=5), "does not hold the weights of the network"),
     ],
 )

@@ -34,6 +34,7 @@ _CHOICES = {
 }
 _PAIRS = {"stem": ((1, 31), (1, 4096)), "blocks": ((1, _LONGEST_LIST), (1, 4096))}
 _WIDTHS = ("doubles", "middle", "dense")
+_KNOWN = {"kind", "shift", *_INTEGERS, *_REALS, *_CHOICES, *_PAIRS, *_WIDTHS}
 
 
 def check_network(values: Any, what: str) -> None:
@@ -41,6 +42,8 @@ def check_network(values: Any, what: str) -> None:
     if not isinstance(values, dict):
         raise InputError(f"{what} is {shown(values)} and no description of a network; {_REMEDY}.")
     for name, value in values.items():
+        if name not in _KNOWN:
+            raise InputError(f"{what} has {shown(name)}, which is no part of a network here; {_REMEDY}.")
         _check_entry(name, value, f"{what}: {name}")
 
 
@@ -63,8 +66,6 @@ def _check_entry(name: str, value: Any, what: str) -> None:
         real(value, what, _REMEDY, *_REALS[name])
     elif name == "shift":
         truth(value, what, _REMEDY)
-    elif name != "kind":
-        raise InputError(f"{what} is no part of a network that this version knows; {_REMEDY}.")
 
 
 def _listed(value: Any, what: str) -> Tuple:
