@@ -109,7 +109,7 @@ def test_without_copies_nothing_changes():
 
 
 def test_an_image_in_both_halves_is_named():
-    with pytest.raises(InputError, match=r"image 3 of .*p.mrcs is in both half sets"):
+    with pytest.raises(InputError, match=r"image 3 of .*p.mrcs is in both"):
         half_sets(table("p.mrcs:1", "p.mrcs:2", "p.mrcs:2", subset=[1, 1, 2]), 0)
     assert not half_sets(table("p.mrcs:1", "p.mrcs:2", "p.mrcs:2", subset=[1, 2, 2]), 0)[1]
     with pytest.raises(InputError, match="All 2 particles are image 2 of p.mrcs"):

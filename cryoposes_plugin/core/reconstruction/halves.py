@@ -72,8 +72,9 @@ def _images(table: ParticleTable) -> np.ndarray:
     if len(counts) < 2:
         raise InputError(f"All {len(table)} particles are {first}; two half maps need one each: give other particles.")
     logger.warning(
-        "%d particles are copies of another's image (as %s); copies are kept in one half set.",
-        len(table) - len(counts),
+        "The %d particles are %d images: some are there more than once (as %s); copies belong into one half set.",
+        len(table),
+        len(counts),
         first,
     )
     return image
@@ -84,9 +85,10 @@ def _check_apart(table: ParticleTable, subset: np.ndarray, image: np.ndarray) ->
     first[image] = subset
     torn = np.flatnonzero(first[image] != subset)
     if len(torn):
+        more = f", and so are {len(set(image[torn])) - 1} more" if len(set(image[torn])) > 1 else ""
         raise InputError(
-            f"{image_name(table, int(torn[0]))} is in both half sets (rlnRandomSubset), and {len(torn) - 1} more; the "
-            "halves are not independent: remove the copies, or the column to have half sets drawn."
+            f"Half sets: {image_name(table, int(torn[0]))} is in both (rlnRandomSubset){more}; the halves are "
+            "not independent: remove the copies, or the column to have half sets drawn."
         )
 
 
