@@ -17,6 +17,8 @@ PREFIX = "cryoposes"
 ATTRIBUTE_PREFIX = "_" + PREFIX
 #: Text: what a pose came from, such as "network:<digest of the model>" or "truth".
 POSE_SOURCE = "cryoposesPoseSource"
+#: In the sentence on a network that is no better than chance, and at the end of the source of the poses it gives.
+LEARNED_NOTHING, FROM_NOTHING = "has learned nothing", ",learned-nothing"
 #: Text: the pose that the scores were given for (see `scored_pose`).
 SCORED_POSE = "cryoposesScoredPose"
 TEXTS = (POSE_SOURCE, SCORED_POSE)

@@ -55,6 +55,22 @@ def test_from_particles_with_poses_alone(in_folder):
     }
 
 
+def test_training_that_learned_nothing_says_so_and_what_comes_of_it_repeats_it(in_folder, tmp_path):
+    """In the log, in the run's numbers, on the model card, in red in the report, and in what uses the poses."""
+    assert train(in_folder, "--volume", "map.mrc", "--snr", "1", *QUICK) == 0
+    metrics = json.loads((in_folder / "metrics.json").read_text())
+    (sentence,) = [line for line in metrics["warnings"] if "has learned nothing" in line]
+    assert metrics["learned_nothing"] and sentence in PoseModel.load(in_folder / "model").card.warnings
+    assert f"<li class=alarm>{sentence}</li>" in (in_folder / "report.html").read_text()
+    arguments = ["--model", str(in_folder / "model"), "--particles", "sim/particles.star"]
+    assert main(["infer", *arguments, "--output", str(tmp_path / "poses")]) == 0
+    assert any(sentence in line for line in json.loads((tmp_path / "poses/metrics.json").read_text())["warnings"])
+    poses = str(tmp_path / "poses/particles.star")
+    assert main(["filter", "--particles", poses, "--output", str(tmp_path / "kept")]) == 0
+    (repeated,) = json.loads((tmp_path / "kept/metrics.json").read_text())["warnings"]
+    assert f"poses of {NUMBER} particles are from a network that has learned nothing" in repeated
+
+
 def test_from_a_map_like_particles_and_from_both(in_folder):
     arguments = ["--volume", "map.mrc", "--like", "sim/particles.star", "--particles", "sim/particles.star"]
     assert train(in_folder, *arguments, *QUICK) == 0

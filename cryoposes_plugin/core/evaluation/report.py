@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from ..io.atomic import atomic_path
 from ..io.error_log import not_fatal
+from ..scores import LEARNED_NOTHING
 from .figures import png_bytes
 
 REPORT_NAME = "report.html"
@@ -21,6 +22,7 @@ body { font: 15px/1.5 system-ui, "Segoe UI", Helvetica, Arial, sans-serif; color
 h1 { font-size: 1.5rem; margin-bottom: .2rem; } h2 { font-size: 1.1rem; margin: 1.8rem 0 .4rem; }
 p.lead { color: #4a5568; margin-top: 0; }
 ul.notes { background: #fffaf0; border-left: 4px solid #dd6b20; padding: .6rem 1rem .6rem 2rem; }
+li.alarm { color: #c53030; font-weight: 600; }
 table { border-collapse: collapse; }
 td { padding: .25rem .9rem .25rem 0; border-bottom: 1px solid #e2e8f0; text-align: left; }
 td.value { text-align: right; font-variant-numeric: tabular-nums; }
@@ -66,14 +68,19 @@ def add_notes(folder, notes: Sequence[str]) -> None:
     """Put further notes at the head of a report, if there is one; those that it has already are not repeated."""
     path = Path(folder) / REPORT_NAME
     page = path.read_text(encoding="utf-8") if path.exists() else ""
-    notes = [note for note in notes if f"<li>{html.escape(note)}</li>" not in page]
+    notes = [note for note in notes if _note(note) not in page]
     if page and notes:
         with atomic_path(path) as part:
             part.write_text(page.replace("</h1>", f"</h1>\n{_notes(notes)}", 1), encoding="utf-8")
 
 
 def _notes(notes: Sequence[str]) -> str:
-    return "<ul class='notes'>" + "".join(f"<li>{html.escape(note)}</li>" for note in notes) + "</ul>"
+    return "<ul class='notes'>" + "".join(map(_note, notes)) + "</ul>"
+
+
+def _note(note: str) -> str:
+    """In red where a network is no better than chance."""
+    return f"<li{' class=alarm' if LEARNED_NOTHING in note else ''}>{html.escape(note)}</li>"
 
 
 def append_figures(folder, figures: Mapping[str, Tuple[str, Figure]]) -> None:

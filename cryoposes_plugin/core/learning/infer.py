@@ -51,6 +51,7 @@ def run(config: InferConfig, run: RunDirectory) -> Dict[str, Any]:
     An interrupted run goes on after the last batches that were saved, and ends with the same result.
     """
     inputs = read_inputs(config, PoseModel.load)
+    inputs.model.card.repeat_warnings(config.model)
     refined, not_refined = _refined(config, run, inputs)
     if refined is not None:
         return _conclude_refined(config, run, inputs, refined)

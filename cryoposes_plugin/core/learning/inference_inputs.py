@@ -15,6 +15,7 @@ from ..io.mrc import read_volume
 from ..io.particles import PIXEL_SIZE_TOLERANCE, ResampledImages, check_fits_model
 from ..io.star import read_particles
 from ..refinement.inputs import check_volume
+from ..scores import FROM_NOTHING
 from ..types import CtfTable, ParticleTable, Volume
 from .distance_model import DistanceModel
 from .model_card import ModelCard
@@ -55,7 +56,8 @@ def read_inputs(config: ParticleConfig, load: Callable[[Optional[str]], Model]) 
     if config.volume:
         volume = read_volume(config.volume)
         _check_volume(config, model.card, table, volume)
-    return Inputs(model, table, images, volume, f"network:{digest_path(config.model)[:12]}")
+    source = f"network:{digest_path(config.model)[:12]}" + (FROM_NOTHING if card.learned_nothing else "")
+    return Inputs(model, table, images, volume, source)
 
 
 def _check_ctf(config: ParticleConfig, card: ModelCard, table: ParticleTable) -> None:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict
+from typing import Any, Dict, List
 
 from ..config.train_presets import CTF_CORRECTIONS
 from ..errors import ConfigError, InputError
 from ..gate import check_pixel_size, integer, real, shown, text
 from ..geometry.symmetry import parse_symmetry
 from ..io.files import read_object
+from ..scores import LEARNED_NOTHING
 from ..types import IMAGE_STATES
+
+logger = logging.getLogger(__name__)
 
 CARD_NAME = "model_card.json"
 SCHEMA_VERSION = 1
@@ -58,6 +62,21 @@ class ModelCard:
     def knows_a_quarter(self) -> bool:
         """Whether it was trained on the views of a D2 particle from a quarter of the sphere alone."""
         return self.training.get("orientations") == "quarter-sphere"
+
+    @property
+    def warnings(self) -> List[str]:
+        """What training found that a user of the model must know."""
+        found = self.training.get("warnings")
+        return [sentence for sentence in found if isinstance(sentence, str)] if isinstance(found, list) else []
+
+    @property
+    def learned_nothing(self) -> bool:
+        """Whether its errors are those of chance."""
+        return any(LEARNED_NOTHING in sentence for sentence in self.warnings)
+
+    def repeat_warnings(self, folder) -> None:
+        for sentence in self.warnings:
+            logger.warning("Of the training of %s: %s", folder, sentence)
 
     @property
     def gives_distances(self) -> bool:

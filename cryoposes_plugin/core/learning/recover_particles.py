@@ -70,6 +70,7 @@ def run(config: RecoverConfig, run: RunDirectory) -> Dict[str, Any]:
     """
     inputs = _read(config)
     model = inputs.model
+    model.card.repeat_warnings(config.model)
     embedding = embed_particles(model, inputs, run, config.batch_size, config.threads)
     if inputs.volume is None:
         poses = _among_each_other(config, inputs, embedding)

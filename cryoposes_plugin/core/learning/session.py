@@ -22,6 +22,7 @@ from .plan import Plan, summary, validation_number
 from .pose_model import Prediction
 from .preprocessing import Preprocessing
 from .validation import Validation, error_summary
+from .verdict import chance_of_distances, chance_of_poses, warnings_of
 
 Source = Union[SimulatedSource, LabelledSource, MixedSource]
 #: What a network says of images kept apart, and the truth.
@@ -64,13 +65,15 @@ class Session:
             return distance_summary(self.config.chosen("feature_distance"), predicted, truth)
         return error_summary(predicted, truth, self.plan.group)
 
-    def finish(self, folder, done: Dict[str, Any]) -> Tuple[Judged, Dict[str, float]]:
-        """Write the trained network, in float32, with its card; returns how it does on images kept apart."""
+    def finish(self, folder, done: Dict[str, Any]) -> Tuple[Judged, ModelCard]:
+        """Write the trained network, in float32, with its card; returns what it says of images kept apart, too."""
         config, plan = self.config, self.plan
         network = presets.build_network(self.network_config)
         network.set_weights(self.network.get_weights())
         judged = self._validation_of(network).predict()
-        errors = self.summary(judged)
+        errors = {**self.summary(judged), **self._chance(judged)}
+        by_time = config.steps is None and config.epochs is None
+        warnings = warnings_of(errors, done["steps"], by_time)
         card = ModelCard(
             preset=config.preset,
             box_size_px=plan.grid.model_box_size_px,
@@ -80,7 +83,7 @@ class Session:
             image_state=plan.simulated_state if plan.volumes else plan.labelled_state,
             symmetry=config.symmetry,
             network=self.network_config,
-            training={**summary(plan), "orientations": config.orientations, **done},
+            training={**summary(plan), "orientations": config.orientations, **done, "warnings": warnings},
             validation=errors,
             gives="distances" if self.gives_distances else "poses",
             data_digests={Path(path).name: digest_path(path) for path in config.input_paths()},
@@ -88,7 +91,14 @@ class Session:
             versions=package_versions(),
         )
         write_network(folder, card, network)
-        return judged, errors
+        return judged, card
+
+    def _chance(self, judged: Judged) -> Dict[str, float]:
+        predicted, truth = judged
+        if isinstance(predicted, Features):
+            kind = self.config.chosen("feature_distance")
+            return chance_of_distances(kind, predicted.features, truth.rotations, self.config.seed)
+        return chance_of_poses(predicted.rotations, truth.rotations, self.plan.group, self.config.seed)
 
     def _validation_of(self, network) -> Union[Validation, DistanceValidation]:
         labelled = self.plan.labelled

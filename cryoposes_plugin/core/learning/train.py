@@ -51,8 +51,10 @@ def run(config: TrainConfig, run: RunDirectory) -> Dict[str, Any]:
     length = Length(_number_of_steps(config, plan), config.minutes, started)
     with one_sentence(_no_memory(config, plan)):
         done = trainer.train(run, length, config.checkpoint_minutes)
-    judged, errors = session.finish(run.file(MODEL_NAME), done)
-    metrics = {**summary(plan), **done, "validation": errors}
+    judged, card = session.finish(run.file(MODEL_NAME), done)
+    for sentence in card.warnings:
+        logger.warning("%s", sentence)
+    metrics = {**summary(plan), **done, "validation": card.validation, "learned_nothing": card.learned_nothing}
     with not_fatal(run.path, "its report"):
         _report(run, session, metrics, judged)
     return metrics

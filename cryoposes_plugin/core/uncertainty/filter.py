@@ -12,7 +12,7 @@ from ..errors import ConfigError, InputError
 from ..io.error_log import not_fatal
 from ..io.run_directory import RunDirectory
 from ..io.star import read_particles, write_particles
-from ..scores import HIGH, cost, score_named, title_of
+from ..scores import FROM_NOTHING, HIGH, LEARNED_NOTHING, POSE_SOURCE, cost, score_named, title_of
 from ..types import ParticleTable
 from ..words import counted
 
@@ -56,6 +56,13 @@ def run(config: FilterConfig, run: RunDirectory) -> Dict[str, Any]:
         "median_score_accepted": _median_or_none(scores[accepted]),
         "median_score_rejected": _median_or_none(scores[~accepted]),
     }
+    unlearned = sum(FROM_NOTHING in str(source) for source in table.extra.get(POSE_SOURCE, ()))
+    if unlearned:
+        logger.warning(
+            "The poses of %s are from a network that %s, or were refined from there: do not rely on their scores.",
+            counted(unlearned, "particle"),
+            LEARNED_NOTHING,
+        )
     logger.info("filter: %d of %d particles accepted (%s).", metrics["accepted"], len(table), criterion(metrics))
     with not_fatal(run.path, "its report"):
         _report(config, run, table, accepted, metrics)
