@@ -25,7 +25,7 @@ _SAMPLE = 512
 _HOT_DEVIATIONS, _TIMES_THE_REST, _REST, _ALONE = 20.0, 6.0, 0.95, 0.75
 _AROUND = np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]], bool)
 #: Pixels of an image that tell its standard deviation robustly.
-_PIXELS_LOOKED_AT = 256
+_PIXELS_LOOKED_AT = 128
 #: Of a normal distribution, standard deviation over median absolute deviation.
 _MAD_TO_SIGMA = 1.4826
 #: Backgrounds that differ by less than this are alike but for chance ...
@@ -187,7 +187,7 @@ def levelled(images: np.ndarray) -> Tuple[np.ndarray, np.ndarray, np.ndarray, np
     """
     mended = _mend_hot_pixels(images)
     flat = images.reshape(len(images), -1)
-    ring = flat[:, _background_pixels(images.shape[-1])]
+    ring = np.take(flat, _background_pixels(images.shape[-1]), axis=1)
     level = ring.mean(axis=1, dtype=np.float64).astype(np.float32)[:, None]
     flat -= level
     ring -= level
@@ -196,7 +196,10 @@ def levelled(images: np.ndarray) -> Tuple[np.ndarray, np.ndarray, np.ndarray, np
 
 def _root_mean_square(values: np.ndarray) -> np.ndarray:
     """(n,) float64 of rows (n, m); 0 for a constant row, whatever rounding left of it."""
-    power = np.einsum("ij,ij->i", values, values, dtype=np.float64) / values.shape[1]
+    with np.errstate(over="ignore"):
+        power = np.einsum("ij,ij->i", values, values) / np.float64(values.shape[1])
+    if not np.isfinite(power).all():
+        power = np.einsum("ij,ij->i", values, values, dtype=np.float64) / values.shape[1]
     return np.where(np.ptp(values, axis=1) > 0, np.sqrt(power), 0.0)
 
 
@@ -211,8 +214,8 @@ def _mend_hot_pixels(images: np.ndarray) -> np.ndarray:
     """(n,) bool: images in which pixels far from all around them were replaced by the median of these."""
     flat = images.reshape(len(images), -1)
     some = flat[:, :: max(1, flat.shape[1] // _PIXELS_LOOKED_AT)]
-    middle = np.median(some, axis=1)
-    limit = _HOT_DEVIATIONS * _MAD_TO_SIGMA * np.median(np.abs(some - middle[:, None]), axis=1)
+    middle = _middle(some)
+    limit = _HOT_DEVIATIONS * _MAD_TO_SIGMA * _middle(np.abs(some - middle[:, None]))
     mended = np.zeros(len(images), bool)
     for i in np.flatnonzero(np.maximum(flat.max(axis=1) - middle, middle - flat.min(axis=1)) > limit):
         around = ndimage.median_filter(images[i], footprint=_AROUND, mode="mirror")
@@ -234,3 +237,9 @@ def _of_one_group(table: ParticleTable, rows: np.ndarray) -> Iterator[np.ndarray
 def _name(table: ParticleTable, row: int) -> str:
     stack = table.stack_paths[table.stack_index[row]]
     return f"particle {table.ids[row]} (image {table.slice_index[row] + 1} of {stack})"
+
+
+def _middle(values: np.ndarray) -> np.ndarray:
+    """(n,) medians of rows (n, m), the upper one where m is even."""
+    place = values.shape[1] // 2
+    return np.partition(values, place, axis=1)[:, place]
