@@ -7,7 +7,7 @@ compares this column with the pose that stands beside it.
 from __future__ import annotations
 
 import logging
-from typing import List, Sequence
+from typing import Iterable, List
 
 import numpy as np
 
@@ -24,7 +24,8 @@ _SAME_DEG, _SAME_ANGSTROM = 0.01, 0.01
 def scored_poses(table: ParticleTable) -> List[str]:
     """ "rot/tilt/psi/x/y" of every particle's pose: RELION's angles (degrees) and origin (Å)."""
     origins = conventions.shifts_px_to_origin_angstrom(_shifts_px(table), table.pixel_size_angstrom)
-    numbers = np.concatenate([conventions.rotations_to_euler_deg(table.rotations), origins], axis=1)
+    angles = conventions.rotations_to_euler_deg(np.asarray(table.rotations))
+    numbers = np.concatenate([angles, origins], axis=1)
     return ["{:.3f}/{:.3f}/{:.3f}/{:.3f}/{:.3f}".format(*row) for row in numbers.tolist()]
 
 
@@ -55,7 +56,7 @@ def without_scores_of_other_poses(table: ParticleTable, source: str) -> Particle
     return table.replace(scores={}, extra=extra)
 
 
-def same_poses(table: ParticleTable, texts: Sequence[str]) -> np.ndarray:
+def same_poses(table: ParticleTable, texts: Iterable[str]) -> np.ndarray:
     """(N,) bool: whether each particle is at the pose of its text (see `scored_poses`)."""
     if table.rotations is None:
         return np.zeros(len(table), dtype=bool)
