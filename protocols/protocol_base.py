@@ -334,7 +334,12 @@ class ProtCryoposesBase(EMProtocol):
         """Called by Scipion: what the run warned of marks its box, and stands in its summary under WARNINGS."""
         super().checkSummaryWarnings()
         for line in self._metrics().get("warnings", []):
-            self.addSummaryWarning(self._in_form_words(line))
+            self.addSummaryWarning(self._in_red(self._in_form_words(line)))
+
+    def _in_red(self, line: str) -> str:
+        """Scipion's summary is red where it is a link: this one leads to the run's report."""
+        report = os.path.abspath(os.path.join(self.shown_run(), runner.REPORT_NAME))
+        return f"[[file://{report}][{line.replace(']', ')')}]]" if os.path.exists(report) else line
 
     def _in_form_words(self, line: str) -> str:
         """Labels in the place of options, and of the files that this protocol wrote for the program."""

@@ -21,7 +21,7 @@ from ..core.io.manifest import digest_path
 from ..core.io.run_directory import METRICS_NAME
 from ..core.io.run_state import read_json
 
-CONFIG_NAME, RUN_NAME, KEY_NAME = "config.json", "run", "run_key.txt"
+CONFIG_NAME, RUN_NAME, KEY_NAME, REPORT_NAME = "config.json", "run", "run_key.txt", "report.html"
 _MENDABLE = 2
 #: Activation commands are written for it ("source", "conda activate"); the default shell may know neither.
 _BASH = "/bin/bash"

@@ -25,10 +25,9 @@ from cryoposes_plugin.protocols import (
     ProtCryoposesTrain,
 )
 from cryoposes_plugin.scipion.figure_window import FigureView
+from cryoposes_plugin.scipion.runner import REPORT_NAME
 
 from .viewer_volume import chimera_is_installed, chimera_views, slices_view
-
-REPORT_NAME = "report.html"
 
 
 class ReportView(View):

@@ -38,6 +38,11 @@ def test_what_a_run_warned_of_marks_it(session_project, project):
     metrics["warnings"] = ["--threshold is large."]
     with open(protocol._getExtraPath("run", "metrics.json"), "w", encoding="utf-8") as handle:
         json.dump(metrics, handle)
+    sentence = "'or threshold of the score' is large."
     protocol.checkSummaryWarnings()
-    assert protocol.summaryWarnings == ["'or threshold of the score' is large."]
+    assert protocol.summaryWarnings == [sentence]
+    report = os.path.abspath(protocol._getExtraPath("run", "report.html"))
+    open(report, "w").close()
+    protocol.checkSummaryWarnings()  # a link, which Scipion shows in red
+    assert protocol.summaryWarnings[1:] == [f"[[file://{report}][{sentence}]]"]
     assert "1 particle accepted, 0 rejected, by expected error (°) <= 2.5." in protocol.summary()
