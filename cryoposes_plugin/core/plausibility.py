@@ -464,7 +464,9 @@ def pose_questions(table: ParticleTable, what: str) -> List[str]:
             f"{what}: all {len(table)} poses lie within {_angles_deg(rotations, rotations[0]).max():.1f}° of one "
             "another: are these the poses of the particles?"
         ]
-    return []
+    from .conventions import rotations_to_euler_deg
+
+    return _angle_questions(rotations_to_euler_deg(rotations)[:, 2], f"{what}: the angle psi (_rlnAnglePsi)")
 
 
 def _angles_deg(rotations: np.ndarray, other: np.ndarray) -> np.ndarray:

@@ -226,6 +226,13 @@ def test_angles_in_radians(turns):
     assert len(asked) == 1 and "were radians typed where degrees are needed" in asked[0]
 
 
+def test_one_angle_in_radians():
+    turned = euler_deg_to_rotations(np.c_[EULER[:, :2], np.deg2rad(EULER[:, 2])])
+    assert "psi (_rlnAnglePsi) is -2.75 to 3 " in pose_questions(particles(rotations=turned), "x.star")[0]
+    views = euler_deg_to_rotations(np.c_[EULER[:, :2], np.zeros(NUMBER)])
+    assert pose_questions(particles(rotations=views), "x.star") == []
+
+
 def test_a_few_poses_in_a_narrow_ball_say_nothing():
     few = euler_deg_to_rotations(np.deg2rad(EULER[:9]))
     assert pose_questions(particles(rotations=few), "x.star") == []
