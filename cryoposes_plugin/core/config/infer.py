@@ -20,8 +20,8 @@ class InferConfig(Config):
     particles: Optional[str] = option(None, "Particle STAR file.", path=True)
     volume: Optional[str] = option(
         None,
-        "Volume (MRC) that the network was trained on: poses are refined against it; without it the network's "
-        "orientations and the input's shifts are what there is.",
+        "Volume (MRC, or the atomic model) that the network was trained on: poses are refined against it; without it "
+        "the network's orientations and the input's shifts are what there is.",
         path=True,
     )
     refine: bool = option(

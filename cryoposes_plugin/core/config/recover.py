@@ -27,8 +27,9 @@ class RecoverConfig(Config):
     particles: Optional[str] = option(None, "Particle STAR file whose poses are wanted.", path=True)
     volume: Optional[str] = option(
         None,
-        "Volume (MRC) that the model was trained on: poses follow from the distances to its simulated projections, in "
-        "its frame. Without it from the distances between the particles, in a frame of their own.",
+        "Volume (MRC, or the atomic model) that the model was trained on: poses follow from the distances to its "
+        "simulated projections, in its frame. Without it from the distances between the particles, in a frame of "
+        "their own.",
         path=True,
     )
     truth: Optional[str] = option(

@@ -161,9 +161,11 @@ def _infer(folder: Path, config) -> Dict[str, Picture]:
         "direction_maps": Picture("Viewing directions", lambda: directions({"estimated": read_particles(star)})),
     }
     if config.volume:
+        own = folder / "volume.mrc"
+        volume = own if own.exists() else config.volume
         found["best_and_worst"] = Picture(
             "Most and least certain particles beside the reprojection",
-            lambda: best_and_worst(read_particles(star), config.volume, config.command),
+            lambda: best_and_worst(read_particles(star), volume, config.command),
         )
     return found
 

@@ -29,6 +29,8 @@ _MAGIC = (
 LARGEST_TEXT_BYTES, _PART_BYTES = 2**24, 2**24
 COMPRESSIONS = ("gzip", "bzip2", "zstd", "xz", "zip", "7z")
 
+_ATOMIC_MODELS = (".pdb", ".ent", ".cif", ".mmcif")
+
 
 def check_regular(path, subject: str, remedy: str = "check the path") -> os.stat_result:
     """What the system says of a file that may be read from its beginning to its end; InputError for anything else.
@@ -89,3 +91,9 @@ def read_object(path, subject: str, remedy: str = "repair it") -> Dict[str, Any]
 def kind_of(start: bytes) -> Optional[str]:
     """What a file that starts so is, None where it is not known."""
     return next((name for magic, name in _MAGIC if start.startswith(magic)), None)
+
+
+def is_atomic_model(path) -> bool:
+    """Whether a file's name is that of PDB or mmCIF, gzipped or not."""
+    name = Path(path).name.lower()
+    return (name[:-3] if name.endswith(".gz") else name).endswith(_ATOMIC_MODELS)

@@ -17,7 +17,7 @@ from ..memory import require_memory
 from ..plausibility import volume_questions
 from ..types import Volume
 from .atomic import TEMPORARY, atomic_path, create, move, remove, reopen
-from .files import fill
+from .files import fill, is_atomic_model
 from .mrc_header import DAMAGED, HEADER_BYTES, MrcHeader, read_header
 
 logger = logging.getLogger(__name__)
@@ -34,6 +34,11 @@ def read_volume(path) -> Volume:
     The origin in the header is not looked at, as in RELION: the centre is voxel D // 2.
     """
     subject = f"Volume {path}"
+    if is_atomic_model(path):
+        raise InputError(
+            f"{subject} is an atomic model and a map is needed; give volume.mrc of the folder in which `simulate` or "
+            "`train` made a map of it."
+        )
     header = read_header(path, subject)
     pixel_size_angstrom = _checked_voxel(header)
     for question in volume_questions(subject, header.shape[0], pixel_size_angstrom):

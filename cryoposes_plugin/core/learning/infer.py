@@ -20,7 +20,7 @@ from ..refinement.refinement import NoAgreement
 from ..refinement.report import report_notes as refinement_notes
 from ..types import ParticleTable
 from ..uncertainty import bingham
-from .inference_inputs import Inputs, read_inputs
+from .inference_inputs import Inputs, leave_density, read_inputs
 from .inference_report import report_notes, write_inference_report
 from .inference_results import DISPERSION, TRACE, UNCERTAIN, Results
 from .pose_model import PoseModel
@@ -52,6 +52,7 @@ def run(config: InferConfig, run: RunDirectory) -> Dict[str, Any]:
     """
     inputs = read_inputs(config, PoseModel.load)
     inputs.model.card.repeat_warnings(config.model)
+    leave_density(config, run, inputs.volume)
     refined, not_refined = _refined(config, run, inputs)
     if refined is not None:
         return _conclude_refined(config, run, inputs, refined)

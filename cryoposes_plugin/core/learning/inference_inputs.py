@@ -10,12 +10,17 @@ import numpy as np
 
 from ..config import InferConfig, RecoverConfig
 from ..errors import InputError
+from ..gate import check_pixel_size, integer, real
+from ..io.files import is_atomic_model
 from ..io.manifest import digest_path
 from ..io.mrc import read_volume
 from ..io.particles import PIXEL_SIZE_TOLERANCE, ResampledImages, check_fits_model
+from ..io.run_directory import RunDirectory
 from ..io.star import read_particles
 from ..refinement.inputs import check_volume
 from ..scores import FROM_NOTHING
+from ..simulation.atomic_model import AtomicModel
+from ..simulation.densities import write_densities
 from ..types import CtfTable, ParticleTable, Volume
 from .distance_model import DistanceModel
 from .model_card import ModelCard
@@ -54,10 +59,36 @@ def read_inputs(config: ParticleConfig, load: Callable[[Optional[str]], Model]) 
     _check_ctf(config, model.card, table)
     volume = None
     if config.volume:
-        volume = read_volume(config.volume)
+        volume = volume_of_training(config.volume, card)
         _check_volume(config, model.card, table, volume)
     source = f"network:{digest_path(config.model)[:12]}" + (FROM_NOTHING if card.learned_nothing else "")
     return Inputs(model, table, images, volume, source)
+
+
+def volume_of_training(path: str, card: ModelCard) -> Volume:
+    """A map; of an atomic model, the density that training made of it, by the network's card."""
+    if not is_atomic_model(path):
+        return read_volume(path)
+    resolution = card.training.get("resolution_angstrom")
+    if resolution is None:
+        raise InputError(
+            f"{path} is an atomic model and the network was trained on no such model; give the map that it was trained "
+            "on, volume.mrc of the training's folder."
+        )
+    if digest_path(path) not in card.data_digests.values():
+        logger.warning("%s is not the atomic model that the network was trained on; is that meant?", path)
+    what, remedy = "Model card: training", "train again, or give a map"
+    return AtomicModel(path, card.training.get("assembly")).density(
+        real(resolution, f"{what}: resolution_angstrom", remedy, 1e-2, 1e3),
+        integer(card.training.get("box_size_px"), f"{what}: box_size_px", remedy, 8, 2048),
+        check_pixel_size(card.training.get("pixel_size_angstrom"), what, remedy),
+    )
+
+
+def leave_density(config: ParticleConfig, run: RunDirectory, volume: Optional[Volume]) -> None:
+    """volume.mrc in the run's folder, where an atomic model was made into it."""
+    if volume is not None and is_atomic_model(config.volume):
+        write_densities(run, [volume])
 
 
 def _check_ctf(config: ParticleConfig, card: ModelCard, table: ParticleTable) -> None:

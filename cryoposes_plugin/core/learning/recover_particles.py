@@ -23,7 +23,7 @@ from ..refinement.results import worst_where
 from ..types import ParticleTable, Volume
 from .distance_model import DistanceModel
 from .embedding import Embedding, embed_copies, embed_particles
-from .inference_inputs import Inputs, read_inputs
+from .inference_inputs import Inputs, leave_density, read_inputs
 from .recovery_report import Truth, recovery_notes, true_errors, write_recovery_report
 from .shift_finder import ShiftFinder
 from .simulated_references import embed_references, noise_of
@@ -71,6 +71,7 @@ def run(config: RecoverConfig, run: RunDirectory) -> Dict[str, Any]:
     inputs = _read(config)
     model = inputs.model
     model.card.repeat_warnings(config.model)
+    leave_density(config, run, inputs.volume)
     embedding = embed_particles(model, inputs, run, config.batch_size, config.threads)
     if inputs.volume is None:
         poses = _among_each_other(config, inputs, embedding)

@@ -83,7 +83,13 @@ class Session:
             image_state=plan.simulated_state if plan.volumes else plan.labelled_state,
             symmetry=config.symmetry,
             network=self.network_config,
-            training={**summary(plan), "orientations": config.orientations, **done, "warnings": warnings},
+            training={
+                **summary(plan),
+                "orientations": config.orientations,
+                **done,
+                "warnings": warnings,
+                **self._densities(),
+            },
             validation=errors,
             gives="distances" if self.gives_distances else "poses",
             data_digests={Path(path).name: digest_path(path) for path in config.input_paths()},
@@ -92,6 +98,13 @@ class Session:
         )
         write_network(folder, card, network)
         return judged, card
+
+    def _densities(self) -> Dict[str, Any]:
+        """How atomic models became maps; `infer` makes the same one of its model."""
+        config = self.config
+        if config.resolution_angstrom is None:
+            return {}
+        return {"resolution_angstrom": config.resolution_angstrom, "assembly": config.assembly}
 
     def _chance(self, judged: Judged) -> Dict[str, float]:
         predicted, truth = judged

@@ -13,6 +13,7 @@ from ..io.contrast import warn_of_map
 from ..io.error_log import not_fatal
 from ..io.run_directory import RunDirectory
 from ..memory import one_sentence
+from ..simulation.densities import write_densities
 from . import pace
 from .plan import Plan, make_plan, summary, validation_number
 
@@ -45,6 +46,7 @@ def run(config: TrainConfig, run: RunDirectory) -> Dict[str, Any]:
     from .trainer import Length, Trainer
 
     plan = make_plan(config)
+    write_densities(run, plan.volumes)
     keras.utils.set_random_seed(config.seed % 2**32)
     session = Session(config, plan)
     trainer = Trainer(session, config.chosen("batch_size"))

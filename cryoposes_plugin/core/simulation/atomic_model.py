@@ -17,11 +17,11 @@ from ..conventions import centre
 from ..errors import UNREADABLE, ConfigError, InputError
 from ..gate import shown_error
 from ..io.files import check_regular
+from ..io.files import is_atomic_model as is_atomic_model
 from ..memory import require_memory
 from ..types import Volume
 from .resampling import resample_volume
 
-_SUFFIXES = (".pdb", ".ent", ".cif", ".mmcif")
 #: Samples of the finer grid on which the Gaussians are added up, in one resolution: aliasing is below 1e-3 then.
 _SAMPLES = 5
 _LARGEST_GRID = 1024
@@ -32,12 +32,6 @@ _MOST_ATOMS = 2 * 10**7
 _LARGEST_RADIUS_ANGSTROM, _FARTHEST_ANGSTROM, _LARGEST_OCCUPANCY = 5e3, 1e6, 2.0
 #: Share of the box that a model spans where nobody gives a box.
 _SPAN_SHARE = 2 / 3
-
-
-def is_atomic_model(path) -> bool:
-    """Whether a file's name is that of PDB or mmCIF, gzipped or not."""
-    name = Path(path).name.lower()
-    return (name[:-3] if name.endswith(".gz") else name).endswith(_SUFFIXES)
 
 
 class AtomicModel:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Optional, Tuple
+from typing import Optional, Sequence, Tuple
 
 import numpy as np
 
 from ..config import ImagingConfig
 from ..errors import ConfigError
-from ..io.mrc import read_volume
+from ..io.mrc import read_volume, write_volume
+from ..io.run_directory import RunDirectory
 from ..types import ParticleTable, Volume
 from .atomic_model import AtomicModel, is_atomic_model, settle_grid
+
+VOLUME_NAME = "volume.mrc"
 
 
 def read_densities(config: ImagingConfig, paths: Tuple[str, ...], like: Optional[ParticleTable]) -> Tuple[Volume, ...]:
@@ -40,6 +43,14 @@ def read_densities(config: ImagingConfig, paths: Tuple[str, ...], like: Optional
     resolution = config.resolution_angstrom
     densities = {path: model.density(resolution, box, pixel) for path, model in models.items()}
     return tuple(maps[path] if path in maps else densities[path] for path in paths)
+
+
+def write_densities(run: RunDirectory, volumes: Sequence[Volume]) -> None:
+    """Leave what was projected in the run's folder: volume.mrc, or volume_1.mrc, volume_2.mrc, ... of several."""
+    for number, volume in enumerate(volumes, 1):
+        name = VOLUME_NAME if len(volumes) == 1 else f"volume_{number}.mrc"
+        if not run.file(name).exists():
+            write_volume(run.file(name), volume.data, volume.pixel_size_angstrom)
 
 
 def _refuse(config: ImagingConfig, *names: str) -> None:

@@ -24,6 +24,7 @@ from ..words import counted
 from . import draws
 from .astra_projector import require_cuda
 from .ctf import pack_ctf
+from .densities import write_densities
 from .noise import normalise_background, particle_mask, simulate_noise
 from .plan import Draws, Inputs, draw, particle_diameter_angstrom, particle_table, read_inputs
 
@@ -67,6 +68,7 @@ def run(config: SimulateConfig, run: RunDirectory) -> Dict[str, Any]:
     coarsest = max(v.pixel_size_angstrom for v in inputs.volumes)
     if inputs.pixel_size_angstrom < 0.99 * coarsest:
         logger.warning("The images hold no signal finer than the volume's %.3g Å (Nyquist).", 2 * coarsest)
+    write_densities(run, inputs.volumes)
     state = _read_state(run, config.number)
     writer = _open_stack(config, inputs, state, run)
     drawn = draw(config, inputs)
