@@ -167,8 +167,8 @@ def figure_or_sentence(draw: Callable):
 
     try:
         return draw()
-    except (CryoposesError, OSError) as error:
-        logger.warning("Nothing to show: %s", error)
+    except Exception as error:  # a window says what it cannot show
+        logger.warning("Nothing to show: %s", error, exc_info=not isinstance(error, (CryoposesError, OSError)))
         figure = new_figure()
         figure.text(0.5, 0.5, str(error), ha="center", va="center", wrap=True)
         return figure

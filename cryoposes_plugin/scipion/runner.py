@@ -107,7 +107,7 @@ def _failure(log: str, start: int, status: int) -> str:
     sentence = _last_error(log, start)
     if status == _MENDABLE and sentence:
         return sentence
-    if status < 0 or status in (137, 143):
+    if status < 0 or status in (129, 137, 143):
         return (
             "The program was killed (out of memory, or by hand); free memory and press Continue: it resumes where it "
             "stood."

@@ -9,6 +9,8 @@ import os
 import sqlite3
 from typing import List, NamedTuple, Optional, Set
 
+from ..core.io.atomic import atomic_path
+
 IDS_NAME = "ids.txt"
 
 
@@ -70,7 +72,6 @@ class Batches:
         name = f"{len(self.names()) + 1:04d}"
         path = os.path.join(self.folder, name, IDS_NAME)
         os.makedirs(os.path.dirname(path), exist_ok=True)
-        with open(path + ".part", "w", encoding="utf-8") as handle:
-            handle.write("\n".join(map(str, ids)) + "\n")
-        os.replace(path + ".part", path)
+        with atomic_path(path) as part:
+            part.write_text("\n".join(map(str, ids)) + "\n", encoding="utf-8")
         return name

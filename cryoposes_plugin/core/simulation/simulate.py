@@ -84,7 +84,7 @@ def run(config: SimulateConfig, run: RunDirectory) -> Dict[str, Any]:
 def _open_stack(config: SimulateConfig, inputs: Inputs, state: _State, run: RunDirectory) -> Optional[StackWriter]:
     """The stack with all its space allocated, before anything is computed; None if it is whole already."""
     path = run.file(STACK_NAME)
-    if state.written == config.number and path.exists():
+    if state.written == config.number and path.is_file() and not path.is_symlink():
         return None
     return StackWriter(path, config.number, inputs.box_size_px, inputs.pixel_size_angstrom, resume_at=state.written)
 
