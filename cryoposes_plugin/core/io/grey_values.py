@@ -197,7 +197,7 @@ def levelled(images: np.ndarray) -> Tuple[np.ndarray, np.ndarray, np.ndarray, np
 def _root_mean_square(values: np.ndarray) -> np.ndarray:
     """(n,) float64 of rows (n, m); 0 for a constant row, whatever rounding left of it."""
     with np.errstate(over="ignore"):
-        power = np.einsum("ij,ij->i", values, values) / np.float64(values.shape[1])
+        power = np.einsum("ij,ij->i", values, values).astype(np.float64) / values.shape[1]
     if not np.isfinite(power).all():
         power = np.einsum("ij,ij->i", values, values, dtype=np.float64) / values.shape[1]
     return np.where(np.ptp(values, axis=1) > 0, np.sqrt(power), 0.0)
