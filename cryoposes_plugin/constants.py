@@ -4,9 +4,6 @@ CRYOPOSES_HOME = "CRYOPOSES_HOME"
 CRYOPOSES_ENV_ACTIVATION = "CRYOPOSES_ENV_ACTIVATION"
 CRYOPOSES_PYTHON = "CRYOPOSES_PYTHON"
 
-#: Of the program: "stdout" sends its progress there, instead of to stderr with warnings and errors.
-PROGRESS_TO = "CRYOPOSES_PROGRESS_TO"
-
 PACKAGE_NAME = "cryoposes"
 VERSION = "0.1.0"
 

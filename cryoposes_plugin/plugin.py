@@ -22,9 +22,9 @@ from .constants import (
     CUDA_REQUIREMENT,
     NVIDIA_DRIVER,
     PACKAGE_NAME,
-    PROGRESS_TO,
     VERSION,
 )
+from .core.progress import PROGRESS_TO
 from .core.scores import COLUMNS
 
 logger = logging.getLogger(__name__)

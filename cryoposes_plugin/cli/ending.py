@@ -15,12 +15,12 @@ import warnings
 from contextlib import contextmanager
 from typing import Iterator, List, Optional
 
-from ..constants import PROGRESS_TO
 from ..core.errors import CryoposesError
 from ..core.gate import shown_error
 from ..core.io.error_log import write_error_log
 from ..core.io.run_directory import CONFIG_NAME
 from ..core.memory import first_line, memory_errors
+from ..core.progress import PROGRESS_TO
 
 logger = logging.getLogger("cryoposes")
 

@@ -7,6 +7,9 @@ import time
 
 logger = logging.getLogger(__name__)
 
+#: Variable of the program: "stdout" sends its progress there, instead of to stderr with warnings and errors.
+PROGRESS_TO = "CRYOPOSES_PROGRESS_TO"
+
 
 def format_duration(seconds: float) -> str:
     """75.2 -> '1 min 15 s'."""
