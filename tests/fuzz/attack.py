@@ -139,14 +139,15 @@ def main(number: int = 2000, seed: int = 0, part: int = 300) -> None:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             faults.append(f"the process ended with {done.returncode}: {done.stderr[-2000:]}")
+            sys.stdout.write(f"{faults[-1]}\n")
             continue
         found = json.loads(done.stdout.splitlines()[-1])
         counts.update(found["counts"])
         faults += found["faults"]
+        sys.stdout.write("".join(f"{fault}\n" for fault in found["faults"]))
         slowest, most = max(slowest, found["slowest"]), max(most, found["most"])
         sys.stdout.write(f"{dict(counts)} slowest {slowest:.1f} s, peak {most:.0f} MiB, {len(faults)} faults\n")
         sys.stdout.flush()
-    sys.stdout.write("\n".join(faults) + "\n")
 
 
 def one_part(number: int, seed: int) -> None:

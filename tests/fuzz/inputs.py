@@ -159,11 +159,10 @@ def _write_mmcif(pdb: Path, path: Path) -> None:
 def write_model(folder: Path) -> None:
     from cryoposes_plugin.core.learning.model_card import ModelCard
     from cryoposes_plugin.core.learning.model_folder import write_network
-    from cryoposes_plugin.core.learning.presets import build_network
+    from cryoposes_plugin.core.learning.presets import architecture_of, build_network
 
-    card = ModelCard(
-        "default", BOX, PIXEL, 70.0, "phase-flip", "raw", "C1", MODEL, validation={"median_error_deg": 9.0}
-    )
+    described, errors = {"kind": "polar", **architecture_of(MODEL)[1].to_dict()}, {"median_error_deg": 9.0}
+    card = ModelCard("default", BOX, PIXEL, 70.0, "phase-flip", "raw", "C1", described, validation=errors)
     write_network(folder, card, build_network(MODEL))
 
 

@@ -36,7 +36,10 @@ def trained():
 
 @pytest.fixture
 def folder(tmp_path, trained):
-    card = ModelCard("default", 16, 5.0, 70.0, "phase-flip", "raw", "C1", SMALL, validation={"median_error_deg": 4.0})
+    described = {"kind": "polar", **architecture_of(SMALL)[1].to_dict()}
+    card = ModelCard(
+        "default", 16, 5.0, 70.0, "phase-flip", "raw", "C1", described, validation={"median_error_deg": 4.0}
+    )
     write_network(tmp_path / "model", card, trained)
     return tmp_path / "model"
 
@@ -73,6 +76,9 @@ def test_a_model_comes_back(folder, trained):
         (lambda c: c["network"].update(dropout=1e300), "dropout is 1e+300 and must be at most 0.95"),
         (lambda c: c["network"].update(shift=1), "shift is 1, which is neither true nor false"),
         (lambda c: c["network"].update(kind={}), "of kind {}"),
+        (lambda c: c["network"].pop("bins"), "lacks 'bins' of its network"),
+        (lambda c: c.update(gives="distances"), "says that it gives distances of images of 16 px"),
+        (lambda c: c.update(box_size_px=32), "says that it gives poses of images of 32 px"),
         (lambda c: c["network"].update(colour=1), "has 'colour', which is no part of a network"),
         (lambda c: c["network"].update(views=5), "does not hold the weights of the network"),
     ],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from pathlib import Path
-from typing import Tuple
+from typing import Any, Tuple
 
 import keras
 
@@ -21,6 +21,7 @@ from .weights_file import check_finite, check_weights, weights_bytes
 logger = logging.getLogger(__name__)
 
 WEIGHTS_NAME = "model.keras"
+_NOT_IN_OLDER_CARDS = {"shift", "filter_bank"}
 
 
 def read_network(folder) -> Tuple[ModelCard, keras.Model]:
@@ -50,14 +51,29 @@ def read_network(folder) -> Tuple[ModelCard, keras.Model]:
 
 
 def check_size(card: ModelCard, path: Path) -> None:
-    """InputError where the card describes a network larger than its weights, before any memory is taken for it."""
-    need, there = 4 * least_weights(*architecture_of(card.network)), weights_bytes(path)
+    """InputError where the card describes no whole network, or one larger than its weights, before memory is taken."""
+    kind, architecture = architecture_of(card.network)
+    _check_whole(card, kind, architecture, f"The card of model {path.parent}")
+    need, there = 4 * least_weights(kind, architecture), weights_bytes(path)
     if need > there:
         raise InputError(
             f"The card of model {path.parent} describes a network of {need} bytes and more, and {path.name} holds "
             f"{there}; give the model folder as `train` wrote it."
         )
     require_memory(3 * there, f"Model {path.parent}")
+
+
+def _check_whole(card: ModelCard, kind: str, architecture: Any, subject: str) -> None:
+    """InputError where an entry is missing, which would be another network, or contradicts the rest of the card."""
+    needed = {**architecture.to_dict(), **({"distance": ""} if kind == "polar-distance" else {})}
+    missing = sorted(set(needed) - set(card.network) - _NOT_IN_OLDER_CARDS)
+    if missing:
+        raise InputError(f"{subject} lacks {missing[0]!r} of its network; give the model folder as `train` wrote it.")
+    if card.gives_distances != ("distance" in card.network) or card.box_size_px != architecture.box_size_px:
+        raise InputError(
+            f"{subject} says that it gives {card.gives} of images of {card.box_size_px} px, and its network is of kind "
+            f"{kind!r} for {architecture.box_size_px} px; give the model folder as `train` wrote it."
+        )
 
 
 def write_network(folder, card: ModelCard, network: keras.Model) -> None:
