@@ -385,6 +385,19 @@ def test_the_hand_of_coarse_poses_is_told(scene, degrees):
     assert compare_hands(scene.volume, scene.points, PIXEL, images, start, 19).verdict == "same"
 
 
+def test_right_poses_are_told_among_images_of_something_else(scene):
+    images, start = scene.clean + scene.noise, scene.near(1.0, 0.1)
+    images[8:] = scene.noise[8:]
+    test = compare_hands(scene.volume, scene.points, PIXEL, scene.observed(images), start, 19)
+    assert test.verdict == "same"
+    images[8:] = 0
+    assert compare_hands(scene.volume, scene.points, PIXEL, scene.observed(images), start, 19).verdict == "same"
+
+
+def test_of_one_particle_the_hand_is_not_said_to_fit_alike(scene):
+    assert "too few" in HandTest(130.0, 100.0, np.inf).statement
+
+
 def test_a_hand_needs_an_effect_as_well_as_significance():
     assert HandTest(130.0, 100.0, 1.0, 100.0, 5.0).verdict == "same"
     assert HandTest(100.0, 130.0, 1.0, 100.0, 5.0).verdict == "opposite"

@@ -19,6 +19,8 @@ _SIGNIFICANT = 4.0
 #: ... and the two hands if theirs is also this share of what the poses explain beyond chance.
 _LEAST_EFFECT = 0.2
 _FEWEST_PARTICLES = 5
+#: Gains so many times the largest that chance gives, and this one at the least, are no chance.
+_FAR_BEYOND_CHANCE, _LEAST_CHANCE_GAIN = 2.0, 10.0
 
 
 @dataclass(frozen=True)
@@ -63,11 +65,16 @@ class HandTest:
             "same": f"As given, the poses fit the map better than its mirror ({numbers}): the hand is the map's.",
             "opposite": f"As they were given, the poses fit the map's mirror better than the map ({numbers}): they "
             "belong to the other hand; mirror the map, or the poses.",
-            "open": f"As given, the poses fit map and mirror alike ({numbers}): the hand is inherited.",
+            "open": self._open(numbers),
             "undecided": "As given, the poses fit neither the map nor its mirror better than the same orientations "
             f"handed round among the particles ({numbers}, {self._chance:.1f} by chance): they are no poses of these "
             "particles in this map's frame.",
         }[self.verdict]
+
+    def _open(self, numbers: str) -> str:
+        if np.isfinite(self.standard_error):
+            return f"As given, the poses fit map and mirror alike ({numbers}): the hand is inherited."
+        return f"The particles are too few to tell the hand of their poses ({numbers}): it is inherited."
 
 
 def compare_hands(
@@ -78,16 +85,22 @@ def compare_hands(
     poses: Poses,
     last_shell: int,
 ) -> HandTest:
-    """Compare both hands on images at unchanged poses, each map with spectra fitted to it up to a shell."""
+    """Compare both hands on images at unchanged poses, each map with spectra fitted to it up to a shell.
+
+    Where some images fit far better than chance, these alone are compared: the rest may be blank, or of something else.
+    """
     number = len(poses.rotations)
-    hands, gains = (volume, volume.mirrored()), []
-    for hand in hands:
-        gains.append(_gains(hand, points, pixel_size_angstrom, observed, poses.rotations, poses, last_shell))
+    hands = (volume, volume.mirrored())
+    fits = (_gains(hand, points, pixel_size_angstrom, observed, poses.rotations, poses, last_shell) for hand in hands)
+    gains = np.stack(list(fits))
     if number < _FEWEST_PARTICLES:
         return HandTest(float(gains[0].mean()), float(gains[1].mean()), np.inf)
     better = int(gains[1].mean() > gains[0].mean())
     others = poses.rotations[np.random.default_rng(0).permutation(number)]
     chance = _gains(hands[better], points, pixel_size_angstrom, observed, others, poses, last_shell)
+    telling = gains.max(axis=0) > _FAR_BEYOND_CHANCE * max(chance.max(), _LEAST_CHANCE_GAIN)
+    if telling.sum() >= _FEWEST_PARTICLES:
+        gains, chance, number = gains[:, telling], chance[telling], int(telling.sum())
     return HandTest(
         float(gains[0].mean()),
         float(gains[1].mean()),
