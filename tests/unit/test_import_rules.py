@@ -25,7 +25,7 @@ CORE = [name for name in NAMES if name.startswith("core/")]
 #: What each part of the package may import of the rest of it (everything may import itself).
 MAY_IMPORT = {
     "core": set(),
-    "cli": {"core", "constants"},
+    "cli": {"core"},
     "__main__": {"cli"},
     "constants": set(),
     "bibtex": set(),
