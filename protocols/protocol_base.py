@@ -328,13 +328,17 @@ class ProtCryoposesBase(EMProtocol):
         metrics = self._metrics()
         if not metrics:
             return ["No result yet."]
-        return [self._in_form_words(line) for line in self._result_summary(metrics)]
+        lines = [self._in_form_words(line) for line in self._result_summary(metrics)]
+        return lines + [line for line in self._run_warnings() if line not in self.summaryWarnings]
 
     def checkSummaryWarnings(self):
         """Called by Scipion: what the run warned of marks its box, and stands in its summary under WARNINGS."""
         super().checkSummaryWarnings()
-        for line in self._metrics().get("warnings", []):
-            self.addSummaryWarning(self._in_red(self._in_form_words(line)))
+        for line in self._run_warnings():
+            self.addSummaryWarning(line)
+
+    def _run_warnings(self) -> List[str]:
+        return [self._in_red(self._in_form_words(line)) for line in self._metrics().get("warnings", [])]
 
     def _in_red(self, line: str) -> str:
         """Scipion's summary is red where it is a link: this one leads to the run's report."""

@@ -39,8 +39,9 @@ def test_what_a_run_warned_of_marks_it(session_project, project):
     with open(protocol._getExtraPath("run", "metrics.json"), "w", encoding="utf-8") as handle:
         json.dump(metrics, handle)
     sentence = "'or threshold of the score' is large."
+    assert protocol.summary()[-1] == sentence  # a script's view
     protocol.checkSummaryWarnings()
-    assert protocol.summaryWarnings == [sentence]
+    assert protocol.summaryWarnings == [sentence] and protocol.summary().count(sentence) == 1
     report = os.path.abspath(protocol._getExtraPath("run", "report.html"))
     open(report, "w").close()
     protocol.checkSummaryWarnings()  # a link, which Scipion shows in red
