@@ -197,7 +197,7 @@ def test_what_cannot_be_is_one_sentence(scene, tmp_path, caplog, rng):
     folder, table = scene
     few = table.take(np.arange(30))
     write_particles(folder / "few.star", few)
-    strangers = table.replace(ids=table.ids + 10**6, rotations=random_rotations(NUMBER, rng))
+    strangers = table.replace(stack_paths=(folder / "strangers.mrcs",), rotations=random_rotations(NUMBER, rng))
     write_particles(folder / "strangers.star", strangers)
     card = json.loads((folder / "model/model_card.json").read_text())
     (folder / "symmetric").mkdir()
@@ -213,7 +213,7 @@ def test_what_cannot_be_is_one_sentence(scene, tmp_path, caplog, rng):
         (volume, dict(star="noise.star"), "give --reference-snr"),
         ((), dict(star="few.star"), "fewer than 50 particles tell no poses"),
         ((), dict(model="symmetric"), "was trained for symmetry D2"),
-        (("--truth", folder / "strangers.star"), {}, "share no id"),
+        (("--truth", folder / "strangers.star"), {}, "share no image"),
         (("--volume", folder / "map.mrc", "--method", "minibatch"), {}, "leave one of them out"),
         (("--distances", folder / "map.mrc"), {}, "both --model and --distances are given"),
     ):

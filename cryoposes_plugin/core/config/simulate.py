@@ -81,6 +81,11 @@ class SimulateConfig(ImagingConfig):
             raise ConfigError(
                 "simulate: orientations 'particles' need --orientations-from, a particle STAR file with poses."
             )
+        if self.orientations != "particles" and self.orientations_from:
+            raise ConfigError(
+                f"simulate: --orientations-from is given and --orientations is {self.orientations!r}; add "
+                "--orientations particles, or leave the file out."
+            )
         if len(self.preferred_directions_deg) % 2:
             raise ConfigError(
                 f"simulate: --preferred-directions has {len(self.preferred_directions_deg)} angles; give "

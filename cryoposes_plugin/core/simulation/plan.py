@@ -58,11 +58,6 @@ def read_inputs(config: SimulateConfig) -> Inputs:
     poses = None
     if config.orientations == "particles":
         poses = star.read_particles(config.orientations_from, ("poses",), config.images_from)
-    elif config.orientations_from:
-        raise ConfigError(
-            f"simulate: --orientations-from is given and --orientations is {config.orientations!r}; add "
-            "--orientations particles, or leave the file out."
-        )
     box, pixel = image_grid(config, volumes, like)
     if config.image_state != "raw" and not config.ctf:
         raise ConfigError(
