@@ -19,8 +19,8 @@ _SIGNIFICANT = 4.0
 #: ... and the two hands if theirs is also this share of what the poses explain beyond chance.
 _LEAST_EFFECT = 0.2
 _FEWEST_PARTICLES = 5
-#: Gains so many times the largest that chance gives, and this one at the least, are no chance.
-_FAR_BEYOND_CHANCE, _LEAST_CHANCE_GAIN = 2.0, 10.0
+#: Parts of the images, those that fit best, in which poses are looked for that fit: the rest may be of something else.
+_BEST_PARTS, _SMALLEST_PART = (2, 4, 8, 16), 10
 
 
 @dataclass(frozen=True)
@@ -87,33 +87,50 @@ def compare_hands(
 ) -> HandTest:
     """Compare both hands on images at unchanged poses, each map with spectra fitted to it up to a shell.
 
-    Where some images fit far better than chance, these alone are compared: the rest may be blank, or of something else.
+    The comparison is of those images, all or the best part, on which the poses differ most clearly from chance.
     """
     number = len(poses.rotations)
-    hands = (volume, volume.mirrored())
-    fits = (_gains(hand, points, pixel_size_angstrom, observed, poses.rotations, poses, last_shell) for hand in hands)
-    gains = np.stack(list(fits))
+    hands = [_Hand(v, points, pixel_size_angstrom, observed, poses, last_shell) for v in (volume, volume.mirrored())]
+    gains = np.stack([hand.gains(poses.rotations) for hand in hands])
     if number < _FEWEST_PARTICLES:
         return HandTest(float(gains[0].mean()), float(gains[1].mean()), np.inf)
     better = int(gains[1].mean() > gains[0].mean())
-    others = poses.rotations[np.random.default_rng(0).permutation(number)]
-    chance = _gains(hands[better], points, pixel_size_angstrom, observed, others, poses, last_shell)
-    telling = gains.max(axis=0) > _FAR_BEYOND_CHANCE * max(chance.max(), _LEAST_CHANCE_GAIN)
-    if telling.sum() >= _FEWEST_PARTICLES:
-        gains, chance, number = gains[:, telling], chance[telling], int(telling.sum())
+    chance = hands[better].gains(poses.rotations[np.random.default_rng(0).permutation(number)])
+    telling = _telling(gains[better], chance)
+    (same, opposite), beyond = gains[:, telling], (gains[better] - chance)[telling]
     return HandTest(
-        float(gains[0].mean()),
-        float(gains[1].mean()),
-        float((gains[0] - gains[1]).std() / np.sqrt(number - 1)),
-        float(gains[better].mean() - chance.mean()),
-        # Unpaired: each has spectra of its own, which differ by chance for all images together.
-        float(np.sqrt((gains[better].var() + chance.var()) / (number - 1))),
+        float(same.mean()),
+        float(opposite.mean()),
+        _standard_error(same - opposite),
+        float(beyond.mean()),
+        _standard_error(beyond),
     )
 
 
-def _gains(hand: Volume, points, pixel_size_angstrom: float, observed, rotations, poses, last_shell) -> np.ndarray:
-    """(B,) gain of each image at these rotations and its own shift."""
-    likelihood = PoseLikelihood(hand, points, pixel_size_angstrom)
-    spectra = measure_spectra(likelihood, points, observed, rotations, poses.shifts_px).up_to(last_shell)
-    gram = WhitenedImages(likelihood, observed, points, spectra).gram(max(spectra.last_shell, 1))
-    return profile(gram(rotations, poses.shifts_px, poses.particle))[0]
+class _Hand:
+    """A map with spectra fitted to it at given poses: gains of the images at these or other rotations."""
+
+    def __init__(self, volume: Volume, points, pixel_size_angstrom: float, observed, poses: Poses, last_shell: int):
+        likelihood = PoseLikelihood(volume, points, pixel_size_angstrom)
+        spectra = measure_spectra(likelihood, points, observed, poses.rotations, poses.shifts_px).up_to(last_shell)
+        self._gram = WhitenedImages(likelihood, observed, points, spectra).gram(max(spectra.last_shell, 1))
+        self._poses = poses
+
+    def gains(self, rotations: np.ndarray) -> np.ndarray:
+        """(B,) at the shifts of the poses."""
+        return profile(self._gram(rotations, self._poses.shifts_px, self._poses.particle))[0]
+
+
+def _telling(given: np.ndarray, chance: np.ndarray) -> np.ndarray:
+    """Indices of the images that tell poses from chance most clearly.
+
+    They are chosen by the larger of the two gains, so that poses that are chance are not favoured.
+    """
+    order = np.argsort(-np.maximum(given, chance), kind="stable")
+    parts = [order, *(order[: len(order) // n] for n in _BEST_PARTS if len(order) // n >= _SMALLEST_PART)]
+    difference = given - chance
+    return max(parts, key=lambda rows: difference[rows].mean() / max(_standard_error(difference[rows]), 1e-12))
+
+
+def _standard_error(values: np.ndarray) -> float:
+    return float(values.std() / np.sqrt(len(values) - 1))
