@@ -38,12 +38,12 @@ def make(project, imported, protocol_class, **parameters):
 
 
 def program_of(protocol):
-    """The process of the compute program, or None."""
+    """The process of the compute program, or None; another project's may run in a folder of the same name."""
     import psutil
 
     run = protocol._getExtraPath("run")
-    found = [p for p in psutil.process_iter(["cmdline"]) if run in (p.info["cmdline"] or [])]
-    return next((p for p in found if "cryoposes_plugin" in p.info["cmdline"]), None)
+    found = [p for p in psutil.process_iter(["cmdline", "cwd"]) if run in (p.info["cmdline"] or [])]
+    return next((p for p in found if "cryoposes_plugin" in p.info["cmdline"] and p.info["cwd"] == os.getcwd()), None)
 
 
 def kill_when(project, protocol, is_under_way):
@@ -51,8 +51,9 @@ def kill_when(project, protocol, is_under_way):
     project.launchProtocol(protocol, wait=False)
     deadline = time.monotonic() + SECONDS_TO_WAIT
     while time.monotonic() < deadline:
-        process = program_of(protocol)
-        if process is not None and is_under_way(Path(protocol._getExtraPath("run"))):
+        # the file first: a look through all processes takes long on a busy machine
+        process = program_of(protocol) if is_under_way(Path(protocol._getExtraPath("run"))) else None
+        if process is not None:
             os.kill(process.pid, signal.SIGKILL)
             break
         time.sleep(0.05)
@@ -77,7 +78,7 @@ def test_simulation(project, imported, tmp_path):
     from cryoposes_plugin.protocols import ProtCryoposesSimulate
 
     # long enough that the first images are on disk for certain, a few seconds in, well before the last
-    settings = dict(number=40000, boxSizePx=32, snr=0.5, seed=3)
+    settings = dict(number=60000, boxSizePx=32, snr=0.5, seed=3)
     killed = make(project, imported, ProtCryoposesSimulate, **settings)
     # the state is written with the first images that are safely on disk
     killed = kill_when(project, killed, lambda run: (run / "simulation_state.json").exists())
