@@ -117,7 +117,7 @@ def in_child(folder, words, end_at=None):
     return os.waitstatus_to_exitcode(status), count, lines[-1]
 
 
-def make_inputs(folder):
+def make_inputs(folder, with_network):
     """map.mrc, near.star (poses 6 degrees off), scored.star, distances.npz and a network that learned a moment."""
     pid = os.fork()
     if pid == 0:
@@ -143,7 +143,8 @@ def make_inputs(folder):
         words = (
             "train --volume map.mrc --like near.star --steps 8 --batch-size 16 --validation-number 16 --output train"
         )
-        status = status or main(words.split())
+        if with_network:
+            status = status or main(words.split())
         os._exit(status)
     _, status = os.waitpid(pid, 0)
     if status:
@@ -260,7 +261,7 @@ def main(argv=None):
     everything = import_everything()  # kept: children find it imported
     place = arguments.folder or Path(tempfile.mkdtemp(prefix="kills-"))
     if not (place / "in").exists():
-        make_inputs(place / "in")
+        make_inputs(place / "in", with_network=any(MODEL in COMMANDS[name] for name in arguments.commands))
     rng, table = np.random.default_rng(arguments.seed), collections.OrderedDict()
     share = -(-arguments.kills // len(arguments.commands))
     for name in arguments.commands:

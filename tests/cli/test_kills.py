@@ -1,5 +1,6 @@
 """Runs that are killed while they write go on and end with the same files: a few moments here, all with `slow`."""
 
+import re
 import subprocess
 import sys
 
@@ -16,9 +17,10 @@ def kill(number, *commands):
 
 
 def test_a_killed_run_goes_on_to_the_same_result():
-    result = kill(6, "simulate", "refine", "filter")
+    result = kill(4, "simulate", "filter")
     assert result.returncode == 0, result.stdout + result.stderr
-    assert result.stdout.count("same\n") == 6
+    assert len(re.findall(r" of +\d+ .*same\n", result.stdout)) >= 3
+    assert len(re.findall(r"links +same\n", result.stdout)) == 2
 
 
 @pytest.mark.slow

@@ -49,8 +49,7 @@ def write_densities(run: RunDirectory, volumes: Sequence[Volume]) -> None:
     """Leave what was projected in the run's folder: volume.mrc, or volume_1.mrc, volume_2.mrc, ... of several."""
     for number, volume in enumerate(volumes, 1):
         name = VOLUME_NAME if len(volumes) == 1 else f"volume_{number}.mrc"
-        if not run.file(name).exists():
-            write_volume(run.file(name), volume.data, volume.pixel_size_angstrom)
+        write_volume(run.file(name), volume.data, volume.pixel_size_angstrom)
 
 
 def _refuse(config: ImagingConfig, *names: str) -> None:
