@@ -72,6 +72,14 @@ def test_all_are_kept_and_the_rejected_set_is_an_empty_table(scored, tmp_path):
     assert "holds none" in (tmp_path / "run/report.html").read_text()
 
 
+def test_equal_scores_are_kept_together_and_that_is_said(tmp_path, caplog):
+    scores = np.repeat([-2.0, -1.0], [8, 12])
+    write_particles(tmp_path / "in.star", make_particles(tmp_path / "s.mrcs", 20, scores={"cryoposesTrace": scores}))
+    assert run(tmp_path / "run", "--particles", tmp_path / "in.star", "--keep-quantile", "0.5") == 0
+    assert "12 particles have the same" in caplog.text and "8 of 20 are accepted" in caplog.text
+    assert "share asks for 10" in (tmp_path / "run/report.html").read_text()
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

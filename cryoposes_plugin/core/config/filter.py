@@ -28,7 +28,8 @@ class FilterConfig(Config):
     )
     keep_quantile: Optional[float] = option(
         0.75,
-        "Share of the particles to keep, the most certain ones: 0.75 keeps three of four, whatever their scores.",
+        "Share of the particles to keep, the most certain ones: 0.75 keeps three of four, whatever their scores; "
+        "equal scores stay together.",
         minimum=0,
         maximum=1,
     )

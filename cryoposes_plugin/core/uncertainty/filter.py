@@ -21,12 +21,19 @@ logger = logging.getLogger(__name__)
 ACCEPTED_NAME, REJECTED_NAME = "accepted.star", "rejected.star"
 
 
-def accept_share(scores: np.ndarray, share: float, ids: np.ndarray) -> np.ndarray:
-    """(N,) bool: the round(share * N) particles with the lowest scores; of equal scores the lower ids go first."""
+def accept_share(scores: np.ndarray, share: float) -> np.ndarray:
+    """(N,) bool: the round(share * N) particles with the lowest scores.
+
+    Equal scores are never parted: those at the cut are kept or not, whichever comes nearer to the share; where there
+    are no lower ones they are kept.
+    """
+    scores = np.asarray(scores)
     number = int(np.floor(share * len(scores) + 0.5))
-    accepted = np.zeros(len(scores), dtype=bool)
-    accepted[np.lexsort((ids, scores))[:number]] = True
-    return accepted
+    if number == 0:
+        return np.zeros(len(scores), dtype=bool)
+    cut = np.sort(scores)[number - 1]
+    below, with_equal = (scores < cut).sum(), (scores <= cut).sum()
+    return scores < cut if 0 < below and number - below < with_equal - number else scores <= cut
 
 
 def accept_below(scores: np.ndarray, threshold: float) -> np.ndarray:
@@ -63,6 +70,9 @@ def run(config: FilterConfig, run: RunDirectory) -> Dict[str, Any]:
             counted(unlearned, "particle"),
             LEARNED_NOTHING,
         )
+    ties = _ties_sentence(config, scores, accepted)
+    if ties:
+        logger.warning("filter: %s", ties)
     logger.info("filter: %d of %d particles accepted (%s).", metrics["accepted"], len(table), criterion(metrics))
     with not_fatal(run.path, "its report"):
         _report(config, run, table, accepted, metrics)
@@ -99,7 +109,7 @@ def accept(config: FilterConfig, table: ParticleTable) -> np.ndarray:
     if config.threshold is not None:
         return accept_below(scores, cost(config.score, config.threshold))
     if config.keep_quantile is not None:
-        return accept_share(scores, config.keep_quantile, table.ids)
+        return accept_share(scores, config.keep_quantile)
     raise ConfigError("filter: neither --keep-quantile nor --threshold is given; give one.")
 
 
@@ -121,6 +131,19 @@ def criterion(metrics: Dict[str, Any]) -> str:
     return f"{title_of(metrics['score'])} {sign} {threshold}"
 
 
+def _ties_sentence(config: FilterConfig, scores: np.ndarray, accepted: np.ndarray) -> str:
+    """What there is to say where equal scores were kept together, or left together; "" for an exact share."""
+    wanted, kept = config.number_kept(len(scores)), int(accepted.sum())
+    if config.threshold is not None or kept == wanted:
+        return ""
+    costs = np.asarray(cost(config.score, scores))
+    cut = costs == np.sort(costs)[wanted - 1]
+    return (
+        f"{counted(int(cut.sum()), 'particle')} have the same {title_of(config.score)}, {scores[cut][0]:.6g}, and "
+        f"were not parted: {kept} of {len(scores)} are accepted, where the share asks for {wanted}."
+    )
+
+
 def _median_or_none(values: np.ndarray) -> Optional[float]:
     return float(np.median(values)) if len(values) else None
 
@@ -131,7 +154,8 @@ def _report(config: FilterConfig, run: RunDirectory, table: ParticleTable, accep
 
     histogram = uncertainty_histogram(table.scores[config.score], accepted, config.score, metrics["threshold"])
     figures = {"uncertainty_histogram": ("Scores of all particles; the accepted part is blue.", histogram)}
-    notes = [score_named(config.score).help]
+    ties = _ties_sentence(config, table.scores[config.score], accepted)
+    notes = [score_named(config.score).help, *([ties] if ties else [])]
     if accepted.all():
         notes.append("Every particle was kept: rejected.star holds none.")
     if not accepted.any():
