@@ -17,6 +17,7 @@ import numpy as np
 from ..errors import InputError
 from ..types import ParticleTable
 from .mrc import Stack
+from .stack_copies import originals
 
 logger = logging.getLogger(__name__)
 
@@ -66,14 +67,21 @@ def join(a: ParticleTable, b: ParticleTable, by: str = "auto") -> Join:
 
 
 def image_groups(table: ParticleTable) -> np.ndarray:
-    """(N,) number of each particle's image: copies of one image have the same."""
-    keys, _ = _image_keys(table, table, os.path.abspath)
+    """(N,) number of each particle's image: copies of one image have the same, those in copies of a stack too."""
+    original = originals(table.stack_paths)
+    keys, _ = _image_keys(table, table, lambda path: os.path.abspath(original[path]))
     return np.unique(keys, return_inverse=True)[1].reshape(-1)
 
 
 def image_name(table: ParticleTable, row: int) -> str:
     """The image of a particle, for a sentence."""
     return f"image {table.slice_index[row] + 1} of {table.stack_paths[table.stack_index[row]]}"
+
+
+def copied_stack(table: ParticleTable) -> str:
+    """A sentence on the first stack that is a copy of another one of the set; "" where there is none."""
+    pair = next(((copy, first) for copy, first in originals(table.stack_paths).items() if copy != first), None)
+    return "" if pair is None else f" Stack {pair[0]} is a copy of {pair[1]}: use one of the two."
 
 
 _NOTHING = (np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))

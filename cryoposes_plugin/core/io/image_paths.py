@@ -138,8 +138,8 @@ def _check_distinct(star: Path, names: Sequence[str], found: Sequence[Path]) -> 
         first = i if identity is None else owners.setdefault(identity, i)
         if os.path.abspath(found[first]) != os.path.abspath(path):
             raise InputError(
-                f"{star}: the stacks {names[first]} and {names[i]} are one file ({os.path.realpath(path)}), so its "
-                "particles would count twice; give each image one name."
+                f"{star}: the stacks {names[first]} and {names[i]} are one file ({os.path.realpath(path)}); "
+                "give the stack one name, or its images may count twice."
             )
 
 

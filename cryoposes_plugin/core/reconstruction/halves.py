@@ -8,10 +8,13 @@ from typing import Optional, Tuple
 import numpy as np
 
 from ..errors import InputError
-from ..io.ids import image_groups, image_name
+from ..io.ids import copied_stack, image_groups, image_name
 from ..types import ParticleTable
 
 logger = logging.getLogger(__name__)
+
+#: Given half sets are asked about where the smaller one has less than this share of the particles.
+_LEAST_SHARE = 0.25
 
 
 def half_sets(table: ParticleTable, seed: int) -> Tuple[np.ndarray, bool]:
@@ -43,6 +46,13 @@ def half_sets(table: ParticleTable, seed: int) -> Tuple[np.ndarray, bool]:
             "and 2: correct the column, or remove it to have half sets drawn."
         )
     _check_apart(table, subset, image)
+    smaller, larger = sorted(((subset == half).sum(), half) for half in (1, 2))
+    if smaller[0] < _LEAST_SHARE * len(table):
+        logger.warning(
+            "Half set %d holds %d particles and half set %d %d (rlnRandomSubset): the resolution is that of the "
+            "smaller one. Is that meant? Remove the column to have equal half sets drawn.",
+            *(smaller[1], smaller[0], larger[1], larger[0]),
+        )
     return subset.astype(np.int64), False
 
 
@@ -72,10 +82,11 @@ def _images(table: ParticleTable) -> np.ndarray:
     if len(counts) < 2:
         raise InputError(f"All {len(table)} particles are {first}; two half maps need one each: give other particles.")
     logger.warning(
-        "The %d particles are %d images: some are there more than once (as %s); copies belong into one half set.",
+        "The %d particles are %d images: some are there more than once (as %s); copies belong into one half set.%s",
         len(table),
         len(counts),
         first,
+        copied_stack(table),
     )
     return image
 
@@ -88,7 +99,7 @@ def _check_apart(table: ParticleTable, subset: np.ndarray, image: np.ndarray) ->
         more = f", and so are {len(set(image[torn])) - 1} more" if len(set(image[torn])) > 1 else ""
         raise InputError(
             f"Half sets: {image_name(table, int(torn[0]))} is in both (rlnRandomSubset){more}; the halves are "
-            "not independent: remove the copies, or the column to have half sets drawn."
+            f"not independent: remove the copies, or the column to have half sets drawn.{copied_stack(table)}"
         )
 
 
