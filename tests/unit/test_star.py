@@ -253,6 +253,45 @@ def test_what_a_star_cannot_mean_is_one_sentence(tmp_path, rng, change, sentence
         read_particles(written(tmp_path, rng, change), require=("poses",))
 
 
+def test_a_table_without_rows_holds_no_particles(tmp_path, rng):
+    text = written(tmp_path, rng, lambda t: t).read_text()
+    (tmp_path / "empty.star").write_text("\n".join(line for line in text.split("\n") if "@" not in line) + "\n")
+    with pytest.raises(InputError, match="empty.star holds no particles"):
+        read_particles(tmp_path / "empty.star")
+
+
+@pytest.mark.parametrize("label", ["rlnHelicalTubeID", "rlnHelicalTrackLengthAngst"])
+def test_helical_columns_of_zeros_are_no_filament(tmp_path, rng, label):
+    path = written(tmp_path, rng, particle_column(label, "0000000"))
+    assert len(read_particles(path)) == 7
+
+
+def test_pixel_sizes_of_relion_30_that_nobody_can_tell_apart_are_one_group(tmp_path, rng):
+    write_stack(tmp_path / "stack.mrcs", rng.normal(size=(4, 8, 8)), 2.0)
+    sizes = ["2.0000000", "2.0000004", "2.01", "2.0000001"]
+    rows = "\n".join(f"{i + 1:06d}@{tmp_path}/stack.mrcs {size}" for i, size in enumerate(sizes))
+    path = tmp_path / "p.star"
+    path.write_text(f"data_\n\nloop_\n_rlnImageName #1\n_rlnImagePixelSize #2\n{rows}\n")
+    table = read_particles(path)
+    np.testing.assert_array_equal(table.optics_index, [0, 0, 1, 0])
+    assert [o.pixel_size_angstrom for o in table.optics] == [2.0, 2.01]
+
+
+def test_the_old_label_of_the_pixel_size_is_taken_where_there_is_no_other(tmp_path, rng, caplog):
+    write_stack(tmp_path / "stack.mrcs", rng.normal(size=(2, 8, 8)), 2.0)
+    rows = f"000001@{tmp_path}/stack.mrcs 3.5\n000002@{tmp_path}/stack.mrcs 3.5\n"
+    (tmp_path / "old.star").write_text(f"data_\n\nloop_\n_rlnImageName #1\n_rlnPixelSize #2\n{rows}")
+    assert read_particles(tmp_path / "old.star").optics[0].pixel_size_angstrom == 3.5
+    new = written(tmp_path, rng, lambda t: t.replace("_rlnImagePixelSize", "_rlnPixelSize"))
+    assert read_particles(new).optics[0].pixel_size_angstrom == 2.0
+    assert "the pixel size is that of _rlnPixelSize" in caplog.text
+    both = written(
+        tmp_path, rng, lambda t: particle_column("rlnMicrographPixelSize", "1111111")(t).replace("ImagePixel", "Pixel")
+    )
+    with pytest.raises(InputError, match="optics group first has no pixel size"):
+        read_particles(both)
+
+
 def test_no_origins_are_zero_and_that_is_said(tmp_path, rng, caplog):
     path = written(tmp_path, rng, lambda t: drop_column(drop_column(t, "rlnOriginYAngst"), "rlnOriginXAngst"))
     assert not read_particles(path, require=("poses",)).shifts_px.any()

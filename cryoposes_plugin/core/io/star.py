@@ -38,23 +38,25 @@ _PHASE_SHIFT, _BFACTOR = "rlnPhaseShift", "rlnCtfBfactor"
 _IMAGE_NAME, _IMAGE_ID, _SUBSET, _OPTICS = "rlnImageName", "rlnImageId", "rlnRandomSubset", "rlnOpticsGroup"
 _VOLTAGE, _CS, _AMPLITUDE = "rlnVoltage", "rlnSphericalAberration", "rlnAmplitudeContrast"
 _PIXEL, _BOX, _NAME, _DIMENSION = "rlnImagePixelSize", "rlnImageSize", "rlnOpticsGroupName", "rlnImageDimensionality"
-_MAGNIFICATION, _DETECTOR = "rlnMagnification", "rlnDetectorPixelSize"
+_OLD_PIXEL, _MAGNIFICATION, _DETECTOR = "rlnPixelSize", "rlnMagnification", "rlnDetectorPixelSize"
 _PREMULTIPLIED, _FLIPPED = "rlnCtfDataAreCtfPremultiplied", "rlnCtfDataArePhaseFlipped"
 
 _RELATIVE_DIGITS = 1e-9
 _DIMENSION_2D, _LARGEST_BOX_PX, _LARGEST_SLICE = "2", 2**15, 2**31
 _LONGEST_SHOWN = 100
+#: Pixel sizes nearer than this to each other are one.
+_SAME_PIXEL_SIZE = 1e-4
 #: Columns from which a user may take the pixel size that is missing.
-_OTHER_PIXEL_SIZES = ("rlnPixelSize", "rlnMicrographOriginalPixelSize", "rlnMicrographPixelSize", _DETECTOR)
+_OTHER_PIXEL_SIZES = (_OLD_PIXEL, "rlnMicrographOriginalPixelSize", "rlnMicrographPixelSize", _DETECTOR)
 #: Columns of images that are no single particles: the value that does not mean it, and what they are otherwise.
 _OTHER_KINDS = {
-    "rlnTomoSubTomosAre2DStacks": ("0", "stacks of tilted images"),
+    "rlnTomoSubTomosAre2DStacks": (0.0, "stacks of tilted images"),
     "rlnTomoName": (None, "particles of a tilt series"),
     "rlnTomoParticleName": (None, "particles of a tilt series"),
     "rlnCtfImage": (None, "subtomograms, with a CTF in three dimensions"),
-    "rlnHelicalTubeID": (None, "segments of filaments"),
-    "rlnHelicalTrackLength": (None, "segments of filaments"),
-    "rlnHelicalTrackLengthAngst": (None, "segments of filaments"),
+    "rlnHelicalTubeID": (0.0, "segments of filaments"),
+    "rlnHelicalTrackLength": (0.0, "segments of filaments"),
+    "rlnHelicalTrackLengthAngst": (0.0, "segments of filaments"),
 }
 
 #: Columns that matter to the image and that the forward model leaves out, and the number that says that there is
@@ -142,8 +144,10 @@ def _tables(path: Path) -> Tuple[Table, Optional[Table]]:
         raise InputError(f"Particle file {path} does not exist; check the path.")
     tables = read_star(path)
     particles = _only([t for t in tables if _IMAGE_NAME in t.columns], path, "particles")
-    if particles is None or not len(particles):
+    if particles is None:
         raise InputError(f"{path} has no column _{_IMAGE_NAME} with particles in it; give a STAR file of particles.")
+    if not len(particles):
+        raise InputError(f"{path} holds no particles; give a STAR file with at least one.")
     optics = _only([t for t in tables if t is not particles and _is_optics(t)], path, "optics groups")
     for table in tables:
         _check_kind(path, table)
@@ -163,8 +167,8 @@ def _only(tables: Sequence[Table], path: Path, what: str) -> Optional[Table]:
 
 def _check_kind(path: Path, table: Table) -> None:
     """InputError for tables of subtomograms, tilt series and filaments."""
-    for label, (expected, what) in _OTHER_KINDS.items():
-        values = [v for v in table.columns.get(label, []) if v != expected]
+    for label, (neutral, what) in _OTHER_KINDS.items():
+        values = [v for v in dict.fromkeys(table.columns.get(label, [])) if not _is_neutral(v, neutral)]
         if values:
             raise InputError(
                 f"{path}: _{label} is {values[0]!r}, so these are {what}; only images of single particles are worked "
@@ -310,21 +314,48 @@ class _Reader:
             for c in (_VOLTAGE, _CS, _AMPLITUDE, _PIXEL, _MAGNIFICATION, _DETECTOR, _FLIPPED, _PREMULTIPLIED)
             if c in self.columns
         ]
-        if _PIXEL not in labels and not (_MAGNIFICATION in labels and _DETECTOR in labels):
+        measured = _MAGNIFICATION in labels and _DETECTOR in labels
+        if _PIXEL not in labels and not measured and self._has_old_pixel_only(self.columns):
+            labels.append(_OLD_PIXEL)
+        elif _PIXEL not in labels and not measured:
             raise InputError(
                 f"{self.path} has no optics table (data_optics) and its particles have no pixel size; add the table, "
                 f"or a column _{_PIXEL}, or _{_MAGNIFICATION} and _{_DETECTOR}."
             )
         keys = list(zip(*(self.take(c) for c in labels)))
-        distinct = {key: i for i, key in enumerate(dict.fromkeys(keys))}
-        index = np.array([distinct[key] for key in keys])
-        groups = []
-        for key, i in distinct.items():
-            row = dict(zip(labels, key), **{_NAME: f"opticsGroup{i + 1}"})
-            if _PIXEL not in row:
+        rows, group_of = self._rows_of_30(labels, keys)
+        index = np.array([group_of[key] for key in keys])
+        return tuple(self._group(row, stack_paths, stack_index[index == i]) for i, row in enumerate(rows)), index
+
+    def _rows_of_30(self, labels: Sequence[str], keys: Sequence[Tuple[str, ...]]):
+        """Rows as of an optics table, and which one the values of the labels belong to.
+
+        Values that differ in the pixel size alone, and there by less than anyone measures, have one row.
+        """
+        rows: List[Dict[str, str]] = []
+        group_of: Dict[Tuple[str, ...], int] = {}
+        known: Dict[Tuple[str, ...], List[Tuple[float, int]]] = {}
+        for key in dict.fromkeys(keys):
+            row = dict(zip(labels, key))
+            if _PIXEL not in row and _OLD_PIXEL not in row:
                 row[_PIXEL] = self._pixel_of_30(row, keys.index(key))
-            groups.append(self._group(row, stack_paths, stack_index[index == i]))
-        return tuple(groups), index
+            pixel = self._pixel_number(row, keys.index(key))
+            others = tuple(v for c, v in row.items() if c not in (_PIXEL, _OLD_PIXEL, _MAGNIFICATION, _DETECTOR))
+            alike = known.setdefault(others, [])
+            group = next((i for size, i in alike if abs(pixel - size) <= _SAME_PIXEL_SIZE * abs(size)), len(rows))
+            if group == len(rows):
+                alike.append((pixel, group))
+                rows.append({**row, _NAME: f"opticsGroup{group + 1}"})
+            group_of[key] = group
+        return rows, group_of
+
+    def _pixel_number(self, row: Dict[str, str], first: int) -> float:
+        label = _PIXEL if _PIXEL in row else _OLD_PIXEL
+        return float(_to_floats([row[label]], label, self.path, lambda _: _particle(first))[0])
+
+    def _has_old_pixel_only(self, labels) -> bool:
+        """Whether the pixel size can be that of RELION 3.0's label, as there is no other one."""
+        return [label for label in _OTHER_PIXEL_SIZES if label in labels or label in self.columns] == [_OLD_PIXEL]
 
     def _pixel_of_30(self, row: Dict[str, str], first: int) -> str:
         """From the detector's pixel in µm and the magnification."""
@@ -363,6 +394,9 @@ class _Reader:
                 "images of single particles, which have 2."
             )
         pixel = number(_PIXEL)
+        if pixel is None and _OLD_PIXEL in row and self._has_old_pixel_only(row):
+            pixel = number(_OLD_PIXEL)
+            _say(f"{self.path}: the pixel size is that of _{_OLD_PIXEL}, as there is no _{_PIXEL}.")
         if pixel is None:
             related = sorted({label for label in (*row, *self.columns) if label in _OTHER_PIXEL_SIZES})
             instead = f" (there is _{related[0]}, which may be of other images)" if related else ""

@@ -16,7 +16,7 @@ from ..io.mrc import read_volume
 from ..io.particles import PIXEL_SIZE_TOLERANCE, ResampledImages
 from ..io.star import POSE_SOURCE, columns_not_modelled, read_particles
 from ..plausibility import check_diameter
-from ..types import ParticleTable, Volume
+from ..types import OpticsGroup, ParticleTable, Volume
 from .halves import half_sets
 
 logger = logging.getLogger(__name__)
@@ -98,10 +98,15 @@ def common_grid(table: ParticleTable):
     """(box size in px, pixel size in Å): the finest pixel size and the largest field of view of the groups in use."""
     groups = [table.optics[g] for g in np.unique(table.optics_index)]
     pixel = min(g.pixel_size_angstrom for g in groups)
-    if all(g.pixel_size_angstrom <= pixel * (1 + _SAME_PIXEL_SIZE) for g in groups):
+    if _one_pixel_size(groups):
         return max(g.box_size_px for g in groups), pixel
     view = max(g.box_size_px * g.pixel_size_angstrom for g in groups)
     return 2 * math.ceil(view / pixel / 2 - 1e-6), pixel
+
+
+def _one_pixel_size(groups: Sequence[OpticsGroup]) -> bool:
+    sizes = [g.pixel_size_angstrom for g in groups]
+    return max(sizes) <= min(sizes) * (1 + _SAME_PIXEL_SIZE)
 
 
 def even_grid(table: ParticleTable, path) -> Tuple[int, float]:
@@ -129,7 +134,7 @@ def log_inputs(inputs: Inputs) -> None:
     if table.ctf is None:
         logger.info("The particles have no CTF: their images are taken to be without one.")
     groups = [table.optics[g] for g in np.unique(table.optics_index)]
-    if len({(g.box_size_px, g.pixel_size_angstrom) for g in groups}) > 1:
+    if len({g.box_size_px for g in groups}) > 1 or not _one_pixel_size(groups):
         logger.info(
             "The optics groups differ in box or pixel size: all images are brought to %d px of %.4g Å, the finest "
             "pixel size and the largest field of view.",
