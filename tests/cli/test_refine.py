@@ -221,11 +221,14 @@ def test_sentences(scene, tmp_path, caplog):
     write_particles(folder / "noctf.star", near.replace(ctf=None, optics=(flipped,)))
     unlike = Volume(np.random.default_rng(0).standard_normal((BOX,) * 3).astype(np.float32), PIXEL)
     write_volume(folder / "unlike.mrc", unlike.data, PIXEL)
+    level = Volume(np.random.default_rng(1).standard_normal((BOX,) * 3).astype(np.float32) + 5, PIXEL)
+    write_volume(folder / "level.mrc", level.data, PIXEL)
     cases = [
         ({"volume": "wrong.mrc"}, (), "40 px, and 10 Å/px where they have 5 Å/px"),
         ({"volume": "flat.mrc"}, (), "is constant (1 everywhere)"),
         ({"volume": "tiny.mrc"}, (), "is 60 Å wide and the images are 200 Å wide"),
         ({"volume": "unlike.mrc"}, (), "nothing in common with the volume"),
+        ({"volume": "level.mrc"}, (), "nothing in common with the volume"),
         ({"star": "unaligned.star"}, (), "the particles have no orientations"),
         ({"star": "noctf.star"}, (), "phase-flipped and have no defocus values"),
         ({}, ("--symmetry", "Q5"), "Symmetry 'Q5' is unknown"),

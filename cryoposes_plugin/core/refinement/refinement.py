@@ -41,6 +41,8 @@ _FEWEST_SHELLS = 8
 
 #: Images and map belong together if `agreement` on so many of the images is at least this.
 AGREEMENT_SAMPLE, AGREEMENT = 128, 5.0
+#: Fewer shells hold no orientation: what agrees there is a difference of level.
+_FEWEST_AGREEING = 3
 #: An optics group with fewer particles measures no spectra of its own where a larger one has.
 _FEWEST_OF_ITS_OWN = 30
 _SAVE_SECONDS = 20.0
@@ -129,7 +131,7 @@ class Refinement:
                 continue
             first = first_spectra(self.points, observed.coefficients, self._first_shell)
             spectra = calibrate(self._search, observed, self.starts(rows), first, self._last_shell, self.threads)
-            if spectra.last_shell == 0 or self._disagree(spectra, observed, rows):
+            if spectra.last_shell < _FEWEST_AGREEING or self._disagree(spectra, observed, rows):
                 raise self._no_agreement(int(group))
             logger.info(
                 "refine: optics group %s: map and images agree up to %.3g Å.",

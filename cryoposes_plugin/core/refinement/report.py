@@ -52,8 +52,7 @@ def report_notes(metrics: Dict[str, Any]) -> List[str]:
         )
     if metrics["ambiguous_particles"]:
         notes.append(
-            f"{metrics['ambiguous_particles']} poses are more likely wrong than right: another one is as likely, or "
-            "the map explains too little of the particle; cryoposesWrongBasin tells them."
+            f"More likely wrong than right, by cryoposesWrongBasin: {counted(metrics['ambiguous_particles'], 'pose')}."
         )
     if metrics["columns_not_modelled"]:
         notes.append("Passed through and not modelled: " + ", ".join(metrics["columns_not_modelled"]) + ".")
