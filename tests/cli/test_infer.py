@@ -224,6 +224,8 @@ def test_hypotheses_are_refined_against_the_volume(scene, tmp_path, monkeypatch)
     assert 0.5 < np.sqrt((error[error < 5] ** 2).mean()) / np.median(expected) < 2
     metrics = metrics_of(tmp_path / "run")
     assert metrics["refined"] and metrics["pose_source"] in out.extra[POSE_SOURCE][0]
+    hand = [note for note in metrics["notes"] if "hand" in note]
+    assert len(hand) == 1 and hand[0].startswith(f"The hand is that of {folder / 'map.mrc'}")
     assert "refined:" in out.extra[POSE_SOURCE][0]
     moved = np.rad2deg(angular_distance_rad(out.rotations, wrong[:, 0]))
     np.testing.assert_allclose(out.scores["cryoposesMovedDeg"], moved, atol=0.1)

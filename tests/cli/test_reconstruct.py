@@ -14,7 +14,8 @@ from cryoposes_plugin.core.geometry.sampling import random_rotations
 from cryoposes_plugin.core.io.mrc import read_volume, write_stack, write_volume
 from cryoposes_plugin.core.io.star import read_particles, write_particles
 from cryoposes_plugin.core.reconstruction.fsc import fourier_shell_correlation
-from cryoposes_plugin.core.types import OpticsGroup, ParticleTable
+from cryoposes_plugin.core.simulation.resampling import projected_density
+from cryoposes_plugin.core.types import OpticsGroup, ParticleTable, Volume
 
 from ..exact_projections import ctf_table, exact_projections, particle_set, transfer_of
 from ..mrc_files import write_stack_as_it_is
@@ -122,13 +123,28 @@ def test_optics_groups_of_two_grids_are_brought_together(volume, tmp_path, caplo
         shifts_px=shifts / np.where(group, 2, 1)[:, None],
     )
     write_particles(tmp_path / "both.star", table)
+    coarse = projected_density(Volume(volume, PIXEL), 16, 2 * PIXEL)
+    write_volume(tmp_path / "coarse.mrc", coarse, 2 * PIXEL)
     with caplog.at_level(logging.INFO):
-        assert reconstruct(tmp_path / "both.star", tmp_path / "out") == 0
+        assert reconstruct(tmp_path / "both.star", tmp_path / "out", "--reference", tmp_path / "coarse.mrc") == 0
+    assert json.loads((tmp_path / "out/metrics.json").read_text())["resolution_reference_05_angstrom"] < 5 * PIXEL
     assert "all images are brought to 32 px of 6 Å" in caplog.text and "have no CTF" in caplog.text
     found = read_volume(tmp_path / "out/volume.mrc").data
     assert fourier_shell_correlation(found, volume)[1:11].min() > 0.97
     scale = np.vdot(found, volume) / np.vdot(volume, volume)
     assert scale == pytest.approx(1, abs=0.05)
+
+
+def test_a_reference_of_the_other_hand_or_without_the_symmetry_is_said(particles, volume, tmp_path, caplog):
+    star, table = particles
+    write_volume(tmp_path / "mirror.mrc", Volume(volume, PIXEL).mirrored().data, PIXEL)
+    assert reconstruct(star, tmp_path / "a", "--reference", star.parent / "map.mrc") == 0
+    assert "mirror" not in caplog.text and "symmetry" not in caplog.text
+    assert reconstruct(star, tmp_path / "b", "--reference", tmp_path / "mirror.mrc", "--symmetry", "C7") == 0
+    assert "mirror.mrc hardly has the symmetry C7" in caplog.text
+    caplog.clear()
+    assert reconstruct(star, tmp_path / "c", "--reference", tmp_path / "mirror.mrc") == 0
+    assert "The mirror of reference" in caplog.text and "hardly" not in caplog.text
 
 
 def test_tensorflow_is_not_imported(particles, tmp_path):
@@ -158,11 +174,11 @@ WRONG = {
     ),
     "symmetry": (lambda t: t, ("--symmetry", "Q5"), "Symmetry 'Q5' is unknown"),
     "wide mask": (lambda t: t, ("--mask-diameter", "500"), "the images are 192 Å wide"),
-    "reference of another box": (lambda t: t, ("--reference", "small.mrc"), "resample it to their grid"),
+    "reference of another box": (lambda t: t, ("--reference", "small.mrc"), "resample it to that grid"),
     "reference of another pixel size": (
         lambda t: t,
         ("--reference", "pixel.mrc"),
-        "has 32 px of 5 Å and the particles have 32 px",
+        "has 32 px of 5 Å and the map of these particles has 32 px",
     ),
     "no stack": (
         lambda t: t.replace(stack_paths=(t.stack_paths[0].with_name("gone.mrcs"),)),

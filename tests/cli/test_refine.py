@@ -8,11 +8,14 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from cryoposes_plugin.cli.main import main
+from cryoposes_plugin.core.config import RefineConfig
 from cryoposes_plugin.core.conventions import opposite_hand
 from cryoposes_plugin.core.errors import InputError
 from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
-from cryoposes_plugin.core.io.mrc import write_volume
+from cryoposes_plugin.core.io.mrc import read_volume, write_volume
 from cryoposes_plugin.core.io.star import POSE_SOURCE, read_particles, write_particles
+from cryoposes_plugin.core.refinement.inputs import check_pixel_size
+from cryoposes_plugin.core.refinement.refine import check
 from cryoposes_plugin.core.simulation.phantom import make_phantom
 from cryoposes_plugin.core.types import Volume
 
@@ -200,6 +203,28 @@ def test_larger_images_are_binned_and_shifts_come_back_in_their_pixels(scene, tm
     assert json.loads((tmp_path / "run/metrics.json").read_text())["working_box_px"] == 32
     assert np.median(errors_deg(out, true)) < 1.5
     assert np.median(np.linalg.norm(out.shifts_px - true.shifts_px, axis=1)) < 0.15
+
+
+def test_a_volume_may_have_the_pixel_size_of_any_group(scene):
+    folder, true, _ = scene
+    optics = tuple(dataclasses.replace(true.optics[0], pixel_size_angstrom=PIXEL * scale) for scale in (1, 1.1))
+    groups = np.arange(NUMBER) % 2
+    volume = read_volume(folder / "map.mrc")
+    check_pixel_size("map.mrc", volume, true.replace(optics=optics, optics_index=groups))
+    with pytest.raises(InputError, match="one of the two is wrong"):
+        check_pixel_size("map.mrc", volume, true.replace(optics=optics[1:]))
+
+
+def test_symmetry_that_the_map_has_not_and_copies_are_said(scene, caplog):
+    folder, true, _ = scene
+    twice = true.replace(slice_index=np.r_[true.slice_index[:-6], true.slice_index[:6]])
+    write_particles(folder / "twice.star", twice)
+    check(RefineConfig(particles=str(folder / "twice.star"), volume=str(folder / "map.mrc"), symmetry="C7"))
+    assert "map.mrc hardly has the symmetry C7" in caplog.text
+    assert f"The {NUMBER} particles are {NUMBER - 6} images" in caplog.text
+    caplog.clear()
+    check(RefineConfig(particles=str(folder / "near.star"), volume=str(folder / "map.mrc")))
+    assert not caplog.text
 
 
 def test_one_particle(scene, tmp_path):

@@ -6,8 +6,9 @@ import pytest
 from cryoposes_plugin.core.evaluation import plots
 from cryoposes_plugin.core.evaluation.mask_size import mask_preview, radial_profile, suggested_diameter_angstrom
 from cryoposes_plugin.core.geometry.symmetry import symmetry_rotations
-from cryoposes_plugin.core.geometry.symmetry_check import likely_group, symmetry_correlations, turned
+from cryoposes_plugin.core.geometry.symmetry_check import likely_group, symmetry_correlations, turned, warn_of_symmetry
 from cryoposes_plugin.core.simulation.phantom import gaussian_density
+from cryoposes_plugin.core.types import Volume
 
 BOX = 40
 
@@ -33,6 +34,12 @@ def test_turning_is_the_operation_on_coordinates():
 def test_the_group_of_a_map_is_found(rng, group):
     correlations = symmetry_correlations(blobs(group, rng, noise=0.3))
     assert likely_group(correlations) == group
+
+
+@pytest.mark.parametrize(("given", "asked"), [("C1", True), ("C7", False)])
+def test_a_map_without_the_symmetry_is_asked_about(rng, caplog, given, asked):
+    warn_of_symmetry("Volume m.mrc", Volume(blobs(given, rng, noise=0.3), 5.0), "C7")
+    assert ("Volume m.mrc hardly has the symmetry C7" in caplog.text) is asked
 
 
 def test_another_axis_is_no_symmetry(rng):

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Dict, Sequence
 
 import numpy as np
 from scipy import ndimage
 
 from ..conventions import centre
+from ..types import Volume
 from .symmetry import symmetry_rotations
+
+logger = logging.getLogger(__name__)
 
 #: Point groups that are tried where none is named.
 USUAL_GROUPS = (
@@ -33,6 +37,8 @@ USUAL_GROUPS = (
 )
 #: A map agrees with itself this well about its axes, noise and interpolation allowed for.
 AGREES = 0.8
+#: Below this it hardly has them.
+_DISAGREES = 0.5
 _LARGEST_BOX_PX = 48
 _BLUR_PX = 1.0
 
@@ -74,6 +80,20 @@ def likely_group(correlations: Dict[str, float], agrees: float = AGREES) -> str:
     """The group with the most operations among those that the volume agrees with; C1 if there is none."""
     fitting = [name for name, value in correlations.items() if value >= agrees]
     return max(fitting, key=lambda name: (len(symmetry_rotations(name)), correlations[name]), default="C1")
+
+
+def warn_of_symmetry(what: str, volume: Volume, group: str) -> None:
+    """A warning where a map, named by `what`, hardly has the symmetry that it is said to have."""
+    correlation = symmetry_correlations(volume.data, (group,))[group]
+    if correlation < _DISAGREES:
+        logger.warning(
+            "%s hardly has the symmetry %s: turned by its operations, it correlates with itself by %.2f. Is the "
+            "symmetry right, and are the axes where %s has them? Without symmetry, say C1.",
+            what,
+            group,
+            correlation,
+            group,
+        )
 
 
 def _small(data: np.ndarray) -> np.ndarray:

@@ -78,6 +78,21 @@ def image_name(table: ParticleTable, row: int) -> str:
     return f"image {table.slice_index[row] + 1} of {table.stack_paths[table.stack_index[row]]}"
 
 
+def warn_of_copies(table: ParticleTable) -> None:
+    """Say how many particles are copies of another one's image."""
+    image = image_groups(table)
+    counts = np.bincount(image)
+    if len(counts) < len(table):
+        first = image_name(table, int(np.flatnonzero(image == np.argmax(counts > 1))[0]))
+        logger.warning(
+            "The %d particles are %d images: some are there more than once (as %s).%s",
+            len(table),
+            len(counts),
+            first,
+            copied_stack(table),
+        )
+
+
 def copied_stack(table: ParticleTable) -> str:
     """A sentence on the first stack that is a copy of another one of the set; "" where there is none."""
     pair = next(((copy, first) for copy, first in originals(table.stack_paths).items() if copy != first), None)

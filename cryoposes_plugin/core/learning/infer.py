@@ -9,6 +9,7 @@ from typing import Any, Dict, Optional, Tuple
 import numpy as np
 
 from ..config import InferConfig
+from ..geometry.symmetry_check import warn_of_symmetry
 from ..io.batches import batches, scan_images
 from ..io.contrast import warn_of_map
 from ..io.error_log import not_fatal
@@ -43,6 +44,7 @@ def check(config: InferConfig) -> None:
     scan_images(inputs.table)
     if inputs.volume is not None:
         warn_of_map(config.volume, inputs.volume)
+        warn_of_symmetry(f"Volume {config.volume}", inputs.volume, inputs.model.card.symmetry)
 
 
 def run(config: InferConfig, run: RunDirectory) -> Dict[str, Any]:

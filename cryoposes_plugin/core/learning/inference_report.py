@@ -28,10 +28,15 @@ def report_notes(config: InferConfig, inputs: Inputs, metrics: Dict[str, Any]) -
         "input": "No volume was given: the shifts are those of the input, kept as they were.",
         "zero": "No volume was given and the input has no shifts: all shifts are zero.",
     }
+    hand = (
+        f"The hand is that of {config.volume}, against which the poses were refined; images cannot tell it."
+        if metrics["refined"]
+        else "The hand is that of what the model was trained on; images cannot tell it."
+    )
     found = [
         notes[metrics["shift_source"]],
         "The network looks at the images as they are: shifts of the input do not move them.",
-        "The hand is that of what the model was trained on; images cannot tell it.",
+        hand,
         *inputs.images.remarks(),
     ]
     if metrics.get("shifts_at_edge_of_search"):

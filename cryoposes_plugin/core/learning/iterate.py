@@ -14,6 +14,7 @@ import numpy as np
 
 from ..config import InferConfig, IterateConfig, ReconstructConfig
 from ..geometry.symmetry import symmetry_rotations
+from ..geometry.symmetry_check import warn_of_symmetry
 from ..io.batches import scan_images
 from ..io.contrast import warn_of_map
 from ..io.error_log import not_fatal
@@ -79,6 +80,7 @@ def check(config: IterateConfig) -> None:
     start = _read(config)
     scan_images(start.table)
     warn_of_map(config.volume, start.volume)
+    warn_of_symmetry(f"Volume {config.volume}", start.volume, config.symmetry)
 
 
 def run(config: IterateConfig, run: RunDirectory) -> Dict[str, Any]:

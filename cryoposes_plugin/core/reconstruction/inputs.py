@@ -16,6 +16,7 @@ from ..io.mrc import read_volume
 from ..io.particles import PIXEL_SIZE_TOLERANCE, ResampledImages
 from ..io.star import POSE_SOURCE, columns_not_modelled, read_particles
 from ..plausibility import check_diameter
+from ..simulation.resampling import projected_density
 from ..types import OpticsGroup, ParticleTable, Volume
 from .halves import half_sets
 
@@ -71,7 +72,7 @@ def read_inputs(config: ReconstructConfig) -> Inputs:
     half, drawn = half_sets(table, config.seed)
     box, pixel = even_grid(table, path)
     check_diameter(config.command, "mask_diameter_angstrom", config.mask_diameter_angstrom, box * pixel)
-    reference = None if config.reference is None else _read_reference(config.reference, box, pixel)
+    reference = None if config.reference is None else _read_reference(config.reference, box, pixel, table)
     return Inputs(table, ResampledImages(table, box, pixel), box, pixel, half, drawn, reference)
 
 
@@ -117,15 +118,25 @@ def even_grid(table: ParticleTable, path) -> Tuple[int, float]:
     return box, pixel
 
 
-def _read_reference(path, box: int, pixel: float) -> Volume:
+def _read_reference(path, box: int, pixel: float, table: ParticleTable) -> Volume:
+    """The reference on the common grid; it may also be on that of any optics group."""
     volume = read_volume(path)
     same_pixel = abs(volume.pixel_size_angstrom - pixel) <= PIXEL_SIZE_TOLERANCE * pixel
-    if volume.box_size_px != box or not same_pixel:
-        raise InputError(
-            f"Reference {path} has {volume.box_size_px} px of {volume.pixel_size_angstrom:.4g} Å and the particles "
-            f"have {box} px of {pixel:.4g} Å; resample it to their grid."
-        )
-    return volume
+    if volume.box_size_px == box and same_pixel:
+        return volume
+    if any(has_grid_of(volume, table.optics[g]) for g in np.unique(table.optics_index)):
+        return Volume(projected_density(volume, box, pixel), pixel)
+    raise InputError(
+        f"Reference {path} has {volume.box_size_px} px of {volume.pixel_size_angstrom:.4g} Å and the map of these "
+        f"particles has {box} px of {pixel:.4g} Å; resample it to that grid."
+    )
+
+
+def has_grid_of(volume: Volume, optics: OpticsGroup) -> bool:
+    """Whether a map has the box and, as closely as pixel sizes are known, the pixel size of an optics group."""
+    difference = abs(volume.pixel_size_angstrom - optics.pixel_size_angstrom)
+    same_pixel = difference <= PIXEL_SIZE_TOLERANCE * optics.pixel_size_angstrom
+    return volume.box_size_px == optics.box_size_px and same_pixel
 
 
 def log_inputs(inputs: Inputs) -> None:

@@ -17,6 +17,8 @@ from .inputs import Inputs
 
 FSC_NAME = "fsc.csv"
 THRESHOLDS = {"0143": 0.143, "05": 0.5}
+#: The reference has the other hand if its mirror's FSC has so much of its area, and this number of shells, more.
+_OTHER_HAND_SHARE, _OTHER_HAND_SHELLS = 1.25, 1.0
 _CURVES = ("unmasked", "masked", "corrected")
 
 
@@ -69,6 +71,15 @@ def metrics_of(
 def reference_fsc(inputs: Inputs, volume: np.ndarray) -> Optional[np.ndarray]:
     """Unmasked FSC of the full map with the reference, if there is one."""
     return None if inputs.reference is None else fourier_shell_correlation(volume, inputs.reference.data)
+
+
+def other_hand(inputs: Inputs, volume: np.ndarray, reference: Optional[np.ndarray]) -> bool:
+    """Whether the reference's mirror agrees with the map over clearly more shells than the reference (its FSC)."""
+    if inputs.reference is None or reference is None:
+        return False
+    mirrored = fourier_shell_correlation(volume, inputs.reference.mirrored().data)
+    given, other = (float(np.clip(curve[1:], 0, None).sum()) for curve in (reference, mirrored))
+    return other > _OTHER_HAND_SHARE * given + _OTHER_HAND_SHELLS
 
 
 def write_page(

@@ -9,6 +9,7 @@ from typing import Any, Dict, Tuple
 import numpy as np
 
 from ..config import ReconstructConfig
+from ..geometry.symmetry_check import warn_of_symmetry
 from ..io.error_log import not_fatal
 from ..io.mrc import write_volume
 from ..io.run_directory import RunDirectory
@@ -16,7 +17,7 @@ from ..io.star import write_particles
 from .fsc import half_map_fsc, independence_statement
 from .inputs import Inputs, log_inputs, read_inputs
 from .masks import soft_sphere
-from .outputs import metrics_of, reference_fsc, write_fsc, write_page
+from .outputs import metrics_of, other_hand, reference_fsc, write_fsc, write_page
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +33,10 @@ def check(config: ReconstructConfig) -> None:
         from .cgls import require_astra
 
         require_astra()
-    read_inputs(config).images.grey.check()
+    inputs = read_inputs(config)
+    inputs.images.grey.check()
+    if inputs.reference is not None:
+        warn_of_symmetry(f"Reference {config.reference}", inputs.reference, config.symmetry)
 
 
 def run(config: ReconstructConfig, run: RunDirectory) -> Dict[str, Any]:
@@ -47,6 +51,12 @@ def run(config: ReconstructConfig, run: RunDirectory) -> Dict[str, Any]:
     for sentence in inputs.images.remarks():
         logger.warning("reconstruct: %s", sentence)
     reference = reference_fsc(inputs, volume)
+    if other_hand(inputs, volume, reference):
+        logger.warning(
+            "The mirror of reference %s fits the reconstruction better than the reference: one of the two has the "
+            "other hand.",
+            config.reference,
+        )
     metrics = metrics_of(config, inputs, fsc, reference)
     metrics["images_per_second"] = round(len(inputs.table) / max(seconds, 1e-9), 1)
     for name, data in ((HALF1_NAME, half1), (HALF2_NAME, half2), (VOLUME_NAME, volume)):

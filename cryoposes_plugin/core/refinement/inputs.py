@@ -10,10 +10,9 @@ from ..config import RefineConfig
 from ..errors import InputError
 from ..geometry.symmetry import symmetry_rotations
 from ..io.mrc import read_volume
-from ..io.particles import PIXEL_SIZE_TOLERANCE
 from ..io.star import read_particles
 from ..plausibility import check_resolution
-from ..reconstruction.inputs import check_ctf
+from ..reconstruction.inputs import check_ctf, has_grid_of
 from ..types import ParticleTable, Volume
 from .working_grid import WorkingGrid
 
@@ -56,11 +55,13 @@ def check_volume(path, volume: Volume, table: ParticleTable) -> None:
 
 
 def check_pixel_size(path, volume: Volume, table: ParticleTable) -> None:
-    """InputError where map and images have the same box and different pixel sizes."""
+    """InputError where map and images have the same box and different pixel sizes, and no group of images has both."""
     box, pixel = volume.box_size_px, volume.pixel_size_angstrom
-    for group in np.unique(table.optics_index):
-        optics = table.optics[group]
-        if box == optics.box_size_px and abs(pixel / optics.pixel_size_angstrom - 1) > PIXEL_SIZE_TOLERANCE:
+    groups = [table.optics[group] for group in np.unique(table.optics_index)]
+    if any(has_grid_of(volume, optics) for optics in groups):
+        return
+    for optics in groups:
+        if box == optics.box_size_px:
             raise InputError(
                 f"Volume {path} has the particles' box, {box} px, and {pixel:g} Å/px where they have "
                 f"{optics.pixel_size_angstrom:g} Å/px; one of the two is wrong: correct it."

@@ -8,9 +8,11 @@ from typing import Any, Dict
 import numpy as np
 
 from ..config import RefineConfig
+from ..geometry.symmetry_check import warn_of_symmetry
 from ..io.batches import scan_images
 from ..io.contrast import warn_of_map
 from ..io.error_log import not_fatal
+from ..io.ids import warn_of_copies
 from ..io.manifest import digest_path
 from ..io.run_directory import RunDirectory
 from ..io.star import POSE_SOURCE, write_particles
@@ -40,6 +42,8 @@ def check(config: RefineConfig) -> None:
     inputs = read_inputs(config)
     scan_images(inputs.table)
     warn_of_map(config.volume, inputs.volume)
+    warn_of_symmetry(f"Volume {config.volume}", inputs.volume, config.symmetry)
+    warn_of_copies(inputs.table)
 
 
 def run(config: RefineConfig, run: RunDirectory) -> Dict[str, Any]:

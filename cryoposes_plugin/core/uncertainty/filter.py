@@ -10,6 +10,7 @@ import numpy as np
 from ..config import FilterConfig
 from ..errors import ConfigError, InputError
 from ..io.error_log import not_fatal
+from ..io.ids import warn_of_copies
 from ..io.run_directory import RunDirectory
 from ..io.star import read_particles, write_particles
 from ..scores import FROM_NOTHING, HIGH, LEARNED_NOTHING, POSE_SOURCE, cost, score_named, title_of
@@ -44,7 +45,7 @@ def accept_below(scores: np.ndarray, threshold: float) -> np.ndarray:
 def check(config: FilterConfig) -> None:
     """Raise what can be known to be wrong before any file is written."""
     config.validate()
-    _read_and_decide(config)
+    warn_of_copies(_read_and_decide(config)[0])
 
 
 def run(config: FilterConfig, run: RunDirectory) -> Dict[str, Any]:
