@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cryoposes_plugin.core.config import FilterConfig, ReconstructConfig
+from cryoposes_plugin.core.config import FilterConfig, ReconstructConfig, RefineConfig
 from cryoposes_plugin.core.errors import ConfigError, CryoposesError, InputError, ResourceError
 from cryoposes_plugin.core.io import manifest, run_state
 from cryoposes_plugin.core.io.mrc import write_stack
@@ -182,10 +182,9 @@ def test_the_manifest_knows_size_and_time_of_every_stack(images, tmp_path):
     images()
     recorded = json.loads(Path("run/manifest.json").read_text())["images"]
     assert list(recorded) == [str(tmp_path / "a.mrcs"), str(tmp_path / "b.mrcs")]
-    assert recorded[str(tmp_path / "b.mrcs")] == {
-        "bytes": Path("b.mrcs").stat().st_size,
-        "modified_ns": Path("b.mrcs").stat().st_mtime_ns,
-    }
+    stamp = recorded[str(tmp_path / "b.mrcs")]
+    assert stamp["bytes"] == Path("b.mrcs").stat().st_size
+    assert stamp["modified_ns"] == Path("b.mrcs").stat().st_mtime_ns
 
 
 @pytest.mark.parametrize("finished", [False, True])
@@ -200,6 +199,27 @@ def test_a_run_whose_images_changed_says_so(images, finished):
     Path("b.mrcs").write_bytes(b"")
     with pytest.raises(ConfigError, match=r"b.mrcs has changed \(from 13312 to 0 bytes\)"):
         images()
+
+
+@pytest.mark.parametrize("finished", [False, True])
+def test_a_stack_that_was_touched_is_the_same(images, finished):
+    run = images()
+    if finished:
+        run.finish({})
+    os.utime("a.mrcs", (1, 1))
+    assert images().finished is finished
+
+
+@pytest.mark.parametrize("at", [0, 2048, 10**6 // 2, 10**6 - 1])
+def test_samples_reach_from_the_first_byte_to_the_last(tmp_path, at):
+    """Of a stack that was replaced all bytes differ; here one part of it does, of 5 % of its length."""
+    path = tmp_path / "a.mrcs"
+    content = bytearray(np.random.default_rng(3).bytes(10**6))
+    path.write_bytes(content)
+    before = manifest._sample_digest(str(path))
+    content[max(0, at - 35000) : at + 35000] = bytes(len(content[max(0, at - 35000) : at + 35000]))
+    path.write_bytes(content)
+    assert manifest._sample_digest(str(path)) != before
 
 
 def test_a_run_does_not_finish_on_images_that_changed_under_it(images):
@@ -235,8 +255,78 @@ def test_ten_thousand_stacks_are_looked_at_in_a_moment(tmp_path, monkeypatch):
     monkeypatch.setattr(manifest, "input_digests", lambda _: {})
     config = ReconstructConfig(particles="particles.star")
     began = time.monotonic()
-    manifest.check_unchanged(json.loads(json.dumps(manifest.make_manifest(config))), config, "then")
+    manifest.check_unchanged(json.loads(json.dumps(manifest.make_manifest(config))), config, tmp_path, "run again")
     assert time.monotonic() - began < 5
+
+
+# ---- names of files -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def volume_named(tmp_path, monkeypatch):
+    """reopen(volume) opens the run in `run` of particles that do not matter and a volume; a/map.mrc is there."""
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "map.mrc").write_bytes(folder.encode())
+    write_particles(tmp_path / "p.star", make_particles(tmp_path / "p.mrcs", 4))
+    monkeypatch.chdir(tmp_path)
+
+    def reopen(volume):
+        return RunDirectory.open(
+            tmp_path / "run", RefineConfig(particles=str(tmp_path / "p.star"), volume=str(volume), seed=1)
+        )
+
+    return reopen
+
+
+def test_one_file_under_another_name_is_the_same_run(volume_named, tmp_path, monkeypatch):
+    volume_named("a/map.mrc")
+    monkeypatch.chdir(tmp_path / "b")
+    for name in ("../a/map.mrc", tmp_path / "a" / "map.mrc", tmp_path / "b" / ".." / "a" / "map.mrc"):
+        assert volume_named(name).resumed
+    with pytest.raises(ConfigError, match="holds a run with volume = 'a/map.mrc', not"):
+        volume_named("./map.mrc")
+
+
+def test_a_file_that_changed_is_found_under_another_name(volume_named, tmp_path, monkeypatch):
+    volume_named("a/map.mrc")
+    (tmp_path / "a" / "map.mrc").write_bytes(b"other")
+    monkeypatch.chdir(tmp_path / "b")
+    with pytest.raises(ConfigError, match="map.mrc has changed since the run in .*run began"):
+        volume_named("../a/map.mrc")
+
+
+# ---- results ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_finished_run_without_one_of_its_results_says_which(tmp_path):
+    run = RunDirectory.open(tmp_path, CONFIG)
+    for name in ("accepted.star", "covariance.npz", "report.html", "scores.png", run_state.REFINEMENT):
+        run.file(name).write_text("x")
+    run.finish({})
+    for name in ("report.html", "scores.png"):
+        (tmp_path / name).unlink()
+    assert RunDirectory.open(tmp_path, CONFIG).finished
+    (tmp_path / "accepted.star").unlink()
+    with pytest.raises(ConfigError, match="of its results accepted.star is missing.*metrics.json and run again"):
+        RunDirectory.open(tmp_path, CONFIG)
+    (tmp_path / "metrics.json").unlink()
+    assert not RunDirectory.open(tmp_path, CONFIG).finished
+
+
+def test_a_damaged_manifest_is_named_with_its_folder(tmp_path):
+    RunDirectory.open(tmp_path / "run", CONFIG)
+    (tmp_path / "run" / "manifest.json").write_text("{}")
+    with pytest.raises(ConfigError, match="run/manifest.json is damaged .it has no inputs"):
+        RunDirectory.open(tmp_path / "run", CONFIG)
+
+
+@pytest.mark.parametrize("name", ["link", "link/inside"])
+def test_a_link_to_nowhere_is_said_to_be_one(tmp_path, name):
+    (tmp_path / "link").symlink_to("nowhere")
+    with pytest.raises(ConfigError, match="link is a link to nowhere, which does not exist"):
+        RunDirectory.open(tmp_path / name, CONFIG)
+    assert os.listdir(tmp_path) == ["link"]
 
 
 # ---- the folder that is written to -----------------------------------------------------------------------------------

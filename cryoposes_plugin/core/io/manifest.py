@@ -6,17 +6,21 @@ import hashlib
 import os
 import platform
 import sys
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Any, Dict, Iterator, List, Mapping, Optional
 
 from ..config import Config
 from ..errors import ConfigError, InputError
 from ..gate import shown_error
+from .files import check_regular
 from .star import stack_paths
 
 _DIGEST_WHOLE_BELOW_BYTES = 64 * 2**20
 _CHUNK_BYTES = 2**20
+#: What is read of a stack to know it again: few enough that 10^4 stacks are no work.
+_SAMPLES, _SAMPLE_BYTES = 16, 4096
 
 
 def make_manifest(config: Config) -> Dict[str, Any]:
@@ -28,6 +32,7 @@ def make_manifest(config: Config) -> Dict[str, Any]:
         "inputs": input_digests(config),
         "images": {path: _stamp(path, config.digest_images) for path in image_stacks(config)},
         "arguments": sys.argv[1:],
+        "directory": os.getcwd(),
     }
 
 
@@ -44,60 +49,97 @@ def image_stacks(config: Config) -> List[str]:
 
 
 def _stamp(path: str, with_digest: bool) -> Dict[str, Any]:
-    """Size and time of a stack and, if wanted, a digest of all of its bytes; nothing of one that is not there."""
-    try:
-        found = os.stat(path)
-        stamp = {"bytes": found.st_size, "modified_ns": found.st_mtime_ns}
-        return {**stamp, "sha256": _whole_digest(path)} if with_digest else stamp
-    except FileNotFoundError:
+    """Size and time of a stack and a digest of samples of it or, if wanted, of all of its bytes; nothing of one that
+    is not there."""
+    stamp = _size_and_time(path)
+    if not stamp:
         return {}
+    return {**stamp, **({"sha256": _whole_digest(path)} if with_digest else {"sample": _sample_digest(path)})}
+
+
+def _size_and_time(path: str) -> Dict[str, Any]:
+    with _readable(path):
+        try:
+            found = os.stat(path)
+        except FileNotFoundError:
+            return {}
+    return {"bytes": found.st_size, "modified_ns": found.st_mtime_ns}
+
+
+@contextmanager
+def _readable(path: str) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise InputError(f"Image stack {path} cannot be read ({shown_error(error)}); check who may read it.") from error
 
 
-def check_unchanged(manifest: Mapping[str, Any], config: Config, since: str) -> None:
-    """Raise where inputs or images are not those of the manifest: a run that went on would mix two results."""
-    before = _part(manifest, "inputs")
+def check_unchanged(manifest: Mapping[str, Any], config: Config, folder: Path, remedy: str) -> None:
+    """Raise where inputs or images are not those of the manifest: a run that went on would mix two results.
+
+    folder : of the run, whose manifest it is; remedy : ends the sentence.
+    """
+    since = f"since the run in {folder} began"
+    before = {**_part(manifest, "inputs", folder)}
+    for name, digest in list(before.items()):  # a file may be named otherwise than it was
+        before.setdefault(real_path(name, manifest.get("directory")), digest)
     for name, digest in input_digests(config).items():
-        if before.get(name, digest) != digest:
-            raise ConfigError(f"{name} has changed since {since}.")
+        if before.get(name, before.get(real_path(name), digest)) != digest:
+            raise ConfigError(f"{name} has changed {since}; {remedy}.")
     if "images" not in manifest:  # by a version that did not look at them
         return
-    images = _part(manifest, "images")
+    images = _part(manifest, "images", folder)
     for path in image_stacks(config):
         why = _change(images.get(path), path)
         if why:
-            raise ConfigError(f"Image stack {path} {why} since {since}.")
+            raise ConfigError(f"Image stack {path} {why} {since}; {remedy}.")
 
 
-def _part(manifest: Mapping[str, Any], name: str) -> Dict[str, Any]:
+def real_path(name: str, directory: Any = None) -> str:
+    """The one name of a file, given relative to a directory (the working directory where that is no text)."""
+    return os.path.realpath(os.path.join(directory if isinstance(directory, str) else os.curdir, name))
+
+
+def _part(manifest: Mapping[str, Any], name: str, folder: Path) -> Dict[str, Any]:
     value = manifest.get(name)
     if not isinstance(value, dict):
         raise ConfigError(
-            f"The manifest.json of this run is damaged (it has no {name}); delete its folder and run again."
+            f"{Path(folder, 'manifest.json')} is damaged (it has no {name}); delete its folder and run again."
         )
     return value
 
 
 def _change(before: Any, path: str) -> Optional[str]:
-    """What happened to a stack, None where it is as it was. Where its contents were recorded, its time is no matter."""
+    """What happened to a stack, None where it is as it was. Where its contents are, its time is no matter."""
     if not isinstance(before, dict):
         return "was put in the place of another one"
-    now = _stamp(path, with_digest=False)
+    now = _size_and_time(path)
     if before.get("bytes") != now.get("bytes"):
         return f"has changed (from {before.get('bytes', 'no')} to {now.get('bytes', 'no')} bytes)"
     if before.get("modified_ns") == now.get("modified_ns"):
         return None
-    if "sha256" not in before:
-        return "was written anew"
-    return None if before["sha256"] == _whole_digest(path) else "has changed (its contents are others)"
+    if "sha256" in before:
+        return None if before["sha256"] == _whole_digest(path) else "has changed (its contents are others)"
+    return None if before.get("sample") == _sample_digest(path) else "was written anew"
 
 
 def _whole_digest(path: str) -> str:
     digest = hashlib.sha256()
-    with open(path, "rb") as handle:
+    check_regular(path, f"Image stack {path}")
+    with _readable(path), open(path, "rb") as handle:
         for chunk in iter(lambda: handle.read(_CHUNK_BYTES), b""):
             digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _sample_digest(path: str) -> str:
+    """SHA-256 of parts of a file, evenly spaced from its first byte to its last; of all of it where it is small."""
+    size, digest = check_regular(path, f"Image stack {path}").st_size, hashlib.sha256()
+    last = max(0, size - _SAMPLE_BYTES)
+    with _readable(path), open(path, "rb", buffering=0) as handle:
+        for number in range(_SAMPLES):
+            handle.seek(number * last // (_SAMPLES - 1))
+            digest.update(handle.read(_SAMPLE_BYTES))
     return digest.hexdigest()
 
 

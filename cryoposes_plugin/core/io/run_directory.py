@@ -6,6 +6,7 @@ finished, one without was interrupted.
 
 from __future__ import annotations
 
+import dataclasses
 import fcntl
 import json
 import logging
@@ -16,17 +17,19 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from ..config import Config
-from ..errors import ConfigError, ResourceError
+from ..errors import ConfigError, CryoposesError, ResourceError
 from ..gate import shown, shown_error
 from .atomic import TEMPORARY, atomic_path, remove
 from .error_log import ERROR_LOG_NAME
-from .manifest import check_unchanged, make_manifest, package_versions
-from .run_state import read_json, remove_state
+from .manifest import check_unchanged, make_manifest, package_versions, real_path
+from .run_state import is_state, read_json, remove_state
 
 logger = logging.getLogger(__name__)
 
 CONFIG_NAME, METRICS_NAME, MANIFEST_NAME = "config.json", "metrics.json", "manifest.json"
 #: What to do about a run that does not say any more what it is.
+#: Of the files that a run leaves for whoever goes on with it, and the folder of a network.
+_RESULT_SUFFIXES, MODEL_NAME = (".star", ".mrc", ".mrcs", ".npz", ".csv"), "model"
 _NEW_FOLDER = "delete its folder and run again, or give a new one"
 
 
@@ -42,6 +45,7 @@ class RunDirectory:
         """Make the folder, or resume a run of the same config in it; ConfigError if it holds anything else."""
         path = Path(path)
         try:
+            _check_links(path)
             if path.exists() and not path.is_dir():
                 raise ConfigError(f"Output {path} is a file; give a folder.")
             return cls._resume(path, config) if os.path.lexists(path / CONFIG_NAME) else cls._claim(path, config)
@@ -72,9 +76,11 @@ class RunDirectory:
         _check_same_run(path, config)
         if not run.file(MANIFEST_NAME).exists() and _strangers(path) == [CONFIG_NAME]:
             run.write_json(MANIFEST_NAME, make_manifest(config))  # it was stopped before anything was done
-        check_unchanged(run._read_manifest(), config, f"the run in {path} began; give a new folder")
+        manifest = run._read_manifest()
+        check_unchanged(manifest, config, path, "give a new folder")
         if run.finished:
             run.tidy()
+            run._check_results(manifest)
         return run
 
     @property
@@ -108,8 +114,9 @@ class RunDirectory:
     def finish(self, metrics: Dict[str, Any], device: str = "cpu") -> None:
         """Complete manifest.json and write metrics.json, which finishes the run; then its state may go."""
         manifest = self._read_manifest()
-        check_unchanged(manifest, self.config, f"the run in {self.path} began: delete the folder and run again")
-        self.write_json(MANIFEST_NAME, {**manifest, "device": device, "versions": package_versions()})
+        check_unchanged(manifest, self.config, self.path, "delete the folder and run again")
+        found = {"device": device, "versions": package_versions(), "results": _results(self.path)}
+        self.write_json(MANIFEST_NAME, {**manifest, **found})
         self.write_json(METRICS_NAME, metrics)
         self.tidy()
 
@@ -119,6 +126,17 @@ class RunDirectory:
             remove_state(self.path)
         except OSError as error:
             logger.warning("%s: what the run went on from cannot be removed (%s).", self.path, shown_error(error))
+
+    def _check_results(self, manifest: Dict[str, Any]) -> None:
+        """ConfigError where a result of the finished run is not there any more."""
+        names = manifest.get("results")
+        gone = [str(n) for n in names if not self.file(str(n)).exists()] if isinstance(names, list) else []
+        if gone:
+            others = f" and {len(gone) - 1} more are" if gone[1:] else " is"
+            raise ConfigError(
+                f"{self.path} is finished, but of its results {gone[0]}{others} missing; put back what was moved, or "
+                f"delete {self.path / METRICS_NAME} and run again to make them anew."
+            )
 
     def _read_manifest(self) -> Dict[str, Any]:
         path = self.path / MANIFEST_NAME
@@ -138,6 +156,22 @@ def _identity(path: Path) -> Optional[Tuple[int, int]]:
     except OSError:
         return None
     return found.st_dev, found.st_ino
+
+
+def _check_links(path: Path) -> None:
+    """ConfigError where the folder, or one above it, is a link to what does not exist."""
+    for place in (path, *path.parents):
+        if place.is_symlink() and not place.exists():
+            raise ConfigError(
+                f"Output folder {path}: {place} is a link to {os.readlink(place)}, which does not exist; make that "
+                "folder, or give another."
+            )
+
+
+def _results(path: Path) -> List[str]:
+    """Names of what a run leaves for whoever goes on with it: no report, no picture, of folders the network alone."""
+    names = [place.name for place in path.iterdir() if place.suffix in _RESULT_SUFFIXES or place.name == MODEL_NAME]
+    return sorted(name for name in names if not is_state(name))
 
 
 def _strangers(path: Path) -> List[str]:
@@ -191,20 +225,40 @@ def _check_same_run(path: Path, config: Config) -> None:
     saved = read_json(path / CONFIG_NAME, _NEW_FOLDER)
     try:
         other = type(config).from_dict(saved)
-        digest = other.digest()
+        other.digest()
     except (ConfigError, TypeError, ValueError) as error:
         why = str(error).rstrip(".")
         raise ConfigError(f"Output folder {path} holds another run ({why}); give a new folder.") from error
     ours, theirs = config.to_dict(), other.to_dict()
     changed = [name for name in sorted(ours) if json.dumps(ours[name]) != json.dumps(theirs.get(name))]
-    if digest != config.digest():
-        name = next((name for name in changed if name not in config.execution), CONFIG_NAME)
+    named = _path_options(config)
+    changed = [n for n in changed if n not in named or _files(ours[n]) != _files(theirs[n], _directory(path))]
+    decisive = [name for name in changed if name not in (*config.execution, *config.last_bits)]
+    if decisive:
+        name = decisive[0]
         raise ConfigError(
             f"Output folder {path} holds a run with {name} = {shown(theirs.get(name))}, not {shown(ours.get(name))}; "
             "give a new folder, or the same parameters to resume."
         )
     for name in changed:
         logger.info("%s is %s now and was %s when the run in %s began.", name, ours[name], theirs[name], path)
+
+
+def _path_options(config: Config) -> List[str]:
+    return [f.name for f in dataclasses.fields(config) if f.metadata["path"] or f.name == "images_from"]
+
+
+def _files(value: Any, directory: Any = None) -> List[str]:
+    """What paths given relative to a directory are, however they are written."""
+    return [real_path(v, directory) for v in (value if isinstance(value, tuple) else (value,)) if v]
+
+
+def _directory(path: Path) -> Any:
+    """The working directory in which the run there began; None where that is not known."""
+    try:
+        return read_json(path / MANIFEST_NAME, _NEW_FOLDER).get("directory")
+    except CryoposesError:  # said when the manifest is needed
+        return None
 
 
 def _plain(value: Any) -> Any:

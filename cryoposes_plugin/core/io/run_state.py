@@ -23,13 +23,18 @@ REDO = "delete this file, and what it stands for is done anew"
 _STATE = re.compile("|".join([*map(re.escape, _NAMES), r"start_\d+\.npz", rf".*{re.escape(TEMPORARY)}"]))
 
 
+def is_state(name: str) -> bool:
+    """Whether a file of this name is what a run goes on from, or half-written, and no result."""
+    return _STATE.fullmatch(name) is not None
+
+
 def remove_state(folder) -> None:
     """Remove the state of a finished run, and what it left half-written, from its folder and from those inside it."""
     for place, folders, files in os.walk(folder):
         for name in [*folders, *files]:
-            if _STATE.fullmatch(name):
+            if is_state(name):
                 remove(Path(place) / name)
-        folders[:] = [name for name in folders if not _STATE.fullmatch(name)]
+        folders[:] = [name for name in folders if not is_state(name)]
 
 
 def read_json(path, remedy: str) -> Dict[str, Any]:
