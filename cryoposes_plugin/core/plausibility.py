@@ -110,6 +110,8 @@ _SAME = 1e-5
 #: No set of real particles, which lie in the plane at any angle, has all its poses in such a ball.
 _NARROW_DEG = 20.0
 _SMALLEST_DIAMETER_SHARE = 0.1
+#: Maps have margins, but not of such a size.
+_SMALLEST_IMAGE_SHARE = 0.2
 
 
 # ------------------------------------------------------------ options
@@ -154,6 +156,16 @@ def check_diameter(command: str, name: str, diameter_angstrom: Optional[float], 
     if diameter_angstrom < _SMALLEST_DIAMETER_SHARE * width_angstrom:
         raise ConfigError(
             f"{subject} {width_angstrom:.0f} Å wide, more than ten times that; give the particle's diameter in Å."
+        )
+
+
+def check_field_of_view(command: str, box_size_px: int, pixel_size_angstrom: float, volume_angstrom: float) -> None:
+    """ConfigError for images so much narrower than the volume they show that a size must be a slip."""
+    width = box_size_px * pixel_size_angstrom
+    if width < _SMALLEST_IMAGE_SHARE * volume_angstrom:
+        raise ConfigError(
+            f"{command}: images of {box_size_px} px of {pixel_size_angstrom:g} Å are {width:.4g} Å wide and the volume "
+            f"is {volume_angstrom:.4g} Å wide; correct the pixel size or the box size, or crop the volume."
         )
 
 

@@ -239,7 +239,8 @@ def test_refusals(tmp_path, volume_path, caplog, asymmetric_volume):
     assert "diameter" in refused(out, caplog, *volume, "--particle-diameter-angstrom", 300)
     assert "--orientations particles" in refused(out, caplog, *volume, "--orientations-from", volume_path)
     assert "exclude" in refused(out, caplog, *volume, "--snr", 1, "--noise-variance", 1)
-    assert "GiB" in refused(out, caplog, *volume, "--box-size-px", 64, "--pixel-size-angstrom", 0.05)
+    assert "GiB" in refused(out, caplog, *volume, "--box-size-px", 1024, "--pixel-size-angstrom", 0.05)
+    assert "are 47.52 Å wide and the volume is 240 Å wide" in refused(out, caplog, *volume, "--pixel-size", 0.99)
 
 
 def test_like_without_ctf_and_poses_that_are_missing(tmp_path, simulate, volume_path, caplog):

@@ -12,7 +12,7 @@ import numpy as np
 from ..config import ImagingConfig, SimulateConfig
 from ..errors import ConfigError, InputError
 from ..io import star
-from ..plausibility import check_diameter
+from ..plausibility import check_diameter, check_field_of_view
 from ..types import CtfTable, OpticsGroup, ParticleTable, Volume
 from . import draws
 from .densities import read_densities
@@ -88,6 +88,8 @@ def image_grid(config: ImagingConfig, volumes: Sequence[Volume], like: Optional[
             f"{config.command}: the images would have the box of {source}, {box} px; give an even box with "
             f"--box-size-px, such as {box + 1} (RELION needs it even)."
         )
+    if volumes:
+        check_field_of_view(config.command, box, pixel, max(v.box_size_px * v.pixel_size_angstrom for v in volumes))
     return box, float(pixel)
 
 
