@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import shutil
 import zipfile
 
 import h5py
@@ -87,6 +88,15 @@ def test_cards(folder, change, sentence):
     change_card(folder, change)
     with pytest.raises(InputError, match=re.escape(sentence)):
         read_network(folder)
+
+
+def test_the_folder_of_a_training_names_its_model(folder, tmp_path_factory):
+    training = tmp_path_factory.mktemp("training")
+    with pytest.raises(InputError, match="holds no model_card.json; give the model folder as `train` wrote it"):
+        read_network(training)
+    shutil.copytree(folder, training / "model")
+    with pytest.raises(InputError, match=f"holds no model_card.json; its model is {training}/model: give that"):
+        read_network(training)
 
 
 def rewrite_weights(folder, change, **more):

@@ -106,7 +106,9 @@ class ModelCard:
         """The card of a model folder; InputError where it is missing, no JSON, of another schema or incomplete."""
         path = Path(folder) / CARD_NAME
         if not path.is_file():
-            raise InputError(f"{folder} holds no {CARD_NAME}; give the model folder that `train` wrote.")
+            inside = Path(folder) / "model"
+            remedy = f"its model is {inside}: give that" if (inside / CARD_NAME).is_file() else _REMEDY
+            raise InputError(f"{folder} holds no {CARD_NAME}; {remedy}.")
         values = read_object(path, f"Model card {path}", _REMEDY)
         version = values.get("schema_version")
         if version != SCHEMA_VERSION:
