@@ -118,9 +118,9 @@ class Config:
             raise ConfigError(f"{self.command}: {flag} is {value!r}; choose one of {', '.join(choices)}.")
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             if low is not None and value < low:
-                raise ConfigError(f"{self.command}: {flag} is {shown(value)}; it must be at least {low}.")
+                raise ConfigError(f"{self.command}: {flag} is {shown(value)}; it must be at least {_limit(low)}.")
             if high is not None and value > high:
-                raise ConfigError(f"{self.command}: {flag} is {shown(value)}; it must be at most {high}.")
+                raise ConfigError(f"{self.command}: {flag} is {shown(value)}; it must be at most {_limit(high)}.")
             if f.metadata["even"] and value % 2:
                 raise ConfigError(f"{self.command}: {flag} is {value}; give an even number.")
 
@@ -172,6 +172,10 @@ class Config:
         """SHA-256 of what determines the result."""
         values = {k: v for k, v in self.to_dict().items() if k not in (*self.execution, *self.last_bits)}
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def _limit(number: float) -> str:
+    return str(int(number)) if float(number).is_integer() else f"{number:g}"
 
 
 def _help(config: Config, name: str) -> str:

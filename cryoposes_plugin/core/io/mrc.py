@@ -79,7 +79,7 @@ def _check_values(data: np.ndarray, subject: str) -> None:
         )
     low, high = float(data.min()), float(data.max())
     if low == high:
-        raise InputError(f"{subject} is constant ({low:g} everywhere); give a map with density.")
+        raise InputError(f"{subject} is constant ({low + 0.0:g} everywhere); give a map with density.")
     if max(-low, high) > _LARGEST_VALUE or high - low < _SMALLEST_RANGE:
         raise InputError(
             f"{subject} has values from {low:g} to {high:g}, with which single precision cannot compute; scale the map."

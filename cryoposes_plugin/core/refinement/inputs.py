@@ -42,7 +42,8 @@ def read_inputs(config: RefineConfig) -> Inputs:
 def check_volume(path, volume: Volume, table: ParticleTable) -> None:
     """A map of the images' box and another pixel size, or much smaller or larger than the images, is a mistake."""
     if not np.ptp(volume.data) > 0:
-        raise InputError(f"Volume {path} is constant ({volume.data.flat[0]:g} everywhere); give a map with density.")
+        value = float(volume.data.flat[0]) + 0.0
+        raise InputError(f"Volume {path} is constant ({value:g} everywhere); give a map with density.")
     check_pixel_size(path, volume, table)
     width = volume.box_size_px * volume.pixel_size_angstrom
     for group in np.unique(table.optics_index):
