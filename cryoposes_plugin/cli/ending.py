@@ -6,6 +6,7 @@ resumes. 70: a fault of the program, with its traceback in a file.
 
 from __future__ import annotations
 
+import codecs
 import logging
 import os
 import signal
@@ -57,6 +58,26 @@ def stoppable() -> Iterator[None]:
             signal.signal(number, before[number])
 
 
+def any_stream_takes_our_words() -> None:
+    """Where the screen or a log is ASCII, as on batch systems, what it cannot show is escaped; names stay names."""
+    codecs.register_error("cryoposes", _escaped)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="cryoposes")
+
+
+def _escaped(error: UnicodeError):
+    """Bytes of a name in UTF-8 (Python holds them as surrogates where the locale is ASCII) as they are."""
+    if isinstance(error, UnicodeEncodeError):
+        try:
+            name = error.object[error.start : error.end].encode("ascii", "surrogateescape")
+            name.decode("utf-8")
+            return name, error.end
+        except UnicodeError:
+            pass
+    return codecs.backslashreplace_errors(error)
+
+
 @contextmanager
 def only_our_words() -> Iterator[None]:
     """Log lines of this program go to the screen; those of libraries, and their warnings, do not."""
@@ -66,6 +87,28 @@ def only_our_words() -> Iterator[None]:
         if not sys.warnoptions:
             warnings.simplefilter("ignore")
         yield
+
+
+@contextmanager
+def hushed() -> Iterator[None]:
+    """For imports: what C++ below them writes to stderr (TensorFlow's greetings) is shown only if they fail."""
+    try:
+        kept, screen = os.memfd_create("stderr"), os.dup(2)
+    except (AttributeError, OSError):  # another system than Linux, or no stderr
+        yield
+        return
+    os.dup2(kept, 2)
+    failed = True
+    try:
+        yield
+        failed = False
+    finally:
+        os.dup2(screen, 2)
+        if failed:
+            os.lseek(kept, 0, os.SEEK_SET)
+            os.write(2, os.read(kept, 2**20))
+        os.close(kept)
+        os.close(screen)
 
 
 def _handlers() -> List[logging.Handler]:

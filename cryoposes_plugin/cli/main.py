@@ -9,6 +9,7 @@ import argparse
 import importlib
 import logging
 import os
+import re
 import sys
 import time
 from contextlib import contextmanager
@@ -22,10 +23,11 @@ from ..core.io.error_log import not_fatal
 from ..core.io.run_directory import RunDirectory, alone_in
 from ..core.said import warnings_kept
 from .arguments import add_config_arguments, config_from_arguments
-from .ending import DONE, end, only_our_words, stoppable
+from .ending import DONE, any_stream_takes_our_words, end, hushed, only_our_words, stoppable
 
 logger = logging.getLogger("cryoposes")
 _TENSORFLOW_THREADS = "TF_NUM_INTRAOP_THREADS"
+_NEGATIVE_NUMBER = re.compile(r"-(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$|-inf$", re.IGNORECASE)
 
 #: One line a command; the module of the same name in this folder runs it.
 COMMANDS = {
@@ -45,6 +47,10 @@ PLAIN_COMMANDS = {"doctor": "say what is installed here, what runs with it, and 
 
 
 class _Parser(argparse.ArgumentParser):
+    def __init__(self, *arguments, **named):
+        super().__init__(*arguments, **named)
+        self._negative_number_matcher = _NEGATIVE_NUMBER  # argparse knows none with an exponent
+
     def error(self, message):
         raise ConfigError(f"{self.prog}: {message}; see {self.prog} --help.")
 
@@ -74,17 +80,29 @@ def _module(command: str):
 
 def main(argv: Optional[List[str]] = None) -> int:
     output = None
+    any_stream_takes_our_words()
     with only_our_words():
         try:
             with stoppable():
                 arguments = make_parser().parse_args(argv)
                 if arguments.command in PLAIN_COMMANDS:
                     return _module(arguments.command).run(arguments)
-                output = arguments.output
+                output = _checked_output(arguments.output)
                 run_command(config_from_arguments(CONFIGS[arguments.command], arguments), output)
         except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  the net under the program
             return end(error, output)
     return DONE
+
+
+def _checked_output(output: str) -> str:
+    """ConfigError where there is no place for a run."""
+    if not output.strip():
+        raise ConfigError("--output is empty; give the name of a folder.")
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        raise ConfigError("The working directory does not exist any more; change to another one.") from None
+    return output
 
 
 def run_command(config: Config, output: str) -> dict:
@@ -94,7 +112,8 @@ def run_command(config: Config, output: str) -> dict:
     _set_devices(config)
     with _tensorflow_threads(config), warnings_kept() as warnings:
         _ask(config)
-        module = _module(config.command)
+        with hushed():
+            module = _module(config.command)
         module.check(config)
         return _run_alone(module, config, output, warnings)
 
@@ -127,8 +146,9 @@ def _run_alone(module, config: Config, output: str, warnings: List[str]) -> dict
     with alone_in(output):
         run = RunDirectory.open(output, config)
         if run.finished:
+            metrics = run.metrics()
             logger.info("%s is finished already; nothing to do.", run.path)
-            return run.metrics()
+            return metrics
         start = time.monotonic()
         metrics = module.run(config, run)
         metrics.setdefault("seconds", round(time.monotonic() - start, 2))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from cryoposes_plugin.cli import filter as command
-from cryoposes_plugin.cli.main import main
+from cryoposes_plugin.cli.main import main, make_parser
 from cryoposes_plugin.core.io.star import write_particles
 from tests.particle_sets import make_particles
 
@@ -58,6 +58,33 @@ def test_before_there_is_a_folder_the_traceback_is_in_a_temporary_file(run, capl
     (log,) = (tmp_path / "temporary").iterdir()
     assert str(log) in caplog.text and "ZeroDivisionError" in log.read_text()
     assert not Path("out").exists()
+
+
+def test_a_damaged_end_is_told_before_the_run_is_called_finished(run, caplog):
+    assert run() == 0
+    Path("out/metrics.json").write_text("")
+    assert run() == 2
+    assert "out/metrics.json is not JSON" in caplog.text and "finished already" not in caplog.text
+
+
+def test_without_a_working_directory_there_is_one_sentence(run, caplog, tmp_path, monkeypatch):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert run() == 2
+    assert "The working directory does not exist any more" in caplog.text
+
+
+@pytest.mark.parametrize("output", ["", " "])
+def test_an_output_without_a_name_is_no_folder(caplog, output):
+    assert main(["filter", "--particles", "a.star", "--output", output]) == 2
+    assert "--output is empty" in caplog.text
+
+
+@pytest.mark.parametrize("number", ["-1e-3", "-1E+2", "-.5", "-2.", "-7", "-inf"])
+def test_negative_numbers_are_values_of_options(number):
+    words = ["filter", "--output", "o", "--particles", "a.star", "--threshold", number]
+    assert make_parser().parse_args(words).threshold == float(number)
 
 
 @pytest.mark.parametrize("number", [13, 28, 30, 36])  # permission, space, read-only, name too long
