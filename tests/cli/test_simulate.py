@@ -56,6 +56,7 @@ def test_what_is_written(simulate):
         "particles.mrcs",
         "particles.star",
         "report.html",
+        "volume.mrc",
     ]
     with mrcfile.open(folder / "particles.mrcs") as mrc:
         assert mrc.is_image_stack() and float(mrc.voxel_size.x) == pytest.approx(5.0)
