@@ -259,7 +259,15 @@ class ProtCryoposesBase(EMProtocol):
             table = convert.sample_table(self._pointed(item.param), SAMPLE)
             what = forms.label_of(self.CONFIG, item.field)
             asked += plausibility.set_questions(config, table, what, plausibility.poses_matter(config, item.field))
-        return list(dict.fromkeys(asked))
+        return list(dict.fromkeys(asked + self._warnings_of_model(config)))
+
+    @staticmethod
+    def _warnings_of_model(config: Config) -> List[str]:
+        """What its training warned of: a network that learned nothing, for one."""
+        from cryoposes_plugin.core.learning.model_card import ModelCard
+
+        folder = getattr(config, "model", None)
+        return ModelCard.read(folder).warnings if folder else []
 
     def _warnings(self) -> List[str]:
         """What the user should know before launch, and may launch in spite of."""
