@@ -136,6 +136,15 @@ def test_blank_images_are_left_out_and_named(normalised, maps_of, value):
     assert len(rows) == NUMBER - 2
 
 
+@pytest.mark.parametrize(("wrapped", "asked"), [(True, True), (False, False)])
+def test_counts_that_wrapped_around_are_asked_about(normalised, maps_of, wrapped, asked):
+    counts = np.rint(32000 + 3000 * normalised[0])
+    if wrapped:
+        counts = counts.astype(np.int64).astype(np.uint16).astype(np.int16)
+    sentences = " ".join(maps_of(counts)[1].images.remarks())
+    assert ("more than 32768" in sentences) is asked
+
+
 def test_a_set_of_blanks_is_an_error(normalised, maps_of):
     images, _ = normalised
     with pytest.raises(InputError, match="blank"):

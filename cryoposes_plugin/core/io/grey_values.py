@@ -37,6 +37,8 @@ _LEAST_NOISE = 0.1
 #: Below this share of the usual standard deviation an image is blank.
 _BLANK = 1e-5
 _NAMED, _AT_ONCE = 5, 64
+#: Counts of 16 bits that were read as numbers with a sign jump by more than half their range, and do so often.
+_SIGNED_RANGE, _SHARE_WRAPPED = 2.0**15, 0.01
 
 #: What an image is found to be.
 UNKNOWN, USABLE, HOT_PIXELS, OTHER_SCALE, BLANK = range(5)
@@ -50,12 +52,14 @@ _SENTENCES = {
 @dataclass(frozen=True)
 class Usual:
     """What is usual in a set: standard deviations of background and of whole images, whether there is noise to tell
-    an image's gain, and whether gains differ throughout."""
+    an image's gain, whether gains differ throughout, and the share of neighbouring pixels between which counts seem
+    to have wrapped around."""
 
     background: float
     whole: float
     noisy: bool
     gains_differ: bool
+    wrapped: float = 0.0
 
 
 class GreyValues:
@@ -117,10 +121,12 @@ class GreyValues:
 
     def _measure(self) -> Usual:
         rows = np.unique(np.linspace(0, len(self._table) - 1, _SAMPLE).astype(np.int64))
-        background, whole = np.zeros(len(rows)), np.zeros(len(rows))
+        background, whole, wrapped = np.zeros((3, len(rows)))
         for part in _of_one_group(self._table, rows):
             at = np.searchsorted(rows, part)
-            _, _, background[at], whole[at] = levelled(self._read(part))
+            images = self._read(part)
+            wrapped[at] = share_wrapped(images)
+            _, _, background[at], whole[at] = levelled(images)
         told = whole > 0
         if not told.any():
             raise InputError(
@@ -132,7 +138,7 @@ class GreyValues:
         noisy = float(np.median((background / whole) ** 2)) > _LEAST_NOISE
         ratio = np.maximum(background, 1e-300) / middle[0]
         unlike = _beyond(ratio, whole / middle[1], _ALIKE * self._pixel_size_ratio(rows))
-        return Usual(*middle, noisy, bool(unlike.mean() > _SHARE_UNLIKE))
+        return Usual(*middle, noisy, bool(unlike.mean() > _SHARE_UNLIKE), float(wrapped.mean()))
 
     def check(self) -> None:
         """InputError for a set of blank images, as a sample of it tells."""
@@ -170,6 +176,12 @@ class GreyValues:
                 more = f" and {len(rows) - _NAMED} more" if len(rows) > _NAMED else ""
                 number = "There is one image" if len(rows) == 1 else f"There are {len(rows)} images"
                 out.append(sentence.format(number, names + more))
+        if self.usual.wrapped > _SHARE_WRAPPED:
+            out.append(
+                f"Grey values seem to have wrapped around: {100 * self.usual.wrapped:.0f} % of neighbouring pixels "
+                "differ by more than 32768, as where counts above 32767 were written as numbers with a sign (MRC mode "
+                "1). Were they? Write the stack in mode 6 or 2."
+            )
         return out
 
 
@@ -177,6 +189,14 @@ def _beyond(gain: np.ndarray, of_whole: np.ndarray, limit: np.ndarray) -> np.nda
     """Whether gains lie beyond limit or 1 / limit and whole images bear it out: signal in corners is no gain."""
     a, b = np.log(gain), np.log(of_whole)
     return (np.abs(a) > np.log(limit)) & (np.sign(a) * b > 0.5 * np.log(limit))
+
+
+def share_wrapped(images: np.ndarray) -> np.ndarray:
+    """(n,) share of neighbouring pixels, of images (n, D, D) of 16-bit integers with a sign, that differ by more than
+    half of their range; 0 for other grey values."""
+    if not np.ptp(images) > _SIGNED_RANGE or np.abs(images).max() > _SIGNED_RANGE or (images != np.rint(images)).any():
+        return np.zeros(len(images))
+    return (np.abs(np.diff(images, axis=2)) > _SIGNED_RANGE).mean(axis=(1, 2))
 
 
 def levelled(images: np.ndarray) -> Tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
