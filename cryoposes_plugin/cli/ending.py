@@ -89,28 +89,6 @@ def only_our_words() -> Iterator[None]:
         yield
 
 
-@contextmanager
-def hushed() -> Iterator[None]:
-    """For imports: what C++ below them writes to stderr (TensorFlow's greetings) is shown only if they fail."""
-    try:
-        kept, screen = os.memfd_create("stderr"), os.dup(2)
-    except (AttributeError, OSError):  # another system than Linux, or no stderr
-        yield
-        return
-    os.dup2(kept, 2)
-    failed = True
-    try:
-        yield
-        failed = False
-    finally:
-        os.dup2(screen, 2)
-        if failed:
-            os.lseek(kept, 0, os.SEEK_SET)
-            os.write(2, os.read(kept, 2**20))
-        os.close(kept)
-        os.close(screen)
-
-
 def _handlers() -> List[logging.Handler]:
     """One for all lines on stderr; where the variable asks for it, progress goes to stdout instead."""
     apart = os.environ.get(PROGRESS_TO) == "stdout"

@@ -23,7 +23,8 @@ from ..core.io.error_log import not_fatal
 from ..core.io.run_directory import RunDirectory, alone_in
 from ..core.said import warnings_kept
 from .arguments import add_config_arguments, config_from_arguments
-from .ending import DONE, any_stream_takes_our_words, end, hushed, only_our_words, stoppable
+from .ending import DONE, any_stream_takes_our_words, end, only_our_words, stoppable
+from .greetings import tensorflow_without_greetings
 
 logger = logging.getLogger("cryoposes")
 _TENSORFLOW_THREADS = "TF_NUM_INTRAOP_THREADS"
@@ -110,10 +111,9 @@ def run_command(config: Config, output: str) -> dict:
     config.validate()
     _check_inputs(config)
     _set_devices(config)
-    with _tensorflow_threads(config), warnings_kept() as warnings:
+    with _tensorflow_threads(config), tensorflow_without_greetings(), warnings_kept() as warnings:
         _ask(config)
-        with hushed():
-            module = _module(config.command)
+        module = _module(config.command)
         module.check(config)
         return _run_alone(module, config, output, warnings)
 

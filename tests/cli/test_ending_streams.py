@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from cryoposes_plugin.cli.ending import hushed
+from cryoposes_plugin.cli.greetings import hushed, tensorflow_without_greetings
 
 SAY = """
 import logging
@@ -57,3 +57,18 @@ def test_words_from_below_are_seen_only_if_something_fails(capfd):
         raise ImportError
     os.write(2, b" and on")
     assert capfd.readouterr().err == "no AVX and on"
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_tensorflow_is_imported_in_silence_unless_it_fails(tmp_path, monkeypatch, capfd, fails):
+    (tmp_path / "tensorflow.py").write_text("import os\nos.write(2, b'greetings')\n" + "1 / 0" * fails)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "tensorflow", raising=False)
+    try:
+        with tensorflow_without_greetings():
+            __import__("tensorflow")
+    except ZeroDivisionError:
+        pass
+    finally:
+        sys.modules.pop("tensorflow", None)
+    assert capfd.readouterr().err == "greetings" * fails

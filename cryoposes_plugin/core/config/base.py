@@ -93,8 +93,8 @@ class Config:
     )
     digest_images: bool = option(
         False,
-        "Record what the image stacks hold, not only their size and time: a run then goes on with stacks that were "
-        "copied, and with no others. It reads every stack once.",
+        "Record all that the image stacks hold, not only their size and samples of it: a run then goes on with none "
+        "in which anything changed. It reads every stack once.",
         expert=True,
     )
 

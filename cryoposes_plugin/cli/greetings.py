@@ -1,0 +1,61 @@
+"""TensorFlow greets on stderr when it is imported, from C++ and whatever it is told: nothing that a user can use."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import contextmanager
+from importlib.abc import MetaPathFinder
+from importlib.machinery import PathFinder
+from typing import Iterator
+
+
+@contextmanager
+def tensorflow_without_greetings() -> Iterator[None]:
+    """In the block TensorFlow is imported, wherever that happens, in silence."""
+    finder = _Finder()
+    sys.meta_path.insert(0, finder)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(finder)
+
+
+class _Finder(MetaPathFinder):
+    """Finds TensorFlow where Python does."""
+
+    def find_spec(self, fullname, path, target=None):
+        spec = PathFinder.find_spec(fullname, path, target) if fullname == "tensorflow" else None
+        if spec is not None and spec.loader is not None:
+            spec.loader.exec_module = _hushed(spec.loader.exec_module)
+        return spec
+
+
+def _hushed(load):
+    def exec_module(module) -> None:
+        with hushed():
+            load(module)
+
+    return exec_module
+
+
+@contextmanager
+def hushed() -> Iterator[None]:
+    """What is written to stderr in the block, by C++ too, is shown only if the block fails."""
+    try:
+        kept, screen = os.memfd_create("stderr"), os.dup(2)
+    except (AttributeError, OSError):  # another system than Linux, or no stderr
+        yield
+        return
+    os.dup2(kept, 2)
+    failed = True
+    try:
+        yield
+        failed = False
+    finally:
+        os.dup2(screen, 2)
+        if failed:
+            os.lseek(kept, 0, os.SEEK_SET)
+            os.write(2, os.read(kept, 2**20))
+        os.close(kept)
+        os.close(screen)
