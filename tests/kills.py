@@ -174,7 +174,7 @@ def _content(path):
 def _timeless(value):
     if not isinstance(value, dict):
         return value
-    return {name: _timeless(part) for name, part in value.items() if not _TIMES.fullmatch(name)}
+    return {name: _timeless(part) for name, part in value.items() if name != "directory" and not _TIMES.fullmatch(name)}
 
 
 def differences(folder, reference):
