@@ -14,8 +14,10 @@ from cryoposes_plugin.core.errors import InputError
 from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
 from cryoposes_plugin.core.io.mrc import read_volume, write_volume
 from cryoposes_plugin.core.io.star import POSE_SOURCE, read_particles, write_particles
-from cryoposes_plugin.core.refinement.inputs import check_pixel_size
-from cryoposes_plugin.core.refinement.refine import check
+from cryoposes_plugin.core.learning.trained_hand import mirror_sentence
+from cryoposes_plugin.core.refinement.inputs import check_pixel_size, read_inputs
+from cryoposes_plugin.core.refinement.refine import check, make_refinement
+from cryoposes_plugin.core.refinement.results import Results
 from cryoposes_plugin.core.simulation.phantom import make_phantom
 from cryoposes_plugin.core.types import Volume
 
@@ -203,6 +205,24 @@ def test_larger_images_are_binned_and_shifts_come_back_in_their_pixels(scene, tm
     assert json.loads((tmp_path / "run/metrics.json").read_text())["working_box_px"] == 32
     assert np.median(errors_deg(out, true)) < 1.5
     assert np.median(np.linalg.norm(out.shifts_px - true.shifts_px, axis=1)) < 0.15
+
+
+@pytest.mark.parametrize("axis", ["z", "x", None])
+def test_a_volume_that_is_the_mirror_of_that_of_the_poses_is_told(scene, axis):
+    folder, true, near = scene
+    config = RefineConfig(particles=str(folder / "near.star"), volume=str(folder / "map.mrc"))
+    inputs = read_inputs(config)
+    refinement = make_refinement(config, inputs)
+    refinement.calibrate(0)
+    results = Results.empty(NUMBER)
+    results.refined.shifts_px[:] = near.shifts_px
+    data = inputs.volume.data
+    if axis:
+        data = np.roll(np.flip(data, "zyx".index(axis)), 1, "zyx".index(axis))
+    volume, far = Volume(data, PIXEL), np.full(NUMBER, 90.0)
+    found = mirror_sentence("map.mrc", volume, refinement, results, near.rotations, far, 0)
+    assert (f"the mirror (in {axis})" in found) if axis else found is None
+    assert mirror_sentence("map.mrc", volume, refinement, results, near.rotations, 0 * far, 0) is None
 
 
 def test_a_volume_may_have_the_pixel_size_of_any_group(scene):

@@ -86,8 +86,10 @@ def _conclude_refined(config: InferConfig, run: RunDirectory, inputs: Inputs, re
     write_particles(run.file(STAR_NAME), table)
     metrics = {**_common_metrics(inputs, table, refined.rate), **refinement_metrics(refined)}
     notes = list(dict.fromkeys([*report_notes(config, inputs, metrics), *refinement_notes(metrics)]))
+    if refined.mirror:
+        notes.insert(0, refined.mirror)
     for note in notes:
-        logger.info("infer: %s", note)
+        logger.log(logging.WARNING if note == refined.mirror else logging.INFO, "infer: %s", note)
     with not_fatal(run.path, "its report"):
         write_refined_report(run, inputs, refined, metrics, notes)
     return {**metrics, "notes": notes}

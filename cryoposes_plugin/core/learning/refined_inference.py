@@ -27,6 +27,7 @@ from ..words import counted
 from .inference_inputs import Inputs
 from .inference_results import DISPERSION, TRACE, UNCERTAIN
 from .pose_model import PoseModel
+from .trained_hand import mirror_sentence
 
 #: Hypotheses this much less probable than the best one, in natural logarithms, are not tried.
 _LEAST_LOG_WEIGHT = -8.0
@@ -37,12 +38,14 @@ _LEAST_REACH_PX = 1.5
 
 @dataclass(frozen=True)
 class Refined:
-    """What came of it: particles with poses and scores, the refinement and its results, particles a second."""
+    """What came of it: particles with poses and scores, the refinement and its results, particles a second; what there
+    is to say if the volume is the mirror of that of the training."""
 
     table: ParticleTable
     refinement: Refinement
     results: Results
     rate: float
+    mirror: Optional[str] = None
 
 
 class NetworkStarts:
@@ -97,7 +100,8 @@ def refined_inference(config: InferConfig, run: RunDirectory, inputs: Inputs, vo
         extra={**table.extra, POSE_SOURCE: np.full(len(table), source, dtype=object)},
     )
     write_covariance(run, table, results, pixel)
-    return Refined(table, refinement, results, rate)
+    mirror = mirror_sentence(config.volume, volume, refinement, results, network, turned, config.seed)
+    return Refined(table, refinement, results, rate, mirror)
 
 
 def reach_px(model: PoseModel, max_shift_px: float) -> float:
