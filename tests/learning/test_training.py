@@ -234,12 +234,12 @@ def other_weights(folder):
         (spoil_card(schema_version=99), "has schema version 99, and this version reads 1"),
         (spoil_card(surprise=1), "has 'surprise', which is unknown"),
         (spoil_card(network={"kind": "transformer"}), "network of kind 'transformer'"),
-        (spoil_card(network={"kind": "polar", "wings": 2}), "cannot build"),
-        (no_json, "is no JSON"),
+        (spoil_card(network={"kind": "polar", "wings": 2}), "no part of a network here"),
+        (no_json, "is not JSON"),
         (other_weights, "does not hold the weights"),
         (lambda folder: (folder / "model.keras").unlink(), "holds no model.keras"),
         (lambda folder: (folder / "model_card.json").unlink(), "holds no model_card.json"),
-        (lambda folder: (folder / "model.keras").write_bytes(b"not a model"), "does not hold the weights"),
+        (lambda folder: (folder / "model.keras").write_bytes(b"not a model"), "cannot be read"),
     ],
 )
 def test_a_spoiled_model_is_refused_with_one_sentence(tiny_model, spoil, sentence, tmp_path):

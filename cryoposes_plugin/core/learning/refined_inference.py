@@ -19,7 +19,7 @@ from ..refinement.levenberg_marquardt import Poses
 from ..refinement.multi_start import Settings
 from ..refinement.refinement import Refinement, refine_all
 from ..refinement.report import metrics_of, refinement_figures
-from ..refinement.results import MOVED, Results, unfit, with_poses, worst_where, write_covariance
+from ..refinement.results import MOVED, Results, with_poses, write_covariance
 from ..refinement.working_grid import WorkingGrid
 from ..types import ParticleTable, Volume
 from ..uncertainty import bingham
@@ -93,7 +93,7 @@ def refined_inference(config: InferConfig, run: RunDirectory, inputs: Inputs, vo
     network = starts.filled["rotations"]
     turned = np.rad2deg(symmetric_distance_rad(results.refined.rotations, network, refinement.group))
     certain = {name: np.where(blank, UNCERTAIN, starts.filled[name]) for name in (DISPERSION, TRACE)}
-    scores = {**certain, MOVED: worst_where(unfit(results, blank), turned)}
+    scores = {**certain, MOVED: turned}
     source = f"{inputs.pose_source};refined:{digest_path(config.volume)[:12]}"
     table = table.replace(
         scores={**table.scores, **scores},

@@ -22,7 +22,7 @@ from .levenberg_marquardt import Prior
 from .multi_start import Settings
 from .refinement import Refinement, refine_all
 from .report import metrics_of, report_notes, write_refinement_report
-from .results import MOVED, MOVED_SHIFT, WRONG_BASIN, unfit, with_poses, worst_where, write_covariance
+from .results import MOVED, MOVED_SHIFT, WRONG_BASIN, with_poses, write_covariance
 from .starts import GivenStarts, turns_around
 
 logger = logging.getLogger(__name__)
@@ -57,8 +57,7 @@ def run(config: RefineConfig, run: RunDirectory) -> Dict[str, Any]:
     pixel = inputs.grid.pixel_size_angstrom
     blank = refinement.images.grey.blank
     table = with_poses(inputs.table, results, pixel, blank)
-    empty = unfit(results, blank)
-    turned, shifted = (worst_where(empty, distance) for distance in moved(inputs.table, table, inputs.group))
+    turned, shifted = moved(inputs.table, table, inputs.group)
     source = np.full(len(table), f"refined:{digest_path(config.volume)[:12]}", dtype=object)
     table = table.replace(
         scores={**table.scores, MOVED: turned, MOVED_SHIFT: shifted}, extra={**table.extra, POSE_SOURCE: source}

@@ -115,11 +115,6 @@ def nothing_of_the_map(refined: Refined, blank: np.ndarray) -> np.ndarray:
     return nothing
 
 
-def unfit(results: Results, blank: np.ndarray) -> np.ndarray:
-    """(N,) bool: images of which residual, rival poses and distance moved tell nothing: blank, or without the map."""
-    return nothing_of_the_map(results.refined, blank) >= _UNFIT
-
-
 def worst_where(untold: np.ndarray, values: np.ndarray) -> np.ndarray:
     """(N,) scores of which the lowest is best: where nothing is told, one more than the largest of all others."""
     others = values[~untold]
