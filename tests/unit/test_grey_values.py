@@ -6,7 +6,7 @@ import pytest
 from cryoposes_plugin.core.config import ReconstructConfig
 from cryoposes_plugin.core.errors import InputError
 from cryoposes_plugin.core.geometry.sampling import random_rotations
-from cryoposes_plugin.core.io.grey_values import levelled
+from cryoposes_plugin.core.io.grey_values import GreyValues, levelled
 from cryoposes_plugin.core.io.mrc import write_stack
 from cryoposes_plugin.core.reconstruction.fourier_method import fourier_maps
 from cryoposes_plugin.core.reconstruction.fsc import fourier_shell_correlation
@@ -119,6 +119,28 @@ def test_one_image_spoils_nothing_and_is_named(normalised, maps_of, which):
     assert correlation(found[0], expected[0]) > 0.999
     (sentence,) = inputs.images.grey.sentences()
     assert f"particle {inputs.table.ids[9]} (image 10 of" in sentence
+
+
+def test_a_line_that_is_hot_in_all_images_is_mended_in_all(normalised, maps_of):
+    images, _ = normalised
+    expected, _ = maps_of(images)
+    hot = images.copy()
+    hot[:, :, 9] += 1000.0
+    found, inputs = maps_of(hot)
+    assert inputs.images.grey.metrics()["images_with_hot_pixels"] == len(images)
+    assert correlation(found[0], expected[0]) > 0.99
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.05, 1.0])
+def test_peaks_of_a_sharp_particle_are_no_hot_pixels(normalised, noise):
+    """Points of one pixel, elsewhere in each image: the set tells that they are signal."""
+    rng = np.random.default_rng(4)
+    images = noise * rng.normal(size=(NUMBER, BOX, BOX))
+    peaks = (np.repeat(np.arange(NUMBER), 5), *rng.integers(8, 24, (2, 5 * NUMBER)))
+    images[peaks] += rng.uniform(20, 60, 5 * NUMBER)
+    table = read_inputs(ReconstructConfig(particles=str(normalised[1]))).table
+    grey = GreyValues(table, lambda rows: images[rows].astype(np.float32))
+    assert grey.metrics()["images_with_hot_pixels"] == 0
 
 
 @pytest.mark.parametrize("value", [0.0, 5.0, 900.0])

@@ -7,6 +7,7 @@ import pytest
 
 pytest.importorskip("tensorflow")
 
+from cryoposes_plugin.core.config import RefineConfig
 from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
 from cryoposes_plugin.core.geometry.sampling import random_rotations
 from cryoposes_plugin.core.io.run_directory import RunDirectory
@@ -193,17 +194,16 @@ class _Run(RunDirectory):
     """A folder that a refinement saves its state in."""
 
     def __init__(self, path):
-        self.path, self.resumed = path, False
+        super().__init__(path, RefineConfig(), resumed=False)
 
 
 def test_misled_images_are_found_again_and_an_interruption_changes_nothing(scene, refinement, tmp_path, monkeypatch):
-    parts = np.array_split(np.arange(NUMBER), 4)
     (tmp_path / "a").mkdir()
-    first, _ = refine_all(refinement(False), _Run(tmp_path / "a"), parts, 0)
+    first, _ = refine_all(refinement(False), _Run(tmp_path / "a"), NUMBER // 4, 0)
     errors = np.rad2deg(angular_distance_rad(first.refined.rotations, scene.rotations))
     assert (errors[MISLED] > 20).all() and np.median(errors) < 3
     (tmp_path / "b").mkdir()
-    whole, _ = refine_all(refinement(True), _Run(tmp_path / "b"), parts, 0)
+    whole, _ = refine_all(refinement(True), _Run(tmp_path / "b"), NUMBER // 4, 0)
     errors = np.rad2deg(angular_distance_rad(whole.refined.rotations, scene.rotations))
     assert (errors < 10).all() and set(MISLED) <= set(whole.again)
 
@@ -221,8 +221,8 @@ def test_misled_images_are_found_again_and_an_interruption_changes_nothing(scene
 
     monkeypatch.setattr(Refinement, "refine_everywhere", stop_at_the_second)
     with pytest.raises(KeyboardInterrupt):
-        refine_all(stopped, _Run(tmp_path / "c"), parts, 0)
+        refine_all(stopped, _Run(tmp_path / "c"), NUMBER // 4, 0)
     monkeypatch.setattr(Refinement, "refine_everywhere", real)
-    resumed, _ = refine_all(refinement(True), _Run(tmp_path / "c"), parts, 0)
+    resumed, _ = refine_all(refinement(True), _Run(tmp_path / "c"), NUMBER // 4, 0)
     np.testing.assert_array_equal(resumed.again, whole.again)
     np.testing.assert_allclose(resumed.refined.rotations, whole.refined.rotations, atol=1e-5)

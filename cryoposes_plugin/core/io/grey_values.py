@@ -8,7 +8,7 @@ and images that are like no others are mended or said, so that one of them does 
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Callable, Dict, Iterator, List, Optional, Tuple
 
@@ -21,8 +21,12 @@ from ..types import ParticleTable
 #: Images that tell what is usual in a set.
 _SAMPLE = 512
 #: A pixel so many standard deviations away from the image's middle is a fault of the detector ...
-#: ... so many times further than this share of the others, if its neighbours do not go with it.
+#: ... so many times further than this share of the others, if its neighbours do not go with it ...
 _HOT_DEVIATIONS, _TIMES_THE_REST, _REST, _ALONE = 20.0, 6.0, 0.95, 0.75
+#: ... and so many times further than the furthest pixel of most images: peaks of a sharp particle are in all of them.
+_TIMES_THE_PEAK = 3.0
+#: So many images tell which places of a detector are at fault in all of them.
+_FEWEST_FOR_PLACES = 16
 _AROUND = np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]], bool)
 #: Pixels of an image that tell its standard deviation robustly.
 _PIXELS_LOOKED_AT = 128
@@ -60,6 +64,10 @@ class Usual:
     noisy: bool
     gains_differ: bool
     wrapped: float = 0.0
+    #: how far the furthest pixel of an image lies, over the deviation of `_REST` of its pixels
+    peak: float = 0.0
+    #: (D, D) bool of the places that are at fault in all images, by optics group
+    faulty: Dict[int, np.ndarray] = field(default_factory=dict)
 
 
 class GreyValues:
@@ -88,8 +96,9 @@ class GreyValues:
     def read(self, rows) -> np.ndarray:
         """(n, D, D) float32 with a background of mean 0."""
         rows = np.asarray(rows)
-        images, mended, background, whole = levelled(self._read(rows))
         usual = self.usual
+        faulty = usual.faulty.get(int(self._table.optics_index[rows[0]])) if len(rows) else None
+        images, mended, background, whole = levelled(self._read(rows), usual.peak, faulty)
         blank = whole <= _BLANK * usual.whole
         gain = np.where(blank, 1.0, self._gains(background, whole, rows))
         other = np.maximum(gain, 1 / gain) > _NAMED_GAIN ** (2 if usual.gains_differ else 1)
@@ -121,12 +130,17 @@ class GreyValues:
 
     def _measure(self) -> Usual:
         rows = np.unique(np.linspace(0, len(self._table) - 1, _SAMPLE).astype(np.int64))
-        background, whole, wrapped = np.zeros((3, len(rows)))
+        background, whole, wrapped, peak = np.zeros((4, len(rows)))
+        faulty: Dict[int, np.ndarray] = {}
         for part in _of_one_group(self._table, rows):
-            at = np.searchsorted(rows, part)
-            images = self._read(part)
+            at, images = np.searchsorted(rows, part), self._read(part)
             wrapped[at] = share_wrapped(images)
-            _, _, background[at], whole[at] = levelled(images)
+            places = faulty.setdefault(int(self._table.optics_index[part[0]]), _faulty_places(images))
+            peak[at] = _peaks(images, places)
+        usual_peak = float(np.median(peak[peak > 0])) if (peak > 0).any() else 0.0
+        for part in _of_one_group(self._table, rows):
+            at, places = np.searchsorted(rows, part), faulty[int(self._table.optics_index[part[0]])]
+            _, _, background[at], whole[at] = levelled(self._read(part), usual_peak, places)
         told = whole > 0
         if not told.any():
             raise InputError(
@@ -138,7 +152,8 @@ class GreyValues:
         noisy = float(np.median((background / whole) ** 2)) > _LEAST_NOISE
         ratio = np.maximum(background, 1e-300) / middle[0]
         unlike = _beyond(ratio, whole / middle[1], _ALIKE * self._pixel_size_ratio(rows))
-        return Usual(*middle, noisy, bool(unlike.mean() > _SHARE_UNLIKE), float(wrapped.mean()))
+        gains_differ = bool(unlike.mean() > _SHARE_UNLIKE)
+        return Usual(*middle, noisy, gains_differ, float(wrapped.mean()), usual_peak, faulty)
 
     def check(self) -> None:
         """InputError for a set of blank images, as a sample of it tells."""
@@ -199,13 +214,17 @@ def share_wrapped(images: np.ndarray) -> np.ndarray:
     return (np.abs(np.diff(images, axis=2)) > _SIGNED_RANGE).mean(axis=(1, 2))
 
 
-def levelled(images: np.ndarray) -> Tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def levelled(
+    images: np.ndarray, usual_peak: float = 0.0, faulty: Optional[np.ndarray] = None
+) -> Tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Images (n, D, D) float32, changed in place: their background at mean 0, hot pixels mended.
 
-    Returns them, and (n,) each: whether pixels were mended, and the standard deviations of the background and of the
-    whole image.
+    usual_peak, faulty : see `Usual`; what is known of the set, if it is.
+
+    Returns the images, and (n,) each: whether pixels were mended, and the standard deviations of the background and of
+    the whole image.
     """
-    mended = _mend_hot_pixels(images)
+    mended = _mend_hot_pixels(images, usual_peak, faulty)
     flat = images.reshape(len(images), -1)
     ring = np.take(flat, _background_pixels(images.shape[-1]), axis=1)
     level = ring.mean(axis=1, dtype=np.float64).astype(np.float32)[:, None]
@@ -230,21 +249,69 @@ def _background_pixels(box_size_px: int) -> np.ndarray:
     return np.flatnonzero(axis[:, None] ** 2 + axis**2 > (box_size_px / 2) ** 2)
 
 
-def _mend_hot_pixels(images: np.ndarray) -> np.ndarray:
+def _mend_hot_pixels(images: np.ndarray, usual_peak: float, faulty: Optional[np.ndarray]) -> np.ndarray:
     """(n,) bool: images in which pixels far from all around them were replaced by the median of these."""
     flat = images.reshape(len(images), -1)
-    some = flat[:, :: max(1, flat.shape[1] // _PIXELS_LOOKED_AT)]
+    some = _some(flat)
     middle = _middle(some)
     limit = _HOT_DEVIATIONS * _MAD_TO_SIGMA * _middle(np.abs(some - middle[:, None]))
     mended = np.zeros(len(images), bool)
-    for i in np.flatnonzero(np.maximum(flat.max(axis=1) - middle, middle - flat.min(axis=1)) > limit):
-        around = ndimage.median_filter(images[i], footprint=_AROUND, mode="mirror")
-        deviation = np.abs(images[i] - middle[i])
-        usual = _TIMES_THE_REST * np.quantile(deviation, _REST)
-        hot = (deviation > max(limit[i], usual)) & (np.abs(images[i] - around) > _ALONE * deviation)
+    far = np.maximum(flat.max(axis=1) - middle, middle - flat.min(axis=1)) > limit
+    rest = np.zeros(len(images))
+    if far.any():
+        rest[far] = _deviations(images[far])[1]
+    for i in np.flatnonzero(far & (limit > 0)):  # without noise nothing tells a fault from a sharp particle
+        hot, around = _hot(images[i], middle[i], limit[i], _TIMES_THE_REST)
+        hot &= _in_lines(hot) | (np.abs(images[i] - middle[i]) > _TIMES_THE_PEAK * usual_peak * rest[i])
+        if faulty is not None:
+            hot |= faulty & (np.abs(images[i] - around) > limit[i])
         images[i][hot] = around[hot]
         mended[i] = hot.any()
     return mended
+
+
+def _hot(image: np.ndarray, middle: float, limit: float, times: float) -> Tuple[np.ndarray, np.ndarray]:
+    """(D, D) bool of pixels further from the middle than `limit` and so many times the rest, and than all around them;
+    and the medians of what is around each."""
+    around = ndimage.median_filter(image, footprint=_AROUND, mode="mirror")
+    deviation = np.abs(image - middle)
+    hot = deviation > max(limit, times * np.quantile(deviation, _REST))
+    return hot & (np.abs(image - around) > _ALONE * deviation), around
+
+
+def _in_lines(hot: np.ndarray) -> np.ndarray:
+    """(D, D) bool of rows and columns that are hot for the most part."""
+    return (hot.mean(axis=1, keepdims=True) > 0.5) | (hot.mean(axis=0, keepdims=True) > 0.5)
+
+
+def _faulty_places(images: np.ndarray) -> np.ndarray:
+    """(D, D) bool of pixels that are hot in the median of images of one detector: particles lie differently in each."""
+    if len(images) < _FEWEST_FOR_PLACES:
+        return np.zeros(images.shape[1:], bool)
+    deviation, rest = _deviations(images)
+    typical = np.median(deviation[rest > 0] / rest[rest > 0, None], axis=0) if (rest > 0).any() else deviation[0]
+    middle = float(np.median(typical))
+    limit = _HOT_DEVIATIONS * _MAD_TO_SIGMA * float(np.median(np.abs(typical - middle)))
+    return _hot(typical.reshape(images.shape[1:]), middle, limit, _TIMES_THE_REST)[0]
+
+
+def _peaks(images: np.ndarray, faulty: np.ndarray) -> np.ndarray:
+    """(n,) of `Usual.peak`, of the places without fault; 0 for an image without contrast."""
+    deviation, rest = _deviations(images)
+    furthest = np.abs(deviation[:, ~faulty.ravel()]).max(axis=1)
+    return np.divide(furthest, rest, out=np.zeros(len(images)), where=rest > 0)
+
+
+def _deviations(images: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+    """(n, D * D) differences of the pixels from the middle of their image, and (n,) what `_REST` of them are within."""
+    flat = images.reshape(len(images), -1).astype(np.float64)
+    flat -= _middle(_some(flat))[:, None]
+    place = int(_REST * (flat.shape[1] - 1))
+    return flat, np.partition(np.abs(flat), place, axis=1)[:, place]
+
+
+def _some(flat: np.ndarray) -> np.ndarray:
+    return flat[:, :: max(1, flat.shape[1] // _PIXELS_LOOKED_AT)]
 
 
 def _of_one_group(table: ParticleTable, rows: np.ndarray) -> Iterator[np.ndarray]:
