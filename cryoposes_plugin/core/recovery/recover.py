@@ -9,6 +9,7 @@ import numpy as np
 
 from ..config import RecoverConfig
 from ..conventions import rotations_to_quaternions
+from ..errors import InputError
 from ..io.error_log import not_fatal
 from ..io.run_directory import RunDirectory
 from .minibatch import minibatch_rotations
@@ -33,7 +34,10 @@ def check(config: RecoverConfig) -> None:
 def run(config: RecoverConfig, run: RunDirectory) -> Dict[str, Any]:
     """Write rotations.npy (N, 3, 3), residuals.npy and expected_errors.npy (N,) [rad], and the report."""
     pairs = read_pairs(config.distances)
-    result = recover_pairs(config, pairs)
+    try:
+        result = recover_pairs(config, pairs)
+    except InputError as error:
+        raise InputError(f"{config.distances}: {error}") from error
     for name, values in (
         (ROTATIONS_NAME, result.rotations),
         (RESIDUALS_NAME, result.residual_rad),
