@@ -93,8 +93,8 @@ class Config:
     )
     digest_images: bool = option(
         False,
-        "Record all that the image stacks hold, not only their size and samples of it: a run then goes on with none "
-        "in which anything changed. It reads every stack once.",
+        "Record what the image stacks hold, however large they are (else up to 1 GiB in all, and size and time of the "
+        "rest): stacks that were only copied or touched then serve. It reads every stack once.",
         expert=True,
     )
 

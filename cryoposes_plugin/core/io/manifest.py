@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import platform
 import sys
@@ -19,8 +20,8 @@ from .star import stack_paths
 
 _DIGEST_WHOLE_BELOW_BYTES = 64 * 2**20
 _CHUNK_BYTES = 2**20
-#: What is read of a stack to know it again: few enough that 10^4 stacks are no work.
-_SAMPLES, _SAMPLE_BYTES = 16, 4096
+#: Stacks are digested whole up to so many bytes in all: a second or two of work.
+_DIGEST_STACKS_BYTES = 2**30
 
 
 def make_manifest(config: Config) -> Dict[str, Any]:
@@ -30,7 +31,7 @@ def make_manifest(config: Config) -> Dict[str, Any]:
         "seed": config.seed,
         "versions": package_versions(),
         "inputs": input_digests(config),
-        "images": {path: _stamp(path, config.digest_images) for path in image_stacks(config)},
+        "images": _stamps(image_stacks(config), math.inf if config.digest_images else _DIGEST_STACKS_BYTES),
         "arguments": sys.argv[1:],
         "directory": os.getcwd(),
     }
@@ -48,13 +49,15 @@ def image_stacks(config: Config) -> List[str]:
     return sorted({os.path.abspath(stack) for star in stars for stack in stack_paths(star, images_from)})
 
 
-def _stamp(path: str, with_digest: bool) -> Dict[str, Any]:
-    """Size and time of a stack and a digest of samples of it or, if wanted, of all of its bytes; nothing of one that
-    is not there."""
-    stamp = _size_and_time(path)
-    if not stamp:
-        return {}
-    return {**stamp, **({"sha256": _whole_digest(path)} if with_digest else {"sample": _sample_digest(path)})}
+def _stamps(paths: List[str], budget_bytes: float) -> Dict[str, Dict[str, Any]]:
+    """Size and time of each stack and, as far as the budget goes, a digest of its bytes; nothing of one that is not
+    there."""
+    stamps: Dict[str, Dict[str, Any]] = {}
+    for path in paths:
+        stamp = _size_and_time(path)
+        budget_bytes -= stamp.get("bytes", 0)
+        stamps[path] = {**stamp, "sha256": _whole_digest(path)} if stamp and budget_bytes >= 0 else stamp
+    return stamps
 
 
 def _size_and_time(path: str) -> Dict[str, Any]:
@@ -120,7 +123,7 @@ def _change(before: Any, path: str) -> Optional[str]:
         return None
     if "sha256" in before:
         return None if before["sha256"] == _whole_digest(path) else "has changed (its contents are others)"
-    return None if before.get("sample") == _sample_digest(path) else "was written anew"
+    return "was written or touched (--digest-images tells the two apart)"
 
 
 def _whole_digest(path: str) -> str:
@@ -129,17 +132,6 @@ def _whole_digest(path: str) -> str:
     with _readable(path), open(path, "rb") as handle:
         for chunk in iter(lambda: handle.read(_CHUNK_BYTES), b""):
             digest.update(chunk)
-    return digest.hexdigest()
-
-
-def _sample_digest(path: str) -> str:
-    """SHA-256 of parts of a file, evenly spaced from its first byte to its last; of all of it where it is small."""
-    size, digest = check_regular(path, f"Image stack {path}").st_size, hashlib.sha256()
-    last = max(0, size - _SAMPLE_BYTES)
-    with _readable(path), open(path, "rb", buffering=0) as handle:
-        for number in range(_SAMPLES):
-            handle.seek(number * last // (_SAMPLES - 1))
-            digest.update(handle.read(_SAMPLE_BYTES))
     return digest.hexdigest()
 
 
