@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-from functools import lru_cache
 from pathlib import Path
 from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
@@ -44,8 +43,8 @@ _PREMULTIPLIED, _FLIPPED = "rlnCtfDataAreCtfPremultiplied", "rlnCtfDataArePhaseF
 _RELATIVE_DIGITS = 1e-9
 _DIMENSION_2D, _LARGEST_BOX_PX, _LARGEST_SLICE = "2", 2**15, 2**31
 _LONGEST_SHOWN = 100
-#: Pixel sizes nearer than this to each other are one.
-_SAME_PIXEL_SIZE = 1e-4
+#: Pixel sizes nearer than this to each other, relatively, are one.
+SAME_PIXEL_SIZE = 1e-4
 #: Columns from which a user may take the pixel size that is missing.
 _OTHER_PIXEL_SIZES = (_OLD_PIXEL, "rlnMicrographOriginalPixelSize", "rlnMicrographPixelSize", _DETECTOR)
 #: Columns of images that are no single particles: the value that does not mean it, and what they are otherwise.
@@ -213,7 +212,7 @@ class _Reader:
         if (same_id & other_image).any():
             at = int(np.flatnonzero(same_id & other_image)[0])
             first, second = (f"{slice_index[i] + 1}@{stack_paths[stack_index[i]]}" for i in order[at : at + 2])
-            _say(
+            logger.warning(
                 f"{self.path}: _{_IMAGE_ID} {ids[order[at]]} is given to {first} and to {second}: the particles are "
                 "told apart by their images instead."
             )
@@ -243,7 +242,7 @@ class _Reader:
                 f"{self.path} has _{lone[0]} and no other origin that belongs to it; give _{_ORIGINS_ANGSTROM[0]} and "
                 f"_{_ORIGINS_ANGSTROM[1]}, or no origin."
             )
-        _say(f"{self.path} has angles and no origins (_{_ORIGINS_ANGSTROM[0]}): they are taken to be 0.")
+        logger.warning(f"{self.path} has angles and no origins (_{_ORIGINS_ANGSTROM[0]}): they are taken to be 0.")
 
     def ctf(self, optics, optics_index) -> Optional[CtfTable]:
         if not all(c in self.columns for c in _DEFOCUS[:2]):
@@ -342,7 +341,7 @@ class _Reader:
             pixel = self._pixel_number(row, keys.index(key))
             others = tuple(v for c, v in row.items() if c not in (_PIXEL, _OLD_PIXEL, _MAGNIFICATION, _DETECTOR))
             alike = known.setdefault(others, [])
-            group = next((i for size, i in alike if abs(pixel - size) <= _SAME_PIXEL_SIZE * abs(size)), len(rows))
+            group = next((i for size, i in alike if abs(pixel - size) <= SAME_PIXEL_SIZE * abs(size)), len(rows))
             if group == len(rows):
                 alike.append((pixel, group))
                 rows.append({**row, _NAME: f"opticsGroup{group + 1}"})
@@ -396,7 +395,7 @@ class _Reader:
         pixel = number(_PIXEL)
         if pixel is None and _OLD_PIXEL in row and self._has_old_pixel_only(row):
             pixel = number(_OLD_PIXEL)
-            _say(f"{self.path}: the pixel size is that of _{_OLD_PIXEL}, as there is no _{_PIXEL}.")
+            logger.warning(f"{self.path}: the pixel size is that of _{_OLD_PIXEL}, as there is no _{_PIXEL}.")
         if pixel is None:
             related = sorted({label for label in (*row, *self.columns) if label in _OTHER_PIXEL_SIZES})
             instead = f" (there is _{related[0]}, which may be of other images)" if related else ""
@@ -431,12 +430,6 @@ class _Reader:
 
     def remaining(self) -> Dict[str, np.ndarray]:
         return {c: np.array(v, dtype=object) for c, v in self.columns.items() if c not in self.taken}
-
-
-@lru_cache(maxsize=None)
-def _say(message: str) -> None:
-    """A warning, once: a run reads its particles several times."""
-    logger.warning(message)
 
 
 def _header_of(stack: Path) -> Tuple[Optional[int], Optional[int]]:

@@ -14,15 +14,13 @@ from ..errors import InputError
 from ..geometry.symmetry import parse_symmetry
 from ..io.mrc import read_volume
 from ..io.particles import PIXEL_SIZE_TOLERANCE, ResampledImages
-from ..io.star import POSE_SOURCE, columns_not_modelled, read_particles
+from ..io.star import POSE_SOURCE, SAME_PIXEL_SIZE, columns_not_modelled, read_particles
 from ..plausibility import check_diameter
 from ..simulation.resampling import projected_density
 from ..types import OpticsGroup, ParticleTable, Volume
 from .halves import half_sets
 
 logger = logging.getLogger(__name__)
-
-_SAME_PIXEL_SIZE = 1e-4
 
 
 @dataclass(frozen=True)
@@ -107,7 +105,7 @@ def common_grid(table: ParticleTable):
 
 def _one_pixel_size(groups: Sequence[OpticsGroup]) -> bool:
     sizes = [g.pixel_size_angstrom for g in groups]
-    return max(sizes) <= min(sizes) * (1 + _SAME_PIXEL_SIZE)
+    return max(sizes) <= min(sizes) * (1 + SAME_PIXEL_SIZE)
 
 
 def even_grid(table: ParticleTable, path) -> Tuple[int, float]:
