@@ -334,11 +334,14 @@ class _Reader:
         rows: List[Dict[str, str]] = []
         group_of: Dict[Tuple[str, ...], int] = {}
         known: Dict[Tuple[str, ...], List[Tuple[float, int]]] = {}
-        for key in dict.fromkeys(keys):
+        first_with: Dict[Tuple[str, ...], int] = {}
+        for i, key in enumerate(keys):
+            first_with.setdefault(key, i)
+        for key, first in first_with.items():
             row = dict(zip(labels, key))
             if _PIXEL not in row and _OLD_PIXEL not in row:
-                row[_PIXEL] = self._pixel_of_30(row, keys.index(key))
-            pixel = self._pixel_number(row, keys.index(key))
+                row[_PIXEL] = self._pixel_of_30(row, first)
+            pixel = self._pixel_number(row, first)
             others = tuple(v for c, v in row.items() if c not in (_PIXEL, _OLD_PIXEL, _MAGNIFICATION, _DETECTOR))
             alike = known.setdefault(others, [])
             group = next((i for size, i in alike if abs(pixel - size) <= SAME_PIXEL_SIZE * abs(size)), len(rows))
@@ -360,10 +363,10 @@ class _Reader:
         """From the detector's pixel in µm and the magnification."""
 
         def positive(label: str) -> float:
-            value = float(_to_floats([row[label]], label, self.path, lambda _: f"particle {first + 1}")[0])
+            value = float(_to_floats([row[label]], label, self.path, lambda _: _particle(first))[0])
             if value <= 0:
                 raise InputError(
-                    f"{self.path}: _{label} of particle {first + 1} is {row[label]}, which gives no pixel size; "
+                    f"{self.path}: _{label} of {_particle(first)} is {row[label]}, which gives no pixel size; "
                     f"correct it, or add a column _{_PIXEL}."
                 )
             return value
