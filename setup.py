@@ -10,11 +10,15 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 HERE = Path(__file__).resolve().parent
-VERSION = re.search(r'^__version__ = "([^"]+)"', (HERE / "cryoposes_plugin/__init__.py").read_text(), re.M).group(1)
+VERSION = re.search(
+    r'^__version__ = "([^"]+)"', (HERE / "cryoposes_plugin/__init__.py").read_text(), re.M
+).group(1)
 
 LINKED = ("protocols", "tests")
 packages = find_packages(include=["cryoposes_plugin", "cryoposes_plugin.*"])
-packages = [p for p in packages if not p.startswith(tuple(f"cryoposes_plugin.{name}" for name in LINKED))]
+packages = [
+    p for p in packages if not p.startswith(tuple(f"cryoposes_plugin.{name}" for name in LINKED))
+]
 package_dir = {}
 for name in LINKED:
     mapped = f"cryoposes_plugin.{name}"

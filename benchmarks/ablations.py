@@ -13,23 +13,28 @@ import dataclasses
 import tempfile
 from pathlib import Path
 
-from cryoposes_plugin.core.config import TrainConfig
-from cryoposes_plugin.core.io.run_directory import RunDirectory
-from cryoposes_plugin.core.learning import train
+from cryoposes_plugin.commands.run_directory import RunDirectory
+from cryoposes_plugin.commands.train import run as train
+from cryoposes_plugin.commands.train.config import TrainConfig
 
 #: The choice changed, its values; the first of each is that of the preset.
 ABLATIONS = {
     "representation": [
-        dict(representation=name) for name in ("bingham10", "gram-schmidt6", "quaternion", "svd9", "axis-angle")
+        dict(representation=name)
+        for name in ("bingham10", "gram-schmidt6", "quaternion", "svd9", "axis-angle")
     ],
     "likelihood": [
         dict(loss="geodesic"),
         dict(loss="bingham"),
         dict(representation="svd9", loss="matrix-fisher"),
     ],
-    "training style": [dict(training_style=name) for name in ("siamese+auxiliary", "siamese", "single")],
+    "training style": [
+        dict(training_style=name) for name in ("siamese+auxiliary", "siamese", "single")
+    ],
     "blurring layer": [dict(filter_bank=name) for name in ("low-pass", "gaussian", "none")],
-    "pooling": [dict(pooling=name) for name in ("generalised-mean", "max", "max+average", "average")],
+    "pooling": [
+        dict(pooling=name) for name in ("generalised-mean", "max", "max+average", "average")
+    ],
     "hypotheses": [dict(heads=number) for number in (1, 4)],
 }
 
@@ -49,7 +54,12 @@ def main():
     parser.add_argument("--snr", type=float, default=float("inf"))
     parser.add_argument("--dropout", type=float, default=0.0)
     parser.add_argument("--l2", type=float, default=1e-5)
-    parser.add_argument("--minutes", type=float, default=1.0, help="of the first training; the others take its steps")
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        default=1.0,
+        help="of the first training; the others take its steps",
+    )
     parser.add_argument("--steps", type=int, help="steps of every training, instead of minutes")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--seed", type=int, default=0)
@@ -72,13 +82,19 @@ def main():
     )
     reference, steps = median_error_deg(config)
     config = dataclasses.replace(config, steps=steps)
-    print(f"{arguments.map.name}, {arguments.box} px, SNR {arguments.snr:g}, {steps} steps of {arguments.batch} images")
+    print(
+        f"{arguments.map.name}, {arguments.box} px, SNR {arguments.snr:g}, {steps} steps of {arguments.batch} images"
+    )
     print(f"{'changed':16} {'to':32} {'median error, degrees':>22}")
     for name, values in ABLATIONS.items():
         if arguments.only and name.replace(" ", "-") not in arguments.only:
             continue
         for index, changes in enumerate(values):
-            error = reference if index == 0 else median_error_deg(dataclasses.replace(config, **changes))[0]
+            error = (
+                reference
+                if index == 0
+                else median_error_deg(dataclasses.replace(config, **changes))[0]
+            )
             print(f"{name:16} {', '.join(map(str, changes.values())):32} {error:22.1f}", flush=True)
 
 

@@ -20,17 +20,17 @@ from pathlib import Path
 import numpy as np
 
 from cryoposes_plugin.cli.main import run_command
-from cryoposes_plugin.core.config import InferConfig
+from cryoposes_plugin.commands.infer.config import InferConfig
+from cryoposes_plugin.core.fourier.points import FourierPoints
 from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
 from cryoposes_plugin.core.io.mrc import read_volume, write_volume
-from cryoposes_plugin.core.io.particles import ParticleImages
 from cryoposes_plugin.core.io.star import read_particles, write_particles
 from cryoposes_plugin.core.parallel import number_of_cores
+from cryoposes_plugin.core.particles.grids import WorkingGrid
+from cryoposes_plugin.core.particles.images import ParticleImages
 from cryoposes_plugin.core.refinement.calibration import measure_spectra
-from cryoposes_plugin.core.refinement.fourier_points import FourierPoints
 from cryoposes_plugin.core.refinement.likelihood import PoseLikelihood
 from cryoposes_plugin.core.refinement.observations import observe
-from cryoposes_plugin.core.refinement.working_grid import WorkingGrid
 
 RELION = (
     "relion_refine --i {input} --ref reference.mrc --o {output}/run --iter 1 --K 1 --tau2_fudge 4 --ctf --sym C1 "
@@ -58,19 +58,30 @@ def main() -> None:
     print("| | images | images/s | seconds | median error | below 5° |\n|---|---|---|---|---|---|")
     spent = run_relion(folder, some)
     start = time.monotonic()
-    config = InferConfig(model=str(arguments.model), particles=str(folder / "all.star"), volume=str(arguments.map))
+    config = InferConfig(
+        model=str(arguments.model), particles=str(folder / "all.star"), volume=str(arguments.map)
+    )
     metrics = run_command(config, folder / "ours")
     seconds = time.monotonic() - start
-    show("ours, start-up and calibration included", seconds, read_particles(folder / "ours/particles.star"), truth)
+    show(
+        "ours, start-up and calibration included",
+        seconds,
+        read_particles(folder / "ours/particles.star"),
+        truth,
+    )
     print(f"ours without them: {metrics['particles_per_second']:.0f} images/s")
     saved = spent / len(some) - seconds / len(truth)
     if arguments.training_seconds:
         paid = arguments.training_seconds / saved
-        print(f"{arguments.training_seconds:.0f} s of training are paid for after {paid:.0f} images")
+        print(
+            f"{arguments.training_seconds:.0f} s of training are paid for after {paid:.0f} images"
+        )
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     for name in ("map", "particles", "model"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--number", type=int, default=250, help="Images for RELION.")
@@ -110,7 +121,9 @@ def run_relion(folder: Path, truth) -> float:
         (folder / name).mkdir(exist_ok=True)
         start = time.monotonic()
         with open(folder / f"{name}.log", "w") as log:
-            subprocess.run(shlex.split(command), cwd=folder, stdout=log, stderr=subprocess.STDOUT, check=True)
+            subprocess.run(
+                shlex.split(command), cwd=folder, stdout=log, stderr=subprocess.STDOUT, check=True
+            )
         seconds = time.monotonic() - start
         total += seconds
         particles = f"{name}/run_it001_data.star"

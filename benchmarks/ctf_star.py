@@ -18,11 +18,16 @@ from cryoposes_plugin.core.types import CtfTable, OpticsGroup, ParticleTable
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("table", type=Path)
     parser.add_argument("--output", type=Path, required=True)
     arguments = parser.parse_args()
-    write_particles(arguments.output, particles_of(np.load(arguments.table), arguments.output.with_suffix(".mrcs")))
+    write_particles(
+        arguments.output,
+        particles_of(np.load(arguments.table), arguments.output.with_suffix(".mrcs")),
+    )
 
 
 def particles_of(rows: np.ndarray, stack: Path) -> ParticleTable:

@@ -25,12 +25,15 @@ import numpy as np
 from prepare_map import centred
 
 from cryoposes_plugin.cli.main import run_command
-from cryoposes_plugin.core.config import ReconstructConfig, RecoverConfig, SimulateConfig, TrainConfig
+from cryoposes_plugin.commands.reconstruct.config import ReconstructConfig
+from cryoposes_plugin.commands.recover.config import RecoverConfig
+from cryoposes_plugin.commands.simulate.config import SimulateConfig
+from cryoposes_plugin.commands.train.config import TrainConfig
 from cryoposes_plugin.core.evaluation.registration import HANDS, register
 from cryoposes_plugin.core.io.mrc import write_volume
 from cryoposes_plugin.core.io.star import read_particles, write_particles
-from cryoposes_plugin.core.learning.model_card import ModelCard
-from cryoposes_plugin.core.simulation.atomic_model import AtomicModel
+from cryoposes_plugin.core.maps.atomic_model import AtomicModel
+from cryoposes_plugin.core.models.model_card import ModelCard
 
 #: Images of the paper and its number of test images.
 PUBLISHED_BOX, PUBLISHED_TEST = 116, 1650
@@ -43,7 +46,10 @@ def table(*columns: str) -> None:
 
 
 def row(*cells: Any) -> None:
-    print("| " + " | ".join(f"{c:.3g}" if isinstance(c, float) else str(c) for c in cells) + " |", flush=True)
+    print(
+        "| " + " | ".join(f"{c:.3g}" if isinstance(c, float) else str(c) for c in cells) + " |",
+        flush=True,
+    )
 
 
 def simulated(arguments, name: str, **options: Any) -> str:
@@ -56,7 +62,11 @@ def trained(arguments, name: str, **options: Any) -> str:
     """The model that the user names, or one trained for as many steps or minutes as told."""
     if arguments.model:
         return arguments.model
-    length = {"steps": arguments.steps, "minutes": None} if arguments.steps else {"minutes": arguments.minutes}
+    length = (
+        {"steps": arguments.steps, "minutes": None}
+        if arguments.steps
+        else {"minutes": arguments.minutes}
+    )
     values = {"volume": (arguments.map,), "preset": arguments.preset, **length, **options}
     run_command(TrainConfig(**values), arguments.folder / name)
     return str(arguments.folder / name / "model")
@@ -69,14 +79,31 @@ def recovered(arguments, name: str, model: str, star: str, **options: Any) -> Di
 
 def what_the_model_is(model: str) -> tuple:
     card = ModelCard.read(model)
-    return card.preset, f"{card.training.get('images_seen', 0):,}", card.validation.get("bias_of_far_pairs_deg", "")
+    return (
+        card.preset,
+        f"{card.training.get('images_seen', 0):,}",
+        card.validation.get("bias_of_far_pairs_deg", ""),
+    )
 
 
 def losses(arguments) -> None:
     """Poses, landmarks or pairs alone as what a network learns from, after the same number of steps."""
     star = simulated(arguments, "sim", snr=arguments.snr)
-    table("preset", "trained on", "images", "distance error [°]", "bias beyond 150° [°]", "O(4) [°]", "physical [°]")
-    for preset, style in (("default", None), ("distance", "landmarks"), ("distance", "siamese"), ("banjac2021", None)):
+    table(
+        "preset",
+        "trained on",
+        "images",
+        "distance error [°]",
+        "bias beyond 150° [°]",
+        "O(4) [°]",
+        "physical [°]",
+    )
+    for preset, style in (
+        ("default", None),
+        ("distance", "landmarks"),
+        ("distance", "siamese"),
+        ("banjac2021", None),
+    ):
         options = {"preset": preset, "like": star, "snr": arguments.snr}
         if style:
             options["training_style"] = style
@@ -94,7 +121,16 @@ def of_poses(errors: Dict[str, float]) -> tuple:
 def gauge(arguments) -> None:
     star = simulated(arguments, "sim", snr=arguments.snr)
     model = trained(arguments, "net", like=star, snr=arguments.snr)
-    table("preset", "images", "distance error [°]", "O(4) [°]", "physical [°]", "ratio", "copies off [°]", "whole [s]")
+    table(
+        "preset",
+        "images",
+        "distance error [°]",
+        "O(4) [°]",
+        "physical [°]",
+        "ratio",
+        "copies off [°]",
+        "whole [s]",
+    )
     found = recovered(arguments, "poses", model, star)
     best, physical = of_poses(found["errors"])
     preset, images, _ = what_the_model_is(model)
@@ -105,7 +141,9 @@ def gauge(arguments) -> None:
 def landmarks(arguments) -> None:
     star = simulated(arguments, "sim", snr=arguments.snr)
     model = trained(arguments, "net", like=star, snr=arguments.snr)
-    table("preset", "images", "median [°]", "90 % [°]", "within 5°", "images/s, network", "whole [s]")
+    table(
+        "preset", "images", "median [°]", "90 % [°]", "within 5°", "images/s, network", "whole [s]"
+    )
     found = recovered(arguments, "poses-of-volume", model, star, volume=arguments.map)
     errors, rate = found["errors"], found["images_embedded_per_second"]
     preset, images, _ = what_the_model_is(model)
@@ -121,14 +159,24 @@ def published(arguments) -> None:
     """
     arguments.folder.mkdir(parents=True, exist_ok=True)
     arguments.map, arguments.number = padded_map(arguments.map, arguments.folder), PUBLISHED_TEST
-    table("variance", "images", "distance error [°]", "O(4) [rad]", "physical [rad]", "FSC 0.5 [Å]", "true poses [Å]")
+    table(
+        "variance",
+        "images",
+        "distance error [°]",
+        "O(4) [rad]",
+        "physical [rad]",
+        "FSC 0.5 [Å]",
+        "true poses [Å]",
+    )
     for variance in arguments.variance:
         name = f"variance{variance:g}"
         options = {**_PLAIN, "noise_variance": variance, "orientations": arguments.orientations}
         star = simulated(arguments, f"{name}/sim", **options)
         model = trained(arguments, f"{name}/net", mask_diameter_angstrom=arguments.mask, **options)
         errors = recovered(arguments, f"{name}/poses", model, star)["errors"]
-        found = resolution(arguments, f"{name}/map", star, arguments.folder / name / "poses/particles.star")
+        found = resolution(
+            arguments, f"{name}/map", star, arguments.folder / name / "poses/particles.star"
+        )
         best = resolution(arguments, f"{name}/map-true", star, Path(star))
         _, images, _ = what_the_model_is(model)
         radians = [float(np.deg2rad(e)) for e in of_poses(errors)]
@@ -139,16 +187,41 @@ def sensitivity(arguments) -> None:
     """Shifts of a triangular distribution, or white noise; a network for each, on projections as in `published`."""
     arguments.folder.mkdir(parents=True, exist_ok=True)
     arguments.map = padded_map(arguments.map, arguments.folder)
-    table("shifts up to [px]", "variance", "images", "L_DE [rad^2]", "distance error [°]", "L_OR [rad]", "O(4) [rad]")
+    table(
+        "shifts up to [px]",
+        "variance",
+        "images",
+        "L_DE [rad^2]",
+        "distance error [°]",
+        "L_OR [rad]",
+        "O(4) [rad]",
+    )
     for limit, variance in ((0, 0.0), (6, 0.0), (12, 0.0), (0, 1.0), (0, 4.0), (0, 16.0)):
         shifts = {"shift_distribution": "triangular", "shift_px": limit} if limit else {}
-        name, options = f"shift{limit}-variance{variance:g}", {**_PLAIN, "noise_variance": variance, **shifts}
+        name, options = (
+            f"shift{limit}-variance{variance:g}",
+            {**_PLAIN, "noise_variance": variance, **shifts},
+        )
         star = simulated(arguments, f"{name}/sim", **options)
         model = trained(arguments, f"{name}/net", mask_diameter_angstrom=arguments.mask, **options)
-        found, (_, images, _) = recovered(arguments, f"{name}/poses", model, star), what_the_model_is(model)
-        loss, error = ModelCard.read(model).validation["distance_loss_rad2"], of_poses(found["errors"])[0]
+        found, (_, images, _) = (
+            recovered(arguments, f"{name}/poses", model, star),
+            what_the_model_is(model),
+        )
+        loss, error = (
+            ModelCard.read(model).validation["distance_loss_rad2"],
+            of_poses(found["errors"])[0],
+        )
         distance = found["errors"]["mean_distance_error_deg"]
-        row(limit, f"{variance:g}", images, loss, distance, found["recovery_loss_rad"], float(np.deg2rad(error)))
+        row(
+            limit,
+            f"{variance:g}",
+            images,
+            loss,
+            distance,
+            found["recovery_loss_rad"],
+            float(np.deg2rad(error)),
+        )
 
 
 def padded_map(path: str, folder: Path) -> str:
@@ -165,7 +238,10 @@ def resolution(arguments, name: str, star: str, poses: Path) -> float:
     truth, estimate = read_particles(star), read_particles(poses)
     frame = register(estimate.rotations, truth.rotations, np.eye(3)[None], hands=HANDS)
     placed = arguments.folder / f"{name}.star"
-    write_particles(placed, estimate.replace(rotations=frame.apply(estimate.rotations), shifts_px=truth.shifts_px))
+    write_particles(
+        placed,
+        estimate.replace(rotations=frame.apply(estimate.rotations), shifts_px=truth.shifts_px),
+    )
     config = ReconstructConfig(particles=str(placed), reference=arguments.map)
     return float(run_command(config, arguments.folder / name)["resolution_reference_05_angstrom"])
 
@@ -182,8 +258,16 @@ def orientations(arguments) -> None:
 
 
 def features(arguments) -> None:
-    table("distance", "features", "images", "L_DE [rad^2]", "median error [°]", "bias beyond 150° [°]")
-    for kind, number in (("cosine", 512), ("euclidean", 512), ("cosine", 4), ("cosine", 16), ("cosine", 64)):
+    table(
+        "distance", "features", "images", "L_DE [rad^2]", "median error [°]", "bias beyond 150° [°]"
+    )
+    for kind, number in (
+        ("cosine", 512),
+        ("euclidean", 512),
+        ("cosine", 4),
+        ("cosine", 16),
+        ("cosine", 64),
+    ):
         options = {
             "preset": "banjac2021",
             "feature_distance": kind,
@@ -191,7 +275,9 @@ def features(arguments) -> None:
             "noise_variance": 0.0,
             **_PLAIN,
         }
-        model = trained(arguments, f"net-{kind}-{number}", model_box_size_px=arguments.model_box, **options)
+        model = trained(
+            arguments, f"net-{kind}-{number}", model_box_size_px=arguments.model_box, **options
+        )
         card = ModelCard.read(model).validation
         columns = ("distance_loss_rad2", "median_distance_error_deg", "bias_of_far_pairs_deg")
         row(kind, number, what_the_model_is(model)[1], *(card[name] for name in columns))
@@ -199,9 +285,13 @@ def features(arguments) -> None:
 
 def stages(arguments) -> None:
     """Banjac 2020: the proteins learned from without and with noise, others without; then both with the full model."""
-    known, unseen = (densities(files, arguments.folder) for files in (arguments.known, arguments.unseen))
+    known, unseen = (
+        densities(files, arguments.folder) for files in (arguments.known, arguments.unseen)
+    )
     parts = "distance error [°]", "below 60°", "60° to 120°", "beyond 120°"
-    table("images", "protein", *parts, "O(4) [rad]", "physical [rad]", "FSC 0.5 [Å]", "true poses [Å]")
+    table(
+        "images", "protein", *parts, "O(4) [rad]", "physical [rad]", "FSC 0.5 [Å]", "true poses [Å]"
+    )
     for images, options, proteins in (
         ("noise-free", {"noise_variance": 0.0, **_PLAIN}, {**known, **unseen}),
         ("noise", {"snr": arguments.snr, **_PLAIN}, known),
@@ -212,11 +302,16 @@ def stages(arguments) -> None:
             arguments.map, run = path, f"{images}/{name}"
             star = simulated(arguments, f"{run}/sim", **options)
             errors = recovered(arguments, f"{run}/poses", model, star)["errors"]
-            found = resolution(arguments, f"{run}/map", star, arguments.folder / run / "poses/particles.star")
+            found = resolution(
+                arguments, f"{run}/map", star, arguments.folder / run / "poses/particles.star"
+            )
             best = resolution(arguments, f"{run}/map-true", star, Path(star))
             radians = [float(np.deg2rad(e)) for e in of_poses(errors)]
             label = name if path in known.values() else f"{name}, never seen"
-            off = [errors[f"mean_distance_error_{part}deg"] for part in ("", "0_to_60_", "60_to_120_", "120_to_180_")]
+            off = [
+                errors[f"mean_distance_error_{part}deg"]
+                for part in ("", "0_to_60_", "60_to_120_", "120_to_180_")
+            ]
             row(images, label, *off, *radians, found, best)
 
 
@@ -234,21 +329,35 @@ def densities(models: Sequence[str], folder: Path) -> Dict[str, str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     commands = {
-        f.__name__: f for f in (losses, gauge, landmarks, published, sensitivity, orientations, features, stages)
+        f.__name__: f
+        for f in (losses, gauge, landmarks, published, sensitivity, orientations, features, stages)
     }
     parser.add_argument("what", choices=commands)
     parser.add_argument("--map", help="Volume (MRC) that the images are made of.")
-    parser.add_argument("--known", nargs="+", default=[], help="Atomic models to learn from (stages).")
-    parser.add_argument("--unseen", nargs="+", default=[], help="Atomic models never seen (stages).")
-    parser.add_argument("--folder", type=Path, required=True, help="Runs are left and resumed here.")
+    parser.add_argument(
+        "--known", nargs="+", default=[], help="Atomic models to learn from (stages)."
+    )
+    parser.add_argument(
+        "--unseen", nargs="+", default=[], help="Atomic models never seen (stages)."
+    )
+    parser.add_argument(
+        "--folder", type=Path, required=True, help="Runs are left and resumed here."
+    )
     parser.add_argument("--preset", default="distance")
     parser.add_argument("--model", help="A model that is there already, instead of training one.")
     parser.add_argument("--snr", type=float, default=0.4)
-    parser.add_argument("--variance", type=float, nargs="+", default=[0.0, 16.0], help="of the noise (published)")
     parser.add_argument(
-        "--mask", type=float, default=300.0, help="width that the molecule needs, Å (published, sensitivity)"
+        "--variance", type=float, nargs="+", default=[0.0, 16.0], help="of the noise (published)"
+    )
+    parser.add_argument(
+        "--mask",
+        type=float,
+        default=300.0,
+        help="width that the molecule needs, Å (published, sensitivity)",
     )
     parser.add_argument("--orientations", default="uniform", help="of the views (published)")
     parser.add_argument("--number", type=int, default=5000, help="particles")

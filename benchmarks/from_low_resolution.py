@@ -14,12 +14,15 @@ from pathlib import Path
 import numpy as np
 
 from cryoposes_plugin.cli.main import run_command
-from cryoposes_plugin.core.config import IterateConfig, ReconstructConfig, SimulateConfig, TrainConfig
+from cryoposes_plugin.commands.iterate.config import IterateConfig
+from cryoposes_plugin.commands.reconstruct.config import ReconstructConfig
+from cryoposes_plugin.commands.simulate.config import SimulateConfig
+from cryoposes_plugin.commands.train.config import TrainConfig
+from cryoposes_plugin.core.fourier.filters import low_pass
 from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
 from cryoposes_plugin.core.io.mrc import read_volume, write_volume
 from cryoposes_plugin.core.io.star import read_particles
-from cryoposes_plugin.core.reconstruction.filters import low_pass
-from cryoposes_plugin.core.reconstruction.fsc import fourier_shell_correlation
+from cryoposes_plugin.core.maps.fsc import fourier_shell_correlation
 
 
 def main() -> None:
@@ -28,16 +31,28 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     volume = read_volume(arguments.map)
     cut = str(folder / "cut.mrc")
-    write_volume(cut, low_pass(volume.data, volume.pixel_size_angstrom, arguments.low_pass), volume.pixel_size_angstrom)
+    write_volume(
+        cut,
+        low_pass(volume.data, volume.pixel_size_angstrom, arguments.low_pass),
+        volume.pixel_size_angstrom,
+    )
     run_command(
-        SimulateConfig(volume=(arguments.map,), number=arguments.number, snr=arguments.snr, seed=11), folder / "sim"
+        SimulateConfig(
+            volume=(arguments.map,), number=arguments.number, snr=arguments.snr, seed=11
+        ),
+        folder / "sim",
     )
     star = str(folder / "sim/particles.star")
     # the noise is measured on the images: against the cut map an SNR would mean something else
-    trained = run_command(TrainConfig(volume=(cut,), like=star, minutes=arguments.minutes), folder / "net")
+    trained = run_command(
+        TrainConfig(volume=(cut,), like=star, minutes=arguments.minutes), folder / "net"
+    )
     iterated = run_command(
         IterateConfig(
-            volume=cut, particles=star, model=str(folder / "net/model"), low_pass_angstrom=arguments.low_pass
+            volume=cut,
+            particles=star,
+            model=str(folder / "net/model"),
+            low_pass_angstrom=arguments.low_pass,
         ),
         folder / "iterate",
     )
@@ -63,7 +78,9 @@ def main() -> None:
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--map", required=True)
     parser.add_argument("--number", type=int, default=5000)
     parser.add_argument("--snr", type=float, default=0.4)

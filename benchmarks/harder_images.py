@@ -18,12 +18,17 @@ import finufft
 import numpy as np
 import scipy.fft
 
-from cryoposes_plugin.core.config import SimulateConfig
+from cryoposes_plugin.commands.simulate.config import SimulateConfig
+from cryoposes_plugin.commands.simulate.inputs import (
+    Inputs,
+    draw,
+    particle_diameter_angstrom,
+    particle_table,
+)
+from cryoposes_plugin.core.imaging.ctf import ctf_values, frequency_grid
+from cryoposes_plugin.core.imaging.noise import normalise_background, particle_mask, simulate_noise
 from cryoposes_plugin.core.io.mrc import read_volume, write_stack
 from cryoposes_plugin.core.io.star import write_particles
-from cryoposes_plugin.core.simulation.ctf import ctf_values, frequency_grid
-from cryoposes_plugin.core.simulation.noise import normalise_background, particle_mask, simulate_noise
-from cryoposes_plugin.core.simulation.plan import Inputs, draw, particle_diameter_angstrom, particle_table
 from cryoposes_plugin.core.types import Volume
 
 #: Width of the Gaussian that half of the noise's power is blurred with.
@@ -32,37 +37,53 @@ NOISE_CORRELATION_PX = 1.0
 
 def main() -> None:
     arguments = parse()
-    config = SimulateConfig(volume=(arguments.map,), number=arguments.number, snr=arguments.snr, seed=arguments.seed)
+    config = SimulateConfig(
+        volume=(arguments.map,), number=arguments.number, snr=arguments.snr, seed=arguments.seed
+    )
     volume = read_volume(arguments.map)
     inputs = Inputs((volume,), arguments.box, arguments.pixel, None, None)
     drawn = draw(config, inputs)
     signal = true_signal(arguments, volume, drawn)
     variance = signal.reshape(len(signal), -1).var(axis=1).mean() / arguments.snr
     rng = np.random.default_rng([7, arguments.seed])
-    scale = rng.lognormal(-0.5 * arguments.scale_spread**2, arguments.scale_spread, (len(signal), 1, 1))
-    noise = simulate_noise(arguments.seed, np.arange(len(signal)), arguments.box, NOISE_CORRELATION_PX)
+    scale = rng.lognormal(
+        -0.5 * arguments.scale_spread**2, arguments.scale_spread, (len(signal), 1, 1)
+    )
+    noise = simulate_noise(
+        arguments.seed, np.arange(len(signal)), arguments.box, NOISE_CORRELATION_PX
+    )
     mask = particle_mask(
-        arguments.box, particle_diameter_angstrom(config, arguments.box, arguments.pixel) / 2 / arguments.pixel
+        arguments.box,
+        particle_diameter_angstrom(config, arguments.box, arguments.pixel) / 2 / arguments.pixel,
     )
     images = normalise_background(scale * signal + np.sqrt(variance) * noise, mask)
     arguments.output.mkdir(parents=True, exist_ok=True)
     write_stack(arguments.output / "particles.mrcs", images, arguments.pixel)
     write_particles(
-        arguments.output / "particles.star", particle_table(arguments.output / "particles.mrcs", inputs, drawn)
+        arguments.output / "particles.star",
+        particle_table(arguments.output / "particles.mrcs", inputs, drawn),
     )
     print(f"SNR in the mask: {signal[:, mask].var(axis=1).mean() / variance:.3f}")
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--map", required=True, help="Map on the finer grid.")
     parser.add_argument("--box", type=int, required=True, help="Box of the images, px.")
-    parser.add_argument("--pixel", type=float, required=True, help="Pixel size that the STAR file states, Å.")
+    parser.add_argument(
+        "--pixel", type=float, required=True, help="Pixel size that the STAR file states, Å."
+    )
     parser.add_argument("--number", type=int, default=5000)
     parser.add_argument("--snr", type=float, required=True)
-    parser.add_argument("--pixel-error", type=float, default=0.01, help="The true pixel is larger by this share.")
+    parser.add_argument(
+        "--pixel-error", type=float, default=0.01, help="The true pixel is larger by this share."
+    )
     parser.add_argument("--defocus-error", type=float, default=300.0, help="Standard deviation, Å.")
-    parser.add_argument("--scale-spread", type=float, default=0.2, help="Of the logarithm of the signal's scale.")
+    parser.add_argument(
+        "--scale-spread", type=float, default=0.2, help="Of the logarithm of the signal's scale."
+    )
     parser.add_argument("--seed", type=int, default=12)
     parser.add_argument("--output", type=Path, required=True)
     return parser.parse_args()
@@ -93,7 +114,12 @@ def true_signal(arguments: argparse.Namespace, volume: Volume, drawn) -> np.ndar
 
 def exact_slices(volume: Volume, rotations: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """(B, P) complex: the volume's transform about its centre at A^T (x, y, 0); frequencies in 1/Å."""
-    points = np.einsum("nij,ik->njk", rotations[:, :2], np.stack([x, y])) * 2 * np.pi * volume.pixel_size_angstrom
+    points = (
+        np.einsum("nij,ik->njk", rotations[:, :2], np.stack([x, y]))
+        * 2
+        * np.pi
+        * volume.pixel_size_angstrom
+    )
     flat = [np.ascontiguousarray(points[:, axis].ravel()) for axis in range(3)]
     data = np.ascontiguousarray(volume.data.transpose(2, 1, 0), dtype=np.complex128)
     return finufft.nufft3d2(*flat, data, isign=-1, eps=1e-6).reshape(len(rotations), -1)

@@ -19,13 +19,13 @@ from pathlib import Path
 
 import numpy as np
 
-from cryoposes_plugin.core.evaluation.map_alignment import align_maps
 from cryoposes_plugin.core.evaluation.registration import HANDS, register
 from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
 from cryoposes_plugin.core.io.mrc import read_volume, write_volume
 from cryoposes_plugin.core.io.star import read_particles
-from cryoposes_plugin.core.reconstruction.fsc import fourier_shell_correlation, resolution_angstrom
-from cryoposes_plugin.core.simulation.atomic_model import AtomicModel
+from cryoposes_plugin.core.maps.alignment import align_maps
+from cryoposes_plugin.core.maps.atomic_model import AtomicModel
+from cryoposes_plugin.core.maps.fsc import fourier_shell_correlation, resolution_angstrom
 
 BOX = 64
 SETS = {
@@ -39,7 +39,9 @@ _RESOLUTION_PX = 2.5
 
 
 def run(*command) -> None:
-    done = subprocess.run([*_PROGRAM, *map(str, command)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*_PROGRAM, *map(str, command)], capture_output=True, text=True, check=False
+    )
     if done.returncode:
         raise SystemExit(f"{' '.join(map(str, command))} failed:\n{done.stderr[-2000:]}")
 
@@ -60,7 +62,9 @@ def measure(model_path: Path, name: str, folder: Path, arguments) -> dict:
     shell = max(4, int(BOX * pixel / 30))
     alignment = align_maps(found, truth, min(shell, BOX // 2 - 2))
     curve = fourier_shell_correlation(alignment.apply(found).data, truth.data)
-    true, poses = (read_particles(f, require=("poses",)) for f in (star, folder / "run/particles.star"))
+    true, poses = (
+        read_particles(f, require=("poses",)) for f in (star, folder / "run/particles.star")
+    )
     registration = register(poses.rotations, true.rotations, np.eye(3)[None], hands=HANDS)
     errors = np.rad2deg(angular_distance_rad(registration.apply(poses.rotations), true.rotations))
     metrics = json.loads((folder / "run/metrics.json").read_text())
@@ -75,7 +79,9 @@ def measure(model_path: Path, name: str, folder: Path, arguments) -> dict:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--models", nargs="+", type=Path, required=True, help="PDB or mmCIF files")
     parser.add_argument("--sets", nargs="+", choices=list(SETS), default=["noise-free", "full"])
     parser.add_argument("--number", type=int, default=300)
@@ -85,7 +91,11 @@ def main() -> None:
     parser.add_argument("--folder", type=Path)
     arguments = parser.parse_args()
     folder = arguments.folder or Path(tempfile.mkdtemp())
-    print("| images | model | Å/px | poses: median, < 10° | FSC 0.5, Å | power explained | s |\n" + "|---" * 7 + "|")
+    print(
+        "| images | model | Å/px | poses: median, < 10° | FSC 0.5, Å | power explained | s |\n"
+        + "|---" * 7
+        + "|"
+    )
     for name in arguments.sets:
         for path in arguments.models:
             label = path.name.split(".")[0]

@@ -17,13 +17,21 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from cryoposes_plugin.cli.main import run_command
-from cryoposes_plugin.core.config import InferConfig, ReconstructConfig, RefineConfig, SimulateConfig, TrainConfig
-from cryoposes_plugin.core.geometry.symmetry import nearest_equivalent, symmetric_distance_rad, symmetry_rotations
+from cryoposes_plugin.commands.infer.config import InferConfig
+from cryoposes_plugin.commands.reconstruct.config import ReconstructConfig
+from cryoposes_plugin.commands.refine.config import RefineConfig
+from cryoposes_plugin.commands.simulate.config import SimulateConfig
+from cryoposes_plugin.commands.train.config import TrainConfig
+from cryoposes_plugin.core.fourier.filters import low_pass
+from cryoposes_plugin.core.geometry.symmetry import (
+    nearest_equivalent,
+    symmetric_distance_rad,
+    symmetry_rotations,
+)
+from cryoposes_plugin.core.imaging.forward_model import ForwardModel
 from cryoposes_plugin.core.io.mrc import read_volume, write_volume
 from cryoposes_plugin.core.io.star import read_particles, write_particles
-from cryoposes_plugin.core.reconstruction.filters import low_pass
-from cryoposes_plugin.core.reconstruction.fsc import fourier_shell_correlation, resolution_angstrom
-from cryoposes_plugin.core.simulation.forward_model import ForwardModel
+from cryoposes_plugin.core.maps.fsc import fourier_shell_correlation, resolution_angstrom
 
 COLUMNS = (
     "SNR",
@@ -59,28 +67,43 @@ def main() -> None:
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--map", required=True, help="Volume (MRC) that the images are made of.")
-    parser.add_argument("--reference", help="Volume (MRC) to train on and refine against; default: the map.")
+    parser.add_argument(
+        "--reference", help="Volume (MRC) to train on and refine against; default: the map."
+    )
     parser.add_argument("--low-pass", type=float, help="Cut the reference at this resolution [Å].")
     parser.add_argument("--snr", type=float, nargs="+", default=[0.4, 0.1, 0.05])
     parser.add_argument("--number", type=int, default=5000)
     parser.add_argument("--minutes", type=float, default=15.0)
-    parser.add_argument("--steps", type=int, help="Training steps of 128 images instead of minutes.")
+    parser.add_argument(
+        "--steps", type=int, help="Training steps of 128 images instead of minutes."
+    )
     parser.add_argument("--symmetry", default="C1")
     parser.add_argument(
-        "--test-share", type=float, default=1.0, help="Share of the images, the last, that is estimated."
+        "--test-share",
+        type=float,
+        default=1.0,
+        help="Share of the images, the last, that is estimated.",
     )
     parser.add_argument("--like", help="Particle STAR file whose CTFs the images have.")
     parser.add_argument("--no-ctf", action="store_true")
     parser.add_argument("--shift-px", type=float, default=1.5)
     parser.add_argument("--orientations", default="uniform", help="As of `cryoposes simulate`.")
-    parser.add_argument("--particles", help="Estimate these (with true poses) instead of simulated ones.")
     parser.add_argument(
-        "--learn-share", type=float, help="Learn from this share of the images, the first, not the map."
+        "--particles", help="Estimate these (with true poses) instead of simulated ones."
+    )
+    parser.add_argument(
+        "--learn-share",
+        type=float,
+        help="Learn from this share of the images, the first, not the map.",
     )
     parser.add_argument("--model", help="A trained model's folder, instead of training.")
-    parser.add_argument("--folder", type=Path, required=True, help="Runs are left and resumed here.")
+    parser.add_argument(
+        "--folder", type=Path, required=True, help="Runs are left and resumed here."
+    )
     return parser.parse_args()
 
 
@@ -90,10 +113,14 @@ def row(arguments: argparse.Namespace, snr: float) -> list:
     star, in_mask = test_set(arguments, snr, folder)
     model, trained = arguments.model, dict(images_seen=0, seconds=0.0)
     if model is None:
-        trained = run_command(training_config(arguments, snr, folder, star, reference), folder / "net")
+        trained = run_command(
+            training_config(arguments, snr, folder, star, reference), folder / "net"
+        )
         model = str(folder / "net/model")
     run_command(InferConfig(model=model, particles=star), folder / "network")
-    estimated = run_command(InferConfig(model=model, particles=star, volume=reference), folder / "poses")
+    estimated = run_command(
+        InferConfig(model=model, particles=star, volume=reference), folder / "poses"
+    )
     run_command(RefineConfig(volume=reference, particles=star, symmetry=symmetry), folder / "truth")
     truth = read_particles(star)
     group = symmetry_rotations(symmetry)
@@ -103,7 +130,9 @@ def row(arguments: argparse.Namespace, snr: float) -> list:
     )
     found = read_particles(folder / "poses/particles.star")
     right = refined < 5
-    chi = normalised_errors(found.rotations, truth.rotations, group, np.load(folder / "poses/covariance.npz"))[right]
+    chi = normalised_errors(
+        found.rotations, truth.rotations, group, np.load(folder / "poses/covariance.npz")
+    )[right]
     expected = read_particles(folder / "truth/particles.star").scores["cryoposesExpectedErrorDeg"]
     return [
         f"{snr:g}",
@@ -134,7 +163,10 @@ def reference_of(arguments: argparse.Namespace) -> str:
     reference = arguments.reference or arguments.map
     if arguments.low_pass is None:
         return reference
-    volume, cut = read_volume(reference), arguments.folder / f"reference_{arguments.low_pass:g}A.mrc"
+    volume, cut = (
+        read_volume(reference),
+        arguments.folder / f"reference_{arguments.low_pass:g}A.mrc",
+    )
     arguments.folder.mkdir(parents=True, exist_ok=True)
     pixel = volume.pixel_size_angstrom
     write_volume(cut, low_pass(volume.data, pixel, arguments.low_pass), pixel)
@@ -174,7 +206,9 @@ def grid_of(path: str) -> dict:
     return dict(box_size_px=volume.box_size_px, pixel_size_angstrom=volume.pixel_size_angstrom)
 
 
-def training_config(arguments: argparse.Namespace, snr: float, folder: Path, star: str, reference: str) -> TrainConfig:
+def training_config(
+    arguments: argparse.Namespace, snr: float, folder: Path, star: str, reference: str
+) -> TrainConfig:
     common = dict(
         minutes=None if arguments.steps else arguments.minutes,
         steps=arguments.steps,
@@ -189,7 +223,9 @@ def training_config(arguments: argparse.Namespace, snr: float, folder: Path, sta
     # The level and the spectrum of the noise of given particles are measured on them.
     given = dict() if arguments.particles else dict(snr=snr)
     noise = dict(noise_variance=0.0) if math.isinf(snr) else given
-    return TrainConfig(volume=(reference,), like=star, shift_px=arguments.shift_px, **noise, **common)
+    return TrainConfig(
+        volume=(reference,), like=star, shift_px=arguments.shift_px, **noise, **common
+    )
 
 
 def resolutions(folder: Path, star: str, map_path: str, symmetry: str) -> list:
@@ -197,12 +233,21 @@ def resolutions(folder: Path, star: str, map_path: str, symmetry: str) -> list:
     volume = read_volume(map_path)
     curves = []
     for name, particles in (("estimated", str(folder / "poses/particles.star")), ("true", star)):
-        run_command(ReconstructConfig(particles=particles, symmetry=symmetry), folder / f"map_{name}")
-        curves.append(fourier_shell_correlation(read_volume(folder / f"map_{name}/volume.mrc").data, volume.data))
+        run_command(
+            ReconstructConfig(particles=particles, symmetry=symmetry), folder / f"map_{name}"
+        )
+        curves.append(
+            fourier_shell_correlation(
+                read_volume(folder / f"map_{name}/volume.mrc").data, volume.data
+            )
+        )
     grid = volume.box_size_px, volume.pixel_size_angstrom
     signal = slice(1, volume.box_size_px // 2)
     return [
-        *(f"{resolution_angstrom(curve[: volume.box_size_px // 2], 0.5, *grid):.2f} Å" for curve in curves),
+        *(
+            f"{resolution_angstrom(curve[: volume.box_size_px // 2], 0.5, *grid):.2f} Å"
+            for curve in curves
+        ),
         f"{(curves[0] - curves[1])[signal].min():+.3f}",
     ]
 

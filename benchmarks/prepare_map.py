@@ -14,13 +14,15 @@ import numpy as np
 import scipy.fft
 import scipy.ndimage
 
+from cryoposes_plugin.core.fourier.filters import low_pass
+from cryoposes_plugin.core.fourier.resampling import resample_volume
 from cryoposes_plugin.core.io.mrc import write_volume
-from cryoposes_plugin.core.reconstruction.filters import low_pass
-from cryoposes_plugin.core.simulation.resampling import resample_volume
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("map")
     parser.add_argument("--box", type=int, required=True)
     parser.add_argument("--pixel", type=float, help="Å; default: the map's")
@@ -47,7 +49,10 @@ def centred(data: np.ndarray, box: int) -> np.ndarray:
 
 def in_box(data: np.ndarray, box: int) -> np.ndarray:
     """(box, box, box): padded with zeros or cut so that voxel n // 2 of each axis comes to box // 2."""
-    cut = tuple(slice(max(n // 2 - box // 2, 0), max(n // 2 - box // 2, 0) + min(n, box)) for n in data.shape)
+    cut = tuple(
+        slice(max(n // 2 - box // 2, 0), max(n // 2 - box // 2, 0) + min(n, box))
+        for n in data.shape
+    )
     data = data[cut]
     before = [box // 2 - n // 2 for n in data.shape]
     return np.pad(data, [(b, box - n - b) for b, n in zip(before, data.shape)])

@@ -28,7 +28,12 @@ class RealSet(NamedTuple):
 
 SETS = {
     "trpv1": RealSet(
-        "trpv1_exp_10_poses_ctf.star", "trpv1_exp_10_48_4.88A.mrcs", "trpv1_C4_exp_48_4.88A.mrc", 4.88, 4.88, "C4"
+        "trpv1_exp_10_poses_ctf.star",
+        "trpv1_exp_10_48_4.88A.mrcs",
+        "trpv1_C4_exp_48_4.88A.mrc",
+        4.88,
+        4.88,
+        "C4",
     ),
     "betagal": RealSet(
         "betagal_exp_100_APPROX_poses.star",
@@ -56,7 +61,9 @@ def copy_inputs(data: Path, real: RealSet, folder: Path):
         shutil.copy(data / "images" / name, folder)
     target = folder / real.map.removesuffix(".gz")
     source = data / "maps" / real.map
-    target.write_bytes(gzip.decompress(source.read_bytes()) if source.suffix == ".gz" else source.read_bytes())
+    target.write_bytes(
+        gzip.decompress(source.read_bytes()) if source.suffix == ".gz" else source.read_bytes()
+    )
     return folder / real.star, target
 
 
@@ -101,9 +108,15 @@ def run_set(job, name: str, real: RealSet, data: Path, minutes: float) -> None:
     estimated = job.run(
         f"{name}: estimate",
         ProtCryoposesInfer,
-        {"inputParticles": particles, "inputVolume": the_map, "inputModel": (trained, "outputModel")},
+        {
+            "inputParticles": particles,
+            "inputVolume": the_map,
+            "inputModel": (trained, "outputModel"),
+        },
     )
-    split = job.run(f"{name}: filter", ProtCryoposesFilter, {"inputParticles": (estimated, "outputParticles")})
+    split = job.run(
+        f"{name}: filter", ProtCryoposesFilter, {"inputParticles": (estimated, "outputParticles")}
+    )
     job.run(
         f"{name}: reconstruct",
         ProtCryoposesReconstruct,

@@ -21,9 +21,9 @@ from typing import List, Optional, Sequence, Tuple
 
 import numpy as np
 
+from cryoposes_plugin.core.fourier.masks import soft_sphere
 from cryoposes_plugin.core.io.mrc import read_volume
-from cryoposes_plugin.core.reconstruction.fsc import fourier_shell_correlation
-from cryoposes_plugin.core.reconstruction.masks import soft_sphere
+from cryoposes_plugin.core.maps.fsc import fourier_shell_correlation
 
 SETS = {
     "noise-free, no CTF": ("--no-ctf",),
@@ -64,10 +64,22 @@ def curves(volume: np.ndarray, truth: np.ndarray) -> List[np.ndarray]:
 def measure(name: str, options: Sequence[str], arguments, folder: Path, truth: np.ndarray) -> str:
     simulated, ours, theirs = folder / "simulated", folder / "ours", folder / "relion.mrc"
     timed(
-        [*PROGRAM, "simulate", "--volume", arguments.map, "--number", arguments.number, *options, "--output", simulated]
+        [
+            *PROGRAM,
+            "simulate",
+            "--volume",
+            arguments.map,
+            "--number",
+            arguments.number,
+            *options,
+            "--output",
+            simulated,
+        ]
     )
     star = simulated / "particles.star"
-    wall, cpu = fastest([*PROGRAM, "reconstruct", "--particles", star, "--output", ours], ours, arguments.repeats)
+    wall, cpu = fastest(
+        [*PROGRAM, "reconstruct", "--particles", star, "--output", ours], ours, arguments.repeats
+    )
     mine = curves(read_volume(ours / "volume.mrc").data, truth)
     row = f"{name:20s} {mine[0].min():9.4f} {mine[1].min():9.4f} {wall:8.2f} {cpu:8.2f}"
     other = relion(star, theirs, "--no-ctf" not in options, arguments.repeats)
@@ -90,8 +102,12 @@ def relion(star: Path, output: Path, ctf: bool, repeats: int) -> Optional[Tuple[
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--map", required=True, type=lambda p: Path(p).resolve(), help="MRC map to simulate from")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--map", required=True, type=lambda p: Path(p).resolve(), help="MRC map to simulate from"
+    )
     parser.add_argument("--number", type=int, default=5000, help="images a set")
     parser.add_argument("--repeats", type=int, default=3, help="runs of which the fastest counts")
     parser.add_argument("--folder", type=Path, help="where to work; default: a temporary folder")

@@ -83,7 +83,10 @@ def table(*columns):
 
 
 def row(*cells):
-    print("| " + " | ".join(f"{c:.4g}" if isinstance(c, float) else str(c) for c in cells) + " |", flush=True)
+    print(
+        "| " + " | ".join(f"{c:.4g}" if isinstance(c, float) else str(c) for c in cells) + " |",
+        flush=True,
+    )
 
 
 def exact(arguments):
@@ -117,12 +120,24 @@ def noise(arguments):
             for per_image in (False, True) if variance else (False,):
                 for method in ("spectral", "minibatch"):
                     seeds = arguments.seeds if method == "spectral" else min(arguments.seeds, 1)
-                    runs = [one_noisy(number, variance, per_image, method, arguments, seed) for seed in range(seeds)]
+                    runs = [
+                        one_noisy(number, variance, per_image, method, arguments, seed)
+                        for seed in range(seeds)
+                    ]
                     if runs:
                         errors, losses, clock, processor = np.array(runs).T
                         kind = "per image" if per_image else "independent"
                         means = [float(v.mean()) for v in (losses, clock, processor)]
-                        row(number, variance, kind, method, seeds, float(errors.mean()), float(errors.max()), *means)
+                        row(
+                            number,
+                            variance,
+                            kind,
+                            method,
+                            seeds,
+                            float(errors.mean()),
+                            float(errors.max()),
+                            *means,
+                        )
 
 
 def one_noisy(number, variance, per_image, method, arguments, seed):
@@ -137,19 +152,37 @@ def one_noisy(number, variance, per_image, method, arguments, seed):
 
 
 def starts(arguments):
-    table("start", "variance", "loss before [rad^2]", "loss after", "error before [rad]", "error after", "CPU [s]")
+    table(
+        "start",
+        "variance",
+        "loss before [rad^2]",
+        "loss after",
+        "error before [rad]",
+        "error after",
+        "CPU [s]",
+    )
     number = (arguments.number or [1000])[0]
     for variance in arguments.variance:
         truth = Truth(number, arguments.seed, variance)
         pairs = truth.all_pairs()
         for name, start in starting_points(truth):
             before = as_recovery(minibatch_rotations(pairs, start=start, steps=0))
-            fit, _, processor = timed(minibatch_rotations, pairs, start=start, steps=arguments.steps)
+            fit, _, processor = timed(
+                minibatch_rotations, pairs, start=start, steps=arguments.steps
+            )
             after = as_recovery(fit)
             errors = truth.error_rad(before), truth.error_rad(after)
             row(name, variance, before.loss_rad2, after.loss_rad2, *errors, processor)
         result, _, processor = timed(recover_rotations, pairs)
-        row("(spectral method)", variance, "", result.loss_rad2, "", truth.error_rad(result), processor)
+        row(
+            "(spectral method)",
+            variance,
+            "",
+            result.loss_rad2,
+            "",
+            truth.error_rad(result),
+            processor,
+        )
 
 
 def starting_points(truth):
@@ -158,8 +191,13 @@ def starting_points(truth):
     yield "true", truth.q
     for degrees in (5, 10):
         axes = truth.rng.standard_normal((number, 3))
-        turns = Rotation.from_rotvec(np.deg2rad(degrees) * axes / np.linalg.norm(axes, axis=1, keepdims=True))
-        yield f"true + {degrees}°", rotations_to_quaternions(turns.as_matrix() @ quaternions_to_rotations(truth.q))
+        turns = Rotation.from_rotvec(
+            np.deg2rad(degrees) * axes / np.linalg.norm(axes, axis=1, keepdims=True)
+        )
+        yield (
+            f"true + {degrees}°",
+            rotations_to_quaternions(turns.as_matrix() @ quaternions_to_rotations(truth.q)),
+        )
 
 
 def distributions(arguments):
@@ -169,12 +207,27 @@ def distributions(arguments):
             for variance in arguments.variance:
                 truth = Truth(number, arguments.seed, variance, distribution=distribution)
                 result, _, processor = timed(recover_rotations, truth.all_pairs())
-                row(distribution, number, variance, truth.error_rad(result), result.loss_rad, processor)
+                row(
+                    distribution,
+                    number,
+                    variance,
+                    truth.error_rad(result),
+                    result.loss_rad,
+                    processor,
+                )
 
 
 def large(arguments):
     table(
-        "particles", "distances", "pairs", "variance", "error [rad]", "loss [rad]", "time [s]", "CPU [s]", "peak [GiB]"
+        "particles",
+        "distances",
+        "pairs",
+        "variance",
+        "error [rad]",
+        "loss [rad]",
+        "time [s]",
+        "CPU [s]",
+        "peak [GiB]",
     )
     for number in arguments.number or [20000]:
         for variance in arguments.variance:
@@ -183,7 +236,10 @@ def large(arguments):
                 name = f"{arguments.landmarks} landmarks"
                 pairs = landmark_pairs(truth.distance, number, arguments.landmarks, arguments.seed)
             else:
-                name, pairs = f"{arguments.distances} a particle, at random", truth.random_pairs(arguments.distances)
+                name, pairs = (
+                    f"{arguments.distances} a particle, at random",
+                    truth.random_pairs(arguments.distances),
+                )
             result, clock, processor = timed(recover_rotations, pairs)
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
             error = truth.error_rad(result)
@@ -193,7 +249,11 @@ def large(arguments):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     subparsers = parser.add_subparsers(dest="what", required=True)
-    for function, variance in ((exact, [0.0]), (noise, [0.0, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8]), (starts, [0.0, 0.8])):
+    for function, variance in (
+        (exact, [0.0]),
+        (noise, [0.0, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8]),
+        (starts, [0.0, 0.8]),
+    ):
         add(subparsers, function, variance)
     for function, variance in ((distributions, [0.0, 0.8]), (large, [0.8])):
         add(subparsers, function, variance)
@@ -205,11 +265,19 @@ def add(subparsers, function, variance):
     parser = subparsers.add_parser(function.__name__)
     parser.set_defaults(function=function)
     parser.add_argument("--number", type=int, nargs="+", help="particles")
-    parser.add_argument("--variance", type=float, nargs="+", default=variance, help="of the distances' errors, rad^2")
+    parser.add_argument(
+        "--variance",
+        type=float,
+        nargs="+",
+        default=variance,
+        help="of the distances' errors, rad^2",
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--seeds", type=int, default=5, help="runs of the spectral method (noise)")
     parser.add_argument("--steps", type=int, default=20000, help="of the mini-batch method")
-    parser.add_argument("--landmarks", type=int, default=0, help="measure against so many landmarks (large)")
+    parser.add_argument(
+        "--landmarks", type=int, default=0, help="measure against so many landmarks (large)"
+    )
     parser.add_argument("--distances", type=int, default=200, help="distances a particle (large)")
 
 

@@ -17,7 +17,9 @@ from cryoposes_plugin.core.io.star import read_particles
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     for name in ("model", "map", "folder"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--snr", type=float, default=0.4)
@@ -28,7 +30,15 @@ def main() -> None:
         folder = arguments.folder / f"{number}"
         images, poses = folder / "sim", folder / "poses"
         run_measured(
-            "simulate", "--volume", arguments.map, "--number", number, "--snr", arguments.snr, "--output", images
+            "simulate",
+            "--volume",
+            arguments.map,
+            "--number",
+            number,
+            "--snr",
+            arguments.snr,
+            "--output",
+            images,
         )
         star = images / "particles.star"
         given = ["--model", arguments.model, "--volume", arguments.map, "--particles", star]

@@ -14,38 +14,50 @@ import time
 
 import numpy as np
 
-from cryoposes_plugin.core.config import InferConfig
+from cryoposes_plugin.commands.infer.config import InferConfig
+from cryoposes_plugin.commands.infer.inputs import read_inputs
+from cryoposes_plugin.commands.infer.refined import make_refinement
 from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
-from cryoposes_plugin.core.io.batches import batches
-from cryoposes_plugin.core.learning.inference_inputs import read_inputs
-from cryoposes_plugin.core.learning.pose_model import PoseModel
-from cryoposes_plugin.core.learning.refined_inference import make_refinement
+from cryoposes_plugin.core.models.pose_model import PoseModel
 from cryoposes_plugin.core.parallel import in_order, number_of_cores
+from cryoposes_plugin.core.particles.batches import batches
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     for name in ("model", "particles", "map"):
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--number", type=int, default=4096)
     arguments = parser.parse_args()
-    os.environ["TF_NUM_INTRAOP_THREADS"] = "1"  # as `cryoposes infer` does: each thread has a batch of its own
+    os.environ["TF_NUM_INTRAOP_THREADS"] = (
+        "1"  # as `cryoposes infer` does: each thread has a batch of its own
+    )
     config = InferConfig(model=arguments.model, particles=arguments.particles, volume=arguments.map)
     inputs = read_inputs(config, PoseModel.load)
     refinement, network = make_refinement(config, inputs, inputs.volume)
     refinement.calibrate(config.seed)
-    parts = batches(inputs.table.take(np.arange(min(arguments.number, len(inputs.table)))), config.batch_size)
+    parts = batches(
+        inputs.table.take(np.arange(min(arguments.number, len(inputs.table)))), config.batch_size
+    )
     starts = {rows[0]: network(rows) for rows in parts}
     refinement.starts = lambda rows: starts[rows[0]]
     refinement.refine(parts[0])
     start = time.monotonic()
-    found = np.concatenate([refined.rotations for _, (refined, _) in in_order(refinement.refine, parts)])
+    found = np.concatenate(
+        [refined.rotations for _, (refined, _) in in_order(refinement.refine, parts)]
+    )
     seconds = time.monotonic() - start
     hypotheses = np.mean([len(poses) / len(rows) for poses, rows in zip(starts.values(), parts)])
-    print(f"{len(found) / seconds:.0f} images/s on {number_of_cores()} cores, {hypotheses:.0f} hypotheses an image")
+    print(
+        f"{len(found) / seconds:.0f} images/s on {number_of_cores()} cores, {hypotheses:.0f} hypotheses an image"
+    )
     if inputs.table.rotations is not None:
         error = np.rad2deg(angular_distance_rad(found, inputs.table.rotations[: len(found)]))
-        print(f"median {np.median(error):.3f}°, {100 * (error < 5).mean():.2f} % below 5°, before the second look")
+        print(
+            f"median {np.median(error):.3f}°, {100 * (error < 5).mean():.2f} % below 5°, before the second look"
+        )
 
 
 if __name__ == "__main__":

@@ -48,9 +48,19 @@ def measure(volume: Path, box: int, number: int, folder: Path):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--map", type=Path, required=True, action="append", help="MRC map; several are tried in turn")
-    parser.add_argument("--box", type=int, nargs="+", default=[64], help="box of the images of each map")
-    parser.add_argument("--number", type=int, nargs="+", default=[20000], help="number of images for each map")
+    parser.add_argument(
+        "--map",
+        type=Path,
+        required=True,
+        action="append",
+        help="MRC map; several are tried in turn",
+    )
+    parser.add_argument(
+        "--box", type=int, nargs="+", default=[64], help="box of the images of each map"
+    )
+    parser.add_argument(
+        "--number", type=int, nargs="+", default=[20000], help="number of images for each map"
+    )
     arguments = parser.parse_args()
     print(f"{'map':34} {'box':>4} {'images':>7} {'images/s':>9} {'wall s':>7} {'RssAnon MiB':>12}")
     for volume, box, number in zip(arguments.map, arguments.box, arguments.number):

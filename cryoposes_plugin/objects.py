@@ -42,7 +42,11 @@ class PoseModel(EMObject):
         return self._folder.get()
 
     def getFiles(self):
-        return {os.path.join(self.getFolder(), name) for name in MODEL_FILES} if self.getFolder() else set()
+        return (
+            {os.path.join(self.getFolder(), name) for name in MODEL_FILES}
+            if self.getFolder()
+            else set()
+        )
 
     def getPreset(self) -> Optional[str]:
         return self._preset.get()

@@ -72,7 +72,9 @@ class Plugin(pwem.Plugin):
         """Environment variables of the compute program."""
         environ = Environ(os.environ)
         environ.set("PYTHONUNBUFFERED", "1")
-        environ.set(PROGRESS_TO, "stdout")  # Scipion's output log; errors are looked for in the other one
+        environ.set(
+            PROGRESS_TO, "stdout"
+        )  # Scipion's output log; errors are looked for in the other one
         return environ
 
     @classmethod
@@ -127,7 +129,9 @@ class Plugin(pwem.Plugin):
             return []
         chosen = cls.getVar(CRYOPOSES_PYTHON)
         if chosen and not os.path.exists(os.path.expanduser(chosen)):
-            return [f"{CRYOPOSES_PYTHON} is {chosen}, which does not exist; correct it in Scipion's configuration."]
+            return [
+                f"{CRYOPOSES_PYTHON} is {chosen}, which does not exist; correct it in Scipion's configuration."
+            ]
         if not chosen and not has_tensorflow() and not cls._getBuiltPython():
             return [
                 f"{sys.executable} has no TensorFlow; run 'scipion installb {PACKAGE_NAME}', or set "
@@ -178,7 +182,9 @@ def prefer_viewers_that_work() -> bool:
     Scipion prefers it whether it is there or not, and without it opening any volume fails. What is left comes in
     Scipion's own order: ours, after ChimeraX where that is installed.
     """
-    preferring = [kind for kind in ("Volume", "VolumeMask") if _XMIPP_VIEWER in Config.VIEWERS.get(kind, [])]
+    preferring = [
+        kind for kind in ("Volume", "VolumeMask") if _XMIPP_VIEWER in Config.VIEWERS.get(kind, [])
+    ]
     if not preferring or xmipp_is_installed():
         return False
     for kind in preferring:

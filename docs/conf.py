@@ -19,7 +19,9 @@ extensions = ["myst_parser", "sphinx.ext.autodoc"]
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
 nitpicky = True
-nitpick_ignore_regex = [("py:.*", ".*")]  # signatures name types of NumPy and of the standard library
+nitpick_ignore_regex = [
+    ("py:.*", ".*")
+]  # signatures name types of NumPy and of the standard library
 
 html_theme = "furo"
 html_logo = "../cryoposes_plugin/logo.png"
@@ -33,7 +35,11 @@ autodoc_default_options = {"members": True}
 def as_written(app, what, name, obj, options, lines):
     """The docstrings are plain text with formulas: they are shown as they stand, not read as markup."""
     text = list(lines)
-    lines[:] = ["::", "", *(f"   {line}" for line in text), ""] if any(line.strip() for line in text) else []
+    lines[:] = (
+        ["::", "", *(f"   {line}" for line in text), ""]
+        if any(line.strip() for line in text)
+        else []
+    )
 
 
 def setup(app):

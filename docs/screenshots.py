@@ -48,7 +48,9 @@ def main(folder: Path, project_name: str, target: Path) -> int:
         tour_form(window, widget, protocol, target / f"form_{name}")
         tour_viewer(window, Domain, protocol, target / f"viewer_{name}")
         tour_outputs(window, Domain, protocol, target)
-    report(f"{len(runs)} runs, {len(list(target.glob('*.png')))} pictures, {len(failures)} failures")
+    report(
+        f"{len(runs)} runs, {len(list(target.glob('*.png')))} pictures, {len(failures)} failures"
+    )
     os._exit(1 if failures else 0)  # Scipion's server thread would keep the process
 
 
@@ -58,7 +60,9 @@ def prepare_environment(folder: Path) -> None:
         SCIPION_HOME=str(folder.resolve() / "scipion"),
         SCIPION_USER_DATA=str(folder.resolve()),
         SCIPION_DOMAIN="pwem",
-        SCIPION_HOSTS=str(Path(sysconfig.get_paths()["purelib"]) / "scipion/templates/hosts.template"),
+        SCIPION_HOSTS=str(
+            Path(sysconfig.get_paths()["purelib"]) / "scipion/templates/hosts.template"
+        ),
         SCIPION_PYTHON=sys.executable,
         SCIPION_NOTIFY="False",
         CUDA_VISIBLE_DEVICES="",
@@ -68,11 +72,14 @@ def prepare_environment(folder: Path) -> None:
 def run_what_the_demo_leaves_out(project) -> None:
     """Once each, on the demo's map, particles and estimated poses."""
     from cryoposes_plugin import protocols as ours
-    from cryoposes_plugin.core.config import TrainConfig
+    from cryoposes_plugin.commands.train.config import TrainConfig
 
     distance = TrainConfig.__dataclass_fields__["preset"].metadata["choices"].index("distance")
     the_map, simulated = ("import map", "outputVolume"), ("simulate particles", "outputParticles")
-    estimated, distances = ("estimate poses", "outputParticles"), ("train for distances", "outputModel")
+    estimated, distances = (
+        ("estimate poses", "outputParticles"),
+        ("train for distances", "outputModel"),
+    )
     to_refine = {"inputParticles": estimated, "inputVolume": the_map}
     to_recover = {"inputParticles": simulated, "inputModel": distances, "inputTruth": simulated}
     for label, protocol_class, pointers, values in (
@@ -97,7 +104,12 @@ def run_what_the_demo_leaves_out(project) -> None:
             {"preset": distance, "minutes": 1.5, "seed": 1},
         ),
         ("recover", ours.ProtCryoposesRecover, to_recover, {}),
-        ("recover with the volume", ours.ProtCryoposesRecover, {**to_recover, "inputVolume": the_map}, {}),
+        (
+            "recover with the volume",
+            ours.ProtCryoposesRecover,
+            {**to_recover, "inputVolume": the_map},
+            {},
+        ),
     ):
         run_once(project, label, protocol_class, pointers, values)
     project.closeMapper()
@@ -125,7 +137,7 @@ def run_once(project, label: str, protocol_class, pointers: dict, values: dict) 
 
 def different_runs(project) -> dict:
     """Name for the pictures -> run, oldest first: of each protocol one run for each list of pictures that it has."""
-    from cryoposes_plugin.core.evaluation.run_pictures import pictures_of
+    from cryoposes_plugin.commands.pictures import pictures_of
 
     found, seen = {}, set()
     for protocol in sorted(project.getRuns(), key=lambda run: run.getObjId()):
@@ -178,12 +190,21 @@ def tour_wizards(window, form, stem: Path) -> None:
 
 def tour_viewer(window, domain, protocol, stem: Path) -> None:
     """The run's viewer, and every window that its lines open."""
-    viewer = domain.findViewers(protocol, "tkinter")[0](project=window.project, protocol=protocol, parent=window)
+    viewer = domain.findViewers(protocol, "tkinter")[0](
+        project=window.project, protocol=protocol, parent=window
+    )
     (form,) = opened(window, lambda: viewer.visualize(protocol, windows=window))
     photograph(form, stem.with_suffix(".png"))
     for name in list(viewer._getVisualizeDict()):
-        if name not in ("showReport", "showInChimera") and not name.startswith("showOutput"):  # other programs' windows
-            tour_views(window, lambda name=name: viewer._visualizeParam(name), f"{stem.name}_{name[4:]}", stem.parent)
+        if name not in ("showReport", "showInChimera") and not name.startswith(
+            "showOutput"
+        ):  # other programs' windows
+            tour_views(
+                window,
+                lambda name=name: viewer._visualizeParam(name),
+                f"{stem.name}_{name[4:]}",
+                stem.parent,
+            )
     form.destroy()
 
 
@@ -195,7 +216,9 @@ def tour_outputs(window, domain, protocol, target: Path) -> None:
         for viewer_class in domain.findViewers(output, "tkinter"):
             if viewer_class in (CentralSlicesViewer, PoseModelViewer):
                 viewer = viewer_class(project=window.project, protocol=protocol, parent=window)
-                tour_views(window, lambda v=viewer, o=output: v.visualize(o), f"output_{name}", target)
+                tour_views(
+                    window, lambda v=viewer, o=output: v.visualize(o), f"output_{name}", target
+                )
 
 
 def tour_views(window, action, stem: str, target: Path) -> None:
@@ -226,7 +249,9 @@ def descendants(widget):
         yield from descendants(child)
 
 
-def photograph(window, path: Path, whole_screen: bool = False, seconds: float = _SETTLE_SECONDS) -> None:
+def photograph(
+    window, path: Path, whole_screen: bool = False, seconds: float = _SETTLE_SECONDS
+) -> None:
     window.lift()
     settle(window, seconds)
     # without a window manager a window has no other name for X than its id

@@ -14,8 +14,8 @@ from pwem.protocols import EMProtocol
 from pyworkflow import BETA
 from pyworkflow.exceptions import PyworkflowException
 
+from cryoposes_plugin.commands.config import Config
 from cryoposes_plugin.core import plausibility
-from cryoposes_plugin.core.config import Config
 from cryoposes_plugin.core.errors import CryoposesError
 from cryoposes_plugin.scipion import convert, forms, images, results, runner
 
@@ -96,7 +96,9 @@ class ProtCryoposesBase(EMProtocol):
                 continue
             path = (value.getFileName() or "").split(":")[0]
             # the file's time as well: an input that was computed anew keeps its name
-            time_ns = os.stat(path).st_mtime_ns if os.path.exists(path) and name not in growing else ""
+            time_ns = (
+                os.stat(path).st_mtime_ns if os.path.exists(path) and name not in growing else ""
+            )
             parts.append(f"{name} {pointer.getUniqueId()} {path} {time_ns}")
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
@@ -107,7 +109,9 @@ class ProtCryoposesBase(EMProtocol):
         return self.CONFIG(**values)
 
     def _input_paths(self) -> Dict[str, Any]:
-        paths: Dict[str, Any] = {item.field: self._star_path(item) for item in self._active_particles()}
+        paths: Dict[str, Any] = {
+            item.field: self._star_path(item) for item in self._active_particles()
+        }
         for field, param in self.VOLUMES:
             if self._pointed(param) is not None:
                 paths[field] = self._volume_path(field)
@@ -122,7 +126,9 @@ class ProtCryoposesBase(EMProtocol):
             return particles.getFileName(), particles.getPrefix()
 
         mine = place(self._pointed(item.param))
-        first = next(other for other in self._active_particles() if place(self._pointed(other.param)) == mine)
+        first = next(
+            other for other in self._active_particles() if place(self._pointed(other.param)) == mine
+        )
         return self._getExtraPath(f"{first.field}.star")
 
     def _volume_path(self, name: str) -> str:
@@ -205,7 +211,9 @@ class ProtCryoposesBase(EMProtocol):
         """The input particles at the poses of the run's particles.star, with its scores and the source of the poses."""
         table = self._read_table("particles.star")
         particles = self._createSetOfParticles()
-        results.update_particles(particles, self.inputParticles.get(), table, **self._taken(table), subset=subset)
+        results.update_particles(
+            particles, self.inputParticles.get(), table, **self._taken(table), subset=subset
+        )
         return particles
 
     @staticmethod
@@ -217,7 +225,9 @@ class ProtCryoposesBase(EMProtocol):
 
     # -------------------------- information ----------------------------------
     def _validate(self) -> List[str]:
-        if any(self._is_empty(name, param) for name, param in self.getDefinition().iterPointerParams()):
+        if any(
+            self._is_empty(name, param) for name, param in self.getDefinition().iterPointerParams()
+        ):
             return []  # Scipion says it already.
         try:
             problems = self._awaited_inputs() or self._wrong_classes() or self._input_problems()
@@ -247,9 +257,13 @@ class ProtCryoposesBase(EMProtocol):
             value = getattr(self, name)
             for pointer in [value] if value.isPointer() else value:
                 given = pointer.get()
-                if given is not None and not {c.__name__ for c in type(given).__mro__} & set(wanted):
+                if given is not None and not {c.__name__ for c in type(given).__mro__} & set(
+                    wanted
+                ):
                     label = param.label.get()
-                    problems.append(f"{label}: a {type(given).__name__} was given; give a {' or a '.join(wanted)}.")
+                    problems.append(
+                        f"{label}: a {type(given).__name__} was given; give a {' or a '.join(wanted)}."
+                    )
         return problems
 
     def _questions(self, config: Config) -> List[str]:
@@ -258,13 +272,15 @@ class ProtCryoposesBase(EMProtocol):
         for item in self._active_particles():
             table = convert.sample_table(self._pointed(item.param), SAMPLE)
             what = forms.label_of(self.CONFIG, item.field)
-            asked += plausibility.set_questions(config, table, what, plausibility.poses_matter(config, item.field))
+            asked += plausibility.set_questions(
+                config, table, what, plausibility.poses_matter(config, item.field)
+            )
         return list(dict.fromkeys(asked + self._warnings_of_model(config)))
 
     @staticmethod
     def _warnings_of_model(config: Config) -> List[str]:
         """What its training warned of: a network that learned nothing, for one."""
-        from cryoposes_plugin.core.learning.model_card import ModelCard
+        from cryoposes_plugin.core.models.model_card import ModelCard
 
         folder = getattr(config, "model", None)
         return ModelCard.read(folder).warnings if folder else []
@@ -288,14 +304,16 @@ class ProtCryoposesBase(EMProtocol):
         problems: List[str] = []
         for item in self._active_particles():
             what = forms.label_of(self.CONFIG, item.field)
-            problems += convert.particle_problems(self._pointed(item.param), what, item.poses, item.ctf, item.images)
+            problems += convert.particle_problems(
+                self._pointed(item.param), what, item.poses, item.ctf, item.images
+            )
         for volume in self._volume_files().values():
             problems += images.volume_problems(volume)
         return problems or self._pixel_size_problems()
 
     def _pixel_size_problems(self) -> List[str]:
         """Of single volumes that have the particles' box."""
-        from cryoposes_plugin.core.io.particles import PIXEL_SIZE_TOLERANCE
+        from cryoposes_plugin.core.particles.images import PIXEL_SIZE_TOLERANCE
 
         problems: List[str] = []
         for _, param in self.VOLUMES:
@@ -346,7 +364,9 @@ class ProtCryoposesBase(EMProtocol):
             self.addSummaryWarning(line)
 
     def _run_warnings(self) -> List[str]:
-        return [self._in_red(self._in_form_words(line)) for line in self._metrics().get("warnings", [])]
+        return [
+            self._in_red(self._in_form_words(line)) for line in self._metrics().get("warnings", [])
+        ]
 
     def _in_red(self, line: str) -> str:
         """Scipion's summary is red where it is a link: this one leads to the run's report."""
@@ -356,9 +376,7 @@ class ProtCryoposesBase(EMProtocol):
     def _in_form_words(self, line: str) -> str:
         """Labels in the place of options, and of the files that this protocol wrote for the program."""
         extra = re.escape(self._getExtraPath())
-        written = (
-            rf"(?:{re.escape(os.getcwd())}/)?{extra}/(?:batches/[^/\s]+/)?([a-z_]+?)(?:_\d+)?\.(?:star|mrc|pdb|cif)\b"
-        )
+        written = rf"(?:{re.escape(os.getcwd())}/)?{extra}/(?:batches/[^/\s]+/)?([a-z_]+?)(?:_\d+)?\.(?:star|mrc|pdb|cif)\b"
 
         def label(match):
             known = match.group(1) in self.CONFIG.__dataclass_fields__

@@ -9,14 +9,18 @@ from typing import Any, Dict, List
 import numpy as np
 from pwem.objects import SetOfParticles
 
-from cryoposes_plugin.core.config import CompareConfig, Config
+from cryoposes_plugin.commands.compare.config import CompareConfig
+from cryoposes_plugin.commands.config import Config
 from cryoposes_plugin.core.words import counted
 from cryoposes_plugin.scipion import convert, forms, results
 
 from .protocol_base import SAMPLE, ParticleInput, ProtCryoposesBase
 
 #: Columns of errors.csv -> attributes of the particles (without underscore).
-_ERRORS = {"angular_error_deg": "cryoposesAngularErrorDeg", "shift_error_angstrom": "cryoposesShiftErrorAngstrom"}
+_ERRORS = {
+    "angular_error_deg": "cryoposesAngularErrorDeg",
+    "shift_error_angstrom": "cryoposesShiftErrorAngstrom",
+}
 
 
 class ProtCryoposesCompare(ProtCryoposesBase):
@@ -69,7 +73,9 @@ class ProtCryoposesCompare(ProtCryoposesBase):
 
         truth, estimate = (self._pointed(param) for param in ("inputTruth", "inputEstimate"))
         common = truth.getIdSet() & estimate.getIdSet()
-        tables = [convert.sample_table(particles, SAMPLE, common) for particles in (truth, estimate)]
+        tables = [
+            convert.sample_table(particles, SAMPLE, common) for particles in (truth, estimate)
+        ]
         return super()._questions(config) + kinship_question(*tables, len(common))
 
     def _create_outputs(self) -> None:
@@ -86,7 +92,9 @@ class ProtCryoposesCompare(ProtCryoposesBase):
         if registered:
             table = table.replace(rotations=_in_frame_of_truth(table.rotations, metrics))
         particles = self._createSetOfParticles()
-        results.update_particles(particles, self.inputEstimate.get(), table, poses=registered, scores=tuple(found))
+        results.update_particles(
+            particles, self.inputEstimate.get(), table, poses=registered, scores=tuple(found)
+        )
         self._define(outputParticles=particles)
 
     def _read_errors(self) -> Dict[str, np.ndarray]:
@@ -120,4 +128,6 @@ def _in_frame_of_truth(rotations: np.ndarray, metrics: Dict[str, Any]) -> np.nda
     if metrics["registration"] == "orthogonal4":
         return Orthogonal4(np.array(metrics["orthogonal4_matrix"]), 0.0).apply(rotations)
     found = metrics["registered"]
-    return Registration(np.array(metrics["registration_matrix"]), found["hand"], 0.0).apply(rotations)
+    return Registration(np.array(metrics["registration_matrix"]), found["hand"], 0.0).apply(
+        rotations
+    )

@@ -7,7 +7,8 @@ from typing import Any, Dict, List
 
 from pwem.objects import SetOfParticles
 
-from cryoposes_plugin.core.config import Config, FilterConfig
+from cryoposes_plugin.commands.config import Config
+from cryoposes_plugin.commands.filter.config import FilterConfig
 from cryoposes_plugin.core.scores import cost, title_of
 from cryoposes_plugin.core.words import counted
 from cryoposes_plugin.scipion import convert, forms, results
@@ -36,7 +37,12 @@ class ProtCryoposesFilter(ProtCryoposesStreaming):
 
     def _defineParams(self, form):
         form.addSection(label="Input")
-        forms.add_pointer(form, "particles", "SetOfParticles", "Particles with scores, as 'estimate poses' gives them.")
+        forms.add_pointer(
+            form,
+            "particles",
+            "SetOfParticles",
+            "Particles with scores, as 'estimate poses' gives them.",
+        )
         forms.add_fields(form, FilterConfig, "score", "keep_quantile", "threshold")
         forms.add_streaming(form, SMALLEST_BATCH)
 
@@ -64,7 +70,10 @@ class ProtCryoposesFilter(ProtCryoposesStreaming):
         threshold = self.threshold.get()
         if threshold is None or self.inputParticles.get().isStreamOpen():
             return []
-        values = [particle.getAttributeValue(f"_{score}") for particle in self.inputParticles.get().iterItems()]
+        values = [
+            particle.getAttributeValue(f"_{score}")
+            for particle in self.inputParticles.get().iterItems()
+        ]
         if min(cost(score, value) for value in values) <= cost(score, threshold):
             return []
         return [
@@ -90,7 +99,9 @@ class ProtCryoposesFilter(ProtCryoposesStreaming):
         if not number:
             particles.copyInfo(self.inputParticles.get())
             return particles
-        results.update_particles(particles, self.inputParticles.get(), self._read_table(f"{name}.star"))
+        results.update_particles(
+            particles, self.inputParticles.get(), self._read_table(f"{name}.star")
+        )
         return particles
 
     def _decides_each_alone(self) -> bool:
@@ -106,11 +117,14 @@ class ProtCryoposesFilter(ProtCryoposesStreaming):
         results.append_particles(output, particles, table, where=convert.id_range(table.ids))
 
     def _join_metrics(self, done: List[Dict[str, Any]]) -> Dict[str, Any]:
-        counts = {name: sum(metrics[name] for metrics in done) for name in ("particles", "accepted", "rejected")}
+        counts = {
+            name: sum(metrics[name] for metrics in done)
+            for name in ("particles", "accepted", "rejected")
+        }
         return {**counts, "score": done[-1]["score"], "threshold": done[-1]["threshold"]}
 
     def _result_summary(self, metrics: Dict[str, Any]) -> List[str]:
-        from cryoposes_plugin.core.uncertainty.filter import criterion
+        from cryoposes_plugin.commands.filter.run import criterion
 
         lines = [
             f"{counted(metrics['accepted'], 'particle')} accepted, {metrics['rejected']} rejected, by "

@@ -6,7 +6,8 @@ from typing import Any, Dict, List, Optional
 
 from pwem.objects import SetOfParticles
 
-from cryoposes_plugin.core.config import Config, InferConfig
+from cryoposes_plugin.commands.config import Config
+from cryoposes_plugin.commands.infer.config import InferConfig
 from cryoposes_plugin.core.words import counted
 from cryoposes_plugin.scipion import convert, forms, results
 
@@ -52,9 +53,15 @@ class ProtCryoposesInfer(ProtCryoposesStreaming):
             "network's orientations and the input's shifts are what there is.",
             optional=True,
         )
-        forms.add_fields(form, InferConfig, "refine", "max_shift_px", condition="inputVolume is not None")
         forms.add_fields(
-            form, InferConfig, "hypotheses", "working_box_px", condition="inputVolume is not None and refine"
+            form, InferConfig, "refine", "max_shift_px", condition="inputVolume is not None"
+        )
+        forms.add_fields(
+            form,
+            InferConfig,
+            "hypotheses",
+            "working_box_px",
+            condition="inputVolume is not None and refine",
         )
         forms.add_fields(form, InferConfig, "batch_size")
         forms.add_streaming(form, SMALLEST_BATCH)
@@ -64,7 +71,9 @@ class ProtCryoposesInfer(ProtCryoposesStreaming):
         return {**super()._input_paths(), "model": self.inputModel.get().getFolder()}
 
     def _check(self, config: Config) -> None:
-        convert.check_gives_poses(config.model, self.inputParticles.get(), forms.label_of(self.CONFIG, "particles"))
+        convert.check_gives_poses(
+            config.model, self.inputParticles.get(), forms.label_of(self.CONFIG, "particles")
+        )
 
     def _create_outputs(self) -> None:
         self._define(outputParticles=self._create_particles())
@@ -74,7 +83,9 @@ class ProtCryoposesInfer(ProtCryoposesStreaming):
         output.setAlignmentProj()
 
     def _fill(self, output, particles, table) -> None:
-        results.append_particles(output, particles, table, **self._taken(table), where=convert.id_range(table.ids))
+        results.append_particles(
+            output, particles, table, **self._taken(table), where=convert.id_range(table.ids)
+        )
 
     def _batch_problem(self, metrics: Dict[str, Any]) -> Optional[str]:
         """Scores of refined and of unrefined poses do not belong into one set."""
@@ -83,7 +94,9 @@ class ProtCryoposesInfer(ProtCryoposesStreaming):
     def _join_metrics(self, done: List[Dict[str, Any]]) -> Dict[str, Any]:
         left_out = [metrics for metrics in done if self._batch_problem(metrics)]
         joined = [metrics for metrics in done if not self._batch_problem(metrics)]
-        notes = [note for metrics in joined for note in metrics["notes"]] + [m["not_refined"] for m in left_out]
+        notes = [note for metrics in joined for note in metrics["notes"]] + [
+            m["not_refined"] for m in left_out
+        ]
         return {
             "particles": sum(metrics["particles"] for metrics in joined),
             "left_out": sum(metrics["particles"] for metrics in left_out),
@@ -99,13 +112,19 @@ class ProtCryoposesInfer(ProtCryoposesStreaming):
             )
         if self.isInStreaming():
             return [*lines, GROWING, *metrics.get("notes", [])]
-        missing = self.inputParticles.get().getSize() - metrics["particles"] - metrics.get("left_out", 0)
+        missing = (
+            self.inputParticles.get().getSize() - metrics["particles"] - metrics.get("left_out", 0)
+        )
         if missing:
-            lines.append(f"Disabled in the input, and without a pose: {counted(missing, 'particle')}.")
+            lines.append(
+                f"Disabled in the input, and without a pose: {counted(missing, 'particle')}."
+            )
         return lines + metrics.get("notes", [])
 
     def _methods(self) -> List[str]:
         metrics = self._metrics()
         return (
-            [f"Poses of {metrics['particles']} particles were estimated by a network (Cryoposes)."] if metrics else []
+            [f"Poses of {metrics['particles']} particles were estimated by a network (Cryoposes)."]
+            if metrics
+            else []
         )

@@ -7,7 +7,7 @@ from typing import Any, Dict, List
 
 from pwem.objects import SetOfFSCs, SetOfParticles, Volume
 
-from cryoposes_plugin.core.config import InitialVolumeConfig
+from cryoposes_plugin.commands.initial_volume.config import InitialVolumeConfig
 from cryoposes_plugin.scipion import forms
 
 from .protocol_base import ParticleInput
@@ -22,7 +22,11 @@ class ProtCryoposesInitialVolume(ProtCryoposesReconstruct):
     """
 
     _label = "initial volume"
-    _possibleOutputs = {"outputVolume": Volume, "outputFSC": SetOfFSCs, "outputParticles": SetOfParticles}
+    _possibleOutputs = {
+        "outputVolume": Volume,
+        "outputFSC": SetOfFSCs,
+        "outputParticles": SetOfParticles,
+    }
     CONFIG = InitialVolumeConfig
     PARTICLES = (ParticleInput("particles", "inputParticles"),)
     VOLUMES = ()
@@ -31,10 +35,15 @@ class ProtCryoposesInitialVolume(ProtCryoposesReconstruct):
     def _defineParams(self, form):
         form.addSection(label="Input")
         forms.add_pointer(
-            form, "particles", "SetOfParticles", "Particles. Poses that they have are not used; their CTF is."
+            form,
+            "particles",
+            "SetOfParticles",
+            "Particles. Poses that they have are not used; their CTF is.",
         )
         forms.add_fields(form, InitialVolumeConfig, "diameter_angstrom", "symmetry")
-        forms.add_fields(form, InitialVolumeConfig, "starts", "search_particles", "rounds", "working_box_px")
+        forms.add_fields(
+            form, InitialVolumeConfig, "starts", "search_particles", "rounds", "working_box_px"
+        )
         forms.add_fields(form, InitialVolumeConfig, "max_shift_px", "draws", "batch_size")
         forms.add_execution(form, InitialVolumeConfig, gpu=True)
 

@@ -6,7 +6,8 @@ from typing import Any, Dict, List
 
 from pwem.objects import SetOfFSCs, SetOfParticles, Volume
 
-from cryoposes_plugin.core.config import Config, IterateConfig
+from cryoposes_plugin.commands.config import Config
+from cryoposes_plugin.commands.iterate.config import IterateConfig
 from cryoposes_plugin.scipion import convert, forms
 
 from .protocol_base import ParticleInput
@@ -22,7 +23,11 @@ class ProtCryoposesIterate(ProtCryoposesReconstruct):
     """
 
     _label = "refine and reconstruct"
-    _possibleOutputs = {"outputVolume": Volume, "outputFSC": SetOfFSCs, "outputParticles": SetOfParticles}
+    _possibleOutputs = {
+        "outputVolume": Volume,
+        "outputFSC": SetOfFSCs,
+        "outputParticles": SetOfParticles,
+    }
     CONFIG = IterateConfig
     PARTICLES = (ParticleInput("particles", "inputParticles"),)
     VOLUMES = (("volume", "inputVolume"),)
@@ -30,9 +35,14 @@ class ProtCryoposesIterate(ProtCryoposesReconstruct):
     def _defineParams(self, form):
         form.addSection(label="Input")
         forms.add_pointer(
-            form, "particles", "SetOfParticles", "Particles; without a network they need poses to start from."
+            form,
+            "particles",
+            "SetOfParticles",
+            "Particles; without a network they need poses to start from.",
         )
-        forms.add_pointer(form, "volume", "Volume", "Volume to start from; only its low resolution is used.")
+        forms.add_pointer(
+            form, "volume", "Volume", "Volume to start from; only its low resolution is used."
+        )
         forms.add_fields(form, IterateConfig, "low_pass_angstrom")
         forms.add_pointer(
             form,
@@ -53,7 +63,9 @@ class ProtCryoposesIterate(ProtCryoposesReconstruct):
     def _input_problems(self) -> List[str]:
         problems, particles = super()._input_problems(), self.inputParticles.get()
         if self.inputModel.get() is None and not particles.hasAlignmentProj():
-            problems.append("Particles: they have no poses, and no network is given to find them; give one of the two.")
+            problems.append(
+                "Particles: they have no poses, and no network is given to find them; give one of the two."
+            )
         return problems
 
     def _check(self, config: Config) -> None:
@@ -61,9 +73,13 @@ class ProtCryoposesIterate(ProtCryoposesReconstruct):
 
         parse_symmetry(config.symmetry)
         particles, volume = self.inputParticles.get(), self.inputVolume.get()
-        config.check_images(self._width_angstrom(), particles.getSamplingRate(), volume.getSamplingRate())
+        config.check_images(
+            self._width_angstrom(), particles.getSamplingRate(), volume.getSamplingRate()
+        )
         if config.model is not None:
-            convert.check_gives_poses(config.model, self.inputParticles.get(), forms.label_of(self.CONFIG, "particles"))
+            convert.check_gives_poses(
+                config.model, self.inputParticles.get(), forms.label_of(self.CONFIG, "particles")
+            )
 
     def _create_outputs(self) -> None:
         super()._create_outputs()

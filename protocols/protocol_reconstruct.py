@@ -7,7 +7,8 @@ from typing import Any, Dict, List
 
 from pwem.objects import FSC, SetOfFSCs, Volume
 
-from cryoposes_plugin.core.config import Config, ReconstructConfig
+from cryoposes_plugin.commands.config import Config
+from cryoposes_plugin.commands.reconstruct.config import ReconstructConfig
 from cryoposes_plugin.core.words import counted
 from cryoposes_plugin.scipion import forms
 
@@ -49,7 +50,11 @@ class ProtCryoposesReconstruct(ProtCryoposesBase):
         )
         forms.add_fields(form, ReconstructConfig, "symmetry", "mask_diameter_angstrom")
         forms.add_pointer(
-            form, "reference", "Volume", "Optional. A volume in the same frame, to compare with by FSC.", optional=True
+            form,
+            "reference",
+            "Volume",
+            "Optional. A volume in the same frame, to compare with by FSC.",
+            optional=True,
         )
         forms.add_fields(form, ReconstructConfig, "method")
         forms.add_fields(form, ReconstructConfig, "cgls_iterations", condition="method == 1")
@@ -62,7 +67,12 @@ class ProtCryoposesReconstruct(ProtCryoposesBase):
         from cryoposes_plugin.core.plausibility import check_diameter
 
         parse_symmetry(config.symmetry)
-        check_diameter(config.command, "mask_diameter_angstrom", config.mask_diameter_angstrom, self._width_angstrom())
+        check_diameter(
+            config.command,
+            "mask_diameter_angstrom",
+            config.mask_diameter_angstrom,
+            self._width_angstrom(),
+        )
         if config.method == "cgls" and self._computes_here():
             from cryoposes_plugin.core.reconstruction.cgls import require_astra
 
@@ -79,7 +89,9 @@ class ProtCryoposesReconstruct(ProtCryoposesBase):
             rows = list(csv.DictReader(handle))
         curves, label = self._createSetOfFSCs(), self._metrics()["fsc_statement"]
         for column, name in _CURVES.items():
-            points = [(float(row[_FREQUENCY]), float(row[column])) for row in rows if row.get(column)]
+            points = [
+                (float(row[_FREQUENCY]), float(row[column])) for row in rows if row.get(column)
+            ]
             if points:
                 curve = FSC(objLabel=name if column == "reference" else f"{name}. {label}")
                 curve.setData([x for x, _ in points], [y for _, y in points])
@@ -94,13 +106,23 @@ class ProtCryoposesReconstruct(ProtCryoposesBase):
             for key in (f"resolution_{curve}_0143_angstrom",)
         ]
         if "resolution_reference_05_angstrom" in metrics:
-            lines.append(f"Against the reference at FSC 0.5: {metrics['resolution_reference_05_angstrom']:.2f} Å.")
+            lines.append(
+                f"Against the reference at FSC 0.5: {metrics['resolution_reference_05_angstrom']:.2f} Å."
+            )
         lines.append(metrics["fsc_statement"])
         if metrics.get("not_modelled"):
-            lines.append(f"Not modelled, though the particles have it: {', '.join(metrics['not_modelled'])}.")
+            lines.append(
+                f"Not modelled, though the particles have it: {', '.join(metrics['not_modelled'])}."
+            )
         return lines
 
     def _methods(self) -> List[str]:
         metrics = self._metrics()
-        method = "conjugate gradients (CGLS)" if metrics.get("method") == "cgls" else "Fourier inversion"
-        return [f"A volume and two half maps were reconstructed by {method} (Cryoposes)."] if metrics else []
+        method = (
+            "conjugate gradients (CGLS)" if metrics.get("method") == "cgls" else "Fourier inversion"
+        )
+        return (
+            [f"A volume and two half maps were reconstructed by {method} (Cryoposes)."]
+            if metrics
+            else []
+        )

@@ -6,7 +6,7 @@ from typing import Any, Dict, List
 
 from pwem.objects import SetOfParticles
 
-from cryoposes_plugin.core.config import RecoverConfig
+from cryoposes_plugin.commands.recover.config import RecoverConfig
 from cryoposes_plugin.core.words import counted
 from cryoposes_plugin.scipion import convert, forms
 
@@ -25,7 +25,10 @@ class ProtCryoposesRecover(ProtCryoposesBase):
     _label = "recover poses from distances"
     _possibleOutputs = {"outputParticles": SetOfParticles}
     CONFIG = RecoverConfig
-    PARTICLES = (ParticleInput("particles", "inputParticles"), ParticleInput("truth", "inputTruth", poses=True))
+    PARTICLES = (
+        ParticleInput("particles", "inputParticles"),
+        ParticleInput("truth", "inputTruth", poses=True),
+    )
     VOLUMES = (("volume", "inputVolume"),)
     CITATIONS = ("Banjac2021",)
 
@@ -56,7 +59,13 @@ class ProtCryoposesRecover(ProtCryoposesBase):
             pointer_condition="hasAlignmentProj",
         )
         forms.add_fields(form, RecoverConfig, "landmarks", "batch_size")
-        forms.add_fields(form, RecoverConfig, "reference_snr", "max_shift_px", condition="inputVolume is not None")
+        forms.add_fields(
+            form,
+            RecoverConfig,
+            "reference_snr",
+            "max_shift_px",
+            condition="inputVolume is not None",
+        )
         forms.add_fields(form, RecoverConfig, "copies", "method", condition="inputVolume is None")
         forms.add_fields(
             form,
@@ -75,7 +84,7 @@ class ProtCryoposesRecover(ProtCryoposesBase):
         return super()._input_problems() or self._common_problems("inputTruth", "inputParticles")
 
     def _check(self, config: Any) -> None:
-        from cryoposes_plugin.core.learning.model_card import ModelCard
+        from cryoposes_plugin.core.models.model_card import ModelCard
 
         card = ModelCard.read(config.model)
         card.check_tells_rotations(config.model)

@@ -6,7 +6,8 @@ from typing import Any, Dict, List
 
 from pwem.objects import SetOfParticles
 
-from cryoposes_plugin.core.config import Config, RefineConfig
+from cryoposes_plugin.commands.config import Config
+from cryoposes_plugin.commands.refine.config import RefineConfig
 from cryoposes_plugin.core.words import counted
 from cryoposes_plugin.scipion import forms
 
@@ -36,12 +37,20 @@ class ProtCryoposesRefine(ProtCryoposesBase):
             "Particles with the poses to start from.",
             pointer_condition="hasAlignmentProj",
         )
-        forms.add_pointer(form, "volume", "Volume", "Volume to refine against, in the frame of the poses.")
+        forms.add_pointer(
+            form, "volume", "Volume", "Volume to refine against, in the frame of the poses."
+        )
         forms.add_fields(form, RefineConfig, "symmetry", "resolution_angstrom", "search_deg")
         forms.add_fields(
-            form, RefineConfig, "search_starts", "search_shift_px", condition="searchDeg is not None and searchDeg > 0"
+            form,
+            RefineConfig,
+            "search_starts",
+            "search_shift_px",
+            condition="searchDeg is not None and searchDeg > 0",
         )
-        forms.add_fields(form, RefineConfig, "prior_deg", "prior_shift_px", "working_box_px", "batch_size")
+        forms.add_fields(
+            form, RefineConfig, "prior_deg", "prior_shift_px", "working_box_px", "batch_size"
+        )
         forms.add_execution(form, RefineConfig, gpu=True)
 
     def _check(self, config: Config) -> None:

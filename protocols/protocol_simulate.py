@@ -6,7 +6,8 @@ from typing import Any, Dict, List
 
 from pwem.objects import SetOfParticles
 
-from cryoposes_plugin.core.config import Config, SimulateConfig
+from cryoposes_plugin.commands.config import Config
+from cryoposes_plugin.commands.simulate.config import SimulateConfig
 from cryoposes_plugin.core.words import counted
 from cryoposes_plugin.scipion import convert, forms, results
 
@@ -81,12 +82,14 @@ class ProtCryoposesSimulate(ProtCryoposesBase):
 
     def _check(self, config: Config) -> None:
         if config.projector == "astra" and self._computes_here():
-            from cryoposes_plugin.core.simulation.astra_projector import require_cuda
+            from cryoposes_plugin.core.imaging.astra_projector import require_cuda
 
             require_cuda()
         like = self._pointed("inputLike")
         if config.ctf and like is not None:
-            convert.check_particles(like, forms.label_of(self.CONFIG, "like"), ctf=True, images=False)
+            convert.check_particles(
+                like, forms.label_of(self.CONFIG, "like"), ctf=True, images=False
+            )
 
     def _create_outputs(self) -> None:
         like = self._pointed("inputLike")
@@ -106,7 +109,11 @@ class ProtCryoposesSimulate(ProtCryoposesBase):
 
     def _methods(self) -> List[str]:
         metrics = self._metrics()
-        return [f"{metrics['particles']} projections were simulated with known poses."] if metrics else []
+        return (
+            [f"{metrics['particles']} projections were simulated with known poses."]
+            if metrics
+            else []
+        )
 
 
 def _orientations(name: str) -> str:

@@ -15,8 +15,8 @@ from pyworkflow.object import Set
 from pyworkflow.protocol.constants import STATUS_NEW
 from pyworkflow.utils import cleanPath
 
+from cryoposes_plugin.commands.run_directory import CONFIG_NAME, METRICS_NAME
 from cryoposes_plugin.core.errors import InputError
-from cryoposes_plugin.core.io.run_directory import CONFIG_NAME, METRICS_NAME
 from cryoposes_plugin.scipion import convert, runner, streams
 
 from .protocol_base import ProtCryoposesBase
@@ -53,16 +53,22 @@ class ProtCryoposesStreaming(ProtCryoposesBase):
         self._forget_other_stream(key)
         # its argument is new each time: whatever was closed before is joined and closed again
         self._waiting = self._insert_waiting(self.closeOutputsStep, str(time.time()))
-        self._converted = self._insertFunctionStep(self.convertVolumesStep, key, prerequisites=[], needsGPU=False)
+        self._converted = self._insertFunctionStep(
+            self.convertVolumesStep, key, prerequisites=[], needsGPU=False
+        )
         for name in self._batches().names():
             self._insert_batch(key, name)
         self._insert_new_batch()
 
     def _insert_waiting(self, function, *arguments) -> int:
-        return self._insertFunctionStep(function, *arguments, prerequisites=[], wait=True, needsGPU=False)
+        return self._insertFunctionStep(
+            function, *arguments, prerequisites=[], wait=True, needsGPU=False
+        )
 
     def _insert_batch(self, key: str, name: str) -> None:
-        self._insertFunctionStep(self.batchStep, key, name, prerequisites=[self._converted], needsGPU=self.usesGpu())
+        self._insertFunctionStep(
+            self.batchStep, key, name, prerequisites=[self._converted], needsGPU=self.usesGpu()
+        )
 
     def _insert_new_batch(self) -> bool:
         """Whether the input is closed and all of it is in batches."""
@@ -71,7 +77,9 @@ class ProtCryoposesStreaming(ProtCryoposesBase):
             return False
         known = self._batches().all_ids()
         waiting = [identity for identity in content.ids if identity not in known]
-        batch = streams.next_batch(waiting, max(1, self.streamingBatchSize.get() or 1), content.open)
+        batch = streams.next_batch(
+            waiting, max(1, self.streamingBatchSize.get() or 1), content.open
+        )
         if batch:
             self._insert_batch(self._stream_key(), self._batches().add(batch))
         return not content.open and not batch
@@ -85,7 +93,9 @@ class ProtCryoposesStreaming(ProtCryoposesBase):
             content = streams.content(self.inputParticles.get())
             complete = content is not None and not content.open
         else:
-            complete = self._insert_new_batch() and all(s.isFinished() for s in self._steps if s is not waiting)
+            complete = self._insert_new_batch() and all(
+                s.isFinished() for s in self._steps if s is not waiting
+            )
         if complete:
             waiting.setStatus(STATUS_NEW)
         if self._newSteps:
@@ -102,7 +112,10 @@ class ProtCryoposesStreaming(ProtCryoposesBase):
 
     def batchStep(self, key: str, name: str):
         with self._sentences():
-            particles, place = streams.reopened(self.inputParticles.get()), os.path.join(_BATCHES, name)
+            particles, place = (
+                streams.reopened(self.inputParticles.get()),
+                os.path.join(_BATCHES, name),
+            )
             config = self._batch_config(self._getExtraPath(place, "particles.star"))
             table = convert.particles_to_table(
                 particles, self._getTmpPath(f"particles_{name}.mrcs"), self._batches().ids(name)
@@ -121,7 +134,9 @@ class ProtCryoposesStreaming(ProtCryoposesBase):
         with self._sentences():
             done = [self._batch_metrics(name) for name in self._batches().names()]
             if not any(self.hasAttribute(output) for output in self.STREAMED):
-                raise InputError("; ".join(self._join_metrics(done).get("notes", [])) or "No particle came.")
+                raise InputError(
+                    "; ".join(self._join_metrics(done).get("notes", [])) or "No particle came."
+                )
             self._join_runs()
             for output in self.STREAMED:
                 if self.hasAttribute(output):
@@ -171,7 +186,9 @@ class ProtCryoposesStreaming(ProtCryoposesBase):
         grown, is_new = self._grown_set(output), not self.hasAttribute(output)
         if grown.getSize():
             present = set(grown.getIdSet())
-            table = table.take([row for row, identity in enumerate(table.ids) if int(identity) not in present])
+            table = table.take(
+                [row for row, identity in enumerate(table.ids) if int(identity) not in present]
+            )
         else:
             self._prepare_output(grown, particles)
         if not len(table):
@@ -184,8 +201,8 @@ class ProtCryoposesStreaming(ProtCryoposesBase):
 
     def _join_runs(self) -> None:
         """`extra/run` as if one run had made it: for summary, viewers and report."""
-        from cryoposes_plugin.core.evaluation.report import write_report
-        from cryoposes_plugin.core.evaluation.run_pictures import complete_report
+        from cryoposes_plugin.commands.pictures import complete_report
+        from cryoposes_plugin.commands.report import write_report
 
         folder, metrics = runner.run_folder(self), self._joined_metrics()
         os.makedirs(folder, exist_ok=True)
@@ -195,13 +212,23 @@ class ProtCryoposesStreaming(ProtCryoposesBase):
         self._write_table(config.particles, convert.particles_to_table(everything, None, ids))
         for output, file in self.STREAMED.items():
             if self.hasAttribute(output):
-                self._write_table(self._run_file(file), convert.particles_to_table(self._grown_set(output), None))
-        for name, text in ((CONFIG_NAME, config.to_json()), (METRICS_NAME, json.dumps(metrics, indent=2))):
+                self._write_table(
+                    self._run_file(file), convert.particles_to_table(self._grown_set(output), None)
+                )
+        for name, text in (
+            (CONFIG_NAME, config.to_json()),
+            (METRICS_NAME, json.dumps(metrics, indent=2)),
+        ):
             with open(self._run_file(name), "w", encoding="utf-8") as handle:
                 handle.write(text)
         lead = f"{metrics['particles']} particles that came in {metrics['batches']} batches."
         write_report(
-            folder, self.getClassLabel(), numbers=metrics, notes=metrics.get("notes", []), figures={}, lead=lead
+            folder,
+            self.getClassLabel(),
+            numbers=metrics,
+            notes=metrics.get("notes", []),
+            figures={},
+            lead=lead,
         )
         complete_report(folder)
 

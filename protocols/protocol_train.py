@@ -6,7 +6,8 @@ from typing import Any, Dict, List
 
 from pyworkflow.protocol.constants import GPU_LIST, USE_GPU
 
-from cryoposes_plugin.core.config import Config, TrainConfig
+from cryoposes_plugin.commands.config import Config
+from cryoposes_plugin.commands.train.config import TrainConfig
 from cryoposes_plugin.objects import PoseModel
 from cryoposes_plugin.scipion import convert, forms
 
@@ -49,7 +50,10 @@ class ProtCryoposesTrain(ProtCryoposesBase):
     _label = "train pose network"
     _possibleOutputs = {"outputModel": PoseModel}
     CONFIG = TrainConfig
-    PARTICLES = (ParticleInput("like", "inputLike"), ParticleInput("particles", "inputParticles", poses=True))
+    PARTICLES = (
+        ParticleInput("like", "inputLike"),
+        ParticleInput("particles", "inputParticles", poses=True),
+    )
     CITATIONS = ("Banjac2021", "Lian2022", "Chung2023")
 
     def _defineParams(self, form):
@@ -78,7 +82,14 @@ class ProtCryoposesTrain(ProtCryoposesBase):
             pointer_condition="hasAlignmentProj",
             label=forms.label_of(TrainConfig, "particles"),
         )
-        forms.add_fields(form, TrainConfig, "symmetry", "mask_diameter_angstrom", "box_size_px", "pixel_size_angstrom")
+        forms.add_fields(
+            form,
+            TrainConfig,
+            "symmetry",
+            "mask_diameter_angstrom",
+            "box_size_px",
+            "pixel_size_angstrom",
+        )
         forms.add_fields(form, TrainConfig, "resolution_angstrom", "assembly")
         form.addSection(label=_SECTIONS[1])
         forms.add_fields(form, TrainConfig, "preset", "minutes", *_LENGTH)
@@ -105,16 +116,25 @@ class ProtCryoposesTrain(ProtCryoposesBase):
         """Where the images are as wide as those of a set."""
         from cryoposes_plugin.core.plausibility import check_diameter
 
-        given = next((param for param in ("inputLike", "inputParticles") if self._pointed(param) is not None), None)
+        given = next(
+            (
+                param
+                for param in ("inputLike", "inputParticles")
+                if self._pointed(param) is not None
+            ),
+            None,
+        )
         if given is None:
             return
         particles = self._pointed(given)
         box = config.box_size_px or particles.getXDim()
         width = box * (config.pixel_size_angstrom or particles.getSamplingRate())
-        check_diameter(config.command, "mask_diameter_angstrom", config.mask_diameter_angstrom, width)
+        check_diameter(
+            config.command, "mask_diameter_angstrom", config.mask_diameter_angstrom, width
+        )
 
     def _create_outputs(self) -> None:
-        from cryoposes_plugin.core.learning.model_card import ModelCard
+        from cryoposes_plugin.core.models.model_card import ModelCard
 
         folder = self._run_file("model")
         card = ModelCard.read(folder)
@@ -163,5 +183,10 @@ def _leave_to_experts(form) -> None:
     for section in form.iterSections():
         ours = section.label.get() in _SECTIONS
         for name, param in section.iterParams():
-            if ours and name not in normal and not name.startswith("input") and name not in (USE_GPU, GPU_LIST):
+            if (
+                ours
+                and name not in normal
+                and not name.startswith("input")
+                and name not in (USE_GPU, GPU_LIST)
+            ):
                 param.setExpert()

@@ -18,7 +18,10 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 os.environ.setdefault("SCIPION_HOME", tempfile.mkdtemp(prefix="cryoposes-scipion-"))
 os.environ.setdefault("SCIPION_USER_DATA", os.path.join(os.environ["SCIPION_HOME"], "data"))
 os.environ.setdefault("SCIPION_DOMAIN", "pwem")
-os.environ.setdefault("SCIPION_HOSTS", str(Path(sysconfig.get_paths()["purelib"]) / "scipion/templates/hosts.template"))
+os.environ.setdefault(
+    "SCIPION_HOSTS",
+    str(Path(sysconfig.get_paths()["purelib"]) / "scipion/templates/hosts.template"),
+)
 os.environ.setdefault("SCIPION_PYTHON", sys.executable)
 os.environ.setdefault("SCIPION_NOTIFY", "False")
 os.environ.setdefault("RELION_HOME", "/usr")
@@ -62,7 +65,9 @@ def relion():
         pytest.skip("RELION is not installed (Debian: apt-get install relion)")
 
     def run(*command, cwd) -> str:
-        result = subprocess.run([str(c) for c in command], cwd=cwd, text=True, capture_output=True, timeout=300)
+        result = subprocess.run(
+            [str(c) for c in command], cwd=cwd, text=True, capture_output=True, timeout=300
+        )
         if result.returncode:
             raise RuntimeError(
                 f"{command[0]} ended with {result.returncode}:\n{result.stdout[-2000:]}\n{result.stderr[-2000:]}"

@@ -53,7 +53,9 @@ class ExactProjector:
     def back_project(self, images, rotations):
         slices = np.fft.fft2(images).reshape(len(images), -1)[:, self.inside] * self.origin.conj()
         values = np.ascontiguousarray(slices.ravel(), dtype=np.complex128)
-        volume = finufft.nufft3d1(*self._points(rotations), values, (self.box,) * 3, isign=1, eps=1e-9)
+        volume = finufft.nufft3d1(
+            *self._points(rotations), values, (self.box,) * 3, isign=1, eps=1e-9
+        )
         return (volume.transpose(2, 1, 0).real / self.box**2).astype(np.float32)
 
 
@@ -63,7 +65,14 @@ def ctf_table(number, rng, voltage=300.0):
 
     defocus = rng.uniform(8000, 25000, number)
     return CtfTable(
-        defocus + 300, defocus - 300, rng.uniform(0, 180, number), full(0), full(voltage), full(2.7), full(0.1), full(0)
+        defocus + 300,
+        defocus - 300,
+        rng.uniform(0, 180, number),
+        full(0),
+        full(voltage),
+        full(2.7),
+        full(0.1),
+        full(0),
     )
 
 
@@ -83,13 +92,24 @@ def transfer_of(ctf, box, pixel):
         )
         defocus = mean + half * np.cos(2 * (angle - np.deg2rad(c["defocus_angle_deg"])))
         phase = (
-            np.pi * wavelength * defocus * s2 - np.pi / 2 * c["spherical_aberration_mm"] * 1e7 * wavelength**3 * s2**2
+            np.pi * wavelength * defocus * s2
+            - np.pi / 2 * c["spherical_aberration_mm"] * 1e7 * wavelength**3 * s2**2
         )
         out[i] = np.sin(phase + np.arcsin(c["amplitude_contrast"]))
     return out
 
 
-def particle_set(folder, images, rotations, shifts_px, pixel, ctf=None, image_state="raw", name="particles", **more):
+def particle_set(
+    folder,
+    images,
+    rotations,
+    shifts_px,
+    pixel,
+    ctf=None,
+    image_state="raw",
+    name="particles",
+    **more,
+):
     """Writes NAME.mrcs and NAME.star; returns the STAR's path and the table."""
     stack = folder / f"{name}.mrcs"
     write_stack(stack, images, pixel)

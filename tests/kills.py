@@ -25,7 +25,11 @@ import numpy as np
 
 NUMBER, BOX, PIXEL = 60, 32, 5.0
 #: Words of a command, after its name; `out` is its output and `../in` holds its inputs.
-PARTICLES, MAP, MODEL = "--particles ../in/near.star", "--volume ../in/map.mrc", "--model ../in/train/model"
+PARTICLES, MAP, MODEL = (
+    "--particles ../in/near.star",
+    "--volume ../in/map.mrc",
+    "--model ../in/train/model",
+)
 COMMANDS = {
     "simulate": f"simulate {MAP} --number 40 --snr 1 --seed 5",
     "train": f"train {MAP} --like ../in/near.star --steps 6 --batch-size 8 --validation-number 10 "
@@ -79,19 +83,28 @@ def import_everything():
     import keras
     import tensorflow
 
-    from cryoposes_plugin.cli import main
+    from cryoposes_plugin.commands import pictures as run_pictures
+    from cryoposes_plugin.commands import registry, report
+    from cryoposes_plugin.commands.infer import run as infer
+    from cryoposes_plugin.commands.simulate import run as simulate
     from cryoposes_plugin.core.abinitio import starts
-    from cryoposes_plugin.core.evaluation import direction_plots, plots, report, run_pictures
-    from cryoposes_plugin.core.learning import embedding, infer
+    from cryoposes_plugin.core.imaging import forward_model
+    from cryoposes_plugin.core.models import embedding
+    from cryoposes_plugin.core.plots import directions as direction_plots
+    from cryoposes_plugin.core.plots import plots
     from cryoposes_plugin.core.refinement import refinement
-    from cryoposes_plugin.core.simulation import forward_model, simulate
 
-    for name in main.COMMANDS:
-        main._module(name)
-    refinement._SAVE_SECONDS = infer._SAVE_SECONDS = embedding._SAVE_SECONDS = simulate._FLUSH_SECONDS = -1.0
+    for name in registry.CONFIGS:
+        registry.module_of(name)
+    refinement._SAVE_SECONDS = infer._SAVE_SECONDS = embedding._SAVE_SECONDS = (
+        simulate._FLUSH_SECONDS
+    ) = -1.0
     simulate._PIXELS_PER_BATCH = 8 * BOX**2
     for stages in ("SHAPE", "DETAIL"):  # a search that finds little, but the same
-        short = [dataclasses.replace(s, iterations=1, order=min(s.order, 1)) for s in getattr(starts, stages)]
+        short = [
+            dataclasses.replace(s, iterations=1, order=min(s.order, 1))
+            for s in getattr(starts, stages)
+        ]
         setattr(starts, stages, tuple(short))
     return keras, tensorflow, direction_plots, plots, report, run_pictures, forward_model
 
@@ -126,7 +139,7 @@ def make_inputs(folder, with_network):
         from cryoposes_plugin.cli.main import main
         from cryoposes_plugin.core.io.mrc import write_volume
         from cryoposes_plugin.core.io.star import read_particles, write_particles
-        from cryoposes_plugin.core.simulation.phantom import make_phantom
+        from cryoposes_plugin.core.maps.phantom import make_phantom
 
         folder.mkdir(parents=True)
         os.chdir(folder)
@@ -136,13 +149,13 @@ def make_inputs(folder, with_network):
         rng = np.random.default_rng(1)
         turns = Rotation.from_rotvec(0.06 * rng.standard_normal((NUMBER, 3))).as_matrix()
         write_particles("near.star", table.replace(rotations=turns @ table.rotations))
-        write_particles("scored.star", table.replace(scores={"cryoposesTrace": -rng.uniform(1, 9, NUMBER)}))
+        write_particles(
+            "scored.star", table.replace(scores={"cryoposesTrace": -rng.uniform(1, 9, NUMBER)})
+        )
         i, j = np.triu_indices(NUMBER, 1)
         relative = np.einsum("nab,ncb->nac", table.rotations[i], table.rotations[j])
         np.savez("distances.npz", i=i, j=j, d=Rotation.from_matrix(relative).magnitude())
-        words = (
-            "train --volume map.mrc --like near.star --steps 8 --batch-size 16 --validation-number 16 --output train"
-        )
+        words = "train --volume map.mrc --like near.star --steps 8 --batch-size 16 --validation-number 16 --output train"
         if with_network:
             status = status or main(words.split())
         os._exit(status)
@@ -156,7 +169,11 @@ def make_inputs(folder, with_network):
 
 def contents(folder):
     """Name -> what must be the same, of every file of a run."""
-    return {str(path.relative_to(folder)): _content(path) for path in sorted(folder.rglob("*")) if not path.is_dir()}
+    return {
+        str(path.relative_to(folder)): _content(path)
+        for path in sorted(folder.rglob("*"))
+        if not path.is_dir()
+    }
 
 
 def _content(path):
@@ -164,7 +181,9 @@ def _content(path):
         return _timeless(json.loads(path.read_text()))
     if path.suffix == ".keras":
         with zipfile.ZipFile(path) as archive:
-            return {name: archive.read(name) for name in archive.namelist() if name != "metadata.json"}
+            return {
+                name: archive.read(name) for name in archive.namelist() if name != "metadata.json"
+            }
     if path.suffix == ".html":
         return re.sub(r"<tr><td>[^<]*(second|seconds|rate)[^<]*</td>.*?</tr>", "", path.read_text())
     data = path.read_bytes()
@@ -174,7 +193,11 @@ def _content(path):
 def _timeless(value):
     if not isinstance(value, dict):
         return value
-    return {name: _timeless(part) for name, part in value.items() if name != "directory" and not _TIMES.fullmatch(name)}
+    return {
+        name: _timeless(part)
+        for name, part in value.items()
+        if name != "directory" and not _TIMES.fullmatch(name)
+    }
 
 
 def differences(folder, reference):
@@ -197,10 +220,16 @@ def plant_links(name, words, place):
     out.mkdir()
     for taken in ("config.json", "manifest.json"):
         shutil.copy(reference / "out" / taken, out)
-    names = {path.name for path in (reference / "out").iterdir()} - {"config.json", "manifest.json", "metrics.json"}
+    names = {path.name for path in (reference / "out").iterdir()} - {
+        "config.json",
+        "manifest.json",
+        "metrics.json",
+    }
     states = {"checkpoint.npz", "training_state.json", "simulation_state.json", "error.log"}
     states |= {f"{kind}_state.npz" for kind in ("inference", "refinement", "embedding")}
-    for planted in sorted(names) + [f"{n}.part" for n in names | states | {"metrics.json", "config.json"}]:
+    for planted in sorted(names) + [
+        f"{n}.part" for n in names | states | {"metrics.json", "config.json"}
+    ]:
         (out / planted).symlink_to(outside / "precious" if "." in planted[1:] else outside)
     status, _, last = in_child(folder, words)
     why = f"ended with {status}: {last}" if status else differences(out, reference / "out")
@@ -236,9 +265,13 @@ def kill_and_compare(name, words, place, kills, rng):
             continue
         status, _, last = in_child(folder, words)
         why = (
-            f"the resumed run ended with {status}: {last}" if status else differences(folder / "out", reference / "out")
+            f"the resumed run ended with {status}: {last}"
+            if status
+            else differences(folder / "out", reference / "out")
         )
-        say(f"{name:18} {moment:4} of {number:4}  {time.monotonic() - began:5.1f} s  {why or 'same'}")
+        say(
+            f"{name:18} {moment:4} of {number:4}  {time.monotonic() - began:5.1f} s  {why or 'same'}"
+        )
         found.append((moment, why))
         if not why:
             shutil.rmtree(folder)
@@ -257,11 +290,18 @@ def main(argv=None):
     parser.add_argument("--commands", nargs="+", default=list(COMMANDS), choices=list(COMMANDS))
     parser.add_argument("--folder", type=Path)
     arguments = parser.parse_args(argv)
-    os.environ.update(CUDA_VISIBLE_DEVICES="", TF_CPP_MIN_LOG_LEVEL="3", OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
+    os.environ.update(
+        CUDA_VISIBLE_DEVICES="",
+        TF_CPP_MIN_LOG_LEVEL="3",
+        OMP_NUM_THREADS="1",
+        OPENBLAS_NUM_THREADS="1",
+    )
     everything = import_everything()  # kept: children find it imported
     place = arguments.folder or Path(tempfile.mkdtemp(prefix="kills-"))
     if not (place / "in").exists():
-        make_inputs(place / "in", with_network=any(MODEL in COMMANDS[name] for name in arguments.commands))
+        make_inputs(
+            place / "in", with_network=any(MODEL in COMMANDS[name] for name in arguments.commands)
+        )
     rng, table = np.random.default_rng(arguments.seed), collections.OrderedDict()
     share = -(-arguments.kills // len(arguments.commands))
     for name in arguments.commands:

@@ -14,7 +14,12 @@ def make_ctf(number: int, defocus_angstrom: float = 15000.0) -> CtfTable:
 
 
 def make_particles(
-    stack, number: int, box_size_px: int = 32, pixel_size_angstrom: float = 5.0, seed: int = 3, **changes
+    stack,
+    number: int,
+    box_size_px: int = 32,
+    pixel_size_angstrom: float = 5.0,
+    seed: int = 3,
+    **changes,
 ):
     """A table over one stack, with non-consecutive ids, poses and CTF."""
     rng = np.random.default_rng(seed)

@@ -57,19 +57,31 @@ _NOT_COMPARED = {"manifest.json", "versions", "schema_version", "package_version
 
 def digests(folder):
     """Name -> digest of what must be the same, of every result file of the runs."""
-    files = (path for path in sorted(folder.rglob("*")) if path.suffix in _SUFFIXES and path.is_file())
-    return {str(p.relative_to(folder)): _digest(p) for p in files if p.name not in (*_NOT_COMPARED, "digests.json")}
+    files = (
+        path for path in sorted(folder.rglob("*")) if path.suffix in _SUFFIXES and path.is_file()
+    )
+    return {
+        str(p.relative_to(folder)): _digest(p)
+        for p in files
+        if p.name not in (*_NOT_COMPARED, "digests.json")
+    }
 
 
 def _digest(path):
     if path.suffix == ".json":
-        content = json.dumps(_numbers(kills._timeless(json.loads(path.read_text()))), sort_keys=True).encode()
+        content = json.dumps(
+            _numbers(kills._timeless(json.loads(path.read_text()))), sort_keys=True
+        ).encode()
     elif path.suffix == ".keras":
         with zipfile.ZipFile(path) as archive:
-            content = b"".join(archive.read(name) for name in sorted(archive.namelist()) if name.endswith(".h5"))
+            content = b"".join(
+                archive.read(name) for name in sorted(archive.namelist()) if name.endswith(".h5")
+            )
     elif path.suffix == ".npz":
         with zipfile.ZipFile(path) as archive:
-            content = b"".join(name.encode() + archive.read(name) for name in sorted(archive.namelist()))
+            content = b"".join(
+                name.encode() + archive.read(name) for name in sorted(archive.namelist())
+            )
     else:
         content = path.read_bytes()
         if path.suffix in (".mrc", ".mrcs"):
@@ -89,7 +101,11 @@ def _untimed(content):
 def _numbers(value):
     """The same without texts and versions."""
     if isinstance(value, dict):
-        return {k: _numbers(v) for k, v in value.items() if not isinstance(v, str) and k not in _NOT_COMPARED}
+        return {
+            k: _numbers(v)
+            for k, v in value.items()
+            if not isinstance(v, str) and k not in _NOT_COMPARED
+        }
     if isinstance(value, list):
         return [_numbers(v) for v in value if not isinstance(v, str)]
     return value
@@ -106,15 +122,30 @@ def run_all(folder, inputs, only):
         link.symlink_to(inputs.resolve())
     (folder / "runs").mkdir(exist_ok=True)
     for name in only or RUNS:
-        words = [sys.executable, "-m", "cryoposes_plugin", *RUNS[name].split(), "--output", name, "--threads", "1"]
-        done = subprocess.run(words, cwd=folder / "runs", env=environment, capture_output=True, text=True)
-        kills.say(f"{name:20} {'done' if done.returncode == 0 else done.stderr.strip().splitlines()[-1]}")
+        words = [
+            sys.executable,
+            "-m",
+            "cryoposes_plugin",
+            *RUNS[name].split(),
+            "--output",
+            name,
+            "--threads",
+            "1",
+        ]
+        done = subprocess.run(
+            words, cwd=folder / "runs", env=environment, capture_output=True, text=True
+        )
+        kills.say(
+            f"{name:20} {'done' if done.returncode == 0 else done.stderr.strip().splitlines()[-1]}"
+        )
 
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--inputs", type=Path, help="Folder of the inputs, made if it does not exist.")
+    parser.add_argument(
+        "--inputs", type=Path, help="Folder of the inputs, made if it does not exist."
+    )
     parser.add_argument("--against", type=Path, help="Digests of another version.")
     parser.add_argument("--only", nargs="+", choices=list(RUNS))
     arguments = parser.parse_args(argv)
@@ -123,17 +154,23 @@ def main(argv=None):
         kills.make_inputs(inputs.resolve(), with_network=True)
     run_all(arguments.folder, inputs, arguments.only)
     ours = digests(arguments.folder / "runs")
-    (arguments.folder / "digests.json").write_text(json.dumps(ours, indent=1, sort_keys=True) + "\n")
+    (arguments.folder / "digests.json").write_text(
+        json.dumps(ours, indent=1, sort_keys=True) + "\n"
+    )
     if arguments.against is None:
         return 0
     theirs = json.loads(arguments.against.read_text())
     if arguments.only:
-        theirs = {name: digest for name, digest in theirs.items() if name.split("/")[0] in arguments.only}
+        theirs = {
+            name: digest for name, digest in theirs.items() if name.split("/")[0] in arguments.only
+        }
     wrong = sorted(name for name in {*ours, *theirs} if ours.get(name) != theirs.get(name))
     for name in wrong:
         state = "missing" if name not in ours else "new" if name not in theirs else "differs"
         kills.say(f"{state:8} {name}")
-    kills.say(f"{len(theirs) - len([n for n in wrong if n in theirs])} of {len(theirs)} files are the same")
+    kills.say(
+        f"{len(theirs) - len([n for n in wrong if n in theirs])} of {len(theirs)} files are the same"
+    )
     return 1 if wrong else 0
 
 

@@ -14,12 +14,12 @@ _TOUR = {
 _LONGEST = (
     "tour",
     "tests/scipion/test_kill_and_continue.py",
-    "tests/learning/test_training.py",
-    "tests/cli/test_simulate.py",
-    "tests/cli/test_train.py",
-    "tests/cli/test_infer.py",
+    "tests/core/training/test_training.py",
+    "tests/commands/test_simulate.py",
+    "tests/commands/test_train.py",
+    "tests/commands/test_infer.py",
     "tests/scipion/test_workflow.py",
-    "tests/cli/test_refine.py",
+    "tests/commands/test_refine.py",
 )
 
 

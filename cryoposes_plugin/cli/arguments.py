@@ -6,7 +6,7 @@ import argparse
 import dataclasses
 from typing import Type
 
-from ..core.config import Config, field_length, field_type
+from ..commands.config import Config, field_length, field_type
 from ..core.io.files import read_text
 
 #: Short names that people type; the long ones work too.
@@ -32,13 +32,17 @@ def add_config_arguments(parser: argparse.ArgumentParser, config_class: Type[Con
         unit = f" [{f.metadata['unit']}]" if f.metadata["unit"] else ""
         shown = "" if f.default in (None, (), "") else f" (default: {_shown(f.default)})"
         common = dict(
-            dest=f.name, default=argparse.SUPPRESS, help=(f.metadata["help"] + unit + shown).replace("%", "%%")
+            dest=f.name,
+            default=argparse.SUPPRESS,
+            help=(f.metadata["help"] + unit + shown).replace("%", "%%"),
         )
         if kind is bool:
             _add_switch(group, f.name, common)
         elif several:
             length = field_length(config_class, f.name) or "+"
-            group.add_argument(*flags, nargs=length, type=kind, metavar=kind.__name__.upper(), **common)
+            group.add_argument(
+                *flags, nargs=length, type=kind, metavar=kind.__name__.upper(), **common
+            )
         else:
             group.add_argument(*flags, type=kind, metavar=kind.__name__.upper(), **common)
 
@@ -49,13 +53,21 @@ def _add_switch(group, name: str, common) -> None:
     both = group.add_mutually_exclusive_group()
     both.add_argument(f"--{option}", action="store_true", **common)
     both.add_argument(
-        f"--no-{option}", action="store_false", dest=name, default=argparse.SUPPRESS, help="The opposite."
+        f"--no-{option}",
+        action="store_false",
+        dest=name,
+        default=argparse.SUPPRESS,
+        help="The opposite.",
     )
 
 
 def config_from_arguments(config_class: Type[Config], arguments: argparse.Namespace) -> Config:
     """The config of `--config FILE`, if given, changed by the options typed beside it."""
-    typed = {f.name: getattr(arguments, f.name) for f in dataclasses.fields(config_class) if f.name in arguments}
+    typed = {
+        f.name: getattr(arguments, f.name)
+        for f in dataclasses.fields(config_class)
+        if f.name in arguments
+    }
     typed = {k: tuple(v) if isinstance(v, list) else v for k, v in typed.items()}
     if arguments.config is None:
         return config_class(**typed)

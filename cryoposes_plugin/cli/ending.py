@@ -16,12 +16,12 @@ import warnings
 from contextlib import contextmanager
 from typing import Iterator, List, Optional
 
+from ..commands.run_directory import CONFIG_NAME
 from ..core.errors import CryoposesError
-from ..core.gate import shown_error
 from ..core.io.error_log import write_error_log
-from ..core.io.run_directory import CONFIG_NAME
 from ..core.memory import first_line, memory_errors
 from ..core.progress import PROGRESS_TO
+from ..core.values import shown_error
 
 logger = logging.getLogger("cryoposes")
 
@@ -130,9 +130,7 @@ def _sentence(error: BaseException) -> Optional[str]:
         return f"the memory is not enough ({first_line(error)}); free some, or take a machine with more."
     if isinstance(error, OSError) and error.filename is not None:
         name = os.fsdecode(error.filename) if isinstance(error.filename, bytes) else error.filename
-        return (
-            f"{name} cannot be used ({shown_error(error)}); check its name, its permissions and the space on its disk."
-        )
+        return f"{name} cannot be used ({shown_error(error)}); check its name, its permissions and the space on its disk."
     return None
 
 

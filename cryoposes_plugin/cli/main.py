@@ -16,12 +16,13 @@ from contextlib import contextmanager
 from typing import Iterator, List, Optional
 
 from .. import __version__
-from ..core.config import CONFIGS, THREAD_VARIABLES, Config
+from ..commands.config import THREAD_VARIABLES, Config
+from ..commands.registry import CONFIGS, DESCRIPTIONS, module_of
+from ..commands.run_directory import RunDirectory, alone_in
 from ..core.errors import ConfigError
-from ..core.gate import shown_error
 from ..core.io.error_log import not_fatal
-from ..core.io.run_directory import RunDirectory, alone_in
-from ..core.said import warnings_kept
+from ..core.notices import warnings_kept
+from ..core.values import shown_error
 from .arguments import add_config_arguments, config_from_arguments
 from .ending import DONE, any_stream_takes_our_words, end, only_our_words, stoppable
 from .greetings import tensorflow_without_greetings
@@ -30,21 +31,11 @@ logger = logging.getLogger("cryoposes")
 _TENSORFLOW_THREADS = "TF_NUM_INTRAOP_THREADS"
 _NEGATIVE_NUMBER = re.compile(r"-(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$|-inf$", re.IGNORECASE)
 
-#: One line a command; the module of the same name in this folder runs it.
-COMMANDS = {
-    "simulate": "make projections of one or several volumes, with CTF, shifts and noise",
-    "initial-volume": "find a first volume and first poses from images alone",
-    "train": "train a network that estimates poses",
-    "infer": "estimate poses and their uncertainty",
-    "refine": "refine poses against a volume, to the limit that the noise sets",
-    "iterate": "refine and reconstruct in turns, from a map cut at low resolution",
-    "recover": "recover rotations from pairwise distances",
-    "filter": "split a particle set by uncertainty",
-    "reconstruct": "reconstruct a volume, its half maps and their FSC",
-    "compare": "compare two sets of poses",
+#: Commands that write no run: the module of this name in this folder has `add_arguments(parser)` and
+#: `run(arguments)`, which returns the status.
+PLAIN_COMMANDS = {
+    "doctor": "say what is installed here, what runs with it, and what to do about the rest"
 }
-#: Commands that write no run: their module has `add_arguments(parser)` and `run(arguments)`, which returns the status.
-PLAIN_COMMANDS = {"doctor": "say what is installed here, what runs with it, and what to do about the rest"}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -58,25 +49,39 @@ class _Parser(argparse.ArgumentParser):
 
 def make_parser() -> argparse.ArgumentParser:
     parser = _Parser(
-        prog="cryoposes", description="Learned orientations for cryo-EM particles, with their uncertainty."
+        prog="cryoposes",
+        description="Learned orientations for cryo-EM particles, with their uncertainty.",
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
-    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
-    for name, description in COMMANDS.items():
-        sub = subparsers.add_parser(name, help=description, description=f"{description[0].upper()}{description[1:]}.")
-        sub.add_argument(
-            "--output", required=True, metavar="DIR", help="Folder of the run: new, empty, or of the same run."
+    subparsers = parser.add_subparsers(
+        dest="command", required=True, metavar="COMMAND", parser_class=_Parser
+    )
+    for name, description in DESCRIPTIONS.items():
+        sub = subparsers.add_parser(
+            name, help=description, description=f"{description[0].upper()}{description[1:]}."
         )
-        sub.add_argument("--config", metavar="FILE", help="Parameters from a config.json; options typed beside it win.")
+        sub.add_argument(
+            "--output",
+            required=True,
+            metavar="DIR",
+            help="Folder of the run: new, empty, or of the same run.",
+        )
+        sub.add_argument(
+            "--config",
+            metavar="FILE",
+            help="Parameters from a config.json; options typed beside it win.",
+        )
         add_config_arguments(sub, CONFIGS[name])
     for name, description in PLAIN_COMMANDS.items():
-        sub = subparsers.add_parser(name, help=description, description=f"{description[0].upper()}{description[1:]}.")
-        _module(name).add_arguments(sub)
+        sub = subparsers.add_parser(
+            name, help=description, description=f"{description[0].upper()}{description[1:]}."
+        )
+        _plain_command(name).add_arguments(sub)
     return parser
 
 
-def _module(command: str):
-    return importlib.import_module(f"{__package__}.{command.replace('-', '_')}")
+def _plain_command(name: str):
+    return importlib.import_module(f"{__package__}.{name}")
 
 
 def main(argv: Optional[List[str]] = None) -> int:
@@ -87,7 +92,7 @@ def main(argv: Optional[List[str]] = None) -> int:
             with stoppable():
                 arguments = make_parser().parse_args(argv)
                 if arguments.command in PLAIN_COMMANDS:
-                    return _module(arguments.command).run(arguments)
+                    return _plain_command(arguments.command).run(arguments)
                 output = _checked_output(arguments.output)
                 run_command(config_from_arguments(CONFIGS[arguments.command], arguments), output)
         except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  the net under the program
@@ -102,7 +107,9 @@ def _checked_output(output: str) -> str:
     try:
         os.getcwd()
     except FileNotFoundError:
-        raise ConfigError("The working directory does not exist any more; change to another one.") from None
+        raise ConfigError(
+            "The working directory does not exist any more; change to another one."
+        ) from None
     return output
 
 
@@ -113,7 +120,7 @@ def run_command(config: Config, output: str) -> dict:
     _set_devices(config)
     with _tensorflow_threads(config), tensorflow_without_greetings(), warnings_kept() as warnings:
         _ask(config)
-        module = _module(config.command)
+        module = module_of(config.command)
         module.check(config)
         return _run_alone(module, config, output, warnings)
 
@@ -123,7 +130,9 @@ def _ask(config: Config) -> None:
     from ..core.io.star import read_particles
     from ..core.plausibility import questions
 
-    for question in questions(config, lambda path: read_particles(path, images_from=config.images_from)):
+    for question in questions(
+        config, lambda path: read_particles(path, images_from=config.images_from)
+    ):
         logging.getLogger(__package__).warning("%s", question)
 
 
@@ -140,8 +149,8 @@ def _check_inputs(config: Config) -> None:
 
 
 def _run_alone(module, config: Config, output: str, warnings: List[str]) -> dict:
-    from ..core.evaluation.report import add_notes
-    from ..core.evaluation.run_pictures import complete_report
+    from ..commands.pictures import complete_report
+    from ..commands.report import add_notes
 
     with alone_in(output):
         run = RunDirectory.open(output, config)
@@ -166,7 +175,9 @@ def _set_devices(config: Config) -> None:
     """Threads and GPUs, before TensorFlow is imported. NumPy is loaded already: its threads the caller has to set."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if config.gpu:
-        os.environ["CUDA_VISIBLE_DEVICES"] = visible_devices(config.gpu, os.environ.get("CUDA_VISIBLE_DEVICES"))
+        os.environ["CUDA_VISIBLE_DEVICES"] = visible_devices(
+            config.gpu, os.environ.get("CUDA_VISIBLE_DEVICES")
+        )
     if config.threads:
         os.environ.update({variable: str(config.threads) for variable in THREAD_VARIABLES})
 

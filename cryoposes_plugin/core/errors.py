@@ -18,7 +18,11 @@ class CryoposesError(Exception):
 
     def __str__(self) -> str:
         """On one line, whatever control characters a name in it holds."""
-        return re.sub(r"[\x00-\x1f\x7f\x85\u2028\u2029]", lambda found: repr(found[0])[1:-1], super().__str__())
+        return re.sub(
+            r"[\x00-\x1f\x7f\x85\u2028\u2029]",
+            lambda found: repr(found[0])[1:-1],
+            super().__str__(),
+        )
 
 
 class InputError(CryoposesError):

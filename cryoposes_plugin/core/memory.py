@@ -57,7 +57,12 @@ class BatchLimit:
                 "the GPU (--gpu none), or take a machine with more."
             ) from error
         self.largest = (size + 1) // 2
-        logger.info("The memory does not take %d %s at once: going on with %d.", size, self.what, self.largest)
+        logger.info(
+            "The memory does not take %d %s at once: going on with %d.",
+            size,
+            self.what,
+            self.largest,
+        )
 
 
 @contextmanager

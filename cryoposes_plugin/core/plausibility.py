@@ -30,7 +30,9 @@ class Quantity:
     usual: Tuple[float, float]
     slips: Tuple[Tuple[float, str], ...] = ()
 
-    def question(self, value: float, subject: str, error: Type[CryoposesError] = InputError) -> List[str]:
+    def question(
+        self, value: float, subject: str, error: Type[CryoposesError] = InputError
+    ) -> List[str]:
         """Nothing, or one question about an unlikely value; raises `error` for an impossible one."""
         shown, slip = f"{subject} is {self._with_unit(f'{value:g}')}", self._slip(value)
         if not self.possible[0] <= value <= self.possible[1]:
@@ -38,7 +40,11 @@ class Quantity:
             remedy = f"it looks like {slip[0]}: give {slip[1]:g}" if slip else "correct it"
             raise error(f"{shown} and {limits}; {remedy}.")
         if not self.usual[0] <= value <= self.usual[1]:
-            asked = f"was {slip[0]} typed where {self.unit or 'a share'} is needed" if slip else "is that right"
+            asked = (
+                f"was {slip[0]} typed where {self.unit or 'a share'} is needed"
+                if slip
+                else "is that right"
+            )
             return [f"{shown} ({self._range(self.usual)} is usual): {asked}?"]
         return []
 
@@ -56,10 +62,18 @@ class Quantity:
 
 
 VOLTAGE = Quantity("voltage (_rlnVoltage)", "kV", (10, 1200), (60, 400), ((1e3, "V"), (1e-3, "MV")))
-SPHERICAL_ABERRATION = Quantity("spherical aberration (_rlnSphericalAberration)", "mm", (0, 20), (0, 8), ((1e3, "µm"),))
-AMPLITUDE_CONTRAST = Quantity("amplitude contrast (_rlnAmplitudeContrast)", "", (0, 1), (0, 0.4), ((100, "per cent"),))
-PIXEL_SIZE = Quantity("pixel size (_rlnImagePixelSize)", "Å", (0.01, 100), (0.3, 20), ((0.1, "nm"),))
-_VOXEL = dataclasses.replace(PIXEL_SIZE, name="pixel size", possible=(0, np.inf))  # the header's own check refuses
+SPHERICAL_ABERRATION = Quantity(
+    "spherical aberration (_rlnSphericalAberration)", "mm", (0, 20), (0, 8), ((1e3, "µm"),)
+)
+AMPLITUDE_CONTRAST = Quantity(
+    "amplitude contrast (_rlnAmplitudeContrast)", "", (0, 1), (0, 0.4), ((100, "per cent"),)
+)
+PIXEL_SIZE = Quantity(
+    "pixel size (_rlnImagePixelSize)", "Å", (0.01, 100), (0.3, 20), ((0.1, "nm"),)
+)
+_VOXEL = dataclasses.replace(
+    PIXEL_SIZE, name="pixel size", possible=(0, np.inf)
+)  # the header's own check refuses
 FIELD_OF_VIEW = Quantity("width", "Å", (0.1, 1e5), (60, 6000))
 BFACTOR = Quantity("B-factor (_rlnCtfBfactor)", "Å^2", (-2000, 20000), (0, 2000))
 PHASE_SHIFT = Quantity("phase shift (_rlnPhaseShift)", "°", (-360, 360), (-10, 190))
@@ -134,7 +148,9 @@ def option_questions(config) -> List[str]:
 
 def _option_questions(command: str, name: str, value) -> List[str]:
     subject = f"{command}: --{name.replace('_', '-')}"
-    if name not in OPTIONS or not _are_finite_numbers(value):  # the config itself says what is wrong with these
+    if name not in OPTIONS or not _are_finite_numbers(
+        value
+    ):  # the config itself says what is wrong with these
         return []
     if name == _DEFOCUS_OPTION:
         return _defocus_questions(np.array(value, dtype=np.float64), 0.0, subject, ConfigError)
@@ -146,20 +162,26 @@ def _are_finite_numbers(value) -> bool:
     return len(values) > 0 and all(isinstance(v, (int, float)) and np.isfinite(v) for v in values)
 
 
-def check_diameter(command: str, name: str, diameter_angstrom: Optional[float], width_angstrom: float) -> None:
+def check_diameter(
+    command: str, name: str, diameter_angstrom: Optional[float], width_angstrom: float
+) -> None:
     """ConfigError for a mask or particle wider than its images, or below a tenth of them."""
     if diameter_angstrom is None:
         return
     subject = f"{command}: --{name.replace('_', '-')} is {diameter_angstrom:g} Å and the images are"
     if diameter_angstrom > width_angstrom:
-        raise ConfigError(f"{subject} {width_angstrom:.0f} Å wide; give a smaller diameter, or images in a larger box.")
+        raise ConfigError(
+            f"{subject} {width_angstrom:.0f} Å wide; give a smaller diameter, or images in a larger box."
+        )
     if diameter_angstrom < _SMALLEST_DIAMETER_SHARE * width_angstrom:
         raise ConfigError(
             f"{subject} {width_angstrom:.0f} Å wide, more than ten times that; give the particle's diameter in Å."
         )
 
 
-def check_field_of_view(command: str, box_size_px: int, pixel_size_angstrom: float, volume_angstrom: float) -> None:
+def check_field_of_view(
+    command: str, box_size_px: int, pixel_size_angstrom: float, volume_angstrom: float
+) -> None:
     """ConfigError for images so much narrower than the volume they show that a size must be a slip."""
     width = box_size_px * pixel_size_angstrom
     if width < _SMALLEST_IMAGE_SHARE * volume_angstrom:
@@ -170,7 +192,10 @@ def check_field_of_view(command: str, box_size_px: int, pixel_size_angstrom: flo
 
 
 def check_low_pass(
-    command: str, low_pass_angstrom: float, nyquist_angstrom: Dict[str, float], width_angstrom: float
+    command: str,
+    low_pass_angstrom: float,
+    nyquist_angstrom: Dict[str, float],
+    width_angstrom: float,
 ) -> None:
     """ConfigError for a low-pass filter finer than Nyquist, or so coarse that nothing but a blob is left.
 
@@ -179,7 +204,9 @@ def check_low_pass(
     subject = f"{command}: --low-pass-angstrom is {low_pass_angstrom:g}"
     for what, nyquist in nyquist_angstrom.items():
         if low_pass_angstrom < nyquist:
-            raise ConfigError(f"{subject} and there is nothing beyond {nyquist:.4g} Å in {what}; give a coarser cut.")
+            raise ConfigError(
+                f"{subject} and there is nothing beyond {nyquist:.4g} Å in {what}; give a coarser cut."
+            )
     if low_pass_angstrom > width_angstrom / 4:
         raise ConfigError(
             f"{subject} and the images are {width_angstrom:.0f} Å wide: no shape is left of the particle at that "
@@ -187,7 +214,9 @@ def check_low_pass(
         )
 
 
-def check_resolution(command: str, resolution_angstrom: Optional[float], width_angstrom: float) -> None:
+def check_resolution(
+    command: str, resolution_angstrom: Optional[float], width_angstrom: float
+) -> None:
     """ConfigError for a finest detail that is no detail in images of this width."""
     if resolution_angstrom is not None and resolution_angstrom > width_angstrom / 4:
         raise ConfigError(
@@ -240,7 +269,10 @@ def set_questions(config, table: ParticleTable, what: str, with_poses: bool) -> 
 
 def _resolution_questions(config, table: ParticleTable) -> List[str]:
     """Of a refinement that is asked for finer detail than there is."""
-    wanted, finest = getattr(config, "resolution_angstrom", None), 2 * float(table.pixel_size_angstrom.min(initial=1e9))
+    wanted, finest = (
+        getattr(config, "resolution_angstrom", None),
+        2 * float(table.pixel_size_angstrom.min(initial=1e9)),
+    )
     if config.command != "refine" or wanted is None or wanted >= finest:
         return []
     return [
@@ -268,7 +300,9 @@ def _group_questions(optics, what: str) -> List[str]:
     for attribute, quantity in _ACQUISITION.items():
         value = getattr(optics, attribute)
         if value is not None:
-            asked += quantity.question(value, f"{what}: the {quantity.name} of optics group {optics.name}")
+            asked += quantity.question(
+                value, f"{what}: the {quantity.name} of optics group {optics.name}"
+            )
     if not asked and optics.box_size_px:
         subject = f"{what}: the width of the images of optics group {optics.name}"
         asked += _width_questions(subject, optics.box_size_px, optics.pixel_size_angstrom)
@@ -277,7 +311,9 @@ def _group_questions(optics, what: str) -> List[str]:
 
 def _width_questions(subject: str, box_size_px: int, pixel_size_angstrom: float) -> List[str]:
     width = box_size_px * pixel_size_angstrom
-    return FIELD_OF_VIEW.question(width, f"{subject}, {box_size_px} px of {pixel_size_angstrom:g} Å,")
+    return FIELD_OF_VIEW.question(
+        width, f"{subject}, {box_size_px} px of {pixel_size_angstrom:g} Å,"
+    )
 
 
 def volume_questions(what: str, box_size_px: int, pixel_size_angstrom: float) -> List[str]:
@@ -288,12 +324,17 @@ def volume_questions(what: str, box_size_px: int, pixel_size_angstrom: float) ->
 
 def _ctf_questions(table: ParticleTable, ctf: CtfTable, what: str) -> List[str]:
     u, v = ctf.defocus_u_angstrom, ctf.defocus_v_angstrom
-    asked = _defocus_questions(np.stack([u, v]), float(np.median(ctf.phase_shift_deg)), f"{what}: the {DEFOCUS.name}")
+    asked = _defocus_questions(
+        np.stack([u, v]), float(np.median(ctf.phase_shift_deg)), f"{what}: the {DEFOCUS.name}"
+    )
     if not asked:
-        asked += _lonely_defocus(table, np.maximum(abs(u), abs(v)), np.minimum(abs(u), abs(v)), ctf, what)
+        asked += _lonely_defocus(
+            table, np.maximum(abs(u), abs(v)), np.minimum(abs(u), abs(v)), ctf, what
+        )
     asked += _astigmatism_questions(table, u, v, what)
     asked += _angle_questions(
-        ctf.defocus_angle_deg[abs(u - v) > 1.0], f"{what}: the angle of the astigmatism (_rlnDefocusAngle)"
+        ctf.defocus_angle_deg[abs(u - v) > 1.0],
+        f"{what}: the angle of the astigmatism (_rlnDefocusAngle)",
     )
     asked += _phase_shift_questions(ctf.phase_shift_deg, what)
     for value in _extremes(ctf.bfactor_angstrom2):
@@ -306,13 +347,19 @@ def _extremes(values: np.ndarray) -> List[float]:
 
 
 def _defocus_questions(
-    values: np.ndarray, phase_shift_deg: float, subject: str, error: Type[CryoposesError] = InputError
+    values: np.ndarray,
+    phase_shift_deg: float,
+    subject: str,
+    error: Type[CryoposesError] = InputError,
 ) -> List[str]:
     """Of all defoci together: their unit and their sign."""
     size = np.abs(values)
     for value in _extremes(values):
         DEFOCUS.question(value, subject, error)
-    typical, span = float(np.median(size)), f"{subject} is {values.min():.6g} to {values.max():.6g} Å"
+    typical, span = (
+        float(np.median(size)),
+        f"{subject} is {values.min():.6g} to {values.max():.6g} Å",
+    )
     near_focus = abs(phase_shift_deg) >= _PHASE_PLATE_DEG
     if typical == 0:
         return [] if near_focus else [f"{span}: was the CTF never estimated?"]
@@ -325,7 +372,9 @@ def _defocus_questions(
     if (values[large] < 0).any():
         number, all_of = int((values[large] < 0).sum()), int(large.sum())
         share = "" if number == all_of else f" ({number} of {all_of} values are negative)"
-        asked.append(f"{span}{share}: underfocus is positive here; is the sign the other program's?")
+        asked.append(
+            f"{span}{share}: underfocus is positive here; is the sign the other program's?"
+        )
     if typical < DEFOCUS.usual[0] and not near_focus:
         asked.append(f"{span}: were nanometres typed where Å are needed (100 nm = 1000 Å)?")
     return asked
@@ -351,7 +400,9 @@ def _and_others(mask: np.ndarray) -> str:
     return f", and {others} more {'is' if others == 1 else 'are'} as far off" if others else ""
 
 
-def _astigmatism_questions(table: ParticleTable, u: np.ndarray, v: np.ndarray, what: str) -> List[str]:
+def _astigmatism_questions(
+    table: ParticleTable, u: np.ndarray, v: np.ndarray, what: str
+) -> List[str]:
     difference = np.abs(u - v)
     absurd = (difference > _ASTIGMATISM_ANGSTROM) & (difference > 0.5 * np.maximum(abs(u), abs(v)))
     absurd |= difference > _LARGEST_ASTIGMATISM_ANGSTROM
@@ -367,7 +418,11 @@ def _astigmatism_questions(table: ParticleTable, u: np.ndarray, v: np.ndarray, w
 def _angle_questions(angles_deg: np.ndarray, subject: str) -> List[str]:
     """Angles that all lie within a turn in radians, and spread over it."""
     distinct = np.unique(np.round(angles_deg, 4))
-    if len(distinct) < _FEWEST_VALUES or np.abs(distinct).max() > _ONE_TURN_RAD or np.ptp(distinct) < 1.5:
+    if (
+        len(distinct) < _FEWEST_VALUES
+        or np.abs(distinct).max() > _ONE_TURN_RAD
+        or np.ptp(distinct) < 1.5
+    ):
         return []
     return [
         f"{subject} is {distinct[0]:.3g} to {distinct[-1]:.3g} in all {len(angles_deg)} particles that have one: were "
@@ -445,7 +500,11 @@ def pose_problem(table: ParticleTable, what: str) -> Optional[str]:
     remedy = "estimate their poses first, with `cryoposes infer` or `cryoposes initial-volume`"
     first = table.rotations[0]
     if np.abs(table.rotations - first).max() < _SAME:
-        equal = "rot = tilt = psi = 0" if np.abs(first - np.eye(3)).max() < _SAME else "the same orientation"
+        equal = (
+            "rot = tilt = psi = 0"
+            if np.abs(first - np.eye(3)).max() < _SAME
+            else "the same orientation"
+        )
         return f"{what}: the particles were never aligned, all {len(table)} have {equal}; {remedy}."
     directions = table.rotations[:, 2]  # see `conventions.viewing_directions`
     if np.abs(directions - directions[0]).max() < _SAME:
@@ -463,7 +522,9 @@ def pose_questions(table: ParticleTable, what: str) -> List[str]:
         return []
     zero = np.abs(rotations - np.eye(3)).max(axis=(1, 2)) < _SAME
     if zero.sum() >= _FEWEST_IMAGES:
-        return [f"{what}: {zero.sum()} of {len(table)} particles have rot = tilt = psi = 0: were these never aligned?"]
+        return [
+            f"{what}: {zero.sum()} of {len(table)} particles have rot = tilt = psi = 0: were these never aligned?"
+        ]
     if len(table) < _FEWEST_POSES:
         return []
     if _angles_deg(rotations, np.eye(3)).max() < _NARROW_DEG:
@@ -478,7 +539,9 @@ def pose_questions(table: ParticleTable, what: str) -> List[str]:
         ]
     from .conventions import rotations_to_euler_deg
 
-    return _angle_questions(rotations_to_euler_deg(rotations)[:, 2], f"{what}: the angle psi (_rlnAnglePsi)")
+    return _angle_questions(
+        rotations_to_euler_deg(rotations)[:, 2], f"{what}: the angle psi (_rlnAnglePsi)"
+    )
 
 
 def _angles_deg(rotations: np.ndarray, other: np.ndarray) -> np.ndarray:

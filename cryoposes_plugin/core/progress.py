@@ -44,7 +44,9 @@ class Progress:
         self._last = now
         rate = self.rate
         left = format_duration((self.total - self.done) / rate) if rate > 0 else "unknown"
-        extra = "".join(f", {name.replace('_', ' ')} {value:.4g}" for name, value in numbers.items())
+        extra = "".join(
+            f", {name.replace('_', ' ')} {value:.4g}" for name, value in numbers.items()
+        )
         logger.info(
             "%s: %d/%d %s (%.0f %%), %.0f %s/s, %s left%s",
             self.task,

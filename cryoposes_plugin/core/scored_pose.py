@@ -65,7 +65,9 @@ def same_poses(table: ParticleTable, texts: Iterable[str]) -> np.ndarray:
     cosine = (np.einsum("nij,nij->n", scored, table.rotations) - 1) / 2
     turned_deg = np.rad2deg(np.arccos(np.clip(cosine, -1, 1)))
     origins = conventions.shifts_px_to_origin_angstrom(_shifts_px(table), table.pixel_size_angstrom)
-    moved_angstrom = np.linalg.norm(numbers[:, 3:] - origins, axis=1)  # of a damaged text NaN, which is not less
+    moved_angstrom = np.linalg.norm(
+        numbers[:, 3:] - origins, axis=1
+    )  # of a damaged text NaN, which is not less
     return (turned_deg <= _SAME_DEG) & (moved_angstrom <= _SAME_ANGSTROM)
 
 

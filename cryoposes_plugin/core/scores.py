@@ -43,7 +43,9 @@ class Score(NamedTuple):
 
     @property
     def better_end(self) -> str:
-        return {LOW: "lower is more certain", HIGH: "higher is more certain", NEITHER: ""}[self.better]
+        return {LOW: "lower is more certain", HIGH: "higher is more certain", NEITHER: ""}[
+            self.better
+        ]
 
 
 _REFINING = ("infer", "refine", "iterate", "initial-volume")

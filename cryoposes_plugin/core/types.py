@@ -38,7 +38,7 @@ class CtfTable:
     """The CTF of each particle, arrays of shape (N,); underfocus positive.
 
     The acquisition (voltage, Cs, amplitude contrast) is repeated per particle, so that a row is all
-    that `simulation.ctf` needs.
+    that `imaging.ctf` needs.
     """
 
     defocus_u_angstrom: np.ndarray
@@ -104,7 +104,15 @@ class ParticleTable:
     def take(self, rows) -> ParticleTable:
         """The particles at these positions (indices or a mask), in that order."""
         changed: Dict[str, Any] = {}
-        for name in ("ids", "stack_index", "slice_index", "optics_index", "rotations", "shifts_px", "random_subset"):
+        for name in (
+            "ids",
+            "stack_index",
+            "slice_index",
+            "optics_index",
+            "rotations",
+            "shifts_px",
+            "random_subset",
+        ):
             value = getattr(self, name)
             changed[name] = None if value is None else value[rows]
         return dataclasses.replace(
@@ -143,4 +151,7 @@ class Volume:
     def mirrored(self) -> Volume:
         """V(x, y, -z) about voxel D // 2; of an even box the first layer stays where it is."""
         data = self.data[::-1]
-        return Volume(np.roll(data, 1, axis=0) if self.box_size_px % 2 == 0 else data.copy(), self.pixel_size_angstrom)
+        return Volume(
+            np.roll(data, 1, axis=0) if self.box_size_px % 2 == 0 else data.copy(),
+            self.pixel_size_angstrom,
+        )

@@ -45,11 +45,15 @@ def make_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument(
-        "--map", required=True, help=f"the map (MRC, cubic), or the word {PHANTOM} for a made-up molecule"
+        "--map",
+        required=True,
+        help=f"the map (MRC, cubic), or the word {PHANTOM} for a made-up molecule",
     )
     parser.add_argument("--number", type=int, default=5000, help="particles to simulate")
     parser.add_argument("--snr", type=float, default=0.4, help="their signal-to-noise ratio")
-    parser.add_argument("--shift-px", type=float, default=1.5, help="standard deviation of their shifts")
+    parser.add_argument(
+        "--shift-px", type=float, default=1.5, help="standard deviation of their shifts"
+    )
     parser.add_argument("--minutes", type=float, default=10.0, help="training time")
     parser.add_argument("--keep", type=float, default=0.75, help="share of the particles to accept")
     parser.add_argument("--symmetry", default="C1", help="point group of the map")
@@ -57,9 +61,14 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--project", default="cryoposes", help="name of the Scipion project")
     folder = os.environ.get("SCIPION_USER_DATA", "demo-output")
     parser.add_argument(
-        "--folder", type=Path, default=Path(folder), help="Scipion's user data folder, which holds the project"
+        "--folder",
+        type=Path,
+        default=Path(folder),
+        help="Scipion's user data folder, which holds the project",
     )
-    parser.add_argument("--replace", action="store_true", help="delete a project of that name in that folder first")
+    parser.add_argument(
+        "--replace", action="store_true", help="delete a project of that name in that folder first"
+    )
     return parser
 
 
@@ -69,7 +78,9 @@ def prepare(settings: argparse.Namespace) -> None:
     settings.folder = settings.folder.resolve()
     project = settings.folder / "projects" / settings.project
     if project.exists() and not settings.replace:
-        raise ConfigError(f"The project {project} exists; choose another --project, or add --replace to delete it.")
+        raise ConfigError(
+            f"The project {project} exists; choose another --project, or add --replace to delete it."
+        )
     if settings.map != PHANTOM:
         settings.map = Path(settings.map).resolve()
         if not settings.map.is_file():
@@ -84,7 +95,10 @@ def prepare(settings: argparse.Namespace) -> None:
 def _require_installed_plugin() -> None:
     """Scipion runs protocols in processes of their own, which find plugins by entry points only."""
     name = __package__.split(".")[0]
-    if not any(f"{name} = {name}" in (d.read_text("entry_points.txt") or "") for d in metadata.distributions()):
+    if not any(
+        f"{name} = {name}" in (d.read_text("entry_points.txt") or "")
+        for d in metadata.distributions()
+    ):
         raise ResourceError(
             f"{name} is not installed in {sys.executable}, so Scipion does not see it; run pip install -e . first."
         )
@@ -92,7 +106,7 @@ def _require_installed_plugin() -> None:
 
 def _write_phantom(folder: Path) -> Path:
     from ..core.io.mrc import write_volume
-    from ..core.simulation.phantom import make_phantom
+    from ..core.maps.phantom import make_phantom
 
     volume = make_phantom()
     path = folder / "phantom.mrc"

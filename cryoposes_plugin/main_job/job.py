@@ -132,14 +132,18 @@ class _Follower:
         if not os.path.exists(log):
             return ""
         lines = Path(log).read_text(encoding="utf-8", errors="replace").split("\n")
-        return next((line[:110] for line in reversed(lines) if re.match(r"\d\d:\d\d:\d\d ", line)), "")
+        return next(
+            (line[:110] for line in reversed(lines) if re.match(r"\d\d:\d\d:\d\d ", line)), ""
+        )
 
 
 def run_job(settings: argparse.Namespace) -> Job:
     """All steps, in order; raises StepFailed at the first one that does not finish."""
     pixel_size = read_volume(settings.map).pixel_size_angstrom
     job = Job(settings.project)
-    imported = job.run("import map", ProtImportVolumes, {}, filesPath=str(settings.map), samplingRate=pixel_size)
+    imported = job.run(
+        "import map", ProtImportVolumes, {}, filesPath=str(settings.map), samplingRate=pixel_size
+    )
     the_map = (imported, "outputVolume")
     simulated = job.run(
         "simulate particles",
@@ -163,21 +167,37 @@ def run_job(settings: argparse.Namespace) -> Job:
     estimated = job.run(
         "estimate poses",
         ProtCryoposesInfer,
-        {"inputParticles": particles, "inputModel": (trained, "outputModel"), "inputVolume": the_map},
+        {
+            "inputParticles": particles,
+            "inputModel": (trained, "outputModel"),
+            "inputVolume": the_map,
+        },
     )
     split = job.run(
-        "filter", ProtCryoposesFilter, {"inputParticles": (estimated, "outputParticles")}, keepQuantile=settings.keep
+        "filter",
+        ProtCryoposesFilter,
+        {"inputParticles": (estimated, "outputParticles")},
+        keepQuantile=settings.keep,
     )
     accepted = (split, "outputAccepted")
-    for title, poses in (("reconstruct from accepted", accepted), ("reconstruct from true poses", particles)):
+    for title, poses in (
+        ("reconstruct from accepted", accepted),
+        ("reconstruct from true poses", particles),
+    ):
         job.run(
             title,
             ProtCryoposesReconstruct,
             {"inputParticles": poses, "inputReference": the_map},
             symmetry=settings.symmetry,
         )
-    for title, poses in (("compare all", (estimated, "outputParticles")), ("compare accepted", accepted)):
+    for title, poses in (
+        ("compare all", (estimated, "outputParticles")),
+        ("compare accepted", accepted),
+    ):
         job.run(
-            title, ProtCryoposesCompare, {"inputTruth": particles, "inputEstimate": poses}, symmetry=settings.symmetry
+            title,
+            ProtCryoposesCompare,
+            {"inputTruth": particles, "inputEstimate": poses},
+            symmetry=settings.symmetry,
         )
     return job

@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from ..core.evaluation.figures import BLUE, GREY, ORANGE, dress, new_figure
 from ..core.io.mrc import read_volume
+from ..core.plots.figures import BLUE, GREY, ORANGE, dress, new_figure
 
 _COLOURS = {"accepted": ORANGE, "true poses": BLUE}
 _DEGREES = (0.5, 1, 2, 5, 10, 20, 50, 180)
@@ -31,9 +31,14 @@ def overview(map_path: Path, reconstructions: Dict[str, Path], errors: Dict[str,
     top, bottom = figure.subfigures(2, 1, height_ratios=(1, 1.6))
     images = {"the map": read_volume(map_path).data}
     images.update(
-        {f"from {label}": read_volume(folder / "volume.mrc").data for label, folder in reconstructions.items()}
+        {
+            f"from {label}": read_volume(folder / "volume.mrc").data
+            for label, folder in reconstructions.items()
+        }
     )
-    for axes, (title, data) in zip(top.subplots(1, 2 * len(images), squeeze=True).reshape(-1, 2), images.items()):
+    for axes, (title, data) in zip(
+        top.subplots(1, 2 * len(images), squeeze=True).reshape(-1, 2), images.items()
+    ):
         _projections(axes, title, data)
     left, right = bottom.subplots(1, 2)
     _curves(left, reconstructions)
@@ -59,7 +64,12 @@ def _curves(axes: Axes, reconstructions: Dict[str, Path]) -> None:
     dress(axes, "Reconstruction against the map", "resolution [Å]", "FSC")
     for label, folder in reconstructions.items():
         columns = _columns(folder / "fsc.csv")
-        axes.plot(columns["frequency_per_angstrom"], columns["reference"], label=label, color=_COLOURS.get(label, GREY))
+        axes.plot(
+            columns["frequency_per_angstrom"],
+            columns["reference"],
+            label=label,
+            color=_COLOURS.get(label, GREY),
+        )
     axes.axhline(0.5, color=GREY, linewidth=0.8, linestyle=":")
     axes.set_ylim(-0.05, 1.02)
     axes.xaxis.set_major_formatter(

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any, Dict, List
 
-from ..core.evaluation.report import REPORT_NAME, write_report
+from ..commands.report import REPORT_NAME, write_report
 from ..core.io.atomic import atomic_path
 from .job import Job, Step
 from .overview import overview
@@ -39,7 +39,15 @@ def print_results(job: Job, settings: argparse.Namespace) -> None:
 
 def opening_command(folder: Path, project: str) -> str:
     """What to type, wherever and with whatever variables, to open a project of this user data folder."""
-    words = [sys.executable, "-m", "cryoposes_plugin.scipion", "--folder", str(folder), "project", project]
+    words = [
+        sys.executable,
+        "-m",
+        "cryoposes_plugin.scipion",
+        "--folder",
+        str(folder),
+        "project",
+        project,
+    ]
     home = os.environ["SCIPION_HOME"]
     own_home = [] if home == str(folder / "scipion") else ["env", f"SCIPION_HOME={home}"]
     return " ".join(shlex.quote(word) for word in own_home + words)
@@ -61,17 +69,27 @@ def collect(job: Job) -> Dict[str, Dict[str, Any]]:
         "resolution against the map, FSC 0.5: accepted, estimated poses (Å)": estimated[
             "resolution_reference_05_angstrom"
         ],
-        "resolution against the map, FSC 0.5: all, true poses (Å)": true["resolution_reference_05_angstrom"],
-        "resolution of the half maps, FSC 0.143: all, true poses (Å)": true["resolution_corrected_0143_angstrom"],
+        "resolution against the map, FSC 0.5: all, true poses (Å)": true[
+            "resolution_reference_05_angstrom"
+        ],
+        "resolution of the half maps, FSC 0.143: all, true poses (Å)": true[
+            "resolution_corrected_0143_angstrom"
+        ],
     }
-    return {"results": results, "seconds": {title: round(step.seconds, 1) for title, step in job.steps.items()}}
+    return {
+        "results": results,
+        "seconds": {title: round(step.seconds, 1) for title, step in job.steps.items()},
+    }
 
 
 def table(results: Dict[str, Dict[str, Any]]) -> List[str]:
     rows = [
-        (name, f"{value:.4g}" if isinstance(value, float) else str(value)) for name, value in results["results"].items()
+        (name, f"{value:.4g}" if isinstance(value, float) else str(value))
+        for name, value in results["results"].items()
     ]
-    rows += [("", "")] + [(f"{name} (s)", f"{value:.1f}") for name, value in results["seconds"].items()]
+    rows += [("", "")] + [
+        (f"{name} (s)", f"{value:.1f}") for name, value in results["seconds"].items()
+    ]
     rows += [("all steps (s)", f"{sum(results['seconds'].values()):.1f}")]
     width = max(len(name) for name, _ in rows)
     return [f"{name:<{width}}  {value:>8}".rstrip() for name, value in rows]
@@ -90,7 +108,9 @@ def write_page(job: Job, results: Dict[str, Dict[str, Any]], settings: argparse.
         _folders(job, "compare ", "all", "accepted"),
     )
     figures = {"overview": ("The whole job.", figure)}
-    write_report(job.folder, f"Main job: {settings.project}", lead=lead, numbers=numbers, figures=figures)
+    write_report(
+        job.folder, f"Main job: {settings.project}", lead=lead, numbers=numbers, figures=figures
+    )
     sections = "\n".join(_section(step, job.folder) for step in job.steps.values())
     path = job.folder / REPORT_NAME
     page = path.read_text(encoding="utf-8")

@@ -30,9 +30,16 @@ def make_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "--folder", type=Path, default=default_folder(), help="user data folder, which holds the projects (%(default)s)"
+        "--folder",
+        type=Path,
+        default=default_folder(),
+        help="user data folder, which holds the projects (%(default)s)",
     )
-    parser.add_argument("words", nargs=argparse.REMAINDER, help="what Scipion is told; nothing: its list of projects")
+    parser.add_argument(
+        "words",
+        nargs=argparse.REMAINDER,
+        help="what Scipion is told; nothing: its list of projects",
+    )
     return parser
 
 

@@ -28,7 +28,9 @@ _MODELLED = {RANDOM_SUBSET, OPTICS_GROUP, BFACTOR, "_rlnPhaseShift"}
 _SPARSE = 0.25
 
 
-def particle_problems(particles, what: str, poses: bool = False, ctf: bool = False, images: bool = True) -> List[str]:
+def particle_problems(
+    particles, what: str, poses: bool = False, ctf: bool = False, images: bool = True
+) -> List[str]:
     """What keeps a particle set from being used, one sentence each; asks the set alone, not its items.
 
     `what` names the set in the sentences; `poses`, `ctf` and `images` say what of it is needed.
@@ -40,7 +42,9 @@ def particle_problems(particles, what: str, poses: bool = False, ctf: bool = Fal
     problems = []
     box = particles.getXDim()
     if images and box % 2:
-        problems.append(f"{what}: the box of the particles is {box} px; give an even box (extract or crop them again).")
+        problems.append(
+            f"{what}: the box of the particles is {box} px; give an even box (extract or crop them again)."
+        )
     if not particles.getSamplingRate() or particles.getSamplingRate() <= 0:
         problems.append(
             f"{what}: the pixel size of the particles is {particles.getSamplingRate()}; import them with their "
@@ -52,7 +56,9 @@ def particle_problems(particles, what: str, poses: bool = False, ctf: bool = Fal
             "first, or give particles with projection alignment."
         )
     if ctf and not particles.hasCTF():
-        problems.append(f"{what}: the particles have no CTF; estimate the CTF and extract the particles with it.")
+        problems.append(
+            f"{what}: the particles have no CTF; estimate the CTF and extract the particles with it."
+        )
     if images and particles.isAmplitudeCorrected():
         problems.append(
             f"{what}: the amplitudes of the particles are CTF-corrected already; give the particles before that "
@@ -66,7 +72,9 @@ def particle_problems(particles, what: str, poses: bool = False, ctf: bool = Fal
     return problems
 
 
-def check_particles(particles, what: str, poses: bool = False, ctf: bool = False, images: bool = True) -> None:
+def check_particles(
+    particles, what: str, poses: bool = False, ctf: bool = False, images: bool = True
+) -> None:
     """InputError with the first of `particle_problems`."""
     for problem in particle_problems(particles, what, poses, ctf, images):
         raise InputError(problem)
@@ -74,7 +82,7 @@ def check_particles(particles, what: str, poses: bool = False, ctf: bool = False
 
 def check_fits_card(particles, card, what: str) -> None:
     """InputError where a set lacks the resolution, the field of view or the CTF that a model needs (`ModelCard`)."""
-    from ..core.io.particles import check_fits_model
+    from ..core.particles.images import check_fits_model
 
     check_fits_model(header_table(particles), card.pixel_size_angstrom, card.mask_diameter_angstrom)
     if card.ctf_correction != "none" and card.training.get("ctf", True):
@@ -83,14 +91,16 @@ def check_fits_card(particles, card, what: str) -> None:
 
 def check_gives_poses(folder, particles, what: str) -> None:
     """InputError for a model folder that cannot be read, gives no poses, or needs what the set lacks."""
-    from ..core.learning.model_card import ModelCard
+    from ..core.models.model_card import ModelCard
 
     card = ModelCard.read(folder)
     card.check_gives_poses(folder)
     check_fits_card(particles, card, what)
 
 
-def particles_to_table(particles, converted_stack, ids: Optional[Sequence[int]] = None) -> ParticleTable:
+def particles_to_table(
+    particles, converted_stack, ids: Optional[Sequence[int]] = None
+) -> ParticleTable:
     """The ParticleTable of a SetOfParticles, or of those with these ids.
 
     `converted_stack` takes images of formats that the core does not read; None: no image will be read, none is copied.
@@ -108,7 +118,9 @@ def particles_to_table(particles, converted_stack, ids: Optional[Sequence[int]] 
             f"The particle set {particles.getFileName()} has no enabled particle; give a set with particles."
         )
     box, pixel = particles.getXDim(), particles.getSamplingRate()
-    stack_paths, stack_index, slice_index = image_references(items.locations, converted_stack, box, pixel)
+    stack_paths, stack_index, slice_index = image_references(
+        items.locations, converted_stack, box, pixel
+    )
     groups, group_index = optics_text.optics_groups(particles, items.optics)
     poses = items.poses()
     table = ParticleTable(
@@ -133,7 +145,9 @@ def header_table(particles) -> ParticleTable:
     """One row that has box and pixel size of a set and no image, for checks that look at nothing else."""
     group = OpticsGroup("of the particles", particles.getSamplingRate(), particles.getXDim())
     one = np.zeros(1, dtype=np.int64)
-    return ParticleTable(ids=one, stack_paths=(), stack_index=one, slice_index=one, optics=(group,), optics_index=one)
+    return ParticleTable(
+        ids=one, stack_paths=(), stack_index=one, slice_index=one, optics=(group,), optics_index=one
+    )
 
 
 def scored_at_another_pose(particles) -> bool:
@@ -144,7 +158,9 @@ def scored_at_another_pose(particles) -> bool:
     text = first.getAttributeValue(f"_{SCORED_POSE}", None)
     if text is None or not first.hasTransform():
         return text is not None
-    rotations, shifts_px = transforms_to_poses(np.array(first.getTransform().getMatrix(), dtype=np.float64)[None])
+    rotations, shifts_px = transforms_to_poses(
+        np.array(first.getTransform().getMatrix(), dtype=np.float64)[None]
+    )
     table = header_table(particles).replace(rotations=rotations, shifts_px=shifts_px)
     return not same_poses(table, [text]).all()
 
@@ -193,7 +209,9 @@ class _Items:
 
     def _take(self, particle, aligned: bool, with_ctf: bool) -> None:
         if not self.ids:
-            self._attributes = {name: [] for name, _ in particle.getAttributes() if _is_ours_or_relions(name)}
+            self._attributes = {
+                name: [] for name, _ in particle.getAttributes() if _is_ours_or_relions(name)
+            }
         identity = particle.getObjId()
         self.ids.append(identity)
         self.locations.append(particle.getLocation())
@@ -267,7 +285,8 @@ class _Items:
         return {
             name[1:]: np.array(values, dtype=np.float64)
             for name, values in self._attributes.items()
-            if name.startswith(ATTRIBUTE_PREFIX) and all(isinstance(v, (int, float)) for v in values)
+            if name.startswith(ATTRIBUTE_PREFIX)
+            and all(isinstance(v, (int, float)) for v in values)
         }
 
     def extra(self) -> Dict[str, np.ndarray]:
@@ -279,7 +298,11 @@ class _Items:
             if name not in _MODELLED and None not in values and label not in self.scores():
                 columns[label] = np.array([_star_text(v) for v in values], dtype=object)
         if None not in self._coordinates:
-            for label, place in ((star.COORDINATE_X, 0), (star.COORDINATE_Y, 1), (star.MICROGRAPH_NAME, 2)):
+            for label, place in (
+                (star.COORDINATE_X, 0),
+                (star.COORDINATE_Y, 1),
+                (star.MICROGRAPH_NAME, 2),
+            ):
                 values = [c[place] for c in self._coordinates]  # type: ignore[index]
                 if None not in values and "" not in values:
                     columns[label] = np.array([_star_text(v) for v in values], dtype=object)

@@ -23,7 +23,9 @@ def set_scipion_environment(folder: Path) -> None:
     hosts = Path(sysconfig.get_paths()["purelib"]) / "scipion" / "templates" / "hosts.template"
     os.environ["SCIPION_USER_DATA"] = str(folder)
     os.environ["SCIPION_PYTHON"] = sys.executable
-    os.environ["PATH"] = os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", os.defpath)])
+    os.environ["PATH"] = os.pathsep.join(
+        [os.path.dirname(sys.executable), os.environ.get("PATH", os.defpath)]
+    )
     os.environ.setdefault("SCIPION_HOME", str(folder / "scipion"))
     os.environ.setdefault("SCIPION_DOMAIN", "pwem")
     os.environ.setdefault("SCIPION_HOSTS", str(hosts))

@@ -61,7 +61,9 @@ class FigureWindow:
 
         width_px, height_px = figure.get_size_inches() * _DOTS_PER_INCH
         fits = min(
-            1.0, 0.8 * self.root.winfo_screenwidth() / width_px, 0.8 * self.root.winfo_screenheight() / height_px
+            1.0,
+            0.8 * self.root.winfo_screenwidth() / width_px,
+            0.8 * self.root.winfo_screenheight() / height_px,
         )
         figure.set_dpi(_DOTS_PER_INCH * fits)
         self._frame = tkinter.Frame(self.root, background="white")
@@ -114,7 +116,9 @@ class SliderWindow(FigureWindow):
         bar = tkinter.Frame(self._frame, background="white")
         bar.pack(side="bottom", fill="x")
         chosen = tkinter.StringVar(self.root, self._choice)
-        slider = tkinter.Scale(bar, from_=0, to=count - 1, orient="horizontal", label="slice", showvalue=False)
+        slider = tkinter.Scale(
+            bar, from_=0, to=count - 1, orient="horizontal", label="slice", showvalue=False
+        )
         slider.set(self._number)
 
         def changed(*_):
@@ -122,7 +126,9 @@ class SliderWindow(FigureWindow):
             self.redraw()
 
         for choice in choices:
-            button = tkinter.Radiobutton(bar, text=f"across {choice}", variable=chosen, value=choice, command=changed)
+            button = tkinter.Radiobutton(
+                bar, text=f"across {choice}", variable=chosen, value=choice, command=changed
+            )
             button.configure(background="white", highlightthickness=0)
             button.pack(side="left")
         slider.configure(command=changed, background="white", highlightthickness=0)
@@ -139,9 +145,13 @@ class SliderDialog(FigureWindow):
         super().__init__(title, lambda: draw(self._values[self._at]), parent)
         bar = tkinter.Frame(self._frame, background="white")
         bar.pack(side="bottom", fill="x")
-        tkinter.Button(bar, text="Cancel", command=self.root.destroy).pack(side="right", padx=4, pady=4)
+        tkinter.Button(bar, text="Cancel", command=self.root.destroy).pack(
+            side="right", padx=4, pady=4
+        )
         tkinter.Button(bar, text="Take it", command=self.accept).pack(side="right", padx=4, pady=4)
-        self.slider = tkinter.Scale(bar, from_=0, to=len(values) - 1, orient="horizontal", showvalue=False)
+        self.slider = tkinter.Scale(
+            bar, from_=0, to=len(values) - 1, orient="horizontal", showvalue=False
+        )
         self.slider.set(start)
         self.slider.configure(command=self._moved, background="white", highlightthickness=0)
         self.slider.pack(side="left", fill="x", expand=True)
@@ -163,12 +173,14 @@ class SliderDialog(FigureWindow):
 
 def figure_or_sentence(draw: Callable):
     """The figure, or an empty one that says why there is none: a callback's exception would reach stderr only."""
-    from cryoposes_plugin.core.evaluation.figures import new_figure
+    from cryoposes_plugin.core.plots.figures import new_figure
 
     try:
         return draw()
     except Exception as error:  # a window says what it cannot show
-        logger.warning("Nothing to show: %s", error, exc_info=not isinstance(error, (CryoposesError, OSError)))
+        logger.warning(
+            "Nothing to show: %s", error, exc_info=not isinstance(error, (CryoposesError, OSError))
+        )
         figure = new_figure()
         figure.text(0.5, 0.5, str(error), ha="center", va="center", wrap=True)
         return figure

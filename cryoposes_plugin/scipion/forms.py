@@ -12,7 +12,7 @@ from typing import Any, Dict, Optional, Tuple, Type
 import pyworkflow.protocol.params as params
 from pyworkflow.protocol.constants import GPU_LIST, LEVEL_ADVANCED, LEVEL_NORMAL, USE_GPU
 
-from ..core.config import Config, field_type
+from ..commands.config import Config, field_type
 from ..core.errors import ConfigError
 from ..core.scores import title_of
 
@@ -148,10 +148,20 @@ def in_form_words(message: str, config_class: Type[Config]) -> str:
     for f in dataclasses.fields(config_class):
         for choice, title in zip(f.metadata["choices"], f.metadata["titles"]):
             message = message.replace(f"'{choice}'", f"'{title}'")
-    message = re.sub(r" \(_rln\w+(, _rln\w+)*\)", "", message)  # columns, which a set of Scipion has not
+    message = re.sub(
+        r" \(_rln\w+(, _rln\w+)*\)", "", message
+    )  # columns, which a set of Scipion has not
     message = re.sub(r"`(?:cryoposes )?([a-z-]+)[^`]*`", protocol, message)
-    message = re.sub(r"(?:column )?\b_?(cryoposes[A-Z]\w*)", lambda match: f"'{title_of(match.group(1))}'", message)
-    message = re.sub(r"(?<![\w/])(?:accepted|rejected|particles)\.star", lambda match: _OUTPUTS[match.group()], message)
+    message = re.sub(
+        r"(?:column )?\b_?(cryoposes[A-Z]\w*)",
+        lambda match: f"'{title_of(match.group(1))}'",
+        message,
+    )
+    message = re.sub(
+        r"(?<![\w/])(?:accepted|rejected|particles)\.star",
+        lambda match: _OUTPUTS[match.group()],
+        message,
+    )
     return re.sub(r"--([a-z][a-z0-9-]*[a-z0-9])", label, message)
 
 
@@ -159,7 +169,9 @@ def _field(config_class: Type[Config], name: str):
     return next(f for f in dataclasses.fields(config_class) if f.name == name)
 
 
-def add_fields(form, config_class: Type[Config], *names: str, condition: Optional[str] = None) -> None:
+def add_fields(
+    form, config_class: Type[Config], *names: str, condition: Optional[str] = None
+) -> None:
     """Add a parameter for each of these fields to the last section of the form."""
     for name in names:
         _add_field(form, config_class, name, condition)
@@ -180,7 +192,12 @@ def _add_field(form, config_class: Type[Config], name: str, condition: Optional[
         for part, label, value in zip(_range_params(name), ("from", "to"), field.default):
             line.addParam(part, params.FloatParam, default=value, label=label, condition=condition)
     elif several:
-        form.addParam(param_name(name), params.StringParam, default=" ".join(f"{v:g}" for v in field.default), **common)
+        form.addParam(
+            param_name(name),
+            params.StringParam,
+            default=" ".join(f"{v:g}" for v in field.default),
+            **common,
+        )
     elif kind is bool:
         form.addParam(param_name(name), params.BooleanParam, default=field.default, **common)
     elif metadata["choices"]:
@@ -196,7 +213,9 @@ def _add_field(form, config_class: Type[Config], name: str, condition: Optional[
         form.addParam(param_name(name), params.StringParam, default=field.default or "", **common)
     else:
         number = params.IntParam if kind is int else params.FloatParam
-        form.addParam(param_name(name), number, default=field.default, allowsNull=optional, **common)
+        form.addParam(
+            param_name(name), number, default=field.default, allowsNull=optional, **common
+        )
 
 
 def _range_params(name: str) -> Tuple[str, str]:
@@ -286,7 +305,9 @@ def form_values(protocol, config_class: Type[Config]) -> Dict[str, Any]:
     Raises ConfigError for an empty entry that must not be, and for a list that holds something else than numbers.
     """
     names = [f.name for f in dataclasses.fields(config_class)]
-    values = {name: _value(protocol, config_class, name) for name in names if has_field(protocol, name)}
+    values = {
+        name: _value(protocol, config_class, name) for name in names if has_field(protocol, name)
+    }
     if protocol.allowThreads:
         values["threads"] = max(0, protocol.numberOfThreads.get() or 0)
     if protocol.allowsGpu():
@@ -298,7 +319,9 @@ def _gpu_ids(protocol) -> str:
     try:
         ids = protocol.getGpuList()
     except (TypeError, ValueError):
-        raise ConfigError("The GPU IDs of the form are no numbers; give them as 0 or 0,1.") from None
+        raise ConfigError(
+            "The GPU IDs of the form are no numbers; give them as 0 or 0,1."
+        ) from None
     # a queue grants GPUs of its own choice, counted from 0
     return ",".join(map(str, range(len(ids)) if protocol.useQueue() else ids))
 
@@ -318,7 +341,9 @@ def _value(protocol, config_class: Type[Config], name: str) -> Any:
     if name in _RANGES:
         values = tuple(protocol.getAttributeValue(p) for p in _range_params(name))
         if None in values:
-            raise ConfigError(f"'{label_of(config_class, name)}' is incomplete; give a smallest and a largest value.")
+            raise ConfigError(
+                f"'{label_of(config_class, name)}' is incomplete; give a smallest and a largest value."
+            )
         return values
     value = protocol.getAttributeValue(param_name(name), None)
     if several:

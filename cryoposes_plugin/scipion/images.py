@@ -29,7 +29,10 @@ def is_readable_stack(index: int, filename: str) -> bool:
 
 
 def image_references(
-    locations: Sequence[Tuple[int, str]], converted_stack, box_size_px: int, pixel_size_angstrom: float
+    locations: Sequence[Tuple[int, str]],
+    converted_stack,
+    box_size_px: int,
+    pixel_size_angstrom: float,
 ) -> References:
     """Where the images of these Scipion locations (index from 1, file name) are.
 
@@ -43,13 +46,21 @@ def image_references(
     to_convert: List[int] = []
     for row, (index, filename) in enumerate(locations):
         if converted_stack is None or is_readable_stack(index, filename):
-            stack_index[row], slice_index[row] = found.setdefault(filename, len(found)), max(index - 1, 0)
+            stack_index[row], slice_index[row] = (
+                found.setdefault(filename, len(found)),
+                max(index - 1, 0),
+            )
         else:
             to_convert.append(row)
     if to_convert:
         stack_index[to_convert] = found.setdefault(str(converted_stack), len(found))
         slice_index[to_convert] = np.arange(len(to_convert))
-        _convert_images([locations[row] for row in to_convert], converted_stack, box_size_px, pixel_size_angstrom)
+        _convert_images(
+            [locations[row] for row in to_convert],
+            converted_stack,
+            box_size_px,
+            pixel_size_angstrom,
+        )
     return tuple(Path(name) for name in found), stack_index, slice_index
 
 
@@ -102,7 +113,12 @@ def volume_to_mrc(volume, target) -> None:
 
 def _link(filename: str, target) -> None:
     _unlink(target)
-    os.symlink(os.path.relpath(os.path.realpath(filename), os.path.realpath(os.path.dirname(target) or ".")), target)
+    os.symlink(
+        os.path.relpath(
+            os.path.realpath(filename), os.path.realpath(os.path.dirname(target) or ".")
+        ),
+        target,
+    )
 
 
 def _unlink(target) -> None:
@@ -131,16 +147,23 @@ def _volume_data(volume, filename: str) -> np.ndarray:
             with mrcfile.open(filename, permissive=True) as mrc:
                 data = np.array(mrc.data, dtype=np.float32)
         except (ValueError, OSError, TypeError) as error:
-            raise InputError(f"The volume {filename} cannot be read as MRC ({error}); give a valid map.") from error
+            raise InputError(
+                f"The volume {filename} cannot be read as MRC ({error}); give a valid map."
+            ) from error
     else:
         from pwem.emlib.image import ImageHandler
 
         index = volume.getIndex()
         data = np.squeeze(
-            np.asarray(ImageHandler().read((index, filename) if index else filename).getData(), dtype=np.float32)
+            np.asarray(
+                ImageHandler().read((index, filename) if index else filename).getData(),
+                dtype=np.float32,
+            )
         )
     if data.ndim != 3 or len(set(data.shape)) != 1:
-        raise InputError(f"The volume {filename} has shape {data.shape}; a cubic map is needed: crop or pad it.")
+        raise InputError(
+            f"The volume {filename} has shape {data.shape}; a cubic map is needed: crop or pad it."
+        )
     return data
 
 
@@ -159,7 +182,9 @@ def volume_problems(volume) -> List[str]:
         return []
     pixel_size = volume.getSamplingRate()
     if not pixel_size or pixel_size <= 0:
-        return [f"The volume {filename} has pixel size {pixel_size} in Scipion; import it with its pixel size (Å/px)."]
+        return [
+            f"The volume {filename} has pixel size {pixel_size} in Scipion; import it with its pixel size (Å/px)."
+        ]
     size = volume.getDim()
     if size is None or len(set(size)) != 1:
         return [f"The volume {filename} has size {size}; a cubic map is needed: crop or pad it."]

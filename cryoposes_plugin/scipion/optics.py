@@ -9,7 +9,12 @@ import numpy as np
 from ..core.errors import InputError
 from ..core.types import OpticsGroup, ParticleTable
 
-_GROUP, _NAME, _PIXEL, _BOX = "rlnOpticsGroup", "rlnOpticsGroupName", "rlnImagePixelSize", "rlnImageSize"
+_GROUP, _NAME, _PIXEL, _BOX = (
+    "rlnOpticsGroup",
+    "rlnOpticsGroupName",
+    "rlnImagePixelSize",
+    "rlnImageSize",
+)
 _DIMENSION, _MICROGRAPH_PIXEL = "rlnImageDimensionality", "rlnMicrographOriginalPixelSize"
 _ACQUISITION = (
     ("rlnVoltage", "voltage_kv"),
@@ -19,7 +24,9 @@ _ACQUISITION = (
 _PREMULTIPLIED, _FLIPPED = "rlnCtfDataAreCtfPremultiplied", "rlnCtfDataArePhaseFlipped"
 
 
-def optics_groups(particles, keys: Sequence[Tuple[Any, ...]]) -> Tuple[Tuple[OpticsGroup, ...], np.ndarray]:
+def optics_groups(
+    particles, keys: Sequence[Tuple[Any, ...]]
+) -> Tuple[Tuple[OpticsGroup, ...], np.ndarray]:
     """The groups of a set and each particle's group.
 
     Parameters
@@ -34,7 +41,12 @@ def optics_groups(particles, keys: Sequence[Tuple[Any, ...]]) -> Tuple[Tuple[Opt
     if rows and any(key[0] is None for key in keys):
         rows = {None: _common_row(particles, list(rows.values()))}
         keys = [(None, *key[1:]) for key in keys]
-    distinct = {key: i for i, key in enumerate(dict.fromkeys(key[0] for key in keys) if rows else dict.fromkeys(keys))}
+    distinct = {
+        key: i
+        for i, key in enumerate(
+            dict.fromkeys(key[0] for key in keys) if rows else dict.fromkeys(keys)
+        )
+    }
     index = np.array([distinct[key[0] if rows else key] for key in keys], dtype=np.int64)
     if rows:
         unknown = [number for number in distinct if number not in rows]
@@ -45,7 +57,9 @@ def optics_groups(particles, keys: Sequence[Tuple[Any, ...]]) -> Tuple[Tuple[Opt
             )
         acquisition = acquisition_values(particles.getAcquisition())
         return tuple(_group(particles, rows[number], acquisition) for number in distinct), index
-    return tuple(_group(particles, {_NAME: f"opticsGroup{i + 1}"}, key[1:]) for i, key in enumerate(distinct)), index
+    return tuple(
+        _group(particles, {_NAME: f"opticsGroup{i + 1}"}, key[1:]) for i, key in enumerate(distinct)
+    ), index
 
 
 def _common_row(particles, rows: List[Dict[str, str]]) -> Dict[str, str]:
@@ -60,13 +74,21 @@ def _common_row(particles, rows: List[Dict[str, str]]) -> Dict[str, str]:
                 f"The particles of {particles.getFileName()} do not say which optics group they are of, and the groups "
                 f"differ in {label} ({', '.join(f'{v:g}' for v in sorted(values))}); assign the optics groups again."
             )
-    common = {label: value for label, value in rows[0].items() if all(row.get(label) == value for row in rows)}
+    common = {
+        label: value
+        for label, value in rows[0].items()
+        if all(row.get(label) == value for row in rows)
+    }
     return {**common, _NAME: rows[0].get(_NAME, "opticsGroup1")}
 
 
 def acquisition_values(acquisition) -> Tuple[Any, Any, Any]:
     """Voltage (kV), spherical aberration (mm) and amplitude contrast of a Scipion acquisition; None for the unknown."""
-    return acquisition.getVoltage(), acquisition.getSphericalAberration(), acquisition.getAmplitudeContrast()
+    return (
+        acquisition.getVoltage(),
+        acquisition.getSphericalAberration(),
+        acquisition.getAmplitudeContrast(),
+    )
 
 
 def _text_rows(particles) -> Dict[Optional[int], Dict[str, str]]:
@@ -94,7 +116,14 @@ def _group(particles, row: Dict[str, str], acquisition: Sequence[Any]) -> Optics
     flipped = float(row.pop(_FLIPPED, 0)) or particles.isPhaseFlipped()
     state = "ctf-premultiplied" if premultiplied else "phase-flipped" if flipped else "raw"
     name = row.pop(_NAME, "opticsGroup1")
-    return OpticsGroup(name, particles.getSamplingRate(), particles.getXDim(), image_state=state, extra=row, **values)
+    return OpticsGroup(
+        name,
+        particles.getSamplingRate(),
+        particles.getXDim(),
+        image_state=state,
+        extra=row,
+        **values,
+    )
 
 
 def set_optics(output, table: ParticleTable, magnification: float) -> None:
@@ -132,7 +161,9 @@ def optics_star(groups: Sequence[OpticsGroup]) -> str:
     columns: Dict[str, List[str]] = {
         _NAME: [g.name.replace(" ", "_") for g in groups],
         _GROUP: [str(i + 1) for i in range(len(groups))],
-        _MICROGRAPH_PIXEL: [g.extra.get(_MICROGRAPH_PIXEL, f"{g.pixel_size_angstrom:.6f}") for g in groups],
+        _MICROGRAPH_PIXEL: [
+            g.extra.get(_MICROGRAPH_PIXEL, f"{g.pixel_size_angstrom:.6f}") for g in groups
+        ],
     }
     for label, attribute in _ACQUISITION:
         if all(getattr(g, attribute) is not None for g in groups):
@@ -145,4 +176,6 @@ def optics_star(groups: Sequence[OpticsGroup]) -> str:
     for label in dict.fromkeys(k for g in groups for k in g.extra if k not in columns):
         if all(label in g.extra for g in groups):
             columns[label] = [g.extra[label] for g in groups]
-    return "\n# version 30001\n" + format_table(Table("optics", columns, len(groups)), "The optics groups")
+    return "\n# version 30001\n" + format_table(
+        Table("optics", columns, len(groups)), "The optics groups"
+    )

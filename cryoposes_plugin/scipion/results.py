@@ -79,7 +79,14 @@ def append_particles(
 class _Update:
     """Writes one row of a table into a Scipion particle."""
 
-    def __init__(self, table: ParticleTable, poses: bool, scores: Sequence[str], texts: Sequence[str], subset: bool):
+    def __init__(
+        self,
+        table: ParticleTable,
+        poses: bool,
+        scores: Sequence[str],
+        texts: Sequence[str],
+        subset: bool,
+    ):
         from ..core.conventions import poses_to_transforms
 
         self.known = {f"_{name}" for name in (*table.scores, *table.extra, *texts)}
@@ -139,7 +146,9 @@ class _ParticleMaker:
             table.random_subset is not None,
         )
         extra = table.extra
-        self.positions = [extra[c].astype(float) for c in (star.COORDINATE_X, star.COORDINATE_Y) if c in extra]
+        self.positions = [
+            extra[c].astype(float) for c in (star.COORDINATE_X, star.COORDINATE_Y) if c in extra
+        ]
         self.micrographs = extra.get(star.MICROGRAPH_NAME)
         names = [] if self.micrographs is None else list(dict.fromkeys(self.micrographs))
         self.micrograph_ids = {name: i + 1 for i, name in enumerate(names)}
@@ -153,7 +162,9 @@ class _ParticleMaker:
 
         table, particle = self.table, Particle()
         particle.setObjId(int(table.ids[row]))
-        particle.setLocation(int(table.slice_index[row]) + 1, str(table.stack_paths[table.stack_index[row]]))
+        particle.setLocation(
+            int(table.slice_index[row]) + 1, str(table.stack_paths[table.stack_index[row]])
+        )
         if table.ctf is not None:
             ctf = CTFModel(phaseShift=float(table.ctf.phase_shift_deg[row]))
             ctf.setStandardDefocus(

@@ -16,10 +16,10 @@ from typing import Any, Dict, List, Optional
 
 from pyworkflow.exceptions import PyworkflowException
 
-from ..core.config import THREAD_VARIABLES, Config
-from ..core.io.manifest import digest_path
-from ..core.io.run_directory import METRICS_NAME
-from ..core.io.run_state import read_json
+from ..commands.config import THREAD_VARIABLES, Config
+from ..commands.manifest import digest_path
+from ..commands.run_directory import METRICS_NAME
+from ..core.io.state_files import read_json
 
 CONFIG_NAME, RUN_NAME, KEY_NAME, REPORT_NAME = "config.json", "run", "run_key.txt", "report.html"
 _MENDABLE = 2
@@ -60,7 +60,13 @@ def run_program(protocol, config: Config, place: str = "") -> None:
     link_folder = os.path.abspath(protocol._getExtraPath("pythonpath"))
     arguments = " ".join(
         shlex.quote(word)
-        for word in (config.command, "--config", config_path(protocol, place), "--output", run_folder(protocol, place))
+        for word in (
+            config.command,
+            "--config",
+            config_path(protocol, place),
+            "--output",
+            run_folder(protocol, place),
+        )
     )
     log = protocol.getStderrLog()
     before = os.path.getsize(log) if os.path.exists(log) else 0
@@ -112,7 +118,9 @@ def _failure(log: str, start: int, status: int) -> str:
             "The program was killed (out of memory, or by hand); free memory and press Continue: it resumes where it "
             "stood."
         )
-    return f"The program ended with status {status}; see the run's log {log}" + (f" ({sentence})." if sentence else ".")
+    return f"The program ended with status {status}; see the run's log {log}" + (
+        f" ({sentence})." if sentence else "."
+    )
 
 
 def _last_error(log: str, start: int) -> Optional[str]:

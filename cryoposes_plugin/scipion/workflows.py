@@ -45,13 +45,17 @@ def load_template(project, name: str, **values) -> Dict[str, Any]:
             field.setValue(str(values[field.getAlias()]))
         problem = field.validate()
         if problem:
-            raise ConfigError(f"Field '{field.getTitle()}' ({field.getAlias()}) is {field.getValue()!r}: {problem}")
+            raise ConfigError(
+                f"Field '{field.getTitle()}' ({field.getAlias()}) is {field.getValue()!r}: {problem}"
+            )
     path = template.createTemplateFile()
     with open(path, encoding="utf-8") as handle:
         labels = {step["object.id"]: step["object.label"] for step in json.load(handle)}
     loaded = project.loadProtocols(filename=path)
     for identity, protocol in loaded.items():
-        protocol.setObjLabel(labels[identity])  # Scipion gives new protocols the label of their class
+        protocol.setObjLabel(
+            labels[identity]
+        )  # Scipion gives new protocols the label of their class
         project.saveProtocol(protocol)
     return {labels[identity]: protocol for identity, protocol in loaded.items()}
 
@@ -64,4 +68,6 @@ def run_in_order(project, protocols: Dict[str, Any]) -> None:
             raise WorkflowFailed(f"'{label}' cannot start: {' '.join(problems)}")
         project.launchProtocol(protocol, wait=True)
         if not protocol.isFinished():
-            raise WorkflowFailed(f"'{label}' is {protocol.getStatus()}: {protocol.getErrorMessage()}")
+            raise WorkflowFailed(
+                f"'{label}' is {protocol.getStatus()}: {protocol.getErrorMessage()}"
+            )

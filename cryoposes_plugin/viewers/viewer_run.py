@@ -62,17 +62,32 @@ class CryoposesRunViewer(ProtocolViewer):
         form.addSection(label="Pictures")
         pictures = self.pictures()
         if not pictures:
-            form.addParam("nothing", LabelParam, label="Nothing to show yet: the run has not written a result.")
+            form.addParam(
+                "nothing",
+                LabelParam,
+                label="Nothing to show yet: the run has not written a result.",
+            )
         for name, picture in pictures.items():
             hint = " It is drawn anew every few seconds while it is open." if picture.live else ""
-            form.addParam(_param(name), LabelParam, label=picture.title, help=f"{picture.title}.{hint}")
+            form.addParam(
+                _param(name), LabelParam, label=picture.title, help=f"{picture.title}.{hint}"
+            )
         form.addSection(label="Results")
         for name, output in self._shown_outputs().items():
             kind = "Volume (slices)" if isinstance(output, Volume) else "Particles"
-            form.addParam(_param(name), LabelParam, label=f"{kind}: {name}", help=f"Opens {output}.")
+            form.addParam(
+                _param(name), LabelParam, label=f"{kind}: {name}", help=f"Opens {output}."
+            )
         if self._volumes() and chimera_is_installed():
-            form.addParam("showInChimera", LabelParam, label="Volume in ChimeraX", help="Opens the map in ChimeraX.")
-        form.addParam("showReport", LabelParam, label="Report", help="The run on one page, in the browser.")
+            form.addParam(
+                "showInChimera",
+                LabelParam,
+                label="Volume in ChimeraX",
+                help="Opens the map in ChimeraX.",
+            )
+        form.addParam(
+            "showReport", LabelParam, label="Report", help="The run on one page, in the browser."
+        )
 
     def _getVisualizeDict(self):
         handlers = {_param(name): self._show_picture for name in self.pictures()}
@@ -81,7 +96,7 @@ class CryoposesRunViewer(ProtocolViewer):
 
     def pictures(self) -> Dict:
         """Name -> Picture, as the run's folder stands."""
-        from cryoposes_plugin.core.evaluation.run_pictures import pictures_of
+        from cryoposes_plugin.commands.pictures import pictures_of
 
         return pictures_of(self.protocol.shown_run())
 
@@ -106,7 +121,9 @@ class CryoposesRunViewer(ProtocolViewer):
         if isinstance(output, Volume):
             return [slices_view(output, self.formWindow)]
         for viewer_class in Config.getDomain().findViewers(output, DESKTOP_TKINTER)[:1]:
-            viewer_class(project=self.getProject(), protocol=self.protocol, parent=self.formWindow).visualize(output)
+            viewer_class(
+                project=self.getProject(), protocol=self.protocol, parent=self.formWindow
+            ).visualize(output)
         return []
 
     def _show_in_chimera(self, paramName=None) -> List[View]:
@@ -127,10 +144,12 @@ class PoseModelViewer(Viewer):
     _targets = [PoseModel]
 
     def _visualize(self, obj, **kwargs):
-        from cryoposes_plugin.core.evaluation.run_pictures import HISTORY_NAME, learning_curve
+        from cryoposes_plugin.commands.pictures import HISTORY_NAME, learning_curve
 
         run = os.path.dirname(os.path.abspath(obj.getFolder()))
-        views = [self.textView([os.path.join(obj.getFolder(), "model_card.json")], title="Model card")]
+        views = [
+            self.textView([os.path.join(obj.getFolder(), "model_card.json")], title="Model card")
+        ]
         if os.path.exists(os.path.join(run, HISTORY_NAME)):
             views.append(FigureView("Learning curve", lambda: learning_curve(run), self.formWindow))
         return views

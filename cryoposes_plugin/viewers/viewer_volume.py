@@ -32,7 +32,9 @@ class CentralSlicesViewer(Viewer):
         for volume in volumes[:_MOST_WINDOWS]:
             views += [slices_view(volume, self.formWindow), SectionsView(volume, self.formWindow)]
         if len(volumes) > _MOST_WINDOWS:
-            views.append(self.infoMessage(f"The first {_MOST_WINDOWS} of {len(volumes)} volumes are shown."))
+            views.append(
+                self.infoMessage(f"The first {_MOST_WINDOWS} of {len(volumes)} volumes are shown.")
+            )
         return views
 
 
@@ -45,11 +47,13 @@ class SectionsView(View):
     def show(self):
         data, pixel = read(self.volume), self.volume.getSamplingRate()
         title = f"{name_of(self.volume)}: slices"
-        SliderWindow(title, lambda axis, i: section(data, pixel, axis, i), "xyz", len(data), self.parent).show()
+        SliderWindow(
+            title, lambda axis, i: section(data, pixel, axis, i), "xyz", len(data), self.parent
+        ).show()
 
 
 def section(data, pixel_size_angstrom: float, axis: str, index: int):
-    from cryoposes_plugin.core.evaluation.plots import volume_section
+    from cryoposes_plugin.core.plots.plots import volume_section
 
     return volume_section(data, pixel_size_angstrom, axis, index)
 
@@ -58,7 +62,7 @@ def slices_view(volume: Volume, parent=None) -> FigureView:
     """Central slices and projections of a Scipion volume, at the pixel size that Scipion knows."""
 
     def draw():
-        from cryoposes_plugin.core.evaluation.plots import volume_slices
+        from cryoposes_plugin.core.plots.plots import volume_slices
 
         return volume_slices(read(volume), volume.getSamplingRate(), name_of(volume))
 
@@ -70,7 +74,9 @@ def read(volume: Volume):
     import numpy as np
     from pwem.emlib.image import ImageHandler
 
-    return np.asarray(ImageHandler().read(volume.getLocation()).getData(), dtype=np.float32).squeeze()
+    return np.asarray(
+        ImageHandler().read(volume.getLocation()).getData(), dtype=np.float32
+    ).squeeze()
 
 
 def name_of(volume: Volume) -> str:

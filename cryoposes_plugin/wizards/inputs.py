@@ -36,7 +36,9 @@ def volume_data(volume: Volume) -> np.ndarray:
     """(D, D, D) float32 [z, y, x]."""
     from pwem.emlib.image import ImageHandler
 
-    return np.asarray(ImageHandler().read(volume.getLocation()).getData(), dtype=np.float32).squeeze()
+    return np.asarray(
+        ImageHandler().read(volume.getLocation()).getData(), dtype=np.float32
+    ).squeeze()
 
 
 def average_image(particles: SetOfParticles, number: int = _AVERAGED) -> np.ndarray:
@@ -45,7 +47,9 @@ def average_image(particles: SetOfParticles, number: int = _AVERAGED) -> np.ndar
 
     handler, total, count = ImageHandler(), None, 0
     for particle in particles.iterItems():
-        image = np.asarray(handler.read(particle.getLocation()).getData(), dtype=np.float64).squeeze()
+        image = np.asarray(
+            handler.read(particle.getLocation()).getData(), dtype=np.float64
+        ).squeeze()
         total, count = image if total is None else total + image, count + 1
         if count == number:
             break

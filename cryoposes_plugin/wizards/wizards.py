@@ -8,7 +8,7 @@ from typing import Any, Dict, Optional
 import numpy as np
 from pyworkflow.wizard import Wizard
 
-from cryoposes_plugin.core.config import FilterConfig
+from cryoposes_plugin.commands.filter.config import FilterConfig
 from cryoposes_plugin.core.scores import cost, title_of
 from cryoposes_plugin.protocols import (
     ProtCryoposesFilter,
@@ -36,7 +36,9 @@ class GridWizard(Wizard):
     def show(self, form, *params):
         values = grid_of(form.protocol)
         if values is None:
-            return say(form, "Give particles or a volume first: box and pixel size are taken from them.")
+            return say(
+                form, "Give particles or a volume first: box and pixel size are taken from them."
+            )
         for name, value in values.items():
             form.setVar(name, value)
 
@@ -52,16 +54,23 @@ class MaskDiameterWizard(Wizard):
     ]
 
     def show(self, form, *params):
-        from cryoposes_plugin.core.evaluation.mask_size import mask_preview, suggested_diameter_angstrom
+        from cryoposes_plugin.core.plots.mask_preview import (
+            mask_preview,
+            suggested_diameter_angstrom,
+        )
 
         found = average_of(form.protocol)
         if found is None:
-            return say(form, "Give particles or a volume first: the mask is drawn on their average.")
+            return say(
+                form, "Give particles or a volume first: the mask is drawn on their average."
+            )
         image, pixel = found
         values = pixel * np.linspace(2, image.shape[0], _STEPS)
         suggested = suggested_diameter_angstrom(image, pixel)
         start = int(np.argmin(np.abs(values - suggested)))
-        chosen = SliderDialog("Mask diameter", partial(mask_preview, image, pixel), values, start, form).ask()
+        chosen = SliderDialog(
+            "Mask diameter", partial(mask_preview, image, pixel), values, start, form
+        ).ask()
         if chosen is not None:
             form.setVar(form.wizParamName, round(float(chosen), 1))
 
@@ -76,20 +85,25 @@ class SymmetryWizard(Wizard):
     ]
 
     def show(self, form, *params):
-        from cryoposes_plugin.core.evaluation.plots import symmetry_bars
-        from cryoposes_plugin.core.geometry.symmetry_check import likely_group, symmetry_correlations
+        from cryoposes_plugin.core.maps.symmetry import likely_group, symmetry_correlations
+        from cryoposes_plugin.core.plots.plots import symmetry_bars
 
         volume = first_volume(form.protocol)
         if isinstance(form.protocol, ProtCryoposesInitialVolume):
             return say(
-                form, "Axes can be seen on a volume only: find one with C1, and ask again in 'reconstruct volume'."
+                form,
+                "Axes can be seen on a volume only: find one with C1, and ask again in 'reconstruct volume'.",
             )
         if volume is None:
-            return say(form, "Give a volume first: its axes are compared with those of the usual groups.")
+            return say(
+                form, "Give a volume first: its axes are compared with those of the usual groups."
+            )
         correlations = symmetry_correlations(volume_data(volume))
         names = ["C1", *correlations]
         start = names.index(likely_group(correlations))
-        chosen = SliderDialog("Symmetry", partial(symmetry_bars, correlations), names, start, form).ask()
+        chosen = SliderDialog(
+            "Symmetry", partial(symmetry_bars, correlations), names, start, form
+        ).ask()
         if chosen is not None:
             form.setVar("symmetry", chosen)
 
@@ -100,20 +114,25 @@ class ThresholdWizard(Wizard):
     _targets = [(ProtCryoposesFilter, ["threshold"])]
 
     def show(self, form, *params):
-        from cryoposes_plugin.core.evaluation.plots import uncertainty_histogram
+        from cryoposes_plugin.core.plots.plots import uncertainty_histogram
 
         form.setParamFromVar("score")
         protocol = form.protocol
         name = FilterConfig.__dataclass_fields__["score"].metadata["choices"][protocol.score.get()]
         scores = scores_of(protocol, name)
         if scores is None:
-            return say(form, f"Give particles with the score '{title_of(name)}' first, as 'estimate poses' makes them.")
+            return say(
+                form,
+                f"Give particles with the score '{title_of(name)}' first, as 'estimate poses' makes them.",
+            )
         values = np.unique(np.quantile(scores, np.linspace(0, 1, _STEPS)))
         kept = cost(name, np.quantile(cost(name, scores), protocol.keepQuantile.get() or 0.75))
         start = int(np.argmin(np.abs(values - kept)))
 
         def draw(threshold):
-            return uncertainty_histogram(scores, cost(name, scores) <= cost(name, threshold), name, float(threshold))
+            return uncertainty_histogram(
+                scores, cost(name, scores) <= cost(name, threshold), name, float(threshold)
+            )
 
         chosen = SliderDialog("Threshold", draw, values, start, form).ask()
         if chosen is not None:
@@ -143,9 +162,15 @@ def average_of(protocol):
 def scores_of(protocol, name: str) -> Optional[np.ndarray]:
     """(N,) scores of the form's particles; None where there are none."""
     particles = first_particles(protocol)
-    if particles is None or not particles.getSize() or not particles.getFirstItem().hasAttribute(f"_{name}"):
+    if (
+        particles is None
+        or not particles.getSize()
+        or not particles.getFirstItem().hasAttribute(f"_{name}")
+    ):
         return None
-    return np.array([item.getAttributeValue(f"_{name}") for item in particles.iterItems()], dtype=np.float64)
+    return np.array(
+        [item.getAttributeValue(f"_{name}") for item in particles.iterItems()], dtype=np.float64
+    )
 
 
 def say(form, sentence: str) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cryoposes_plugin.cli import filter as command
 from cryoposes_plugin.cli.main import main, make_parser
+from cryoposes_plugin.commands.filter import run as command
 from cryoposes_plugin.core.io.star import write_particles
 from tests.particle_sets import make_particles
 
@@ -27,7 +27,19 @@ def run(tmp_path, monkeypatch):
     def filter_with(work=None):
         if work is not None:
             monkeypatch.setattr(command, "run", work)
-        return main(["filter", "--particles", "a.star", "--score", SCORE, "--keep-quantile", "0.5", "--output", "out"])
+        return main(
+            [
+                "filter",
+                "--particles",
+                "a.star",
+                "--score",
+                SCORE,
+                "--keep-quantile",
+                "0.5",
+                "--output",
+                "out",
+            ]
+        )
 
     return filter_with
 
@@ -39,17 +51,24 @@ def raising(error):
     return work
 
 
-@pytest.mark.parametrize("error", [ValueError("shapes\ndiffer"), KeyError("x"), RecursionError(), ZeroDivisionError()])
+@pytest.mark.parametrize(
+    "error", [ValueError("shapes\ndiffer"), KeyError("x"), RecursionError(), ZeroDivisionError()]
+)
 def test_what_nobody_foresaw_is_one_sentence_and_a_traceback_in_the_folder(run, caplog, error):
     assert run(raising(error)) == 70
     (record,) = [r for r in caplog.records if r.levelno == logging.ERROR]
     assert type(error).__name__ in record.getMessage() and "out/error.log" in record.getMessage()
     assert "\n" not in record.getMessage() and record.exc_info is None
-    assert "Traceback" in Path("out/error.log").read_text() and "in work" in Path("out/error.log").read_text()
+    assert (
+        "Traceback" in Path("out/error.log").read_text()
+        and "in work" in Path("out/error.log").read_text()
+    )
     assert not Path("out/metrics.json").exists()
 
 
-def test_before_there_is_a_folder_the_traceback_is_in_a_temporary_file(run, caplog, monkeypatch, tmp_path):
+def test_before_there_is_a_folder_the_traceback_is_in_a_temporary_file(
+    run, caplog, monkeypatch, tmp_path
+):
     monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
     monkeypatch.setattr("tempfile.tempdir", None)
     (tmp_path / "temporary").mkdir()
@@ -93,7 +112,9 @@ def test_what_the_system_refuses_is_told_with_its_name(run, caplog, number):
     assert f"Error: some/file cannot be used ({os.strerror(number)})" in caplog.text
 
 
-@pytest.mark.parametrize("number, status", [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+@pytest.mark.parametrize(
+    "number, status", [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
 def test_a_signal_ends_the_run_which_then_resumes(run, caplog, monkeypatch, number, status):
     honest = command.run
 
@@ -136,8 +157,8 @@ def test_words_of_libraries_stay_off_the_screen(run, capfd, monkeypatch):
 @pytest.mark.parametrize("where", ["draw", "page"])
 def test_a_picture_that_fails_does_not_fail_the_run(run, caplog, monkeypatch, where):
     names = {
-        "draw": "cryoposes_plugin.core.evaluation.report.png_bytes",
-        "page": "cryoposes_plugin.core.evaluation.report.write_report",
+        "draw": "cryoposes_plugin.commands.report.png_bytes",
+        "page": "cryoposes_plugin.commands.report.write_report",
     }
     monkeypatch.setattr(names[where], raising(ValueError("no such glyph")))
     assert run() == 0
@@ -146,9 +167,11 @@ def test_a_picture_that_fails_does_not_fail_the_run(run, caplog, monkeypatch, wh
     assert "no such glyph" in Path("out/error.log").read_text()
 
 
-@pytest.mark.parametrize("name", ["a$b$c", "x_{$\\frac$}", "cost$", "100%$ \\alpha$$", "bytes\udcff"])
+@pytest.mark.parametrize(
+    "name", ["a$b$c", "x_{$\\frac$}", "cost$", "100%$ \\alpha$$", "bytes\udcff"]
+)
 def test_names_are_drawn_as_they_are(name):
-    from cryoposes_plugin.core.evaluation.figures import png_bytes, single_axes
+    from cryoposes_plugin.core.plots.figures import png_bytes, single_axes
 
     figure, axes = single_axes(name, name, name)
     axes.plot([1, 10], [1, 100], label=name)

@@ -19,13 +19,19 @@ with only_our_words():
 """
 
 
-@pytest.mark.parametrize("asked, to_stdout, to_stderr", [("", [], [0, 1, 2]), ("stdout", [0], [1, 2])])
+@pytest.mark.parametrize(
+    "asked, to_stdout, to_stderr", [("", [], [0, 1, 2]), ("stdout", [0], [1, 2])]
+)
 def test_progress_goes_to_the_output_log_where_it_is_asked_for(asked, to_stdout, to_stderr):
     environment = {**os.environ, "CRYOPOSES_PROGRESS_TO": asked}
-    done = subprocess.run([sys.executable, "-c", SAY], env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", SAY], env=environment, capture_output=True, text=True, check=True
+    )
     lines = ["step 3 of 8", "doubtful", "Error: wrong"]
     for stream, rows in ((done.stdout, to_stdout), (done.stderr, to_stderr)):
-        assert [line.split(" ", 1)[1] for line in stream.splitlines()] == [lines[row] for row in rows]
+        assert [line.split(" ", 1)[1] for line in stream.splitlines()] == [
+            lines[row] for row in rows
+        ]
 
 
 def ascii_run(*words, cwd):
@@ -61,7 +67,9 @@ def test_words_from_below_are_seen_only_if_something_fails(capfd):
 
 @pytest.mark.parametrize("fails", [False, True])
 def test_tensorflow_is_imported_in_silence_unless_it_fails(tmp_path, monkeypatch, capfd, fails):
-    (tmp_path / "tensorflow.py").write_text("import os\nos.write(2, b'greetings')\n" + "1 / 0" * fails)
+    (tmp_path / "tensorflow.py").write_text(
+        "import os\nos.write(2, b'greetings')\n" + "1 / 0" * fails
+    )
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "tensorflow", raising=False)
     try:

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 from cryoposes_plugin.cli.main import main
+from cryoposes_plugin.core.fourier.resampling import resample_images
 from cryoposes_plugin.core.io.mrc import read_volume, write_volume
-from cryoposes_plugin.core.simulation.resampling import resample_images
 
 from ..mrc_files import write_stack_as_it_is
 
@@ -77,7 +77,7 @@ def good(tmp_path_factory, asymmetric_volume):
 
 
 def resample_volume_to_box(volume):
-    from cryoposes_plugin.core.simulation.resampling import resample_volume
+    from cryoposes_plugin.core.fourier.resampling import resample_volume
 
     return resample_volume(volume.data, volume.pixel_size_angstrom, BOX, PIXEL)
 
@@ -196,11 +196,26 @@ RECONSTRUCT = "reconstruct --particles particles.star"
 COMPARE = "compare --truth particles.star --estimate particles.star"
 
 ROWS = [
-    ("odd box asked for", None, SIMULATE + " --box-size 31", "--box-size-px is 31; give an even number"),
+    (
+        "odd box asked for",
+        None,
+        SIMULATE + " --box-size 31",
+        "--box-size-px is 31; give an even number",
+    ),
     ("map of odd box", write_map(lambda v: v[:-1, :-1, :-1]), SIMULATE, "31 px; give an even box"),
-    ("non-cubic map", write_map(lambda v: v[:, :-4]), SIMULATE, "is 32 x 28 x 32 voxels; a cubic map is needed"),
+    (
+        "non-cubic map",
+        write_map(lambda v: v[:, :-4]),
+        SIMULATE,
+        "is 32 x 28 x 32 voxels; a cubic map is needed",
+    ),
     ("non-cubic map, training", write_map(lambda v: v[:, :-4]), TRAIN, "is 32 x 28 x 32 voxels"),
-    ("field of view too small", rewrite_stack(lambda i: i[:, 8:24, 8:24], box=16), INFER, "the model looks at"),
+    (
+        "field of view too small",
+        rewrite_stack(lambda i: i[:, 8:24, 8:24], box=16),
+        INFER,
+        "the model looks at",
+    ),
     (
         "pixels too coarse",
         rewrite_stack(lambda i: resample_images(i, PIXEL, BOX, 2 * PIXEL), pixel=2 * PIXEL),
@@ -225,8 +240,18 @@ ROWS = [
         "train --particles particles.star --steps 2",
         "no column _rlnAngleRot",
     ),
-    ("no acquisition", rename_column("rlnVoltage"), RECONSTRUCT, "no _rlnVoltage; add the acquisition"),
-    ("no acquisition, inference", rename_column("rlnAmplitudeContrast"), INFER, "no _rlnAmplitudeContrast"),
+    (
+        "no acquisition",
+        rename_column("rlnVoltage"),
+        RECONSTRUCT,
+        "no _rlnVoltage; add the acquisition",
+    ),
+    (
+        "no acquisition, inference",
+        rename_column("rlnAmplitudeContrast"),
+        INFER,
+        "no _rlnAmplitudeContrast",
+    ),
     ("empty set", keep_particles(0), INFER, "particles.star"),
     ("one particle has no halves", keep_particles(1), RECONSTRUCT, "particle"),
     ("NaN image", rewrite_stack(with_nan), INFER, "NaN"),
@@ -238,17 +263,42 @@ ROWS = [
     ("missing pixel size", rename_column("rlnImagePixelSize"), INFER, "rlnImagePixelSize"),
     ("unknown symmetry", None, RECONSTRUCT + " --symmetry Q3", "Symmetry 'Q3' is unknown; use C1"),
     ("unknown symmetry, comparison", None, COMPARE + " --symmetry D", "Symmetry 'D' is unknown"),
-    ("unknown symmetry, training", None, TRAIN + " --symmetry helical", "Symmetry 'helical' is unknown"),
+    (
+        "unknown symmetry, training",
+        None,
+        TRAIN + " --symmetry helical",
+        "Symmetry 'helical' is unknown",
+    ),
     ("model card of another schema", new_schema, INFER, "99"),
     ("no model", lambda folder: shutil.rmtree(folder / "model"), INFER, "model does not exist"),
     ("a model without weights", remove("model/model.keras"), INFER, "model.keras"),
     ("volts", change_column("rlnVoltage", lambda kv: 1000 * kv), INFER, "is 300000 kV"),
     ("no pose at all, reconstruction", never_align, RECONSTRUCT, "never aligned"),
-    ("no pose at all, refinement", never_align, "refine --particles particles.star --volume map.mrc", "never aligned"),
-    ("no pose at all, iteration", never_align, "iterate --particles particles.star --volume map.mrc", "never aligned"),
+    (
+        "no pose at all, refinement",
+        never_align,
+        "refine --particles particles.star --volume map.mrc",
+        "never aligned",
+    ),
+    (
+        "no pose at all, iteration",
+        never_align,
+        "iterate --particles particles.star --volume map.mrc",
+        "never aligned",
+    ),
     ("no pose at all, comparison", never_align, COMPARE, "never aligned"),
-    ("no pose at all, labels", never_align, "train --particles particles.star --steps 2", "never aligned"),
-    ("no scores to filter by", None, "filter --particles particles.star", "no column _cryoposesTrace"),
+    (
+        "no pose at all, labels",
+        never_align,
+        "train --particles particles.star --steps 2",
+        "never aligned",
+    ),
+    (
+        "no scores to filter by",
+        None,
+        "filter --particles particles.star",
+        "no column _cryoposesTrace",
+    ),
     (
         "reference on another grid",
         write_map(lambda v: v[:24, :24, :24]),
@@ -258,7 +308,9 @@ ROWS = [
 ]
 
 
-@pytest.mark.parametrize("spoil, command, sentence", [row[1:] for row in ROWS], ids=[row[0] for row in ROWS])
+@pytest.mark.parametrize(
+    "spoil, command, sentence", [row[1:] for row in ROWS], ids=[row[0] for row in ROWS]
+)
 def test_one_clear_sentence(inputs, caplog, spoil, command, sentence):
     if spoil:
         spoil(inputs)
@@ -300,7 +352,11 @@ def small_disk(tmp_path):
     folder = tmp_path / "disk"
     folder.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
-    if os.geteuid() or shutil.which("mount") is None or subprocess.run(command, capture_output=True).returncode:
+    if (
+        os.geteuid()
+        or shutil.which("mount") is None
+        or subprocess.run(command, capture_output=True).returncode
+    ):
         pytest.skip("only root can mount a small disk")
     yield folder
     subprocess.run(["umount", str(folder)], check=True)
@@ -322,13 +378,17 @@ def test_full_disk_during_simulation(inputs, small_disk):
     result = subprocess.run(command, cwd=inputs, capture_output=True, text=True)
     assert result.returncode == 2
     assert "free some space" in result.stderr and "Traceback" not in result.stderr
-    assert not [name for name in RESULTS if name != "volume.mrc" and (small_disk / "out" / name).exists()]
+    assert not [
+        name for name in RESULTS if name != "volume.mrc" and (small_disk / "out" / name).exists()
+    ]
 
 
 def test_a_computer_without_memory_is_one_sentence(inputs, caplog, monkeypatch):
-    from cryoposes_plugin.cli import reconstruct
+    from cryoposes_plugin.commands.reconstruct import run as reconstruct
 
     monkeypatch.setattr(reconstruct, "run", lambda config, run: np.ones(2**50))
     assert main(RECONSTRUCT.split() + ["--output", "out"]) == 2
-    assert re.search(r"Error: the memory is not enough \(Unable to allocate .*\); free some", caplog.text)
+    assert re.search(
+        r"Error: the memory is not enough \(Unable to allocate .*\); free some", caplog.text
+    )
     assert not (inputs / "out" / "metrics.json").exists()

@@ -53,7 +53,11 @@ def attack_reader(kind: str, entry: Input, number: int, seed: int) -> Tally:
     for case in range(number):
         _damage(entry, kind, seed, case)
         start = time.process_time()
-        tally.add(f"{kind}, seed {seed}, case {case}", _outcome_of_reader(entry), time.process_time() - start)
+        tally.add(
+            f"{kind}, seed {seed}, case {case}",
+            _outcome_of_reader(entry),
+            time.process_time() - start,
+        )
     entry.path.write_bytes(entry.content)
     tally.most_mib = _peak_mib() - before
     return tally
@@ -77,7 +81,11 @@ def _outcome_of_reader(entry: Input) -> str:
 def _judge(sentence: str, entry: Input) -> str:
     if "\n" in sentence or not sentence.endswith(".") or len(sentence) > 1500:
         return f"no sentence: {sentence[:300]!r}"
-    if entry.names_it and entry.path.name not in sentence and entry.path.parent.name not in sentence:
+    if (
+        entry.names_it
+        and entry.path.name not in sentence
+        and entry.path.parent.name not in sentence
+    ):
         return f"does not name {entry.path.name}: {sentence}"
     return "sentence"
 
@@ -107,8 +115,14 @@ def attack_commands(inputs: Dict[str, Input], number: int, seed: int, folder: Pa
         runs = bool(entry.run) or (case // len(kinds)) % _RUN_EVERY == 0
         program._run_alone = whole if runs else lambda *_: {}
         start = time.process_time()
-        outcome = _outcome_of_command([*command, *output], entry, "whole run" if runs else "success")
-        tally.add(f"{kind}, seed {seed}, case {case}, {' '.join(command)}", outcome, time.process_time() - start)
+        outcome = _outcome_of_command(
+            [*command, *output], entry, "whole run" if runs else "success"
+        )
+        tally.add(
+            f"{kind}, seed {seed}, case {case}, {' '.join(command)}",
+            outcome,
+            time.process_time() - start,
+        )
         entry.path.write_bytes(entry.content)
     program._run_alone = whole
     tally.most_mib = _peak_mib()
@@ -135,7 +149,14 @@ def main(number: int = 2000, seed: int = 0, part: int = 300) -> None:
     """Parts of `part` inputs in processes of their own, so that the peak of memory is that of a part."""
     counts, faults, slowest, most = Counter(), [], 0.0, 0.0
     for start in range(0, number, part):
-        command = [sys.executable, "-m", __spec__.name, "part", str(min(part, number - start)), str(seed + start)]
+        command = [
+            sys.executable,
+            "-m",
+            __spec__.name,
+            "part",
+            str(min(part, number - start)),
+            str(seed + start),
+        ]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             faults.append(f"the process ended with {done.returncode}: {done.stderr[-2000:]}")
@@ -146,7 +167,9 @@ def main(number: int = 2000, seed: int = 0, part: int = 300) -> None:
         faults += found["faults"]
         sys.stdout.write("".join(f"{fault}\n" for fault in found["faults"]))
         slowest, most = max(slowest, found["slowest"]), max(most, found["most"])
-        sys.stdout.write(f"{dict(counts)} slowest {slowest:.1f} s, peak {most:.0f} MiB, {len(faults)} faults\n")
+        sys.stdout.write(
+            f"{dict(counts)} slowest {slowest:.1f} s, peak {most:.0f} MiB, {len(faults)} faults\n"
+        )
         sys.stdout.flush()
 
 
@@ -155,7 +178,9 @@ def one_part(number: int, seed: int) -> None:
     logging.getLogger().addHandler(logging.NullHandler())
     with tempfile.TemporaryDirectory() as place:
         tally = attack_commands(make_inputs(Path(place) / "inputs"), number, seed, Path(place))
-    found = dict(counts=tally.counts, faults=tally.faults, slowest=tally.slowest_seconds, most=tally.most_mib)
+    found = dict(
+        counts=tally.counts, faults=tally.faults, slowest=tally.slowest_seconds, most=tally.most_mib
+    )
     sys.stdout.write("\n" + json.dumps(found) + "\n")
 
 

@@ -10,21 +10,29 @@ from typing import Callable, Dict, List, Tuple
 import numpy as np
 from scipy import ndimage
 
-from cryoposes_plugin.core.config import FilterConfig, SimulateConfig
+from cryoposes_plugin.commands.filter import run as filtering
+from cryoposes_plugin.commands.filter.config import FilterConfig
+from cryoposes_plugin.commands.run_directory import RunDirectory
+from cryoposes_plugin.commands.simulate.config import SimulateConfig
 from cryoposes_plugin.core.io.files import read_text
 from cryoposes_plugin.core.io.mrc import read_volume, write_stack, write_volume
-from cryoposes_plugin.core.io.particles import ParticleImages
-from cryoposes_plugin.core.io.run_directory import RunDirectory
 from cryoposes_plugin.core.io.star import read_particles, write_particles
+from cryoposes_plugin.core.maps.atomic_model import AtomicModel
+from cryoposes_plugin.core.particles.images import ParticleImages
 from cryoposes_plugin.core.recovery.pairs import read_pairs
-from cryoposes_plugin.core.simulation.atomic_model import AtomicModel
-from cryoposes_plugin.core.uncertainty import filter as filtering
 
 from ..particle_sets import make_particles
 from . import mutations
 
 BOX, PIXEL, NUMBER = 16, 5.0, 24
-MODEL = {"kind": "polar", "box_size_px": BOX, "outer_radius_px": 6.5, "radii": 4, "angles": 16, "bins": 8}
+MODEL = {
+    "kind": "polar",
+    "box_size_px": BOX,
+    "outer_radius_px": 6.5,
+    "radii": 4,
+    "angles": 16,
+    "bins": 8,
+}
 MODEL.update(templates=4, width=8, blocks=1, views=4)
 _PDB = "ATOM  {0:5d}  CA  ALA A{0:4d}    {1:8.3f}{2:8.3f}{3:8.3f}  1.00 20.00           C\n"
 
@@ -53,9 +61,22 @@ class Input:
 def make_inputs(folder: Path) -> Dict[str, Input]:
     folder.mkdir(parents=True, exist_ok=True)
     files = _files(folder)
-    texts, json_, mrc = (mutations.of_text,), (mutations.of_json, mutations.of_text), (mutations.of_mrc,)
+    texts, json_, mrc = (
+        (mutations.of_text,),
+        (mutations.of_json, mutations.of_text),
+        (mutations.of_mrc,),
+    )
     star, good = files["star"], str(files["good"])
-    against = ["--pixel-size", f"{PIXEL:g}", "--box-size", f"{BOX}", "--resolution-angstrom", "15", "--number", "2"]
+    against = [
+        "--pixel-size",
+        f"{PIXEL:g}",
+        "--box-size",
+        f"{BOX}",
+        "--resolution-angstrom",
+        "15",
+        "--number",
+        "2",
+    ]
     projected = lambda path: ["simulate", "--volume", str(path), *against]  # noqa: E731
     of_map = lambda path: (  # noqa: E731
         ["simulate", "--volume", str(path), "--number", "2"],
@@ -86,13 +107,24 @@ def make_inputs(folder: Path) -> Dict[str, Input]:
             lambda: _images(files["good of stack"]),
             (
                 ["reconstruct", "--particles", str(files["good of stack"])],
-                ["refine", "--particles", str(files["good of stack"]), "--volume", str(files["map of stack"])],
+                [
+                    "refine",
+                    "--particles",
+                    str(files["good of stack"]),
+                    "--volume",
+                    str(files["map of stack"]),
+                ],
             ),
             False,
         ),
         "pdb": (texts, lambda: _density(files["pdb"]), (projected(files["pdb"]),), True),
         "mmcif": (texts, lambda: _density(files["mmcif"]), (projected(files["mmcif"]),), True),
-        "config": (json_, lambda: _config(files["config"]), (["simulate", "--config", str(files["config"])],), False),
+        "config": (
+            json_,
+            lambda: _config(files["config"]),
+            (["simulate", "--config", str(files["config"])],),
+            False,
+        ),
         "distances": (
             (mutations.of_npz,),
             lambda: read_pairs(files["distances"]),
@@ -112,7 +144,9 @@ def make_inputs(folder: Path) -> Dict[str, Input]:
             True,
         ),
     }
-    inputs = {kind: Input(files[kind], files[kind].read_bytes(), *more) for kind, more in found.items()}
+    inputs = {
+        kind: Input(files[kind], files[kind].read_bytes(), *more) for kind, more in found.items()
+    }
     return {**inputs, **_of_runs(folder, good)}
 
 
@@ -124,7 +158,11 @@ def _files(folder: Path) -> Dict[str, Path]:
         write_volume(path, volume.astype(np.float32), PIXEL)
     files["compressed map"] = folder / "packed.mrc.gz"
     files["compressed map"].write_bytes(gzip.compress(files["map"].read_bytes()))
-    for name, stack in (("good", "good.mrcs"), ("star", "good.mrcs"), ("good of stack", "stack.mrcs")):
+    for name, stack in (
+        ("good", "good.mrcs"),
+        ("star", "good.mrcs"),
+        ("good of stack", "stack.mrcs"),
+    ):
         write_stack(folder / stack, rng.normal(size=(NUMBER, BOX, BOX)), PIXEL)
         files[name] = folder / f"{name.replace(' ', '_')}.star"
         table = make_particles(folder / stack, NUMBER, BOX, PIXEL)
@@ -157,18 +195,23 @@ def _write_mmcif(pdb: Path, path: Path) -> None:
 
 
 def write_model(folder: Path) -> None:
-    from cryoposes_plugin.core.learning.model_card import ModelCard
-    from cryoposes_plugin.core.learning.model_folder import write_network
-    from cryoposes_plugin.core.learning.presets import architecture_of, build_network
+    from cryoposes_plugin.core.models.model_card import ModelCard
+    from cryoposes_plugin.core.models.model_folder import write_network
+    from cryoposes_plugin.core.networks.build import architecture_of, build_network
 
-    described, errors = {"kind": "polar", **architecture_of(MODEL)[1].to_dict()}, {"median_error_deg": 9.0}
-    card = ModelCard("default", BOX, PIXEL, 70.0, "phase-flip", "raw", "C1", described, validation=errors)
+    described, errors = (
+        {"kind": "polar", **architecture_of(MODEL)[1].to_dict()},
+        {"median_error_deg": 9.0},
+    )
+    card = ModelCard(
+        "default", BOX, PIXEL, 70.0, "phase-flip", "raw", "C1", described, validation=errors
+    )
     write_network(folder, card, build_network(MODEL))
 
 
 @lru_cache
 def _network_bytes() -> int:
-    from cryoposes_plugin.core.learning.presets import build_network
+    from cryoposes_plugin.core.networks.build import build_network
 
     return sum(array.nbytes for array in build_network(MODEL).get_weights())
 
@@ -186,15 +229,15 @@ def _config(path: Path):
 
 
 def _card(folder: Path):
-    from cryoposes_plugin.core.learning.model_card import ModelCard
-    from cryoposes_plugin.core.learning.model_folder import check_size
+    from cryoposes_plugin.core.models.model_card import ModelCard
+    from cryoposes_plugin.core.models.model_folder import check_size
 
     card = ModelCard.read(folder)
     check_size(card, folder / "model.keras")
 
 
 def _weights(path: Path):
-    from cryoposes_plugin.core.learning.weights_file import check_weights
+    from cryoposes_plugin.core.models.weights_file import check_weights
 
     check_weights(path, _network_bytes())
 
@@ -214,7 +257,13 @@ def _of_runs(folder: Path, star: str) -> Dict[str, Input]:
         path, command = place / name, ["filter", "--particles", star, "--output", str(place)]
         mutate = (mutations.of_json, mutations.of_text)
         found[f"{name} of {place.name}"] = Input(
-            path, path.read_bytes(), mutate, lambda place=place: _open_run(place, config), (command,), False, str(place)
+            path,
+            path.read_bytes(),
+            mutate,
+            lambda place=place: _open_run(place, config),
+            (command,),
+            False,
+            str(place),
         )
     return found
 

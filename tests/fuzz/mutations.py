@@ -79,7 +79,9 @@ def _place(rng, content: bytes, most: int = 200):
 def _bits(rng, content):
     data = bytearray(content)
     for at in rng.integers(0, max(1, len(data)), rng.integers(1, 9)):
-        data[at : at + 1] = bytes([data[at] ^ (1 << int(rng.integers(8)))]) if at < len(data) else b""
+        data[at : at + 1] = (
+            bytes([data[at] ^ (1 << int(rng.integers(8)))]) if at < len(data) else b""
+        )
     return bytes(data)
 
 
@@ -109,7 +111,9 @@ def _zeros(rng, content):
 
 def _swap(rng, content):
     (a, b), (c, d) = sorted([_place(rng, content), _place(rng, content)])
-    return content if c < b else content[:a] + content[c:d] + content[b:c] + content[a:b] + content[d:]
+    return (
+        content if c < b else content[:a] + content[c:d] + content[b:c] + content[a:b] + content[d:]
+    )
 
 
 def of_bytes(rng, content: bytes) -> bytes:
@@ -170,7 +174,13 @@ def of_json(rng, content: bytes) -> bytes:
 
 
 def _places(tree):
-    pairs = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
+    pairs = (
+        tree.items()
+        if isinstance(tree, dict)
+        else enumerate(tree)
+        if isinstance(tree, list)
+        else ()
+    )
     for key, value in pairs:
         yield tree, key
         yield from _places(value)
@@ -180,7 +190,9 @@ def of_mrc(rng, content: bytes) -> bytes:
     """Fields of the header, and values, become extreme ones."""
     data = bytearray(content)
     for _ in range(rng.integers(1, 4)):
-        offset = 4 * int(rng.integers(0, 56) if rng.integers(4) else rng.integers(0, len(data) // 4))
+        offset = 4 * int(
+            rng.integers(0, 56) if rng.integers(4) else rng.integers(0, len(data) // 4)
+        )
         number = (
             struct.pack("<i", INTEGERS[rng.integers(len(INTEGERS))])
             if rng.integers(2)
@@ -209,10 +221,14 @@ def of_npz(rng, content: bytes) -> bytes:
     elif kind == 3:
         arrays[name] = array.reshape(1, *array.shape)
     elif kind == 4:
-        arrays[name] = np.where(rng.random(array.shape) < 0.1, FLOATS[rng.integers(len(FLOATS))], array.astype(float))
+        arrays[name] = np.where(
+            rng.random(array.shape) < 0.1, FLOATS[rng.integers(len(FLOATS))], array.astype(float)
+        )
     elif kind == 5:
         with np.errstate(all="ignore"):
-            arrays[name] = array + np.array(INTEGERS[rng.integers(len(INTEGERS))]).astype(array.dtype)
+            arrays[name] = array + np.array(INTEGERS[rng.integers(len(INTEGERS))]).astype(
+                array.dtype
+            )
     saved = io.BytesIO()
     np.savez(saved, **arrays)
     if kind == 6:
@@ -245,7 +261,9 @@ def _other_arrays(rng, content: bytes) -> bytes:
     store = io.BytesIO(content)
     with h5py.File(store, "r+") as file:
         names = []
-        file.visititems(lambda name, entry: names.append(name) if isinstance(entry, h5py.Dataset) else None)
+        file.visititems(
+            lambda name, entry: names.append(name) if isinstance(entry, h5py.Dataset) else None
+        )
         name, kind = names[rng.integers(len(names))], rng.integers(4)
         array = file[name][...]
         del file[name]

@@ -12,8 +12,24 @@ from .inputs import make_inputs
 
 SEED = int(os.environ.get("CRYOPOSES_FUZZ_SEED", "11"))
 NUMBER = int(os.environ.get("CRYOPOSES_FUZZ_NUMBER", "300"))
-KINDS = ("star", "map", "compressed map", "stack", "pdb", "mmcif", "config", "distances", "card", "weights")
-RUNS = ("config.json of run", "manifest.json of run", "metrics.json of run", "manifest.json of interrupted")
+KINDS = (
+    "star",
+    "map",
+    "compressed map",
+    "stack",
+    "pdb",
+    "mmcif",
+    "config",
+    "distances",
+    "card",
+    "weights",
+)
+RUNS = (
+    "config.json of run",
+    "manifest.json of run",
+    "metrics.json of run",
+    "manifest.json of interrupted",
+)
 
 
 @pytest.fixture(scope="module")

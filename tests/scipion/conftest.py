@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cryoposes_plugin.core.fourier.resampling import resample_volume
 from cryoposes_plugin.core.io.mrc import write_volume
-from cryoposes_plugin.core.simulation.resampling import resample_volume
 
 from .project import TOUR_BOX, TOUR_NUMBER, TOUR_PIXEL, link, register_plugin, run_protocol
 
@@ -51,7 +51,9 @@ def project(session_project):
 @pytest.fixture(scope="session")
 def map_file(asymmetric_volume, tmp_path_factory):
     path = tmp_path_factory.mktemp("map") / "map.mrc"
-    data = resample_volume(asymmetric_volume.data, asymmetric_volume.pixel_size_angstrom, TOUR_BOX, TOUR_PIXEL)
+    data = resample_volume(
+        asymmetric_volume.data, asymmetric_volume.pixel_size_angstrom, TOUR_BOX, TOUR_PIXEL
+    )
     write_volume(path, data.astype(np.float32), TOUR_PIXEL)
     return path
 
@@ -60,7 +62,9 @@ def map_file(asymmetric_volume, tmp_path_factory):
 def imported(session_project, map_file):
     from pwem.protocols import ProtImportVolumes
 
-    protocol = session_project.newProtocol(ProtImportVolumes, filesPath=str(map_file), samplingRate=TOUR_PIXEL)
+    protocol = session_project.newProtocol(
+        ProtImportVolumes, filesPath=str(map_file), samplingRate=TOUR_PIXEL
+    )
     return run_protocol(session_project, protocol)
 
 
@@ -87,7 +91,13 @@ def trained(session_project, imported, simulated):
     from cryoposes_plugin.protocols import ProtCryoposesTrain
 
     protocol = session_project.newProtocol(
-        ProtCryoposesTrain, steps=12, batchSize=16, validationNumber=32, modelBoxSizePx=32, seed=1, numberOfThreads=1
+        ProtCryoposesTrain,
+        steps=12,
+        batchSize=16,
+        validationNumber=32,
+        modelBoxSizePx=32,
+        seed=1,
+        numberOfThreads=1,
     )
     protocol.minutes.set(None)
     link(protocol, "inputVolumes", imported, "outputVolume")

@@ -22,16 +22,25 @@ def register_plugin(folder: Path) -> None:
     """Make pyworkflow find the plugin where it runs from a clone that was not installed."""
     import importlib_metadata
 
-    if any(e.name == "cryoposes_plugin" for e in importlib_metadata.entry_points(group="pyworkflow.plugin")):
+    if any(
+        e.name == "cryoposes_plugin"
+        for e in importlib_metadata.entry_points(group="pyworkflow.plugin")
+    ):
         return
     info = folder / "site" / "scipion_em_cryoposes-0.dist-info"
     info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: scipion-em-cryoposes\nVersion: 0\n")
-    (info / "entry_points.txt").write_text("[pyworkflow.plugin]\ncryoposes_plugin = cryoposes_plugin\n")
+    (info / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: scipion-em-cryoposes\nVersion: 0\n"
+    )
+    (info / "entry_points.txt").write_text(
+        "[pyworkflow.plugin]\ncryoposes_plugin = cryoposes_plugin\n"
+    )
     repository = Path(__file__).resolve().parents[2]
     paths = [str(info.parent), str(repository)]
     sys.path += paths
-    os.environ["PYTHONPATH"] = os.pathsep.join(paths + [p for p in [os.environ.get("PYTHONPATH")] if p])
+    os.environ["PYTHONPATH"] = os.pathsep.join(
+        paths + [p for p in [os.environ.get("PYTHONPATH")] if p]
+    )
 
 
 def make_table(folder: Path, ids, rng, groups: int = 1, state: str = "raw") -> ParticleTable:
@@ -41,11 +50,14 @@ def make_table(folder: Path, ids, rng, groups: int = 1, state: str = "raw") -> P
     paths = (folder / "a.mrcs", folder / "b.mrcs")
     for i, path in enumerate(paths):
         writer = StackWriter(path, int((stack_index == i).sum()), BOX, PIXEL)
-        writer.append(rng.standard_normal((int((stack_index == i).sum()), BOX, BOX)).astype(np.float32))
+        writer.append(
+            rng.standard_normal((int((stack_index == i).sum()), BOX, BOX)).astype(np.float32)
+        )
         writer.finish()
     u = rng.uniform(9000, 20000, n)
     optics = tuple(
-        OpticsGroup(f"group{i + 1}", PIXEL, BOX, 300.0 - 100 * i, 2.7 - i, 0.1 - 0.03 * i, state) for i in range(groups)
+        OpticsGroup(f"group{i + 1}", PIXEL, BOX, 300.0 - 100 * i, 2.7 - i, 0.1 - 0.03 * i, state)
+        for i in range(groups)
     )
     index = rng.integers(0, groups, n)
     acquisition = [
@@ -53,9 +65,16 @@ def make_table(folder: Path, ids, rng, groups: int = 1, state: str = "raw") -> P
         for a in ("voltage_kv", "spherical_aberration_mm", "amplitude_contrast")
     ]
     ctf = CtfTable(
-        u, u - rng.uniform(10, 500, n), rng.uniform(0, 179, n), rng.uniform(0, 90, n), *acquisition, np.zeros(n)
+        u,
+        u - rng.uniform(10, 500, n),
+        rng.uniform(0, 179, n),
+        rng.uniform(0, 90, n),
+        *acquisition,
+        np.zeros(n),
     )
-    angles = np.stack([rng.uniform(-180, 180, n), rng.uniform(5, 175, n), rng.uniform(-180, 180, n)], axis=1)
+    angles = np.stack(
+        [rng.uniform(-180, 180, n), rng.uniform(5, 175, n), rng.uniform(-180, 180, n)], axis=1
+    )
     extra = {
         "rlnCoordinateX": np.array([f"{10 * i}" for i in range(n)], dtype=object),
         "rlnCoordinateY": np.array([f"{7 * i}" for i in range(n)], dtype=object),
@@ -73,7 +92,10 @@ def make_table(folder: Path, ids, rng, groups: int = 1, state: str = "raw") -> P
         shifts_px=rng.normal(0, 2, (n, 2)),
         ctf=ctf,
         random_subset=rng.integers(1, 3, n),
-        scores={"cryoposesTrace": rng.standard_normal(n), "cryoposesDispersion": rng.standard_normal(n)},
+        scores={
+            "cryoposesTrace": rng.standard_normal(n),
+            "cryoposesDispersion": rng.standard_normal(n),
+        },
         extra=extra,
     )
 
@@ -96,7 +118,9 @@ def run_protocol(project, protocol):
     if protocol.isFailed() or not protocol.isFinished():
         log = Path(project.path, protocol.getStderrLog())
         text = log.read_text(errors="replace")[-3000:] if log.exists() else ""
-        raise RuntimeError(f"{protocol.getClassName()} is {protocol.getStatus()}: {protocol.getErrorMessage()}\n{text}")
+        raise RuntimeError(
+            f"{protocol.getClassName()} is {protocol.getStatus()}: {protocol.getErrorMessage()}\n{text}"
+        )
     return protocol
 
 
@@ -116,7 +140,9 @@ def wait_for(project, protocol, condition, seconds=240):
             project._updateProtocol(seen)
             return seen
         time.sleep(0.3)
-    raise RuntimeError(f"not within {seconds} s; status {written.getStatus()}, {written.getErrorMessage()}")
+    raise RuntimeError(
+        f"not within {seconds} s; status {written.getStatus()}, {written.getErrorMessage()}"
+    )
 
 
 def pointer_to(protocol, output):

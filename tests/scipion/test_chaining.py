@@ -10,9 +10,9 @@ import mrcfile
 import numpy as np
 import pytest
 
+from cryoposes_plugin.core.fourier.masks import soft_sphere
 from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
 from cryoposes_plugin.core.io.star import read_particles
-from cryoposes_plugin.core.reconstruction.masks import soft_sphere
 
 from .project import TOUR_NUMBER as NUMBER
 from .project import TOUR_PIXEL as PIXEL
@@ -21,7 +21,13 @@ from .project import correlation, ids, link, pose_arrays, run_protocol
 pytest.importorskip("pwem", reason="Scipion (scipion-em) is not installed")
 pytestmark = pytest.mark.usefixtures("project")
 
-IMPORT = dict(samplingRate=PIXEL, magnification=50000, voltage=300, sphericalAberration=2.7, amplitudeContrast=0.1)
+IMPORT = dict(
+    samplingRate=PIXEL,
+    magnification=50000,
+    voltage=300,
+    sphericalAberration=2.7,
+    amplitudeContrast=0.1,
+)
 
 
 def run(project, protocol_class, links, **parameters):
@@ -35,7 +41,9 @@ def run(project, protocol_class, links, **parameters):
 def import_star(project, star):
     from pwem.protocols import ProtImportParticles
 
-    settings = dict(importFrom=ProtImportParticles.IMPORT_FROM_RELION, starFile=os.path.abspath(star), **IMPORT)
+    settings = dict(
+        importFrom=ProtImportParticles.IMPORT_FROM_RELION, starFile=os.path.abspath(star), **IMPORT
+    )
     return run(project, ProtImportParticles, {}, **settings)
 
 
@@ -55,7 +63,10 @@ def assert_same_particles(found, expected, some=False):
     theirs, ours = traces(found), traces(expected)
     np.testing.assert_allclose([theirs[i] for i in here], [ours[i] for i in here], rtol=1e-4)
     defoci = {item.getObjId(): item.getCTF().getDefocusU() for item in expected}
-    assert all(item.getCTF().getDefocusU() == pytest.approx(defoci[item.getObjId()], abs=0.1) for item in found)
+    assert all(
+        item.getCTF().getDefocusU() == pytest.approx(defoci[item.getObjId()], abs=0.1)
+        for item in found
+    )
 
 
 # ---- pwem -----------------------------------------------------------------------------------------------------------
@@ -65,7 +76,9 @@ def test_pwems_set_protocols_keep_ids_poses_and_scores(project, simulated, infer
     from pwem.protocols import ProtAlignmentAssign, ProtSubSet, ProtUnionSet
 
     estimated = (inferred, "outputParticles")
-    subset = run(project, ProtSubSet, {"inputFullSet": estimated}, chooseAtRandom=True, nElements=50)
+    subset = run(
+        project, ProtSubSet, {"inputFullSet": estimated}, chooseAtRandom=True, nElements=50
+    )
     assert subset.outputParticles.getSize() == 50
     assert_same_particles(subset.outputParticles, inferred.outputParticles, some=True)
 
@@ -83,11 +96,19 @@ def test_pwems_set_protocols_keep_ids_poses_and_scores(project, simulated, infer
     union = run(project, ProtUnionSet, {"inputSets": parts}, inputType=0)
     joined = union.outputSet
     assert joined.getSize() == NUMBER and joined.hasAlignmentProj()
-    theirs = sorted((p.getCTF().getDefocusU(), p.getAttributeValue("_cryoposesTrace")) for p in joined)
-    ours = sorted((p.getCTF().getDefocusU(), p.getAttributeValue("_cryoposesTrace")) for p in inferred.outputParticles)
+    theirs = sorted(
+        (p.getCTF().getDefocusU(), p.getAttributeValue("_cryoposesTrace")) for p in joined
+    )
+    ours = sorted(
+        (p.getCTF().getDefocusU(), p.getAttributeValue("_cryoposesTrace"))
+        for p in inferred.outputParticles
+    )
     np.testing.assert_allclose(theirs, ours)
 
-    links = {"inputParticles": (simulated, "outputParticles"), "inputAlignment": (filtered, "outputAccepted")}
+    links = {
+        "inputParticles": (simulated, "outputParticles"),
+        "inputAlignment": (filtered, "outputAccepted"),
+    }
     assigned = run(project, ProtAlignmentAssign, links).outputParticles
     _, expected, _ = pose_arrays(filtered.outputAccepted)
     _, found, _ = pose_arrays(assigned)
@@ -104,26 +125,44 @@ def test_relions_particles_are_estimated_filtered_and_reconstructed_by_relion(
     """Import from STAR -> estimate -> filter -> relion - reconstruct: the map that our reconstruction gives."""
     from relion.protocols import ProtRelionReconstruct
 
-    from cryoposes_plugin.protocols import ProtCryoposesFilter, ProtCryoposesInfer, ProtCryoposesReconstruct
+    from cryoposes_plugin.protocols import (
+        ProtCryoposesFilter,
+        ProtCryoposesInfer,
+        ProtCryoposesReconstruct,
+    )
 
     relions = import_star(project, simulated._getExtraPath("run", "particles.star"))
     links = {"inputParticles": (relions, "outputParticles"), "inputModel": (trained, "outputModel")}
-    estimated = run(project, ProtCryoposesInfer, {**links, "inputVolume": (imported, "outputVolume")})
-    kept = run(project, ProtCryoposesFilter, {"inputParticles": (estimated, "outputParticles")}, keepQuantile=0.8)
+    estimated = run(
+        project, ProtCryoposesInfer, {**links, "inputVolume": (imported, "outputVolume")}
+    )
+    kept = run(
+        project,
+        ProtCryoposesFilter,
+        {"inputParticles": (estimated, "outputParticles")},
+        keepQuantile=0.8,
+    )
     accepted = {"inputParticles": (kept, "outputAccepted")}
     theirs = run(project, ProtRelionReconstruct, accepted, doCTF=True)
     ours = run(project, ProtCryoposesReconstruct, accepted)
-    maps = [mrcfile.read(protocol.outputVolume.getFileName().split(":")[0]) for protocol in (theirs, ours)]
+    maps = [
+        mrcfile.read(protocol.outputVolume.getFileName().split(":")[0])
+        for protocol in (theirs, ours)
+    ]
     inside = soft_sphere(len(maps[0]), len(maps[0]) / 2 - 2, edge_px=1.0) > 0.5
     theirs, ours, mirrored = maps[0][inside], maps[1][inside], maps[1][:, :, ::-1][inside]
     assert correlation(theirs, ours) > 0.85
     assert correlation(theirs, mirrored) < correlation(theirs, ours) - 0.1
 
 
-def test_export_to_relion_and_back_keeps_poses_and_our_columns(project, inferred, relion_environment):
+def test_export_to_relion_and_back_keeps_poses_and_our_columns(
+    project, inferred, relion_environment
+):
     from relion.protocols import ProtRelionExportParticles
 
-    export = run(project, ProtRelionExportParticles, {"inputParticles": (inferred, "outputParticles")})
+    export = run(
+        project, ProtRelionExportParticles, {"inputParticles": (inferred, "outputParticles")}
+    )
     (star,) = Path(export._getPath("Export")).glob("*.star")
     table = read_particles(star)
     assert set(table.scores) >= {"cryoposesTrace", "cryoposesDispersion"}
@@ -133,7 +172,9 @@ def test_export_to_relion_and_back_keeps_poses_and_our_columns(project, inferred
 
 
 @pytest.mark.slow
-def test_relions_local_refinement_from_our_poses(project, reconstructed, simulated, relion_environment, map_file):
+def test_relions_local_refinement_from_our_poses(
+    project, reconstructed, simulated, relion_environment, map_file
+):
     """It reaches the resolution that it reaches from the true poses, or one shell less.
 
     It passes on our scores, which are of the poses before, and so are not read.
@@ -146,7 +187,10 @@ def test_relions_local_refinement_from_our_poses(project, reconstructed, simulat
         found[name] = run(
             project,
             ProtRelionRefine3D,
-            {"inputParticles": (source, "outputParticles"), "referenceVolume": (reconstructed, "outputVolume")},
+            {
+                "inputParticles": (source, "outputParticles"),
+                "referenceVolume": (reconstructed, "outputVolume"),
+            },
             copyAlignment=True,
             alignmentAsPriors=False,
             doGpu=False,
@@ -160,12 +204,17 @@ def test_relions_local_refinement_from_our_poses(project, reconstructed, simulat
         )
     box = reconstructed.outputVolume.getDim()[0]
     # Whole shells: RELION prints resolutions rounded.
-    shells = {name: round(box * PIXEL / _resolution_angstrom(protocol)) for name, protocol in found.items()}
+    shells = {
+        name: round(box * PIXEL / _resolution_angstrom(protocol))
+        for name, protocol in found.items()
+    }
     assert shells["ours"] >= shells["true"] - 1
     _, truth, _ = pose_arrays(simulated.outputParticles)
     _, refined, _ = pose_arrays(found["ours"].outputParticles)
     _, before, _ = pose_arrays(near.outputParticles)
-    errors = [np.median(np.rad2deg(angular_distance_rad(poses, truth))) for poses in (before, refined)]
+    errors = [
+        np.median(np.rad2deg(angular_distance_rad(poses, truth))) for poses in (before, refined)
+    ]
     assert errors[1] < errors[0]
     assert None not in traces(found["ours"].outputParticles).values()
     from cryoposes_plugin.scipion import convert
@@ -181,16 +230,24 @@ def _poses_near_the_truth(project, simulated):
 
     table = read_particles(simulated._getExtraPath("run", "particles.star"))
     rng = np.random.default_rng(5)
-    angles = conventions.rotations_to_euler_deg(table.rotations) + rng.normal(0, 3.5, (len(table), 3))
-    scores = {name: rng.standard_normal(len(table)) for name in ("cryoposesTrace", "cryoposesDispersion")}
+    angles = conventions.rotations_to_euler_deg(table.rotations) + rng.normal(
+        0, 3.5, (len(table), 3)
+    )
+    scores = {
+        name: rng.standard_normal(len(table)) for name in ("cryoposesTrace", "cryoposesDispersion")
+    }
     star = simulated._getExtraPath("near.star")
-    write_particles(star, table.replace(rotations=conventions.euler_deg_to_rotations(angles), scores=scores))
+    write_particles(
+        star, table.replace(rotations=conventions.euler_deg_to_rotations(angles), scores=scores)
+    )
     return import_star(project, star)
 
 
 def _resolution_angstrom(protocol, threshold=0.143):
     """Where the protocol's FSC first falls below the threshold."""
-    frequency, values = (np.array([float(v) for v in column]) for column in protocol.outputFSC.getData())
+    frequency, values = (
+        np.array([float(v) for v in column]) for column in protocol.outputFSC.getData()
+    )
     below = np.flatnonzero(values < threshold)
     return 1 / frequency[below[0] - 1 if len(below) else -1]
 
@@ -209,7 +266,10 @@ def cryosparc(tmp_path, monkeypatch):
     program.write_text("\n".join([f"#!{sys.executable}", *lines[1:], ""]))
     program.chmod(0o755)
     (tmp_path / "cryosparc_master" / "version").write_text("v4.5.3\n")
-    for name, value in (("CRYOSPARC_HOME", str(tmp_path)), ("CRYOSPARC_USER", "someone@somewhere.org")):
+    for name, value in (
+        ("CRYOSPARC_HOME", str(tmp_path)),
+        ("CRYOSPARC_USER", "someone@somewhere.org"),
+    ):
         monkeypatch.setenv(name, value)
         monkeypatch.setitem(utils.Plugin._vars, name, value)
     monkeypatch.setattr(utils, "_csVersion", None)
@@ -218,7 +278,10 @@ def cryosparc(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     "name, job",
-    [("ProtCryoSparcHomogeneousReconstruct", "homo_reconstruct"), ("ProtCryoSparcLocalRefine", "new_local_refine")],
+    [
+        ("ProtCryoSparcHomogeneousReconstruct", "homo_reconstruct"),
+        ("ProtCryoSparcLocalRefine", "new_local_refine"),
+    ],
 )
 def test_cryosparcs_protocols_go_up_to_job_submission(
     project, simulated, imported, map_file, cryosparc, relion, tmp_path, name, job
@@ -241,7 +304,17 @@ def test_cryosparcs_protocols_go_up_to_job_submission(
     star = protocol._getTmpPath("input_particles.star")
     assert os.path.abspath(star) in next(call for call in calls if "particle_meta_path" in call)
     output = tmp_path / "from_cryosparcs_star.mrc"
-    relion("relion_reconstruct", "--i", star, "--o", output, "--ctf", "--angpix", PIXEL, cwd=os.getcwd())
+    relion(
+        "relion_reconstruct",
+        "--i",
+        star,
+        "--o",
+        output,
+        "--ctf",
+        "--angpix",
+        PIXEL,
+        cwd=os.getcwd(),
+    )
     assert correlation(mrcfile.read(output), mrcfile.read(map_file)) > 0.8
 
 

@@ -74,11 +74,15 @@ def queued(cluster, map_file, scipion_environment):
     before = os.getcwd()
     project = Manager().createProject(f"cluster_{os.getpid()}_{time.monotonic_ns()}")
     os.chdir(project.path)
-    imported = project.newProtocol(ProtImportVolumes, filesPath=str(map_file), samplingRate=TOUR_PIXEL)
+    imported = project.newProtocol(
+        ProtImportVolumes, filesPath=str(map_file), samplingRate=TOUR_PIXEL
+    )
     run_protocol(project, imported)
 
     def make(**values):
-        protocol = project.newProtocol(ProtCryoposesSimulate, boxSizePx=32, snr=0.5, numberOfThreads=2, **values)
+        protocol = project.newProtocol(
+            ProtCryoposesSimulate, boxSizePx=32, snr=0.5, numberOfThreads=2, **values
+        )
         link(protocol, "inputVolumes", imported, "outputVolume")
         protocol._useQueue.set(True)
         protocol._queueParams.set(json.dumps(["short", {"JOB_HOURS": "2:00:00"}]))
@@ -123,7 +127,9 @@ def test_stop_resume_and_restart_of_a_queued_job(queued, cluster):
     stopped = project.getProtocol(protocol.getObjId())
     assert stopped.isAborted()
     time.sleep(1)
-    assert not Path(stopped._getExtraPath("run", "metrics.json")).exists(), "the program went on after scancel"
+    assert not Path(stopped._getExtraPath("run", "metrics.json")).exists(), (
+        "the program went on after scancel"
+    )
 
     stopped.runMode.set(MODE_RESUME)
     project.launchProtocol(stopped)
@@ -134,5 +140,7 @@ def test_stop_resume_and_restart_of_a_queued_job(queued, cluster):
     resumed.number.set(30)
     resumed.runMode.set(MODE_RESTART)
     project.launchProtocol(resumed)
-    again = wait_for(project, resumed, lambda p: p.isFinished() and p.outputParticles.getSize() == 30)
+    again = wait_for(
+        project, resumed, lambda p: p.isFinished() and p.outputParticles.getSize() == 30
+    )
     assert json.loads(Path(again._getExtraPath("run", "config.json")).read_text())["number"] == 30

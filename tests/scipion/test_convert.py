@@ -8,8 +8,8 @@ import pytest
 from cryoposes_plugin.core import conventions
 from cryoposes_plugin.core.errors import InputError
 from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
-from cryoposes_plugin.core.io.particles import ParticleImages
 from cryoposes_plugin.core.io.star import read_particles, write_particles
+from cryoposes_plugin.core.particles.images import ParticleImages
 
 from .project import BOX, PIXEL, make_table, new_set
 
@@ -60,20 +60,29 @@ def test_a_set_made_of_a_table_gives_the_table_back(table, tmp_path):
         np.testing.assert_allclose(back.scores[name], values, rtol=1e-9)
     assert list(back.extra["cryoposesPoseSource"]) == ["truth"] * len(IDS)
     assert list(back.extra["rlnMicrographName"]) == list(table.extra["rlnMicrographName"])
-    np.testing.assert_array_equal(ParticleImages(back).read(np.arange(7)), ParticleImages(table).read(np.arange(7)))
+    np.testing.assert_array_equal(
+        ParticleImages(back).read(np.arange(7)), ParticleImages(table).read(np.arange(7))
+    )
 
 
 def test_the_bfactor_of_the_images_is_that_of_the_particles(table, tmp_path):
     bfactor = np.linspace(40, 100, len(IDS))
     table = table.replace(ctf=dataclasses.replace(table.ctf, bfactor_angstrom2=bfactor))
-    back = by_id(convert.particles_to_table(make_set(table, tmp_path / "set.sqlite"), tmp_path / "c.mrcs"), table.ids)
+    back = by_id(
+        convert.particles_to_table(make_set(table, tmp_path / "set.sqlite"), tmp_path / "c.mrcs"),
+        table.ids,
+    )
     np.testing.assert_allclose(back.ctf.bfactor_angstrom2, bfactor, rtol=1e-9)
 
 
 def test_scores_of_former_poses_end_with_them(table, tmp_path):
     """Numbers that the result does not have would be taken for those of its poses."""
     particles = make_set(
-        table.replace(scores={name: np.arange(7.0) for name in ("cryoposesExpectedErrorDeg", "cryoposesTrace")}),
+        table.replace(
+            scores={
+                name: np.arange(7.0) for name in ("cryoposesExpectedErrorDeg", "cryoposesTrace")
+            }
+        ),
         tmp_path / "set.sqlite",
     )
     new = table.replace(scores={"cryoposesTrace": np.arange(7.0)})
@@ -82,7 +91,9 @@ def test_scores_of_former_poses_end_with_them(table, tmp_path):
         results.update_particles(output, particles, new, poses=poses, scores=("cryoposesTrace",))
         output.write()
         for item in output:
-            assert item.hasAttribute("_cryoposesExpectedErrorDeg") == kept and item.hasAttribute("_cryoposesTrace")
+            assert item.hasAttribute("_cryoposesExpectedErrorDeg") == kept and item.hasAttribute(
+                "_cryoposesTrace"
+            )
 
 
 def changed_by_another_program(particles, path):
@@ -98,10 +109,14 @@ def changed_by_another_program(particles, path):
     return changed
 
 
-def test_scores_and_pose_source_end_where_another_program_changes_the_poses(table, tmp_path, caplog):
+def test_scores_and_pose_source_end_where_another_program_changes_the_poses(
+    table, tmp_path, caplog
+):
     particles = make_set(table, tmp_path / "set.sqlite")
     assert convert.particles_to_table(particles, tmp_path / "a.mrcs").scores
-    back = convert.particles_to_table(changed_by_another_program(particles, tmp_path / "b.sqlite"), tmp_path / "b.mrcs")
+    back = convert.particles_to_table(
+        changed_by_another_program(particles, tmp_path / "b.sqlite"), tmp_path / "b.mrcs"
+    )
     assert back.scores == {} and "cryoposesPoseSource" not in back.extra
     assert "another program changed them" in caplog.text
 
@@ -109,13 +124,17 @@ def test_scores_and_pose_source_end_where_another_program_changes_the_poses(tabl
 @pytest.mark.parametrize("found", [{}, {"cryoposesAngularErrorDeg": np.arange(7.0)}])
 def test_a_result_does_not_take_former_scores_along(table, tmp_path, found):
     """As `filter` (nothing new) and `compare` (errors) make their outputs, of the items of the input."""
-    changed = changed_by_another_program(make_set(table, tmp_path / "set.sqlite"), tmp_path / "b.sqlite")
+    changed = changed_by_another_program(
+        make_set(table, tmp_path / "set.sqlite"), tmp_path / "b.sqlite"
+    )
     cleaned = convert.particles_to_table(changed, tmp_path / "b.mrcs")
     output = new_set(tmp_path / "out.sqlite")
     new = cleaned.replace(scores={name: values[: len(cleaned)] for name, values in found.items()})
     results.update_particles(output, changed, new, scores=tuple(found))
     output.write()
-    ours = {name for item in output for name, _ in item.getAttributes() if name.startswith("_cryoposes")}
+    ours = {
+        name for item in output for name, _ in item.getAttributes() if name.startswith("_cryoposes")
+    }
     assert ours == {f"_{name}" for name in found} | ({"_cryoposesScoredPose"} if found else set())
     assert set(convert.particles_to_table(output, tmp_path / "c.mrcs").scores) == set(found)
 
@@ -124,17 +143,23 @@ def test_scipions_transform_is_the_one_of_the_conventions(table, tmp_path):
     particles = make_set(table, tmp_path / "set.sqlite")
     expected = conventions.poses_to_transforms(table.rotations, table.shifts_px)
     for row, identity in enumerate(table.ids):
-        np.testing.assert_allclose(particles[int(identity)].getTransform().getMatrix(), expected[row], atol=1e-12)
+        np.testing.assert_allclose(
+            particles[int(identity)].getTransform().getMatrix(), expected[row], atol=1e-12
+        )
 
 
 def test_results_are_joined_by_id_and_the_missing_are_counted(table, tmp_path, rng):
     particles = make_set(table, tmp_path / "set.sqlite")
     shuffled = table.take(rng.permutation(7)[:5])
-    new = shuffled.replace(rotations=rng.permutation(shuffled.rotations), scores={"cryoposesTrace": np.arange(5.0)})
+    new = shuffled.replace(
+        rotations=rng.permutation(shuffled.rotations), scores={"cryoposesTrace": np.arange(5.0)}
+    )
     path = tmp_path / "result.star"
     write_particles(path, new)
     output = new_set(tmp_path / "out.sqlite")
-    missing = results.update_particles(output, particles, read_particles(path), poses=True, scores=("cryoposesTrace",))
+    missing = results.update_particles(
+        output, particles, read_particles(path), poses=True, scores=("cryoposesTrace",)
+    )
     assert missing == 2 and output.getSize() == 5
     for row, identity in enumerate(new.ids):
         item, source = output[int(identity)], particles[int(identity)]
@@ -144,7 +169,9 @@ def test_results_are_joined_by_id_and_the_missing_are_counted(table, tmp_path, r
         assert item.getAttributeValue("_cryoposesTrace") == row
         assert item.getLocation() == source.getLocation()
         assert item.getCTF().getDefocusU() == source.getCTF().getDefocusU()
-        assert item.getAttributeValue("_rlnRandomSubset") == source.getAttributeValue("_rlnRandomSubset")
+        assert item.getAttributeValue("_rlnRandomSubset") == source.getAttributeValue(
+            "_rlnRandomSubset"
+        )
     assert output.hasAlignmentProj() and output.hasCTF() and output.getSamplingRate() == PIXEL
 
 
@@ -166,7 +193,9 @@ def test_attributes_that_are_not_ours_pass_through(table, tmp_path):
         new._rlnGroupName = String("a group")
         particles.append(new)
     back = convert.particles_to_table(particles, tmp_path / "c.mrcs")
-    assert set(back.extra["rlnBeamTiltX"]) == {"0.25"} and set(back.extra["rlnGroupName"]) == {"a_group"}
+    assert set(back.extra["rlnBeamTiltX"]) == {"0.25"} and set(back.extra["rlnGroupName"]) == {
+        "a_group"
+    }
     output = new_set(tmp_path / "out.sqlite")
     results.update_particles(output, particles, back)
     assert {item.getAttributeValue("_rlnBeamTiltX") for item in output} == {0.25}
@@ -177,7 +206,11 @@ def test_several_optics_groups_survive(tmp_path, rng):
     back = convert.particles_to_table(make_set(table, tmp_path / "set.sqlite"), tmp_path / "c.mrcs")
     for row in range(20):
         ours, theirs = table.optics[table.optics_index[row]], back.optics[back.optics_index[row]]
-        assert (ours.name, ours.voltage_kv, ours.box_size_px) == (theirs.name, theirs.voltage_kv, theirs.box_size_px)
+        assert (ours.name, ours.voltage_kv, ours.box_size_px) == (
+            theirs.name,
+            theirs.voltage_kv,
+            theirs.box_size_px,
+        )
         assert theirs.spherical_aberration_mm == pytest.approx(ours.spherical_aberration_mm)
         assert theirs.amplitude_contrast == pytest.approx(ours.amplitude_contrast)
 
@@ -212,7 +245,11 @@ def test_groups_that_no_particle_names_count_as_one_if_they_are_alike(tmp_path, 
         make_set(table.replace(optics=alike), tmp_path / "set2.sqlite"), tmp_path / "plain2.sqlite"
     )
     (group,) = convert.particles_to_table(particles, tmp_path / "c.mrcs").optics
-    assert (group.voltage_kv, group.spherical_aberration_mm, group.amplitude_contrast) == (200, 1.4, 0.07)
+    assert (group.voltage_kv, group.spherical_aberration_mm, group.amplitude_contrast) == (
+        200,
+        1.4,
+        0.07,
+    )
     assert "rlnBeamTiltX" not in group.extra and group.extra["rlnBeamTiltY"] == "0.5"
 
 
@@ -220,7 +257,11 @@ def test_particles_without_optics_text_are_grouped_by_their_acquisition(table, t
     particles = make_set(table, tmp_path / "set.sqlite")
     particles.getAcquisition().opticsGroupInfo.set(None)
     back = convert.particles_to_table(particles, tmp_path / "c.mrcs")
-    assert len(back.optics) == 1 and back.optics[0].voltage_kv == 300 and back.optics[0].pixel_size_angstrom == PIXEL
+    assert (
+        len(back.optics) == 1
+        and back.optics[0].voltage_kv == 300
+        and back.optics[0].pixel_size_angstrom == PIXEL
+    )
 
 
 def test_a_set_without_magnification_keeps_its_acquisition(table, tmp_path):
@@ -242,7 +283,9 @@ def test_the_image_state_survives(tmp_path, rng, state):
     table = make_table(tmp_path, range(1, 5), rng, state=state)
     particles = make_set(table, tmp_path / "set.sqlite")
     assert particles.isPhaseFlipped() == (state == "phase-flipped")
-    assert {o.image_state for o in convert.particles_to_table(particles, tmp_path / "c.mrcs").optics} == {state}
+    assert {
+        o.image_state for o in convert.particles_to_table(particles, tmp_path / "c.mrcs").optics
+    } == {state}
 
 
 def test_images_in_other_formats_are_converted(table, tmp_path):

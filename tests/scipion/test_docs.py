@@ -26,11 +26,22 @@ def test_the_long_example_runs(scipion_environment, map_file, tmp_path):
     script = tmp_path / "script.py"
     script.write_text(max(blocks(), key=len))
     # as the page says, from a shell that knows nothing of the environment
-    command = [sys.executable, "-m", "cryoposes_plugin.scipion", "--folder", tmp_path / "data", "python"]
+    command = [
+        sys.executable,
+        "-m",
+        "cryoposes_plugin.scipion",
+        "--folder",
+        tmp_path / "data",
+        "python",
+    ]
     shell = {**os.environ, "PATH": "/usr/bin:/bin"}
     del shell["SCIPION_PYTHON"]
     result = subprocess.run(
-        [*command, script, map_file, str(TOUR_PIXEL)], env=shell, capture_output=True, text=True, timeout=400
+        [*command, script, map_file, str(TOUR_PIXEL)],
+        env=shell,
+        capture_output=True,
+        text=True,
+        timeout=400,
     )
     assert result.returncode == 0, result.stdout[-1500:] + result.stderr[-1500:]
     assert "60 particles: median angular error 0.00°" in result.stdout
@@ -45,7 +56,9 @@ def test_what_the_page_names_exists():
     named = re.findall(r"`core\.([a-z_.]+)\.([A-Za-z_]+)\(", text)
     assert len(named) >= 5
     for module, name in named:
-        assert hasattr(importlib.import_module(f"cryoposes_plugin.core.{module}"), name), f"{module}.{name}"
+        assert hasattr(importlib.import_module(f"cryoposes_plugin.core.{module}"), name), (
+            f"{module}.{name}"
+        )
     for module, names in re.findall(r"from (cryoposes_plugin[\w.]*) import ([\w, ]+)", text):
         for name in names.split(", "):
             assert hasattr(importlib.import_module(module), name), f"{module}.{name}"

@@ -9,7 +9,10 @@ pytest.importorskip("pwem", reason="Scipion (scipion-em) is not installed")
 
 from pwem.protocols import EMProtocol
 
-from cryoposes_plugin.core.config import CONFIGS, FilterConfig, SimulateConfig, TrainConfig
+from cryoposes_plugin.commands.filter.config import FilterConfig
+from cryoposes_plugin.commands.registry import CONFIGS
+from cryoposes_plugin.commands.simulate.config import SimulateConfig
+from cryoposes_plugin.commands.train.config import TrainConfig
 from cryoposes_plugin.core.errors import ConfigError
 from cryoposes_plugin.protocols import (
     ProtCryoposesCompare,
@@ -63,7 +66,9 @@ def test_scipion_finds_the_plugin_and_its_protocols_viewers_and_objects(scipion_
     assert "PoseModel" in Domain.getObjects()
     assert set(module._bibtex) == {"Banjac2021", "Lian2022", "Chung2023", "Punjani2017"}
     for protocol in PROTOCOLS:
-        assert "CryoposesRunViewer" in {v.__name__ for v in Domain.findViewers(protocol(), "tkinter")}
+        assert "CryoposesRunViewer" in {
+            v.__name__ for v in Domain.findViewers(protocol(), "tkinter")
+        }
 
 
 def test_the_protocols_are_in_a_section_of_their_own(scipion_environment):
@@ -77,7 +82,9 @@ def test_the_protocols_are_in_a_section_of_their_own(scipion_environment):
     parser.optionxform = str
     parser.read(Path(cryoposes_plugin.__file__).parent / "protocols.conf")
     (section,) = json.loads(parser.get("PROTOCOLS", "Protocols SPA"))
-    assert section["tag"] == "section" and {c["value"] for c in section["children"]} == {p.__name__ for p in PROTOCOLS}
+    assert section["tag"] == "section" and {c["value"] for c in section["children"]} == {
+        p.__name__ for p in PROTOCOLS
+    }
 
 
 @pytest.mark.parametrize("protocol, label", zip(PROTOCOLS, LABELS))
@@ -91,7 +98,9 @@ def test_an_untouched_form_gives_the_default_config(scipion_environment, protoco
         if name not in NOT_IN_FORMS:
             assert (value or None) == (getattr(defaults, name) or None), name
     pointers = {f.name for f in dataclasses.fields(config_class) if f.metadata["path"]}
-    absent = {f.name for f in dataclasses.fields(config_class)} - set(values) - pointers - NOT_IN_FORMS
+    absent = (
+        {f.name for f in dataclasses.fields(config_class)} - set(values) - pointers - NOT_IN_FORMS
+    )
     assert absent <= {"seed"}, f"not in the form: {absent}"
 
 
@@ -104,23 +113,41 @@ def test_every_parameter_has_help_and_hides_nothing_of_scipions(scipion_environm
         if n not in ("runName", "runMode", "hostName", "numberOfThreads", "numberOfMpi")
     ]
     for name, param in ours:
-        assert not hasattr(EMProtocol, name), f"{name} would hide an attribute of Scipion's protocols"
+        assert not hasattr(EMProtocol, name), (
+            f"{name} would hide an attribute of Scipion's protocols"
+        )
         if not name.startswith("defocusRangeAngstrom"):
             assert param.help.get(), name
-            assert "--" not in param.help.get(), f"{name} speaks of the command line: {param.help.get()}"
+            assert "--" not in param.help.get(), (
+                f"{name} speaks of the command line: {param.help.get()}"
+            )
 
 
 def test_a_normal_user_sees_little_of_the_training(scipion_environment):
     definition = ProtCryoposesTrain().getDefinition()
-    seen = [n for s in definition.iterSections() for n, param in s.iterParams() if not param.isExpert()]
-    ours = [n for n in seen if n not in ("runName", "runMode", "hostName", "numberOfThreads", "numberOfMpi")]
+    seen = [
+        n for s in definition.iterSections() for n, param in s.iterParams() if not param.isExpert()
+    ]
+    ours = [
+        n
+        for n in seen
+        if n not in ("runName", "runMode", "hostName", "numberOfThreads", "numberOfMpi")
+    ]
     pointers = ["inputVolumes", "inputLike", "inputParticles"]
-    assert [n for n in ours if n not in ("useGpu", "gpuList")] == [*pointers, "symmetry", "preset", "minutes", "snr"]
+    assert [n for n in ours if n not in ("useGpu", "gpuList")] == [
+        *pointers,
+        "symmetry",
+        "preset",
+        "minutes",
+        "snr",
+    ]
 
 
 def test_two_outputs_of_one_class_do_not_alias():
     assert list(ProtCryoposesFilter()._possibleOutputs) == ["outputAccepted", "outputRejected"]
-    assert [name for name, _ in ProtCryoposesFilter().iterOutputAttributes(includePossible=True)] == [
+    assert [
+        name for name, _ in ProtCryoposesFilter().iterOutputAttributes(includePossible=True)
+    ] == [
         "outputAccepted",
         "outputRejected",
     ]
@@ -140,20 +167,36 @@ def test_values_of_a_form_reach_the_config(scipion_environment):
     values = forms.form_values(protocol, SimulateConfig)
     assert values["number"] == 7 and values["snr"] == 0.4 and values["orientations"] == "preferred"
     assert values["preferred_directions_deg"] == (10, 20, 30, 40)
-    assert values["defocus_range_angstrom"] == (8000, 25000) and values["ctf"] is False  # the form hides the range
+    assert (
+        values["defocus_range_angstrom"] == (8000, 25000) and values["ctf"] is False
+    )  # the form hides the range
     assert values["gpu"] == "none" and values["threads"] == 3
-    with_ctf = forms.form_values(ProtCryoposesSimulate(gpuList="1,2", defocusRangeAngstromMin=9000), SimulateConfig)
+    with_ctf = forms.form_values(
+        ProtCryoposesSimulate(gpuList="1,2", defocusRangeAngstromMin=9000), SimulateConfig
+    )
     assert with_ctf["gpu"] == "1,2" and with_ctf["defocus_range_angstrom"] == (9000, 25000)
-    assert forms.form_values(ProtCryoposesSimulate(gpuList="gpu0", useGpu=False), SimulateConfig)["gpu"] == "none"
+    assert (
+        forms.form_values(ProtCryoposesSimulate(gpuList="gpu0", useGpu=False), SimulateConfig)[
+            "gpu"
+        ]
+        == "none"
+    )
 
 
 def test_what_is_no_number_is_said():
     wrong = ProtCryoposesSimulate(preferredDirectionsDeg="10 x")
-    assert forms.form_values(wrong, SimulateConfig)["preferred_directions_deg"] == (0, 0)  # the form hides it
-    wrong.orientations.set(SimulateConfig.__dataclass_fields__["orientations"].metadata["choices"].index("preferred"))
+    assert forms.form_values(wrong, SimulateConfig)["preferred_directions_deg"] == (
+        0,
+        0,
+    )  # the form hides it
+    wrong.orientations.set(
+        SimulateConfig.__dataclass_fields__["orientations"].metadata["choices"].index("preferred")
+    )
     with pytest.raises(ConfigError, match="Preferred views.*'10 x'"):
         forms.form_values(wrong, SimulateConfig)
-    with pytest.raises(ConfigError, match="GPU IDs of the form are no numbers; give them as 0 or 0,1"):
+    with pytest.raises(
+        ConfigError, match="GPU IDs of the form are no numbers; give them as 0 or 0,1"
+    ):
         forms.form_values(ProtCryoposesSimulate(gpuList="gpu0"), SimulateConfig)
     protocol = ProtCryoposesSimulate()
     protocol.assembly.set(None)
@@ -165,11 +208,18 @@ def test_what_is_no_number_is_said():
 
 def test_core_messages_speak_the_forms_language():
     said = forms.in_form_words(
-        "simulate: --snr 2 and --noise-variance 1 exclude each other; --defocus-range too; see --help.", SimulateConfig
+        "simulate: --snr 2 and --noise-variance 1 exclude each other; --defocus-range too; see --help.",
+        SimulateConfig,
     )
-    assert said == "simulate: 'SNR' 2 and 'Noise variance' 1 exclude each other; 'Underfocus (Å)' too; see --help."
+    assert (
+        said
+        == "simulate: 'SNR' 2 and 'Noise variance' 1 exclude each other; 'Underfocus (Å)' too; see --help."
+    )
     assert forms.in_form_words("--keep-quantile", FilterConfig) == "'Share to keep'"
-    assert forms.in_form_words("use `cryoposes recover --model`.", TrainConfig) == "use 'recover poses from distances'."
+    assert (
+        forms.in_form_words("use `cryoposes recover --model`.", TrainConfig)
+        == "use 'recover poses from distances'."
+    )
     assert forms.label_of(TrainConfig, "mask_diameter_angstrom") == "Mask diameter (Å)"
 
 
@@ -177,7 +227,10 @@ def test_core_messages_speak_the_forms_language():
     "message, expected",
     [
         ("it has no column _cryoposesWrongBasin", "it has no 'probability of a wrong pose'"),
-        ("every particle was kept: rejected.star holds none", "every particle was kept: the rejected set holds none"),
+        (
+            "every particle was kept: rejected.star holds none",
+            "every particle was kept: the rejected set holds none",
+        ),
         ("estimate the poses with `infer` first", "estimate the poses with 'estimate poses' first"),
     ],
 )
@@ -196,18 +249,25 @@ def test_labels_stand_for_columns_files_and_commands(message, expected):
 )
 def test_labels_stand_for_the_files_that_a_protocol_writes(name, label):
     protocol = ProtCryoposesTrain(workingDir="Runs/000001_Train")
-    for path in (f"Runs/000001_Train/extra/{name}", os.path.abspath(f"Runs/000001_Train/extra/{name}")):
+    for path in (
+        f"Runs/000001_Train/extra/{name}",
+        os.path.abspath(f"Runs/000001_Train/extra/{name}"),
+    ):
         assert protocol._in_form_words(f"{path} is empty") == f"{label or path} is empty"
 
 
 def test_choices_are_called_by_their_titles_in_the_form_and_in_its_sentences():
     form = ProtCryoposesSimulate().getDefinition()
     assert form.getParam("orientations").choices[5:] == ["preferred views", "those of particles"]
-    assert "(with 'those of particles')" in forms.in_form_words("(with 'particles')", SimulateConfig)
+    assert "(with 'those of particles')" in forms.in_form_words(
+        "(with 'particles')", SimulateConfig
+    )
 
 
 def test_one_label_for_one_idea():
-    assert forms.label_of(TrainConfig, "particles") == forms.label_of(SimulateConfig, "orientations_from")
+    assert forms.label_of(TrainConfig, "particles") == forms.label_of(
+        SimulateConfig, "orientations_from"
+    )
 
 
 def test_every_config_has_a_protocol():

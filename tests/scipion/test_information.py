@@ -11,7 +11,9 @@ pytest.importorskip("pwem", reason="Scipion (scipion-em) is not installed")
 from cryoposes_plugin import protocols
 from cryoposes_plugin.protocols import ProtCryoposesFilter
 
-PROTOCOLS = [getattr(protocols, name) for name in protocols.__all__ if name not in ("ProtCryoposesBase",)]
+PROTOCOLS = [
+    getattr(protocols, name) for name in protocols.__all__ if name not in ("ProtCryoposesBase",)
+]
 PROTOCOLS = [protocol for protocol in PROTOCOLS if protocol._label]
 
 

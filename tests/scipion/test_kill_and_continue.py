@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cryoposes_plugin.core.config import THREAD_VARIABLES
+from cryoposes_plugin.commands.config import THREAD_VARIABLES
 from cryoposes_plugin.core.io.mrc import write_volume
 
 from .project import run_protocol, wait_for
@@ -26,7 +26,9 @@ def imported(project, asymmetric_volume, tmp_path_factory):
     path = tmp_path_factory.mktemp("kill") / "map.mrc"
     write_volume(path, asymmetric_volume.data, asymmetric_volume.pixel_size_angstrom)
     sampling = asymmetric_volume.pixel_size_angstrom
-    return run_protocol(project, project.newProtocol(ProtImportVolumes, filesPath=str(path), samplingRate=sampling))
+    return run_protocol(
+        project, project.newProtocol(ProtImportVolumes, filesPath=str(path), samplingRate=sampling)
+    )
 
 
 def make(project, imported, protocol_class, **parameters):
@@ -43,7 +45,14 @@ def program_of(protocol):
 
     run = protocol._getExtraPath("run")
     found = [p for p in psutil.process_iter(["cmdline", "cwd"]) if run in (p.info["cmdline"] or [])]
-    return next((p for p in found if "cryoposes_plugin" in p.info["cmdline"] and p.info["cwd"] == os.getcwd()), None)
+    return next(
+        (
+            p
+            for p in found
+            if "cryoposes_plugin" in p.info["cmdline"] and p.info["cwd"] == os.getcwd()
+        ),
+        None,
+    )
 
 
 def kill_when(project, protocol, is_under_way):
@@ -52,7 +61,9 @@ def kill_when(project, protocol, is_under_way):
     deadline = time.monotonic() + SECONDS_TO_WAIT
     while time.monotonic() < deadline:
         # the file first: a look through all processes takes long on a busy machine
-        process = program_of(protocol) if is_under_way(Path(protocol._getExtraPath("run"))) else None
+        process = (
+            program_of(protocol) if is_under_way(Path(protocol._getExtraPath("run"))) else None
+        )
         if process is not None:
             os.kill(process.pid, signal.SIGKILL)
             break
@@ -67,10 +78,19 @@ def kill_when(project, protocol, is_under_way):
 def uninterrupted(protocol, folder):
     """The program's run of the protocol's config in another folder."""
     config = str(Path(protocol._getExtraPath("config.json")).resolve())
-    command = [sys.executable, "-m", "cryoposes_plugin", protocol.CONFIG.command, "--config", config]
+    command = [
+        sys.executable,
+        "-m",
+        "cryoposes_plugin",
+        protocol.CONFIG.command,
+        "--config",
+        config,
+    ]
     environment = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, "1")}
     environment["PYTHONPATH"] = os.pathsep.join([str(REPOSITORY), *filter(None, sys.path)])
-    subprocess.run([*command, "--output", str(folder)], env=environment, check=True, capture_output=True)
+    subprocess.run(
+        [*command, "--output", str(folder)], env=environment, check=True, capture_output=True
+    )
     return folder
 
 
@@ -87,13 +107,18 @@ def test_simulation(project, imported, tmp_path):
     continued = run_protocol(project, killed)
     assert "Resuming at image" in Path(continued.getStdoutLog()).read_text()
     whole = uninterrupted(continued, tmp_path / "whole") / "particles.mrcs"
-    assert Path(continued._getExtraPath("run", "particles.mrcs")).read_bytes()[1024:] == whole.read_bytes()[1024:]
+    assert (
+        Path(continued._getExtraPath("run", "particles.mrcs")).read_bytes()[1024:]
+        == whole.read_bytes()[1024:]
+    )
 
 
 def test_training(project, imported, tmp_path):
     from cryoposes_plugin.protocols import ProtCryoposesTrain
 
-    settings = dict(steps=40, batchSize=8, validationNumber=32, boxSizePx=48, modelBoxSizePx=32, snr=1.0, seed=3)
+    settings = dict(
+        steps=40, batchSize=8, validationNumber=32, boxSizePx=48, modelBoxSizePx=32, snr=1.0, seed=3
+    )
     killed = make(project, imported, ProtCryoposesTrain, checkpointMinutes=0.01, **settings)
     killed = kill_when(project, killed, lambda run: (run / "checkpoint.npz").exists())
     assert not Path(killed._getExtraPath("run", "model")).exists()

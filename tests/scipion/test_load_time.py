@@ -26,7 +26,9 @@ def test_loading_the_plugin_costs_scipion_less_than_a_third_of_a_second():
     """CPU time, the least of three, since other work on the machine can only add to it."""
     seconds = []
     for _ in range(3):
-        result = subprocess.run([sys.executable, "-c", LOADING], capture_output=True, text=True, timeout=120)
+        result = subprocess.run(
+            [sys.executable, "-c", LOADING], capture_output=True, text=True, timeout=120
+        )
         seconds.append(float(result.stdout.rsplit("SECONDS ", 1)[1]))
     assert min(seconds) < 0.3
 
@@ -41,9 +43,18 @@ def test_a_protocol_adds_little_to_its_program(project, simulated, tmp_path):
     before = seconds_of_children()
     run_protocol(project, protocol)
     whole = seconds_of_children() - before
-    command = [sys.executable, "-m", "cryoposes_plugin", "compare", "--config", protocol._getExtraPath("config.json")]
+    command = [
+        sys.executable,
+        "-m",
+        "cryoposes_plugin",
+        "compare",
+        "--config",
+        protocol._getExtraPath("config.json"),
+    ]
     before = seconds_of_children()
-    subprocess.run([*command, "--output", str(tmp_path / "run")], check=True, capture_output=True, timeout=300)
+    subprocess.run(
+        [*command, "--output", str(tmp_path / "run")], check=True, capture_output=True, timeout=300
+    )
     program = seconds_of_children() - before
     sys.stdout.write(f"protocol {whole:.2f} s, program {program:.2f} s\n")
     assert program < whole < program + 6

@@ -27,7 +27,11 @@ def test_simulate_gives_a_complete_set(simulated):
     assert particles.hasAlignmentProj() and particles.hasCTF() and particles.getXDim() == BOX
     assert particles.getSamplingRate() == pytest.approx(PIXEL)
     acquisition = particles.getAcquisition()
-    assert (acquisition.getVoltage(), acquisition.getSphericalAberration(), acquisition.getAmplitudeContrast()) == (
+    assert (
+        acquisition.getVoltage(),
+        acquisition.getSphericalAberration(),
+        acquisition.getAmplitudeContrast(),
+    ) == (
         300,
         2.7,
         0.1,
@@ -43,7 +47,9 @@ def test_simulate_gives_a_complete_set(simulated):
 def test_a_simulation_can_take_poses_and_ctfs_of_a_set(project, imported, simulated):
     from cryoposes_plugin.protocols import ProtCryoposesSimulate
 
-    protocol = project.newProtocol(ProtCryoposesSimulate, number=40, snr=1.0, orientations=6, numberOfThreads=1)
+    protocol = project.newProtocol(
+        ProtCryoposesSimulate, number=40, snr=1.0, orientations=6, numberOfThreads=1
+    )
     link(protocol, "inputVolumes", imported, "outputVolume")
     link(protocol, "inputLike", simulated, "outputParticles")
     link(protocol, "inputPoses", simulated, "outputParticles")
@@ -59,7 +65,9 @@ def test_a_simulation_can_take_poses_and_ctfs_of_a_set(project, imported, simula
 
 def test_train_gives_a_model_with_its_card(trained):
     model = trained.outputModel
-    assert model.getBoxSize() == 32 and model.getSymmetry() == "C1" and model.getPreset() == "default"
+    assert (
+        model.getBoxSize() == 32 and model.getSymmetry() == "C1" and model.getPreset() == "default"
+    )
     assert 0 < model.getValidationErrorDeg() <= 180
     assert all(os.path.exists(path) for path in model.getFiles())
     assert "32 px" in str(model)
@@ -67,31 +75,45 @@ def test_train_gives_a_model_with_its_card(trained):
 
 def test_estimated_poses_are_stored_with_their_scores(simulated, inferred):
     particles = inferred.outputParticles
-    assert ids(particles) == ids(simulated.outputParticles) and particles.hasAlignmentProj() and particles.hasCTF()
+    assert (
+        ids(particles) == ids(simulated.outputParticles)
+        and particles.hasAlignmentProj()
+        and particles.hasCTF()
+    )
     first = particles.getFirstItem()
     assert np.isfinite(first.getAttributeValue("_cryoposesTrace")) and np.isfinite(
         first.getAttributeValue("_cryoposesDispersion")
     )
     assert first.getAttributeValue("_cryoposesPoseSource").startswith("network:")
-    assert first.getCTF().getDefocusU() == simulated.outputParticles.getFirstItem().getCTF().getDefocusU()
+    assert (
+        first.getCTF().getDefocusU()
+        == simulated.outputParticles.getFirstItem().getCTF().getDefocusU()
+    )
     matrix = first.getTransform().getMatrix()
     np.testing.assert_allclose(matrix[:3, :3] @ matrix[:3, :3].T, np.eye(3), atol=1e-9)
 
 
 def test_filter_loses_nobody_and_keeps_the_certain_ones(inferred, filtered):
     accepted, rejected = filtered.outputAccepted, filtered.outputRejected
-    assert accepted.getSize() == round(0.75 * NUMBER) and rejected.getSize() == NUMBER - accepted.getSize()
+    assert (
+        accepted.getSize() == round(0.75 * NUMBER)
+        and rejected.getSize() == NUMBER - accepted.getSize()
+    )
     assert accepted.getFileName() != rejected.getFileName()
     assert sorted(ids(accepted) + ids(rejected)) == ids(inferred.outputParticles)
     worst = max(item.getAttributeValue("_cryoposesTrace") for item in accepted)
     assert worst <= min(item.getAttributeValue("_cryoposesTrace") for item in rejected)
-    assert {"outputAccepted", "outputRejected"} == {name for name, _ in filtered.iterOutputAttributes()}
+    assert {"outputAccepted", "outputRejected"} == {
+        name for name, _ in filtered.iterOutputAttributes()
+    }
 
 
 def test_a_filter_that_keeps_all_rejects_nobody(project, inferred):
     from cryoposes_plugin.protocols import ProtCryoposesFilter
 
-    fresh, changed = (project.newProtocol(ProtCryoposesFilter, keepQuantile=share) for share in (1.0, 0.5))
+    fresh, changed = (
+        project.newProtocol(ProtCryoposesFilter, keepQuantile=share) for share in (1.0, 0.5)
+    )
     for protocol in (fresh, changed):
         link(protocol, "inputParticles", inferred, "outputParticles")
         run_protocol(project, protocol)
@@ -114,7 +136,10 @@ def test_an_input_that_was_computed_anew_is_not_taken_for_the_old_one(filtered):
 
 def test_reconstruct_gives_the_map_with_halves_and_fsc(reconstructed, map_file):
     volume = reconstructed.outputVolume
-    assert volume.getSamplingRate() == pytest.approx(PIXEL) and len(volume.getHalfMaps().split(",")) == 2
+    assert (
+        volume.getSamplingRate() == pytest.approx(PIXEL)
+        and len(volume.getHalfMaps().split(",")) == 2
+    )
     data, truth = mrcfile.read(volume.getFileName()), mrcfile.read(map_file)
     assert correlation(data, truth) > 0.85
     assert correlation(data[:, :, ::-1], truth) < correlation(data, truth) - 0.1
@@ -134,7 +159,8 @@ def test_compare_annotates_the_estimate(project, simulated, inferred):
         link(protocol, "inputEstimate", inferred, "outputParticles")
         run_protocol(project, protocol)
         errors = {
-            item.getObjId(): item.getAttributeValue("_cryoposesAngularErrorDeg") for item in protocol.outputParticles
+            item.getObjId(): item.getAttributeValue("_cryoposesAngularErrorDeg")
+            for item in protocol.outputParticles
         }
         _, estimate, _ = pose_arrays(protocol.outputParticles)
         _, truth, _ = pose_arrays(simulated.outputParticles)
@@ -165,12 +191,18 @@ def test_continue_resumes_and_a_change_redoes(project, imported, tmp_path):
 def test_the_programs_sentence_is_the_protocols_error(project, imported):
     from cryoposes_plugin.protocols import ProtCryoposesSimulate
 
-    protocol = project.newProtocol(ProtCryoposesSimulate, number=10, boxSizePx=BOX, particleDiameterAngstrom=9999.0)
+    protocol = project.newProtocol(
+        ProtCryoposesSimulate, number=10, boxSizePx=BOX, particleDiameterAngstrom=9999.0
+    )
     link(protocol, "inputVolumes", imported, "outputVolume")
     with pytest.raises(RuntimeError):
         run_protocol(project, protocol)
     message = protocol.getErrorMessage()
-    assert "'Particle diameter (Å)' is 9999" in message and "Traceback" not in message and "status" not in message
+    assert (
+        "'Particle diameter (Å)' is 9999" in message
+        and "Traceback" not in message
+        and "status" not in message
+    )
     assert not hasattr(protocol, "outputParticles")
 
 
@@ -204,7 +236,7 @@ def test_the_viewer_of_a_run_draws_its_pictures_and_the_report_holds_them(projec
 
 
 def test_the_learning_curve_is_live_and_drawn_from_the_history_as_it_stands(trained, tmp_path):
-    from cryoposes_plugin.core.evaluation.run_pictures import pictures_of
+    from cryoposes_plugin.commands.pictures import pictures_of
 
     run = Path(trained._getExtraPath("run"))
     for name in ("config.json", "history.csv"):
@@ -214,7 +246,9 @@ def test_the_learning_curve_is_live_and_drawn_from_the_history_as_it_stands(trai
     rows = (tmp_path / "history.csv").read_text().splitlines()
     before = len(picture.draw().axes[0].lines[0].get_xdata())
     (tmp_path / "history.csv").write_text("\n".join([*rows, rows[-1], ""]))
-    assert before == len(rows) - 1 and len(picture.draw().axes[0].lines[0].get_xdata()) == before + 1
+    assert (
+        before == len(rows) - 1 and len(picture.draw().axes[0].lines[0].get_xdata()) == before + 1
+    )
 
 
 def test_volumes_are_shown_as_slices_at_scipions_pixel_size(project, reconstructed):
@@ -269,15 +303,34 @@ def test_relions_protocols_take_a_simulation(project, simulated, map_file, relio
     assert exported.read_text().count("@") >= NUMBER
 
 
-def test_cryosparcs_conversion_keeps_the_poses(project, simulated, map_file, tmp_path, relion, relion_environment):
+def test_cryosparcs_conversion_keeps_the_poses(
+    project, simulated, map_file, tmp_path, relion, relion_environment
+):
     """What scipion-em-cryosparc2 would hand over, reconstructed by RELION from that very file."""
-    convert = pytest.importorskip("cryosparc2.convert", reason="scipion-em-cryosparc2 is not installed")
+    convert = pytest.importorskip(
+        "cryosparc2.convert", reason="scipion-em-cryosparc2 is not installed"
+    )
     star = tmp_path / "cryosparc.star"
     convert.writeSetOfParticles(simulated.outputParticles, str(star), str(tmp_path))
     text = star.read_text()
     assert all(
         label in text
-        for label in ("_rlnMagnification", "_rlnDetectorPixelSize", "_rlnMicrographName", "_rlnRandomSubset")
+        for label in (
+            "_rlnMagnification",
+            "_rlnDetectorPixelSize",
+            "_rlnMicrographName",
+            "_rlnRandomSubset",
+        )
     )
-    relion("relion_reconstruct", "--i", star, "--o", tmp_path / "map.mrc", "--ctf", "--angpix", PIXEL, cwd=os.getcwd())
+    relion(
+        "relion_reconstruct",
+        "--i",
+        star,
+        "--o",
+        tmp_path / "map.mrc",
+        "--ctf",
+        "--angpix",
+        PIXEL,
+        cwd=os.getcwd(),
+    )
     assert correlation(mrcfile.read(tmp_path / "map.mrc"), mrcfile.read(map_file)) > 0.8

@@ -21,13 +21,19 @@ def test_poses_are_refined_and_say_how_far_they_moved(project, imported, simulat
     link(protocol, "inputVolume", imported, "outputVolume")
     run_protocol(project, protocol)
     particles = protocol.outputParticles
-    assert ids(particles) == ids(simulated.outputParticles) and particles.hasAlignmentProj() and particles.hasCTF()
+    assert (
+        ids(particles) == ids(simulated.outputParticles)
+        and particles.hasAlignmentProj()
+        and particles.hasCTF()
+    )
     _, rotations, _ = pose_arrays(particles)
     _, true, _ = pose_arrays(simulated.outputParticles)
     moved = np.rad2deg(angular_distance_rad(rotations, true))
     said = np.array([item.getAttributeValue("_cryoposesMovedDeg") for item in particles])
     np.testing.assert_allclose(said, moved, atol=0.02)
-    expected = np.array([item.getAttributeValue("_cryoposesExpectedErrorDeg") for item in particles])
+    expected = np.array(
+        [item.getAttributeValue("_cryoposesExpectedErrorDeg") for item in particles]
+    )
     # started at the truth, poses move by their error
     assert 0.4 < np.sqrt((moved[moved < 15] ** 2).mean()) / np.median(expected) < 2
     assert particles.getFirstItem().getAttributeValue("_cryoposesPoseSource").startswith("refined:")
@@ -50,7 +56,11 @@ def test_refine_and_reconstruct_gives_volume_halves_fsc_and_particles(project, i
     halves = [item.getAttributeValue("_rlnRandomSubset") for item in particles]
     assert halves.count(1) == halves.count(2) == NUMBER // 2
     sources = {
-        half: {i.getAttributeValue("_cryoposesPoseSource") for i, h in zip(particles.iterItems(), halves) if h == half}
+        half: {
+            i.getAttributeValue("_cryoposesPoseSource")
+            for i, h in zip(particles.iterItems(), halves)
+            if h == half
+        }
         for half in (1, 2)
     }
     assert sources[1].isdisjoint(sources[2])
@@ -71,7 +81,9 @@ def test_an_initial_volume_needs_particles_alone(project, simulated):
     assert ids(particles) == ids(simulated.outputParticles) and particles.hasAlignmentProj()
     _, rotations, _ = pose_arrays(particles)
     _, true, _ = pose_arrays(simulated.outputParticles)
-    assert np.median(angular_distance_rad(rotations, true)) > 0.05, "the poses of the input are not used"
+    assert np.median(angular_distance_rad(rotations, true)) > 0.05, (
+        "the poses of the input are not used"
+    )
     assert any("hand" in line for line in protocol.summary())
     protocol.symmetry.set("Q5")
     assert any("Q5" in problem for problem in protocol.validate())
@@ -84,16 +96,26 @@ def test_images_of_an_atomic_structure(project, tmp_path):
 
     line = "ATOM  {0:5d}  CA  ALA A{0:4d}    {1:8.3f}{2:8.3f}{3:8.3f}  1.00 20.00           C  \n"
     atoms = [(0, 0, 0), (60, 0, 0), (0, 40, 0), (0, 0, 30)]
-    (tmp_path / "model.pdb").write_text("".join(line.format(i + 1, *p) for i, p in enumerate(atoms)) + "END\n")
+    (tmp_path / "model.pdb").write_text(
+        "".join(line.format(i + 1, *p) for i, p in enumerate(atoms)) + "END\n"
+    )
     model = project.newProtocol(ProtImportPdb, inputPdbData=1, pdbFile=str(tmp_path / "model.pdb"))
     run_protocol(project, model)
     protocol = project.newProtocol(
-        ProtCryoposesSimulate, number=6, pixelSizeAngstrom=4.0, resolutionAngstrom=12.0, ctf=False, numberOfThreads=1
+        ProtCryoposesSimulate,
+        number=6,
+        pixelSizeAngstrom=4.0,
+        resolutionAngstrom=12.0,
+        ctf=False,
+        numberOfThreads=1,
     )
     link(protocol, "inputVolumes", model, "outputPdb")
     assert protocol.validate() == []
     run_protocol(project, protocol)
-    assert protocol.outputParticles.getSize() == 6 and protocol.outputParticles.getSamplingRate() == 4.0
+    assert (
+        protocol.outputParticles.getSize() == 6
+        and protocol.outputParticles.getSamplingRate() == 4.0
+    )
 
 
 def test_the_forms_refuse_what_cannot_be(project, imported, simulated):

@@ -86,7 +86,9 @@ def test_no_batch_is_smaller_than_the_smallest():
 
 
 def has_outputs(*names):
-    return lambda protocol: not protocol.isActive() or all(protocol.hasAttribute(name) for name in names)
+    return lambda protocol: (
+        not protocol.isActive() or all(protocol.hasAttribute(name) for name in names)
+    )
 
 
 def finished(project, protocol):
@@ -123,17 +125,23 @@ def test_a_filter_with_a_threshold_grows_with_its_input_also_after_a_stop(projec
     assert metrics.stat().st_mtime_ns == before, "a batch that was done is not done again"
     assert len(batch_steps(done)) == 2
     assert done.outputAccepted.isStreamClosed() and done.outputRejected.isStreamClosed()
-    assert ids(done.outputAccepted) == sorted(i for i, score in scores.items() if score <= threshold)
+    assert ids(done.outputAccepted) == sorted(
+        i for i, score in scores.items() if score <= threshold
+    )
     assert ids(done.outputRejected) == sorted(i for i, score in scores.items() if score > threshold)
     for item in done.outputAccepted:
         twin = inferred.outputParticles[item.getObjId()]
-        np.testing.assert_array_equal(item.getTransform().getMatrix(), twin.getTransform().getMatrix())
+        np.testing.assert_array_equal(
+            item.getTransform().getMatrix(), twin.getTransform().getMatrix()
+        )
         assert item._cryoposesTrace.get() == twin._cryoposesTrace.get()
     assert done.summary() == [
         f"{len(scores) // 2} particles accepted, {len(scores) // 2} rejected, by "
         f"network uncertainty, all directions <= {threshold:.6g}."
     ]
-    assert (Path(done.shown_run()) / "report.html").exists() and Path(done.shown_run()).parent.name == "extra"
+    assert (Path(done.shown_run()) / "report.html").exists() and Path(
+        done.shown_run()
+    ).parent.name == "extra"
 
 
 def test_a_filter_by_share_waits_for_all_particles(project, inferred):
@@ -147,11 +155,15 @@ def test_a_filter_by_share_waits_for_all_particles(project, inferred):
     source.add(len(source.items) - 1, last=True)
     done = finished(project, protocol)
     scores = {p.getObjId(): p._cryoposesTrace.get() for p in inferred.outputParticles}
-    assert ids(done.outputAccepted) == sorted(sorted(scores, key=lambda i: (scores[i], i))[: len(scores) // 4])
+    assert ids(done.outputAccepted) == sorted(
+        sorted(scores, key=lambda i: (scores[i], i))[: len(scores) // 4]
+    )
 
 
 @pytest.mark.slow
-def test_estimated_poses_grow_with_the_input_and_are_those_of_the_complete_set(project, simulated, trained):
+def test_estimated_poses_grow_with_the_input_and_are_those_of_the_complete_set(
+    project, simulated, trained
+):
     from cryoposes_plugin.protocols import ProtCryoposesInfer
 
     def make(particles, **values):
@@ -166,14 +178,20 @@ def test_estimated_poses_grow_with_the_input_and_are_those_of_the_complete_set(p
     project.launchProtocol(growing, wait=False)
     seen = wait_for(project, growing, has_outputs("outputParticles"))
     assert seen.isActive(), seen.getErrorMessage()
-    assert seen.outputParticles.isStreamOpen() and grown(seen, "outputParticles") == list(range(1, 81))
+    assert seen.outputParticles.isStreamOpen() and grown(seen, "outputParticles") == list(
+        range(1, 81)
+    )
     source.add(len(source.items) - 130, last=True)
     done = finished(project, growing)
     complete = run_protocol(project, make(simulated))
     assert done.outputParticles.isStreamClosed() and len(batch_steps(done)) == 2
-    for ours, theirs in zip(pose_arrays(done.outputParticles), pose_arrays(complete.outputParticles)):
+    for ours, theirs in zip(
+        pose_arrays(done.outputParticles), pose_arrays(complete.outputParticles)
+    ):
         np.testing.assert_allclose(ours, theirs, atol=1e-4)
     for name in ("_cryoposesTrace", "_cryoposesDispersion"):
-        ours, theirs = ([p.getAttributeValue(name) for p in run.outputParticles] for run in (done, complete))
+        ours, theirs = (
+            [p.getAttributeValue(name) for p in run.outputParticles] for run in (done, complete)
+        )
         np.testing.assert_allclose(ours, theirs, rtol=1e-4)
     assert "Poses of 240 particles estimated." in done.summary()

@@ -12,7 +12,7 @@ import pytest
 
 from cryoposes_plugin.core.errors import ConfigError
 from cryoposes_plugin.core.io.mrc import write_volume
-from cryoposes_plugin.core.simulation.phantom import make_phantom
+from cryoposes_plugin.core.maps.phantom import make_phantom
 
 pytest.importorskip("pwem", reason="Scipion (scipion-em) is not installed")
 
@@ -49,7 +49,9 @@ def test_every_parameter_of_a_template_is_one_of_its_protocol(scipion_environmen
         template.replaceEnvVariables()
         template.parseContent()
         fields = list(template.getParams().values())
-        assert len(fields) == (len(template.content) - 1) // 2, "two fields of one title: only the last is filled in"
+        assert len(fields) == (len(template.content) - 1) // 2, (
+            "two fields of one title: only the last is filled in"
+        )
         for field in fields:
             template.content[field.getIndex()] = field.getValue()
         for step in json.loads("".join(template.content)):
@@ -73,7 +75,16 @@ def test_what_cannot_be_filled_in_is_said(project, map_file):
 def test_both_workflows_run_from_a_script(project, map_file):
     from cryoposes_plugin.scipion.workflows import load_template, run_in_order
 
-    steps = load_template(project, BENCHMARK, map=map_file, pixel=PIXEL, number=NUMBER, snr=1.0, minutes=0.05, keep=0.5)
+    steps = load_template(
+        project,
+        BENCHMARK,
+        map=map_file,
+        pixel=PIXEL,
+        number=NUMBER,
+        snr=1.0,
+        minutes=0.05,
+        keep=0.5,
+    )
     assert len(steps) == 9 and list(steps)[0] == "import map"
     run_in_order(project, steps)
     assert steps["filter by uncertainty"].outputAccepted.getSize() == NUMBER // 2
@@ -83,12 +94,25 @@ def test_both_workflows_run_from_a_script(project, map_file):
 
     star = os.path.abspath(steps["simulate particles"]._getExtraPath("run", "particles.star"))
     steps = load_template(
-        project, CLEAN_UP, map=map_file, mappixel=PIXEL, pixel=PIXEL, star=star, subset=40, minutes=0.05, keep=0.75
+        project,
+        CLEAN_UP,
+        map=map_file,
+        mappixel=PIXEL,
+        pixel=PIXEL,
+        star=star,
+        subset=40,
+        minutes=0.05,
+        keep=0.75,
     )
     run_in_order(project, steps)
     assert steps["random subset to learn from"].outputParticles.getSize() == 40
-    accepted, rejected = (getattr(steps["filter by uncertainty"], f"output{n}") for n in ("Accepted", "Rejected"))
-    assert (accepted.getSize(), rejected.getSize()) == (round(0.75 * NUMBER), NUMBER - round(0.75 * NUMBER))
+    accepted, rejected = (
+        getattr(steps["filter by uncertainty"], f"output{n}") for n in ("Accepted", "Rejected")
+    )
+    assert (accepted.getSize(), rejected.getSize()) == (
+        round(0.75 * NUMBER),
+        NUMBER - round(0.75 * NUMBER),
+    )
     assert steps["reconstruct from accepted"].outputVolume.getDim() == (BOX, BOX, BOX)
 
     fields = dict(star=star, pixel=PIXEL, starts=1, search=NUMBER, rounds=1)
@@ -103,7 +127,12 @@ def star(map_file, tmp_path_factory):
     """Written to a relative path: RELION's import does not take images by their absolute ones."""
     folder = tmp_path_factory.mktemp("particles")
     words = ["simulate", "--volume", map_file, "--number", NUMBER, "--snr", 1.0, "--output", "run"]
-    subprocess.run([sys.executable, "-m", "cryoposes_plugin", *map(str, words)], cwd=folder, check=True, timeout=300)
+    subprocess.run(
+        [sys.executable, "-m", "cryoposes_plugin", *map(str, words)],
+        cwd=folder,
+        check=True,
+        timeout=300,
+    )
     return folder / "run/particles.star"
 
 
@@ -115,10 +144,14 @@ def star(map_file, tmp_path_factory):
         (CLEAN_UP, f"map={{map}} mappixel={PIXEL} subset=40 minutes=0.05 keep=0.75"),
     ],
 )
-def test_scipions_own_command_runs_it_in_a_clean_home(scipion_environment, name, fields, map_file, star, tmp_path):
+def test_scipions_own_command_runs_it_in_a_clean_home(
+    scipion_environment, name, fields, map_file, star, tmp_path
+):
     """`scipion template` makes the project and schedules all of it at once, as its window does."""
     common = f"star={star} pixel={PIXEL} voltage=300 cs=2.7 ac=0.1 symmetry=C1 project_name=toy"
-    command = f"{sys.executable} -m scipion template cryoposes_plugin-{name} --nogui {common} {fields}"
+    command = (
+        f"{sys.executable} -m scipion template cryoposes_plugin-{name} --nogui {common} {fields}"
+    )
     (tmp_path / "home").mkdir()
     environment = {
         **os.environ,
@@ -126,14 +159,20 @@ def test_scipions_own_command_runs_it_in_a_clean_home(scipion_environment, name,
         "SCIPION_USER_DATA": str(tmp_path / "data"),
         "PATH": os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]]),
     }
-    with open(tmp_path / "log", "w", encoding="utf-8") as log:  # a pipe would stay open while the project is scheduled
+    with open(
+        tmp_path / "log", "w", encoding="utf-8"
+    ) as log:  # a pipe would stay open while the project is scheduled
         words = command.format(map=map_file).split()
-        subprocess.run(words, env=environment, stdout=log, stderr=subprocess.STDOUT, timeout=300, check=True)
+        subprocess.run(
+            words, env=environment, stdout=log, stderr=subprocess.STDOUT, timeout=300, check=True
+        )
     runs = finished_runs(tmp_path / "data/projects/toy", seconds=1200)
     ours = [run for run in runs if run.getClassName().startswith("ProtCryoposes")]
     assert len(ours) >= 2
     for run in ours:
-        assert {output for output, _ in run.iterOutputAttributes()} == set(run._possibleOutputs), run.getObjLabel()
+        assert {output for output, _ in run.iterOutputAttributes()} == set(run._possibleOutputs), (
+            run.getObjLabel()
+        )
 
 
 def finished_runs(folder: Path, seconds: float):
@@ -156,7 +195,9 @@ def finished_runs(folder: Path, seconds: float):
         for run in known:
             run.setProject(project)
         while time.monotonic() < deadline:
-            runs = [getUpdatedProtocol(run) if os.path.exists(run.getDbPath()) else run for run in known]
+            runs = [
+                getUpdatedProtocol(run) if os.path.exists(run.getDbPath()) else run for run in known
+            ]
             if all(run.isFinished() for run in runs):
                 return runs
             if not any(run.isFailed() or run.isAborted() for run in runs):
@@ -166,4 +207,6 @@ def finished_runs(folder: Path, seconds: float):
             time.sleep(5)
     finally:
         os.chdir(before)
-    raise RuntimeError(f"not all finished: {[(run.getObjLabel(), run.getStatus()) for run in runs]}")
+    raise RuntimeError(
+        f"not all finished: {[(run.getObjLabel(), run.getStatus()) for run in runs]}"
+    )

@@ -41,7 +41,9 @@ def particles_that_nobody_aligned(desk):
 
 
 def a_volume_in_the_place_of_particles(desk):
-    return one_set(ProtCryoposesFilter(), inputParticles=desk.volume), "a Volume was given; give a SetOfParticles"
+    return one_set(
+        ProtCryoposesFilter(), inputParticles=desk.volume
+    ), "a Volume was given; give a SetOfParticles"
 
 
 def a_model_for_finer_pixels(desk):
@@ -51,10 +53,12 @@ def a_model_for_finer_pixels(desk):
 
 
 def asking_for_astra_without_a_gpu(desk):
-    from cryoposes_plugin.core.simulation import astra_projector
+    from cryoposes_plugin.core.imaging import astra_projector
 
     def missing():
-        raise ResourceError("The projector 'astra' needs a CUDA device; choose the projector 'fourier'.")
+        raise ResourceError(
+            "The projector 'astra' needs a CUDA device; choose the projector 'fourier'."
+        )
 
     desk.monkeypatch.setattr(astra_projector, "require_cuda", missing)
     return simulate(desk.volume, projector=1), "needs a CUDA device"
@@ -67,7 +71,9 @@ def a_subset_with_nothing_in_it(desk):
 
 def particles_without_a_ctf(desk):
     desk.particles.setHasCTF(False)
-    return one_set(ProtCryoposesInfer(), inputParticles=desk.particles, inputModel=desk.model), "have no CTF"
+    return one_set(
+        ProtCryoposesInfer(), inputParticles=desk.particles, inputModel=desk.model
+    ), "have no CTF"
 
 
 def an_odd_box(desk):
@@ -83,8 +89,12 @@ def a_volume_whose_file_is_gone(desk):
 
 def filtering_particles_that_have_no_score(desk):
     plain = new_set(desk.folder / "plain.sqlite")
-    results.create_particles(plain, make_table(desk.folder, range(1, 4), desk.rng).replace(scores={}))
-    return one_set(ProtCryoposesFilter(), inputParticles=plain), "estimate their poses with 'estimate poses' first"
+    results.create_particles(
+        plain, make_table(desk.folder, range(1, 4), desk.rng).replace(scores={})
+    )
+    return one_set(
+        ProtCryoposesFilter(), inputParticles=plain
+    ), "estimate their poses with 'estimate poses' first"
 
 
 def training_on_nothing(desk):
@@ -99,7 +109,9 @@ def a_threshold_that_keeps_nobody(desk):
 def comparing_sets_of_different_particles(desk):
     other = new_set(desk.folder / "other.sqlite")
     results.create_particles(other, make_table(desk.folder, range(100, 104), desk.rng))
-    return one_set(ProtCryoposesCompare(), inputTruth=desk.particles, inputEstimate=other), "no id in common"
+    return one_set(
+        ProtCryoposesCompare(), inputTruth=desk.particles, inputEstimate=other
+    ), "no id in common"
 
 
 def a_model_whose_folder_was_deleted(desk):
@@ -136,7 +148,9 @@ def a_first_volume_from_one_particle(desk):
     one = new_set(desk.folder / "one.sqlite")
     one.copyInfo(desk.particles)
     one.append(desk.particles.getFirstItem().clone())
-    return first_volume(desk, one), "Particles: an initial volume needs 50 particles at least and this set has 1"
+    return first_volume(
+        desk, one
+    ), "Particles: an initial volume needs 50 particles at least and this set has 1"
 
 
 def a_particle_wider_than_its_images(desk):
@@ -146,7 +160,9 @@ def a_particle_wider_than_its_images(desk):
 
 
 def a_diameter_that_is_no_number(desk):
-    return first_volume(desk, diameterAngstrom=float("nan")), "'Particle diameter (Å)' is nan; give a finite number"
+    return first_volume(
+        desk, diameterAngstrom=float("nan")
+    ), "'Particle diameter (Å)' is nan; give a finite number"
 
 
 def no_starts(desk):
@@ -172,7 +188,9 @@ def particles_in_the_place_of_a_model(desk):
 
 
 def poses_of_eight_particles_from_their_distances(desk):
-    return recovery(desk, desk.particles), "this set has 8, and distances among fewer than 50 particles tell no poses"
+    return recovery(
+        desk, desk.particles
+    ), "this set has 8, and distances among fewer than 50 particles tell no poses"
 
 
 def distances_between_particles_without_a_ctf(desk):
@@ -218,7 +236,10 @@ def particles_that_their_run_has_not_made_yet(desk):
     simulation.setObjLabel("simulation")
     form.inputLike.set(simulation)
     form.inputLike.setExtended("outputParticles")
-    return form, "Particles to resemble: 'simulation' has no outputParticles yet; wait until that run is finished"
+    return (
+        form,
+        "Particles to resemble: 'simulation' has no outputParticles yet; wait until that run is finished",
+    )
 
 
 MISTAKES = [
@@ -266,7 +287,9 @@ def test_it_is_said_in_the_form(desk, mistake):
 
 def test_the_same_forms_without_the_mistake_have_nothing_to_say(desk):
     assert said(first_volume(desk, diameterAngstrom=50.0)) == "" and said(recovery(desk)) == ""
-    form = recovery(desk, desk.particles, method=1)  # hidden, and without a meaning, where there is a volume
+    form = recovery(
+        desk, desk.particles, method=1
+    )  # hidden, and without a meaning, where there is a volume
     form.inputVolume.set(desk.volume)
     assert said(form) == ""
 

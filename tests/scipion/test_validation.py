@@ -51,7 +51,7 @@ def volume(tmp_path, rng):
 
 @pytest.fixture
 def model(tmp_path):
-    from cryoposes_plugin.core.learning.model_card import ModelCard
+    from cryoposes_plugin.core.models.model_card import ModelCard
 
     folder = tmp_path / "model"
     folder.mkdir()
@@ -106,7 +106,9 @@ def test_good_forms_have_nothing_to_say(particles, volume, tmp_path):
     assert said(train(volume, like=particles)) == "" and said(train(particles=particles)) == ""
     assert said(one_set(ProtCryoposesFilter(), inputParticles=particles)) == ""
     assert said(one_set(ProtCryoposesReconstruct(symmetry="D2"), inputParticles=particles)) == ""
-    assert said(one_set(ProtCryoposesCompare(), inputTruth=particles, inputEstimate=particles)) == ""
+    assert (
+        said(one_set(ProtCryoposesCompare(), inputTruth=particles, inputEstimate=particles)) == ""
+    )
 
 
 def test_a_pointer_that_is_empty_is_scipions_to_say(particles):
@@ -122,7 +124,10 @@ def test_a_pointer_that_is_empty_is_scipions_to_say(particles):
         (dict(defocusRangeAngstromMin=30000.0), "'Underfocus (Å)' is 30000 to 25000"),
         (dict(boxSizePx=33), "'Box size (px)' is 33; give an even number"),
         (dict(number=0), "'Number of images' is 0"),
-        (dict(preferredDirectionsDeg="10", orientations=5), "'Preferred views (rot tilt ...)' has 1 angles"),
+        (
+            dict(preferredDirectionsDeg="10", orientations=5),
+            "'Preferred views (rot tilt ...)' has 1 angles",
+        ),
     ],
 )
 def test_parameters_of_a_simulation(volume, values, words):
@@ -144,7 +149,9 @@ def spoiled(tmp_path, rng):
 
 def in_micrometres(table):
     u, v = 1e-4 * table.ctf.defocus_u_angstrom, 1e-4 * table.ctf.defocus_v_angstrom
-    return table.replace(ctf=dataclasses.replace(table.ctf, defocus_u_angstrom=u, defocus_v_angstrom=v))
+    return table.replace(
+        ctf=dataclasses.replace(table.ctf, defocus_u_angstrom=u, defocus_v_angstrom=v)
+    )
 
 
 def in_volts(table):
@@ -159,7 +166,11 @@ def test_an_unlikely_number_is_a_question_before_launch(spoiled):
     form = one_set(ProtCryoposesReconstruct(), inputParticles=spoiled(in_micrometres))
     assert said(form) == ""
     asked = [line for line in form.warnings() if "micrometres" in line]
-    assert len(asked) == 1 and asked[0].startswith("Particles: the defocus is ") and "rln" not in asked[0]
+    assert (
+        len(asked) == 1
+        and asked[0].startswith("Particles: the defocus is ")
+        and "rln" not in asked[0]
+    )
 
 
 def test_an_impossible_number_is_an_error(spoiled):
@@ -192,10 +203,18 @@ def test_a_training_without_any_noise_level(volume):
         ),
         (ProtCryoposesReconstruct, dict(maskDiameterAngstrom=6.0), "more than ten times that"),
         (ProtCryoposesIterate, dict(maskDiameterAngstrom=65.0), "'Mask diameter (Å)' is 65 Å"),
-        (ProtCryoposesIterate, dict(lowPassAngstrom=7.9), "'Initial low-pass filter (Å)' is 7.9 and there is nothing"),
+        (
+            ProtCryoposesIterate,
+            dict(lowPassAngstrom=7.9),
+            "'Initial low-pass filter (Å)' is 7.9 and there is nothing",
+        ),
         (ProtCryoposesIterate, dict(lowPassAngstrom=16.1), "no shape is left of the particle"),
         (ProtCryoposesRefine, dict(resolutionAngstrom=17.0), "'Finest detail used (Å)' is 17"),
-        (ProtCryoposesFilter, dict(keepQuantile=0.0), "'Share to keep' 0 keeps none of the 8 particles"),
+        (
+            ProtCryoposesFilter,
+            dict(keepQuantile=0.0),
+            "'Share to keep' 0 keeps none of the 8 particles",
+        ),
         (ProtCryoposesFilter, dict(keepQuantile=0.05), "keeps none of the 8 particles"),
         (ProtCryoposesFilter, dict(keepQuantile=None), "neither 'Share to keep' nor"),
         (ProtCryoposesTrain, dict(maskDiameterAngstrom=65.0), "'Mask diameter (Å)' is 65 Å"),
@@ -213,9 +232,14 @@ def test_what_the_run_would_refuse(particles, volume, kind, values, words):
 
 
 def test_detail_beyond_nyquist_is_a_question(particles, volume):
-    form = one_set(ProtCryoposesRefine(resolutionAngstrom=3.0), inputParticles=particles, inputVolume=volume)
+    form = one_set(
+        ProtCryoposesRefine(resolutionAngstrom=3.0), inputParticles=particles, inputVolume=volume
+    )
     assert said(form) == ""
-    assert any("'Finest detail used (Å)' is 3 and the images hold nothing" in line for line in form.warnings())
+    assert any(
+        "'Finest detail used (Å)' is 3 and the images hold nothing" in line
+        for line in form.warnings()
+    )
 
 
 def test_two_sets_of_other_particles_that_share_ids(particles, tmp_path, rng):
@@ -230,7 +254,9 @@ def test_two_sets_of_other_particles_that_share_ids(particles, tmp_path, rng):
 def test_particles_extracted_again_are_the_same(particles, tmp_path):
     table = make_table(tmp_path, range(1, 9), np.random.default_rng(0))
     (tmp_path / "again").mkdir()
-    moved = table.replace(stack_paths=tuple(tmp_path / "again" / path.name for path in table.stack_paths))
+    moved = table.replace(
+        stack_paths=tuple(tmp_path / "again" / path.name for path in table.stack_paths)
+    )
     for path in table.stack_paths:
         (tmp_path / "again" / path.name).write_bytes(path.read_bytes())
     sets = [new_set(tmp_path / name) for name in ("first.sqlite", "again.sqlite")]
@@ -249,8 +275,8 @@ def test_a_large_set_is_sampled_all_over(particles):
 
 
 def test_astra_without_cuda(volume, particles, monkeypatch):
+    from cryoposes_plugin.core.imaging import astra_projector
     from cryoposes_plugin.core.reconstruction import cgls
-    from cryoposes_plugin.core.simulation import astra_projector
 
     def missing():
         raise ResourceError("ASTRA needs CUDA and this machine has none; choose the other.")
@@ -258,7 +284,9 @@ def test_astra_without_cuda(volume, particles, monkeypatch):
     monkeypatch.setattr(astra_projector, "require_cuda", missing)
     monkeypatch.setattr(cgls, "require_astra", missing)
     assert "ASTRA needs CUDA" in said(simulate(volume, projector=1))
-    assert "ASTRA needs CUDA" in said(one_set(ProtCryoposesReconstruct(method=1), inputParticles=particles))
+    assert "ASTRA needs CUDA" in said(
+        one_set(ProtCryoposesReconstruct(method=1), inputParticles=particles)
+    )
 
 
 def test_astra_on_this_machine_is_refused_or_there(volume):
@@ -277,7 +305,10 @@ def test_wrong_symmetry(particles, volume):
 
 def test_unaligned_particles(particles):
     particles.setAlignment("None")
-    for protocol, name in ((ProtCryoposesReconstruct(), "inputParticles"), (ProtCryoposesTrain(), "inputParticles")):
+    for protocol, name in (
+        (ProtCryoposesReconstruct(), "inputParticles"),
+        (ProtCryoposesTrain(), "inputParticles"),
+    ):
         assert "no orientations" in said(one_set(protocol, **{name: particles}))
 
 
@@ -293,7 +324,9 @@ def test_missing_ctf_acquisition_and_particles(particles, volume, tmp_path):
 
 
 def test_neither_volumes_nor_particles_to_train_on():
-    assert "neither 'Volumes' nor 'Particles with known poses' is given" in said(ProtCryoposesTrain())
+    assert "neither 'Volumes' nor 'Particles with known poses' is given" in said(
+        ProtCryoposesTrain()
+    )
 
 
 def test_an_odd_box_matters_only_where_images_are_read(particles):
@@ -308,7 +341,9 @@ def test_particles_without_scores(tmp_path, rng):
     table = make_table(tmp_path, range(1, 4), rng).replace(scores={})
     plain = new_set(tmp_path / "plain.sqlite")
     results.create_particles(plain, table)
-    assert "no 'network uncertainty, all directions'" in said(one_set(ProtCryoposesFilter(), inputParticles=plain))
+    assert "no 'network uncertainty, all directions'" in said(
+        one_set(ProtCryoposesFilter(), inputParticles=plain)
+    )
 
 
 def test_scores_of_other_poses(tmp_path, rng):
@@ -319,10 +354,14 @@ def test_scores_of_other_poses(tmp_path, rng):
     changed.copyInfo(scored)
     for item in scored:
         item = item.clone()
-        item.setTransform(Transform(matrix=item.getTransform().getMatrix() @ np.diag([-1.0, 1.0, -1.0, 1.0])))
+        item.setTransform(
+            Transform(matrix=item.getTransform().getMatrix() @ np.diag([-1.0, 1.0, -1.0, 1.0]))
+        )
         changed.append(item)
     assert said(one_set(ProtCryoposesFilter(), inputParticles=scored)) == ""
-    assert "another program changed the poses" in said(one_set(ProtCryoposesFilter(), inputParticles=changed))
+    assert "another program changed the poses" in said(
+        one_set(ProtCryoposesFilter(), inputParticles=changed)
+    )
 
 
 def test_volumes_that_are_not_cubic_missing_or_without_pixel_size(volume, tmp_path):
@@ -385,15 +424,29 @@ def test_a_volume_with_another_pixel_size_in_its_header_gets_scipions(volume, tm
 def test_the_program_runs_here_or_in_the_environment_that_was_named(monkeypatch, tmp_path):
     import sys
 
-    from cryoposes_plugin.plugin import CRYOPOSES_ENV_ACTIVATION, CRYOPOSES_PYTHON, PACKAGE_FOLDER, Plugin
+    from cryoposes_plugin.plugin import (
+        CRYOPOSES_ENV_ACTIVATION,
+        CRYOPOSES_PYTHON,
+        PACKAGE_FOLDER,
+        Plugin,
+    )
 
-    monkeypatch.setattr(Plugin, "_vars", {**Plugin.getVars(), CRYOPOSES_ENV_ACTIVATION: "", CRYOPOSES_PYTHON: ""})
-    assert Plugin.getProgram() == f"{sys.executable} -m cryoposes_plugin" and Plugin.validateInstallation() == []
+    monkeypatch.setattr(
+        Plugin, "_vars", {**Plugin.getVars(), CRYOPOSES_ENV_ACTIVATION: "", CRYOPOSES_PYTHON: ""}
+    )
+    assert (
+        Plugin.getProgram() == f"{sys.executable} -m cryoposes_plugin"
+        and Plugin.validateInstallation() == []
+    )
     Plugin._vars[CRYOPOSES_ENV_ACTIVATION] = "module load tf && . env/bin/activate"
-    assert Plugin.getProgram() == "module load tf && . env/bin/activate && python -m cryoposes_plugin"
+    assert (
+        Plugin.getProgram() == "module load tf && . env/bin/activate && python -m cryoposes_plugin"
+    )
     environ = Plugin.getComputeEnviron(str(tmp_path / "link"))
     assert environ["PYTHONPATH"] == str(tmp_path / "link")
-    assert (tmp_path / "link" / "cryoposes_plugin").resolve() == (tmp_path / PACKAGE_FOLDER).resolve()
+    assert (tmp_path / "link" / "cryoposes_plugin").resolve() == (
+        tmp_path / PACKAGE_FOLDER
+    ).resolve()
     Plugin._vars[CRYOPOSES_ENV_ACTIVATION], Plugin._vars[CRYOPOSES_PYTHON] = "", "/nowhere/python"
     assert "/nowhere/python" in Plugin.validateInstallation()[0]
 

@@ -17,7 +17,9 @@ XMIPP = "pwem.viewers.DataViewer"
 def as_scipion_starts(scipion_environment, monkeypatch):
     """scipion/__main__.py sets these; pyworkflow keeps what it made of them."""
     sets = ["pwem.viewers.mdviewer.MDViewer", XMIPP]
-    monkeypatch.setattr(Config, "VIEWERS", {"Volume": [XMIPP], "VolumeMask": [XMIPP], "SetOfVolumes": sets})
+    monkeypatch.setattr(
+        Config, "VIEWERS", {"Volume": [XMIPP], "VolumeMask": [XMIPP], "SetOfVolumes": sets}
+    )
     monkeypatch.setattr(Domain, "_preferred_viewers", None)
 
 

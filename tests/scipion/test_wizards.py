@@ -100,7 +100,10 @@ def train(volume=None, like=None):
 @pytest.mark.parametrize(
     "protocol, parameters",
     [
-        (ProtCryoposesTrain, {"maskDiameterAngstrom", "symmetry", "boxSizePx", "pixelSizeAngstrom"}),
+        (
+            ProtCryoposesTrain,
+            {"maskDiameterAngstrom", "symmetry", "boxSizePx", "pixelSizeAngstrom"},
+        ),
         (ProtCryoposesReconstruct, {"maskDiameterAngstrom", "symmetry"}),
         (ProtCryoposesSimulate, {"particleDiameterAngstrom", "boxSizePx", "pixelSizeAngstrom"}),
         (ProtCryoposesFilter, {"threshold"}),
@@ -126,7 +129,10 @@ def test_an_empty_form_is_told_what_is_missing(take):
 
 def test_box_and_pixel_size_come_from_the_particles_before_the_volume(volume, particles):
     assert show(train(volume), "boxSizePx").values == {"boxSizePx": 24, "pixelSizeAngstrom": 2.0}
-    assert show(train(volume, particles), "boxSizePx").values == {"boxSizePx": BOX, "pixelSizeAngstrom": PIXEL}
+    assert show(train(volume, particles), "boxSizePx").values == {
+        "boxSizePx": BOX,
+        "pixelSizeAngstrom": PIXEL,
+    }
 
 
 def test_the_symmetry_is_that_of_the_map(volume, take):
@@ -156,7 +162,9 @@ def test_the_average_is_that_of_the_images(particles):
     from cryoposes_plugin.wizards.inputs import average_image
 
     stacks = [mrcfile.read(path) for path in sorted({p.getFileName() for p in particles})]
-    np.testing.assert_allclose(average_image(particles), np.concatenate(stacks).mean(axis=0), atol=1e-6)
+    np.testing.assert_allclose(
+        average_image(particles), np.concatenate(stacks).mean(axis=0), atol=1e-6
+    )
 
 
 def test_the_threshold_keeps_the_share_that_the_form_says(particles, take):

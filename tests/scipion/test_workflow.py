@@ -12,8 +12,12 @@ except ImportError as error:
     raise unittest.SkipTest("Scipion (scipion-em) is not installed") from error
 
 from cryoposes_plugin.core.io.mrc import write_volume
-from cryoposes_plugin.core.simulation.phantom import make_phantom
-from cryoposes_plugin.protocols import ProtCryoposesCompare, ProtCryoposesReconstruct, ProtCryoposesSimulate
+from cryoposes_plugin.core.maps.phantom import make_phantom
+from cryoposes_plugin.protocols import (
+    ProtCryoposesCompare,
+    ProtCryoposesReconstruct,
+    ProtCryoposesSimulate,
+)
 
 BOX, PIXEL, NUMBER = 32, 10.0, 60
 

@@ -64,7 +64,9 @@ def draw_poses(
     for at in range(0, len(y), step):
         part = slice(at, at + step)
         weighted = (2 * precision * c[part] * y[part])[:, None] * waves
-        rows = np.concatenate([weighted.real, weighted.imag], axis=2).reshape(-1, reference.shape[0])
+        rows = np.concatenate([weighted.real, weighted.imag], axis=2).reshape(
+            -1, reference.shape[0]
+        )
         values = (rows @ reference).reshape(-1, len(shifts_px), len(slices))
         values -= ((precision * c[part] ** 2) @ power)[:, None]
         constant = (precision * np.abs(y[part]) ** 2 + np.log(noise_variance)).sum(axis=1)
@@ -72,7 +74,9 @@ def draw_poses(
     return Drawn(*(np.concatenate(arrays) for arrays in zip(*parts)))
 
 
-def _draw(values: np.ndarray, constant: np.ndarray, first: int, draws: int, rng: np.random.Generator):
+def _draw(
+    values: np.ndarray, constant: np.ndarray, first: int, draws: int, rng: np.random.Generator
+):
     """From log likelihoods (B, S, R), overwritten, to the fields of `Drawn` of these B images."""
     number, shifts, rotations = values.shape
     flat = values.reshape(number, -1)
@@ -93,4 +97,12 @@ def _draw(values: np.ndarray, constant: np.ndarray, first: int, draws: int, rng:
     log_likelihood = highest + np.log(total) - constant
     # An image without a particle, at log likelihood 0, is one more thing that it may show.
     certainty = np.exp(-np.logaddexp(np.log(total), -highest))
-    return first + owner, rotation, shift, best % rotations, best // rotations, certainty, log_likelihood
+    return (
+        first + owner,
+        rotation,
+        shift,
+        best % rotations,
+        best // rotations,
+        certainty,
+        log_likelihood,
+    )

@@ -20,11 +20,11 @@ import numpy as np
 from scipy import ndimage
 
 from ..conventions import centre
+from ..fourier.masks import soft_sphere
+from ..fourier.points import FourierPoints
+from ..fourier.slices import SliceSampler
 from ..geometry.sampling import random_rotations, rotation_grid
 from ..reconstruction.fourier_inversion import FourierGrid, Inversion
-from ..reconstruction.masks import soft_sphere
-from ..reconstruction.slices import SliceSampler
-from ..refinement.fourier_points import FourierPoints
 from ..refinement.likelihood import PoseLikelihood
 from ..refinement.shift_grid import SHIFT_STEP, shift_grid
 from ..types import Volume
@@ -100,7 +100,9 @@ class Search:
         """The images at random poses: a round blob, and chance."""
         number = len(self.images)
         back = BackProjection(self.images, SHAPE[0].last_shell)
-        volume = back.volume(np.arange(number), random_rotations(number, rng), np.zeros((number, 2)))
+        volume = back.volume(
+            np.arange(number), random_rotations(number, rng), np.zeros((number, 2))
+        )
         return State(volume * self._mask, self.power.copy(), np.zeros((number, 2)))
 
     def run(
@@ -119,10 +121,17 @@ class Search:
             found = self._iterate(comparison, back, state, floor, rng)
             state = found.state
             on_iteration(found)
-        return dataclasses.replace(found, state=dataclasses.replace(state, shifts_px=found.shifts_px))
+        return dataclasses.replace(
+            found, state=dataclasses.replace(state, shifts_px=found.shifts_px)
+        )
 
     def _iterate(
-        self, comparison: Comparison, back: BackProjection, state: State, floor: float, rng: np.random.Generator
+        self,
+        comparison: Comparison,
+        back: BackProjection,
+        state: State,
+        floor: float,
+        rng: np.random.Generator,
     ) -> Found:
         noise = np.maximum(state.noise_variance, floor * self.power)
         rotations = rotation_grid(comparison.stage.order) @ random_rotations(1, rng)
@@ -161,7 +170,9 @@ def likeliest_poses(
 class Comparison:
     """Images against slices of a volume, up to the last shell of a stage."""
 
-    def __init__(self, images: WorkingImages, points: FourierPoints, stage: Stage, max_shift_px: float):
+    def __init__(
+        self, images: WorkingImages, points: FourierPoints, stage: Stage, max_shift_px: float
+    ):
         self.stage, self.points, self.box = stage, points, images.box_size_px
         number = points.within(stage.last_shell)
         self.frequencies, self._shell = points.frequencies[:number], points.shell[:number]
@@ -172,13 +183,19 @@ class Comparison:
 
     def slices(self, volume: np.ndarray, rotations: np.ndarray) -> np.ndarray:
         """(R, P) complex64."""
-        return PoseLikelihood(Volume(volume, 1.0), self.points, 1.0).slices(rotations, len(self.frequencies))
+        return PoseLikelihood(Volume(volume, 1.0), self.points, 1.0).slices(
+            rotations, len(self.frequencies)
+        )
 
-    def draw(self, slices, shifts_px, noise_variance, draws: int, rng: np.random.Generator) -> Drawn:
+    def draw(
+        self, slices, shifts_px, noise_variance, draws: int, rng: np.random.Generator
+    ) -> Drawn:
         """Poses from the posterior; shifts count from each image's own, (N, 2)."""
         y = self._y * self._waves(shifts_px)
         noise = noise_variance[self._shell]
-        return draw_poses(y, self._c, slices, self.frequencies, self._shift_grid, self.box, noise, draws, rng)
+        return draw_poses(
+            y, self._c, slices, self.frequencies, self._shift_grid, self.box, noise, draws, rng
+        )
 
     def moved(self, shifts_px: np.ndarray, step: np.ndarray) -> np.ndarray:
         """Shifts (B, 2) with those of the grid (B,) that `draw` has found added, no longer than the largest."""
@@ -186,7 +203,9 @@ class Comparison:
         length = np.linalg.norm(sum_px, axis=1, keepdims=True)
         return sum_px * np.minimum(1.0, self._max_shift_px / np.maximum(length, 1e-9))
 
-    def residual_power(self, slices: np.ndarray, image: np.ndarray, shifts_px: np.ndarray) -> np.ndarray:
+    def residual_power(
+        self, slices: np.ndarray, image: np.ndarray, shifts_px: np.ndarray
+    ) -> np.ndarray:
         """(number_of_shells,) mean |y - c exp(-2 pi i k.t / D) x|^2 of images at poses; 0 beyond the last shell."""
         power = np.zeros(len(self.points))
         for at in range(0, len(image), _SLICES_AT_ONCE):
@@ -202,7 +221,9 @@ class Comparison:
 
     def _waves(self, shifts_px: np.ndarray) -> np.ndarray:
         """(B, P) complex64 that undoes the shifts."""
-        return np.exp((2j * np.pi / self.box) * (shifts_px @ self.frequencies.T)).astype(np.complex64)
+        return np.exp((2j * np.pi / self.box) * (shifts_px @ self.frequencies.T)).astype(
+            np.complex64
+        )
 
 
 class BackProjection:

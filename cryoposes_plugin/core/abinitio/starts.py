@@ -8,10 +8,10 @@ from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from ..evaluation.map_alignment import align_maps
+from ...commands.run_directory import RunDirectory
 from ..geometry.sampling import rotation_grid
-from ..io.run_directory import RunDirectory
-from ..io.run_state import SEARCH_DETAIL, SEARCH_START, damaged, read_arrays, write_arrays
+from ..io.state_files import SEARCH_DETAIL, SEARCH_START, damaged, read_arrays, write_arrays
+from ..maps.alignment import align_maps
 from ..progress import Progress
 from ..types import Volume
 from .search import DETAIL, SHAPE, Found, Search, Stage, State
@@ -53,12 +53,21 @@ def search_all(search: Search, number: int, seed: int, run: RunDirectory) -> Out
     for start, name in enumerate(names):
         courses.append(_course(search, SHAPE, None, [seed, start], run, name, progress))
         logger.info(
-            "search: start %d of %d explains %.1f %% of the power.", start + 1, number, 100 * courses[-1].explained[-1]
+            "search: start %d of %d explains %.1f %% of the power.",
+            start + 1,
+            number,
+            100 * courses[-1].explained[-1],
         )
     likelihoods = [course.found.log_likelihood for course in courses]
     chosen = int(np.argmax(likelihoods))
     best = _course(
-        search, DETAIL, courses[chosen].found.state, [seed, chosen, len(SHAPE)], run, SEARCH_DETAIL, progress
+        search,
+        DETAIL,
+        courses[chosen].found.state,
+        [seed, chosen, len(SHAPE)],
+        run,
+        SEARCH_DETAIL,
+        progress,
     )
     return Outcome(best, chosen, tuple(likelihoods), _agreement(courses, chosen), tuple(courses))
 
@@ -100,14 +109,18 @@ def _agreement(courses: Sequence[Course], chosen: int) -> Tuple[float, ...]:
     shell = SHAPE[-1].last_shell
     target = Volume(courses[chosen].found.state.volume, 1.0)
     return tuple(
-        1.0 if start == chosen else align_maps(Volume(course.found.state.volume, 1.0), target, shell).correlation
+        1.0
+        if start == chosen
+        else align_maps(Volume(course.found.state.volume, 1.0), target, shell).correlation
         for start, course in enumerate(courses)
     )
 
 
 def _save(run: RunDirectory, name: str, course: Course) -> None:
     found = course.found
-    arrays: Dict[str, np.ndarray] = {f.name: np.asarray(getattr(found, f.name)) for f in fields(Found)[1:]}
+    arrays: Dict[str, np.ndarray] = {
+        f.name: np.asarray(getattr(found, f.name)) for f in fields(Found)[1:]
+    }
     arrays.update({f"state_{f.name}": getattr(found.state, f.name) for f in fields(State)})
     write_arrays(run.file(name), {"course": course.explained, **arrays})
 
@@ -115,12 +128,28 @@ def _save(run: RunDirectory, name: str, course: Course) -> None:
 def _load(run: RunDirectory, name: str, search: Search) -> Course:
     path, box, number = run.file(name), search.images.images.shape[-1], len(search.images)
     scalar = np.array(0.0)
-    expected = {"log_likelihood": scalar, "explained": scalar, "rotations": np.zeros((number, 3, 3))}
+    expected = {
+        "log_likelihood": scalar,
+        "explained": scalar,
+        "rotations": np.zeros((number, 3, 3)),
+    }
     saved = read_arrays(path, expected)
-    missing = {"course", *(f"state_{f.name}" for f in fields(State)), *(f.name for f in fields(Found)[1:])} - set(saved)
-    if missing or saved["state_volume"].shape != (box,) * 3 or saved["state_shifts_px"].shape != (number, 2):
+    missing = {
+        "course",
+        *(f"state_{f.name}" for f in fields(State)),
+        *(f.name for f in fields(Found)[1:]),
+    } - set(saved)
+    if (
+        missing
+        or saved["state_volume"].shape != (box,) * 3
+        or saved["state_shifts_px"].shape != (number, 2)
+    ):
         raise damaged(path, "it does not hold what a start of this search finds")
     state = State(*(saved[f"state_{f.name}"] for f in fields(State)))
-    rotations, shifts_px, certainty = (saved[name] for name in ("rotations", "shifts_px", "certainty"))
+    rotations, shifts_px, certainty = (
+        saved[name] for name in ("rotations", "shifts_px", "certainty")
+    )
     log_likelihood, explained = (float(saved[name]) for name in ("log_likelihood", "explained"))
-    return Course(Found(state, rotations, shifts_px, certainty, log_likelihood, explained), saved["course"])
+    return Course(
+        Found(state, rotations, shifts_px, certainty, log_likelihood, explained), saved["course"]
+    )

@@ -7,12 +7,12 @@ from typing import Optional, Tuple
 
 import numpy as np
 
-from ..io.batches import batches
-from ..io.particles import ResampledImages
-from ..reconstruction.slices import SliceSampler, ctf_weighted
-from ..refinement.fourier_points import FourierPoints
+from ..fourier.points import FourierPoints
+from ..fourier.slices import SliceSampler, ctf_weighted
+from ..imaging.ctf import ctf_values
+from ..particles.batches import batches
+from ..particles.images import ResampledImages
 from ..refinement.observations import observe
-from ..simulation.ctf import ctf_values
 from ..types import CtfTable
 
 _READ_AT_ONCE = 1024
@@ -55,7 +55,10 @@ class WorkingImages:
         for state, rows in self._by_state():
             ctf = None
             if self.ctf is not None:
-                columns = {name: values.astype(np.float32) for name, values in vars(self.ctf.take(rows)).items()}
+                columns = {
+                    name: values.astype(np.float32)
+                    for name, values in vars(self.ctf.take(rows)).items()
+                }
                 ctf = ctf_values(*sampler.frequencies(self.pixel_size_angstrom), columns)
             plain = sampler.transform(self.images[rows], np.zeros((len(rows), 2)))
             numerator[rows], weight[rows] = ctf_weighted(plain, ctf, state)
@@ -81,7 +84,11 @@ def group_scales(source: ResampledImages, seed: int, sample: int = 256) -> np.nd
     table = source.table
     scales = np.ones(len(table.optics))
     for group in np.unique(table.optics_index):
-        rows = np.random.default_rng([seed, int(group)]).permutation(np.flatnonzero(table.optics_index == group))
+        rows = np.random.default_rng([seed, int(group)]).permutation(
+            np.flatnonzero(table.optics_index == group)
+        )
         deviation = source.read(np.sort(rows[:sample])).std(axis=(1, 2))
-        scales[group] = max(float(deviation[deviation > 0].mean()) if deviation.any() else 0.0, 1e-12)
+        scales[group] = max(
+            float(deviation[deviation > 0].mean()) if deviation.any() else 0.0, 1e-12
+        )
     return scales

@@ -17,9 +17,13 @@ def angular_errors_deg(estimate: np.ndarray, truth: np.ndarray, group: np.ndarra
     return np.rad2deg(symmetric_distance_rad(estimate, truth, group))
 
 
-def shift_errors_angstrom(estimate_px, estimate_pixel_size_angstrom, truth_px, truth_pixel_size_angstrom) -> np.ndarray:
+def shift_errors_angstrom(
+    estimate_px, estimate_pixel_size_angstrom, truth_px, truth_pixel_size_angstrom
+) -> np.ndarray:
     """(N, 2) displacements in pixels of their own images, with their pixel sizes (N,) -> (N,) distances in Å."""
-    estimate = np.asarray(estimate_px, dtype=np.float64) * np.reshape(estimate_pixel_size_angstrom, (-1, 1))
+    estimate = np.asarray(estimate_px, dtype=np.float64) * np.reshape(
+        estimate_pixel_size_angstrom, (-1, 1)
+    )
     truth = np.asarray(truth_px, dtype=np.float64) * np.reshape(truth_pixel_size_angstrom, (-1, 1))
     return np.linalg.norm(estimate - truth, axis=1)
 

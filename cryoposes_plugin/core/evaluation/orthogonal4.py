@@ -55,11 +55,15 @@ def register_orthogonal4(estimate: np.ndarray, truth: np.ndarray, *, seed: int =
         judges them.
     """
     if len(estimate) != len(truth) or len(truth) == 0:
-        raise ValueError(f"expected as many estimates as true poses, received {len(estimate)} and {len(truth)}")
+        raise ValueError(
+            f"expected as many estimates as true poses, received {len(estimate)} and {len(truth)}"
+        )
     rng = np.random.default_rng(seed)
     q, p = rotations_to_quaternions(estimate), rotations_to_quaternions(truth)
     part = rng.permutation(len(q))[:_SCORED_ON]
-    starts = _closed_forms(np.asarray(estimate, dtype=np.float64), np.asarray(truth, dtype=np.float64))
+    starts = _closed_forms(
+        np.asarray(estimate, dtype=np.float64), np.asarray(truth, dtype=np.float64)
+    )
     starts += [np.linalg.qr(rng.standard_normal((4, 4)))[0] for _ in range(_RANDOM_STARTS)]
     found = [_polish(q[part], p[part], start, iterations=30) for start in starts]
     best = min(found, key=lambda result: result.mean_residual_rad)

@@ -62,7 +62,9 @@ def register(
     The registration; of the G equal rotations the one with the smallest angle.
     """
     if len(estimate) != len(truth) or len(truth) == 0:
-        raise ValueError(f"expected as many estimates as true poses, received {len(estimate)} and {len(truth)}")
+        raise ValueError(
+            f"expected as many estimates as true poses, received {len(estimate)} and {len(truth)}"
+        )
     found = [_register_hand(estimate, truth, group, hand, seed) for hand in hands]
     return min(found, key=lambda registration: registration.median_residual_rad)
 
@@ -95,10 +97,15 @@ def _refine(rotation: np.ndarray, relative: np.ndarray, group: np.ndarray) -> np
     """Chordal means of the representatives nearest to the present rotation, Cauchy weights at the median residual."""
     inverse_group = np.swapaxes(group, 1, 2)
     for _ in range(_ITERATIONS):
-        nearest = nearest_equivalent(relative, np.broadcast_to(rotation, relative.shape), inverse_group)
+        nearest = nearest_equivalent(
+            relative, np.broadcast_to(rotation, relative.shape), inverse_group
+        )
         residuals = angular_distance_rad(nearest, rotation)
         scale = max(float(np.median(residuals)), _SMALLEST_SCALE_RAD)
-        previous, rotation = rotation, mean_rotation(nearest, weights=1.0 / (1.0 + (residuals / scale) ** 2))
+        previous, rotation = (
+            rotation,
+            mean_rotation(nearest, weights=1.0 / (1.0 + (residuals / scale) ** 2)),
+        )
         if angular_distance_rad(previous, rotation) < _CONVERGED_RAD:
             break
     return rotation

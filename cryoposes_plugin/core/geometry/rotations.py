@@ -10,7 +10,9 @@ def angular_distance_rad(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
     From the chord |A - B|_F = 2 sqrt(2) sin(d / 2), which keeps its precision at small angles.
     """
-    chord = np.linalg.norm(np.asarray(a, dtype=np.float64) - np.asarray(b, dtype=np.float64), axis=(-2, -1))
+    chord = np.linalg.norm(
+        np.asarray(a, dtype=np.float64) - np.asarray(b, dtype=np.float64), axis=(-2, -1)
+    )
     return 2.0 * np.arcsin(np.clip(chord / (2.0 * np.sqrt(2.0)), 0.0, 1.0))
 
 
@@ -23,4 +25,6 @@ def project_to_so3(matrices: np.ndarray) -> np.ndarray:
 
 def mean_rotation(rotations: np.ndarray, weights=None) -> np.ndarray:
     """Chordal mean of (N, 3, 3) rotations -> (3, 3)."""
-    return project_to_so3(np.average(np.asarray(rotations, dtype=np.float64), axis=0, weights=weights))
+    return project_to_so3(
+        np.average(np.asarray(rotations, dtype=np.float64), axis=0, weights=weights)
+    )

@@ -23,7 +23,9 @@ def rotations_viewing(directions: np.ndarray, psi_rad: np.ndarray) -> np.ndarray
     unit = directions / np.linalg.norm(directions, axis=1, keepdims=True)
     rot = np.rad2deg(np.arctan2(unit[:, 1], unit[:, 0]))
     tilt = np.rad2deg(np.arccos(np.clip(unit[:, 2], -1, 1)))
-    return rotations_about_z(-psi_rad) @ euler_deg_to_rotations(np.stack([rot, tilt, np.zeros_like(rot)], axis=1))
+    return rotations_about_z(-psi_rad) @ euler_deg_to_rotations(
+        np.stack([rot, tilt, np.zeros_like(rot)], axis=1)
+    )
 
 
 def healpix_directions(order: int) -> np.ndarray:
@@ -79,7 +81,9 @@ def hemisphere(n: int, rng: np.random.Generator, octants: int = 4) -> np.ndarray
     return rotations_viewing(directions, rng.uniform(0, 2 * np.pi, n))
 
 
-def preferred(n: int, rng: np.random.Generator, directions: np.ndarray, concentration: float) -> np.ndarray:
+def preferred(
+    n: int, rng: np.random.Generator, directions: np.ndarray, concentration: float
+) -> np.ndarray:
     """Viewing directions von Mises-Fisher around (m, 3) directions, drawn equally often; in-plane angle uniform.
 
     In three dimensions the cosine w to the mean has density prop. to exp(kappa w): inverted in closed form.

@@ -40,7 +40,9 @@ def parse_symmetry(name: str):
     text = str(name).strip().upper()
     match = re.fullmatch(r"(?:([CD])([1-9]\d?)|(T|O)|(I)([12])?)", text)
     if match is None:
-        raise ConfigError(f"Symmetry {name!r} is unknown; use C1, Cn, Dn, T, O, I1 or I2 (for example C4 or D2).")
+        raise ConfigError(
+            f"Symmetry {name!r} is unknown; use C1, Cn, Dn, T, O, I1 or I2 (for example C4 or D2)."
+        )
     if match.group(1):
         return match.group(1), int(match.group(2))
     return (match.group(3), 0) if match.group(3) else ("I", int(match.group(5) or 2))

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Iterator
 
-from ..gate import shown_error
+from ..values import shown_error
 from .atomic import create
 
 logger = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from typing import IO, Any, Dict, Optional
 import numpy as np
 
 from ..errors import InputError
-from ..gate import parse_object, shown_error
+from ..values import parse_object, shown_error
 
 #: First bytes, by what they begin.
 _MAGIC = (
@@ -43,7 +43,9 @@ def check_regular(path, subject: str, remedy: str = "check the path") -> os.stat
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(f"{subject} does not exist; {remedy}.") from None
     except (OSError, ValueError) as error:
-        raise InputError(f"{subject} cannot be reached ({shown_error(error)}); {remedy}.") from error
+        raise InputError(
+            f"{subject} cannot be reached ({shown_error(error)}); {remedy}."
+        ) from error
     if not stat.S_ISREG(status.st_mode):
         what = "a folder" if stat.S_ISDIR(status.st_mode) else "a pipe or a device"
         raise InputError(f"{subject} is {what}, not a file; {remedy}.")
@@ -57,7 +59,9 @@ def first_bytes(path, number: int, subject: str) -> bytes:
         with open(path, "rb") as handle:
             return handle.read(number)
     except OSError as error:
-        raise InputError(f"{subject} cannot be read ({shown_error(error)}); check who may read it.") from error
+        raise InputError(
+            f"{subject} cannot be read ({shown_error(error)}); check who may read it."
+        ) from error
 
 
 def fill(handle: IO[bytes], data: np.ndarray) -> None:

@@ -15,9 +15,9 @@ from typing import Callable, NamedTuple, Tuple
 import numpy as np
 
 from ..errors import InputError
+from ..particles.stack_copies import originals
 from ..types import ParticleTable
 from .mrc import Stack
-from .stack_copies import originals
 
 logger = logging.getLogger(__name__)
 
@@ -50,13 +50,17 @@ def join(a: ParticleTable, b: ParticleTable, by: str = "auto") -> Join:
     """
     ids = a.explicit_ids and b.explicit_ids
     if by == "id" and not ids:
-        raise InputError("One of the two sets has no ids (rlnImageId) that tell its particles apart; join by image.")
+        raise InputError(
+            "One of the two sets has no ids (rlnImageId) that tell its particles apart; join by image."
+        )
     by_image = _pair(*_image_keys(a, b, os.path.realpath))
     by_id = _pair(a.ids, b.ids) if ids else _NOTHING
     if by == "id" or (by == "auto" and ids and _agree(by_id, by_image, a, b)):
         found = Join(by_id[0], by_id[1], "id")
     elif len(by_image[0]):
-        found = Join(by_image[0], by_image[1], "image", _NOTE_IMAGES_WIN if ids and by == "auto" else "")
+        found = Join(
+            by_image[0], by_image[1], "image", _NOTE_IMAGES_WIN if ids and by == "auto" else ""
+        )
     else:
         found = _join_moved(a, b, by_id)
     if len(found.rows_a) == 0:
@@ -95,7 +99,10 @@ def warn_of_copies(table: ParticleTable) -> None:
 
 def copied_stack(table: ParticleTable) -> str:
     """A sentence on the first stack that is a copy of another one of the set; "" where there is none."""
-    pair = next(((copy, first) for copy, first in originals(table.stack_paths).items() if copy != first), None)
+    pair = next(
+        ((copy, first) for copy, first in originals(table.stack_paths).items() if copy != first),
+        None,
+    )
     return "" if pair is None else f" Stack {pair[0]} is a copy of {pair[1]}: use one of the two."
 
 
@@ -110,11 +117,16 @@ _NOTE_MOVED = (
 )
 
 
-def _image_keys(a: ParticleTable, b: ParticleTable, name: Callable) -> Tuple[np.ndarray, np.ndarray]:
+def _image_keys(
+    a: ParticleTable, b: ParticleTable, name: Callable
+) -> Tuple[np.ndarray, np.ndarray]:
     """One number for each image, the same in both sets where stack (by `name` of its path) and slice are."""
     known: dict = {}
     name = lru_cache(maxsize=None)(name)
-    codes = [np.array([known.setdefault(name(p), len(known)) for p in t.stack_paths], dtype=np.int64) for t in (a, b)]
+    codes = [
+        np.array([known.setdefault(name(p), len(known)) for p in t.stack_paths], dtype=np.int64)
+        for t in (a, b)
+    ]
     longest = 1 + max(int(t.slice_index.max(initial=0)) for t in (a, b))
     first, second = (c[t.stack_index] * longest + t.slice_index for c, t in zip(codes, (a, b)))
     return first, second
@@ -169,7 +181,9 @@ def _join_moved(a: ParticleTable, b: ParticleTable, by_id) -> Join:
     if len(by_id[0]) and (keys[0][by_id[0]] == keys[1][by_id[1]]).all():
         found, how, what = by_id, "id", "rlnImageId, which agrees with file names and slices"
     return (
-        Join(*found, how, _NOTE_MOVED.format(what) + _difference(a, b, *found)) if len(found[0]) else Join(*found, how)
+        Join(*found, how, _NOTE_MOVED.format(what) + _difference(a, b, *found))
+        if len(found[0])
+        else Join(*found, how)
     )
 
 
@@ -187,7 +201,9 @@ def _difference(a: ParticleTable, b: ParticleTable, rows_a: np.ndarray, rows_b: 
     images = []
     for table, row in ((a, rows_a[0]), (b, rows_b[0])):
         try:
-            images.append(Stack(table.stack_paths[table.stack_index[row]]).read(table.slice_index[[row]]))
+            images.append(
+                Stack(table.stack_paths[table.stack_index[row]]).read(table.slice_index[[row]])
+            )
         except InputError:
             return ""
     if np.array_equal(images[0], images[1]):
@@ -200,7 +216,9 @@ def _difference(a: ParticleTable, b: ParticleTable, rows_a: np.ndarray, rows_b: 
 
 def _nothing_common(a: ParticleTable, b: ParticleTable, by: str, common_ids: int) -> str:
     what = "id (rlnImageId)" if by == "id" else "image (rlnImageName)"
-    also = f", though {common_ids} ids are in both (rlnImageId)" if by == "auto" and common_ids else ""
+    also = (
+        f", though {common_ids} ids are in both (rlnImageId)" if by == "auto" and common_ids else ""
+    )
     return (
         f"The two particle sets ({len(a)} and {len(b)} particles) share no {what}{also}; give two sets that come from "
         "the same particles, or join them by id (--join-by id) if their images were made anew."

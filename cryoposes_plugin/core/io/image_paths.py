@@ -20,7 +20,9 @@ _REMEDY = "say with --images-from DIR which folder the names are taken from"
 Identity = Tuple[int, int]
 
 
-def resolve_stacks(star: Path, names: Sequence[str], images_from: Optional[str] = None) -> List[Path]:
+def resolve_stacks(
+    star: Path, names: Sequence[str], images_from: Optional[str] = None
+) -> List[Path]:
     """The file of each stack name; a name that fits no file at all stays as it is (not every command needs images).
 
     Raises
@@ -30,7 +32,10 @@ def resolve_stacks(star: Path, names: Sequence[str], images_from: Optional[str] 
     if images_from and not os.path.isdir(images_from):
         raise InputError(f"--images-from {images_from} is no folder; check the path.")
     folders = _Folders(star)
-    found = [_given(star, name, names, images_from) if images_from else folders.resolve(name) for name in names]
+    found = [
+        _given(star, name, names, images_from) if images_from else folders.resolve(name)
+        for name in names
+    ]
     _check_distinct(star, names, found)
     return found
 
@@ -71,7 +76,9 @@ class _Folders:
         beside = self._existing(os.path.basename(name), [self.own]) if os.path.dirname(name) else {}
         if len(first) == 1 and (self.own / name) == next(iter(first.values())):
             return self.own / name
-        others = self._existing(name, self.nearer if first else self.above) if _has_folders(name) else {}
+        others = (
+            self._existing(name, self.nearer if first else self.above) if _has_folders(name) else {}
+        )
         fitting = {**beside, **others, **first}
         if len(fitting) > 1:
             raise InputError(
@@ -98,13 +105,21 @@ class _Folders:
 def _folders_above(star: Path) -> List[Path]:
     """The folders above the STAR, and above what it is a link to."""
     real = Path(os.path.realpath(star))
-    return list(dict.fromkeys([*Path(os.path.abspath(star.parent)).parents, real.parent, *real.parent.parents]))
+    return list(
+        dict.fromkeys(
+            [*Path(os.path.abspath(star.parent)).parents, real.parent, *real.parent.parents]
+        )
+    )
 
 
 def _nearer(folders: Sequence[Path]) -> List[Path]:
     """Those below the working directory if that is above the STAR, else all: what may be meant instead of it."""
     here = Path(os.path.realpath(os.curdir))
-    return [folder for folder in folders if here in folder.parents] if here in folders else list(folders)
+    return (
+        [folder for folder in folders if here in folder.parents]
+        if here in folders
+        else list(folders)
+    )
 
 
 def _has_folders(name: str) -> bool:
@@ -127,7 +142,9 @@ def _given(star: Path, name: str, names: Sequence[str], images_from: str) -> Pat
             f"{star}: {bare} may be any of {_listed(sorted(alike))}; give with --images-from the folder in which "
             "these begin."
         )
-    raise InputError(f"{star}: {name} is not in {images_from}; give with --images-from the folder in which it begins.")
+    raise InputError(
+        f"{star}: {name} is not in {images_from}; give with --images-from the folder in which it begins."
+    )
 
 
 def _check_distinct(star: Path, names: Sequence[str], found: Sequence[Path]) -> None:

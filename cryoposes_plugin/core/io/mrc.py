@@ -12,10 +12,10 @@ import mrcfile
 import numpy as np
 
 from ..errors import InputError, ResourceError
-from ..gate import check_pixel_size, require_finite, shown_error
 from ..memory import require_memory
 from ..plausibility import volume_questions
 from ..types import Volume
+from ..values import check_pixel_size, require_finite, shown_error
 from .atomic import TEMPORARY, atomic_path, create, move, remove, reopen
 from .files import fill, is_atomic_model
 from .mrc_header import DAMAGED, HEADER_BYTES, MrcHeader, read_header
@@ -47,7 +47,9 @@ def read_volume(path) -> Volume:
     data = _read_data(header)
     if header.compression is None and header.file_bytes > header.need_bytes:
         extra = header.file_bytes - header.need_bytes
-        logger.warning("%s has %d bytes more than its header tells of; is it whole?", subject, extra)
+        logger.warning(
+            "%s has %d bytes more than its header tells of; is it whole?", subject, extra
+        )
     along = [header.axes[::-1].index(axis) for axis in (3, 2, 1)]
     data = np.ascontiguousarray(data.transpose(along), dtype=np.float32)
     _check_values(data, subject)
@@ -59,10 +61,14 @@ def _checked_voxel(header: MrcHeader) -> float:
     subject, sizes = header.subject, header.voxel_angstrom
     if len(set(header.shape)) != 1:
         shape = " x ".join(str(n) for n in header.shape[::-1])
-        raise InputError(f"{subject} is {shape} voxels; a cubic map is needed: pad it to a cube first.")
+        raise InputError(
+            f"{subject} is {shape} voxels; a cubic map is needed: pad it to a cube first."
+        )
     if not header.orthogonal:
         angles = " x ".join(f"{angle:g}" for angle in header.cell_deg)
-        raise InputError(f"{subject} has a cell of {angles} degrees; a grid of right angles is needed: resample it.")
+        raise InputError(
+            f"{subject} has a cell of {angles} degrees; a grid of right angles is needed: resample it."
+        )
     if not min(sizes) > 0 or not max(sizes) - min(sizes) <= 1e-3 * max(sizes):
         raise InputError(
             f"{subject} has voxel size {sizes[0]:g} x {sizes[1]:g} x {sizes[2]:g} Å; one positive size is "
@@ -79,7 +85,9 @@ def _check_values(data: np.ndarray, subject: str) -> None:
         )
     low, high = float(data.min()), float(data.max())
     if low == high:
-        raise InputError(f"{subject} is constant ({low + 0.0:g} everywhere); give a map with density.")
+        raise InputError(
+            f"{subject} is constant ({low + 0.0:g} everywhere); give a map with density."
+        )
     if max(-low, high) > _LARGEST_VALUE or high - low < _SMALLEST_RANGE:
         raise InputError(
             f"{subject} has values from {low:g} to {high:g}, with which single precision cannot compute; scale the map."
@@ -134,10 +142,14 @@ def _stack_header(path) -> MrcHeader:
     if header.compression is not None:
         raise InputError(f"{subject} is compressed ({header.compression}): unpack it first.")
     if rows != columns:
-        raise InputError(f"{subject} has images of {columns} x {rows} px; square images are needed.")
+        raise InputError(
+            f"{subject} has images of {columns} x {rows} px; square images are needed."
+        )
     if header.axes != (1, 2, 3):
         axes = ", ".join(map(str, header.axes))
-        raise InputError(f"{subject} has axes {axes} in MAPC, MAPR, MAPS; images need 1, 2, 3: write it anew.")
+        raise InputError(
+            f"{subject} has axes {axes} in MAPC, MAPR, MAPS; images need 1, 2, 3: write it anew."
+        )
     return header
 
 
@@ -186,7 +198,9 @@ class Stack:
             try:
                 read = os.preadv(self._file, [buffer[done : done + _CHUNK_BYTES]], offset + done)
             except OSError as error:
-                raise InputError(f"{self.header.subject} cannot be read ({shown_error(error)}); try again.") from error
+                raise InputError(
+                    f"{self.header.subject} cannot be read ({shown_error(error)}); try again."
+                ) from error
             if not read:
                 raise InputError(
                     f"{self.header.subject} was cut while it was read: image {first + done // image_bytes + 1} of "
@@ -208,7 +222,9 @@ class StackWriter:
     that a caller knows to be on disk.
     """
 
-    def __init__(self, path, number: int, box_size_px: int, pixel_size_angstrom: float, resume_at: int = 0):
+    def __init__(
+        self, path, number: int, box_size_px: int, pixel_size_angstrom: float, resume_at: int = 0
+    ):
         self.path = Path(path)
         self.part = _begun(self.path)
         self.number, self.box_size_px, self.written = number, box_size_px, resume_at

@@ -14,7 +14,7 @@ import numpy as np
 from mrcfile.dtypes import HEADER_DTYPE
 
 from ..errors import InputError
-from ..gate import shown_error
+from ..values import shown_error
 from .files import COMPRESSIONS, first_bytes, kind_of
 
 HEADER_BYTES = 1024
@@ -56,7 +56,9 @@ class MrcHeader:
     @property
     def orthogonal(self) -> bool:
         unset = self.cell_deg == (0.0, 0.0, 0.0)
-        return unset or all(abs(angle - 90) <= _RIGHT_ANGLE_TOLERANCE_DEG for angle in self.cell_deg)
+        return unset or all(
+            abs(angle - 90) <= _RIGHT_ANGLE_TOLERANCE_DEG for angle in self.cell_deg
+        )
 
     def open(self) -> BinaryIO:
         """The file, decompressed while it is read."""
@@ -77,7 +79,9 @@ def read_header(path, subject: str) -> MrcHeader:
     fields = _fields(start) if len(start) == HEADER_BYTES else None
     foreign = _foreign(start, None if kind in _OPENERS else kind)
     if foreign or fields is None:
-        raise InputError(f"{subject} cannot be read as MRC ({foreign or _NO_HEADER}); give a valid MRC file.")
+        raise InputError(
+            f"{subject} cannot be read as MRC ({foreign or _NO_HEADER}); give a valid MRC file."
+        )
     header = _checked(fields, Path(path), subject, kind)
     if kind is None:
         _check_size(header, fields)
@@ -98,13 +102,18 @@ def _decompressed(path, kind: str, subject: str) -> bytes:
         with _OPENERS[kind](path, "rb") as handle:
             return handle.read(HEADER_BYTES)
     except DAMAGED as error:
-        raise InputError(f"{subject} is damaged {kind} data ({shown_error(error)}); copy it again.") from error
+        raise InputError(
+            f"{subject} is damaged {kind} data ({shown_error(error)}); copy it again."
+        ) from error
 
 
 def _fields(start: bytes) -> Optional[np.void]:
     """The header's record in the byte order in which it makes sense; the stamp's if it says MAP; else None."""
     stamped = ">" if start[212] == 0x11 else "<"
-    records = [np.frombuffer(start, HEADER_DTYPE.newbyteorder(order))[0] for order in (stamped, "<>"[stamped == "<"])]
+    records = [
+        np.frombuffer(start, HEADER_DTYPE.newbyteorder(order))[0]
+        for order in (stamped, "<>"[stamped == "<"])
+    ]
     sensible = next((record for record in records if _makes_sense(record)), None)
     if sensible is None and start[208:211] == b"MAP":
         return records[0]
@@ -130,13 +139,19 @@ def _checked(fields, path: Path, subject: str, compression: Optional[str]) -> Mr
     mode, extended = int(fields["mode"]), int(fields["nsymbt"])
     axes, angles = _axes(fields), fields["cellb"]
     if min(columns, rows, sections) < 1:
-        raise InputError(f"{subject} is {columns} x {rows} x {sections} pixels by its header; copy it again.")
+        raise InputError(
+            f"{subject} is {columns} x {rows} x {sections} pixels by its header; copy it again."
+        )
     if mode not in _DTYPES:
         what = "complex numbers" if mode in _COMPLEX else "no real numbers"
-        raise InputError(f"{subject} has MRC mode {mode} ({what}); modes 0, 1, 2, 6 and 12 are read: convert it.")
+        raise InputError(
+            f"{subject} has MRC mode {mode} ({what}); modes 0, 1, 2, 6 and 12 are read: convert it."
+        )
     if axes is None:
         said = ", ".join(str(int(fields[name])) for name in ("mapc", "mapr", "maps"))
-        raise InputError(f"{subject} has axes {said} in MAPC, MAPR, MAPS; 1, 2, 3 in some order are needed: repair it.")
+        raise InputError(
+            f"{subject} has axes {said} in MAPC, MAPR, MAPS; 1, 2, 3 in some order are needed: repair it."
+        )
     if extended < 0:
         raise InputError(f"{subject} has an extended header of {extended} bytes; copy it again.")
     return MrcHeader(

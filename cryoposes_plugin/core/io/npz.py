@@ -9,13 +9,16 @@ from typing import Dict, Optional, Sequence, Tuple
 import numpy as np
 
 from ..errors import UNREADABLE, InputError
-from ..gate import shown_error
 from ..memory import require_memory
+from ..values import shown_error
 from .files import fill, first_bytes, kind_of
 
 _SUFFIX = ".npy"
 _PLAIN = "biuf"
-_HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+_HEADERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
 
 
 def read_npz(
@@ -39,12 +42,16 @@ def read_npz(
             missing = [name for name in required if name not in members]
             if missing:
                 there = ", ".join(sorted(members)) or "none"
-                raise InputError(f"{subject} has no array {missing[0]!r} (it has {there}); {remedy}.")
+                raise InputError(
+                    f"{subject} has no array {missing[0]!r} (it has {there}); {remedy}."
+                )
             chosen = {k: v for k, v in members.items() if wanted is None or k in wanted}
             _check_sizes(archive, chosen, subject, remedy, largest_bytes)
             return {name: _read_member(archive, info) for name, info in chosen.items()}
     except UNREADABLE as error:
-        raise InputError(f"{subject} cannot be read as an npz file ({shown_error(error)}); {remedy}.") from error
+        raise InputError(
+            f"{subject} cannot be read as an npz file ({shown_error(error)}); {remedy}."
+        ) from error
 
 
 def _members(archive: zipfile.ZipFile, subject: str, remedy: str) -> Dict[str, zipfile.ZipInfo]:
@@ -52,7 +59,9 @@ def _members(archive: zipfile.ZipFile, subject: str, remedy: str) -> Dict[str, z
     for info in archive.infolist():
         name = info.filename[: -len(_SUFFIX)]
         if not info.filename.endswith(_SUFFIX) or name in found or "/" in name:
-            raise InputError(f"{subject} holds {info.filename[:60]!r}, which is no array or there twice; {remedy}.")
+            raise InputError(
+                f"{subject} holds {info.filename[:60]!r}, which is no array or there twice; {remedy}."
+            )
         found[name] = info
     return found
 
@@ -66,9 +75,13 @@ def _check_sizes(archive, members, subject: str, remedy: str, largest_bytes: Opt
             begin = handle.tell()
         need = math.prod(shape) * dtype.itemsize
         if dtype.kind not in _PLAIN:
-            raise InputError(f"{subject}: the array {name!r} holds {dtype}, no plain numbers; {remedy}.")
+            raise InputError(
+                f"{subject}: the array {name!r} holds {dtype}, no plain numbers; {remedy}."
+            )
         if need != info.file_size - begin:
-            raise InputError(f"{subject}: the array {name!r} is not as large as its shape {shape}; {remedy}.")
+            raise InputError(
+                f"{subject}: the array {name!r} is not as large as its shape {shape}; {remedy}."
+            )
         total += need
     if largest_bytes is not None and total > largest_bytes:
         raise InputError(

@@ -34,9 +34,19 @@ _ORIGINS_ANGSTROM = ("rlnOriginXAngst", "rlnOriginYAngst")
 _ORIGINS_PX = ("rlnOriginX", "rlnOriginY")
 _DEFOCUS = ("rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle")
 _PHASE_SHIFT, _BFACTOR = "rlnPhaseShift", "rlnCtfBfactor"
-_IMAGE_NAME, _IMAGE_ID, _SUBSET, _OPTICS = "rlnImageName", "rlnImageId", "rlnRandomSubset", "rlnOpticsGroup"
+_IMAGE_NAME, _IMAGE_ID, _SUBSET, _OPTICS = (
+    "rlnImageName",
+    "rlnImageId",
+    "rlnRandomSubset",
+    "rlnOpticsGroup",
+)
 _VOLTAGE, _CS, _AMPLITUDE = "rlnVoltage", "rlnSphericalAberration", "rlnAmplitudeContrast"
-_PIXEL, _BOX, _NAME, _DIMENSION = "rlnImagePixelSize", "rlnImageSize", "rlnOpticsGroupName", "rlnImageDimensionality"
+_PIXEL, _BOX, _NAME, _DIMENSION = (
+    "rlnImagePixelSize",
+    "rlnImageSize",
+    "rlnOpticsGroupName",
+    "rlnImageDimensionality",
+)
 _OLD_PIXEL, _MAGNIFICATION, _DETECTOR = "rlnPixelSize", "rlnMagnification", "rlnDetectorPixelSize"
 _PREMULTIPLIED, _FLIPPED = "rlnCtfDataAreCtfPremultiplied", "rlnCtfDataArePhaseFlipped"
 
@@ -46,7 +56,12 @@ _LONGEST_SHOWN = 100
 #: Pixel sizes nearer than this to each other, relatively, are one.
 SAME_PIXEL_SIZE = 1e-4
 #: Columns from which a user may take the pixel size that is missing.
-_OTHER_PIXEL_SIZES = (_OLD_PIXEL, "rlnMicrographOriginalPixelSize", "rlnMicrographPixelSize", _DETECTOR)
+_OTHER_PIXEL_SIZES = (
+    _OLD_PIXEL,
+    "rlnMicrographOriginalPixelSize",
+    "rlnMicrographPixelSize",
+    _DETECTOR,
+)
 #: Columns of images that are no single particles: the value that does not mean it, and what they are otherwise.
 _OTHER_KINDS = {
     "rlnTomoSubTomosAre2DStacks": (0.0, "stacks of tilted images"),
@@ -79,11 +94,17 @@ _NEUTRAL = 1e-6
 _REQUIREMENTS = {
     "poses": (_ANGLES, "orientations", "align the particles first, or give particles with angles"),
     "ctf": (_DEFOCUS[:2], "CTF", "estimate the CTF and extract the particles with it"),
-    "subset": ((_SUBSET,), "half sets", "run a gold-standard refinement, or let half sets be drawn"),
+    "subset": (
+        (_SUBSET,),
+        "half sets",
+        "run a gold-standard refinement, or let half sets be drawn",
+    ),
 }
 
 
-def read_particles(path, require: Sequence[str] = (), images_from: Optional[str] = None) -> ParticleTable:
+def read_particles(
+    path, require: Sequence[str] = (), images_from: Optional[str] = None
+) -> ParticleTable:
     """Read a particle STAR file.
 
     Parameters
@@ -105,9 +126,13 @@ def read_particles(path, require: Sequence[str] = (), images_from: Optional[str]
         labels, what, remedy = _REQUIREMENTS[name]
         for label in labels:
             if label not in columns:
-                raise InputError(f"{path} has no column _{label}: the particles have no {what}; {remedy}.")
+                raise InputError(
+                    f"{path} has no column _{label}: the particles have no {what}; {remedy}."
+                )
     reader = _Reader(path, columns)
-    stack_paths, stack_index, slice_index = _image_references(path, reader.take(_IMAGE_NAME), images_from)
+    stack_paths, stack_index, slice_index = _image_references(
+        path, reader.take(_IMAGE_NAME), images_from
+    )
     optics, optics_index = reader.optics(optics_table, stack_paths, stack_index)
     pixel = np.array([o.pixel_size_angstrom for o in optics])[optics_index]
     rotations, shifts = reader.poses(pixel)
@@ -144,10 +169,14 @@ def _tables(path: Path) -> Tuple[Table, Optional[Table]]:
     tables = read_star(path)
     particles = _only([t for t in tables if _IMAGE_NAME in t.columns], path, "particles")
     if particles is None:
-        raise InputError(f"{path} has no column _{_IMAGE_NAME} with particles in it; give a STAR file of particles.")
+        raise InputError(
+            f"{path} has no column _{_IMAGE_NAME} with particles in it; give a STAR file of particles."
+        )
     if not len(particles):
         raise InputError(f"{path} holds no particles; give a STAR file with at least one.")
-    optics = _only([t for t in tables if t is not particles and _is_optics(t)], path, "optics groups")
+    optics = _only(
+        [t for t in tables if t is not particles and _is_optics(t)], path, "optics groups"
+    )
     for table in tables:
         _check_kind(path, table)
     return particles, optics
@@ -160,14 +189,18 @@ def _is_optics(table: Table) -> bool:
 def _only(tables: Sequence[Table], path: Path, what: str) -> Optional[Table]:
     if len(tables) > 1:
         where = " and ".join(f"data_{t.block} (line {t.line})" for t in tables[:2])
-        raise InputError(f"{path} has {len(tables)} tables of {what}, {where}; give a file with one of them.")
+        raise InputError(
+            f"{path} has {len(tables)} tables of {what}, {where}; give a file with one of them."
+        )
     return tables[0] if tables else None
 
 
 def _check_kind(path: Path, table: Table) -> None:
     """InputError for tables of subtomograms, tilt series and filaments."""
     for label, (neutral, what) in _OTHER_KINDS.items():
-        values = [v for v in dict.fromkeys(table.columns.get(label, [])) if not _is_neutral(v, neutral)]
+        values = [
+            v for v in dict.fromkeys(table.columns.get(label, [])) if not _is_neutral(v, neutral)
+        ]
         if values:
             raise InputError(
                 f"{path}: _{label} is {values[0]!r}, so these are {what}; only images of single particles are worked "
@@ -211,7 +244,9 @@ class _Reader:
         other_image = (np.diff(stack_index[order]) != 0) | (np.diff(slice_index[order]) != 0)
         if (same_id & other_image).any():
             at = int(np.flatnonzero(same_id & other_image)[0])
-            first, second = (f"{slice_index[i] + 1}@{stack_paths[stack_index[i]]}" for i in order[at : at + 2])
+            first, second = (
+                f"{slice_index[i] + 1}@{stack_paths[stack_index[i]]}" for i in order[at : at + 2]
+            )
             logger.warning(
                 f"{self.path}: _{_IMAGE_ID} {ids[order[at]]} is given to {first} and to {second}: the particles are "
                 "told apart by their images instead."
@@ -232,7 +267,9 @@ class _Reader:
             self._check_no_origins()
         if not posed:
             return None, shifts
-        rotations = conventions.euler_deg_to_rotations(np.stack([self.floats(c) for c in _ANGLES], axis=1))
+        rotations = conventions.euler_deg_to_rotations(
+            np.stack([self.floats(c) for c in _ANGLES], axis=1)
+        )
         return rotations, np.zeros((self.number, 2)) if shifts is None else shifts
 
     def _check_no_origins(self) -> None:
@@ -242,7 +279,9 @@ class _Reader:
                 f"{self.path} has _{lone[0]} and no other origin that belongs to it; give _{_ORIGINS_ANGSTROM[0]} and "
                 f"_{_ORIGINS_ANGSTROM[1]}, or no origin."
             )
-        logger.warning(f"{self.path} has angles and no origins (_{_ORIGINS_ANGSTROM[0]}): they are taken to be 0.")
+        logger.warning(
+            f"{self.path} has angles and no origins (_{_ORIGINS_ANGSTROM[0]}): they are taken to be 0."
+        )
 
     def ctf(self, optics, optics_index) -> Optional[CtfTable]:
         if not all(c in self.columns for c in _DEFOCUS[:2]):
@@ -272,7 +311,9 @@ class _Reader:
             self.floats(_BFACTOR, 0.0),
         )
 
-    def optics(self, table: Optional[Table], stack_paths, stack_index) -> Tuple[Tuple[OpticsGroup, ...], np.ndarray]:
+    def optics(
+        self, table: Optional[Table], stack_paths, stack_index
+    ) -> Tuple[Tuple[OpticsGroup, ...], np.ndarray]:
         if table is None or not len(table):
             return self._optics_of_30(stack_paths, stack_index)
         columns, number = table.columns, len(table)
@@ -282,7 +323,9 @@ class _Reader:
         order = np.argsort(numbers)
         index = order[np.searchsorted(numbers[order], wanted)]
         rows = [{label: values[i] for label, values in columns.items()} for i in range(number)]
-        return tuple(self._group(row, stack_paths, stack_index[index == i]) for i, row in enumerate(rows)), index
+        return tuple(
+            self._group(row, stack_paths, stack_index[index == i]) for i, row in enumerate(rows)
+        ), index
 
     def _optics_numbers(self, numbers: np.ndarray) -> np.ndarray:
         """(N,) the group of each particle, of those that the optics table has."""
@@ -297,7 +340,9 @@ class _Reader:
                 f"{self.path} has {len(numbers)} optics groups and the particles have no column _{_OPTICS}, so which "
                 "is whose is not known; add the column."
             )
-        wanted = self.integers(_OPTICS) if _OPTICS in self.columns else np.full(self.number, numbers[0])
+        wanted = (
+            self.integers(_OPTICS) if _OPTICS in self.columns else np.full(self.number, numbers[0])
+        )
         unknown = np.setdiff1d(wanted, numbers)
         if len(unknown):
             row = int(np.flatnonzero(wanted == unknown[0])[0])
@@ -310,7 +355,16 @@ class _Reader:
     def _optics_of_30(self, stack_paths, stack_index):
         labels = [
             c
-            for c in (_VOLTAGE, _CS, _AMPLITUDE, _PIXEL, _MAGNIFICATION, _DETECTOR, _FLIPPED, _PREMULTIPLIED)
+            for c in (
+                _VOLTAGE,
+                _CS,
+                _AMPLITUDE,
+                _PIXEL,
+                _MAGNIFICATION,
+                _DETECTOR,
+                _FLIPPED,
+                _PREMULTIPLIED,
+            )
             if c in self.columns
         ]
         measured = _MAGNIFICATION in labels and _DETECTOR in labels
@@ -324,7 +378,9 @@ class _Reader:
         keys = list(zip(*(self.take(c) for c in labels)))
         rows, group_of = self._rows_of_30(labels, keys)
         index = np.array([group_of[key] for key in keys])
-        return tuple(self._group(row, stack_paths, stack_index[index == i]) for i, row in enumerate(rows)), index
+        return tuple(
+            self._group(row, stack_paths, stack_index[index == i]) for i, row in enumerate(rows)
+        ), index
 
     def _rows_of_30(self, labels: Sequence[str], keys: Sequence[Tuple[str, ...]]):
         """Rows as of an optics table, and which one the values of the labels belong to.
@@ -342,9 +398,16 @@ class _Reader:
             if _PIXEL not in row and _OLD_PIXEL not in row:
                 row[_PIXEL] = self._pixel_of_30(row, first)
             pixel = self._pixel_number(row, first)
-            others = tuple(v for c, v in row.items() if c not in (_PIXEL, _OLD_PIXEL, _MAGNIFICATION, _DETECTOR))
+            others = tuple(
+                v
+                for c, v in row.items()
+                if c not in (_PIXEL, _OLD_PIXEL, _MAGNIFICATION, _DETECTOR)
+            )
             alike = known.setdefault(others, [])
-            group = next((i for size, i in alike if abs(pixel - size) <= SAME_PIXEL_SIZE * abs(size)), len(rows))
+            group = next(
+                (i for size, i in alike if abs(pixel - size) <= SAME_PIXEL_SIZE * abs(size)),
+                len(rows),
+            )
             if group == len(rows):
                 alike.append((pixel, group))
                 rows.append({**row, _NAME: f"opticsGroup{group + 1}"})
@@ -357,7 +420,9 @@ class _Reader:
 
     def _has_old_pixel_only(self, labels) -> bool:
         """Whether the pixel size can be that of RELION 3.0's label, as there is no other one."""
-        return [label for label in _OTHER_PIXEL_SIZES if label in labels or label in self.columns] == [_OLD_PIXEL]
+        return [
+            label for label in _OTHER_PIXEL_SIZES if label in labels or label in self.columns
+        ] == [_OLD_PIXEL]
 
     def _pixel_of_30(self, row: Dict[str, str], first: int) -> str:
         """From the detector's pixel in µm and the magnification."""
@@ -398,20 +463,32 @@ class _Reader:
         pixel = number(_PIXEL)
         if pixel is None and _OLD_PIXEL in row and self._has_old_pixel_only(row):
             pixel = number(_OLD_PIXEL)
-            logger.warning(f"{self.path}: the pixel size is that of _{_OLD_PIXEL}, as there is no _{_PIXEL}.")
+            logger.warning(
+                f"{self.path}: the pixel size is that of _{_OLD_PIXEL}, as there is no _{_PIXEL}."
+            )
         if pixel is None:
-            related = sorted({label for label in (*row, *self.columns) if label in _OTHER_PIXEL_SIZES})
+            related = sorted(
+                {label for label in (*row, *self.columns) if label in _OTHER_PIXEL_SIZES}
+            )
             instead = f" (there is _{related[0]}, which may be of other images)" if related else ""
-            raise InputError(f"{self.path}: optics group {name} has no pixel size{instead}; add _{_PIXEL}.")
+            raise InputError(
+                f"{self.path}: optics group {name} has no pixel size{instead}; add _{_PIXEL}."
+            )
         if pixel <= 0:
-            raise InputError(f"{self.path}: optics group {name} has pixel size {pixel}; give a positive _{_PIXEL}.")
+            raise InputError(
+                f"{self.path}: optics group {name} has pixel size {pixel}; give a positive _{_PIXEL}."
+            )
         box = self._box(name, whole(_BOX), stack_paths, stack_index)
         states = [whole(label) for label in (_PREMULTIPLIED, _FLIPPED)]
         for label, value in zip((_PREMULTIPLIED, _FLIPPED), states):
             if value not in (None, 0, 1):
-                raise InputError(f"{self.path}: _{label} of optics group {name} is {value}; give 0 or 1.")
+                raise InputError(
+                    f"{self.path}: _{label} of optics group {name} is {value}; give 0 or 1."
+                )
         state = "ctf-premultiplied" if states[0] else "phase-flipped" if states[1] else "raw"
-        return OpticsGroup(name, pixel, box, number(_VOLTAGE), number(_CS), number(_AMPLITUDE), state, row)
+        return OpticsGroup(
+            name, pixel, box, number(_VOLTAGE), number(_CS), number(_AMPLITUDE), state, row
+        )
 
     def _box(self, name: str, said: Optional[int], stack_paths, stack_index) -> int:
         """The box size of a group, compared with that of its first stack, if it is there."""
@@ -425,14 +502,18 @@ class _Reader:
                 "correct it, or give the stack that belongs to the particles."
             )
         if not 0 <= said <= _LARGEST_BOX_PX or (found is None and said == 0 and len(stack_index)):
-            raise InputError(f"{self.path}: _{_BOX} of optics group {name} is {said} px; give the images' box size.")
+            raise InputError(
+                f"{self.path}: _{_BOX} of optics group {name} is {said} px; give the images' box size."
+            )
         return said
 
     def scores(self) -> Dict[str, np.ndarray]:
         return {c: self.floats(c) for c in self.columns if c.startswith(PREFIX) and c not in TEXTS}
 
     def remaining(self) -> Dict[str, np.ndarray]:
-        return {c: np.array(v, dtype=object) for c, v in self.columns.items() if c not in self.taken}
+        return {
+            c: np.array(v, dtype=object) for c, v in self.columns.items() if c not in self.taken
+        }
 
 
 def _header_of(stack: Path) -> Tuple[Optional[int], Optional[int]]:
@@ -454,7 +535,9 @@ def _optics_row(row: int) -> str:
     return f"row {row + 1} of the optics table"
 
 
-def _to_floats(values: Sequence[str], label: str, path: Path, name: Namer = _particle) -> np.ndarray:
+def _to_floats(
+    values: Sequence[str], label: str, path: Path, name: Namer = _particle
+) -> np.ndarray:
     """(N,) float64; `name` says in a sentence what row i is."""
     try:
         numbers = np.array(values, dtype=np.float64)
@@ -463,7 +546,9 @@ def _to_floats(values: Sequence[str], label: str, path: Path, name: Namer = _par
         plain = False
     if not plain:
         row, text = next((i, v) for i, v in enumerate(values) if not _is_number(v))
-        raise InputError(f"{path}: _{label} of {name(row)} is {_shown(text)!r}, which is no number; repair the file.")
+        raise InputError(
+            f"{path}: _{label} of {name(row)} is {_shown(text)!r}, which is no number; repair the file."
+        )
     if not np.isfinite(numbers).all():
         row = int(np.flatnonzero(~np.isfinite(numbers))[0])
         raise InputError(
@@ -472,7 +557,9 @@ def _to_floats(values: Sequence[str], label: str, path: Path, name: Namer = _par
     return numbers
 
 
-def _to_integers(values: Sequence[str], label: str, path: Path, name: Namer = _particle) -> np.ndarray:
+def _to_integers(
+    values: Sequence[str], label: str, path: Path, name: Namer = _particle
+) -> np.ndarray:
     """(N,) int64 of whole numbers, which may be written as 1.000; InputError beyond 64 bits."""
     try:
         if _is_plain(values):
@@ -610,11 +697,15 @@ def _optics_columns(table: ParticleTable) -> Dict[str, List[str]]:
 
 def _known(value, label: str, group: str) -> str:
     if value is None:
-        raise InputError(f"Optics group {group} has no _{label} while others have; give it to all groups.")
+        raise InputError(
+            f"Optics group {group} has no _{label} while others have; give it to all groups."
+        )
     if isinstance(value, str):
         return value
     if not np.isfinite(value):
-        raise InputError(f"_{label} of optics group {group} is {value}, which cannot be written; give a finite value.")
+        raise InputError(
+            f"_{label} of optics group {group} is {value}, which cannot be written; give a finite value."
+        )
     text = f"{value:.6f}"
     return text if abs(float(text) - value) <= _RELATIVE_DIGITS * abs(value) else f"{value:.9g}"
 
@@ -622,21 +713,34 @@ def _known(value, label: str, group: str) -> str:
 def _particle_columns(path, table: ParticleTable) -> Dict[str, List[str]]:
     names = [written_name(p, Path(path)) for p in table.stack_paths]
     columns: Dict[str, List[str]] = {
-        _IMAGE_NAME: [f"{s + 1:06d}@{names[k]}" for s, k in zip(table.slice_index, table.stack_index)],
+        _IMAGE_NAME: [
+            f"{s + 1:06d}@{names[k]}" for s, k in zip(table.slice_index, table.stack_index)
+        ],
         _OPTICS: [str(i + 1) for i in table.optics_index],
     }
     if table.explicit_ids:
         columns[_IMAGE_ID] = [str(i) for i in table.ids]
     if table.rotations is not None:
         angles = conventions.rotations_to_euler_deg(table.rotations)
-        columns.update({label: _format(angles[:, i], label, table) for i, label in enumerate(_ANGLES)})
+        columns.update(
+            {label: _format(angles[:, i], label, table) for i, label in enumerate(_ANGLES)}
+        )
     if table.shifts_px is not None:
-        origin = conventions.shifts_px_to_origin_angstrom(table.shifts_px, table.pixel_size_angstrom)
-        columns.update({label: _format(origin[:, i], label, table) for i, label in enumerate(_ORIGINS_ANGSTROM)})
+        origin = conventions.shifts_px_to_origin_angstrom(
+            table.shifts_px, table.pixel_size_angstrom
+        )
+        columns.update(
+            {
+                label: _format(origin[:, i], label, table)
+                for i, label in enumerate(_ORIGINS_ANGSTROM)
+            }
+        )
     if table.ctf is not None:
         ctf = table.ctf
         defocus = (ctf.defocus_u_angstrom, ctf.defocus_v_angstrom, ctf.defocus_angle_deg)
-        columns.update({label: _format(values, label, table) for label, values in zip(_DEFOCUS, defocus)})
+        columns.update(
+            {label: _format(values, label, table) for label, values in zip(_DEFOCUS, defocus)}
+        )
         columns[_PHASE_SHIFT] = _format(ctf.phase_shift_deg, _PHASE_SHIFT, table)
         if ctf.bfactor_angstrom2.any():
             columns[_BFACTOR] = _format(ctf.bfactor_angstrom2, _BFACTOR, table)
@@ -648,10 +752,18 @@ def _particle_columns(path, table: ParticleTable) -> Dict[str, List[str]]:
         ours.update(_ANGLES)
     if table.shifts_px is not None:
         ours.update(_ORIGINS_ANGSTROM + _ORIGINS_PX)
-    columns.update({label: list(map(str, values)) for label, values in table.extra.items() if label not in ours})
+    columns.update(
+        {
+            label: list(map(str, values))
+            for label, values in table.extra.items()
+            if label not in ours
+        }
+    )
     if has_scores(table):
         columns[SCORED_POSE] = scored_poses(table)
-    columns.update({label: _format(values, label, table, "%.9g") for label, values in table.scores.items()})
+    columns.update(
+        {label: _format(values, label, table, "%.9g") for label, values in table.scores.items()}
+    )
     return columns
 
 

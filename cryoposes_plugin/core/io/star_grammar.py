@@ -25,7 +25,9 @@ _CLOSING = {quote: re.compile(f"{quote}(?=[{_SPACE}]|$)") for quote in "'\""}
 _CONTROLS = [chr(i) for i in range(32) if chr(i) not in "\t\n\v\f\r"]
 _UNWRITABLE = re.compile("[\x00-\x08\x0a-\x1f\ud800-\udc7f\udd00-\udfff]")
 #: Words at the beginning of a value that some reader takes for something else.
-_NEEDS_QUOTES = re.compile(f"""^$|^['"#;_]|^(data_|loop_|save_|stop_|global_)|[{_SPACE}]""", re.IGNORECASE)
+_NEEDS_QUOTES = re.compile(
+    f"""^$|^['"#;_]|^(data_|loop_|save_|stop_|global_)|[{_SPACE}]""", re.IGNORECASE
+)
 #: Characters without which a value needs no quotes and can be written.
 _SUSPECT_WITHIN = "'\"#;_ " + "".join(chr(i) for i in range(32) if i != 10)
 #: A row beginning with one of these has to be looked at twice: it may be a comment or a header.
@@ -69,7 +71,9 @@ def write_star(path, tables: Sequence[Table]) -> None:
                 handle.writelines(_lines(table, path))
         found = parse(_text(part), path, keep=False)
         if [_shape(t) for t in found] != [_shape(t) for t in tables]:
-            raise InputError(f"{path} would not be read back as it was written; please report this with the input.")
+            raise InputError(
+                f"{path} would not be read back as it was written; please report this with the input."
+            )
 
 
 def parse(text: str, path, keep: bool = True) -> List[Table]:
@@ -86,7 +90,9 @@ def parse(text: str, path, keep: bool = True) -> List[Table]:
         elif _is_header(words, "data_"):
             block, at = words[0][len("data_") :], at + 1
         elif block is None:
-            raise InputError(f"{path}: line {at + 1} begins with {words[0][:40]!r} and a STAR file with data_.")
+            raise InputError(
+                f"{path}: line {at + 1} begins with {words[0][:40]!r} and a STAR file with data_."
+            )
         elif _is_header(words, "loop_"):
             table, at = _loop(lines, at + 1, block, split, path, keep)
             tables.append(table)
@@ -105,11 +111,15 @@ def _text(path: Path) -> str:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}); give a RELION STAR file.") from error
+        raise InputError(
+            f"{path} cannot be read ({error.strerror}); give a RELION STAR file."
+        ) from error
     if data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
         text = data.decode("utf-16", "replace")
     else:
-        text = data[3 if data.startswith(codecs.BOM_UTF8) else 0 :].decode("utf-8", "surrogateescape")
+        text = data[3 if data.startswith(codecs.BOM_UTF8) else 0 :].decode(
+            "utf-8", "surrogateescape"
+        )
     control = next((character for character in _CONTROLS if character in text), None)
     if control is not None:
         line = text.count("\n", 0, text.index(control)) + 1
@@ -150,7 +160,9 @@ def _pairs(lines: List[str], at: int, block: str, split: Splitter, path) -> Tupl
     return Table(block, columns, 1, begin + 1), at
 
 
-def _loop(lines: List[str], at: int, block: str, split: Splitter, path, keep: bool) -> Tuple[Table, int]:
+def _loop(
+    lines: List[str], at: int, block: str, split: Splitter, path, keep: bool
+) -> Tuple[Table, int]:
     begin = at
     columns, at = _labels(lines, at, split, path)
     if not columns:
@@ -159,7 +171,9 @@ def _loop(lines: List[str], at: int, block: str, split: Splitter, path, keep: bo
     return Table(block, columns, number, begin), at
 
 
-def _rows(lines: List[str], begin: int, columns, where: str, split: Splitter, path, keep: bool) -> Tuple[int, int]:
+def _rows(
+    lines: List[str], begin: int, columns, where: str, split: Splitter, path, keep: bool
+) -> Tuple[int, int]:
     """Fill the columns; returns the number of rows and the line of the next header."""
     width = len(columns)
     number, gap = 0, False
@@ -209,7 +223,9 @@ def _add_label(columns: Dict[str, List[str]], word: str, path, at: int) -> None:
     columns[word[1:]] = []
 
 
-def _ends_table(lines: List[str], at: int, words: List[str], width: int, gap: bool, split: Splitter) -> bool:
+def _ends_table(
+    lines: List[str], at: int, words: List[str], width: int, gap: bool, split: Splitter
+) -> bool:
     """Whether this line is the header of the next table, not a row that begins like one."""
     if not (_is_header(words, "data_") or _is_header(words, "loop_")):
         return False
@@ -237,7 +253,9 @@ def _values(line: str, width: int, split: Splitter) -> Optional[List[str]]:
 
 
 def _quoted_words(line: str) -> List[str]:
-    closing = {quote: [m.start() for m in pattern.finditer(line)] for quote, pattern in _CLOSING.items()}
+    closing = {
+        quote: [m.start() for m in pattern.finditer(line)] for quote, pattern in _CLOSING.items()
+    }
     words: List[str] = []
     at = 0
     while True:
@@ -294,10 +312,14 @@ def _written(values: Sequence[str], label: str, path) -> Sequence[str]:
 def _quoted(value: str, row: int, label: str, path) -> str:
     what = f"{path}: _{label} of row {row}, {value[:60]!r},"
     if _UNWRITABLE.search(value):
-        raise InputError(f"{what} holds a line break or a control character, which a STAR file cannot; rename it.")
+        raise InputError(
+            f"{what} holds a line break or a control character, which a STAR file cannot; rename it."
+        )
     if not _NEEDS_QUOTES.search(value):
         return value
     for quote in "\"'":
         if not re.search(f"{quote}[{_SPACE}]", value):
             return f"{quote}{value}{quote}"
-    raise InputError(f"{what} holds blanks behind both kinds of quotes, which a STAR file cannot; rename it.")
+    raise InputError(
+        f"{what} holds blanks behind both kinds of quotes, which a STAR file cannot; rename it."
+    )

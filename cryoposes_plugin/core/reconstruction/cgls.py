@@ -10,11 +10,11 @@ from typing import Callable, Iterator, Optional, Protocol, Tuple
 import numpy as np
 from scipy import fft
 
+from ...commands.reconstruct.inputs import Inputs
 from ..errors import ResourceError
 from ..geometry.symmetry import symmetry_rotations
-from ..simulation.astra_projector import projection_vectors, require_cuda
-from ..simulation.ctf import ctf_values, frequency_grid, signal_filter
-from .inputs import Inputs
+from ..imaging.astra_projector import projection_vectors, require_cuda
+from ..imaging.ctf import ctf_values, frequency_grid, signal_filter
 
 
 class NormalOperator(Protocol):
@@ -107,14 +107,23 @@ def _geometries(rotations: np.ndarray, box: int) -> Tuple[dict, dict]:
     import astra
 
     vectors = projection_vectors(rotations, box)
-    return astra.create_proj_geom("parallel3d_vec", box, box, vectors), astra.create_vol_geom(box, box, box)
+    return astra.create_proj_geom("parallel3d_vec", box, box, vectors), astra.create_vol_geom(
+        box, box, box
+    )
 
 
 class ImagingOperator:
     """y = C S P x of the particles in `rows` and of their equivalents under the group; C and S in Fourier space."""
 
-    def __init__(self, inputs: Inputs, rows: np.ndarray, symmetry: str, batch_size: int, projector: Projector):
-        self.inputs, self.rows, self.batch_size, self.projector = inputs, rows, batch_size, projector
+    def __init__(
+        self, inputs: Inputs, rows: np.ndarray, symmetry: str, batch_size: int, projector: Projector
+    ):
+        self.inputs, self.rows, self.batch_size, self.projector = (
+            inputs,
+            rows,
+            batch_size,
+            projector,
+        )
         self._group = symmetry_rotations(symmetry)
 
     def right_hand_side(self) -> np.ndarray:

@@ -13,9 +13,9 @@ import copy
 import numpy as np
 from scipy import fft, sparse
 
+from ..fourier.masks import soft_sphere
+from ..fourier.slices import SliceSampler
 from ..geometry.symmetry import symmetry_rotations
-from .masks import soft_sphere
-from .slices import SliceSampler
 from .symmetry_on_grid import split_group, symmetrised
 
 #: Spectral signal-to-noise ratio that the prior grants the mean voxel of every shell.
@@ -43,7 +43,13 @@ class FourierGrid:
         self.shape = (side, side, self.radius + 3)
         self.sums = np.zeros((3, side * side * (self.radius + 3)), dtype=np.float32)
 
-    def insert(self, numerator: np.ndarray, weight: np.ndarray, rotations: np.ndarray, sampler: SliceSampler) -> None:
+    def insert(
+        self,
+        numerator: np.ndarray,
+        weight: np.ndarray,
+        rotations: np.ndarray,
+        sampler: SliceSampler,
+    ) -> None:
         """Add slices (B, n) complex64 and their weights (B, n) float32 at the rotations A (B, 3, 3).
 
         The sample k = (kx, ky) of an image lies at A^T (kx, ky, 0) in the volume's frame. Both are multiplied with the
@@ -74,7 +80,9 @@ class FourierGrid:
             self._spread(points * sign, nodes[block], kernel[block])
         columns = np.arange(0, nodes.size + 1, 8, dtype=nodes.dtype)
         shape = (self.sums.shape[1], number)
-        matrix = sparse.csc_matrix((kernel.ravel(), nodes.ravel(), columns), shape=shape, copy=False)
+        matrix = sparse.csc_matrix(
+            (kernel.ravel(), nodes.ravel(), columns), shape=shape, copy=False
+        )
         for total, part in zip(self.sums, (values[0], imaginary, values[2])):
             total += matrix @ part
 
@@ -146,7 +154,9 @@ class Inversion:
 
     def volume(self, workers: int = 1) -> np.ndarray:
         """(D, D, D) float32 density, zero outside of the sphere of radius D / 2, where not every image sees a voxel."""
-        weight = (self.weight + self.wiener_term().astype(np.float32)[self._shell]) / np.float32(1 + 1 / PRIOR_SSNR)
+        weight = (self.weight + self.wiener_term().astype(np.float32)[self._shell]) / np.float32(
+            1 + 1 / PRIOR_SSNR
+        )
         estimate = np.zeros_like(self.numerator)
         np.divide(self.numerator, weight, out=estimate, where=self._inside & (weight > 0))
         size = self.padding * self.box_size_px

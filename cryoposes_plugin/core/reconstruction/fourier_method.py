@@ -8,17 +8,19 @@ from typing import Iterator, Tuple
 
 import numpy as np
 
-from ..config import ReconstructConfig
+from ...commands.reconstruct.config import ReconstructConfig
+from ...commands.reconstruct.inputs import Inputs
 from ..errors import InputError
+from ..fourier.slices import SliceSampler, ctf_weighted
+from ..imaging.ctf import ctf_values
 from ..parallel import number_of_cores
 from ..progress import Progress
-from ..simulation.ctf import ctf_values
 from .fourier_inversion import FourierGrid, Inversion
-from .inputs import Inputs
-from .slices import SliceSampler, ctf_weighted
 
 
-def fourier_maps(config: ReconstructConfig, inputs: Inputs) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+def fourier_maps(
+    config: ReconstructConfig, inputs: Inputs
+) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(full map, half map 1, half map 2), each (D, D, D) float32.
 
     The result does not depend on the number of threads: a half is summed by one thread, in the order of its particles.
@@ -32,14 +34,18 @@ def fourier_maps(config: ReconstructConfig, inputs: Inputs) -> Tuple[np.ndarray,
             with lock:
                 progress.advance(len(rows))
         if not grid.sums[2].any():
-            raise InputError(f"No image of half set {half} has any contrast; give images that hold particles.")
+            raise InputError(
+                f"No image of half set {half} has any contrast; give images that hold particles."
+            )
         return grid
 
     threads = config.threads or number_of_cores()
     inputs.images.grey.check()  # one thread measures what is usual, before two read
     with ThreadPoolExecutor(max_workers=min(threads, 2)) as pool:
         first, second = (Inversion(grid) for grid in pool.map(add, (1, 2)))
-    full, half1, half2 = (sums.volume(workers=threads) for sums in (first.merged(second), first, second))
+    full, half1, half2 = (
+        sums.volume(workers=threads) for sums in (first.merged(second), first, second)
+    )
     return full, half1, half2
 
 
@@ -62,7 +68,9 @@ def _insert(grid: FourierGrid, inputs: Inputs, rows: np.ndarray, group: int) -> 
     samples = sampler.transform(images, inputs.shifts_px[rows])
     ctf = None
     if table.ctf is not None:
-        columns = {name: values.astype(np.float32) for name, values in vars(table.ctf.take(rows)).items()}
+        columns = {
+            name: values.astype(np.float32) for name, values in vars(table.ctf.take(rows)).items()
+        }
         ctf = ctf_values(*sampler.frequencies(inputs.pixel_size_angstrom), columns)
     numerator, weight = ctf_weighted(samples, ctf, table.optics[group].image_state)
     grid.insert(numerator, weight, inputs.rotations[rows], sampler)

@@ -48,7 +48,9 @@ def coset_chain(group: np.ndarray) -> List[List[np.ndarray]]:
     subgroup = {np.eye(3, dtype=int).tobytes(): np.eye(3, dtype=int)}
     chain = []
     while len(subgroup) < len(elements):
-        larger = min((_closure(subgroup, h) for key, h in elements.items() if key not in subgroup), key=len)
+        larger = min(
+            (_closure(subgroup, h) for key, h in elements.items() if key not in subgroup), key=len
+        )
         covered, representatives = set(subgroup), []
         for key, h in larger.items():
             if key not in covered:

@@ -95,7 +95,9 @@ def known_turns(psi_rad, mirrored) -> np.ndarray:
 
 def _check_turns(psi: np.ndarray, mirrored: np.ndarray) -> None:
     if not mirrored.any():
-        raise ValueError("expected mirrored copies as well; without them an in-plane angle of all images stays open")
+        raise ValueError(
+            "expected mirrored copies as well; without them an in-plane angle of all images stays open"
+        )
     if mirrored.all() or np.abs(np.sin(psi[~mirrored])).max() < 0.1:
         raise ValueError(
             "expected copies turned in-plane, by other angles than 0 and 180 degrees; they tell the beam's direction"
@@ -118,9 +120,15 @@ class _Problem:
         part = self._some(rng.permutation(len(self.images))[:_COMPARED_ON])
         axes = rng.standard_normal((number, 3))
         axes /= np.linalg.norm(axes, axis=1, keepdims=True)
-        costs = [np.linalg.norm(part._difference(*start), axis=(1, 2)).sum() for start in zip(frames, axes)]
+        costs = [
+            np.linalg.norm(part._difference(*start), axis=(1, 2)).sum()
+            for start in zip(frames, axes)
+        ]
         _, frame, axis = min(
-            (self._descend(frames[index], axes[index]) for index in np.argsort(costs)[:_KEPT_STARTS]),
+            (
+                self._descend(frames[index], axes[index])
+                for index in np.argsort(costs)[:_KEPT_STARTS]
+            ),
             key=lambda result: result[0],
         )
         return frame, angular_distance_rad(frame @ self.turns @ frame.T, self._seen(axis))
@@ -132,10 +140,14 @@ class _Problem:
         start = np.zeros(6 if self.moved.any() else 3)
 
         def placed(v):
-            return Rotation.from_rotvec(v[:3]).as_matrix() @ frame, axis + v[3:] if len(v) > 3 else axis
+            return Rotation.from_rotvec(v[:3]).as_matrix() @ frame, axis + v[3:] if len(
+                v
+            ) > 3 else axis
 
         for _ in range(2):
-            fit = least_squares(lambda v: self._difference(*placed(v)).ravel(), start, loss="soft_l1", f_scale=0.3)
+            fit = least_squares(
+                lambda v: self._difference(*placed(v)).ravel(), start, loss="soft_l1", f_scale=0.3
+            )
             frame, axis = placed(fit.x)
         return fit.cost, frame, axis
 

@@ -137,14 +137,19 @@ def refine(
             progress.advance(1, rms_residual_deg=np.rad2deg(np.sqrt(history[-1])))
     rms = np.sqrt(sums.squared / count)
     normal, filling = _filled_normal(q, sums)
-    expected = 2 * scale * np.sqrt(np.maximum(np.einsum("naa->n", np.linalg.inv(normal)) - 1 / filling, 0))
+    expected = (
+        2 * scale * np.sqrt(np.maximum(np.einsum("naa->n", np.linalg.inv(normal)) - 1 / filling, 0))
+    )
     loss = 2 * sums.absolute / float(count.sum())
     return Fit(q, rms, expected, b, scale, loss, history[-1], step, step_size, history)
 
 
 def _settled(history: List[float]) -> bool:
     """Whether the last passes have lowered the loss by next to nothing."""
-    return len(history) > _PATIENCE and history[-1 - _PATIENCE] - history[-1] < _SMALL_GAIN * history[-1]
+    return (
+        len(history) > _PATIENCE
+        and history[-1 - _PATIENCE] - history[-1] < _SMALL_GAIN * history[-1]
+    )
 
 
 def _pass(pairs: PairDistances, q: np.ndarray, b: np.ndarray, scale_rad: float) -> _Sums:
@@ -164,7 +169,9 @@ def _pass(pairs: PairDistances, q: np.ndarray, b: np.ndarray, scale_rad: float) 
     return sums
 
 
-def _part_of_pass(pairs: PairDistances, q: np.ndarray, b: np.ndarray, scale_rad: float, outer: np.ndarray, place):
+def _part_of_pass(
+    pairs: PairDistances, q: np.ndarray, b: np.ndarray, scale_rad: float, outer: np.ndarray, place
+):
     """Of some rows: what _SUMMED gets at the second particles (N, ...) and at the rows; sum of p |r|; median of |r|."""
     rows, part = place
     first, second = pairs.first(part), pairs.second[part]
@@ -216,7 +223,9 @@ def _newton_steps(q: np.ndarray, sums: _Sums, fixed: Optional[np.ndarray]) -> np
     """(N, 4) tangent steps delta that solve each particle's normal equations."""
     normal, _ = _filled_normal(q, sums)
     delta = np.linalg.solve(normal, -2 * _tangent(sums.gradient, q)[:, :, None])[:, :, 0]
-    delta *= np.minimum(1.0, _LONGEST_STEP / np.maximum(np.linalg.norm(delta, axis=1, keepdims=True), 1e-300))
+    delta *= np.minimum(
+        1.0, _LONGEST_STEP / np.maximum(np.linalg.norm(delta, axis=1, keepdims=True), 1e-300)
+    )
     if fixed is not None:
         delta[fixed] = 0
     return delta

@@ -42,7 +42,11 @@ def minibatch_rotations(
     history some 200 smoothed ones on the way.
     """
     rng = np.random.default_rng(seed)
-    q = rng.standard_normal((pairs.number, 4)) if start is None else np.array(start, dtype=np.float64)
+    q = (
+        rng.standard_normal((pairs.number, 4))
+        if start is None
+        else np.array(start, dtype=np.float64)
+    )
     q /= np.linalg.norm(q, axis=1, keepdims=True)
     first = pairs.first()
     mean, square, smoothed = np.zeros_like(q), np.zeros_like(q), np.nan

@@ -60,7 +60,9 @@ class PairDistances:
         while row < self.number:
             # As many whole rows as fit, at least one that has pairs ...
             start = self.indptr[row]
-            full, filled = np.searchsorted(self.indptr, [start + pairs_a_part, start], side="right") - [1, 0]
+            full, filled = np.searchsorted(
+                self.indptr, [start + pairs_a_part, start], side="right"
+            ) - [1, 0]
             last = self.indptr[min(max(full, filled), self.number)]
             # ... and the empty ones that follow, so that no part is empty.
             stop = int(np.searchsorted(self.indptr, last, side="right")) - 1
@@ -93,13 +95,17 @@ class PairDistances:
 
     def matrix(self, values: np.ndarray) -> sparse.csr_matrix:
         """(N, N) sparse matrix of values (M,) at [first, second]; the other triangle is empty."""
-        return sparse.csr_matrix((values, self.second, self.indptr), shape=(self.number, self.number))
+        return sparse.csr_matrix(
+            (values, self.second, self.indptr), shape=(self.number, self.number)
+        )
 
     def take(self, keep: np.ndarray) -> PairDistances:
         """The pairs of a mask (M,) bool."""
         counts = np.concatenate([[0], np.cumsum(keep)])
         weight = None if self.weight is None else self.weight[keep]
-        return PairDistances(counts[self.indptr], self.second[keep], self.distance_rad[keep], weight)
+        return PairDistances(
+            counts[self.indptr], self.second[keep], self.distance_rad[keep], weight
+        )
 
     def within(self, chosen: np.ndarray) -> PairDistances:
         """The pairs between some particles (K,), which are then counted in the order given."""
@@ -112,11 +118,17 @@ class PairDistances:
         entries, row = entries[keep], np.repeat(np.arange(len(chosen)), counts)[keep]
         indptr = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=len(chosen)))])
         weight = None if self.weight is None else self.weight[entries]
-        return PairDistances(indptr, place[self.second[entries]], self.distance_rad[entries], weight)
+        return PairDistances(
+            indptr, place[self.second[entries]], self.distance_rad[entries], weight
+        )
 
     def less_offsets(self, offsets_rad: np.ndarray) -> PairDistances:
         """Without what (N,) errors common to all distances of a particle add to them."""
-        corrected = self.distance_rad - np.repeat(offsets_rad, np.diff(self.indptr)) - offsets_rad[self.second]
+        corrected = (
+            self.distance_rad
+            - np.repeat(offsets_rad, np.diff(self.indptr))
+            - offsets_rad[self.second]
+        )
         return PairDistances(self.indptr, self.second, corrected, self.weight)
 
     def columns(self, chosen: np.ndarray) -> np.ndarray:
@@ -134,7 +146,9 @@ class PairDistances:
         return found
 
 
-def pairs_from_arrays(i, j, d, weight=None, *, number: Optional[int] = None, name: str = "distances") -> PairDistances:
+def pairs_from_arrays(
+    i, j, d, weight=None, *, number: Optional[int] = None, name: str = "distances"
+) -> PairDistances:
     """Check lists of pairs and sort them.
 
     Parameters
@@ -161,10 +175,14 @@ def pairs_from_arrays(i, j, d, weight=None, *, number: Optional[int] = None, nam
     if not keep.all():
         i, j, d, weight = i[keep], j[keep], d[keep], None if weight is None else weight[keep]
     if not len(d):
-        raise InputError(f"{name}: no pair of two different particles is left; give distances between particles.")
+        raise InputError(
+            f"{name}: no pair of two different particles is left; give distances between particles."
+        )
     i, j, d, weight = _each_once(i, j, d, weight)
     if number > len(d):
-        raise InputError(f"{name}: {len(d)} pairs for {number} particles leave some without distances; add pairs.")
+        raise InputError(
+            f"{name}: {len(d)} pairs for {number} particles leave some without distances; add pairs."
+        )
     order = None if (np.diff(i) >= 0).all() else np.argsort(i, kind="stable")
     indptr = np.concatenate([[0], np.cumsum(np.bincount(i, minlength=number))])
     second, distance = j.astype(np.int32), d.astype(np.float64)
@@ -194,19 +212,26 @@ def read_pairs(path) -> PairDistances:
     """Read `i`, `j`, `d` (radians) and perhaps `weight` of an npz file; InputError for whatever is wrong with it."""
     names = ("i", "j", "d")
     arrays = read_npz(path, str(path), _REMEDY, required=names, wanted=(*names, "weight"))
-    pairs = pairs_from_arrays(arrays["i"], arrays["j"], arrays["d"], arrays.get("weight"), name=str(path))
+    pairs = pairs_from_arrays(
+        arrays["i"], arrays["j"], arrays["d"], arrays.get("weight"), name=str(path)
+    )
     check_graph(pairs, str(path))
     return pairs
 
 
 def landmark_pairs(
-    distance: Callable[[np.ndarray, np.ndarray], np.ndarray], number: int, landmarks: int, seed: int = 0
+    distance: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    number: int,
+    landmarks: int,
+    seed: int = 0,
 ) -> PairDistances:
     """Distances of all `number` particles to as many randomly drawn landmarks as told, from a function.
 
     `distance(i, j)` takes (N, 1) and (1, K) indices and gives (N, K) radians; it is called for some rows at a time.
     """
-    chosen = np.sort(np.random.default_rng(seed).choice(number, min(landmarks, number), replace=False))
+    chosen = np.sort(
+        np.random.default_rng(seed).choice(number, min(landmarks, number), replace=False)
+    )
     rank = np.full(number, len(chosen))
     rank[chosen] = np.arange(len(chosen))
     second, values, counts = [], [], []
@@ -266,7 +291,9 @@ def _check_indices(i, j, number: Optional[int], name: str) -> None:
     for what, array in (("i", i), ("j", j)):
         low, high = int(array.min()), int(array.max())
         if low < 0:
-            raise InputError(f"{name}: {what}[{int(array.argmin())}] is {low}; particles are counted from 0.")
+            raise InputError(
+                f"{name}: {what}[{int(array.argmin())}] is {low}; particles are counted from 0."
+            )
         limit = number if number is not None else np.iinfo(np.int32).max
         if high >= limit:
             raise InputError(
@@ -278,9 +305,13 @@ def _check_values(d, weight, name: str) -> None:
     for what, array in (("d", d), ("weight", weight)):
         if array is not None and not np.isfinite(array).all():
             at = int(np.flatnonzero(~np.isfinite(array))[0])
-            raise InputError(f"{name}: {what}[{at}] is {array[at]}; give finite numbers, or leave that pair out.")
+            raise InputError(
+                f"{name}: {what}[{at}] is {array[at]}; give finite numbers, or leave that pair out."
+            )
     if weight is not None and weight.min() < 0:
-        raise InputError(f"{name}: weight[{int(weight.argmin())}] is {weight.min():g}; weights are 0 or more.")
+        raise InputError(
+            f"{name}: weight[{int(weight.argmin())}] is {weight.min():g}; weights are 0 or more."
+        )
     if weight is not None and weight.max() > _LARGEST_WEIGHT:
         raise InputError(
             f"{name}: weight[{int(weight.argmax())}] is {weight.max():g}; give at most {_LARGEST_WEIGHT:g}: only the "

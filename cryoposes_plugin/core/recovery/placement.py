@@ -51,7 +51,10 @@ def place(
         others = quaternions[towards]
         cost = _costs(np.broadcast_to(grid, (len(here), *grid.shape)), others, d, weight, cap)
         best = np.argmin(cost, axis=1)
-        better = cost.min(axis=1) < _CLEARLY * _costs(quaternions[here][:, None], others, d, weight, cap)[:, 0]
+        better = (
+            cost.min(axis=1)
+            < _CLEARLY * _costs(quaternions[here][:, None], others, d, weight, cap)[:, 0]
+        )
         result[here[better]] = grid[best[better]]
     return result
 

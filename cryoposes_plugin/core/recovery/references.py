@@ -42,7 +42,9 @@ def rotations_from_references(
             f"expected distances (N, K) to K >= {_FEWEST_REFERENCES} references, received {d.shape} and {known.shape}"
         )
     if not np.isfinite(d).all():
-        raise ValueError(f"expected finite distances, received {np.count_nonzero(~np.isfinite(d))} that are not")
+        raise ValueError(
+            f"expected finite distances, received {np.count_nonzero(~np.isfinite(d))} that are not"
+        )
     rotations = closed_form(d, known)
     pairs = _bipartite(d)
     start = rotations_to_quaternions(np.concatenate([rotations, known]))

@@ -77,7 +77,9 @@ def recover_rotations(pairs: PairDistances, seed: int = 0) -> Recovery:
     if landmarks is not None and _FEWEST_FOR_CORE <= len(landmarks) < pairs.number:
         core = strong.within(landmarks)
         if core.degrees.min() >= len(landmarks) // 4:
-            return as_recovery(_fit_from_core(pairs, landmarks, core, strong.columns(landmarks), rng))
+            return as_recovery(
+                _fit_from_core(pairs, landmarks, core, strong.columns(landmarks), rng)
+            )
     fitted, held_out = (pairs, None) if landmarks is not None else hold_out(pairs, rng)
     if held_out is None:
         return as_recovery(_fit(fitted, rng))
@@ -96,11 +98,15 @@ def _expected_ratio(pairs: PairDistances) -> float:
     return 1.1 * float(np.sqrt((1 + share) / (1 - share)))
 
 
-def hold_out(pairs: PairDistances, rng: np.random.Generator) -> Tuple[PairDistances, Optional[PairDistances]]:
+def hold_out(
+    pairs: PairDistances, rng: np.random.Generator
+) -> Tuple[PairDistances, Optional[PairDistances]]:
     """A few pairs of particles that have many, to be explained by the others; None where that would tear the graph."""
     degrees = pairs.degrees
     chosen = rng.choice(len(pairs), min(len(pairs) // 50, _HELD_OUT_PAIRS), replace=False)
-    rich = np.minimum(degrees[pairs.second[chosen]], degrees[pairs.first()[chosen]]) >= _HOLD_OUT_FROM
+    rich = (
+        np.minimum(degrees[pairs.second[chosen]], degrees[pairs.first()[chosen]]) >= _HOLD_OUT_FROM
+    )
     keep = np.ones(len(pairs), dtype=bool)
     keep[chosen[rich]] = False
     fitted = pairs.take(keep)
@@ -113,12 +119,19 @@ def _fit(pairs: PairDistances, rng: np.random.Generator) -> Fit:
     estimate = spectral_rotations(pairs, rng)
     if estimate is None:
         return _from_random_starts(pairs, rng)
-    logger.info("recover: spectral estimate; the mean cosine of the distances' errors is %.3f.", estimate.rho)
+    logger.info(
+        "recover: spectral estimate; the mean cosine of the distances' errors is %.3f.",
+        estimate.rho,
+    )
     return _settle(pairs, rotations_to_quaternions(estimate.rotations), rng, task="recover")
 
 
 def _fit_from_core(
-    pairs: PairDistances, landmarks: np.ndarray, core: PairDistances, columns: np.ndarray, rng: np.random.Generator
+    pairs: PairDistances,
+    landmarks: np.ndarray,
+    core: PairDistances,
+    columns: np.ndarray,
+    rng: np.random.Generator,
 ) -> Fit:
     """The landmarks by themselves, all others against them, and then everything: few passes over all pairs.
 
@@ -130,11 +143,15 @@ def _fit_from_core(
     quaternions, offsets = np.empty((pairs.number, 4)), np.zeros(pairs.number)
     quaternions[landmarks], offsets[landmarks] = fit.quaternions, fit.offsets_rad
     distances = columns[others] - fit.offsets_rad
-    quaternions[others], offsets[others] = _against(distances, fit.quaternions, float(np.std(fit.offsets_rad)))
+    quaternions[others], offsets[others] = _against(
+        distances, fit.quaternions, float(np.std(fit.offsets_rad))
+    )
     return _settle(pairs, quaternions, rng, offsets, task="recover")
 
 
-def _against(distances: np.ndarray, known: np.ndarray, spread_rad: float) -> Tuple[np.ndarray, np.ndarray]:
+def _against(
+    distances: np.ndarray, known: np.ndarray, spread_rad: float
+) -> Tuple[np.ndarray, np.ndarray]:
     """Quaternions (N, 4) and offsets (N,) from distances (N, K), or NaN, to known quaternions (K, 4).
 
     spread_rad : standard deviation of the offsets; several are tried, and the one kept that leaves the least residuals.
@@ -148,11 +165,17 @@ def _against(distances: np.ndarray, known: np.ndarray, spread_rad: float) -> Tup
     told = number >= FEWEST_DISTANCES
     for trial in _TRIED_OFFSETS:
         found = rotations_to_quaternions(closed_form(distances - trial * spread_rad, references))
-        residuals = np.where(measured, distances - 2 * np.arccos(np.minimum(np.abs(found @ known.T), 1.0)), 0.0)
+        residuals = np.where(
+            measured, distances - 2 * np.arccos(np.minimum(np.abs(found @ known.T), 1.0)), 0.0
+        )
         mean = residuals.sum(axis=1) / np.maximum(number, 1)
         spread = (residuals**2).sum(axis=1) / np.maximum(number, 1) - mean**2
         better = told & (spread < least)
-        quaternions[better], least[better], offsets[better] = found[better], spread[better], mean[better]
+        quaternions[better], least[better], offsets[better] = (
+            found[better],
+            spread[better],
+            mean[better],
+        )
     return quaternions, offsets
 
 
@@ -170,7 +193,11 @@ def as_recovery(fit: Fit) -> Recovery:
 
 
 def _settle(
-    pairs: PairDistances, quaternions: np.ndarray, rng, offsets_rad: Optional[np.ndarray] = None, task: str = ""
+    pairs: PairDistances,
+    quaternions: np.ndarray,
+    rng,
+    offsets_rad: Optional[np.ndarray] = None,
+    task: str = "",
 ) -> Fit:
     """Least squares; then, a few times, strays on the grid and least squares again while that helps."""
     fit = refine(pairs, quaternions, steps=_STEPS, start_offsets_rad=offsets_rad, task=task)
@@ -181,7 +208,14 @@ def _settle(
         if not stray.any():
             break
         offsets = np.where(stray, 0.0, fit.offsets_rad)
-        moved = place(pairs.less_offsets(offsets), fit.quaternions, np.flatnonzero(stray), ~stray, fit.scale_rad, rng)
+        moved = place(
+            pairs.less_offsets(offsets),
+            fit.quaternions,
+            np.flatnonzero(stray),
+            ~stray,
+            fit.scale_rad,
+            rng,
+        )
         changed = (moved != fit.quaternions).any(axis=1)
         if not changed.any():
             break
@@ -207,9 +241,13 @@ def _from_random_starts(pairs: PairDistances, rng) -> Fit:
     fits: List[Fit] = []
     while len(fits) < _STARTS and not (fits and fits[-1].loss_rad < _SMALLEST_STRAY_RAD):
         start = rng.standard_normal((pairs.number, 4))
-        fits.append(refine(strong, start / np.linalg.norm(start, axis=1, keepdims=True), steps=_STEPS))
+        fits.append(
+            refine(strong, start / np.linalg.norm(start, axis=1, keepdims=True), steps=_STEPS)
+        )
     fits.sort(key=lambda fit: fit.loss_rad)
     settled: List[Fit] = []
-    while len(settled) < min(_SETTLED, len(fits)) and not (settled and settled[-1].loss_rad < _SMALLEST_STRAY_RAD):
+    while len(settled) < min(_SETTLED, len(fits)) and not (
+        settled and settled[-1].loss_rad < _SMALLEST_STRAY_RAD
+    ):
         settled.append(_settle(strong, fits[len(settled)].quaternions, rng))
     return refine(pairs, min(settled, key=lambda fit: fit.loss_rad).quaternions, steps=20 * _STEPS)

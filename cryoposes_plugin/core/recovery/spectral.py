@@ -67,7 +67,9 @@ class _Factors:
     scale_right: np.ndarray
 
 
-def spectral_rotations(pairs: PairDistances, rng: np.random.Generator) -> Optional[SpectralEstimate]:
+def spectral_rotations(
+    pairs: PairDistances, rng: np.random.Generator
+) -> Optional[SpectralEstimate]:
     """Estimate all rotations at once, or None where the particles or distances are too few for it.
 
     Dense lists and landmark columns use a block N x K (Nystroem), completed where entries lack; sparse lists the sparse
@@ -125,7 +127,9 @@ def _factor_block(pairs: PairDistances, landmarks: np.ndarray, rng) -> Tuple[_Fa
     passes = 1 if missing.mean() < 2 / pairs.number else 6
     block[landmarks, np.arange(len(landmarks))] = 2.0
     for _ in range(passes):
-        left, values, right = top_singular(block.__matmul__, block.T.__matmul__, block.shape[1], rng, iterations=8)
+        left, values, right = top_singular(
+            block.__matmul__, block.T.__matmul__, block.shape[1], rng, iterations=8
+        )
         if passes > 1:
             rows, columns = np.nonzero(missing)
             block[rows, columns] = np.einsum("na,na->n", (left * values)[rows], right[columns])
@@ -153,7 +157,9 @@ def _factor_sparse(pairs: PairDistances, columns: np.ndarray, rng) -> Tuple[_Fac
     return _Factors(left, values * scale, right, a[:, 0] / scale, b[:, 0]), count >= _FEWEST_ENTRIES
 
 
-def top_singular(apply, transposed, columns: int, rng, iterations: int) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+def top_singular(
+    apply, transposed, columns: int, rng, iterations: int
+) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The ten largest singular triplets by block power iteration (Halko et al. 2011): (N, 10), (10,), (K, 10)."""
     basis = rng.standard_normal((columns, min(_RANK + _EXTRA_VECTORS, columns)))
     for _ in range(iterations):
@@ -162,7 +168,9 @@ def top_singular(apply, transposed, columns: int, rng, iterations: int) -> Tuple
     return left[:, :_RANK], values[:_RANK], (basis @ small.T)[:, :_RANK]
 
 
-def _embed(factors: _Factors, landmarks: np.ndarray, placed: np.ndarray) -> Tuple[np.ndarray, float]:
+def _embed(
+    factors: _Factors, landmarks: np.ndarray, placed: np.ndarray
+) -> Tuple[np.ndarray, float]:
     """Rows (N, 9) that are vec(R) up to one orthogonal map, and rho."""
     ones_left = factors.left.T @ factors.scale_left
     ones_right = factors.right.T @ factors.scale_right
@@ -194,7 +202,9 @@ def projected_power(pairs: PairDistances, rotations: np.ndarray, rho: float) -> 
     x = rotations.reshape(-1, 9)
     for _ in range(_POWER_STEPS):
         gram = x.T @ x + _POWER_RIDGE * len(x) * np.eye(9)
-        predicted = share * np.linalg.solve(gram, (matrix @ x + matrix.T @ x).T).T + _POWER_INERTIA * x
+        predicted = (
+            share * np.linalg.solve(gram, (matrix @ x + matrix.T @ x).T).T + _POWER_INERTIA * x
+        )
         previous, x = x, project_to_so3(predicted.reshape(-1, 3, 3)).reshape(-1, 9)
         if np.mean((x - previous) ** 2) < _POWER_CONVERGED:
             break

@@ -6,7 +6,7 @@ from typing import Callable
 
 import numpy as np
 
-from .fourier_points import FourierPoints
+from ..fourier.points import FourierPoints
 from .levenberg_marquardt import Poses
 from .likelihood import PoseLikelihood
 from .multi_start import MultiStart
@@ -29,7 +29,12 @@ def reprojections(
 
 
 def measure_spectra(
-    likelihood: PoseLikelihood, points: FourierPoints, observed: Observations, rotations, shifts_px, scale=None
+    likelihood: PoseLikelihood,
+    points: FourierPoints,
+    observed: Observations,
+    rotations,
+    shifts_px,
+    scale=None,
 ) -> Spectra:
     """Spectra of images at poses (B, 3, 3), (B, 2), their own scales (B,) taken into account where they are known."""
     model = reprojections(likelihood, points, observed, rotations, shifts_px)
@@ -57,7 +62,12 @@ def calibrate(
         search, some = make(spectra), observed.take(slice(0, number))
         refined = search.refine_in_parts(some, starts.take(starts.particle < number), threads)
         spectra = measure_spectra(
-            search.likelihood, search.points, some, refined.rotations, refined.shifts_px, refined.scale
+            search.likelihood,
+            search.points,
+            some,
+            refined.rotations,
+            refined.shifts_px,
+            refined.scale,
         ).up_to(last_shell)
         if spectra.last_shell == 0:
             break
@@ -75,7 +85,11 @@ def agreement(search: MultiStart, observed: Observations, starts: Poses) -> floa
     refined = search.refine(observed.only(first), starts)
     held_out = observed.only(~first)
     model = reprojections(search.likelihood, points, held_out, refined.rotations, refined.shifts_px)
-    weight = np.where(spectra.amplitude > 0, 2 * spectra.amplitude / np.maximum(spectra.noise_variance, 1e-300), 0.0)
+    weight = np.where(
+        spectra.amplitude > 0,
+        2 * spectra.amplitude / np.maximum(spectra.noise_variance, 1e-300),
+        0.0,
+    )
     weight = weight[points.shell]
     overlap = ((model.conj() * held_out.coefficients).real * weight).sum(axis=1)
     power = (np.abs(model) ** 2 * weight * spectra.amplitude[points.shell]).sum(axis=1)

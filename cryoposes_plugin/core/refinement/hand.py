@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..fourier.points import FourierPoints
 from ..types import Volume
 from .calibration import measure_spectra
-from .fourier_points import FourierPoints
 from .levenberg_marquardt import Poses, profile
 from .likelihood import PoseLikelihood
 from .observations import Observations
@@ -41,14 +41,19 @@ class HandTest:
         if self.neither_fits:
             return "undecided"
         difference = self.gain - self.mirror_gain
-        if not abs(difference) > max(_SIGNIFICANT * self.standard_error, _LEAST_EFFECT * self._explained):
+        if not abs(difference) > max(
+            _SIGNIFICANT * self.standard_error, _LEAST_EFFECT * self._explained
+        ):
             return "open"
         return "same" if difference > 0 else "opposite"
 
     @property
     def neither_fits(self) -> bool:
         """Whether there are enough particles to say that the poses explain their images no better than chance."""
-        return np.isfinite(self.standard_error) and not self.beyond_chance > _SIGNIFICANT * self.chance_error
+        return (
+            np.isfinite(self.standard_error)
+            and not self.beyond_chance > _SIGNIFICANT * self.chance_error
+        )
 
     @property
     def _explained(self) -> float:
@@ -73,7 +78,9 @@ class HandTest:
 
     def _open(self, numbers: str) -> str:
         if np.isfinite(self.standard_error):
-            return f"As given, the poses fit map and mirror alike ({numbers}): the hand is inherited."
+            return (
+                f"As given, the poses fit map and mirror alike ({numbers}): the hand is inherited."
+            )
         return f"The particles are too few to tell the hand of their poses ({numbers}): it is inherited."
 
 
@@ -90,7 +97,10 @@ def compare_hands(
     The comparison is of those images, all or the best part, on which the poses differ most clearly from chance.
     """
     number = len(poses.rotations)
-    hands = [_Hand(v, points, pixel_size_angstrom, observed, poses, last_shell) for v in (volume, volume.mirrored())]
+    hands = [
+        _Hand(v, points, pixel_size_angstrom, observed, poses, last_shell)
+        for v in (volume, volume.mirrored())
+    ]
     gains = np.stack([hand.gains(poses.rotations) for hand in hands])
     if number < _FEWEST_PARTICLES:
         return HandTest(float(gains[0].mean()), float(gains[1].mean()), np.inf)
@@ -110,10 +120,22 @@ def compare_hands(
 class _Hand:
     """A map with spectra fitted to it at given poses: gains of the images at these or other rotations."""
 
-    def __init__(self, volume: Volume, points, pixel_size_angstrom: float, observed, poses: Poses, last_shell: int):
+    def __init__(
+        self,
+        volume: Volume,
+        points,
+        pixel_size_angstrom: float,
+        observed,
+        poses: Poses,
+        last_shell: int,
+    ):
         likelihood = PoseLikelihood(volume, points, pixel_size_angstrom)
-        spectra = measure_spectra(likelihood, points, observed, poses.rotations, poses.shifts_px).up_to(last_shell)
-        self._gram = WhitenedImages(likelihood, observed, points, spectra).gram(max(spectra.last_shell, 1))
+        spectra = measure_spectra(
+            likelihood, points, observed, poses.rotations, poses.shifts_px
+        ).up_to(last_shell)
+        self._gram = WhitenedImages(likelihood, observed, points, spectra).gram(
+            max(spectra.last_shell, 1)
+        )
         self._poses = poses
 
     def gains(self, rotations: np.ndarray) -> np.ndarray:
@@ -127,9 +149,15 @@ def _telling(given: np.ndarray, chance: np.ndarray) -> np.ndarray:
     They are chosen by the larger of the two gains, so that poses that are chance are not favoured.
     """
     order = np.argsort(-np.maximum(given, chance), kind="stable")
-    parts = [order, *(order[: len(order) // n] for n in _BEST_PARTS if len(order) // n >= _SMALLEST_PART)]
+    parts = [
+        order,
+        *(order[: len(order) // n] for n in _BEST_PARTS if len(order) // n >= _SMALLEST_PART),
+    ]
     difference = given - chance
-    return max(parts, key=lambda rows: difference[rows].mean() / max(_standard_error(difference[rows]), 1e-12))
+    return max(
+        parts,
+        key=lambda rows: difference[rows].mean() / max(_standard_error(difference[rows]), 1e-12),
+    )
 
 
 def _standard_error(values: np.ndarray) -> float:

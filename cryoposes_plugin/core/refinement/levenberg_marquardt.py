@@ -55,7 +55,9 @@ class Poses:
 
     def take(self, rows) -> Poses:
         values: Dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
-        chosen: Dict[str, Any] = {name: None if value is None else value[rows] for name, value in values.items()}
+        chosen: Dict[str, Any] = {
+            name: None if value is None else value[rows] for name, value in values.items()
+        }
         return Poses(**chosen)
 
 
@@ -106,13 +108,17 @@ class _State:
     def __init__(self, gram: Gram, poses: Poses, precision: np.ndarray, tolerance: float):
         self.gram, self.particle, self.precision = gram, poses.particle, precision
         self.tolerance = tolerance
-        self.rotations, self.shifts = (np.array(a, dtype=np.float64) for a in (poses.rotations, poses.shifts_px))
+        self.rotations, self.shifts = (
+            np.array(a, dtype=np.float64) for a in (poses.rotations, poses.shifts_px)
+        )
         self.anchor_rotations, self.anchor_shifts = poses.anchor_rotations, poses.anchor_shifts_px
         starts_image = poses.starts_image
         self._first, self._image = np.flatnonzero(starts_image), np.cumsum(starts_image) - 1
         self.damping = np.full(len(poses), _FIRST_DAMPING)
         rows = np.arange(len(poses))
-        self.gain, self.scale, self.gradient, self.normal = self._evaluate(rows, self.rotations, self.shifts)
+        self.gain, self.scale, self.gradient, self.normal = self._evaluate(
+            rows, self.rotations, self.shifts
+        )
         self.expected = self._expected_gain(rows)
         self.converged = self.expected < tolerance
 
@@ -130,7 +136,9 @@ class _State:
         self.damping[rows] *= np.where(better, _EASE, _STIFFEN)
         left = self.expected[rows] = self._expected_gain(rows)
         self.converged[rows] = (
-            (left < self.tolerance) | (~better & (left < _KINK)) | (self.damping[rows] > _LARGEST_DAMPING)
+            (left < self.tolerance)
+            | (~better & (left < _KINK))
+            | (self.damping[rows] > _LARGEST_DAMPING)
         )
 
     def behind(self, gap: float) -> np.ndarray:
@@ -144,7 +152,9 @@ class _State:
         if len(small) == 0:
             return
         delta, gain = self._full_step(small)
-        self.rotations[small] = Rotation.from_rotvec(delta[:, :3]).as_matrix() @ self.rotations[small]
+        self.rotations[small] = (
+            Rotation.from_rotvec(delta[:, :3]).as_matrix() @ self.rotations[small]
+        )
         self.shifts[small] += delta[:, 3:]
         self.gain[small] += gain
 
@@ -165,7 +175,9 @@ class _State:
         normal = self.normal[rows] + np.diag(self.precision)
         diagonal = np.einsum("bii->bi", normal)
         floor = 1e-9 * diagonal.max(axis=1, keepdims=True) + 1e-30
-        damped = normal + np.eye(PARAMETERS) * (self.damping[rows, None] * diagonal + floor)[:, :, None]
+        damped = (
+            normal + np.eye(PARAMETERS) * (self.damping[rows, None] * diagonal + floor)[:, :, None]
+        )
         delta = np.linalg.solve(damped, self.gradient[rows][..., None])[..., 0]
         angle = np.linalg.norm(delta[:, :3], axis=1, keepdims=True)
         return delta * np.minimum(1.0, _LONGEST_STEP_RAD / np.maximum(angle, 1e-30))
@@ -177,7 +189,9 @@ class _State:
         """A full Gauss-Newton step H^-1 g (B, 5), and what it would gain, g^T H^-1 g (B,)."""
         normal = self.normal[rows] + np.diag(self.precision)
         floor = 1e-9 * np.einsum("bii->bi", normal).max(axis=1) + 1e-30
-        step = np.linalg.solve(normal + floor[:, None, None] * np.eye(PARAMETERS), self.gradient[rows][..., None])
+        step = np.linalg.solve(
+            normal + floor[:, None, None] * np.eye(PARAMETERS), self.gradient[rows][..., None]
+        )
         return step[..., 0], np.einsum("bi,bi->b", step[..., 0], self.gradient[rows])
 
     def _evaluate(self, rows, rotations, shifts):
@@ -191,7 +205,9 @@ class _State:
 
     def _moved(self, rows, rotations, shifts) -> np.ndarray:
         """(B, 5): how far these poses are from their anchors."""
-        turn = Rotation.from_matrix(rotations @ np.swapaxes(self.anchor_rotations[rows], 1, 2)).as_rotvec()
+        turn = Rotation.from_matrix(
+            rotations @ np.swapaxes(self.anchor_rotations[rows], 1, 2)
+        ).as_rotvec()
         return np.concatenate([turn, shifts - self.anchor_shifts[rows]], axis=1)
 
 

@@ -17,13 +17,13 @@ from typing import List, Tuple
 import numpy as np
 import tensorflow as tf
 
+from ..fourier.points import FourierPoints
+from ..fourier.resampling import projected_density
+from ..imaging.fourier_projector import slice_points
+from ..imaging.fourier_volumes import FourierVolumes, TableLayout
+from ..imaging.padding import choose_padding
 from ..memory import BatchLimit
-from ..simulation.fourier_projector import slice_points
-from ..simulation.fourier_volumes import FourierVolumes, TableLayout
-from ..simulation.grids import choose_padding
-from ..simulation.resampling import projected_density
 from ..types import Volume
-from .fourier_points import FourierPoints
 
 PARAMETERS = 5
 
@@ -44,7 +44,12 @@ class PoseLikelihood:
         volumes = FourierVolumes([data], choose_padding([Volume(data, pixel_size_angstrom)], *grid))
         frequencies = tf.constant(points.frequencies)
         self.memory = BatchLimit("images")
-        self._map = (volumes.layout, volumes.table, frequencies, (2.0 * math.pi / box) * frequencies)
+        self._map = (
+            volumes.layout,
+            volumes.table,
+            frequencies,
+            (2.0 * math.pi / box) * frequencies,
+        )
 
     def slices(self, rotations: np.ndarray, number: int) -> np.ndarray:
         """(B, P) complex64 x(A^T k) at the first P = `number` points, phases about D // 2."""
@@ -67,7 +72,9 @@ class PoseLikelihood:
         y_real, y_imaginary, c : (N, P) float32 whitened coefficients and modulation.
         """
         layout, *arrays = self._map
-        return _compiled(_gram, layout)(*arrays, rotations, shifts_px, particle, y_real, y_imaginary, c)
+        return _compiled(_gram, layout)(
+            *arrays, rotations, shifts_px, particle, y_real, y_imaginary, c
+        )
 
     def scan(
         self, rotations, shifts_px, particle, shift_grid_px, y_real, y_imaginary, c
@@ -86,14 +93,20 @@ class PoseLikelihood:
         """The same with slices that are there already: rows (B,) int32 of (G, 2 P), real parts and then imaginary."""
         radians = self._map[-1]
         poses = (shifts_px, particle)
-        return _compiled_scan_slices()(radians, slices, row, *poses, shift_grid_px, y_real, y_imaginary, c)
+        return _compiled_scan_slices()(
+            radians, slices, row, *poses, shift_grid_px, y_real, y_imaginary, c
+        )
 
 
 def _slices(layout, table, frequencies, rotations):
-    return _values(FourierVolumes.of_table(layout, table), slice_points(rotations, frequencies, layout.scale))
+    return _values(
+        FourierVolumes.of_table(layout, table), slice_points(rotations, frequencies, layout.scale)
+    )
 
 
-def _gram(layout, table, frequencies, radians, rotations, shifts_px, particle, y_real, y_imaginary, c):
+def _gram(
+    layout, table, frequencies, radians, rotations, shifts_px, particle, y_real, y_imaginary, c
+):
     number = tf.shape(y_real)[1]
     k, radians = frequencies[:number], radians[:number]
     points = slice_points(rotations, k, layout.scale)
@@ -112,27 +125,47 @@ def _gram(layout, table, frequencies, radians, rotations, shifts_px, particle, y
     return tf.matmul(stacked, stacked, transpose_b=True)
 
 
-def _scan(layout, table, frequencies, radians, rotations, shifts_px, particle, shift_grid_px, y_real, y_imaginary, c):
+def _scan(
+    layout,
+    table,
+    frequencies,
+    radians,
+    rotations,
+    shifts_px,
+    particle,
+    shift_grid_px,
+    y_real,
+    y_imaginary,
+    c,
+):
     number = tf.shape(y_real)[1]
     k, radians = frequencies[:number], radians[:number]
     points = slice_points(rotations, k, layout.scale)
     real, imaginary = _values(FourierVolumes.of_table(layout, table), points)
-    return _best_shifts(radians, real, imaginary, shifts_px, particle, shift_grid_px, y_real, y_imaginary, c)
+    return _best_shifts(
+        radians, real, imaginary, shifts_px, particle, shift_grid_px, y_real, y_imaginary, c
+    )
 
 
 def _scan_slices(radians, slices, row, shifts_px, particle, shift_grid_px, y_real, y_imaginary, c):
     real, imaginary = tf.split(tf.gather(slices, row), 2, axis=1)
     radians = radians[: tf.shape(c)[1]]
-    return _best_shifts(radians, real, imaginary, shifts_px, particle, shift_grid_px, y_real, y_imaginary, c)
+    return _best_shifts(
+        radians, real, imaginary, shifts_px, particle, shift_grid_px, y_real, y_imaginary, c
+    )
 
 
-def _best_shifts(radians, real, imaginary, shifts_px, particle, shift_grid_px, y_real, y_imaginary, c):
+def _best_shifts(
+    radians, real, imaginary, shifts_px, particle, shift_grid_px, y_real, y_imaginary, c
+):
     c, y_real, y_imaginary = (tf.gather(a, particle) for a in (c, y_real, y_imaginary))
     phase = -tf.matmul(shifts_px, radians, transpose_b=True)
     real, imaginary = _product(real, imaginary, c * tf.cos(phase), c * tf.sin(phase))
     power = tf.reduce_sum(real * real + imaginary * imaginary, axis=1)
     # Re(conj(m0 exp(-i p)) y) = Re(z) cos p - Im(z) sin p with z = conj(m0) y and p = 2 pi k.t / D
-    z = tf.concat([real * y_real + imaginary * y_imaginary, imaginary * y_real - real * y_imaginary], axis=1)
+    z = tf.concat(
+        [real * y_real + imaginary * y_imaginary, imaginary * y_real - real * y_imaginary], axis=1
+    )
     waves = tf.matmul(radians, shift_grid_px, transpose_b=True)
     products = tf.matmul(z, tf.concat([tf.cos(waves), tf.sin(waves)], axis=0))
     best = tf.argmax(products, axis=1, output_type=tf.int32)
@@ -168,7 +201,9 @@ def _compiled_scan_slices():
     return tf.function(_scan_slices, input_signature=signature)
 
 
-def _by_rotation(gradient: List[tf.Tensor], rotations: tf.Tensor, k: tf.Tensor, scale: float) -> List[tf.Tensor]:
+def _by_rotation(
+    gradient: List[tf.Tensor], rotations: tf.Tensor, k: tf.Tensor, scale: float
+) -> List[tf.Tensor]:
     """Derivatives by w of x(A^T exp(-[w]x) k): -(A grad x) . (w x k), three of (B, P)."""
     kx, ky = k[:, 0], k[:, 1]
     in_plane = [rotations[:, 0, a, None] * ky - rotations[:, 1, a, None] * kx for a in (0, 1, 2)]

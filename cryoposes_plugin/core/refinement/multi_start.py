@@ -13,14 +13,14 @@ from typing import List, Optional, Tuple
 
 import numpy as np
 
+from ..fourier.points import FourierPoints
 from ..geometry.rotations import angular_distance_rad
 from ..geometry.symmetry import symmetric_distance_rad
 from ..parallel import in_order
-from .everywhere import Everywhere
-from .fourier_points import FourierPoints
 from .levenberg_marquardt import TOLERANCE, Poses, Prior, levenberg_marquardt
 from .likelihood import PoseLikelihood
 from .observations import Observations
+from .reference_bank import Everywhere
 from .shift_grid import scan_shifts
 from .slice_table import SliceTable
 from .spectra import Spectra
@@ -116,7 +116,9 @@ class MultiStart:
         pieces = np.array_split(np.arange(number), -(-number // _AT_ONCE))
         return _joined([refined for _, refined in in_order(work, pieces, threads)])
 
-    def refine_everywhere(self, observed: Observations, shifts_px: np.ndarray, everywhere: Everywhere) -> Refined:
+    def refine_everywhere(
+        self, observed: Observations, shifts_px: np.ndarray, everywhere: Everywhere
+    ) -> Refined:
         """The same from all orientations of a grid, and shifts about the given ones (B, 2)."""
 
         keep, reach = self.settings.keep[0], self.settings.search_shift_px
@@ -124,8 +126,14 @@ class MultiStart:
 
         def work(rows: np.ndarray) -> Refined:
             images = WhitenedImages(self.likelihood, observed.take(rows), self.points, self.spectra)
-            poses = everywhere.best(*images.coefficients, shifts_px[rows], reach, 2 * keep * len(self.group))
-            return self._march(images, self._best_distinct(poses, _DISTINCT_CANDIDATES_RAD, keep, _SCAN_SHARE), radii)
+            poses = everywhere.best(
+                *images.coefficients, shifts_px[rows], reach, 2 * keep * len(self.group)
+            )
+            return self._march(
+                images,
+                self._best_distinct(poses, _DISTINCT_CANDIDATES_RAD, keep, _SCAN_SHARE),
+                radii,
+            )
 
         return _joined(self.likelihood.memory.parts(work, len(observed.coefficients)))
 
@@ -138,7 +146,9 @@ class MultiStart:
             last = stage == len(radii) - 1
             iterations = _LAST_ITERATIONS if last else _ITERATIONS
             tolerance = TOLERANCE if last else _EARLY_TOLERANCE
-            poses = levenberg_marquardt(images.gram(radius), poses, iterations, self.settings.prior, tolerance, _GAP)
+            poses = levenberg_marquardt(
+                images.gram(radius), poses, iterations, self.settings.prior, tolerance, _GAP
+            )
             keep = self.settings.keep[min(stage + 1, len(self.settings.keep) - 1)]
             poses = self._best_distinct(poses, _DISTINCT_POSES_RAD, keep, 0.0)
         return _conclude(poses, len(images), self._nothing_told())
@@ -147,7 +157,9 @@ class MultiStart:
         grid = scan_shifts(self.settings.search_shift_px, self.points.box_size_px, self.radii[0])
         gain, best = images.scan(starts, grid, self.radii[0], self.slice_table)
         poses = dataclasses.replace(starts, shifts_px=starts.shifts_px + grid[best], gain=gain)
-        return self._best_distinct(poses, _DISTINCT_CANDIDATES_RAD, self.settings.keep[0], _SCAN_SHARE)
+        return self._best_distinct(
+            poses, _DISTINCT_CANDIDATES_RAD, self.settings.keep[0], _SCAN_SHARE
+        )
 
     def _nothing_told(self) -> np.ndarray:
         """(5, 5) covariance of a pose of which an image says nothing: any rotation, a shift within half of the box."""
@@ -180,7 +192,11 @@ class MultiStart:
         return poses.take(chosen)
 
     def _distance(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        return angular_distance_rad(a, b) if len(self.group) == 1 else symmetric_distance_rad(a, b, self.group)
+        return (
+            angular_distance_rad(a, b)
+            if len(self.group) == 1
+            else symmetric_distance_rad(a, b, self.group)
+        )
 
 
 def _of_rows(starts: Poses, rows: np.ndarray) -> Poses:
@@ -191,7 +207,9 @@ def _of_rows(starts: Poses, rows: np.ndarray) -> Poses:
 
 def _joined(parts: List[Refined]) -> Refined:
     names = [field.name for field in dataclasses.fields(Refined)]
-    return Refined(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
+    return Refined(
+        **{name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+    )
 
 
 def _conclude(poses: Poses, images: int, nothing_told: np.ndarray) -> Refined:
@@ -202,7 +220,9 @@ def _conclude(poses: Poses, images: int, nothing_told: np.ndarray) -> Refined:
     first, owner = np.flatnonzero(poses.starts_image), poses.particle
     sign, log_determinant = np.linalg.slogdet(poses.normal)
     told = (poses.scale > 0) & (sign > 0)
-    covariance = np.where(told[:, None, None], np.linalg.pinv(poses.normal, hermitian=True), nothing_told)
+    covariance = np.where(
+        told[:, None, None], np.linalg.pinv(poses.normal, hermitian=True), nothing_told
+    )
     evidence = np.where(told, 0.5 * poses.gain - 0.5 * log_determinant, -np.inf)
     evidence[~np.logical_or.reduceat(told, first)[owner]] = 0.0
     highest = np.maximum.reduceat(evidence, first)

@@ -7,9 +7,9 @@ from typing import Optional
 
 import numpy as np
 
-from ..simulation.ctf import ctf_values
+from ..fourier.points import FourierPoints
+from ..imaging.ctf import ctf_values
 from ..types import CtfTable
-from .fourier_points import FourierPoints
 from .spectra import Spectra
 
 #: A coefficient of premultiplied images is used where |C| is at least this: elsewhere nothing was left of it.
@@ -50,7 +50,11 @@ class Observations:
 
 
 def observe(
-    points: FourierPoints, images: np.ndarray, ctf: Optional[CtfTable], image_state: str, pixel_size_angstrom: float
+    points: FourierPoints,
+    images: np.ndarray,
+    ctf: Optional[CtfTable],
+    image_state: str,
+    pixel_size_angstrom: float,
 ) -> Observations:
     """Transform images (B, D, D) whose CTFs and state ("raw", "phase-flipped", "ctf-premultiplied") are given."""
     coefficients = points.transform(images)
@@ -65,6 +69,8 @@ def observe(
     if image_state == "ctf-premultiplied":
         # C (C x + n) / |C| = |C| x + n': white noise again
         usable = size > _SMALLEST_CTF
-        coefficients = np.where(usable, coefficients / np.maximum(size, _SMALLEST_CTF), 0).astype(np.complex64)
+        coefficients = np.where(usable, coefficients / np.maximum(size, _SMALLEST_CTF), 0).astype(
+            np.complex64
+        )
         size = np.where(usable, size, np.float32(0))
     return Observations(coefficients, size)

@@ -9,28 +9,28 @@ from typing import Callable, Dict, Optional, Tuple
 
 import numpy as np
 
+from ...commands.run_directory import RunDirectory
 from ..errors import InputError
-from ..io.batches import batches
-from ..io.contrast import image_contrast, map_contrast
-from ..io.particles import ResampledImages
-from ..io.run_directory import RunDirectory
+from ..fourier.points import FourierPoints
+from ..maps.size import radius_of_gyration_px
 from ..parallel import in_order
+from ..particles.batches import batches
+from ..particles.contrast import image_contrast, map_contrast
+from ..particles.grids import WorkingGrid
+from ..particles.images import ResampledImages
 from ..progress import Progress
 from ..types import ParticleTable, Volume
-from . import second_look
+from . import global_search as second_look
 from .calibration import SAMPLE, agreement, calibrate
-from .density import radius_of_gyration_px
-from .everywhere import Everywhere
-from .fourier_points import FourierPoints
 from .levenberg_marquardt import Poses
 from .likelihood import PoseLikelihood
 from .multi_start import MultiStart, Refined, Settings
 from .observations import Observations, observe
+from .reference_bank import Everywhere
 from .results import Results, load
 from .slice_table import SliceTable
 from .spectra import Spectra, first_spectra
 from .stages import stage_radii
-from .working_grid import WorkingGrid
 
 logger = logging.getLogger(__name__)
 
@@ -93,12 +93,18 @@ class Refinement:
         self.points = FourierPoints(grid.box_size_px)
         self.likelihood = PoseLikelihood(volume, self.points, grid.pixel_size_angstrom)
         self.images = ResampledImages(table, grid.box_size_px, grid.pixel_size_angstrom)
-        self.radius_px = radius_of_gyration_px(volume.data) * volume.pixel_size_angstrom / grid.pixel_size_angstrom
+        self.radius_px = (
+            radius_of_gyration_px(volume.data)
+            * volume.pixel_size_angstrom
+            / grid.pixel_size_angstrom
+        )
         view = grid.field_of_view_angstrom
         self._last_shell = self.points.number_of_shells - 1
         if resolution_angstrom is not None:
             self._last_shell = min(self._last_shell, max(1, int(view / resolution_angstrom)))
-        self._first_shell = min(max(_FEWEST_SHELLS, int(view / _FIRST_RESOLUTION_ANGSTROM)), self._last_shell)
+        self._first_shell = min(
+            max(_FEWEST_SHELLS, int(view / _FIRST_RESOLUTION_ANGSTROM)), self._last_shell
+        )
         self.spectra: Dict[int, Spectra] = {}
         self._everywhere: Optional[Everywhere] = None
         self._lock = threading.Lock()
@@ -109,7 +115,9 @@ class Refinement:
         table = self.table
         ctf = None if table.ctf is None else table.ctf.take(rows)
         state = table.optics[table.optics_index[rows[0]]].image_state
-        return observe(self.points, self.images.read(rows), ctf, state, self.grid.pixel_size_angstrom)
+        return observe(
+            self.points, self.images.read(rows), ctf, state, self.grid.pixel_size_angstrom
+        )
 
     def calibrate(self, seed: int) -> None:
         """Measure amplitude and noise of every optics group on a sample of its particles, the largest group first.
@@ -127,10 +135,14 @@ class Refinement:
             observed = self.observe(rows)
             larger = next((g for g in power if self._alike(g, int(group))), None)
             if size < _FEWEST_OF_ITS_OWN and larger is not None:
-                self.spectra[int(group)] = self.spectra[larger].times(observed.power / power[larger])
+                self.spectra[int(group)] = self.spectra[larger].times(
+                    observed.power / power[larger]
+                )
                 continue
             first = first_spectra(self.points, observed.coefficients, self._first_shell)
-            spectra = calibrate(self._search, observed, self.starts(rows), first, self._last_shell, self.threads)
+            spectra = calibrate(
+                self._search, observed, self.starts(rows), first, self._last_shell, self.threads
+            )
             if spectra.last_shell < _FEWEST_AGREEING or self._disagree(spectra, observed, rows):
                 raise self._no_agreement(int(group))
             logger.info(
@@ -142,10 +154,11 @@ class Refinement:
 
     def _no_agreement(self, group: int) -> InputError:
         """Why: the contrast where images and map tell that one of them is inverted, else what there is to check."""
-        subject = (
-            f"The particles of optics group {self.table.optics[group].name} have nothing in common with the volume"
+        subject = f"The particles of optics group {self.table.optics[group].name} have nothing in common with the volume"
+        contrast, (_, skewness) = (
+            image_contrast(self.table, self.images.grey, group),
+            self._map_contrast,
         )
-        contrast, (_, skewness) = image_contrast(self.table, self.images.grey, group), self._map_contrast
         if contrast.opposite_to(skewness):
             return InvertedContrast(
                 f"{subject} at any pose that was tried, and their contrast is opposite to its: the particles are "
@@ -165,7 +178,9 @@ class Refinement:
 
     def _disagree(self, spectra: Spectra, observed: Observations, rows: np.ndarray) -> bool:
         few = slice(0, AGREEMENT_SAMPLE)
-        return agreement(self._search(spectra), observed.take(few), self.starts(rows[few])) < AGREEMENT
+        return (
+            agreement(self._search(spectra), observed.take(few), self.starts(rows[few])) < AGREEMENT
+        )
 
     def sample(self, group: int, seed: int) -> np.ndarray:
         """Rows of some particles of an optics group."""
@@ -196,7 +211,9 @@ class Refinement:
         spectra = self.spectra[int(self.table.optics_index[rows[0]])]
         observed, starts = self.observe(rows), self.starts(rows)
         shifts_px = starts.shifts_px[starts.starts_image]
-        refined = self._search(spectra, self.again).refine_everywhere(observed, shifts_px, self._all_orientations())
+        refined = self._search(spectra, self.again).refine_everywhere(
+            observed, shifts_px, self._all_orientations()
+        )
         return refined, residuals(self.points, spectra, observed, refined)
 
     def _all_orientations(self) -> Everywhere:
@@ -209,11 +226,19 @@ class Refinement:
     def _search(self, spectra: Spectra, settings: Optional[Settings] = None) -> MultiStart:
         settings = settings or self.settings
         return MultiStart(
-            self.likelihood, self.points, spectra, self.radius_px, self.group, settings, self._slice_table
+            self.likelihood,
+            self.points,
+            spectra,
+            self.radius_px,
+            self.group,
+            settings,
+            self._slice_table,
         )
 
 
-def residuals(points: FourierPoints, spectra: Spectra, observed: Observations, refined: Refined) -> np.ndarray:
+def residuals(
+    points: FourierPoints, spectra: Spectra, observed: Observations, refined: Refined
+) -> np.ndarray:
     """(B,) chi-square per degree of freedom; pose, shift and scale take six."""
     y, _ = observed.whitened(points, spectra)
     used = 2 * np.count_nonzero(spectra.amplitude[points.shell] > 0)
@@ -233,7 +258,11 @@ def refine_all(
     filled : arrays that the starts fill in on the way; they are saved and restored too.
     """
     number, filled = len(refinement.table), filled or {}
-    results, refinement.spectra, before = load(run, number, filled) or (Results.empty(number), {}, {})
+    results, refinement.spectra, before = load(run, number, filled) or (
+        Results.empty(number),
+        {},
+        {},
+    )
     for name, values in before.items():
         filled[name][:] = values
     done = min(results.rows_done, number)
@@ -264,7 +293,9 @@ def _look_again(refinement: Refinement, results: Results, saver: _Saver) -> None
     done = results.rows_done - len(refinement.table)
     parts = [again[part] for part in batches(refinement.table.take(again), _AGAIN_AT_ONCE, done)]
     progress = Progress(len(again), "particles", "second look", done=done)
-    for rows, (refined, residual) in in_order(refinement.refine_everywhere, parts, refinement.threads):
+    for rows, (refined, residual) in in_order(
+        refinement.refine_everywhere, parts, refinement.threads
+    ):
         better = second_look.improved(results.refined.gain[rows], refined)
         results.put(rows[better], refined.take(better), residual[better])
         progress.advance(len(rows))
@@ -274,7 +305,13 @@ def _look_again(refinement: Refinement, results: Results, saver: _Saver) -> None
 class _Saver:
     """Counts the rows that are done, and saves them now and then."""
 
-    def __init__(self, run: RunDirectory, refinement: Refinement, results: Results, filled: Dict[str, np.ndarray]):
+    def __init__(
+        self,
+        run: RunDirectory,
+        refinement: Refinement,
+        results: Results,
+        filled: Dict[str, np.ndarray],
+    ):
         self._run, self._refinement, self._results, self._filled = run, refinement, results, filled
         self._saved = time.monotonic()
 

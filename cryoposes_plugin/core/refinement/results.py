@@ -7,16 +7,19 @@ from typing import Dict, Mapping, Optional
 
 import numpy as np
 
-from ..gate import require_finite
-from ..io.run_directory import RunDirectory
-from ..io.run_state import REFINEMENT, read_arrays, rows_done, write_arrays
+from ...commands.run_directory import RunDirectory
+from ..io.state_files import REFINEMENT, read_arrays, rows_done, write_arrays
 from ..types import ParticleTable
+from ..values import require_finite
 from .multi_start import Refined
 from .scales import RightScales
 from .spectra import Spectra
 
 COVARIANCE_NAME = "covariance.npz"
-EXPECTED_ERROR, EXPECTED_SHIFT_ERROR = "cryoposesExpectedErrorDeg", "cryoposesExpectedShiftErrorAngst"
+EXPECTED_ERROR, EXPECTED_SHIFT_ERROR = (
+    "cryoposesExpectedErrorDeg",
+    "cryoposesExpectedShiftErrorAngst",
+)
 WRONG_BASIN, BASINS, RESIDUAL, SCALE = (
     "cryoposesWrongBasin",
     "cryoposesBasins",
@@ -46,7 +49,8 @@ class Results:
         shapes = {"rotations": (3, 3), "shifts_px": (2,), "covariance": (5, 5)}
         kinds = {"basins": np.int64, "converged": bool}
         arrays = {
-            f.name: np.zeros((number, *shapes.get(f.name, ())), kinds.get(f.name, np.float64)) for f in fields(Refined)
+            f.name: np.zeros((number, *shapes.get(f.name, ())), kinds.get(f.name, np.float64))
+            for f in fields(Refined)
         }
         return cls(Refined(**arrays), np.zeros(number))
 
@@ -55,7 +59,9 @@ class Results:
             getattr(self.refined, f.name)[rows] = getattr(refined, f.name)
         self.residual[rows] = residual
 
-    def save(self, run: RunDirectory, spectra: Dict[int, Spectra], more: Dict[str, np.ndarray]) -> None:
+    def save(
+        self, run: RunDirectory, spectra: Dict[int, Spectra], more: Dict[str, np.ndarray]
+    ) -> None:
         """`more` : arrays of the caller, given back by `load`."""
         arrays = {f"refined_{name}": value for name, value in vars(self.refined).items()}
         for group, s in spectra.items():
@@ -78,14 +84,18 @@ def load(run: RunDirectory, number: int, more: Mapping[str, np.ndarray]):
     like.update({f"more_{name}": value for name, value in more.items()})
     arrays = read_arrays(path, {**like, "residual": empty.residual, "rows_done": np.array(0)})
     refined = Refined(**{f.name: arrays[f"refined_{f.name}"] for f in fields(Refined)})
-    spectra = {int(n.split("_")[1]): Spectra(*v) for n, v in arrays.items() if n.startswith("spectra_")}
+    spectra = {
+        int(n.split("_")[1]): Spectra(*v) for n, v in arrays.items() if n.startswith("spectra_")
+    }
     saved = {name: arrays[f"more_{name}"] for name in more}
     again = arrays.get("again")
     done = rows_done(path, arrays, number + (0 if again is None else len(again)))
     return Results(refined, arrays["residual"], done, again), spectra, saved
 
 
-def score_columns(results: Results, pixel_size_angstrom: float, blank: np.ndarray) -> Dict[str, np.ndarray]:
+def score_columns(
+    results: Results, pixel_size_angstrom: float, blank: np.ndarray
+) -> Dict[str, np.ndarray]:
     """What the particles' STAR file says of each pose, by column; expected errors are root mean squares.
 
     blank : (N,) bool, images that tell nothing: their scores are the worst.
@@ -133,7 +143,9 @@ def with_poses(
     )
 
 
-def write_covariance(run: RunDirectory, table: ParticleTable, results: Results, working_pixel_angstrom: float) -> None:
+def write_covariance(
+    run: RunDirectory, table: ParticleTable, results: Results, working_pixel_angstrom: float
+) -> None:
     """covariance.npz: ids (N,), covariance (N, 5, 5) of (w, t), w in radians in the image's frame (A = exp([w]x) A^),
     t in Å."""
     unit = np.array([1.0, 1.0, 1.0, working_pixel_angstrom, working_pixel_angstrom])

@@ -24,5 +24,8 @@ class SliceTable:
         with self._lock:
             if self._made is None or self._made[0] != number:
                 slices = self._likelihood.slices(self._rotations, number)
-                self._made = number, tf.constant(np.concatenate([slices.real, slices.imag], axis=1), tf.float32)
+                self._made = (
+                    number,
+                    tf.constant(np.concatenate([slices.real, slices.imag], axis=1), tf.float32),
+                )
             return self._made[1]

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .fourier_points import FourierPoints
+from ..fourier.points import FourierPoints
 
 #: An amplitude counts if it is so many times its standard error.
 _SIGNIFICANT = 3.0
@@ -67,13 +67,21 @@ class SpectraSums:
         """The least-squares amplitude, zero where it is not significant, and the mean power of what it leaves."""
         points = self.points
         cross, model, image = (
-            points.shell_means(v) / max(self.number, 1) for v in (self.cross, self.model_power, self.image_power)
+            points.shell_means(v) / max(self.number, 1)
+            for v in (self.cross, self.model_power, self.image_power)
         )
-        amplitude = np.divide(cross, model, out=np.zeros_like(cross), where=model > 1e-12 * model.max())
+        amplitude = np.divide(
+            cross, model, out=np.zeros_like(cross), where=model > 1e-12 * model.max()
+        )
         residual = np.maximum(image - amplitude * cross, _SMALLEST_RESIDUAL * image)
         count = self.number * np.bincount(points.shell, minlength=points.number_of_shells)
         error = np.sqrt(
-            np.divide(residual, 2 * count * model, out=np.full_like(cross, np.inf), where=count * model > 0)
+            np.divide(
+                residual,
+                2 * count * model,
+                out=np.full_like(cross, np.inf),
+                where=count * model > 0,
+            )
         )
         amplitude = np.where(amplitude > _SIGNIFICANT * error, amplitude, 0.0)
         return Spectra(_contiguous(amplitude), np.where(amplitude > 0, residual, image))

@@ -19,7 +19,9 @@ class GivenStarts:
     around : (S, 3, 3) turns in the image's frame, applied to each rotation; default: the identity alone.
     """
 
-    def __init__(self, rotations: np.ndarray, shifts_px: np.ndarray, around: Optional[np.ndarray] = None):
+    def __init__(
+        self, rotations: np.ndarray, shifts_px: np.ndarray, around: Optional[np.ndarray] = None
+    ):
         self.rotations, self.shifts_px = rotations, shifts_px
         self.around = np.eye(3)[None] if around is None else around
 
@@ -29,7 +31,13 @@ class GivenStarts:
         own = rows[particle]
         rotations = np.tile(self.around, (len(rows), 1, 1)) @ self.rotations[own]
         shifts = self.shifts_px[own]
-        return Poses(particle, rotations, shifts, anchor_rotations=self.rotations[own], anchor_shifts_px=shifts)
+        return Poses(
+            particle,
+            rotations,
+            shifts,
+            anchor_rotations=self.rotations[own],
+            anchor_shifts_px=shifts,
+        )
 
 
 def turns_around(angle_deg: float, number: int) -> np.ndarray:
@@ -57,6 +65,7 @@ class CombinedStarts:
         parts = [source(rows) for source in self.sources]
         on_grid = [np.full(len(p), -1) if p.on_grid is None else p.on_grid for p in parts]
         particle, rotations, shifts_px = (
-            np.concatenate([getattr(p, name) for p in parts]) for name in ("particle", "rotations", "shifts_px")
+            np.concatenate([getattr(p, name) for p in parts])
+            for name in ("particle", "rotations", "shifts_px")
         )
         return Poses(particle, rotations, shifts_px, on_grid=np.concatenate(on_grid))

@@ -8,7 +8,7 @@ from typing import Optional, Tuple
 import numpy as np
 import tensorflow as tf
 
-from .fourier_points import FourierPoints
+from ..fourier.points import FourierPoints
 from .levenberg_marquardt import Gram, Poses
 from .likelihood import PARAMETERS, PoseLikelihood
 from .observations import Observations
@@ -22,7 +22,13 @@ _POINTS_AT_ONCE = 2**16
 class WhitenedImages:
     """B images of one optics group, whitened by its spectra, and the map's likelihood."""
 
-    def __init__(self, likelihood: PoseLikelihood, observed: Observations, points: FourierPoints, spectra: Spectra):
+    def __init__(
+        self,
+        likelihood: PoseLikelihood,
+        observed: Observations,
+        points: FourierPoints,
+        spectra: Spectra,
+    ):
         self.likelihood, self.points = likelihood, points
         y, c = observed.whitened(points, spectra)
         self._arrays = [np.ascontiguousarray(a, dtype=np.float32) for a in (y.real, y.imag, c)]
@@ -44,12 +50,20 @@ class WhitenedImages:
             out = np.empty((len(particle), PARAMETERS + 2, PARAMETERS + 2), np.float32)
             for at in range(0, len(particle), chunk):
                 part = slice(at, at + chunk)
-                out[part] = self.likelihood.gram(*_tensors(rotations, shifts_px, particle, part), *arrays).numpy()
+                out[part] = self.likelihood.gram(
+                    *_tensors(rotations, shifts_px, particle, part), *arrays
+                ).numpy()
             return out
 
         return gram
 
-    def scan(self, starts: Poses, grid: np.ndarray, radius: float, slice_table: Optional[SliceTable] = None):
+    def scan(
+        self,
+        starts: Poses,
+        grid: np.ndarray,
+        radius: float,
+        slice_table: Optional[SliceTable] = None,
+    ):
         """(gain (B,), index (B,) of the best shift of the grid), see `PoseLikelihood.scan`.
 
         slice_table : of the rotations that `starts.on_grid` counts.
@@ -62,17 +76,31 @@ class WhitenedImages:
             """Of these starts, their rotations told as the function takes them."""
             for at in range(0, len(number), chunk):
                 rows = number[at : at + chunk]
-                shifts, particle = tf.constant(starts.shifts_px[rows], tf.float32), starts.particle[rows]
+                shifts, particle = (
+                    tf.constant(starts.shifts_px[rows], tf.float32),
+                    starts.particle[rows],
+                )
                 found = function(
-                    tf.constant(rotation[rows], kind), shifts, tf.constant(particle, tf.int32), shift_grid, *arrays
+                    tf.constant(rotation[rows], kind),
+                    shifts,
+                    tf.constant(particle, tf.int32),
+                    shift_grid,
+                    *arrays,
                 )
                 gain[rows], best[rows] = (f.numpy() for f in found)
 
         if slice_table is None or starts.on_grid is None:
             scan(np.arange(len(starts)), self.likelihood.scan, starts.rotations, tf.float32)
         else:
-            scan(np.flatnonzero(starts.on_grid < 0), self.likelihood.scan, starts.rotations, tf.float32)
-            of_table = partial(self.likelihood.scan_slices, slice_table.up_to(self.points.within(radius)))
+            scan(
+                np.flatnonzero(starts.on_grid < 0),
+                self.likelihood.scan,
+                starts.rotations,
+                tf.float32,
+            )
+            of_table = partial(
+                self.likelihood.scan_slices, slice_table.up_to(self.points.within(radius))
+            )
             scan(np.flatnonzero(starts.on_grid >= 0), of_table, starts.on_grid, tf.int32)
         return gain, best
 

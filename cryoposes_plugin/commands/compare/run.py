@@ -1,0 +1,345 @@
+"""The `compare` command: how far estimated poses are from others of the same particles."""
+
+from __future__ import annotations
+
+import csv
+import logging
+from dataclasses import dataclass
+from typing import Any, Dict, List, Optional, Tuple
+
+import numpy as np
+
+from ...core.errors import ConfigError
+from ...core.evaluation.errors import (
+    angular_errors_deg,
+    shift_errors_angstrom,
+    summarise_angles,
+    summarise_shifts,
+)
+from ...core.evaluation.orthogonal4 import Orthogonal4, register_orthogonal4
+from ...core.evaluation.registration import HANDS, Registration, register
+from ...core.geometry.symmetry import symmetry_rotations
+from ...core.io.error_log import not_fatal
+from ...core.io.ids import Join, join
+from ...core.io.star import read_particles
+from ...core.scores import best_ranking, title_of
+from ...core.types import ParticleTable
+from ...core.words import counted
+from ..run_directory import RunDirectory
+from .config import CompareConfig
+
+logger = logging.getLogger(__name__)
+
+#: A common rotation fitted to fewer particles says little about the rest.
+_FEW_PARTICLES = 10
+#: Errors above this share of those by chance are no agreement, and above that of the other hand's tell no hand.
+_CHANCE, _HAND = 0.8, 0.5
+_FEWEST_FOR_CHANCE = 20
+#: A common rotation beyond this is worth a sentence to whoever compared without registration.
+_NOTABLE_TURN_DEG = 1.0
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Errors of the particles that are in both sets, (N,) each; `angular_deg` is under the chosen registration.
+
+    `registration` is physical (a rotation, and perhaps the hand), and so is `registered_deg`, whichever was chosen.
+    """
+
+    ids: np.ndarray
+    angular_deg: np.ndarray
+    absolute_deg: np.ndarray
+    registered_deg: np.ndarray
+    shift_angstrom: np.ndarray
+    registration: Registration
+    only_in_truth: int
+    only_in_estimate: int
+    join: Join
+    scores: Dict[str, np.ndarray]
+    estimated_rotations: np.ndarray
+    orthogonal4: Optional[Orthogonal4] = None
+    #: Median error in degrees with the other hand, and with the true poses handed round among the particles, each
+    #: after the best rotation; None where there are too few particles.
+    other_hand_deg: Optional[float] = None
+    by_chance_deg: Optional[float] = None
+
+    @property
+    def no_better_than_chance(self) -> bool:
+        """Whether the poses have nothing in common with the true ones, in whatever frame and hand."""
+        if self.by_chance_deg is None or self.other_hand_deg is None:
+            return False
+        return min(self._registered_deg, self.other_hand_deg) > _CHANCE * self.by_chance_deg
+
+    @property
+    def hand(self) -> str:
+        """The hand that was taken, where it fits the true poses much better than the other; else "undecided"."""
+        told = (
+            self.other_hand_deg is not None and self._registered_deg < _HAND * self.other_hand_deg
+        )
+        return self.registration.hand if told and not self.no_better_than_chance else "undecided"
+
+    @property
+    def other_hand_is_right(self) -> bool:
+        return (
+            self.other_hand_deg is not None and self.other_hand_deg < _HAND * self._registered_deg
+        )
+
+    @property
+    def _registered_deg(self) -> float:
+        return float(np.median(self.registered_deg))
+
+
+def check(config: CompareConfig) -> None:
+    """Raise what can be known to be wrong before any file is written."""
+    config.validate()
+    group = symmetry_rotations(config.symmetry)
+    if config.registration == "orthogonal4" and len(group) > 1:
+        raise ConfigError(
+            f"compare: --registration orthogonal4 knows no symmetry and --symmetry is {config.symmetry}; give C1, "
+            "or another registration."
+        )
+    join(*_read(config), config.join_by)
+
+
+def run(config: CompareConfig, run: RunDirectory) -> Dict[str, Any]:
+    """Write errors.csv, plots and the report; returns the metrics."""
+    result = compare_tables(
+        *_read(config), config.symmetry, config.registration, config.seed, config.join_by
+    )
+    _write_errors(run, result)
+    metrics = _metrics(config, result)
+    logger.info(
+        "compare: %d particles joined by %s, %d only in the true set, %d only in the estimated one; median angular "
+        "error %.3f°, %.1f %% below 5°, median shift error %.2f Å.",
+        len(result.ids),
+        result.join.how,
+        result.only_in_truth,
+        result.only_in_estimate,
+        metrics["median_angular_error_deg"],
+        100 * metrics["share_below_5_deg"],
+        metrics["median_shift_error_angstrom"],
+    )
+    if result.no_better_than_chance:
+        logger.warning("compare: %s", _chance_note(result))
+    with not_fatal(run.path, "its report"):
+        _report(config, run, result, metrics)
+    return metrics
+
+
+def compare_tables(
+    truth: ParticleTable,
+    estimate: ParticleTable,
+    symmetry: str = "C1",
+    registration: str = "none",
+    seed: int = 0,
+    join_by: str = "auto",
+) -> Comparison:
+    """Join two sets with poses (see `io.ids`) and measure the errors.
+
+    Parameters
+    ----------
+    truth, estimate : both with rotations and shifts.
+    symmetry : point group; poses that it makes equal count as equal.
+    registration : "none", "rotation", "rotation-and-hand" or "orthogonal4": what is taken out before the errors that
+        head the results. The errors after the best common rotation are worked out in any case.
+    """
+    joined = join(truth, estimate, join_by)
+    rows_truth, rows_estimate = joined.rows_a, joined.rows_b
+    only_in_truth, only_in_estimate = (
+        len(truth) - len(rows_truth),
+        len(estimate) - len(rows_estimate),
+    )
+    truth, estimate = truth.take(rows_truth), estimate.take(rows_estimate)
+    true, estimated = _rotations(truth), _rotations(estimate)
+    group = symmetry_rotations(symmetry)
+    hands = HANDS if registration == "rotation-and-hand" else HANDS[:1]
+    found = register(estimated, true, group, hands=hands, seed=seed)
+    absolute = angular_errors_deg(estimated, true, group)
+    registered = angular_errors_deg(found.apply(estimated), true, group)
+    shifts = shift_errors_angstrom(
+        estimate.shifts_px, estimate.pixel_size_angstrom, truth.shifts_px, truth.pixel_size_angstrom
+    )
+    chosen = absolute if registration == "none" else registered
+    orthogonal4 = None
+    if registration == "orthogonal4":
+        orthogonal4 = register_orthogonal4(estimated, true, seed=seed)
+        chosen = angular_errors_deg(orthogonal4.apply(estimated), true, group)
+    return Comparison(
+        truth.ids,
+        chosen,
+        absolute,
+        registered,
+        shifts,
+        found,
+        only_in_truth,
+        only_in_estimate,
+        joined,
+        dict(estimate.scores),
+        estimated,
+        orthogonal4,
+        *_yardsticks(estimated, true, group, found, seed),
+    )
+
+
+def _yardsticks(
+    estimated, true, group, found: Registration, seed: int
+) -> Tuple[Optional[float], Optional[float]]:
+    """Median error in degrees with the other hand, and with true poses handed round; None for few particles."""
+
+    def median_deg(truth, hands) -> float:
+        return float(
+            np.rad2deg(
+                register(estimated, truth, group, hands=hands, seed=seed).median_residual_rad
+            )
+        )
+
+    if len(true) < _FEW_PARTICLES:
+        return None, None
+    other = median_deg(true, tuple(hand for hand in HANDS if hand != found.hand))
+    if len(true) < _FEWEST_FOR_CHANCE:
+        return other, None
+    return other, median_deg(true[np.random.default_rng(seed).permutation(len(true))], HANDS)
+
+
+def _read(config: CompareConfig) -> Tuple[ParticleTable, ParticleTable]:
+    truth, estimate = (
+        read_particles(p, ("poses",), config.images_from) for p in (config.truth, config.estimate)
+    )
+    return truth, estimate
+
+
+def _rotations(table: ParticleTable) -> np.ndarray:
+    if table.rotations is None:
+        raise ValueError("expected particles with poses, received a table without rotations")
+    return table.rotations
+
+
+def _metrics(config: CompareConfig, result: Comparison) -> Dict[str, Any]:
+    metrics = {
+        "particles": len(result.ids),
+        "only_in_truth": result.only_in_truth,
+        "only_in_estimate": result.only_in_estimate,
+        "joined_by": result.join.how,
+        "symmetry": config.symmetry,
+        "registration": config.registration,
+        **summarise_angles(result.angular_deg),
+        **summarise_shifts(result.shift_angstrom),
+        "absolute": summarise_angles(result.absolute_deg),
+        "registered": {
+            **summarise_angles(result.registered_deg),
+            "hand": result.registration.hand,
+            "hand_verdict": result.hand,
+            "median_by_chance_deg": result.by_chance_deg,
+            "rotation_angle_deg": result.registration.angle_deg,
+        },
+        "registration_matrix": result.registration.rotation.tolist(),
+    }
+    if result.orthogonal4 is not None:
+        metrics["inverted"] = result.orthogonal4.inverted
+        metrics["orthogonal4_matrix"] = result.orthogonal4.matrix.tolist()
+    return metrics
+
+
+def _write_errors(run: RunDirectory, result: Comparison) -> None:
+    columns: Dict[str, np.ndarray] = {
+        "id": result.ids,
+        "angular_error_deg": result.angular_deg,
+        "shift_error_angstrom": result.shift_angstrom,
+        "angular_error_absolute_deg": result.absolute_deg,
+        "angular_error_registered_deg": result.registered_deg,
+        **result.scores,
+    }
+    with run.atomic("errors.csv") as part, open(part, "w", newline="", encoding="utf-8") as handle:
+        writer = csv.writer(handle)
+        writer.writerow(columns)
+        writer.writerows(
+            [int(row[0]), *(f"{value:.6g}" for value in row[1:])] for row in zip(*columns.values())
+        )
+
+
+def notes(registration: str, result: Comparison) -> List[str]:
+    """What a reader of the numbers must know."""
+    number, found = len(result.ids), [result.join.note] if result.join.note else []
+    if result.only_in_truth or result.only_in_estimate:
+        found.append(
+            f"{result.only_in_truth} particles are only in the true set and {result.only_in_estimate} only in "
+            "the estimated one; they are not compared."
+        )
+    if result.no_better_than_chance:
+        found.append(_chance_note(result))
+    elif result.other_hand_is_right:
+        found.append(
+            f"The estimated poses are of the other hand: mirrored and turned, their median error is "
+            f"{result.other_hand_deg:.2f}° (--registration rotation-and-hand)."
+        )
+    if registration == "orthogonal4":
+        found.append(_orthogonal4_note(result))
+    elif registration != "none":
+        found.append(
+            f"The errors are those left after turning the estimate by {result.registration.angle_deg:.2f}° "
+            f"(hand: {result.hand})."
+        )
+        if number < _FEW_PARTICLES:
+            found.append(
+                f"The common rotation was fitted to {number} particles only: errors after it are too small."
+            )
+    elif (
+        number >= _FEW_PARTICLES
+        and not result.no_better_than_chance
+        and result.registration.angle_deg > _NOTABLE_TURN_DEG
+        and np.median(result.registered_deg) < 0.9 * np.median(result.absolute_deg)
+    ):
+        found.append(
+            f"A common rotation of {result.registration.angle_deg:.2f}° would lower the median error to "
+            f"{np.median(result.registered_deg):.2f}°: the two sets may lie in different frames "
+            "(--registration)."
+        )
+    return found
+
+
+def _chance_note(result: Comparison) -> str:
+    return (
+        "The estimated poses have nothing in common with the true ones: after the best common rotation the median "
+        f"error is {np.median(result.registered_deg):.1f}°, and {result.by_chance_deg:.1f}° with the true poses handed "
+        "round among the particles."
+    )
+
+
+def _orthogonal4_note(result: Comparison) -> str:
+    inverse = (
+        "inverting the estimated rotations and "
+        if result.orthogonal4 and result.orthogonal4.inverted
+        else ""
+    )
+    return (
+        f"The errors are those left after {inverse}multiplying their quaternions by the best orthogonal 4 x 4 "
+        "matrix, all that pairwise distances leave open. This is not physical: it moves the beam; after the best "
+        f"rotation of the volume alone the median error is {np.median(result.registered_deg):.2f}°."
+    )
+
+
+def _report(
+    config: CompareConfig, run: RunDirectory, result: Comparison, metrics: Dict[str, Any]
+) -> None:
+    from ...core.plots.directions import direction_maps
+    from ...core.plots.plots import error_against_uncertainty, error_histogram
+    from ..report import write_report
+
+    figures = {"error_histogram": ("Angular errors.", error_histogram(result.angular_deg))}
+    score = best_ranking(result.scores)
+    if score is not None:
+        figures["error_against_uncertainty"] = (
+            f"Angular error against the {title_of(score)}, and the error of the most certain part.",
+            error_against_uncertainty(result.scores[score], result.angular_deg, score),
+        )
+    maps = direction_maps({"estimated": result.estimated_rotations})
+    figures["direction_maps"] = ("Estimated viewing directions.", maps)
+    shown = {k: v for k, v in metrics.items() if not k.endswith("_matrix")}
+    write_report(
+        run.path,
+        "Comparison of poses",
+        numbers=shown,
+        notes=notes(config.registration, result),
+        figures=figures,
+        lead=f"{counted(len(result.ids), 'particle')} of {config.estimate} against {config.truth}.",
+    )

@@ -1,0 +1,116 @@
+"""What `infer` and `recover` are given, read and checked before any long work."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Callable, Generic, Optional, Tuple, TypeVar, Union
+
+import numpy as np
+
+from ...core.errors import InputError
+from ...core.io.files import is_atomic_model
+from ...core.io.mrc import read_volume
+from ...core.io.star import read_particles
+from ...core.maps.atomic_model import AtomicModel
+from ...core.models.distance_model import DistanceModel
+from ...core.models.model_card import ModelCard
+from ...core.models.pose_model import PoseModel
+from ...core.particles.images import PIXEL_SIZE_TOLERANCE, ResampledImages, check_fits_model
+from ...core.scores import FROM_NOTHING
+from ...core.types import CtfTable, ParticleTable, Volume
+from ...core.values import check_pixel_size, integer, real
+from ..imaging_inputs import write_densities
+from ..manifest import digest_path
+from ..recover.config import RecoverConfig
+from ..refine.inputs import check_volume
+from ..run_directory import RunDirectory
+from .config import InferConfig
+
+logger = logging.getLogger(__name__)
+
+ParticleConfig = Union[InferConfig, RecoverConfig]
+Model = TypeVar("Model", PoseModel, DistanceModel)
+
+
+@dataclass(frozen=True)
+class Inputs(Generic[Model]):
+    """Model, particles, their images at the model's box and pixel size, and the volume if there is one."""
+
+    model: Model
+    table: ParticleTable
+    images: ResampledImages
+    volume: Optional[Volume]
+    pose_source: str
+
+    def read_batch(self, rows: np.ndarray) -> Tuple[np.ndarray, Optional[CtfTable], str]:
+        """Images (B, D, D), CTFs and image state of rows of one optics group."""
+        table = self.table
+        ctf = None if table.ctf is None else table.ctf.take(rows)
+        return self.images.read(rows), ctf, table.optics[table.optics_index[rows[0]]].image_state
+
+
+def read_inputs(config: ParticleConfig, load: Callable[[Optional[str]], Model]) -> Inputs[Model]:
+    """Open everything; InputError where the parts are unusable or do not fit together."""
+    model = load(config.model)
+    table = read_particles(config.particles, images_from=config.images_from)
+    card = model.card
+    check_fits_model(table, card.pixel_size_angstrom, card.mask_diameter_angstrom)
+    images = ResampledImages(table, card.box_size_px, card.pixel_size_angstrom)
+    _check_ctf(config, model.card, table)
+    volume = None
+    if config.volume:
+        volume = volume_of_training(config.volume, card)
+        _check_volume(config, model.card, table, volume)
+    source = f"network:{digest_path(config.model)[:12]}" + (
+        FROM_NOTHING if card.learned_nothing else ""
+    )
+    return Inputs(model, table, images, volume, source)
+
+
+def volume_of_training(path: str, card: ModelCard) -> Volume:
+    """A map; of an atomic model, the density that training made of it, by the network's card."""
+    if not is_atomic_model(path):
+        return read_volume(path)
+    resolution = card.training.get("resolution_angstrom")
+    if resolution is None:
+        raise InputError(
+            f"{path} is an atomic model and the network was trained on no such model; give the map that it was trained "
+            "on, volume.mrc of the training's folder."
+        )
+    if digest_path(path) not in card.data_digests.values():
+        logger.warning(
+            "%s is not the atomic model that the network was trained on; is that meant?", path
+        )
+    what, remedy = "Model card: training", "train again, or give a map"
+    return AtomicModel(path, card.training.get("assembly")).density(
+        real(resolution, f"{what}: resolution_angstrom", remedy, 1e-2, 1e3),
+        integer(card.training.get("box_size_px"), f"{what}: box_size_px", remedy, 8, 2048),
+        check_pixel_size(card.training.get("pixel_size_angstrom"), what, remedy),
+    )
+
+
+def leave_density(config: ParticleConfig, run: RunDirectory, volume: Optional[Volume]) -> None:
+    """volume.mrc in the run's folder, where an atomic model was made into it."""
+    if volume is not None and is_atomic_model(config.volume):
+        write_densities(run, [volume])
+
+
+def _check_ctf(config: ParticleConfig, card: ModelCard, table: ParticleTable) -> None:
+    if table.ctf is None and card.ctf_correction != "none":
+        raise InputError(
+            f"{config.particles} has no CTF (_rlnDefocusU, ...) and model {config.model} corrects for it "
+            f"({card.ctf_correction}); estimate the CTF, or train a model with --no-ctf."
+        )
+
+
+def _check_volume(
+    config: ParticleConfig, card: ModelCard, table: ParticleTable, volume: Volume
+) -> None:
+    check_volume(config.volume, volume, table)
+    box, pixel = volume.box_size_px, volume.pixel_size_angstrom
+    if box * pixel < card.mask_diameter_angstrom * (1 - PIXEL_SIZE_TOLERANCE):
+        raise InputError(
+            f"Volume {config.volume} is {box} px x {pixel:g} Å = {box * pixel:.0f} Å wide and the model looks at "
+            f"{card.mask_diameter_angstrom:.0f} Å; check its pixel size, or give the model's volume."
+        )

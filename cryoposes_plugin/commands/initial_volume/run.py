@@ -1,0 +1,300 @@
+"""The `initial-volume` command: from images alone to poses and a volume, with no reference.
+
+A search from random starts finds the shape at low resolution (`search`), every particle gets its likeliest pose there,
+and rounds of refinement and reconstruction (`commands.iterate`) take both to what the images hold.
+"""
+
+from __future__ import annotations
+
+import csv
+import logging
+import shutil
+from dataclasses import dataclass
+from typing import Any, Dict, List
+
+import numpy as np
+
+from ...core.abinitio.search import DETAIL, Found, Search, likeliest_poses
+from ...core.abinitio.starts import SAME_VOLUME, Outcome, search_all
+from ...core.abinitio.working_images import group_scales, read_images
+from ...core.fourier.resampling import resample_volume
+from ...core.geometry.symmetry import parse_symmetry, symmetry_rotations
+from ...core.io.error_log import not_fatal
+from ...core.io.mrc import read_volume, write_volume
+from ...core.io.star import POSE_SOURCE, read_particles, write_particles
+from ...core.io.state_files import REDO, SEARCH_AXES, read_json
+from ...core.maps.symmetry_axes import SymmetryAxes, find_axes
+from ...core.particles.batches import scan_images
+from ...core.particles.grids import WorkingGrid
+from ...core.particles.images import ResampledImages
+from ...core.progress import Progress
+from ...core.types import ParticleTable, Volume
+from ...core.values import real
+from ..iterate import run as iterate
+from ..iterate.config import IterateConfig
+from ..pictures import SEARCH_HISTORY_NAME
+from ..reconstruct.inputs import check_ctf, common_grid, even_grid
+from ..run_directory import RunDirectory
+from .config import InitialVolumeConfig
+
+logger = logging.getLogger(__name__)
+
+STAR_NAME, VOLUME_NAME = "particles.star", "volume.mrc"
+#: Folders of the run's two parts.
+SEARCH_NAME, REFINEMENT_NAME = "search", "refinement"
+CERTAINTY = "cryoposesSearchCertainty"
+_FROM_REFINEMENT = (VOLUME_NAME, "half1.mrc", "half2.mrc", "fsc.csv", STAR_NAME)
+#: Pixels along the field of view of the search; the field is wider than the particle by 1 / this share.
+SEARCH_BOX_PX = 32
+DIAMETER_SHARE = 0.75
+#: The refinement starts from the search's volume cut this many shells inside its last one.
+_CUT_SHELLS = 0.5
+_ASSIGNED_AT_ONCE = 2000
+#: Tells the assignment's random numbers from the starts'.
+_ASSIGNMENT = 10**6
+#: The volume has the axes that were asked for if it agrees with itself about them so well.
+_HAS_AXES = 0.7
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Particles without poses, and the grid of the search."""
+
+    table: ParticleTable
+    grid: WorkingGrid
+
+
+def check(config: InitialVolumeConfig) -> None:
+    """Raise what can be known to be wrong before any long work."""
+    config.validate()
+    scan_images(read_inputs(config).table)
+
+
+def read_inputs(config: InitialVolumeConfig) -> Inputs:
+    """InputError or ConfigError in one sentence where parts are unusable or do not fit together."""
+    parse_symmetry(config.symmetry)
+    table = read_particles(config.particles, images_from=config.images_from).replace(
+        rotations=None, shifts_px=None, scores={}
+    )
+    check_ctf(table, config.particles)
+    box, pixel = even_grid(table, config.particles)
+    config.check_images(str(config.particles), len(table), box * pixel)
+    diameter = config.diameter_angstrom or DIAMETER_SHARE * box * pixel
+    view = min(box * pixel, diameter / DIAMETER_SHARE)
+    return Inputs(table, WorkingGrid(SEARCH_BOX_PX, view / SEARCH_BOX_PX))
+
+
+def run(config: InitialVolumeConfig, run: RunDirectory) -> Dict[str, Any]:
+    """Write volume.mrc and particles.star, and half maps and their FSC if there are rounds; returns the metrics.
+
+    An interrupted run goes on after the last start, and after the last round, that was finished.
+    """
+    inputs = read_inputs(config)
+    table, grid = inputs.table, inputs.grid
+    images = ResampledImages(table, grid.box_size_px, grid.pixel_size_angstrom)
+    scales = group_scales(images, config.seed)
+    rows = np.random.default_rng(config.seed).permutation(np.flatnonzero(~images.grey.blank))
+    rows = np.sort(rows[: config.search_particles])
+    search = Search(read_images(images, rows, scales), _reach_px(config, inputs), config.draws)
+    part = run.inside(SEARCH_NAME)
+    outcome = search_all(search, config.starts, config.seed, part)
+    _write_history(part, outcome)
+    coarse = _coarse(config, inputs, images, scales, outcome.best.found, part)
+    metrics = _search_metrics(inputs, outcome, len(rows))
+    if len(symmetry_rotations(config.symmetry)) > 1:
+        metrics["symmetry_correlation"] = round(coarse.axes_correlation, 4)
+    if config.rounds:
+        refined = _refine(config, run, part, metrics["search_resolution_angstrom"])
+        metrics = {**refined, **metrics}
+    else:
+        _write_coarse(run, coarse)
+    notes = [*_notes(config, metrics), *images.remarks()]
+    for note in notes:
+        logger.info("initial-volume: %s", note)
+    with not_fatal(run.path, "its report"):
+        _report(run, metrics, notes)
+    return {**metrics, "notes": notes}
+
+
+@dataclass(frozen=True)
+class Coarse:
+    """What the search found, for all particles: their poses, the volume in the frame of its axes, and how well it
+    agrees with itself about them (1 for C1)."""
+
+    table: ParticleTable
+    volume: Volume
+    axes_correlation: float
+
+
+def _coarse(
+    config: InitialVolumeConfig,
+    inputs: Inputs,
+    images: ResampledImages,
+    scales: np.ndarray,
+    found: Found,
+    part: RunDirectory,
+) -> Coarse:
+    """Assigned and put on its axes, written to the search's folder; read back where that was done before."""
+    state, pixel = part.file(SEARCH_AXES), inputs.grid.pixel_size_angstrom
+    if state.exists():
+        table = read_particles(part.file(STAR_NAME), require=("poses",))
+        correlation = real(
+            read_json(state, REDO).get("correlation"), f"{state}: correlation", REDO, -1.0, 1.0
+        )
+        return Coarse(table, read_volume(part.file(VOLUME_NAME)), correlation)
+    table = _assign(config, inputs, images, scales, found)
+    data, correlation = found.state.volume, 1.0
+    if len(symmetry_rotations(config.symmetry)) > 1:
+        axes = find_axes(data, config.symmetry, DETAIL[-1].last_shell - 1)
+        table, correlation = _on_axes(inputs, table, axes), axes.correlation
+        data = axes.volume(data, config.symmetry)
+    write_particles(part.file(STAR_NAME), table)
+    write_volume(part.file(VOLUME_NAME), data, pixel)
+    part.write_json(SEARCH_AXES, {"correlation": correlation})
+    return Coarse(table, Volume(data, pixel), correlation)
+
+
+def _assign(
+    config: InitialVolumeConfig,
+    inputs: Inputs,
+    source: ResampledImages,
+    scales: np.ndarray,
+    found: Found,
+) -> ParticleTable:
+    """The likeliest pose of every particle for the volume that was found."""
+    table, grid = inputs.table, inputs.grid
+    out, shifts, certainty = (
+        np.empty((len(table), 3, 3)),
+        np.empty((len(table), 2)),
+        np.empty(len(table)),
+    )
+    progress = Progress(len(table), "particles", "assign")
+    for at in range(0, len(table), _ASSIGNED_AT_ONCE):
+        part = np.arange(at, min(at + _ASSIGNED_AT_ONCE, len(table)))
+        images = read_images(source, part, scales)
+        out[part], shifts[part], certainty[part] = likeliest_poses(
+            images,
+            found.state,
+            _reach_px(config, inputs),
+            np.random.default_rng([config.seed, _ASSIGNMENT, at]),
+        )
+        progress.advance(len(part))
+    scale = grid.pixel_size_angstrom / table.pixel_size_angstrom
+    return table.replace(
+        rotations=out,
+        shifts_px=shifts * scale[:, None],
+        scores={CERTAINTY: np.where(source.grey.blank, 0.0, certainty)},
+        extra={**table.extra, POSE_SOURCE: np.full(len(table), "initial-volume", dtype=object)},
+    )
+
+
+def _reach_px(config: InitialVolumeConfig, inputs: Inputs) -> float:
+    """Largest shift in pixels of the search."""
+    return (
+        config.max_shift_px
+        * float(inputs.table.pixel_size_angstrom.max())
+        / inputs.grid.pixel_size_angstrom
+    )
+
+
+def _on_axes(inputs: Inputs, table: ParticleTable, axes: SymmetryAxes) -> ParticleTable:
+    scale = (inputs.grid.pixel_size_angstrom / table.pixel_size_angstrom)[:, None]
+    rotations, moved = axes.poses(np.asarray(table.rotations), np.asarray(table.shifts_px) / scale)
+    return table.replace(rotations=rotations, shifts_px=moved * scale)
+
+
+def _refine(
+    config: InitialVolumeConfig, run: RunDirectory, part: RunDirectory, resolution: float
+) -> Dict[str, Any]:
+    """Rounds in a folder of their own, whose results become the run's; returns their metrics."""
+    inner = IterateConfig(
+        volume=str(part.file(VOLUME_NAME)),
+        particles=str(part.file(STAR_NAME)),
+        low_pass_angstrom=resolution,
+        symmetry=config.symmetry,
+        rounds=config.rounds,
+        mask_diameter_angstrom=config.diameter_angstrom,
+        max_shift_px=config.max_shift_px,
+        working_box_px=config.working_box_px,
+        batch_size=config.batch_size,
+        seed=config.seed,
+        threads=config.threads,
+        gpu=config.gpu,
+    )
+    folder = run.inside(REFINEMENT_NAME, inner)
+    metrics = iterate.run(inner, folder)
+    for name in _FROM_REFINEMENT:
+        with run.atomic(name) as target:
+            shutil.copyfile(folder.file(name), target)
+    return metrics
+
+
+def _write_coarse(run: RunDirectory, coarse: Coarse) -> None:
+    """Without rounds: the search's volume on the particles' grid, and its poses."""
+    box, pixel = common_grid(coarse.table)
+    data = resample_volume(coarse.volume.data, coarse.volume.pixel_size_angstrom, box, pixel)
+    write_volume(run.file(VOLUME_NAME), data, pixel)
+    write_particles(run.file(STAR_NAME), coarse.table)
+
+
+def _write_history(part: RunDirectory, outcome: Outcome) -> None:
+    """search.csv: the share of the power explained after each iteration of each start, then of the detail."""
+    with part.atomic(SEARCH_HISTORY_NAME) as file, open(
+        file, "w", newline="", encoding="utf-8"
+    ) as handle:
+        writer = csv.writer(handle)
+        writer.writerow(["start", "chosen", "iteration", "explained"])
+        for start, course in enumerate(outcome.courses):
+            chosen = start == outcome.chosen
+            explained = (
+                np.concatenate([course.explained, outcome.best.explained])
+                if chosen
+                else course.explained
+            )
+            for iteration, value in enumerate(explained):
+                writer.writerow([start + 1, int(chosen), iteration + 1, f"{value:.6f}"])
+
+
+def _search_metrics(inputs: Inputs, outcome: Outcome, used: int) -> Dict[str, Any]:
+    found, others = outcome.best.found, np.delete(outcome.correlations, outcome.chosen)
+    return {
+        "particles": len(inputs.table),
+        "search_particles": used,
+        "search_resolution_angstrom": round(
+            inputs.grid.field_of_view_angstrom / (DETAIL[-1].last_shell - _CUT_SHELLS), 2
+        ),
+        "search_explained_power": round(found.explained, 4),
+        "search_median_certainty": round(float(np.median(found.certainty)), 4),
+        "starts": len(outcome.courses),
+        "chosen_start": outcome.chosen + 1,
+        "start_log_likelihoods": [round(value, 3) for value in outcome.log_likelihoods],
+        "start_correlations": [round(value, 4) for value in outcome.correlations],
+        "starts_that_agree": 1 + int((others > SAME_VOLUME).sum()),
+    }
+
+
+def _notes(config: InitialVolumeConfig, metrics: Dict[str, Any]) -> List[str]:
+    notes = [
+        "The hand is a guess: images cannot tell it. Mirror volume and poses if it turns out to be the other one."
+    ]
+    agreeing, starts = metrics["starts_that_agree"], metrics["starts"]
+    if starts > 1 and agreeing > 1:
+        notes.append(f"{agreeing} of {starts} random starts led to the same volume.")
+    elif starts > 1:
+        notes.append(
+            f"Of {starts} random starts no two led to the same volume: it may be wrong; give more particles, or more "
+            "starts."
+        )
+    if metrics.get("symmetry_correlation", 1.0) < _HAS_AXES:
+        notes.append(
+            f"The volume found without symmetry does not have that of {config.symmetry} (correlation "
+            f"{metrics['symmetry_correlation']:.2f} about the best axes): it was imposed all the same."
+        )
+    return notes
+
+
+def _report(run: RunDirectory, metrics: Dict[str, Any], notes: List[str]) -> None:
+    from ..report import write_report
+
+    lead = f"{metrics['particles']} particles, no reference."
+    write_report(run.path, "Initial volume", lead=lead, numbers=metrics, notes=notes, figures={})

@@ -1,0 +1,189 @@
+"""What a run depends on: parameters, versions, contents of its inputs, and which images it saw."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import platform
+import sys
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Mapping, Optional
+
+from ..core.errors import ConfigError, InputError
+from ..core.io.files import check_regular
+from ..core.io.star import stack_paths
+from ..core.values import shown_error
+from .config import Config
+
+_DIGEST_WHOLE_BELOW_BYTES = 64 * 2**20
+_CHUNK_BYTES = 2**20
+#: Stacks are digested whole up to so many bytes in all: a second or two of work.
+_DIGEST_STACKS_BYTES = 2**30
+
+
+def make_manifest(config: Config) -> Dict[str, Any]:
+    return {
+        "command": config.command,
+        "config_digest": config.digest(),
+        "seed": config.seed,
+        "versions": package_versions(),
+        "inputs": input_digests(config),
+        "images": _stamps(
+            image_stacks(config), math.inf if config.digest_images else _DIGEST_STACKS_BYTES
+        ),
+        "arguments": sys.argv[1:],
+        "directory": os.getcwd(),
+    }
+
+
+def input_digests(config: Config) -> Dict[str, str]:
+    """Of every file and folder that the config names."""
+    return {str(p): digest_path(p) for p in config.input_paths() if p.exists()}
+
+
+def image_stacks(config: Config) -> List[str]:
+    """Absolute paths of the stacks that the command reads images of, sorted."""
+    stars = [getattr(config, name) for name in config.image_fields if getattr(config, name)]
+    images_from = getattr(config, "images_from", None)
+    return sorted(
+        {os.path.abspath(stack) for star in stars for stack in stack_paths(star, images_from)}
+    )
+
+
+def _stamps(paths: List[str], budget_bytes: float) -> Dict[str, Dict[str, Any]]:
+    """Size and time of each stack and, as far as the budget goes, a digest of its bytes; nothing of one that is not
+    there."""
+    stamps: Dict[str, Dict[str, Any]] = {}
+    for path in paths:
+        stamp = _size_and_time(path)
+        budget_bytes -= stamp.get("bytes", 0)
+        stamps[path] = (
+            {**stamp, "sha256": _whole_digest(path)} if stamp and budget_bytes >= 0 else stamp
+        )
+    return stamps
+
+
+def _size_and_time(path: str) -> Dict[str, Any]:
+    with _readable(path):
+        try:
+            found = os.stat(path)
+        except FileNotFoundError:
+            return {}
+    return {"bytes": found.st_size, "modified_ns": found.st_mtime_ns}
+
+
+@contextmanager
+def _readable(path: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            f"Image stack {path} cannot be read ({shown_error(error)}); check who may read it."
+        ) from error
+
+
+def check_unchanged(manifest: Mapping[str, Any], config: Config, folder: Path, remedy: str) -> None:
+    """Raise where inputs or images are not those of the manifest: a run that went on would mix two results.
+
+    folder : of the run, whose manifest it is; remedy : ends the sentence.
+    """
+    since = f"since the run in {folder} began"
+    before = {**_part(manifest, "inputs", folder)}
+    for name, digest in list(before.items()):  # a file may be named otherwise than it was
+        before.setdefault(real_path(name, manifest.get("directory")), digest)
+    for name, digest in input_digests(config).items():
+        if before.get(name, before.get(real_path(name), digest)) != digest:
+            raise ConfigError(f"{name} has changed {since}; {remedy}.")
+    if "images" not in manifest:  # by a version that did not look at them
+        return
+    images = _part(manifest, "images", folder)
+    for path in image_stacks(config):
+        why = _change(images.get(path), path)
+        if why:
+            raise ConfigError(f"Image stack {path} {why} {since}; {remedy}.")
+
+
+def real_path(name: str, directory: Any = None) -> str:
+    """The one name of a file, given relative to a directory (the working directory where that is no text)."""
+    return os.path.realpath(
+        os.path.join(directory if isinstance(directory, str) else os.curdir, name)
+    )
+
+
+def _part(manifest: Mapping[str, Any], name: str, folder: Path) -> Dict[str, Any]:
+    value = manifest.get(name)
+    if not isinstance(value, dict):
+        raise ConfigError(
+            f"{Path(folder, 'manifest.json')} is damaged (it has no {name}); delete its folder and run again."
+        )
+    return value
+
+
+def _change(before: Any, path: str) -> Optional[str]:
+    """What happened to a stack, None where it is as it was. Where its contents are, its time is no matter."""
+    if not isinstance(before, dict):
+        return "was put in the place of another one"
+    now = _size_and_time(path)
+    if before.get("bytes") != now.get("bytes"):
+        return f"has changed (from {before.get('bytes', 'no')} to {now.get('bytes', 'no')} bytes)"
+    if before.get("modified_ns") == now.get("modified_ns"):
+        return None
+    if "sha256" in before:
+        return (
+            None
+            if before["sha256"] == _whole_digest(path)
+            else "has changed (its contents are others)"
+        )
+    return "was written or touched (--digest-images tells the two apart)"
+
+
+def _whole_digest(path: str) -> str:
+    digest = hashlib.sha256()
+    check_regular(path, f"Image stack {path}")
+    with _readable(path), open(path, "rb") as handle:
+        for chunk in iter(lambda: handle.read(_CHUNK_BYTES), b""):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def package_versions() -> Dict[str, str]:
+    versions = {"python": platform.python_version()}
+    for name in (
+        "scipion-em-cryoposes",
+        "tensorflow",
+        "keras",
+        "numpy",
+        "scipy",
+        "mrcfile",
+        "astra-toolbox",
+        "scipion-em",
+    ):
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def digest_path(path) -> str:
+    """SHA-256 of a file, or of every file of a folder; of files over 64 MiB, of the size and the first and last MiB."""
+    path = Path(path)
+    if path.is_dir():
+        parts = [
+            f"{p.relative_to(path)} {digest_path(p)}"
+            for p in sorted(path.rglob("*"))
+            if p.is_file()
+        ]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+    if not path.is_file():
+        raise InputError(f"{path} does not exist; check the path.")
+    size = path.stat().st_size
+    with open(path, "rb") as handle:
+        if size <= _DIGEST_WHOLE_BELOW_BYTES:
+            return hashlib.sha256(handle.read()).hexdigest()
+        head = handle.read(2**20)
+        handle.seek(size - 2**20)
+        return hashlib.sha256(str(size).encode() + head + handle.read()).hexdigest()

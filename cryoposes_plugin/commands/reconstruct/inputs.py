@@ -1,0 +1,169 @@
+"""What a reconstruction starts from, checked before any image is read."""
+
+from __future__ import annotations
+
+import logging
+import math
+from dataclasses import dataclass
+from typing import Optional, Sequence, Tuple
+
+import numpy as np
+
+from ...core.errors import InputError
+from ...core.fourier.resampling import projected_density
+from ...core.geometry.symmetry import parse_symmetry
+from ...core.io.mrc import read_volume
+from ...core.io.star import POSE_SOURCE, SAME_PIXEL_SIZE, columns_not_modelled, read_particles
+from ...core.particles.halves import half_sets
+from ...core.particles.images import PIXEL_SIZE_TOLERANCE, ResampledImages
+from ...core.plausibility import check_diameter
+from ...core.types import OpticsGroup, ParticleTable, Volume
+from .config import ReconstructConfig
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Particles on one grid, their half sets (N,) of 1 and 2, and the reference.
+
+    Groups of another box or pixel size are resampled to the finest pixel size and the largest field of view among them.
+    """
+
+    table: ParticleTable
+    images: ResampledImages
+    box_size_px: int
+    pixel_size_angstrom: float
+    half: np.ndarray
+    half_drawn: bool
+    reference: Optional[Volume]
+
+    @property
+    def rotations(self) -> np.ndarray:
+        """(N, 3, 3) rotations A."""
+        if self.table.rotations is None:
+            raise InputError("The particles have no orientations; align them first.")
+        return self.table.rotations
+
+    @property
+    def shifts_px(self) -> np.ndarray:
+        """(N, 2) in pixels of the common grid."""
+        shifts = self.table.shifts_px
+        return (
+            np.zeros((len(self.table), 2))
+            if shifts is None
+            else shifts * self.images.scale[:, None]
+        )
+
+    def radius_px(self, group: int) -> float:
+        """Nyquist frequency of an optics group in units of 1 / (box of the common grid): beyond it there is nothing."""
+        return (
+            0.5
+            * self.box_size_px
+            * self.pixel_size_angstrom
+            / self.table.optics[group].pixel_size_angstrom
+        )
+
+    def pose_sources(self, half: int) -> Optional[Sequence[str]]:
+        """Distinct sources of the poses of a half; None if they are not recorded."""
+        sources = self.table.extra.get(POSE_SOURCE)
+        return None if sources is None else sorted({str(s) for s in sources[self.half == half]})
+
+
+def read_inputs(config: ReconstructConfig) -> Inputs:
+    """Read and check everything but the pixels; InputError or ConfigError in one sentence."""
+    parse_symmetry(config.symmetry)
+    path = config.particles
+    table = read_particles(path, ("poses",), config.images_from)
+    check_ctf(table, path)
+    half, drawn = half_sets(table, config.seed)
+    box, pixel = even_grid(table, path)
+    check_diameter(
+        config.command, "mask_diameter_angstrom", config.mask_diameter_angstrom, box * pixel
+    )
+    reference = (
+        None if config.reference is None else _read_reference(config.reference, box, pixel, table)
+    )
+    return Inputs(table, ResampledImages(table, box, pixel), box, pixel, half, drawn, reference)
+
+
+def check_ctf(table: ParticleTable, path) -> None:
+    """InputError where the defocus is incomplete, or missing for images that are corrected by it."""
+    if table.ctf is not None:
+        return
+    partly = sorted(label for label in table.extra if "Defocus" in label)
+    if partly:
+        raise InputError(
+            f"{path} has _{partly[0]} and lacks the other defocus values; give both defoci and their angle, or no "
+            "CTF column at all for images without a CTF."
+        )
+    for group in np.unique(table.optics_index):
+        optics = table.optics[group]
+        if optics.image_state != "raw":
+            raise InputError(
+                f"The images of optics group {optics.name} in {path} are said to be {optics.image_state} and have no "
+                "defocus values; give particles with their CTF."
+            )
+
+
+def common_grid(table: ParticleTable):
+    """(box size in px, pixel size in Å): the finest pixel size and the largest field of view of the groups in use."""
+    groups = [table.optics[g] for g in np.unique(table.optics_index)]
+    pixel = min(g.pixel_size_angstrom for g in groups)
+    if _one_pixel_size(groups):
+        return max(g.box_size_px for g in groups), pixel
+    view = max(g.box_size_px * g.pixel_size_angstrom for g in groups)
+    return 2 * math.ceil(view / pixel / 2 - 1e-6), pixel
+
+
+def _one_pixel_size(groups: Sequence[OpticsGroup]) -> bool:
+    sizes = [g.pixel_size_angstrom for g in groups]
+    return max(sizes) <= min(sizes) * (1 + SAME_PIXEL_SIZE)
+
+
+def even_grid(table: ParticleTable, path) -> Tuple[int, float]:
+    """`common_grid` of the particles of a file; InputError for an odd box."""
+    box, pixel = common_grid(table)
+    if box % 2:
+        raise InputError(
+            f"The images of {path} have an odd box of {box} px; extract or resample them to an even box."
+        )
+    return box, pixel
+
+
+def _read_reference(path, box: int, pixel: float, table: ParticleTable) -> Volume:
+    """The reference on the common grid; it may also be on that of any optics group."""
+    volume = read_volume(path)
+    same_pixel = abs(volume.pixel_size_angstrom - pixel) <= PIXEL_SIZE_TOLERANCE * pixel
+    if volume.box_size_px == box and same_pixel:
+        return volume
+    if any(has_grid_of(volume, table.optics[g]) for g in np.unique(table.optics_index)):
+        return Volume(projected_density(volume, box, pixel), pixel)
+    raise InputError(
+        f"Reference {path} has {volume.box_size_px} px of {volume.pixel_size_angstrom:.4g} Å and the map of these "
+        f"particles has {box} px of {pixel:.4g} Å; resample it to that grid."
+    )
+
+
+def has_grid_of(volume: Volume, optics: OpticsGroup) -> bool:
+    """Whether a map has the box and, as closely as pixel sizes are known, the pixel size of an optics group."""
+    difference = abs(volume.pixel_size_angstrom - optics.pixel_size_angstrom)
+    same_pixel = difference <= PIXEL_SIZE_TOLERANCE * optics.pixel_size_angstrom
+    return volume.box_size_px == optics.box_size_px and same_pixel
+
+
+def log_inputs(inputs: Inputs) -> None:
+    """Say what would otherwise go unnoticed."""
+    table = inputs.table
+    if table.ctf is None:
+        logger.info("The particles have no CTF: their images are taken to be without one.")
+    groups = [table.optics[g] for g in np.unique(table.optics_index)]
+    if len({g.box_size_px for g in groups}) > 1 or not _one_pixel_size(groups):
+        logger.info(
+            "The optics groups differ in box or pixel size: all images are brought to %d px of %.4g Å, the finest "
+            "pixel size and the largest field of view.",
+            inputs.box_size_px,
+            inputs.pixel_size_angstrom,
+        )
+    for label in columns_not_modelled(table):
+        logger.warning("_%s is not modelled: the images are used as if it were not there.", label)

@@ -1,0 +1,228 @@
+"""`recover --model`: poses of particles from the distances that a network learned to see between images."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Any, Dict, Optional, Tuple
+
+import numpy as np
+
+from ...core.io.error_log import not_fatal
+from ...core.io.star import POSE_SOURCE, columns_not_modelled, write_particles
+from ...core.models.distance_model import DistanceModel
+from ...core.models.embedding import Embedding, embed_copies, embed_particles
+from ...core.parallel import in_order
+from ...core.particles.batches import batches, scan_images
+from ...core.recovery.gauge import Beam, fix_beam
+from ...core.recovery.pairs import PairDistances, landmark_pairs
+from ...core.recovery.references import rotations_from_references
+from ...core.recovery.solve import Recovery
+from ...core.refinement.results import worst_where
+from ...core.refinement.shift_finder import ShiftFinder
+from ...core.types import ParticleTable, Volume
+from ..infer.inputs import Inputs, leave_density, read_inputs
+from ..run_directory import RunDirectory
+from .config import RecoverConfig
+from .from_distances import recover_pairs
+from .projections import embed_references, noise_of
+from .report import Truth, recovery_notes, true_errors, write_recovery_report
+
+logger = logging.getLogger(__name__)
+
+STAR_NAME = "particles.star"
+RESIDUAL, OUTLIER = "cryoposesDistanceResidualDeg", "cryoposesOutlierScore"
+_AT_ONCE = 2048
+#: Of a normal distribution, standard deviation over median absolute deviation.
+_MAD_TO_SIGMA = 1.4826
+
+
+@dataclass(frozen=True)
+class Poses:
+    """Rotations A (N, 3, 3) and rms residuals of the distances (N,) in radians.
+
+    pairs, recovery, beam : of particles among each other. reference_snr : of the volume's projections.
+    """
+
+    rotations: np.ndarray
+    residual_rad: np.ndarray
+    pairs: Optional[PairDistances] = None
+    recovery: Optional[Recovery] = None
+    beam: Optional[Beam] = None
+    reference_snr: Optional[float] = None
+
+
+def check(config: RecoverConfig) -> None:
+    """Raise what can be known to be wrong before any long work."""
+    config.validate()
+    inputs = _read(config)
+    if config.truth is not None:
+        Truth.read(config.truth, inputs.table, config.images_from)
+    scan_images(inputs.table)
+    if inputs.volume is not None and config.reference_snr is None:
+        noise_of(inputs.images, config.seed)
+
+
+def run(config: RecoverConfig, run: RunDirectory) -> Dict[str, Any]:
+    """Write particles.star and the report; returns the metrics.
+
+    An interrupted run goes on after the last batches whose features were saved, and ends with the same result.
+    """
+    inputs = _read(config)
+    model = inputs.model
+    model.card.repeat_warnings(config.model)
+    leave_density(config, run, inputs.volume)
+    embedding = embed_particles(model, inputs, run, config.batch_size, config.threads)
+    if inputs.volume is None:
+        poses = _among_each_other(config, inputs, embedding)
+    else:
+        poses = _against_volume(config, inputs, inputs.volume, embedding)
+    shifts_px, shift_source = _shifts(config, inputs, embedding, poses.rotations)
+    table = _with_poses(inputs, poses, shifts_px)
+    write_particles(run.file(STAR_NAME), table)
+    metrics = _metrics(inputs, embedding, poses, table, shift_source)
+    truth = None if config.truth is None else Truth.read(config.truth, table, config.images_from)
+    if truth is not None:
+        metrics["particles_with_truth"] = len(truth.rows)
+        logger.info(
+            "recover: %d of %d particles are in %s.", len(truth.rows), len(table), config.truth
+        )
+        free = inputs.volume is None
+        metrics["errors"] = true_errors(model, embedding, poses.rotations, truth, free, config.seed)
+    notes = [*recovery_notes(config, metrics), *inputs.images.remarks()]
+    for note in notes:
+        logger.info("recover: %s", note)
+    with not_fatal(run.path, "its report"):
+        write_recovery_report(config, run, inputs, embedding, poses, truth, metrics, notes)
+    return {**metrics, "notes": notes}
+
+
+def _read(config: RecoverConfig) -> Inputs[DistanceModel]:
+    inputs = read_inputs(config, DistanceModel.load)
+    inputs.model.card.check_tells_rotations(config.model)
+    config.check_number(str(config.particles), len(inputs.table))
+    return inputs
+
+
+def _among_each_other(
+    config: RecoverConfig, inputs: Inputs[DistanceModel], embedding: Embedding
+) -> Poses:
+    """From distances to landmarks among the particles; copies of some tell where the beam is."""
+    model, number = inputs.model, len(inputs.table)
+    copies = embed_copies(model, inputs, config.copies, config.batch_size, config.seed)
+    features = np.concatenate([embedding.features, copies.features])
+
+    def distance(i: np.ndarray, j: np.ndarray) -> np.ndarray:
+        return model.distances(features[i[:, 0]], features[j[0]])
+
+    pairs = landmark_pairs(distance, len(features), config.landmarks, config.seed)
+    recovery = recover_pairs(config, pairs)
+    beam = fix_beam(
+        recovery.rotations[copies.rows],
+        recovery.rotations[number:],
+        copies.psi_rad,
+        copies.mirrored,
+        half_turn=model.card.knows_a_quarter,
+        seed=config.seed,
+    )
+    return Poses(
+        beam.apply(recovery.rotations[:number]),
+        recovery.residual_rad[:number],
+        pairs,
+        recovery,
+        beam,
+    )
+
+
+def _against_volume(
+    config: RecoverConfig, inputs: Inputs[DistanceModel], volume: Volume, embedding: Embedding
+) -> Poses:
+    """From distances to projections of the volume at known poses: no frame is left open."""
+    references, known, snr = embed_references(
+        inputs.model, inputs, volume, config.landmarks, config.reference_snr, config.seed
+    )
+    rotations, residuals = [], []
+    for features in np.array_split(embedding.features, -(-len(embedding.features) // _AT_ONCE)):
+        d = inputs.model.distances(features, references)
+        found, residual = rotations_from_references(d, known)
+        rotations.append(found)
+        residuals.append(residual)
+    return Poses(np.concatenate(rotations), np.concatenate(residuals), reference_snr=snr)
+
+
+def _shifts(
+    config: RecoverConfig,
+    inputs: Inputs[DistanceModel],
+    embedding: Embedding,
+    rotations: np.ndarray,
+) -> Tuple[np.ndarray, str]:
+    """(N, 2) displacements in pixels of the original images, and where they are from."""
+    table, scale = inputs.table, inputs.images.scale[:, None]
+    if inputs.volume is not None:
+        finder = ShiftFinder.of_inputs(config, inputs, inputs.volume)
+        shifts = np.zeros((len(table), 2))
+
+        def find(rows: np.ndarray) -> np.ndarray:
+            images, ctf, state = inputs.read_batch(rows)
+            return finder.find(images, rotations[rows], ctf, state)[0].shifts_px
+
+        for rows, found in in_order(find, batches(table, config.batch_size), config.threads):
+            shifts[rows] = found
+        return shifts / scale, "volume"
+    if embedding.shifts_px is not None:
+        return embedding.shifts_px / scale, "network"
+    if table.shifts_px is not None and table.shifts_px.any():
+        return table.shifts_px, "input"
+    return np.zeros((len(table), 2)), "zero"
+
+
+def _with_poses(
+    inputs: Inputs[DistanceModel], poses: Poses, shifts_px: np.ndarray
+) -> ParticleTable:
+    """The input with new poses, scores and pose source; all else as it was."""
+    table, blank = inputs.table, inputs.images.grey.blank
+    residual = worst_where(blank, np.rad2deg(poses.residual_rad))
+    middle = np.median(residual[~blank])
+    spread = _MAD_TO_SIGMA * np.median(np.abs(residual[~blank] - middle))
+    scores = {RESIDUAL: residual, OUTLIER: (residual - middle) / max(spread, 1e-9)}
+    source = np.full(len(table), inputs.pose_source.replace("network", "distances"), dtype=object)
+    return table.replace(
+        rotations=poses.rotations,
+        shifts_px=shifts_px,
+        scores=scores,  # those of other poses end here
+        extra={**table.extra, POSE_SOURCE: source},
+    )
+
+
+def _metrics(
+    inputs: Inputs[DistanceModel],
+    embedding: Embedding,
+    poses: Poses,
+    table: ParticleTable,
+    shift_source: str,
+) -> Dict[str, Any]:
+    card = inputs.model.card
+    metrics: Dict[str, Any] = {
+        "particles": len(table),
+        "images_embedded_per_second": embedding.rate if embedding.rate > 0 else None,
+        "preset": card.preset,
+        "feature_distance": inputs.model.distance,
+        "features": embedding.features.shape[1],
+        "model_box_size_px": card.box_size_px,
+        "model_pixel_size_angstrom": card.pixel_size_angstrom,
+        "shift_source": shift_source,
+        "median_distance_residual_deg": float(np.median(table.scores[RESIDUAL])),
+        "outliers": int((table.scores[OUTLIER] > 4).sum()),
+        "columns_not_modelled": columns_not_modelled(table),
+        **inputs.images.grey.metrics(),
+    }
+    if poses.recovery is not None and poses.beam is not None:
+        metrics.update(
+            recovery_loss_rad=poses.recovery.loss_rad,
+            recovery_loss_rad2=poses.recovery.loss_rad2,
+            beam_residual_deg=float(np.rad2deg(poses.beam.median_residual_rad)),
+            beam_residual_of_inverse_deg=float(np.rad2deg(poses.beam.other_median_residual_rad)),
+        )
+    if poses.reference_snr is not None:
+        metrics["reference_snr"] = poses.reference_snr
+    return metrics

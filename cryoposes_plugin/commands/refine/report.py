@@ -1,0 +1,121 @@
+"""What a refinement says about its poses: numbers, notes, pictures."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List
+
+import numpy as np
+
+from ...core.io.star import columns_not_modelled
+from ...core.plots import plots
+from ...core.refinement.refinement import Refinement
+from ...core.refinement.results import (
+    EXPECTED_ERROR,
+    EXPECTED_SHIFT_ERROR,
+    MOVED,
+    RESIDUAL,
+    WRONG_BASIN,
+    Results,
+)
+from ...core.types import ParticleTable
+from ...core.words import counted
+from ..report import write_report
+from ..run_directory import RunDirectory
+
+#: A particle is said to have found no clear pose where another one is right with at least this probability.
+_AMBIGUOUS = 0.5
+
+
+def metrics_of(
+    refinement: Refinement, results: Results, table: ParticleTable, rate: float
+) -> Dict[str, Any]:
+    """Numbers for metrics.json."""
+    scores, grid = table.scores, refinement.grid
+    return {
+        "particles": len(table),
+        "particles_per_second": rate if rate > 0 else None,
+        "working_box_px": grid.box_size_px,
+        "working_pixel_size_angstrom": grid.pixel_size_angstrom,
+        "resolution_used_angstrom": {
+            table.optics[group].name: grid.field_of_view_angstrom / spectra.last_shell
+            for group, spectra in refinement.spectra.items()
+        },
+        "median_expected_error_deg": float(np.median(scores[EXPECTED_ERROR])),
+        "median_expected_shift_error_angstrom": float(np.median(scores[EXPECTED_SHIFT_ERROR])),
+        "mean_wrong_basin_probability": float(scores[WRONG_BASIN].mean()),
+        "ambiguous_particles": int((scores[WRONG_BASIN] >= _AMBIGUOUS).sum()),
+        "median_residual": float(np.median(scores[RESIDUAL])),
+        "converged_share": float(results.refined.converged.mean()),
+        "particles_without_signal": int((results.refined.gain <= 0).sum()),
+        "columns_not_modelled": columns_not_modelled(table),
+        **refinement.images.grey.metrics(),
+    }
+
+
+def report_notes(metrics: Dict[str, Any]) -> List[str]:
+    """What a reader of the poses must know."""
+    notes = [
+        "Expected errors hold for a pose in the right basin; the probability of a wrong one is given apart."
+    ]
+    if metrics["particles_without_signal"]:
+        notes.append(
+            f"{metrics['particles_without_signal']} particles fit no pose better than noise does; filter them out."
+        )
+    if metrics["ambiguous_particles"]:
+        notes.append(
+            f"More likely wrong than right, by cryoposesWrongBasin: {counted(metrics['ambiguous_particles'], 'pose')}."
+        )
+    if metrics["columns_not_modelled"]:
+        notes.append(
+            "Passed through and not modelled: " + ", ".join(metrics["columns_not_modelled"]) + "."
+        )
+    return notes
+
+
+def refinement_figures(
+    refinement: Refinement, results: Results, table: ParticleTable
+) -> Dict[str, Any]:
+    """Figures by name, with their captions."""
+    scores, grid = table.scores, refinement.grid
+    figures = {
+        "expected_error": (
+            "Expected error of each orientation (root mean square), from the curvature of its likelihood.",
+            plots.value_histogram(
+                scores[EXPECTED_ERROR], "Expected error of the orientations", "expected error [°]"
+            ),
+        ),
+        "agreement": (
+            "Amplitude of the map in the images, and the noise, as the images tell; then they disagree.",
+            plots.spectra(
+                {
+                    table.optics[group].name: (s.amplitude, np.sqrt(s.noise_variance))
+                    for group, s in refinement.spectra.items()
+                },
+                grid.field_of_view_angstrom,
+            ),
+        ),
+    }
+    if MOVED in scores:
+        figures["moved"] = (
+            "How far each orientation moved.",
+            plots.value_histogram(scores[MOVED], "Distance from the poses given", "moved [°]"),
+        )
+    return figures
+
+
+def write_refinement_report(
+    run: RunDirectory,
+    refinement: Refinement,
+    results: Results,
+    table: ParticleTable,
+    metrics,
+    notes,
+) -> None:
+    write_report(
+        run.path,
+        "Refined poses",
+        lead=f"{counted(len(table), 'particle')}, refined against the volume in their own noise.",
+        numbers=metrics,
+        notes=notes,
+        figures=refinement_figures(refinement, results, table),
+    )

@@ -1,0 +1,318 @@
+"""The folder of a run: what was asked, what came out, and whether it may be resumed.
+
+config.json is written first, which takes the folder in one step, and metrics.json last: a folder with metrics.json is
+finished, one without was interrupted.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import fcntl
+import json
+import logging
+import math
+import os
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Optional, Tuple
+
+from ..core.errors import ConfigError, CryoposesError, ResourceError
+from ..core.io.atomic import TEMPORARY, atomic_path, remove
+from ..core.io.error_log import ERROR_LOG_NAME
+from ..core.io.state_files import is_state, read_json, remove_state
+from ..core.values import shown, shown_error
+from .config import Config
+from .manifest import check_unchanged, make_manifest, package_versions, real_path
+
+logger = logging.getLogger(__name__)
+
+CONFIG_NAME, METRICS_NAME, MANIFEST_NAME = "config.json", "metrics.json", "manifest.json"
+#: What to do about a run that does not say any more what it is.
+#: Of the files that a run leaves for whoever goes on with it, and the folder of a network.
+_RESULT_SUFFIXES, MODEL_NAME = (".star", ".mrc", ".mrcs", ".npz", ".csv"), "model"
+_NEW_FOLDER = "delete its folder and run again, or give a new one"
+
+
+class RunDirectory:
+    """Open with `RunDirectory.open`; write through `atomic`, so that every file is whole or absent."""
+
+    def __init__(self, path: Path, config: Config, resumed: bool):
+        self.path, self.config, self.resumed = path, config, resumed
+        self._identity = _identity(path)
+
+    @classmethod
+    def open(cls, path, config: Config) -> RunDirectory:
+        """Make the folder, or resume a run of the same config in it; ConfigError if it holds anything else."""
+        path = Path(path)
+        try:
+            _check_links(path)
+            if path.exists() and not path.is_dir():
+                raise ConfigError(f"Output {path} is a file; give a folder.")
+            return (
+                cls._resume(path, config)
+                if os.path.lexists(path / CONFIG_NAME)
+                else cls._claim(path, config)
+            )
+        except OSError as error:
+            raise ResourceError(
+                f"Output folder {path} cannot be written ({shown_error(error)}); give another folder."
+            ) from error
+
+    @classmethod
+    def _claim(cls, path: Path, config: Config) -> RunDirectory:
+        """config.json takes the folder. It is free as well where a run stopped before that."""
+        strangers = _strangers(path)
+        if strangers:
+            raise ConfigError(
+                f"Output folder {path} is not empty (it holds {strangers[0]}) and is no run of this "
+                "program; give a new folder."
+            )
+        path.mkdir(parents=True, exist_ok=True)
+        run = cls(path, config, resumed=False)
+        with run.atomic(CONFIG_NAME) as part:
+            part.write_text(config.to_json())
+        run.write_json(MANIFEST_NAME, make_manifest(config))
+        return run
+
+    @classmethod
+    def _resume(cls, path: Path, config: Config) -> RunDirectory:
+        run = cls(path, config, resumed=True)
+        _check_same_run(path, config)
+        if not run.file(MANIFEST_NAME).exists() and _strangers(path) == [CONFIG_NAME]:
+            run.write_json(
+                MANIFEST_NAME, make_manifest(config)
+            )  # it was stopped before anything was done
+        manifest = run._read_manifest()
+        check_unchanged(manifest, config, path, "give a new folder")
+        if run.finished:
+            run.tidy()
+            run._check_results(manifest)
+        return run
+
+    @property
+    def finished(self) -> bool:
+        return os.path.lexists(self.file(METRICS_NAME))
+
+    def file(self, name: str) -> Path:
+        """Path of this name; ResourceError where the folder is not any more the one that was opened."""
+        if self._identity != _identity(self.path):
+            raise ResourceError(
+                f"{self.path} was removed or replaced while the run worked in it; run again."
+            )
+        return self.path / name
+
+    def inside(self, name: str, config: Optional[Config] = None) -> RunDirectory:
+        """A folder of this name for a part of the run, made if need be; never one that a link points to."""
+        path = self.file(name)
+        if path.is_symlink() or not path.is_dir():
+            remove(path)
+            path.mkdir()
+        return RunDirectory(path, config or self.config, self.resumed)
+
+    @contextmanager
+    def atomic(self, name: str) -> Iterator[Path]:
+        """A temporary path (file or folder) that takes its name when the block ends without an exception."""
+        with atomic_path(self.file(name)) as part:
+            yield part
+
+    def write_json(self, name: str, value: Any) -> None:
+        with self.atomic(name) as part:
+            part.write_text(
+                json.dumps(_plain(value), indent=2, sort_keys=True, allow_nan=False) + "\n"
+            )
+
+    def finish(self, metrics: Dict[str, Any], device: str = "cpu") -> None:
+        """Complete manifest.json and write metrics.json, which finishes the run; then its state may go."""
+        manifest = self._read_manifest()
+        check_unchanged(manifest, self.config, self.path, "delete the folder and run again")
+        found = {"device": device, "versions": package_versions(), "results": _results(self.path)}
+        self.write_json(MANIFEST_NAME, {**manifest, **found})
+        self.write_json(METRICS_NAME, metrics)
+        self.tidy()
+
+    def tidy(self) -> None:
+        """Remove what an interrupted run would have gone on from."""
+        try:
+            remove_state(self.path)
+        except OSError as error:
+            logger.warning(
+                "%s: what the run went on from cannot be removed (%s).",
+                self.path,
+                shown_error(error),
+            )
+
+    def _check_results(self, manifest: Dict[str, Any]) -> None:
+        """ConfigError where a result of the finished run is not there any more."""
+        names = manifest.get("results")
+        gone = (
+            [str(n) for n in names if not self.file(str(n)).exists()]
+            if isinstance(names, list)
+            else []
+        )
+        if gone:
+            others = f" and {len(gone) - 1} more are" if gone[1:] else " is"
+            raise ConfigError(
+                f"{self.path} is finished, but of its results {gone[0]}{others} missing; put back what was moved, or "
+                f"delete {self.path / METRICS_NAME} and run again to make them anew."
+            )
+
+    def _read_manifest(self) -> Dict[str, Any]:
+        path = self.path / MANIFEST_NAME
+        if not os.path.lexists(path):
+            raise ConfigError(
+                f"{path} is missing: what the run there depends on is not known; {_NEW_FOLDER}."
+            )
+        return read_json(path, _NEW_FOLDER)
+
+    def metrics(self) -> Dict[str, Any]:
+        """Of a finished run; InputError where its file is damaged."""
+        return read_json(
+            self.file(METRICS_NAME), "delete this file and run again: the run is finished anew"
+        )
+
+
+def _identity(path: Path) -> Optional[Tuple[int, int]]:
+    """Which folder it is, whatever its name."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _check_links(path: Path) -> None:
+    """ConfigError where the folder, or one above it, is a link to what does not exist."""
+    for place in (path, *path.parents):
+        if place.is_symlink() and not place.exists():
+            raise ConfigError(
+                f"Output folder {path}: {place} is a link to {os.readlink(place)}, which does not exist; make that "
+                "folder, or give another."
+            )
+
+
+def _results(path: Path) -> List[str]:
+    """Names of what a run leaves for whoever goes on with it: no report, no picture, of folders the network alone."""
+    names = [
+        place.name
+        for place in path.iterdir()
+        if place.suffix in _RESULT_SUFFIXES or place.name == MODEL_NAME
+    ]
+    return sorted(name for name in names if not is_state(name))
+
+
+def _strangers(path: Path) -> List[str]:
+    """Names in the folder, sorted, but for what a run leaves that was stopped before it began."""
+    names = os.listdir(path) if path.exists() else []
+    return sorted(
+        n for n in names if not n.endswith(TEMPORARY) and n not in (MANIFEST_NAME, ERROR_LOG_NAME)
+    )
+
+
+@contextmanager
+def alone_in(path) -> Iterator[None]:
+    """One process at a time works in a run's folder: a second one waits, and then finds what the first has left."""
+    folder = _locked(Path(path))
+    try:
+        yield
+    finally:
+        if folder is not None:
+            os.close(folder)
+
+
+def _locked(path: Path) -> Optional[int]:
+    """A descriptor that holds the lock of the folder that has this name now: who waited may have waited for one that
+    was deleted since. None where the folder cannot be made: `RunDirectory.open` says what is wrong."""
+    while True:
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        except OSError:
+            return None
+        try:
+            _lock(folder, path)
+        except BaseException:
+            os.close(folder)
+            raise
+        found = os.fstat(folder)
+        if (found.st_dev, found.st_ino) == _identity(path):
+            return folder
+        os.close(folder)
+
+
+def _lock(folder: int, path) -> None:
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        logger.info("Another process works in %s; waiting for its end.", path)
+        fcntl.flock(folder, fcntl.LOCK_EX)
+    except OSError:  # a file system without locks
+        pass
+
+
+def _check_same_run(path: Path, config: Config) -> None:
+    saved = read_json(path / CONFIG_NAME, _NEW_FOLDER)
+    try:
+        other = type(config).from_dict(saved)
+        other.digest()
+    except (ConfigError, TypeError, ValueError) as error:
+        why = str(error).rstrip(".")
+        raise ConfigError(
+            f"Output folder {path} holds another run ({why}); give a new folder."
+        ) from error
+    ours, theirs = config.to_dict(), other.to_dict()
+    changed = [
+        name for name in sorted(ours) if json.dumps(ours[name]) != json.dumps(theirs.get(name))
+    ]
+    named = _path_options(config)
+    changed = [
+        n
+        for n in changed
+        if n not in named or _files(ours[n]) != _files(theirs[n], _directory(path))
+    ]
+    decisive = [name for name in changed if name not in (*config.execution, *config.last_bits)]
+    if decisive:
+        name = decisive[0]
+        raise ConfigError(
+            f"Output folder {path} holds a run with {name} = {shown(theirs.get(name))}, not {shown(ours.get(name))}; "
+            "give a new folder, or the same parameters to resume."
+        )
+    for name in changed:
+        logger.info(
+            "%s is %s now and was %s when the run in %s began.",
+            name,
+            ours[name],
+            theirs[name],
+            path,
+        )
+
+
+def _path_options(config: Config) -> List[str]:
+    return [
+        f.name for f in dataclasses.fields(config) if f.metadata["path"] or f.name == "images_from"
+    ]
+
+
+def _files(value: Any, directory: Any = None) -> List[str]:
+    """What paths given relative to a directory are, however they are written."""
+    return [real_path(v, directory) for v in (value if isinstance(value, tuple) else (value,)) if v]
+
+
+def _directory(path: Path) -> Any:
+    """The working directory in which the run there began; None where that is not known."""
+    try:
+        return read_json(path / MANIFEST_NAME, _NEW_FOLDER).get("directory")
+    except CryoposesError:  # said when the manifest is needed
+        return None
+
+
+def _plain(value: Any) -> Any:
+    """For JSON: NumPy numbers and arrays, and paths, as what it knows; a number that is not finite as null."""
+    if isinstance(value, dict):
+        return {str(name): _plain(part) for name, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(part) for part in value]
+    if hasattr(value, "tolist"):
+        return _plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return str(value) if isinstance(value, Path) else value

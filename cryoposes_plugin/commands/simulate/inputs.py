@@ -1,0 +1,205 @@
+"""What a simulation is made from: inputs read and checked, box and pixel size settled, everything drawn."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import List, Optional, Sequence, Tuple
+
+import numpy as np
+
+from ...core.errors import ConfigError, InputError
+from ...core.imaging import draws
+from ...core.imaging.padding import check_memory
+from ...core.io import star
+from ...core.plausibility import check_diameter, check_field_of_view
+from ...core.types import CtfTable, OpticsGroup, ParticleTable, Volume
+from ..imaging_config import ImagingConfig
+from ..imaging_inputs import read_densities
+from .config import SimulateConfig
+
+#: Box sizes and pixel sizes count as equal within this.
+_TOLERANCE = 1e-3
+_PARTICLES_PER_MICROGRAPH = 100
+_COLUMNS_PER_MICROGRAPH = 10
+#: Share of the box that the particle's diameter is taken to be where nobody says.
+DEFAULT_DIAMETER_SHARE = 0.75
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Files of a simulation, read and found consistent."""
+
+    volumes: Tuple[Volume, ...]
+    box_size_px: int
+    pixel_size_angstrom: float
+    like: Optional[ParticleTable]
+    poses: Optional[ParticleTable]
+
+
+@dataclass(frozen=True)
+class Draws:
+    """What images 0 to N - 1 are: arrays of length N, see `types.ParticleTable`."""
+
+    volume_index: np.ndarray
+    rotations: np.ndarray
+    shifts_px: np.ndarray
+    ctf: Optional[CtfTable]
+    optics: Tuple[OpticsGroup, ...]
+    optics_index: np.ndarray
+
+
+def read_inputs(config: SimulateConfig) -> Inputs:
+    """Read the volumes and particle sets of a config; InputError or ConfigError where they do not fit together."""
+    like = None
+    if config.like:
+        like = star.read_particles(config.like, ("ctf",) if config.ctf else (), config.images_from)
+    volumes = read_densities(config, config.volume, like)
+    poses = None
+    if config.orientations == "particles":
+        poses = star.read_particles(config.orientations_from, ("poses",), config.images_from)
+    box, pixel = image_grid(config, volumes, like)
+    if config.image_state != "raw" and not config.ctf:
+        raise ConfigError(
+            f"simulate: --image-state is {config.image_state!r} and --no-ctf is given; images without a CTF are 'raw'."
+        )
+    check_diameter(
+        config.command, "particle_diameter_angstrom", config.particle_diameter_angstrom, box * pixel
+    )
+    check_memory(volumes, box, pixel)
+    return Inputs(volumes, box, pixel, like, poses)
+
+
+def image_grid(
+    config: ImagingConfig, volumes: Sequence[Volume], like: Optional[ParticleTable]
+) -> Tuple[int, float]:
+    """(box size in px, pixel size in Å) of the images: as configured, else those of `like`, else of the volumes."""
+    if like is not None:
+        groups = [like.optics[i] for i in np.unique(like.optics_index)]
+        boxes, pixels, source = (
+            [o.box_size_px for o in groups],
+            [o.pixel_size_angstrom for o in groups],
+            "--like",
+        )
+    else:
+        boxes, pixels, source = (
+            [v.box_size_px for v in volumes],
+            [v.pixel_size_angstrom for v in volumes],
+            "the volumes",
+        )
+    box = config.box_size_px or int(
+        _common(boxes, "box sizes", source, "px", "--box-size-px", config.command)
+    )
+    pixel = config.pixel_size_angstrom or _common(
+        pixels, "pixel sizes", source, "Å", "--pixel-size-angstrom", config.command
+    )
+    if box % 2:
+        raise ConfigError(
+            f"{config.command}: the images would have the box of {source}, {box} px; give an even box with "
+            f"--box-size-px, such as {box + 1} (RELION needs it even)."
+        )
+    if volumes:
+        check_field_of_view(
+            config.command, box, pixel, max(v.box_size_px * v.pixel_size_angstrom for v in volumes)
+        )
+    return box, float(pixel)
+
+
+def _common(
+    values: List[float], what: str, source: str, unit: str, flag: str, command: str
+) -> float:
+    if not values:
+        raise InputError(
+            f"{command}: neither a volume nor --like gives the {what} of the images; give {flag}."
+        )
+    if max(values) - min(values) > _TOLERANCE * max(values):
+        raise ConfigError(
+            f"{command}: {source} have {what} from {min(values):g} to {max(values):g} {unit}; say with {flag} "
+            "which one the images shall have."
+        )
+    return values[0]
+
+
+def particle_diameter_angstrom(
+    config: SimulateConfig, box_size_px: int, pixel_size_angstrom: float
+) -> float:
+    """Diameter outside which is background."""
+    return (
+        config.particle_diameter_angstrom
+        or DEFAULT_DIAMETER_SHARE * box_size_px * pixel_size_angstrom
+    )
+
+
+def draw(config: SimulateConfig, inputs: Inputs) -> Draws:
+    """Draw volume, pose, CTF and optics group of every image, a function of the config and its inputs alone."""
+    n, seed = config.number, config.seed
+    if inputs.poses is not None:
+        rotations, shifts = draws.poses_of_particles(inputs.poses, n, inputs.pixel_size_angstrom)
+    else:
+        rotations, shifts = draws.draw_poses(config, n, seed)
+    ctf, optics, optics_index = _draw_ctf_and_optics(config, inputs)
+    volume_index = draws.draw_volumes(len(inputs.volumes), n, seed)
+    return Draws(volume_index, rotations, shifts, ctf, optics, optics_index)
+
+
+def _draw_ctf_and_optics(config: SimulateConfig, inputs: Inputs):
+    n, box, pixel, state = (
+        config.number,
+        inputs.box_size_px,
+        inputs.pixel_size_angstrom,
+        config.image_state,
+    )
+    like = inputs.like
+    if like is None:
+        acquisition = (config.voltage_kv, config.spherical_aberration_mm, config.amplitude_contrast)
+        optics = OpticsGroup("simulated", pixel, box, *acquisition, image_state=state)
+        return draws.draw_ctfs(config, n, config.seed), (optics,), np.zeros(n, dtype=np.int64)
+    # Poses and CTFs from one file belong together: particle by particle. Else the CTFs are shuffled.
+    twin = _same_file(config.like, config.orientations_from)
+    rows = np.arange(n) % len(like) if twin else draws.like_rows(len(like), n, config.seed)
+    # What the forward model leaves out (beam tilt, aberrations) must not be claimed of the new images.
+    groups = tuple(
+        dataclasses.replace(
+            o, pixel_size_angstrom=pixel, box_size_px=box, image_state=state, extra={}
+        )
+        for o in like.optics
+    )
+    return (
+        (like.ctf.take(rows) if config.ctf and like.ctf is not None else None),
+        groups,
+        like.optics_index[rows],
+    )
+
+
+def _same_file(a: Optional[str], b: Optional[str]) -> bool:
+    return a is not None and b is not None and Path(a).resolve() == Path(b).resolve()
+
+
+def particle_table(stack: Path, inputs: Inputs, drawn: Draws) -> ParticleTable:
+    """The simulated particles with their true poses: ids 1 to N, in the order of the stack, on made-up micrographs."""
+    n = len(drawn.rotations)
+    number = np.arange(n)
+    place, micrograph = number % _PARTICLES_PER_MICROGRAPH, number // _PARTICLES_PER_MICROGRAPH
+    x, y = place % _COLUMNS_PER_MICROGRAPH, place // _COLUMNS_PER_MICROGRAPH
+    box = inputs.box_size_px
+    extra = {
+        star.COORDINATE_X: np.char.mod("%.1f", (x + 0.5) * box).astype(object),
+        star.COORDINATE_Y: np.char.mod("%.1f", (y + 0.5) * box).astype(object),
+        star.MICROGRAPH_NAME: np.char.mod("simulated_%06d.mrc", micrograph + 1).astype(object),
+        star.POSE_SOURCE: np.full(n, "truth", dtype=object),
+    }
+    if len(inputs.volumes) > 1:
+        extra[star.CLASS_NUMBER] = np.char.mod("%d", drawn.volume_index + 1).astype(object)
+    return ParticleTable(
+        ids=number + 1,
+        stack_paths=(stack,),
+        stack_index=np.zeros(n, dtype=np.int64),
+        slice_index=number,
+        optics=drawn.optics,
+        optics_index=drawn.optics_index,
+        rotations=drawn.rotations,
+        shifts_px=drawn.shifts_px,
+        ctf=drawn.ctf,
+        extra=extra,
+    )

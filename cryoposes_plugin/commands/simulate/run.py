@@ -1,0 +1,262 @@
+"""The `simulate` command: y = C S P x + n, streamed into a stack that grows in order and can be resumed."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from dataclasses import dataclass
+from typing import Any, Dict, Iterator, Optional, Tuple
+
+import numpy as np
+
+from ...core.errors import InputError
+from ...core.imaging import draws
+from ...core.imaging.astra_projector import require_cuda
+from ...core.imaging.ctf import pack_ctf
+from ...core.imaging.noise import normalise_background, particle_mask, simulate_noise
+from ...core.io.error_log import not_fatal
+from ...core.io.mrc import Stack, StackWriter
+from ...core.io.star import write_particles
+from ...core.io.state_files import REDO, SIMULATION, read_json
+from ...core.particles.contrast import warn_of_map
+from ...core.progress import Progress
+from ...core.values import integer, real
+from ...core.words import counted
+from ..imaging_inputs import write_densities
+from ..run_directory import RunDirectory
+from .config import SimulateConfig
+from .inputs import Draws, Inputs, draw, particle_diameter_angstrom, particle_table, read_inputs
+
+logger = logging.getLogger(__name__)
+
+STACK_NAME, STAR_NAME = "particles.mrcs", "particles.star"
+#: The mean signal variance of larger sets is measured on this many images, drawn without repetition.
+SIGNAL_SAMPLE = 2000
+_PIXELS_PER_BATCH = 2**19
+_FLUSH_SECONDS = 5.0
+#: Images in the report.
+_SHOWN = 6
+
+
+@dataclass
+class _State:
+    """What an interrupted run must know: images on disk, noise, and sums for the metrics over these images."""
+
+    written: int = 0
+    noise_variance: Optional[float] = None
+    signal_variance: float = 0.0
+    signal_variance_in_mask: float = 0.0
+
+
+def check(config: SimulateConfig) -> None:
+    """Raise what can be known to be wrong before any long work."""
+    config.validate()
+    if config.projector == "astra":
+        require_cuda()
+    for path, volume in zip(config.volume, read_inputs(config).volumes):
+        warn_of_map(path, volume)
+
+
+def run(config: SimulateConfig, run: RunDirectory) -> Dict[str, Any]:
+    """Write particles.mrcs and particles.star with the true poses; returns the metrics.
+
+    Image i is a function of the config and i alone: neither the batch nor an interruption changes it, on one machine
+    with one number of threads.
+    """
+    inputs = read_inputs(config)
+    coarsest = max(v.pixel_size_angstrom for v in inputs.volumes)
+    if inputs.pixel_size_angstrom < 0.99 * coarsest:
+        logger.warning(
+            "The images hold no signal finer than the volume's %.3g Å (Nyquist).", 2 * coarsest
+        )
+    write_densities(run, inputs.volumes)
+    state = _read_state(run, config.number)
+    writer = _open_stack(config, inputs, state, run)
+    drawn = draw(config, inputs)
+    renderer = _Renderer(config, inputs, drawn)
+    rate = _write_stack(renderer, writer, state, run) if writer else None
+    metrics = _metrics(config, inputs, state, rate)
+    with not_fatal(run.path, "its report"):
+        _report(config, renderer, run, metrics)
+    write_particles(run.file(STAR_NAME), particle_table(run.file(STACK_NAME), inputs, drawn))
+    return metrics
+
+
+def _open_stack(
+    config: SimulateConfig, inputs: Inputs, state: _State, run: RunDirectory
+) -> Optional[StackWriter]:
+    """The stack with all its space allocated, before anything is computed; None if it is whole already."""
+    path = run.file(STACK_NAME)
+    if state.written == config.number and path.is_file() and not path.is_symlink():
+        return None
+    return StackWriter(
+        path, config.number, inputs.box_size_px, inputs.pixel_size_angstrom, resume_at=state.written
+    )
+
+
+def _write_stack(
+    renderer: _Renderer, writer: StackWriter, state: _State, run: RunDirectory
+) -> float:
+    """Write what is missing, bring `state` up to date, in memory and on disk; returns images a second."""
+    if state.noise_variance is None:
+        state.noise_variance = renderer.noise_variance()
+    if state.written:
+        logger.info("Resuming at image %d of %d.", state.written + 1, writer.number)
+    renderer.warm_up()
+    progress = Progress(writer.number, "images", "simulate", done=state.written)
+    flushed = time.monotonic()
+    for images, signal, in_mask in renderer.batches(state.written, state.noise_variance):
+        writer.append(images)
+        state.written += len(images)
+        state.signal_variance += float(signal.sum())
+        state.signal_variance_in_mask += float(in_mask.sum())
+        progress.advance(len(images))
+        if time.monotonic() - flushed > _FLUSH_SECONDS or state.written == writer.number:
+            writer.flush()
+            run.write_json(SIMULATION, vars(state))
+            flushed = time.monotonic()
+    writer.finish()
+    return progress.rate
+
+
+def _read_state(run: RunDirectory, number: int) -> _State:
+    path = run.file(SIMULATION)
+    if not path.exists():
+        return _State()
+    values, names = (
+        read_json(path, REDO),
+        ("noise_variance", "signal_variance", "signal_variance_in_mask"),
+    )
+    written = integer(values.get("written"), f"{path}: written", REDO, 0, number)
+    return _State(
+        written, *(real(values.get(name), f"{path}: {name}", REDO, 0.0) for name in names)
+    )
+
+
+class _Renderer:
+    """Makes the images of a simulation, batch by batch; every batch has one size, so that nothing is traced twice."""
+
+    def __init__(self, config: SimulateConfig, inputs: Inputs, drawn: Draws):
+        self.config, self.drawn = config, drawn
+        self.box_size_px, self.pixel_size_angstrom = inputs.box_size_px, inputs.pixel_size_angstrom
+        self.model = _forward_model(config, inputs)
+        self.batch_size = max(1, min(config.number, _PIXELS_PER_BATCH // self.box_size_px**2))
+        self.ctf = None if drawn.ctf is None else pack_ctf(drawn.ctf)
+        diameter = particle_diameter_angstrom(
+            config, inputs.box_size_px, inputs.pixel_size_angstrom
+        )
+        self.mask = particle_mask(inputs.box_size_px, diameter / 2 / inputs.pixel_size_angstrom)
+
+    def warm_up(self) -> None:
+        self.signal(np.arange(1))
+
+    def signal(self, rows: np.ndarray) -> np.ndarray:
+        """Noise-free raw images (B, D, D) float32 of these rows, at most a batch of them."""
+        import tensorflow as tf
+
+        padded = np.resize(rows, self.batch_size)
+        images = self.model.images(
+            tf.constant(self.drawn.volume_index[padded], tf.int32),
+            tf.constant(self.drawn.rotations[padded], tf.float32),
+            tf.constant(self.drawn.shifts_px[padded], tf.float32),
+            None if self.ctf is None else tf.constant(self.ctf[padded]),
+        )
+        return images.numpy()[: len(rows)]
+
+    def noise_variance(self) -> float:
+        """One noise variance for the set: as configured, or the mean signal variance over the SNR."""
+        config = self.config
+        if config.snr is None:
+            return config.noise_variance or 0.0
+        rows = draws.draw_sample(config.number, SIGNAL_SAMPLE, config.seed)
+        parts = np.split(rows, range(self.batch_size, len(rows), self.batch_size))
+        variances = np.concatenate([_variances(self.signal(part)) for part in parts])
+        if not variances.any():
+            raise InputError(
+                "simulate: the images hold no signal, so that an SNR has no meaning; check that the volume's "
+                "density lies at its centre and the box is large enough."
+            )
+        return float(variances.mean() / config.snr)
+
+    def batches(
+        self, first: int, noise_variance: float
+    ) -> Iterator[Tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """From image `first` on: images (B, D, D), their signals' variances over the box and inside the mask (B,)."""
+        for start in range(first, self.config.number, self.batch_size):
+            rows = np.arange(start, min(start + self.batch_size, self.config.number))
+            signal = self.signal(rows)
+            variances = _variances(signal), signal[:, self.mask].astype(np.float64).var(axis=1)
+            yield (self._finish(signal, rows, noise_variance), *variances)
+
+    def _finish(self, images: np.ndarray, rows: np.ndarray, noise_variance: float) -> np.ndarray:
+        """Add noise, then what processing does: phase flip or multiplication by the CTF, normalisation."""
+        config = self.config
+        if noise_variance > 0:
+            noise = simulate_noise(config.seed, rows, self.box_size_px, config.noise_correlation_px)
+            images = images + np.float32(math.sqrt(noise_variance)) * noise
+        if self.ctf is not None and config.image_state != "raw":
+            from ...core.imaging.forward_model import apply_image_state
+
+            images = apply_image_state(
+                images, self.ctf[rows], config.image_state, self.pixel_size_angstrom
+            ).numpy()
+        return (
+            normalise_background(images, self.mask)
+            if config.normalise and noise_variance > 0
+            else images
+        )
+
+
+def _forward_model(config: SimulateConfig, inputs: Inputs):
+    if config.projector == "astra":
+        from ...core.imaging.astra_projector import AstraForwardModel
+
+        return AstraForwardModel(inputs.volumes, inputs.box_size_px, inputs.pixel_size_angstrom)
+    from ...core.imaging.forward_model import ForwardModel
+
+    return ForwardModel(inputs.volumes, inputs.box_size_px, inputs.pixel_size_angstrom)
+
+
+def _variances(images: np.ndarray) -> np.ndarray:
+    """(B,) float64 variance of each image over its whole box."""
+    return images.reshape(len(images), -1).var(axis=1, dtype=np.float64)
+
+
+def _metrics(
+    config: SimulateConfig, inputs: Inputs, state: _State, rate: Optional[float]
+) -> Dict[str, Any]:
+    n, noise = config.number, state.noise_variance or 0.0
+    signal, in_mask = state.signal_variance / n, state.signal_variance_in_mask / n
+    return {
+        "particles": n,
+        "box_size_px": inputs.box_size_px,
+        "pixel_size_angstrom": inputs.pixel_size_angstrom,
+        "images_per_second": rate,
+        "signal_variance": signal,
+        "signal_variance_in_mask": in_mask,
+        "noise_variance": noise,
+        "snr": signal / noise if noise else None,
+        "snr_in_mask": in_mask / noise if noise else None,
+        "signal_sample": min(n, SIGNAL_SAMPLE) if config.snr is not None else None,
+    }
+
+
+def _report(
+    config: SimulateConfig, renderer: _Renderer, run: RunDirectory, metrics: Dict[str, Any]
+) -> None:
+    from ...core.plots import plots
+    from ..report import write_report
+
+    rows = np.arange(min(_SHOWN, config.number))
+    images = Stack(run.file(STACK_NAME)).read(rows)
+    figures = {
+        "images": (
+            "The first images beside their noise-free signal, with the correlation of the two.",
+            plots.particles_beside_reprojections(
+                images, renderer.signal(rows), [f"id {i + 1}" for i in rows]
+            ),
+        ),
+    }
+    lead = f"{counted(config.number, 'image')} of {', '.join(config.volume)}."
+    write_report(run.path, "Simulated particles", lead=lead, numbers=metrics, figures=figures)

@@ -1,0 +1,226 @@
+"""What a training run is made from: files read and checked, grid, noise and image state settled. No network yet."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Any, Optional, Sequence, Tuple
+
+import numpy as np
+
+from ...core.errors import ConfigError, InputError
+from ...core.geometry.symmetry import symmetry_rotations
+from ...core.imaging import draws
+from ...core.imaging.background import (
+    cropped_noise_amplitude,
+    measure_background,
+    noise_power_like,
+    signal_variance,
+)
+from ...core.imaging.noise import noise_amplitude
+from ...core.io.star import read_particles
+from ...core.particles.image_grid import ImageGrid
+from ...core.particles.images import (
+    PIXEL_SIZE_TOLERANCE,
+    ParticleImages,
+    ResampledImages,
+    check_fits_model,
+)
+from ...core.plausibility import check_diameter
+from ...core.types import ParticleTable, Volume
+from ..imaging_inputs import read_densities
+from ..simulate.inputs import image_grid
+from .config import NO_NOISE_LEVEL, TrainConfig
+
+logger = logging.getLogger(__name__)
+
+#: CTFs over which the mean power of the signal is taken.
+_CTF_SAMPLE = 512
+_FEWEST_LABELLED = 20
+#: Share of the labelled particles that is never learned from, at most.
+_LARGEST_VALIDATION_SHARE = 0.2
+#: The mask ends this far from the edge of the box, in pixels of the network's images.
+_MASK_MARGIN_PX = 1.5
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Of raw simulated images.
+
+    amplitude : (D, D // 2 + 1) float32 of the noise on the network's grid, by which the transform of white noise of
+    variance 1 is multiplied. variance : at the images' own pixel size; snr : that it means there, None without noise.
+    """
+
+    amplitude: np.ndarray
+    variance: float
+    snr: Optional[float]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Inputs of a training run.
+
+    simulated_state, labelled_state : of the images, see `types.IMAGE_STATES`. noise : of the raw simulated images.
+    group : (G, 3, 3) symmetry rotations.
+    """
+
+    volumes: Tuple[Volume, ...]
+    like: Optional[ParticleTable]
+    labelled: Optional[ParticleTable]
+    grid: ImageGrid
+    mask_diameter_angstrom: float
+    simulated_state: str
+    labelled_state: str
+    noise: Optional[Noise]
+    group: np.ndarray
+
+    @property
+    def mask_radius_px(self) -> float:
+        """In pixels of the network's images."""
+        return 0.5 * self.mask_diameter_angstrom / self.grid.model_pixel_size_angstrom
+
+
+def make_plan(config: TrainConfig) -> Plan:
+    """Read and check everything; InputError or ConfigError where something is missing or does not fit."""
+    group = symmetry_rotations(config.symmetry)
+    needs_ctf = ("ctf",) if config.ctf else ()
+    like = read_particles(config.like, needs_ctf, config.images_from) if config.like else None
+    labelled = None
+    if config.particles:
+        needs_ctf = ("ctf",) if config.ctf and config.chosen("ctf_correction") != "none" else ()
+        labelled = read_particles(config.particles, ("poses", *needs_ctf), config.images_from)
+    volumes = read_densities(config, config.volume, like if like is not None else labelled)
+    box, pixel = image_grid(config, volumes, like if like is not None else labelled)
+    grid = ImageGrid(box, pixel, model_box_size_px(config, box))
+    for path, volume in zip(config.volume, volumes):
+        _check_scale(path, volume, box, pixel)
+    if labelled is not None:
+        _check_labelled(config, labelled, grid)
+    state = _common_state(like, "--like") if like is not None else config.image_state
+    noise = _noise(config, volumes, like, grid, state) if volumes else None
+    return Plan(
+        volumes,
+        like,
+        labelled,
+        grid,
+        _mask_diameter(config, grid, volumes),
+        state,
+        "raw" if labelled is None else _common_state(labelled, "--particles"),
+        noise,
+        group,
+    )
+
+
+def model_box_size_px(config: TrainConfig, box_size_px: int) -> int:
+    """Box at which the network works, even and no larger than the images'."""
+    box = config.model_box_size_px or min(config.preset_values.largest_box_px, box_size_px)
+    if box > box_size_px:
+        raise ConfigError(
+            f"train: --model-box-size-px is {box} and the images have {box_size_px} px; give {box_size_px} or less."
+        )
+    return box - box % 2
+
+
+def validation_number(config: TrainConfig, labelled: int) -> int:
+    """How many of the labelled particles are kept apart."""
+    return max(1, min(config.validation_number, int(_LARGEST_VALIDATION_SHARE * labelled)))
+
+
+def _mask_diameter(config: TrainConfig, grid: ImageGrid, volumes: Sequence[Volume]) -> float:
+    """As configured, else what both the images and the widest volume hold."""
+    largest = grid.field_of_view_angstrom - 2 * _MASK_MARGIN_PX * grid.model_pixel_size_angstrom
+    diameter = config.mask_diameter_angstrom
+    check_diameter(config.command, "mask_diameter_angstrom", diameter, grid.field_of_view_angstrom)
+    widest = max([v.box_size_px * v.pixel_size_angstrom for v in volumes], default=largest)
+    return min(diameter or widest, largest)
+
+
+def _check_scale(path: str, volume: Volume, box_size_px: int, pixel_size_angstrom: float) -> None:
+    """A map of the images' box and another pixel size is the same map with a wrong header, far more often than not."""
+    own = volume.pixel_size_angstrom
+    if (
+        volume.box_size_px == box_size_px
+        and abs(own / pixel_size_angstrom - 1) > PIXEL_SIZE_TOLERANCE
+    ):
+        raise InputError(
+            f"Volume {path} has {own:g} Å per voxel and the images, of the same box, have {pixel_size_angstrom:g} Å "
+            "per pixel; correct whichever header is wrong."
+        )
+    width, view = volume.box_size_px * own, box_size_px * pixel_size_angstrom
+    if not 0.4 < width / view < 4:
+        raise InputError(
+            f"Volume {path} is {width:.0f} Å wide and the images are {view:.0f} Å wide; check the pixel size of both."
+        )
+
+
+def _check_labelled(config: TrainConfig, table: ParticleTable, grid: ImageGrid) -> None:
+    if len(table) < _FEWEST_LABELLED:
+        number = "one particle" if len(table) == 1 else f"{len(table)} particles"
+        raise InputError(
+            f"{config.particles} holds {number}; at least {_FEWEST_LABELLED} are needed to learn from, and a few "
+            "thousand to learn well."
+        )
+    check_fits_model(table, grid.model_pixel_size_angstrom, grid.field_of_view_angstrom)
+    ParticleImages(table)
+
+
+def _common_state(table: ParticleTable, flag: str) -> str:
+    states = sorted({table.optics[i].image_state for i in np.unique(table.optics_index)})
+    if len(states) > 1:
+        raise InputError(
+            f"The particles of {flag} are in different states ({', '.join(states)}); train on one kind."
+        )
+    return states[0]
+
+
+def _noise(
+    config: TrainConfig, volumes, like: Optional[ParticleTable], grid: ImageGrid, state: str
+) -> Noise:
+    """Of the SNR or variance given, white or coloured as configured; else level and spectrum are those of --like."""
+    ctf = draws.draw_ctfs(config, _CTF_SAMPLE, config.seed, like)
+    signal = signal_variance(volumes, ctf, grid.box_size_px, grid.pixel_size_angstrom)
+    given = config.noise_variance if config.snr is None else signal / config.snr
+    if given is not None:
+        variance = given
+        coloured = noise_amplitude(grid.box_size_px, config.noise_correlation_px)
+        amplitude = np.sqrt(variance) * cropped_noise_amplitude(
+            coloured, grid.box_size_px, grid.model_box_size_px
+        )
+    elif like is not None:
+        power = _measured_noise_power(config, volumes, ctf, like, grid, state)
+        variance = float(power.mean()) * (grid.box_size_px / grid.model_box_size_px) ** 2
+        amplitude = np.sqrt(power[:, : grid.model_box_size_px // 2 + 1])
+    else:
+        raise ConfigError(NO_NOISE_LEVEL)
+    return Noise(amplitude.astype(np.float32), variance, signal / variance if variance else None)
+
+
+def _measured_noise_power(
+    config: TrainConfig, volumes, ctf, like: ParticleTable, grid: ImageGrid, state: str
+) -> np.ndarray:
+    """(D, D) power of the noise of raw images on the network's grid, as --like has it."""
+    check_fits_model(like, grid.model_pixel_size_angstrom, grid.field_of_view_angstrom)
+    images = ResampledImages(like, grid.model_box_size_px, grid.model_pixel_size_angstrom)
+    # The corners: where many particles fill their box, a smaller circle would take signal for noise.
+    background = measure_background(images, grid.field_of_view_angstrom, config.seed)
+    logger.info(
+        "train: the images of --like have SNR %.3g at %.3g Å/px; the power of their noise is %.2g times its mean at "
+        "the lowest frequencies.",
+        background.snr,
+        grid.model_pixel_size_angstrom,
+        background.power[0, 0],
+    )
+    return noise_power_like(volumes, ctf, images, state, background)
+
+
+def summary(plan: Plan) -> dict:
+    """What the model card and the metrics say about the data, JSON-able."""
+    numbers: dict[str, Any] = {
+        "box_size_px": plan.grid.box_size_px,
+        "pixel_size_angstrom": plan.grid.pixel_size_angstrom,
+        "volumes": len(plan.volumes),
+        "labelled_particles": 0 if plan.labelled is None else len(plan.labelled),
+    }
+    if plan.noise is not None:
+        numbers.update(snr=plan.noise.snr, noise_variance=plan.noise.variance)
+    return numbers

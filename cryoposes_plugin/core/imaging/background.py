@@ -1,0 +1,224 @@
+"""How noisy simulated training images must be: from an SNR, a noise variance, or particle images alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Optional, Sequence
+
+import numpy as np
+import scipy.fft
+
+from ..errors import InputError
+from ..fourier.resampling import projected_density
+from ..particles.images import ResampledImages
+from ..types import CtfTable, Volume
+from .ctf import ctf_values, frequency_grid
+from .noise import particle_mask
+
+#: Images that are read to measure the noise of a particle set.
+SAMPLE = 500
+#: Below this the measured signal is not told apart from the scatter of the measurement.
+SMALLEST_SNR = 1e-3
+#: With less of the images' variance around the particles there is no noise to measure.
+_LEAST_NOISE = 1e-3
+_RIMS_LOOKED_AT = 20
+#: Background pixels up to this share of the box apart tell the spectrum.
+_REACH = 0.25
+#: No frequency has less noise than this share of the mean.
+_SMALLEST_POWER = 0.02
+#: Where a premultiplied image holds less of its noise than this share, there is nothing to tell it by.
+_SMALLEST_TRANSFER = 0.05
+
+
+def signal_variance(
+    volumes: Sequence[Volume],
+    ctf: Optional[CtfTable],
+    box_size_px: int,
+    pixel_size_angstrom: float,
+    ctf_power: int = 1,
+) -> float:
+    """Variance over the whole box of y = C^p P x, averaged over orientations, CTFs and volumes.
+
+    By the projection-slice theorem and Parseval: the mean power of a projection at frequency k is the mean of |V^|^2
+    over the sphere of radius |k|. No image is simulated. `ctf_power` p is 2 for images multiplied by their CTF.
+    """
+    d = box_size_px
+    radius = _shells(np.fft.fftfreq(d) * d, np.fft.fftfreq(d) * d)
+    inside = (radius > 0) & (radius < d // 2)
+    transfer = _mean_transfer(ctf, d, pixel_size_angstrom, 2 * ctf_power)
+    total = 0.0
+    for volume in volumes:
+        data = projected_density(volume, d, pixel_size_angstrom)
+        spectrum = _sphere_means(np.abs(np.fft.rfftn(data)) ** 2)
+        total += float((spectrum[np.minimum(radius, d // 2)] * transfer)[inside].sum()) / d**4
+    return total / len(volumes)
+
+
+@dataclass(frozen=True)
+class Background:
+    """Noise around the particles of a set, as its images are.
+
+    snr : mean variance of the signal over that of the noise. power : (D, D) of the noise, by frequency in the order of
+    `fftfreq`, mean 1.
+    """
+
+    snr: float
+    power: np.ndarray
+
+
+def measure_background(
+    images: ResampledImages, diameter_angstrom: float, seed: int, *, option: str = "--snr"
+) -> Background:
+    """Level and spectrum of the noise outside a circle of `diameter_angstrom` about the centre.
+
+    There the particle's signal, and what the CTF spreads of it, ends: the SNR, (total variance - background variance) /
+    background variance, is a little too small where it does not. Ratios are taken image by image, so that the images'
+    scale has no part in it. The spectrum is the transform of the covariance of pairs of background pixels (Blackman and
+    Tukey 1958), isotropic. At most SAMPLE images are read.
+
+    option : what the user gives where nothing can be measured, for the sentences of the InputErrors.
+    """
+    number = len(images)
+    rows = np.sort(np.random.default_rng(seed).choice(number, min(number, SAMPLE), replace=False))
+    outside = ~particle_mask(
+        images.box_size_px, 0.5 * diameter_angstrom / images.pixel_size_angstrom
+    )
+    if not outside.any():
+        raise InputError(
+            f"A circle of {diameter_angstrom:g} Å leaves no background in images of "
+            f"{images.box_size_px * images.pixel_size_angstrom:.0f} Å to measure the noise of; give {option}."
+        )
+    shares, products = [], np.zeros((2 * images.box_size_px, images.box_size_px + 1))
+    for part in np.array_split(rows, -(-len(rows) // 100)):
+        pixels = images.read(part).astype(np.float64)
+        total = pixels.var(axis=(1, 2))
+        if not total.all():  # blank images hold no noise
+            pixels, total = pixels[total > 0], total[total > 0]
+        background = (pixels - pixels[:, outside].mean(axis=1)[:, None, None]) * outside
+        variance = (background**2).sum(axis=(1, 2)) / outside.sum()
+        shares.append(variance / total)
+        background /= np.sqrt(np.maximum(variance, 1e-12 * total))[:, None, None]
+        products += (np.abs(_padded_transform(background)) ** 2).sum(axis=0) / len(rows)
+    share = float(np.concatenate(shares).mean())
+    if share < _LEAST_NOISE or _masked(images, rows):
+        raise InputError(
+            f"Around the particles there is next to no noise ({share:.2g} of the images' variance): they are masked, "
+            f"or have none; give {option}."
+        )
+    snr = 1.0 / share - 1.0
+    if snr < SMALLEST_SNR:
+        raise InputError(
+            f"The images show no signal above their background (SNR {snr:.2g}); give {option}."
+        )
+    return Background(snr, _isotropic_power(products, outside))
+
+
+def _masked(images: ResampledImages, rows: np.ndarray) -> bool:
+    """Whether the images, as they are stored, are constant along their rim."""
+    group = images.table.optics_index[rows]
+    some = images.source.read(rows[group == group[0]][:_RIMS_LOOKED_AT])
+    return not np.ptp(some[:, [0, -1]], axis=(1, 2)).any()
+
+
+def noise_power_like(
+    volumes: Sequence[Volume],
+    ctf: Optional[CtfTable],
+    images: ResampledImages,
+    image_state: str,
+    background: Background,
+) -> np.ndarray:
+    """(D, D) power of the noise of raw images of the volumes' grey values, its mean the variance, at the box D and
+    pixel size of `images`: in this state they then have this background."""
+    grid = (images.box_size_px, images.pixel_size_angstrom)
+    premultiplied = image_state == "ctf-premultiplied"
+    variance = (
+        signal_variance(volumes, ctf, *grid, ctf_power=2 if premultiplied else 1) / background.snr
+    )
+    if not premultiplied:
+        return variance * background.power
+    transfer = _mean_transfer(ctf, *grid, 2)
+    return variance * background.power / np.maximum(transfer, _SMALLEST_TRANSFER * transfer.max())
+
+
+def _padded_transform(images: np.ndarray) -> np.ndarray:
+    """Of images (..., D, D) in twice their box: products of pixels then do not wrap around."""
+    return scipy.fft.rfft2(images, s=(2 * images.shape[-1],) * 2)
+
+
+def _isotropic_power(products: np.ndarray, outside: np.ndarray) -> np.ndarray:
+    """(D, D) spectrum, mean 1, from the mean |transform|^2 of padded images that are zero inside the circle."""
+    d = len(outside)
+    sums, pairs = (
+        scipy.fft.irfft2(a, s=(2 * d, 2 * d))
+        for a in (products, np.abs(_padded_transform(outside)) ** 2)
+    )
+    reach = max(2.0, _REACH * d)
+    squared = _squared_lengths(2 * d)
+    near = squared < reach**2
+    # Far apart pixels are independent: what is left there is lack of the mean that was subtracted.
+    of_mean = sums[~near].sum() / max(pairs[~near].sum(), 1.0)
+    sum_at, pairs_at = (np.bincount(squared[near], a[near]) for a in (sums, pairs))
+    covariance = (
+        np.divide(sum_at, pairs_at, out=np.zeros_like(sum_at), where=pairs_at > 0.5) - of_mean
+    )
+    squared = _squared_lengths(d)
+    end = np.clip(2 * np.sqrt(squared) / reach - 1, 0, 1)
+    window = 0.5 + 0.5 * np.cos(np.pi * end)
+    power = scipy.fft.fft2(window * covariance[np.minimum(squared, len(covariance) - 1)]).real
+    power = np.maximum(power, _SMALLEST_POWER * power.mean())
+    return power / power.mean()
+
+
+def _squared_lengths(size: int) -> np.ndarray:
+    """(size, size) int64, of the steps between pixels, in the order of `fftfreq`."""
+    axis = np.rint(np.fft.fftfreq(size) * size).astype(np.int64)
+    return axis[:, None] ** 2 + axis**2
+
+
+def cropped_noise_amplitude(
+    amplitude: Optional[np.ndarray], box_in: int, box_out: int
+) -> np.ndarray:
+    """Amplitude spectrum (box_out, box_out // 2 + 1) of unit noise of box_in pixels after Fourier cropping to box_out.
+
+    Grey values are kept, so that white noise of variance 1 becomes white noise of variance (box_out / box_in)^2.
+    """
+    if amplitude is None:
+        amplitude = np.ones((box_in, box_in // 2 + 1), np.float32)
+    k = np.fft.fftfreq(box_out) * box_out
+    rows = k.astype(int) % box_in
+    return amplitude[rows][:, : box_out // 2 + 1] * np.float32(box_out / box_in)
+
+
+def _mean_transfer(
+    ctf: Optional[CtfTable], d: int, pixel_size_angstrom: float, power: int
+) -> np.ndarray:
+    """(d, d // 2 + 1) -> full (d, d) mean of C^power over the particles, in the order of `fftfreq`."""
+    if ctf is None:
+        return np.ones((d, d))
+    x, y = frequency_grid(d, pixel_size_angstrom)
+    half = np.zeros(x.shape)
+    for part in np.array_split(np.arange(len(ctf)), -(-len(ctf) // 64)):
+        half += (ctf_values(x, y, ctf.take(part)) ** power).sum(axis=0)
+    half /= len(ctf)
+    full = np.empty((d, d))
+    full[:, : d // 2 + 1] = half
+    rows = (-np.arange(d)) % d
+    full[:, d // 2 + 1 :] = half[rows][:, (d - np.arange(d // 2 + 1, d))]
+    return full
+
+
+def _shells(*axes: np.ndarray) -> np.ndarray:
+    grids = np.meshgrid(*axes, indexing="ij", sparse=True)
+    return np.rint(np.sqrt(sum(g * g for g in grids))).astype(np.int64)
+
+
+def _sphere_means(power: np.ndarray) -> np.ndarray:
+    """(D, D, D // 2 + 1) half of a 3-D spectrum -> mean over spheres of radius 0 to D // 2."""
+    d = power.shape[0]
+    k = np.fft.fftfreq(d) * d
+    radius = _shells(k, k, np.arange(d // 2 + 1)).ravel()
+    weight = np.where((np.arange(d // 2 + 1) == 0) | (2 * np.arange(d // 2 + 1) == d), 1.0, 2.0)
+    weights = np.broadcast_to(weight, power.shape).ravel()
+    size = d // 2 + 1
+    total = np.bincount(radius, (power.ravel() * weights), radius.max() + 1)[:size]
+    return total / np.bincount(radius, weights, radius.max() + 1)[:size]

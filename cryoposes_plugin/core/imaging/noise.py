@@ -1,0 +1,57 @@
+"""Noise: white or coloured, the same for image i whatever the batch; and the normalisation that RELION wants."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+import numpy as np
+import scipy.fft
+
+
+def white_noise(seed: int, ids: np.ndarray, box_size_px: int) -> np.ndarray:
+    """(B, D, D) float32 standard normal; image `ids[b]` depends on (seed, id) alone (a counter-based generator)."""
+    noise = np.empty((len(ids), box_size_px, box_size_px), np.float32)
+    for image, particle in zip(noise, ids):
+        key = np.array([seed, particle], dtype=np.uint64)
+        np.random.Generator(np.random.Philox(key=key)).standard_normal(dtype=np.float32, out=image)
+    return noise
+
+
+def noise_amplitude(box_size_px: int, correlation_px: float) -> Optional[np.ndarray]:
+    """Amplitude (D, D // 2 + 1) float32 on the half plane that colours white noise and keeps variance 1; None if white.
+
+    Half of the power is white, half that of white noise blurred by a Gaussian of standard deviation `correlation_px`.
+    """
+    if correlation_px == 0:
+        return None
+    kx, ky = np.meshgrid(np.fft.fftfreq(box_size_px), np.fft.fftfreq(box_size_px))
+    blurred = np.exp(-((2 * np.pi * correlation_px) ** 2) * (kx**2 + ky**2))
+    power = 0.5 + 0.5 * blurred / blurred.mean()
+    return np.sqrt(power[:, : box_size_px // 2 + 1]).astype(np.float32)
+
+
+def simulate_noise(
+    seed: int, ids: np.ndarray, box_size_px: int, correlation_px: float = 0.0
+) -> np.ndarray:
+    """(B, D, D) float32 noise of variance 1 for the images with these ids."""
+    noise = white_noise(seed, ids, box_size_px)
+    amplitude = noise_amplitude(box_size_px, correlation_px)
+    if amplitude is None:
+        return noise
+    return scipy.fft.irfft2(scipy.fft.rfft2(noise) * amplitude, s=noise.shape[1:])
+
+
+def particle_mask(box_size_px: int, radius_px: float) -> np.ndarray:
+    """(D, D) bool, true inside the circle of this radius about D // 2."""
+    axis = np.arange(box_size_px) - box_size_px // 2
+    return axis[:, None] ** 2 + axis**2 <= radius_px**2
+
+
+def normalise_background(images: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """(B, D, D) float32 with mean 0 and standard deviation 1 outside the mask (D, D), each image by itself.
+
+    What `relion_preprocess --norm` does. The mask leaves some background.
+    """
+    background = images[:, ~mask].astype(np.float64)
+    mean, deviation = background.mean(axis=1), background.std(axis=1)
+    return ((images - mean[:, None, None]) / deviation[:, None, None]).astype(np.float32)

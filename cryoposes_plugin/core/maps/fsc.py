@@ -1,0 +1,182 @@
+"""Fourier shell correlation of two half maps: unmasked, masked, corrected for the mask, and what it is worth.
+
+The correction follows Chen et al. 2013, eq. 4: phases beyond a shell are randomised in both halves before the mask is
+applied; what correlation is left there comes from the mask.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Optional, Sequence
+
+import numpy as np
+from scipy import fft
+
+from ..errors import InputError
+
+#: Phases are randomised from the first shell on where the unmasked FSC falls below this (RELION's choice as well).
+RANDOMISE_BELOW = 0.8
+#: Shells right behind the first randomised one are left uncorrected: the mask mixes them with those that were not.
+_TRANSITION_SHELLS = 2
+#: What `simulate` writes into the pose source column.
+TRUE_POSES = "truth"
+
+
+def shell_index(box_size_px: int) -> np.ndarray:
+    """(D, D, D // 2 + 1) int: the nearest integer to the radius of each Fourier voxel of `rfftn`, in 1 / (D pixels)."""
+    full = np.fft.fftfreq(box_size_px, 1 / box_size_px) ** 2
+    half = np.arange(box_size_px // 2 + 1) ** 2
+    return np.rint(np.sqrt(full[:, None, None] + full[:, None] + half)).astype(np.intp)
+
+
+def _shell_sums(values: np.ndarray, box_size_px: int) -> np.ndarray:
+    """(D // 2 + 1,) sums over the shells of the whole Fourier space, of values on `rfftn`'s half space."""
+    mates = np.full(box_size_px // 2 + 1, 2.0)
+    mates[0] = 1.0
+    if box_size_px % 2 == 0:
+        mates[-1] = 1.0
+    number = box_size_px // 2 + 1
+    return np.bincount(
+        shell_index(box_size_px).ravel(), (values * mates).ravel(), minlength=number
+    )[:number]
+
+
+def fourier_shell_correlation(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """FSC of two volumes (D, D, D) -> (D // 2 + 1,) float64, shell s at frequency s / (D pixels).
+
+    FSC(s) = Re sum A B* / sqrt(sum |A|^2 sum |B|^2) over the shell (Harauz & van Heel 1986); 0 where a shell is empty.
+    """
+    if a.shape != b.shape:
+        raise InputError(
+            f"The volumes have {a.shape[0]} and {b.shape[0]} voxels a side; give two volumes on one grid."
+        )
+    return _correlation(fft.rfftn(a), fft.rfftn(b), a.shape[0])
+
+
+def _correlation(fa: np.ndarray, fb: np.ndarray, box_size_px: int) -> np.ndarray:
+    cross = _shell_sums((fa * fb.conj()).real, box_size_px)
+    power = _shell_sums(np.abs(fa) ** 2, box_size_px) * _shell_sums(np.abs(fb) ** 2, box_size_px)
+    return np.divide(cross, np.sqrt(power), out=np.zeros_like(cross), where=power > 0)
+
+
+def randomise_phases(volume: np.ndarray, first_shell: int, rng: np.random.Generator) -> np.ndarray:
+    """The volume (D, D, D) with random phases from a shell on, amplitudes kept.
+
+    The phases are those of white noise's transform, so that the result is real.
+    """
+    box = volume.shape[0]
+    noise = fft.rfftn(rng.standard_normal(volume.shape, dtype=np.float32))
+    spectrum = fft.rfftn(volume)
+    beyond = shell_index(box) >= first_shell
+    spectrum[beyond] = (
+        np.abs(spectrum[beyond]) * noise[beyond] / np.maximum(np.abs(noise[beyond]), 1e-30)
+    )
+    return fft.irfftn(spectrum, s=volume.shape)
+
+
+def resolution_angstrom(
+    curve: np.ndarray, threshold: float, box_size_px: int, pixel_size_angstrom: float
+) -> float:
+    """Where the curve first falls below the threshold, interpolated linearly between shells; Nyquist if it never does.
+
+    The zero frequency is left out. A curve that is below the threshold from the first shell on gives the box size.
+    """
+    shells = np.arange(1, len(curve))
+    below = np.flatnonzero(curve[1:] < threshold)
+    if len(below) == 0:
+        return 2.0 * pixel_size_angstrom
+    first = below[0]
+    if first == 0:
+        return box_size_px * pixel_size_angstrom
+    high, low = curve[first], curve[first + 1]
+    shell = shells[first - 1] + (high - threshold) / (high - low)
+    return float(box_size_px * pixel_size_angstrom / shell)
+
+
+@dataclass(frozen=True)
+class HalfMapFsc:
+    """FSC curves of two half maps; each (D // 2 + 1,), shell s at frequency s / (D pixels).
+
+    `randomised` is None where nothing had to be corrected. `statement` says what the curves are worth.
+    """
+
+    box_size_px: int
+    pixel_size_angstrom: float
+    unmasked: np.ndarray
+    masked: np.ndarray
+    randomised: np.ndarray
+    corrected: np.ndarray
+    randomised_from_shell: int
+    statement: str
+
+    @property
+    def frequency_per_angstrom(self) -> np.ndarray:
+        return np.arange(len(self.unmasked)) / (self.box_size_px * self.pixel_size_angstrom)
+
+    def resolution_angstrom(self, curve: str, threshold: float) -> float:
+        """Of the curve named "unmasked", "masked" or "corrected"."""
+        return resolution_angstrom(
+            getattr(self, curve), threshold, self.box_size_px, self.pixel_size_angstrom
+        )
+
+
+def half_map_fsc(
+    half1: np.ndarray,
+    half2: np.ndarray,
+    pixel_size_angstrom: float,
+    mask: np.ndarray,
+    statement: str,
+    seed: int = 0,
+) -> HalfMapFsc:
+    """All curves of two half maps (D, D, D) under a mask of the same shape; `seed` is that of the random phases."""
+    box = half1.shape[0]
+    unmasked = fourier_shell_correlation(half1, half2)
+    masked = fourier_shell_correlation(half1 * mask, half2 * mask)
+    first = randomisation_shell(unmasked)
+    rng = np.random.default_rng([seed, 0x465343])
+    scrambled = [randomise_phases(half, first, rng) for half in (half1, half2)]
+    randomised = fourier_shell_correlation(scrambled[0] * mask, scrambled[1] * mask)
+    corrected = correct_for_mask(masked, randomised, first)
+    return HalfMapFsc(
+        box, pixel_size_angstrom, unmasked, masked, randomised, corrected, first, statement
+    )
+
+
+def randomisation_shell(unmasked: np.ndarray) -> int:
+    """First shell, from 2 on, where the unmasked FSC is below `RANDOMISE_BELOW`; one past the last if it never is."""
+    below = np.flatnonzero(unmasked[2:] < RANDOMISE_BELOW)
+    return int(below[0]) + 2 if len(below) else len(unmasked)
+
+
+def correct_for_mask(masked: np.ndarray, randomised: np.ndarray, first_shell: int) -> np.ndarray:
+    """(masked - randomised) / (1 - randomised) beyond the first randomised shells, else `masked` (Chen 2013, eq. 4)."""
+    corrected = masked.copy()
+    beyond = slice(first_shell + _TRANSITION_SHELLS, None)
+    corrected[beyond] = (masked[beyond] - randomised[beyond]) / np.maximum(
+        1.0 - randomised[beyond], 1e-6
+    )
+    return corrected
+
+
+def independence_statement(
+    sources1: Optional[Sequence[str]], sources2: Optional[Sequence[str]]
+) -> str:
+    """What the FSC of two halves is worth, from where the poses of each half come (None: not recorded).
+
+    Poses found with one reference, or by one network, carry that reference's signal, or what the network knows, into
+    both halves, whatever the images show.
+    """
+    if sources1 is None or sources2 is None:
+        return (
+            "The origin of the poses is not recorded; if both halves' poses came from one reference or one network, "
+            "this FSC is not independent up to the resolution of what they share."
+        )
+    first, second = set(sources1), set(sources2)
+    if first | second == {TRUE_POSES}:
+        return "The poses are the true ones: noise and images of the halves are independent."
+    shared = sorted((first & second) - {TRUE_POSES})
+    if shared:
+        names = ", ".join(shared)
+        return f"Not independent up to the resolution of what the halves share: poses of both come from {names}."
+    names = "; ".join(", ".join(sorted(half)) for half in (first, second))
+    return f"The poses of the halves come from different sources ({names}): independent as far as these sources are."

@@ -1,0 +1,125 @@
+"""How well a volume agrees with itself turned by the operations of a point group."""
+
+from __future__ import annotations
+
+import logging
+from typing import Dict, Sequence
+
+import numpy as np
+from scipy import ndimage
+
+from ..conventions import centre
+from ..geometry.symmetry import symmetry_rotations
+from ..types import Volume
+
+logger = logging.getLogger(__name__)
+
+#: Point groups that are tried where none is named.
+USUAL_GROUPS = (
+    "C2",
+    "C3",
+    "C4",
+    "C5",
+    "C6",
+    "C7",
+    "C8",
+    "D2",
+    "D3",
+    "D4",
+    "D5",
+    "D6",
+    "D7",
+    "D8",
+    "T",
+    "O",
+    "I1",
+    "I2",
+)
+#: A map agrees with itself this well about its axes, noise and interpolation allowed for.
+AGREES = 0.8
+#: Below this it hardly has them.
+_DISAGREES = 0.5
+_LARGEST_BOX_PX = 48
+_BLUR_PX = 1.0
+
+
+def turned(
+    data: np.ndarray, operation: np.ndarray, shift_px=(0.0, 0.0, 0.0), order: int = 1
+) -> np.ndarray:
+    """V(g (x - t)) on the grid of (D, D, D) data [z, y, x], for a rotation g (3, 3) and t on (x, y, z).
+
+    Turned about voxel D // 2, interpolated by splines of the given order.
+    """
+    origin = np.full(3, centre(data.shape[0]), dtype=np.float64)
+    matrix = operation[::-1, ::-1]  # the same in the array's order
+    offset = origin - matrix @ (origin + np.asarray(shift_px)[::-1])
+    return ndimage.affine_transform(data, matrix, offset=offset, order=order)
+
+
+def symmetry_correlations(
+    data: np.ndarray, groups: Sequence[str] = USUAL_GROUPS
+) -> Dict[str, float]:
+    """Group -> the lowest correlation of the volume (D, D, D) with itself turned by any of its operations.
+
+    Measured inside the largest sphere, on a grid of at most 48 voxels along each side, without the map's mean over
+    directions, which agrees with itself however it is turned. About the axes that `symmetry`
+    states: a symmetric map whose axes lie elsewhere has low values.
+    """
+    small = _small(np.asarray(data, dtype=np.float32))
+    radius = _radius(small.shape[0])
+    small -= _mean_over_directions(small, radius)
+    inside = radius < small.shape[0] / 2 - 1
+    operations: Dict[bytes, float] = {}
+
+    def correlation(operation: np.ndarray) -> float:
+        key = np.round(operation, 6).tobytes()
+        if key not in operations:
+            operations[key] = float(
+                np.corrcoef(small[inside], turned(small, operation)[inside])[0, 1]
+            )
+        return operations[key]
+
+    return {
+        name: min([1.0, *(correlation(g) for g in symmetry_rotations(name)[1:])]) for name in groups
+    }
+
+
+def likely_group(correlations: Dict[str, float], agrees: float = AGREES) -> str:
+    """The group with the most operations among those that the volume agrees with; C1 if there is none."""
+    fitting = [name for name, value in correlations.items() if value >= agrees]
+    return max(
+        fitting, key=lambda name: (len(symmetry_rotations(name)), correlations[name]), default="C1"
+    )
+
+
+def warn_of_symmetry(what: str, volume: Volume, group: str) -> None:
+    """A warning where a map, named by `what`, hardly has the symmetry that it is said to have."""
+    correlation = symmetry_correlations(volume.data, (group,))[group]
+    if correlation < _DISAGREES:
+        logger.warning(
+            "%s hardly has the symmetry %s: turned by its operations, it correlates with itself by %.2f. Is the "
+            "symmetry right, and are the axes where %s has them? Without symmetry, say C1.",
+            what,
+            group,
+            correlation,
+            group,
+        )
+
+
+def _small(data: np.ndarray) -> np.ndarray:
+    from ..fourier.resampling import resample_volume
+
+    box = data.shape[0]
+    small = min(box, _LARGEST_BOX_PX)
+    return ndimage.gaussian_filter(resample_volume(data, 1.0, small, box / small), _BLUR_PX)
+
+
+def _radius(box_size_px: int) -> np.ndarray:
+    position = np.arange(box_size_px) - centre(box_size_px)
+    return np.sqrt(position[:, None, None] ** 2 + position[:, None] ** 2 + position**2)
+
+
+def _mean_over_directions(data: np.ndarray, radius: np.ndarray) -> np.ndarray:
+    shell = np.rint(radius).astype(int)
+    mean = np.bincount(shell.ravel(), data.ravel()) / np.maximum(np.bincount(shell.ravel()), 1)
+    return mean[shell].astype(data.dtype)

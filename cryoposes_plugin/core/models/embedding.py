@@ -1,0 +1,104 @@
+"""Features of a whole particle set, streamed and resumable, of copies of some images, and of simulated references."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+from typing import Optional, Tuple
+
+import numpy as np
+
+from ...commands.infer.inputs import Inputs
+from ...commands.run_directory import RunDirectory
+from ..io.state_files import EMBEDDING, damaged, read_arrays, rows_done, write_arrays
+from ..parallel import in_order
+from ..particles.batches import batches
+from ..progress import Progress
+from .distance_model import DistanceModel
+
+logger = logging.getLogger(__name__)
+
+_SAVE_SECONDS = 20.0
+#: Copies are turned by angles from this to 180 degrees minus this, to either side: others tell little.
+_LEAST_TURN_RAD = np.deg2rad(30.0)
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """features : (N, F) float32. shifts_px : (N, 2), pixels of the model's images, or None. rate : images a second."""
+
+    features: np.ndarray
+    shifts_px: Optional[np.ndarray]
+    rate: float
+
+
+@dataclass(frozen=True)
+class Copies:
+    """features : (M, F) of copies of particles `rows` (M,), flipped where `mirrored` (M,), then turned by psi_rad."""
+
+    features: np.ndarray
+    rows: np.ndarray
+    psi_rad: np.ndarray
+    mirrored: np.ndarray
+
+
+def embed_particles(
+    model: DistanceModel, inputs: Inputs, run: RunDirectory, batch_size: int, threads: int = 0
+) -> Embedding:
+    """All particles; an interrupted run goes on after the last batches that were saved.
+
+    threads : that work on batches of their own; 0: one for each core.
+    """
+    number = len(inputs.table)
+    done, found = _resumed(run, number)
+    parts = batches(inputs.table, batch_size, done)
+    if done:
+        logger.info("Resuming after %d of %d particles.", done, number)
+    for rows in parts[:1]:
+        model.embed(*inputs.read_batch(rows[:1]))  # traced before the clock runs
+    progress = Progress(number, "particles", "recover", done=done)
+    saved = time.monotonic()
+    embeddings = in_order(lambda rows: model.embed(*inputs.read_batch(rows)), parts, threads)
+    for rows, embedded in embeddings:
+        if not found.size:
+            found = np.zeros((number, embedded.features.shape[1] + 2), np.float32)
+        found[rows, :-2] = embedded.features
+        if embedded.shifts_px is not None:
+            found[rows, -2:] = embedded.shifts_px
+        progress.advance(len(rows))
+        if time.monotonic() - saved > _SAVE_SECONDS:
+            write_arrays(
+                run.file(EMBEDDING), {"found": found, "rows_done": np.array(progress.done)}
+            )
+            saved = time.monotonic()
+    return Embedding(found[:, :-2], found[:, -2:] if model.predicts_shifts else None, progress.rate)
+
+
+def _resumed(run: RunDirectory, number: int) -> Tuple[int, np.ndarray]:
+    """Rows done in the order of the batches, and what they gave: (N, F + 2), empty where there is nothing yet."""
+    path = run.file(EMBEDDING)
+    if not path.exists():
+        return 0, np.zeros((0, 0), np.float32)
+    arrays = read_arrays(path, {"rows_done": np.array(0)})
+    found = arrays.get("found")
+    if found is None or found.ndim != 2 or len(found) != number or found.dtype != np.float32:
+        raise damaged(path, "it does not hold the features of these particles")
+    return rows_done(path, arrays, number), found
+
+
+def embed_copies(
+    model: DistanceModel, inputs: Inputs, number: int, batch_size: int, seed: int
+) -> Copies:
+    """Copies of at most `number` particles drawn at random, turned by random angles, every other one flipped before."""
+    rng = np.random.default_rng(seed)
+    drawn = rng.permutation(len(inputs.table))[:number]
+    places, n = batches(inputs.table.take(drawn), batch_size), len(drawn)
+    rows = drawn[np.concatenate(places)]
+    psi = rng.choice([-1.0, 1.0], n) * rng.uniform(_LEAST_TURN_RAD, np.pi - _LEAST_TURN_RAD, n)
+    mirrored = rng.permutation(n) % 2 == 1
+    features = []
+    for part in np.split(np.arange(n), np.cumsum([len(place) for place in places])[:-1]):
+        embedded = model.embed_copies(*inputs.read_batch(rows[part]), psi[part], mirrored[part])
+        features.append(embedded.features)
+    return Copies(np.concatenate(features), rows, psi, mirrored)

@@ -1,0 +1,194 @@
+"""What a model says about itself: all that is needed to use it, as JSON beside the weights."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Dict, List
+
+from ...commands.train.presets import CTF_CORRECTIONS
+from ..errors import ConfigError, InputError
+from ..geometry.symmetry import parse_symmetry
+from ..io.files import read_object
+from ..scores import LEARNED_NOTHING
+from ..types import IMAGE_STATES
+from ..values import check_pixel_size, integer, real, shown, text
+
+logger = logging.getLogger(__name__)
+
+CARD_NAME = "model_card.json"
+SCHEMA_VERSION = 1
+_REMEDY = "give the model folder as `train` wrote it"
+_CHOICES = {
+    "ctf_correction": CTF_CORRECTIONS,
+    "image_state": IMAGE_STATES,
+    "gives": ("poses", "distances"),
+}
+_TABLES = ("network", "training", "data_digests", "validation", "versions")
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """Description of a trained model.
+
+    box_size_px, pixel_size_angstrom : of the images that the network sees; their product is its field of view.
+    mask_diameter_angstrom, ctf_correction : its preprocessing. image_state : of the images it was trained on.
+    network : what `presets.build_network` rebuilds it from. training : images, steps, SNR, ...
+    data_digests : SHA-256 by input file. validation : errors on images kept apart, degrees.
+    gives : "poses", or "distances" between images.
+    """
+
+    preset: str
+    box_size_px: int
+    pixel_size_angstrom: float
+    mask_diameter_angstrom: float
+    ctf_correction: str
+    image_state: str
+    symmetry: str
+    network: Dict[str, Any]
+    training: Dict[str, Any] = field(default_factory=dict)
+    data_digests: Dict[str, str] = field(default_factory=dict)
+    validation: Dict[str, float] = field(default_factory=dict)
+    gives: str = "poses"
+    seed: int = 0
+    versions: Dict[str, str] = field(default_factory=dict)
+    schema_version: int = SCHEMA_VERSION
+
+    @property
+    def field_of_view_angstrom(self) -> float:
+        return self.box_size_px * self.pixel_size_angstrom
+
+    @property
+    def knows_a_quarter(self) -> bool:
+        """Whether it was trained on the views of a D2 particle from a quarter of the sphere alone."""
+        return self.training.get("orientations") == "quarter-sphere"
+
+    @property
+    def warnings(self) -> List[str]:
+        """What training found that a user of the model must know."""
+        found = self.training.get("warnings")
+        return (
+            [sentence for sentence in found if isinstance(sentence, str)]
+            if isinstance(found, list)
+            else []
+        )
+
+    @property
+    def learned_nothing(self) -> bool:
+        """Whether its errors are those of chance."""
+        return any(LEARNED_NOTHING in sentence for sentence in self.warnings)
+
+    def repeat_warnings(self, folder) -> None:
+        for sentence in self.warnings:
+            logger.warning("Of the training of %s: %s", folder, sentence)
+
+    @property
+    def gives_distances(self) -> bool:
+        return self.gives == "distances"
+
+    def check_gives_poses(self, folder) -> None:
+        """InputError for a model of distances."""
+        if self.gives_distances:
+            raise InputError(
+                f"Model {folder} gives distances between images and no poses; recover poses from them with "
+                "`cryoposes recover --model`, or train with another preset."
+            )
+
+    def check_tells_rotations(self, folder) -> None:
+        """InputError where rotations do not follow from distances: under a symmetry."""
+        if self.symmetry.strip().upper() != "C1":
+            raise InputError(
+                f"Model {folder} was trained for symmetry {self.symmetry}, under which distances do not tell "
+                "rotations; use `cryoposes infer`."
+            )
+
+    def to_json(self) -> str:
+        return (
+            json.dumps(_finite(dataclasses.asdict(self)), indent=2, sort_keys=True, allow_nan=False)
+            + "\n"
+        )
+
+    @classmethod
+    def read(cls, folder) -> ModelCard:
+        """The card of a model folder; InputError where it is missing, no JSON, of another schema or incomplete."""
+        path = Path(folder) / CARD_NAME
+        if not path.is_file():
+            inside = Path(folder) / "model"
+            remedy = (
+                f"its model is {inside}: give that" if (inside / CARD_NAME).is_file() else _REMEDY
+            )
+            raise InputError(f"{folder} holds no {CARD_NAME}; {remedy}.")
+        values = read_object(path, f"Model card {path}", _REMEDY)
+        version = values.get("schema_version")
+        if version != SCHEMA_VERSION:
+            raise InputError(
+                f"Model card {path} has schema version {shown(version)}, and this version reads "
+                f"{SCHEMA_VERSION}: train the model again with this version."
+            )
+        known = {f.name: f for f in dataclasses.fields(cls)}
+        missing = [n for n, f in known.items() if n not in values and not _has_default(f)]
+        unknown = sorted(set(values) - set(known))
+        if missing or unknown:
+            what = (
+                f"lacks {missing[0]!r}" if missing else f"has {shown(unknown[0])}, which is unknown"
+            )
+            raise InputError(f"Model card {path} {what}; train the model again with this version.")
+        for name, value in values.items():
+            _check_entry(name, value, f"Model card {path}: {name}")
+        return cls(**values)
+
+
+def _check_entry(name: str, value: Any, what: str) -> None:
+    """InputError where a value is not of its type, or none of the choices."""
+    if name in _CHOICES:
+        if value not in _CHOICES[name]:
+            raise InputError(
+                f"{what} is {shown(value)}, none of {', '.join(_CHOICES[name])}; {_REMEDY}."
+            )
+    elif name == "symmetry":
+        _check_symmetry(value, what)
+    elif name in _TABLES:
+        if not isinstance(value, dict):
+            raise InputError(f"{what} is {shown(value)} and no table; {_REMEDY}.")
+    elif name == "pixel_size_angstrom":
+        check_pixel_size(value, what, _REMEDY)
+    elif name == "mask_diameter_angstrom":
+        real(value, what, _REMEDY, 1.0, 1e6)
+    elif name in ("box_size_px", "seed", "schema_version"):
+        integer(
+            value,
+            what,
+            _REMEDY,
+            8 if name == "box_size_px" else 0,
+            2048 if name == "box_size_px" else 2**63,
+        )
+    else:
+        text(value, what, _REMEDY)
+    if name == "validation":
+        for key, number in value.items():
+            if number is not None:
+                real(number, f"{what}: {shown(key)}", _REMEDY)
+
+
+def _check_symmetry(value: Any, what: str) -> None:
+    try:
+        parse_symmetry(text(value, what, _REMEDY))
+    except ConfigError:
+        raise InputError(f"{what} is {shown(value)}, which is no point group; {_REMEDY}.") from None
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no NaN: numbers that could not be measured are null."""
+    if isinstance(value, dict):
+        return {k: _finite(v) for k, v in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _has_default(entry: dataclasses.Field) -> bool:
+    return (
+        entry.default is not dataclasses.MISSING or entry.default_factory is not dataclasses.MISSING
+    )

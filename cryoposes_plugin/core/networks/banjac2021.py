@@ -1,0 +1,81 @@
+"""The feature extractor of Banjac 2021 (appendix E): convolutions alone, then the average over the image.
+
+It has no layer that knows the place in the image, so that a shift changes little, and takes images of any size. The
+paper draws the network and does not list it: kernels and channels are ours, the 512 features the paper's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any, Dict, Tuple
+
+import keras
+
+from .layers import Conv2D, convolution_blocks
+
+
+@dataclass(frozen=True)
+class BanjacConfig:
+    """Architecture: `stem` as (kernel, channels) of the single convolutions, `doubles` the channels of pairs of 3 x 3
+    convolutions, each ended by 2 x 2 max-pooling; `features` of the last, linear one; `distance` between them, see
+    `feature_distances`."""
+
+    box_size_px: int
+    stem: Tuple[Tuple[int, int], ...] = ((7, 32), (5, 64))
+    doubles: Tuple[int, ...] = (128, 256)
+    features: int = 512
+    distance: str = "cosine"
+    dropout: float = 0.0
+    l2: float = 0.0
+
+    def to_dict(self) -> Dict[str, Any]:
+        return asdict(self)
+
+
+def build_banjac_encoder(config: BanjacConfig, compute_dtype: str = "float32") -> keras.Model:
+    """Network (B, D, D) masked, standardised images -> {"features": (B, F)}."""
+    policy = "mixed_bfloat16" if compute_dtype == "bfloat16" else "float32"
+    images = keras.Input((config.box_size_px, config.box_size_px), name="images")
+    features = keras.layers.Reshape(
+        (config.box_size_px, config.box_size_px, 1), dtype=policy, name="channel"
+    )(images)
+    convolution, pool = (partial(layer, config, policy) for layer in (_convolution, _pool))
+    features = convolution_blocks(features, config.stem, config.doubles, convolution, pool)
+    features = Conv2D(config.features, 1, dtype=policy, name="features_conv", **_start(config))(
+        features
+    )
+    pooled = keras.layers.GlobalAveragePooling2D(dtype="float32", name="features")(features)
+    return keras.Model(images, {"features": pooled}, name="banjac_encoder")
+
+
+def _convolution(
+    config: BanjacConfig, policy: str, features, channels: int, kernel: int, name: str
+):
+    features = Conv2D(
+        channels,
+        kernel,
+        padding="same",
+        use_bias=False,
+        dtype=policy,
+        name=f"{name}_conv",
+        **_start(config),
+    )(features)
+    features = keras.layers.BatchNormalization(dtype=policy, name=f"{name}_norm")(features)
+    return keras.layers.Activation("relu", dtype=policy, name=f"{name}_relu")(features)
+
+
+def _pool(config: BanjacConfig, policy: str, features, name: str):
+    features = keras.layers.MaxPooling2D(2, padding="same", dtype=policy, name=f"{name}_pool")(
+        features
+    )
+    if config.dropout:
+        features = keras.layers.Dropout(config.dropout, dtype=policy, name=f"{name}_dropout")(
+            features
+        )
+    return features
+
+
+def _start(config: BanjacConfig) -> Dict[str, Any]:
+    regularizer = keras.regularizers.L2(config.l2) if config.l2 else None
+    return {"kernel_initializer": "he_normal", "kernel_regularizer": regularizer}

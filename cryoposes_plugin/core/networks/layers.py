@@ -1,0 +1,462 @@
+"""Keras layers of the networks. Importing this module registers them; every one returns from its `get_config`."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Callable, Dict, List, Sequence, Tuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from ...commands.train.presets import FILTER_BANKS
+from ..conventions import rotations_to_quaternions
+from .rotation_grid import bin_angles_rad, bump_moments, grid_rotations, turns_about_z
+
+PACKAGE = "cryoposes"
+register = keras.saving.register_keras_serializable(package=PACKAGE)
+
+
+def fan_out(tensor: tf.Tensor, number: int) -> List[tf.Tensor]:
+    """The tensor `number` times, for as many consumers, whose gradients are added in their order.
+
+    TensorFlow sums three and more gradients in an order that depends on which of their buffers is free first; a
+    training would not repeat to the last bit.
+    """
+
+    @tf.custom_gradient
+    def copies(x):
+        def gradient(*upstream):
+            return tf.reduce_sum(tf.stack(upstream), axis=0)
+
+        return [tf.identity(x) for _ in range(number)], gradient
+
+    return copies(tensor)
+
+
+@register
+class FanOut(keras.layers.Layer):
+    """`fan_out` as a layer: a list of `number` equal tensors."""
+
+    def __init__(self, number: int, **kwargs):
+        super().__init__(**kwargs)
+        self.number = number
+
+    def call(self, features):
+        return fan_out(features, self.number)
+
+    def compute_output_shape(self, input_shape):
+        return [tuple(input_shape)] * self.number
+
+    def get_config(self) -> Dict[str, Any]:
+        return {**super().get_config(), "number": self.number}
+
+
+@register
+class PolarResampling(keras.layers.Layer):
+    """(B, D, D) -> (angles, B, radii): bilinear samples at radii 0.5, 1.5, ... steps about pixel D // 2.
+
+    outer_radius_px : where the last radius ends; the step is outer_radius_px / radii. Angles come first here and in the
+    layers after it: a shift along the circle then moves whole blocks.
+    """
+
+    def __init__(self, angles: int, radii: int, outer_radius_px: float, **kwargs):
+        super().__init__(**kwargs)
+        self.angles, self.radii, self.outer_radius_px = angles, radii, outer_radius_px
+
+    def build(self, input_shape):
+        box = input_shape[-1]
+        theta = bin_angles_rad(self.angles)[:, None]
+        radius = (np.arange(self.radii) + 0.5) * self.outer_radius_px / self.radii
+        position = np.stack([box // 2 + radius * np.cos(theta), box // 2 + radius * np.sin(theta)])
+        corner = np.clip(np.floor(position).astype(np.int64), 0, box - 2)
+        x, y = position - corner
+        index = [(corner[1] + j) * box + corner[0] + i for j in (0, 1) for i in (0, 1)]
+        weight = [(y if j else 1 - y) * (x if i else 1 - x) for j in (0, 1) for i in (0, 1)]
+        self._index = np.stack(index).reshape(-1).astype(np.int32)
+        self._weight = np.stack(weight).reshape(4, -1, 1).astype(np.float32)
+        super().build(input_shape)
+
+    def call(self, images):
+        # Pixels first: the gather then copies whole rows, ten times faster than picking single numbers.
+        pixels = tf.transpose(tf.reshape(images, (-1, images.shape[1] * images.shape[2])))
+        samples = tf.reshape(tf.gather(pixels, self._index), (4, self.angles * self.radii, -1))
+        polar = tf.reduce_sum(samples * tf.cast(self._weight, samples.dtype), axis=0)
+        return tf.transpose(tf.reshape(polar, (self.angles, self.radii, -1)), (0, 2, 1))
+
+    def compute_output_shape(self, input_shape):
+        return (self.angles, input_shape[0], self.radii)
+
+    def get_config(self) -> Dict[str, Any]:
+        own = {"angles": self.angles, "radii": self.radii, "outer_radius_px": self.outer_radius_px}
+        return {**super().get_config(), **own}
+
+
+@register
+class CircularTemplates(keras.layers.Layer):
+    """(angles, B, C) -> (bins, B, templates): correlation with learned templates that span the whole circle.
+
+    What matched filtering does: each template is compared with the image at every in-plane angle at once, at `bins`
+    angles. The templates are held as Fourier series along the circle, and the transforms are matrix products too.
+    """
+
+    def __init__(self, templates: int, bins: int, **kwargs):
+        super().__init__(**kwargs)
+        self.templates, self.bins = templates, bins
+
+    def build(self, input_shape):
+        angles, _, channels = input_shape
+        self.orders = angles // 2 + 1
+        phase, phase_out = (
+            np.outer(np.arange(self.orders), bin_angles_rad(n)) for n in (angles, self.bins)
+        )
+        weight = (
+            np.where(np.isin(np.arange(self.orders), (0, angles / 2)), 1.0, 2.0)[:, None] / angles
+        )
+        # The real Fourier series of a function on the circle, and back: cosines, then sines.
+        self._forward = np.concatenate([np.cos(phase), -np.sin(phase)]).astype(np.float32)
+        self._backward = np.concatenate(
+            [weight * np.cos(phase_out), -weight * np.sin(phase_out)]
+        ).T.astype(np.float32)
+        initial = keras.initializers.RandomNormal(1.0 / math.sqrt(channels * angles))
+        self.kernel = self.add_weight(
+            shape=(2, self.orders, channels, self.templates), initializer=initial, name="kernel"
+        )
+        super().build(input_shape)
+
+    def call(self, features):
+        angles, channels = features.shape[0], features.shape[2]
+        forward, backward = (tf.cast(m, features.dtype) for m in (self._forward, self._backward))
+        series = tf.matmul(forward, tf.reshape(features, (angles, -1)))
+        series = tf.reshape(series, (2, self.orders, -1, channels))
+        real, imaginary = (tf.cast(part, features.dtype) for part in tf.unstack(self.kernel))
+        kernel = tf.concat(
+            [tf.concat([real, imaginary], -1), tf.concat([-imaginary, real], -1)], axis=1
+        )
+        product = tf.matmul(tf.concat([series[0], series[1]], axis=-1), kernel)
+        product = tf.concat(
+            [product[..., : self.templates], product[..., self.templates :]], axis=0
+        )
+        result = tf.matmul(backward, tf.reshape(product, (2 * self.orders, -1)))
+        return tf.reshape(result, (self.bins, -1, self.templates))
+
+    def compute_output_shape(self, input_shape):
+        return (self.bins, input_shape[1], self.templates)
+
+    def get_config(self) -> Dict[str, Any]:
+        return {**super().get_config(), "templates": self.templates, "bins": self.bins}
+
+
+@register
+class CircularConvolution(keras.layers.Layer):
+    """(angles, B, C) -> (angles, B, width): convolution along the circle, as one matrix product.
+
+    The kernel is kept as a matrix (taps * C, width), which the Muon optimizer wants. gain scales the He initialisation.
+    """
+
+    def __init__(self, width: int, taps: int = 1, dilation: int = 1, gain: float = 1.0, **kwargs):
+        super().__init__(**kwargs)
+        self.width, self.taps, self.dilation, self.gain = width, taps, dilation, gain
+
+    def build(self, input_shape):
+        initial = keras.initializers.VarianceScaling(2.0 * self.gain**2, "fan_in")
+        fan_in = self.taps * input_shape[-1]
+        self.kernel = self.add_weight(
+            shape=(fan_in, self.width), initializer=initial, name="kernel"
+        )
+        self.bias = self.add_weight(shape=(self.width,), initializer="zeros", name="bias")
+        super().build(input_shape)
+
+    def call(self, features):
+        if self.taps > 1:
+            steps = [(tap - self.taps // 2) * self.dilation for tap in range(self.taps)]
+            copies = fan_out(features, self.taps)
+            features = tf.concat(
+                [tf.roll(copy, step, axis=0) for copy, step in zip(copies, steps)], axis=-1
+            )
+        angles, channels = features.shape[0], features.shape[2]
+        kernel, bias = (tf.cast(w, features.dtype) for w in (self.kernel, self.bias))
+        return tf.reshape(
+            tf.matmul(tf.reshape(features, (-1, channels)), kernel) + bias, (angles, -1, self.width)
+        )
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:2], self.width)
+
+    def get_config(self) -> Dict[str, Any]:
+        own = {"width": self.width, "taps": self.taps, "dilation": self.dilation, "gain": self.gain}
+        return {**super().get_config(), **own}
+
+
+@register
+class RootMeanSquareNorm(keras.layers.Layer):
+    """Divide each position's features by their root mean square, then scale them by learned gains."""
+
+    def build(self, input_shape):
+        self.gain = self.add_weight(shape=(input_shape[-1],), initializer="ones", name="gain")
+        super().build(input_shape)
+
+    def call(self, features):
+        features, squared = fan_out(features, 2)
+        power = tf.square(tf.cast(squared, tf.float32))
+        scale = tf.math.rsqrt(tf.reduce_mean(power, axis=-1, keepdims=True) + 1e-6)
+        return features * tf.cast(scale, features.dtype) * tf.cast(self.gain, features.dtype)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+
+@register
+class TurnedMatrixMean(keras.layers.Layer):
+    """(bins, B, 9) -> (B, 3, 3): the mean over bins of Rz(bin) M_bin, so that a turned image gives Rz M."""
+
+    def call(self, numbers):
+        bins = numbers.shape[0]
+        matrices = tf.reshape(tf.cast(numbers, tf.float32), (bins, -1, 3, 3))
+        return tf.einsum("kij,kbjl->bil", turns_about_z(bins), matrices) / bins
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[1], 3, 3)
+
+
+@register
+class TurnedVectorMean(keras.layers.Layer):
+    """(bins, B, 2) -> (B, 2): the mean over bins of Rz(bin) v_bin, so that a turned image gives Rz v."""
+
+    def call(self, numbers):
+        bins = numbers.shape[0]
+        vectors = tf.cast(numbers, tf.float32)
+        return tf.einsum("kij,kbj->bi", turns_about_z(bins)[:, :2, :2], vectors) / bins
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[1], 2)
+
+
+@register
+class GridLogits(keras.layers.Layer):
+    """(bins, B, views) -> (B, bins * views) float32, of the rotations of `rotation_grid.grid_rotations`."""
+
+    def call(self, numbers):
+        bins, views = numbers.shape[0], numbers.shape[2]
+        return tf.reshape(tf.transpose(tf.cast(numbers, tf.float32), (1, 0, 2)), (-1, bins * views))
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[1], input_shape[0] * input_shape[2])
+
+
+@register
+class GridMean(keras.layers.Layer):
+    """(B, bins * views) logits -> (B, 3, 3): the mean rotation of the distribution, without the bumps' width.
+
+    The distribution is learned from bumps of a known concentration around the true rotation; these shrink every mean by
+    a known factor, which is divided out. Turns with the image, as its grid does.
+    """
+
+    def __init__(self, bins: int, views: int, concentration: float, **kwargs):
+        super().__init__(**kwargs)
+        self.bins, self.views, self.concentration = bins, views, concentration
+
+    def build(self, input_shape):
+        shrinking = bump_moments(self.concentration)[0]
+        self._grid = grid_rotations(self.bins, self.views).reshape(-1, 9) / np.float32(shrinking)
+        super().build(input_shape)
+
+    def call(self, logits):
+        return tf.reshape(tf.matmul(tf.nn.softmax(logits), self._grid), (-1, 3, 3))
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], 3, 3)
+
+    def get_config(self) -> Dict[str, Any]:
+        own = {"bins": self.bins, "views": self.views, "concentration": self.concentration}
+        return {**super().get_config(), **own}
+
+
+@register
+class GridBingham(keras.layers.Layer):
+    """(B, bins * views) logits -> (B, 4, 4) positive definite A = (I - g Q)^2, Q the mean of q q^T.
+
+    Q is freed of the bumps' width, which shrinks its traceless part by a known factor. A has the eigenvectors of Q: its
+    mode is the mean rotation, and the narrower the distribution, the smaller the mode's eigenvalue. How small it may
+    get, g < 1, is learned; the square makes room for peaks sharper than the bumps.
+    """
+
+    def __init__(self, bins: int, views: int, concentration: float, **kwargs):
+        super().__init__(**kwargs)
+        self.bins, self.views, self.concentration = bins, views, concentration
+
+    def build(self, input_shape):
+        shrinking = bump_moments(self.concentration)[1]
+        quaternions = rotations_to_quaternions(grid_rotations(self.bins, self.views))
+        outer = np.einsum("gi,gj->gij", quaternions, quaternions)
+        sharp = (outer - 0.25 * (1 - shrinking) * np.eye(4)) / shrinking
+        # The largest eigenvalue that Q can have then is more than 1 by a little: keep 1 - g Q positive there too.
+        largest = (0.75 + 0.25 * shrinking) / shrinking
+        self._grid = (sharp / largest).reshape(-1, 16).astype(np.float32)
+        initial = keras.initializers.Constant(3.0)
+        self.sharpness = self.add_weight(shape=(), initializer=initial, name="sharpness")
+        super().build(input_shape)
+
+    def call(self, logits):
+        mean = tf.reshape(tf.matmul(tf.nn.softmax(logits), self._grid), (-1, 4, 4))
+        root = tf.eye(4) - tf.sigmoid(self.sharpness) * mean
+        return tf.matmul(root, root)
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], 4, 4)
+
+    def get_config(self) -> Dict[str, Any]:
+        own = {"bins": self.bins, "views": self.views, "concentration": self.concentration}
+        return {**super().get_config(), **own}
+
+
+@register
+class Conv2D(keras.layers.Conv2D):
+    """Keras' convolution; a map of a few pixels goes through it as one matrix product of its patches.
+
+    There the gradients of a CPU's convolution take up to a hundred times as long. The class bears Keras' name because
+    files of weights are read by it.
+    """
+
+    #: Above them the convolution is the faster one.
+    LARGEST_PRODUCT_PX = 4
+
+    def convolution_op(self, inputs, kernel):
+        plain = (
+            self.padding == "same"
+            and self.data_format == "channels_last"
+            and self.dilation_rate == (1, 1)
+        )
+        if not plain or max(inputs.shape[1:3]) > self.LARGEST_PRODUCT_PX:
+            return super().convolution_op(inputs, kernel)
+        down, across = (
+            _Taps(*axis) for axis in zip(inputs.shape[1:3], self.kernel_size, self.strides)
+        )
+        padded = tf.pad(inputs, [(0, 0), down.padding, across.padding, (0, 0)])
+        copies = iter(fan_out(padded, len(down.met) * len(across.met)))
+        patches = [
+            next(copies)[:, down.under(i), across.under(j)] for i in down.met for j in across.met
+        ]
+        kernel = kernel[down.met[0] : down.met[-1] + 1, across.met[0] : across.met[-1] + 1]
+        return tf.tensordot(tf.concat(patches, axis=-1), tf.reshape(kernel, (-1, self.filters)), 1)
+
+
+class _Taps:
+    """The taps of a "same" convolution that meet the map, along one axis of `size` pixels; the others see zeros."""
+
+    def __init__(self, size: int, width: int, stride: int):
+        self.span, self.stride = stride * (-(-size // stride) - 1) + 1, stride
+        outside = max(self.span - 1 + width - size, 0)
+        before = outside // 2
+        self.padding = (before, outside - before)
+        places = range(-before, self.span - before, stride)
+        self.met = [tap for tap in range(width) if any(0 <= place + tap < size for place in places)]
+
+    def under(self, tap: int) -> slice:
+        """The pixels of the padded axis that the tap is multiplied with."""
+        return slice(tap, tap + self.span, self.stride)
+
+
+@register
+class PReLU(keras.layers.PReLU):
+    """Keras' rectifier. The derivative at exactly 0 is that from the right; Keras' is 0, which is between none.
+
+    The class bears Keras' name because files of weights are read by it.
+    """
+
+    def call(self, inputs):
+        return tf.where(inputs >= 0, inputs, tf.cast(self.alpha, inputs.dtype) * inputs)
+
+
+@register
+class FilterBank(keras.layers.Layer):
+    """(B, D, D) -> (B, D, D, 1 + number): the image beside copies blurred ever more (Chung 2023, section 3.3).
+
+    kind : "gaussian", exp(-f^2 / 2 c^2), or "low-pass", flat up to its edge (Butterworth of order 4), which rings a
+    little. Cut-offs c fall geometrically from half of Nyquist. "none" leaves the image alone.
+    """
+
+    def __init__(self, number: int = 5, kind: str = "low-pass", **kwargs):
+        super().__init__(**kwargs)
+        if kind not in FILTER_BANKS:
+            raise ValueError(f"expected a kind of {FILTER_BANKS}, received {kind!r}")
+        self.number, self.kind = number if kind != "none" else 0, kind
+
+    def build(self, input_shape):
+        box = input_shape[-1]
+        fx, fy = np.meshgrid(np.fft.rfftfreq(box), np.fft.fftfreq(box))
+        cut = 0.25 * 2.0 ** (-0.5 * np.arange(self.number))
+        relative = (fx**2 + fy**2) / cut[:, None, None] ** 2
+        filters = np.exp(-0.5 * relative) if self.kind == "gaussian" else 1 / (1 + relative**4)
+        self._filters = filters.astype(np.float32)
+        super().build(input_shape)
+
+    def call(self, images):
+        if not self.number:
+            return images[..., None]
+        wide = tf.cast(images, tf.float32)
+        transform = tf.signal.rfft2d(wide)[:, None] * tf.cast(self._filters, tf.complex64)
+        blurred = tf.signal.irfft2d(transform, [images.shape[1], images.shape[2]])
+        stack = tf.concat([wide[:, None], blurred], axis=1)
+        return tf.cast(tf.transpose(stack, (0, 2, 3, 1)), images.dtype)
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape, 1 + self.number)
+
+    def get_config(self) -> Dict[str, Any]:
+        return {**super().get_config(), "number": self.number, "kind": self.kind}
+
+
+@register
+class UnitRange(keras.layers.Layer):
+    """(B, D, D) -> (B, D, D, 1) between -1 and 1: divided by the largest magnitude of the image."""
+
+    def call(self, images):
+        largest = tf.reduce_max(tf.abs(images), axis=(1, 2), keepdims=True)
+        return tf.math.divide_no_nan(images, largest)[..., None]
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape, 1)
+
+
+@register
+class GeneralisedMeanPooling(keras.layers.Layer):
+    """(B, H, W, C) -> (B, C): (mean x^p)^(1/p), one p learned (Chung 2023, section 3.4); x is cut at 1e-6."""
+
+    def build(self, input_shape):
+        # p = 1 + softplus(raw) stays above 1, the average; it starts at 3.
+        self.raw = self.add_weight(
+            shape=(), initializer=keras.initializers.Constant(math.log(math.e**2 - 1)), name="p"
+        )
+        super().build(input_shape)
+
+    def call(self, features):
+        power = 1.0 + tf.nn.softplus(tf.cast(self.raw, tf.float32))
+        logs = tf.math.log(tf.maximum(tf.cast(features, tf.float32), 1e-6))
+        count = tf.cast(tf.shape(features)[1] * tf.shape(features)[2], tf.float32)
+        # In logarithms: x^p of large features would overflow.
+        total = tf.reduce_logsumexp(power * logs, axis=(1, 2)) - tf.math.log(count)
+        return tf.cast(tf.exp(total / power), features.dtype)
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], input_shape[3])
+
+
+def convolution_blocks(
+    features,
+    stem: Sequence[Tuple[int, int]],
+    doubles: Sequence[int],
+    convolution: Callable[[Any, int, int, str], Any],
+    pool: Callable[[Any, str], Any],
+):
+    """Single convolutions `stem`, (kernel, channels) each, then pairs of 3 x 3 ones, each ended by a pooling.
+
+    convolution : (features, channels, kernel, name) -> features; pool : (features, name) -> features.
+    """
+    for number, (kernel, channels) in enumerate(stem):
+        features = pool(convolution(features, channels, kernel, f"stem{number}"), f"stem{number}")
+    for number, channels in enumerate(doubles):
+        for part in "ab":
+            features = convolution(features, channels, 3, f"double{number}{part}")
+        features = pool(features, f"double{number}")
+    return features

@@ -1,0 +1,356 @@
+"""Grey values of particle images: background level, gain and faults, of each image by itself and against its set.
+
+A detector's counts, images that nobody normalised, and normalised ones hold the same particle: the level of the
+background is no signal, and where the images of a set differ in gain the noise around the particles tells it. Pixels
+and images that are like no others are mended or said, so that one of them does not spoil a set.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Callable, Dict, Iterator, List, Optional, Tuple
+
+import numpy as np
+from scipy import ndimage
+
+from ..errors import InputError
+from ..types import ParticleTable
+
+#: Images that tell what is usual in a set.
+_SAMPLE = 512
+#: A pixel so many standard deviations away from the image's middle is a fault of the detector ...
+#: ... so many times further than this share of the others, if its neighbours do not go with it ...
+_HOT_DEVIATIONS, _TIMES_THE_REST, _REST, _ALONE = 20.0, 6.0, 0.95, 0.75
+#: ... and so many times further than the furthest pixel of most images: peaks of a sharp particle are in all of them.
+_TIMES_THE_PEAK = 3.0
+#: So many images tell which places of a detector are at fault in all of them.
+_FEWEST_FOR_PLACES = 16
+_AROUND = np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]], bool)
+#: Pixels of an image that tell its standard deviation robustly.
+_PIXELS_LOOKED_AT = 128
+#: Of a normal distribution, standard deviation over median absolute deviation.
+_MAD_TO_SIGMA = 1.4826
+#: Backgrounds that differ by less than this are alike but for chance ...
+_ALIKE, _SHARE_UNLIKE = 1.25, 0.05
+#: ... and a single image is brought to the others' scale where it differs by more than this; beyond that it is named.
+_OTHER_GAIN, _NAMED_GAIN = 1.5, 10.0
+#: With a smaller share of an image's variance around the particle there is no noise that could tell its gain.
+_LEAST_NOISE = 0.1
+#: Below this share of the usual standard deviation an image is blank.
+_BLANK = 1e-5
+_NAMED, _AT_ONCE = 5, 64
+#: Counts of 16 bits that were read as numbers with a sign jump by more than half their range, and do so often.
+_SIGNED_RANGE, _SHARE_WRAPPED = 2.0**15, 0.01
+
+#: What an image is found to be.
+UNKNOWN, USABLE, HOT_PIXELS, OTHER_SCALE, BLANK = range(5)
+_SENTENCES = {
+    HOT_PIXELS: "{} with pixels far from all around them, which were replaced by their neighbours: {}.",
+    OTHER_SCALE: "{} with grey values far larger or smaller than those of the others, brought to their scale: {}.",
+    BLANK: "{} without any contrast (blank or constant), which tell nothing: {}.",
+}
+
+
+@dataclass(frozen=True)
+class Usual:
+    """What is usual in a set: standard deviations of background and of whole images, whether there is noise to tell
+    an image's gain, whether gains differ throughout, and the share of neighbouring pixels between which counts seem
+    to have wrapped around."""
+
+    background: float
+    whole: float
+    noisy: bool
+    gains_differ: bool
+    wrapped: float = 0.0
+    #: how far the furthest pixel of an image lies, over the deviation of `_REST` of its pixels
+    peak: float = 0.0
+    #: (D, D) bool of the places that are at fault in all images, by optics group
+    faulty: Dict[int, np.ndarray] = field(default_factory=dict)
+
+
+class GreyValues:
+    """Takes the level off the images of a table, mends hot pixels, and brings images of another gain to one scale.
+
+    Images that are alike but for chance keep their relative scale. What each image was found to be is kept as images
+    are read.
+
+    read : rows -> (n, D, D) float32 as stored.
+    """
+
+    def __init__(self, table: ParticleTable, read: Callable[[np.ndarray], np.ndarray]):
+        self._table, self._read = table, read
+        self._found = np.zeros(len(table), np.int8)
+        self._usual: Optional[Usual] = None
+        self._lock = threading.Lock()
+
+    @property
+    def usual(self) -> Usual:
+        """Measured on a sample of the set; InputError where all of it is blank."""
+        with self._lock:
+            if self._usual is None:
+                self._usual = self._measure()
+            return self._usual
+
+    def read(self, rows) -> np.ndarray:
+        """(n, D, D) float32 with a background of mean 0."""
+        rows = np.asarray(rows)
+        usual = self.usual
+        faulty = usual.faulty.get(int(self._table.optics_index[rows[0]])) if len(rows) else None
+        images, mended, background, whole = levelled(self._read(rows), usual.peak, faulty)
+        blank = whole <= _BLANK * usual.whole
+        gain = np.where(blank, 1.0, self._gains(background, whole, rows))
+        other = np.maximum(gain, 1 / gain) > _NAMED_GAIN ** (2 if usual.gains_differ else 1)
+        self._found[rows] = np.select(
+            [blank, other, mended], [BLANK, OTHER_SCALE, HOT_PIXELS], USABLE
+        )
+        images[blank] = 0.0
+        scaled = gain != 1.0
+        images[scaled] /= gain[scaled, None, None].astype(np.float32)
+        return images
+
+    def _gains(self, background: np.ndarray, whole: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """(n,) by which images are divided: 1 where they are like the others."""
+        usual = self.usual
+        of_whole = np.maximum(whole, 1e-300) / usual.whole
+        if not usual.noisy:
+            return np.where(np.maximum(of_whole, 1 / of_whole) > _NAMED_GAIN, of_whole, 1.0)
+        gain = np.maximum(background, 1e-300) / usual.background
+        # Ice, dead lines, or a mask: an image whose background is not like the others' is judged by the whole of it.
+        gain = np.where(gain * 3 < of_whole, of_whole, gain)
+        if usual.gains_differ:
+            return gain
+        unlike = _beyond(gain, of_whole, _OTHER_GAIN * self._pixel_size_ratio(rows))
+        return np.where(unlike, gain, 1.0)
+
+    def _pixel_size_ratio(self, rows: np.ndarray) -> np.ndarray:
+        """(n,) >= 1: by how much grey values of optics groups may differ without having been scaled."""
+        pixel = np.array([optics.pixel_size_angstrom for optics in self._table.optics])
+        smallest = pixel[np.unique(self._table.optics_index)].min()
+        return pixel[self._table.optics_index[rows]] / smallest
+
+    def _measure(self) -> Usual:
+        rows = np.unique(np.linspace(0, len(self._table) - 1, _SAMPLE).astype(np.int64))
+        background, whole, wrapped, peak = np.zeros((4, len(rows)))
+        faulty: Dict[int, np.ndarray] = {}
+        for part in _of_one_group(self._table, rows):
+            at, images = np.searchsorted(rows, part), self._read(part)
+            wrapped[at] = share_wrapped(images)
+            places = faulty.setdefault(
+                int(self._table.optics_index[part[0]]), _faulty_places(images)
+            )
+            peak[at] = _peaks(images, places)
+        usual_peak = float(np.median(peak[peak > 0])) if (peak > 0).any() else 0.0
+        for part in _of_one_group(self._table, rows):
+            at, places = np.searchsorted(rows, part), faulty[int(self._table.optics_index[part[0]])]
+            _, _, background[at], whole[at] = levelled(self._read(part), usual_peak, places)
+        told = whole > 0
+        if not told.any():
+            raise InputError(
+                f"The images are blank: none of the {len(rows)} that were looked at has any contrast "
+                f"({_name(self._table, rows[0])} is the first); give the stack that holds the particles."
+            )
+        background, whole, rows = background[told], whole[told], rows[told]
+        middle = max(float(np.median(background)), 1e-300), float(np.median(whole))
+        noisy = float(np.median((background / whole) ** 2)) > _LEAST_NOISE
+        ratio = np.maximum(background, 1e-300) / middle[0]
+        unlike = _beyond(ratio, whole / middle[1], _ALIKE * self._pixel_size_ratio(rows))
+        gains_differ = bool(unlike.mean() > _SHARE_UNLIKE)
+        return Usual(*middle, noisy, gains_differ, float(wrapped.mean()), usual_peak, faulty)
+
+    def check(self) -> None:
+        """InputError for a set of blank images, as a sample of it tells."""
+        _ = self.usual
+
+    def tells(self, rows) -> np.ndarray:
+        """(n,) bool: whether images that were read hold anything at all."""
+        return self._found[rows] != BLANK
+
+    def look_at_all(self) -> np.ndarray:
+        """(N,) int8 of what every image was found to be; images that were not read yet are read."""
+        for rows in _of_one_group(self._table, np.flatnonzero(self._found == UNKNOWN)):
+            self.read(rows)
+        return self._found
+
+    def metrics(self) -> Dict[str, int]:
+        """Numbers of images that are not like the others, for metrics.json."""
+        found = self.look_at_all()
+        names = {
+            "images_blank": BLANK,
+            "images_with_hot_pixels": HOT_PIXELS,
+            "images_of_other_scale": OTHER_SCALE,
+        }
+        return {name: int((found == kind).sum()) for name, kind in names.items()}
+
+    @property
+    def blank(self) -> np.ndarray:
+        """(N,) bool: images that tell nothing."""
+        return self.look_at_all() == BLANK
+
+    def sentences(self) -> List[str]:
+        """What there is to say of images that are not like the others, by their ids, stacks and slices."""
+        found = self.look_at_all()
+        out = []
+        for kind, sentence in _SENTENCES.items():
+            rows = np.flatnonzero(found == kind)
+            if len(rows):
+                names = ", ".join(_name(self._table, row) for row in rows[:_NAMED])
+                more = f" and {len(rows) - _NAMED} more" if len(rows) > _NAMED else ""
+                number = "There is one image" if len(rows) == 1 else f"There are {len(rows)} images"
+                out.append(sentence.format(number, names + more))
+        if self.usual.wrapped > _SHARE_WRAPPED:
+            out.append(
+                f"Grey values seem to have wrapped around: {100 * self.usual.wrapped:.0f} % of neighbouring pixels "
+                "differ by more than 32768, as where counts above 32767 were written as numbers with a sign (MRC mode "
+                "1). Were they? Write the stack in mode 6 or 2."
+            )
+        return out
+
+
+def _beyond(gain: np.ndarray, of_whole: np.ndarray, limit: np.ndarray) -> np.ndarray:
+    """Whether gains lie beyond limit or 1 / limit and whole images bear it out: signal in corners is no gain."""
+    a, b = np.log(gain), np.log(of_whole)
+    return (np.abs(a) > np.log(limit)) & (np.sign(a) * b > 0.5 * np.log(limit))
+
+
+def share_wrapped(images: np.ndarray) -> np.ndarray:
+    """(n,) share of neighbouring pixels, of images (n, D, D) of 16-bit integers with a sign, that differ by more than
+    half of their range; 0 for other grey values."""
+    if (
+        not np.ptp(images) > _SIGNED_RANGE
+        or np.abs(images).max() > _SIGNED_RANGE
+        or (images != np.rint(images)).any()
+    ):
+        return np.zeros(len(images))
+    return (np.abs(np.diff(images, axis=2)) > _SIGNED_RANGE).mean(axis=(1, 2))
+
+
+def levelled(
+    images: np.ndarray, usual_peak: float = 0.0, faulty: Optional[np.ndarray] = None
+) -> Tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Images (n, D, D) float32, changed in place: their background at mean 0, hot pixels mended.
+
+    usual_peak, faulty : see `Usual`; what is known of the set, if it is.
+
+    Returns the images, and (n,) each: whether pixels were mended, and the standard deviations of the background and of
+    the whole image.
+    """
+    mended = _mend_hot_pixels(images, usual_peak, faulty)
+    flat = images.reshape(len(images), -1)
+    ring = np.take(flat, _background_pixels(images.shape[-1]), axis=1)
+    level = ring.mean(axis=1, dtype=np.float64).astype(np.float32)[:, None]
+    flat -= level
+    ring -= level
+    return images, mended, _root_mean_square(ring), _root_mean_square(flat)
+
+
+def _root_mean_square(values: np.ndarray) -> np.ndarray:
+    """(n,) float64 of rows (n, m); 0 for a constant row, whatever rounding left of it."""
+    with np.errstate(over="ignore"):
+        power = np.einsum("ij,ij->i", values, values).astype(np.float64) / values.shape[1]
+    if not np.isfinite(power).all():
+        power = np.einsum("ij,ij->i", values, values, dtype=np.float64) / values.shape[1]
+    return np.where(np.ptp(values, axis=1) > 0, np.sqrt(power), 0.0)
+
+
+@lru_cache(maxsize=8)
+def _background_pixels(box_size_px: int) -> np.ndarray:
+    """Places of the pixels beyond the inscribed circle: particles do not reach there."""
+    axis = np.arange(box_size_px) - box_size_px // 2
+    return np.flatnonzero(axis[:, None] ** 2 + axis**2 > (box_size_px / 2) ** 2)
+
+
+def _mend_hot_pixels(
+    images: np.ndarray, usual_peak: float, faulty: Optional[np.ndarray]
+) -> np.ndarray:
+    """(n,) bool: images in which pixels far from all around them were replaced by the median of these."""
+    flat = images.reshape(len(images), -1)
+    some = _some(flat)
+    middle = _middle(some)
+    limit = _HOT_DEVIATIONS * _MAD_TO_SIGMA * _middle(np.abs(some - middle[:, None]))
+    mended = np.zeros(len(images), bool)
+    far = np.maximum(flat.max(axis=1) - middle, middle - flat.min(axis=1)) > limit
+    rest = np.zeros(len(images))
+    if far.any():
+        rest[far] = _deviations(images[far])[1]
+    for i in np.flatnonzero(
+        far & (limit > 0)
+    ):  # without noise nothing tells a fault from a sharp particle
+        hot, around = _hot(images[i], middle[i], limit[i], _TIMES_THE_REST)
+        hot &= _in_lines(hot) | (
+            np.abs(images[i] - middle[i]) > _TIMES_THE_PEAK * usual_peak * rest[i]
+        )
+        if faulty is not None:
+            hot |= faulty & (np.abs(images[i] - around) > limit[i])
+        images[i][hot] = around[hot]
+        mended[i] = hot.any()
+    return mended
+
+
+def _hot(
+    image: np.ndarray, middle: float, limit: float, times: float
+) -> Tuple[np.ndarray, np.ndarray]:
+    """(D, D) bool of pixels further from the middle than `limit` and so many times the rest, and than all around them;
+    and the medians of what is around each."""
+    around = ndimage.median_filter(image, footprint=_AROUND, mode="mirror")
+    deviation = np.abs(image - middle)
+    hot = deviation > max(limit, times * np.quantile(deviation, _REST))
+    return hot & (np.abs(image - around) > _ALONE * deviation), around
+
+
+def _in_lines(hot: np.ndarray) -> np.ndarray:
+    """(D, D) bool of rows and columns that are hot for the most part."""
+    return (hot.mean(axis=1, keepdims=True) > 0.5) | (hot.mean(axis=0, keepdims=True) > 0.5)
+
+
+def _faulty_places(images: np.ndarray) -> np.ndarray:
+    """(D, D) bool of pixels that are hot in the median of images of one detector: particles lie differently in each."""
+    if len(images) < _FEWEST_FOR_PLACES:
+        return np.zeros(images.shape[1:], bool)
+    deviation, rest = _deviations(images)
+    typical = (
+        np.median(deviation[rest > 0] / rest[rest > 0, None], axis=0)
+        if (rest > 0).any()
+        else deviation[0]
+    )
+    middle = float(np.median(typical))
+    limit = _HOT_DEVIATIONS * _MAD_TO_SIGMA * float(np.median(np.abs(typical - middle)))
+    return _hot(typical.reshape(images.shape[1:]), middle, limit, _TIMES_THE_REST)[0]
+
+
+def _peaks(images: np.ndarray, faulty: np.ndarray) -> np.ndarray:
+    """(n,) of `Usual.peak`, of the places without fault; 0 for an image without contrast."""
+    deviation, rest = _deviations(images)
+    furthest = np.abs(deviation[:, ~faulty.ravel()]).max(axis=1)
+    return np.divide(furthest, rest, out=np.zeros(len(images)), where=rest > 0)
+
+
+def _deviations(images: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+    """(n, D * D) differences of the pixels from the middle of their image, and (n,) what `_REST` of them are within."""
+    flat = images.reshape(len(images), -1).astype(np.float64)
+    flat -= _middle(_some(flat))[:, None]
+    place = int(_REST * (flat.shape[1] - 1))
+    return flat, np.partition(np.abs(flat), place, axis=1)[:, place]
+
+
+def _some(flat: np.ndarray) -> np.ndarray:
+    return flat[:, :: max(1, flat.shape[1] // _PIXELS_LOOKED_AT)]
+
+
+def _of_one_group(table: ParticleTable, rows: np.ndarray) -> Iterator[np.ndarray]:
+    """These rows in pieces of one optics group."""
+    for group in np.unique(table.optics_index[rows]):
+        mine = rows[table.optics_index[rows] == group]
+        yield from np.array_split(mine, -(-len(mine) // _AT_ONCE))
+
+
+def _name(table: ParticleTable, row: int) -> str:
+    stack = table.stack_paths[table.stack_index[row]]
+    return f"particle {table.ids[row]} (image {table.slice_index[row] + 1} of {stack})"
+
+
+def _middle(values: np.ndarray) -> np.ndarray:
+    """(n,) medians of rows (n, m), the upper one where m is even."""
+    place = values.shape[1] // 2
+    return np.partition(values, place, axis=1)[:, place]

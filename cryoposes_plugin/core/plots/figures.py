@@ -1,0 +1,93 @@
+"""The look that all figures share, and how they are saved: matplotlib Figures without pyplot or any global state."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Tuple
+
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.axis import Tick
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from ..io.atomic import atomic_path
+
+BLUE, ORANGE, GREEN, RED, GREY = "#2b6cb0", "#dd6b20", "#2f855a", "#c53030", "#718096"
+PALETTE = (BLUE, ORANGE, GREEN, RED, "#6b46c1", "#0987a0", GREY)
+_DOTS_PER_INCH = 120
+
+
+class LiteralFigure(Figure):
+    """A figure whose titles, labels and legends say a name as it is, `$` and bytes that are no text included."""
+
+    def draw(self, renderer) -> None:
+        _take_literally(self)
+        super().draw(renderer)
+
+
+def _take_literally(artist: Artist) -> None:
+    """But for the numbers along the axes, which are formulas where an axis is logarithmic."""
+    for child in artist.get_children():
+        if isinstance(child, Text):
+            child.set_parse_math(False)
+            child.set_text(child.get_text().encode("utf-8", "backslashreplace").decode("utf-8"))
+        elif not isinstance(child, Tick):
+            _take_literally(child)
+
+
+def new_figure(width_inch: float = 6.4, height_inch: float = 4.0) -> Figure:
+    """An empty figure with a raster canvas of its own."""
+    figure = LiteralFigure(
+        figsize=(width_inch, height_inch), dpi=_DOTS_PER_INCH, layout="constrained"
+    )
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def dress(axes: Axes, title: str = "", x: str = "", y: str = "") -> Axes:
+    """Title, axis labels, a light grid and no frame above and to the right."""
+    axes.set_title(title, loc="left", fontsize=11, fontweight="bold")
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    axes.grid(True, color="#e2e8f0", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    return axes
+
+
+def single_axes(
+    title: str, x: str, y: str, size: Tuple[float, float] = (6.4, 4.0)
+) -> Tuple[Figure, Axes]:
+    """A figure with one dressed pair of axes."""
+    figure = new_figure(*size)
+    return figure, dress(figure.add_subplot(), title, x, y)
+
+
+def legend_where_there_is_something(axes: Axes, **arguments) -> None:
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(frameon=False, fontsize=9, **arguments)
+
+
+def legend_below(figure: Figure, axes: Axes) -> None:
+    """Beside the axes, where it lies over no bars."""
+    handles, labels = axes.get_legend_handles_labels()
+    if handles:
+        figure.legend(
+            handles, labels, loc="outside lower center", ncols=3, frameon=False, fontsize=9
+        )
+
+
+def png_bytes(figure: Figure) -> bytes:
+    """The figure as a PNG file's contents."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()
+
+
+def save_figure(figure: Figure, path) -> None:
+    """Write a PNG, whole or not at all."""
+    with atomic_path(Path(path)) as part:
+        part.write_bytes(png_bytes(figure))

@@ -1,0 +1,84 @@
+"""Shifts of a particle set against a volume, at given poses, batch by batch."""
+
+from __future__ import annotations
+
+from typing import Optional, Tuple
+
+import numpy as np
+import tensorflow as tf
+
+from ...commands.infer.inputs import Inputs, ParticleConfig
+from ..imaging.ctf import pack_ctf
+from ..imaging.forward_model import ForwardModel
+from ..maps.size import radius_of_gyration_px
+from ..memory import BatchLimit
+from ..types import CtfTable, Volume
+from .shift_estimation import ShiftEstimate, estimate_shifts
+from .shift_weights import measured_weights, prior_weights
+
+
+class ShiftFinder:
+    """Measures shifts by correlation with CTF-modulated reprojections.
+
+    Parameters
+    ----------
+    volume : any box and pixel size, in the frame of the poses.
+    box_size_px, pixel_size_angstrom : of the images that will come.
+    max_shift_px : largest shift looked for, in pixels of these images.
+    batch_size : batches are padded to this, so that the graph is traced once.
+    """
+
+    def __init__(
+        self,
+        volume: Volume,
+        box_size_px: int,
+        pixel_size_angstrom: float,
+        max_shift_px: float,
+        batch_size: int,
+    ):
+        self._model = ForwardModel([volume], box_size_px, pixel_size_angstrom)
+        self._max_shift_px, self.memory = max_shift_px, BatchLimit("images", batch_size)
+        radius = (
+            radius_of_gyration_px(volume.data) * volume.pixel_size_angstrom / pixel_size_angstrom
+        )
+        self.weights = prior_weights(box_size_px, radius)
+
+    @classmethod
+    def of_inputs(cls, config: ParticleConfig, inputs: Inputs, volume: Volume) -> ShiftFinder:
+        """For the particles that a model is applied to, at its box and pixel size."""
+        card, batch_size = inputs.model.card, min(config.batch_size, len(inputs.table))
+        return cls(
+            volume, card.box_size_px, card.pixel_size_angstrom, config.max_shift_px, batch_size
+        )
+
+    def reprojections(
+        self, rotations: np.ndarray, ctf: Optional[CtfTable], image_state: str
+    ) -> np.ndarray:
+        """(B, D, D) float32 at shift zero."""
+
+        def work(rows: np.ndarray) -> np.ndarray:
+            padded = np.resize(rows, self.memory.largest or len(rows))
+            packed = None if ctf is None else tf.constant(pack_ctf(ctf.take(padded)))
+            images = self._model.images(
+                tf.zeros(len(padded), tf.int32),
+                tf.constant(rotations[padded], tf.float32),
+                tf.zeros((len(padded), 2)),
+                packed,
+                image_state,
+            )
+            return images.numpy()[: len(rows)]
+
+        return np.concatenate(self.memory.parts(work, len(rotations)))
+
+    def calibrate(self, images: np.ndarray, reprojections: np.ndarray) -> None:
+        """Measure the weights of the frequencies on a sample (kept as they are for a small one)."""
+        self.weights = measured_weights(images, reprojections, self._max_shift_px, self.weights)
+
+    def find(
+        self, images: np.ndarray, rotations: np.ndarray, ctf: Optional[CtfTable], image_state: str
+    ) -> Tuple[ShiftEstimate, np.ndarray]:
+        """Shifts of (B, D, D) images at (B, 3, 3) rotations, and the reprojections."""
+        reprojections = self.reprojections(rotations, ctf, image_state)
+        return estimate_shifts(
+            images, reprojections, self._max_shift_px, self.weights
+        ), reprojections

@@ -1,0 +1,71 @@
+"""Which frequencies tell where a particle lies, when its pose is not known exactly.
+
+A pose that is off by an angle moves the density by that angle times its distance from the centre. Beyond the frequency
+of that displacement image and reprojection no longer agree, and what is left of the reprojection is noise; without
+weights it leads the correlation astray (70S, pose errors of 15°, SNR 0.4: 1.5 px instead of 0.5 px). With the cross
+spectrum C, the reprojection's power P and the image's power Y in a shell, the best estimate of the image is C / P times
+the reprojection, its residual has power Y - C^2 / P, and the weight in the correlation is the ratio of the two.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.fft
+
+from .shift_estimation import estimate_shifts
+
+#: The pose error that is reckoned with before anything is measured.
+_EXPECTED_ERROR_RAD = np.deg2rad(20.0)
+#: Of a displacement angle * radius, the part that is seen along one axis of the image, on average over the density.
+_SEEN_PART = 0.45
+#: Below this many images the spectra are too noisy to measure weights from.
+FEWEST_IMAGES = 64
+_SMALLEST_RESIDUAL = 1e-3
+#: A shell counts if its cross spectrum is so many times what chance gives.
+_SIGNIFICANT = 3.0
+
+
+def prior_weights(box_size_px: int, radius_px: float) -> np.ndarray:
+    """(D, D // 2 + 1) float32: agreement of image and reprojection to expect of a particle of this radius."""
+    displacement = radius_px * _EXPECTED_ERROR_RAD * _SEEN_PART
+    frequency2 = np.fft.fftfreq(box_size_px)[:, None] ** 2 + np.fft.rfftfreq(box_size_px) ** 2
+    return np.exp(-2 * np.pi**2 * frequency2 * displacement**2).astype(np.float32)
+
+
+def measured_weights(
+    images: np.ndarray, reprojections: np.ndarray, max_shift_px: float, prior: np.ndarray
+) -> np.ndarray:
+    """(D, D // 2 + 1) float32 weights, measured on images (B, D, D) and their reprojections at shift zero.
+
+    The shifts found with the prior weights bring the two on top of each other; the weights follow from the spectra's
+    shells. With fewer images than FEWEST_IMAGES, or nothing in common, the prior is returned.
+    """
+    if len(images) < FEWEST_IMAGES:
+        return prior
+    box = images.shape[-1]
+    shifts = estimate_shifts(images, reprojections, max_shift_px, prior).shifts_px
+    image_ft, reprojection_ft = (
+        scipy.fft.rfft2(np.asarray(a, dtype=np.float32)) for a in (images, reprojections)
+    )
+    ky, kx = 2 * np.pi * np.fft.fftfreq(box), 2 * np.pi * np.fft.rfftfreq(box)
+    back = (
+        np.exp(1j * shifts[:, 1, None] * ky)[:, :, None]
+        * np.exp(1j * shifts[:, 0, None] * kx)[:, None, :]
+    )
+    shell = np.rint(box * np.hypot(np.fft.fftfreq(box)[:, None], np.fft.rfftfreq(box))).astype(int)
+    cross = _shell_means((np.conj(reprojection_ft) * image_ft * back).real.mean(axis=0), shell)
+    power = _shell_means((np.abs(reprojection_ft) ** 2).mean(axis=0), shell)
+    image_power = _shell_means((np.abs(image_ft) ** 2).mean(axis=0), shell)
+    amplitude = np.clip(cross, 0, None) / np.maximum(power, 1e-9 * power.max() + 1e-30)
+    residual = np.maximum(image_power - amplitude * cross, _SMALLEST_RESIDUAL * image_power + 1e-30)
+    chance = np.sqrt(power * residual / (len(images) * np.bincount(shell.ravel())))
+    weights = np.where(cross > _SIGNIFICANT * chance, amplitude / residual, 0.0)
+    weights[0] = 0
+    weights[box // 2 :] = 0
+    if not weights.max() > 0:
+        return prior
+    return (weights / weights.max())[shell].astype(np.float32)
+
+
+def _shell_means(values: np.ndarray, shell: np.ndarray) -> np.ndarray:
+    return np.bincount(shell.ravel(), values.ravel()) / np.maximum(np.bincount(shell.ravel()), 1)

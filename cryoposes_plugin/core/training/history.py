@@ -1,0 +1,76 @@
+"""The course of a training run: history.csv, one row now and then."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Dict, List, Mapping, Optional, Sequence
+
+import numpy as np
+
+from ...commands.run_directory import RunDirectory
+
+HISTORY_NAME = "history.csv"
+#: Of poses, or of distances.
+_VALIDATED = (
+    "median_error_deg",
+    "mean_error_deg",
+    "p90_error_deg",
+    "median_distance_error_deg",
+    "distance_loss_rad2",
+)
+
+
+class History:
+    """Rows of step, learning rate, mean losses since the row before and, where measured, validation errors."""
+
+    def __init__(self, run: RunDirectory, text: str = ""):
+        """text : the rows so far, of `text`."""
+        self.run = run
+        lines = csv.DictReader(io.StringIO(text, newline=""))
+        self.rows: List[Dict[str, float]] = [
+            {k: float(v) for k, v in row.items() if v} for row in lines
+        ]
+
+    def add(
+        self,
+        step: int,
+        losses: Sequence[Mapping],
+        learning_rate: float,
+        errors: Optional[Mapping[str, float]],
+    ) -> None:
+        row = {"step": float(step), "learning_rate": learning_rate}
+        if losses:
+            row.update(
+                {name: float(np.mean([float(part[name]) for part in losses])) for name in losses[0]}
+            )
+        if errors is not None:
+            row.update({name: errors[name] for name in _VALIDATED if name in errors})
+        self.rows.append(row)
+
+    def latest(self) -> Dict[str, float]:
+        """Newest loss and validation error, for the progress line."""
+        shown: Dict[str, float] = {}
+        for row in self.rows:
+            for name in ("loss", "median_error_deg", "median_distance_error_deg"):
+                if name in row:
+                    shown[name] = row[name]
+        return shown
+
+    def column(self, name: str) -> np.ndarray:
+        """(rows,) float64, NaN where a row has no value."""
+        return np.array([row.get(name, np.nan) for row in self.rows], dtype=np.float64)
+
+    def text(self) -> str:
+        names = list(dict.fromkeys(name for row in self.rows for name in row))
+        lines = io.StringIO(newline="")
+        writer = csv.DictWriter(lines, names, restval="")
+        writer.writeheader()
+        writer.writerows([{k: f"{v:.8g}" for k, v in row.items()} for row in self.rows])
+        return lines.getvalue()
+
+    def write(self) -> None:
+        with self.run.atomic(HISTORY_NAME) as part, open(
+            part, "w", newline="", encoding="utf-8"
+        ) as handle:
+            handle.write(self.text())

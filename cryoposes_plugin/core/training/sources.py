@@ -1,0 +1,205 @@
+"""Where training images come from. A batch is a function of (seed, step) alone: nothing else has to be remembered.
+
+What a source draws for a step are small NumPy arrays; the images are made from them inside the compiled step.
+"""
+
+from __future__ import annotations
+
+from typing import Dict, List, Optional, Sequence, Tuple
+
+import numpy as np
+import tensorflow as tf
+
+from ...commands.train.config import TrainConfig
+from ..imaging import draws
+from ..imaging.ctf import pack_ctf
+from ..imaging.forward_model import ForwardModel, apply_image_state
+from ..models.preprocessing import Preprocessing
+from ..particles.image_grid import ImageGrid
+from ..particles.images import ResampledImages
+from ..types import ParticleTable, Volume
+from .augmentation import Augmentation
+from .labels import PoseLabels, concatenated
+
+Arrays = Dict[str, np.ndarray]
+#: Step that the first validation batch takes its random numbers from: far beyond any training step.
+VALIDATION_STEP = 2**30
+_SHIFT_SAMPLE = 1000
+
+
+class SimulatedSource:
+    """Projections of the volumes, made on the fly at the network's box and pixel size (the CTF at true frequencies).
+
+    noise_amplitude : (D, D // 2 + 1) of the noise on the raw images, at the network's box D: see `plan.Noise`.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        volumes: Sequence[Volume],
+        grid: ImageGrid,
+        preprocessing: Preprocessing,
+        noise_amplitude: np.ndarray,
+        image_state: str,
+        like: Optional[ParticleTable] = None,
+    ):
+        self.config, self.grid, self.like, self.image_state = config, grid, like, image_state
+        self.preprocessing = preprocessing
+        self.number_of_volumes = len(volumes)
+        self.model = ForwardModel(volumes, grid.model_box_size_px, grid.model_pixel_size_angstrom)
+        self.noise_amplitude = noise_amplitude
+
+    def arrays(self, number: int, step: int) -> Arrays:
+        """What is drawn for a batch of `number` images."""
+        seed = (self.config.seed, step)
+        rotations, shifts = draws.draw_poses(self.config, number, seed)
+        ctf = draws.draw_ctfs(self.config, number, seed, self.like)
+        scale = self.grid.pixel_size_angstrom / self.grid.model_pixel_size_angstrom
+        arrays = {
+            "volume_index": draws.draw_volumes(self.number_of_volumes, number, seed),
+            "rotations": rotations.astype(np.float32),
+            "shifts_px": (scale * shifts).astype(np.float32),
+            "noise_seed": np.array([self.config.seed % 2**31, step], np.int32),
+        }
+        return arrays if ctf is None else {**arrays, "ctf": pack_ctf(ctf)}
+
+    def images(self, arrays: Dict[str, tf.Tensor]) -> Tuple[tf.Tensor, PoseLabels]:
+        """Network input (B, D, D) and its poses."""
+        ctf, pixel = arrays.get("ctf"), self.grid.model_pixel_size_angstrom
+        images = self.model.images(
+            arrays["volume_index"], arrays["rotations"], arrays["shifts_px"], ctf
+        )
+        images += self._noise(arrays["noise_seed"], images.shape)
+        if self.image_state == "raw":
+            images = self.preprocessing.correct(images, ctf)
+        elif ctf is not None:
+            images = apply_image_state(images, ctf, self.image_state, pixel)
+        known = tf.ones(images.shape[0])
+        return self.preprocessing.normalise(images), PoseLabels(
+            arrays["rotations"], arrays["shifts_px"], known
+        )
+
+    def typical_shift_px(self) -> float:
+        """Root mean square of a shift along an axis, in pixels of the network's images."""
+        drawn = draws.draw_shifts(self.config, _SHIFT_SAMPLE, self.config.seed)
+        return (
+            float(np.sqrt(np.mean(drawn**2)))
+            * self.grid.pixel_size_angstrom
+            / self.grid.model_pixel_size_angstrom
+        )
+
+    def _noise(self, seed: tf.Tensor, shape) -> tf.Tensor:
+        noise = tf.random.stateless_normal(shape, seed)
+        if np.ptp(self.noise_amplitude) == 0:
+            return noise * float(self.noise_amplitude[0, 0])
+        transform = tf.signal.rfft2d(noise) * tf.cast(self.noise_amplitude, tf.complex64)
+        return tf.signal.irfft2d(transform, [shape[1], shape[2]])
+
+
+class LabelledSource:
+    """Particles with known poses: read from their stacks, corrected, augmented. Every epoch has its own order.
+
+    rows : the particles to take, positions in the table. An epoch's last, incomplete batch is completed from the next.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        images: ResampledImages,
+        rows: np.ndarray,
+        preprocessing: Preprocessing,
+        image_state: str,
+        augmentation: Optional[Augmentation],
+    ):
+        self.seed, self.source, self.rows = seed, images, np.asarray(rows)
+        self.preprocessing, self.augmentation = preprocessing, augmentation
+        self.shifts_px = _shifts_px(images)
+        self.correct = (
+            image_state == "raw"
+            and preprocessing.ctf_correction != "none"
+            and images.table.ctf is not None
+        )
+
+    def batch_rows(self, number: int, step: int) -> np.ndarray:
+        """(number,) rows of a step."""
+        position = step * number + np.arange(number)
+        epochs, places = position // len(self.rows), position % len(self.rows)
+        chosen = np.empty(number, dtype=np.int64)
+        for epoch in np.unique(epochs):
+            order = np.random.default_rng([self.seed, int(epoch)]).permutation(self.rows)
+            mine = epochs == epoch
+            chosen[mine] = order[places[mine]]
+        return chosen
+
+    def arrays(self, number: int, step: int) -> Arrays:
+        rows = self.batch_rows(number, step)
+        table = self.source.table
+        arrays = {
+            "particles": self.source.read(rows),
+            "rotations": table.rotations[rows].astype(np.float32),  # type: ignore[index]
+            "shifts_px": np.zeros((number, 2), np.float32)
+            if self.shifts_px is None
+            else self.shifts_px[rows],
+            "shift_known": np.full(number, self.shifts_px is not None, np.float32),
+            "noise_seed": np.array([self.seed % 2**31, step], np.int32),
+        }
+        return {**arrays, "ctf": pack_ctf(table.ctf.take(rows))} if self.correct else arrays  # type: ignore[union-attr]
+
+    def images(self, arrays: Dict[str, tf.Tensor]) -> Tuple[tf.Tensor, PoseLabels]:
+        images = self.preprocessing.correct(arrays["particles"], arrays.get("ctf"))
+        labels = PoseLabels(arrays["rotations"], arrays["shifts_px"], arrays["shift_known"])
+        if self.augmentation is not None:
+            # Noise of a particle image is in its own unit: its standard deviation.
+            deviation = tf.math.reduce_std(images, axis=(1, 2), keepdims=True)
+            images = tf.math.divide_no_nan(images, deviation)
+            images, labels = self.augmentation.apply(images, labels, arrays["noise_seed"])
+        return self.preprocessing.normalise(images), labels
+
+    def typical_shift_px(self) -> float:
+        """Root mean square of a shift along an axis, in pixels of the network's images."""
+        known = np.zeros(1) if self.shifts_px is None else self.shifts_px[self.rows]
+        extra = 0.0 if self.augmentation is None else self.augmentation.shift_px
+        return float(np.sqrt(np.mean(known**2) + extra**2))
+
+
+def _shifts_px(images: ResampledImages) -> Optional[np.ndarray]:
+    """(N, 2) float32 in pixels of the resampled images, or None where all are zero: what a set without shifts holds."""
+    given = images.table.shifts_px
+    if given is None or not given.any():
+        return None
+    return (given * images.scale[:, None]).astype(np.float32)
+
+
+class MixedSource:
+    """Every batch in equal parts from several sources."""
+
+    def __init__(self, sources: Sequence):
+        self.sources = list(sources)
+
+    def arrays(self, number: int, step: int) -> Arrays:
+        merged: Arrays = {}
+        for index, (source, part) in enumerate(zip(self.sources, self._parts(number))):
+            merged.update(
+                {f"{index}/{name}": value for name, value in source.arrays(part, step).items()}
+            )
+        return merged
+
+    def images(self, arrays: Dict[str, tf.Tensor]) -> Tuple[tf.Tensor, PoseLabels]:
+        results: List[Tuple[tf.Tensor, PoseLabels]] = []
+        for index, source in enumerate(self.sources):
+            mine = {
+                name.split("/", 1)[1]: value
+                for name, value in arrays.items()
+                if name.startswith(f"{index}/")
+            }
+            results.append(source.images(mine))
+        return tf.concat([images for images, _ in results], axis=0), concatenated(
+            [labels for _, labels in results]
+        )
+
+    def typical_shift_px(self) -> float:
+        """Root mean square of a shift along an axis, in pixels of the network's images."""
+        return float(np.sqrt(np.mean([source.typical_shift_px() ** 2 for source in self.sources])))
+
+    def _parts(self, number: int) -> List[int]:
+        return [len(part) for part in np.array_split(np.arange(number), len(self.sources))]

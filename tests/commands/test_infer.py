@@ -1,0 +1,310 @@
+"""`cryoposes infer`: poses for the original images, whatever their box; where shifts come from; resuming; sentences."""
+
+import json
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from cryoposes_plugin.cli.main import main
+from cryoposes_plugin.core.errors import InputError
+from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
+from cryoposes_plugin.core.io.mrc import write_stack, write_volume
+from cryoposes_plugin.core.io.star import POSE_SOURCE, read_particles, write_particles
+from cryoposes_plugin.core.maps.phantom import make_phantom
+from cryoposes_plugin.core.particles.images import ResampledImages
+
+from ..mrc_files import write_stack_as_it_is
+from ..particle_sets import make_particles
+
+pytest.importorskip("tensorflow")
+
+NUMBER, BOX, PIXEL = 90, 40, 4.0
+MODEL_BOX, MODEL_PIXEL = 32, 5.0
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory):
+    """Noisy particles of 40 px x 4 Å in shuffled order with non-consecutive ids; an untrained model of 32 px x 5 Å."""
+    from cryoposes_plugin.core.imaging.forward_model import ForwardModel, pack_ctf
+    from cryoposes_plugin.core.models.model_card import ModelCard
+    from cryoposes_plugin.core.models.pose_model import PoseModel
+    from cryoposes_plugin.core.networks.build import build_network
+    from cryoposes_plugin.core.networks.polar import PolarConfig
+
+    folder = tmp_path_factory.mktemp("scene")
+    volume = make_phantom(BOX, PIXEL)
+    write_volume(folder / "map.mrc", volume.data, PIXEL)
+    order = np.random.default_rng(8).permutation(NUMBER)
+    extra = {"rlnMicrographName": np.array([f"m{i}.mrc" for i in range(NUMBER)], dtype=object)}
+    table = make_particles(
+        folder / "s.mrcs", NUMBER, BOX, PIXEL, extra=extra, random_subset=np.arange(NUMBER) % 2 + 1
+    )
+    forward = ForwardModel([volume], BOX, PIXEL)
+    images = forward.images(
+        np.zeros(NUMBER, np.int32),
+        table.rotations.astype(np.float32),
+        table.shifts_px.astype(np.float32),
+        pack_ctf(table.ctf),
+    )
+    noise = np.random.default_rng(9).standard_normal(images.shape) * images.numpy().std()
+    write_stack(folder / "s.mrcs", images.numpy() + noise, PIXEL)
+    table = table.take(order)
+    write_particles(folder / "in.star", table)
+    network = {"kind": "polar", **PolarConfig(MODEL_BOX, 14.0, radii=8).to_dict()}
+    card = ModelCard("default", MODEL_BOX, MODEL_PIXEL, 140.0, "phase-flip", "raw", "C1", network)
+    PoseModel(card, build_network(network)).save(folder / "model")
+    return folder, table
+
+
+@pytest.fixture
+def oracle(scene, monkeypatch):
+    """Makes the model know the true poses of the images that it is shown."""
+    from cryoposes_plugin.core.models.pose_model import PoseModel, Prediction
+
+    _, table = scene
+    seen = (
+        ResampledImages(table, MODEL_BOX, MODEL_PIXEL).read(np.arange(NUMBER)).reshape(NUMBER, -1)
+    )
+
+    def predict(self, images, ctf=None, image_state="raw"):
+        rows = ((images.reshape(len(images), 1, -1) - seen) ** 2).sum(axis=2).argmin(axis=1)
+        np.testing.assert_allclose(ctf.defocus_u_angstrom, table.ctf.defocus_u_angstrom[rows])
+        bingham = np.stack([np.diag([0.0, 1.0, 2.0, 3.0 + row]) for row in rows])
+        return Prediction(table.rotations[rows], bingham)
+
+    monkeypatch.setattr(PoseModel, "predict", predict)
+
+
+def infer(folder, output, *arguments, star="in.star", model="model"):
+    return main(
+        [
+            "infer",
+            "--model",
+            str(folder / model),
+            "--particles",
+            str(folder / star),
+            "--output",
+            str(output),
+            "--batch-size",
+            "32",
+            *map(str, arguments),
+        ]
+    )
+
+
+def metrics_of(output):
+    return json.loads((output / "metrics.json").read_text())
+
+
+def test_poses_are_those_of_the_original_images(scene, oracle, tmp_path):
+    folder, table = scene
+    blank = table.replace(rotations=None, shifts_px=None)
+    write_particles(folder / "blank.star", blank)
+    assert (
+        infer(
+            folder,
+            tmp_path / "run",
+            "--volume",
+            folder / "map.mrc",
+            "--no-refine",
+            star="blank.star",
+        )
+        == 0
+    )
+    out = read_particles(tmp_path / "run/particles.star", require=("poses", "ctf", "subset"))
+    np.testing.assert_array_equal(out.ids, table.ids)
+    np.testing.assert_array_equal(out.slice_index, table.slice_index)
+    assert angular_distance_rad(out.rotations, table.rotations).max() < 1e-6
+    assert np.median(np.linalg.norm(out.shifts_px - table.shifts_px, axis=1)) < 0.2
+    np.testing.assert_allclose(out.scores["cryoposesTrace"], -(1 + 2 + 3 + np.arange(NUMBER)))
+    np.testing.assert_allclose(out.scores["cryoposesDispersion"], -1)
+    np.testing.assert_array_equal(out.random_subset, table.random_subset)
+    assert list(out.extra["rlnMicrographName"]) == list(table.extra["rlnMicrographName"])
+    assert out.box_size_px[0] == BOX and out.pixel_size_angstrom[0] == PIXEL
+    metrics = metrics_of(tmp_path / "run")
+    assert metrics["shift_source"] == "volume" and metrics["particles"] == NUMBER
+    assert metrics["pose_source"].startswith("network:") and set(out.extra[POSE_SOURCE]) == {
+        metrics["pose_source"]
+    }
+    for name in (
+        "report.html",
+        "direction_maps.png",
+        "uncertainty_histogram.png",
+        "particles_beside_reprojections.png",
+    ):
+        assert (tmp_path / "run" / name).stat().st_size > 2000
+    assert not list((tmp_path / "run").glob("*.npz"))
+
+
+@pytest.mark.parametrize(
+    ("shifts", "source", "sentence"),
+    [
+        (True, "input", "kept as they were"),
+        (False, "zero", "all shifts are zero"),
+    ],
+)
+def test_without_a_volume_the_shifts_are_kept_and_that_is_said(
+    scene, oracle, tmp_path, caplog, shifts, source, sentence
+):
+    folder, table = scene
+    if not shifts:
+        table = table.replace(rotations=None, shifts_px=None)
+    write_particles(folder / "kept.star", table)
+    with caplog.at_level("INFO"):
+        assert infer(folder, tmp_path / "run", star="kept.star") == 0
+    out = read_particles(tmp_path / "run/particles.star", require=("poses",))
+    np.testing.assert_allclose(out.shifts_px, table.shifts_px if shifts else 0, atol=1e-5)
+    assert metrics_of(tmp_path / "run")["shift_source"] == source
+    assert sentence in caplog.text and sentence in (tmp_path / "run/report.html").read_text()
+
+
+def test_several_optics_groups_and_columns_that_are_not_modelled(scene, oracle, tmp_path):
+    import dataclasses
+
+    folder, table = scene
+    second = dataclasses.replace(table.optics[0], name="second")
+    tilts = {"rlnBeamTiltX": np.array([f"{0.01 * i:.2f}" for i in range(NUMBER)], dtype=object)}
+    mixed = table.replace(
+        optics=(table.optics[0], second),
+        optics_index=np.arange(NUMBER) % 2,
+        extra={**table.extra, **tilts},
+    )
+    write_particles(folder / "mixed.star", mixed)
+    assert infer(folder, tmp_path / "run", star="mixed.star") == 0
+    out = read_particles(tmp_path / "run/particles.star", require=("poses",))
+    assert angular_distance_rad(out.rotations, table.rotations).max() < 1e-6
+    assert list(out.extra["rlnBeamTiltX"]) == list(tilts["rlnBeamTiltX"])
+    assert metrics_of(tmp_path / "run")["columns_not_modelled"] == ["rlnBeamTiltX"]
+    assert "not modelled: rlnBeamTiltX" in (tmp_path / "run/report.html").read_text()
+
+
+def test_an_interrupted_run_goes_on_with_the_same_result(scene, oracle, tmp_path, monkeypatch):
+    from cryoposes_plugin.commands.infer import run as module
+
+    folder, _ = scene
+    assert infer(folder, tmp_path / "whole", "--volume", folder / "map.mrc", "--no-refine") == 0
+    predict_batch, seen = module._predict_batch, []
+
+    def breaks(inputs, finder, rows, results):
+        if len(seen) == 2:
+            raise InputError("interrupted")
+        seen.append(len(rows))
+        predict_batch(inputs, finder, rows, results)
+
+    monkeypatch.setattr(module, "_SAVE_SECONDS", 0.0)
+    monkeypatch.setattr(module, "_predict_batch", breaks)
+    assert infer(folder, tmp_path / "run", "--volume", folder / "map.mrc", "--no-refine") == 2
+    assert not (tmp_path / "run/particles.star").exists()
+
+    def counts(inputs, finder, rows, results):
+        seen.append(len(rows))
+        predict_batch(inputs, finder, rows, results)
+
+    monkeypatch.setattr(module, "_predict_batch", counts)
+    assert infer(folder, tmp_path / "run", "--volume", folder / "map.mrc", "--no-refine") == 0
+    assert seen == [32, 32, 26]
+    whole, resumed = (
+        read_particles(tmp_path / name / "particles.star") for name in ("whole", "run")
+    )
+    np.testing.assert_array_equal(whole.rotations, resumed.rotations)
+    np.testing.assert_array_equal(whole.shifts_px, resumed.shifts_px)
+
+
+def test_hypotheses_are_refined_against_the_volume(scene, tmp_path, monkeypatch):
+    """Right among wrong candidates: the images decide, not the network's order."""
+    from cryoposes_plugin.core.geometry.sampling import random_rotations
+    from cryoposes_plugin.core.models.pose_model import Hypotheses, PoseModel
+
+    folder, table = scene
+    seen = (
+        ResampledImages(table, MODEL_BOX, MODEL_PIXEL).read(np.arange(NUMBER)).reshape(NUMBER, -1)
+    )
+    rng = np.random.default_rng(3)
+    wrong = random_rotations(NUMBER * 3, rng).reshape(NUMBER, 3, 3, 3)
+    near = Rotation.from_rotvec(rng.normal(0, 0.05, (NUMBER, 3))).as_matrix() @ table.rotations
+
+    def hypotheses(self, images, ctf, image_state, number):
+        rows = ((images.reshape(len(images), 1, -1) - seen) ** 2).sum(axis=2).argmin(axis=1)
+        rotations = np.concatenate([wrong[rows], near[rows, None]], axis=1).astype(np.float32)
+        weights = np.tile(np.array([0, -1, -2, -6], np.float32), (len(rows), 1))
+        return Hypotheses(
+            rotations,
+            weights,
+            np.zeros((len(rows), 2), np.float32),
+            np.tile(np.diag([0, 1, 2, 3.0]), (len(rows), 1, 1)),
+            np.full((len(rows), 4), -1),
+        )
+
+    monkeypatch.setattr(PoseModel, "hypotheses", hypotheses)
+    assert infer(folder, tmp_path / "run", "--volume", folder / "map.mrc") == 0
+    out = read_particles(tmp_path / "run/particles.star", require=("poses",))
+    error = np.rad2deg(angular_distance_rad(out.rotations, table.rotations))
+    assert np.median(error) < 1.5 and (error < 5).mean() > 0.95
+    assert np.median(np.linalg.norm(out.shifts_px - table.shifts_px, axis=1)) < 0.1
+    expected = out.scores["cryoposesExpectedErrorDeg"]
+    assert 0.5 < np.sqrt((error[error < 5] ** 2).mean()) / np.median(expected) < 2
+    metrics = metrics_of(tmp_path / "run")
+    assert metrics["refined"] and metrics["pose_source"] in out.extra[POSE_SOURCE][0]
+    hand = [note for note in metrics["notes"] if "hand" in note]
+    assert len(hand) == 1 and hand[0].startswith(f"The hand is that of {folder / 'map.mrc'}")
+    assert "refined:" in out.extra[POSE_SOURCE][0]
+    moved = np.rad2deg(angular_distance_rad(out.rotations, wrong[:, 0]))
+    np.testing.assert_allclose(out.scores["cryoposesMovedDeg"], moved, atol=0.1)
+    covariance = np.load(tmp_path / "run/covariance.npz")
+    np.testing.assert_array_equal(covariance["ids"], table.ids)
+    angles = np.einsum("bii->b", covariance["covariance"][:, :3, :3])
+    np.testing.assert_allclose(np.rad2deg(np.sqrt(angles)), expected, rtol=1e-5)
+
+
+def test_images_without_signal_keep_the_network_s_poses_and_that_is_said(scene, tmp_path, caplog):
+    folder, table = scene
+    noise = np.random.default_rng(1).standard_normal((table.slice_index.max() + 1, BOX, BOX))
+    write_stack(folder / "noise.mrcs", noise.astype(np.float32), PIXEL)
+    write_particles(folder / "noise.star", table.replace(stack_paths=(folder / "noise.mrcs",)))
+    with caplog.at_level("INFO"):
+        assert (
+            infer(folder, tmp_path / "run", "--volume", folder / "map.mrc", star="noise.star") == 0
+        )
+    assert "not refined" in caplog.text and "nothing in common" in caplog.text
+    assert not metrics_of(tmp_path / "run")["refined"]
+
+
+def test_one_particle_through_the_real_network(scene, tmp_path):
+    folder, table = scene
+    write_particles(folder / "one.star", table.take([3]))
+    assert infer(folder, tmp_path / "run", "--volume", folder / "map.mrc", star="one.star") == 0
+    out = read_particles(tmp_path / "run/particles.star", require=("poses",))
+    assert len(out) == 1 and out.scores["cryoposesTrace"][0] < 0
+    np.testing.assert_allclose(out.rotations[0] @ out.rotations[0].T, np.eye(3), atol=1e-6)
+
+
+def test_the_result_does_not_depend_on_the_batch(scene, tmp_path):
+    folder, _ = scene
+    for size in (7, 64):
+        assert infer(folder, tmp_path / str(size), "--batch-size", size) == 0
+    a, b = (read_particles(tmp_path / name / "particles.star") for name in ("7", "64"))
+    assert angular_distance_rad(a.rotations, b.rotations).max() < 1e-3
+    np.testing.assert_allclose(a.scores["cryoposesTrace"], b.scores["cryoposesTrace"], rtol=1e-3)
+
+
+def test_sentences(scene, tmp_path, caplog):
+    folder, table = scene
+    volume = make_phantom(BOX, PIXEL).data
+    write_volume(folder / "wrong.mrc", volume, 2 * PIXEL)
+    write_volume(folder / "small.mrc", volume[10:30, 10:30, 10:30], PIXEL)
+    write_particles(folder / "noctf.star", table.replace(ctf=None))
+    spoiled = np.random.default_rng(0).standard_normal((NUMBER, BOX, BOX)).astype(np.float32)
+    spoiled[table.slice_index[4], 1, 2] = np.nan
+    write_stack_as_it_is(folder / "nan.mrcs", spoiled, PIXEL)
+    write_particles(folder / "nan.star", table.replace(stack_paths=(folder / "nan.mrcs",)))
+    cases = [
+        (("--volume", folder / "wrong.mrc"), "in.star", "40 px, and 8 Å/px where they have 4 Å/px"),
+        (("--volume", folder / "small.mrc"), "in.star", "80 Å wide and the model looks at 140 Å"),
+        ((), "noctf.star", "has no CTF"),
+        ((), "nan.star", f"particle {table.ids[4]} "),
+    ]
+    for number, (arguments, star, sentence) in enumerate(cases):
+        caplog.clear()
+        assert infer(folder, tmp_path / str(number), *arguments, star=star) == 2
+        assert sentence in caplog.text and not (tmp_path / str(number)).exists()

@@ -1,0 +1,77 @@
+"""The quick reprojections of viewers: against exact projections, with poses, shifts and CTF where they belong."""
+
+import numpy as np
+import pytest
+
+from cryoposes_plugin.commands.pictures import pair_distances_deg
+from cryoposes_plugin.core.errors import InputError
+from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
+from cryoposes_plugin.core.geometry.sampling import random_rotations
+from cryoposes_plugin.core.imaging.reprojections import particles_and_reprojections, project
+
+from ...exact_projections import ctf_table, exact_projections, particle_set, transfer_of
+
+NUMBER = 6
+
+
+def test_identity_and_a_quarter_turn_are_exact(asymmetric_volume):
+    plane = asymmetric_volume.data.sum(axis=0)
+    quarter = np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]])
+    images = project(asymmetric_volume.data, np.stack([np.eye(3), quarter]))
+    np.testing.assert_allclose(images[0], plane, rtol=1e-5, atol=1e-4)
+    centre = len(plane) // 2
+    for x, y in ((3, 5), (-7, 2), (0, -4)):  # I(x, y) = sum_z V(y, -x, z)
+        assert images[1][centre + y, centre + x] == pytest.approx(
+            plane[centre - x, centre + y], rel=1e-4, abs=1e-3
+        )
+
+
+@pytest.mark.parametrize("state", ["raw", "phase-flipped"])
+def test_particles_lie_beside_their_own_reprojections(asymmetric_volume, tmp_path, rng, state):
+    rotations, shifts, ctf = (
+        random_rotations(NUMBER, rng),
+        rng.normal(0, 4, (NUMBER, 2)),
+        ctf_table(NUMBER, rng),
+    )
+    transfer = transfer_of(ctf, 48, 5.0)
+    effect = np.abs(transfer) if state == "phase-flipped" else transfer
+    images = exact_projections(asymmetric_volume.data, rotations, shifts, effect)
+    _, table = particle_set(tmp_path, images, rotations, shifts, 5.0, ctf, state)
+    rows = np.array([4, 1, 2])
+
+    def correlations(table):
+        pairs = zip(*particles_and_reprojections(table, asymmetric_volume, rows))
+        return np.array([np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in pairs])
+
+    assert correlations(table).min() > 0.97
+    for wrong in (
+        table.replace(rotations=np.roll(rotations, 1, axis=0)),
+        table.replace(shifts_px=-shifts),
+        table.replace(rotations=np.transpose(rotations, (0, 2, 1))),
+    ):
+        assert correlations(wrong).mean() < 0.9
+    with pytest.raises(InputError, match="no poses"):
+        particles_and_reprojections(table.replace(rotations=None), asymmetric_volume, rows)
+
+
+def test_distances_of_pairs_are_joined_by_id_and_know_the_symmetry(
+    asymmetric_volume, tmp_path, rng
+):
+    rotations = random_rotations(40, rng)
+    images = np.zeros((40, 8, 8), dtype=np.float32)
+    _, table = particle_set(tmp_path, images, rotations, np.zeros((40, 2)), 5.0)
+    shuffled = table.take(rng.permutation(40))
+    true_deg, estimated_deg = pair_distances_deg(table, shuffled, "C1", 500)
+    np.testing.assert_allclose(true_deg, estimated_deg, atol=1e-9)
+    half_turn = table.replace(
+        rotations=np.where(
+            np.arange(40)[:, None, None] % 2, rotations, rotations @ np.diag([-1.0, -1, 1])
+        )
+    )
+    for group, equal in (("C2", True), ("C1", False)):
+        true_deg, estimated_deg = pair_distances_deg(table, half_turn, group, 500)
+        assert np.allclose(true_deg, estimated_deg, atol=1e-6) == equal
+    assert true_deg.max() <= 180 and true_deg.std() > 10
+    assert np.isclose(
+        np.rad2deg(angular_distance_rad(rotations[:1], rotations[1:2])), true_deg, atol=1e-6
+    ).any()

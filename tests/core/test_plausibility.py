@@ -1,0 +1,495 @@
+"""Both sides of every limit: what cannot be is an error, what is unlikely a question, and real metadata are neither."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from cryoposes_plugin.commands.compare.config import CompareConfig
+from cryoposes_plugin.commands.refine.config import RefineConfig
+from cryoposes_plugin.commands.simulate.config import SimulateConfig
+from cryoposes_plugin.commands.train.config import TrainConfig
+from cryoposes_plugin.core.conventions import euler_deg_to_rotations, rotations_to_euler_deg
+from cryoposes_plugin.core.errors import ConfigError, InputError
+from cryoposes_plugin.core.io.star import read_particles
+from cryoposes_plugin.core.plausibility import (
+    check_diameter,
+    check_low_pass,
+    option_questions,
+    particle_questions,
+    pose_problem,
+    pose_questions,
+    set_questions,
+    volume_questions,
+)
+from cryoposes_plugin.core.types import CtfTable, OpticsGroup, ParticleTable
+
+NUMBER = 40
+RNG = np.random.default_rng(5)
+ROTATIONS = Rotation.random(NUMBER, random_state=3).as_matrix()
+DEFOCUS = RNG.uniform(9000, 24000, NUMBER)
+EULER = rotations_to_euler_deg(ROTATIONS)
+
+
+def particles(optics=None, rotations=ROTATIONS, shifts=None, **ctf):
+    """40 particles of 64 px and 2 Å; keywords replace attributes of the optics group and columns of the CTF."""
+    n = len(rotations)
+    group = dataclasses.replace(OpticsGroup("first", 2.0, 64, 300.0, 2.7, 0.1), **(optics or {}))
+    columns = {
+        "defocus_u_angstrom": DEFOCUS[:n],
+        "defocus_v_angstrom": DEFOCUS[:n] - 300,
+        "defocus_angle_deg": np.linspace(-80, 80, n),
+        "phase_shift_deg": np.zeros(n),
+        "voltage_kv": np.full(n, group.voltage_kv),
+        "spherical_aberration_mm": np.full(n, group.spherical_aberration_mm),
+        "amplitude_contrast": np.full(n, group.amplitude_contrast),
+        "bfactor_angstrom2": np.zeros(n),
+    }
+    columns.update(
+        {name: np.broadcast_to(np.asarray(value, float), n).copy() for name, value in ctf.items()}
+    )
+    one = np.zeros(n, dtype=np.int64)
+    return ParticleTable(
+        ids=np.arange(1, n + 1),
+        stack_paths=("stack.mrcs",),
+        stack_index=one,
+        slice_index=np.arange(n),
+        optics=(group,),
+        optics_index=one,
+        rotations=rotations,
+        shifts_px=np.zeros((n, 2)) if shifts is None else shifts,
+        ctf=CtfTable(**columns),
+    )
+
+
+def both(factor, offset=0.0):
+    return {
+        "defocus_u_angstrom": DEFOCUS * factor + offset,
+        "defocus_v_angstrom": (DEFOCUS - 300) * factor + offset,
+    }
+
+
+def one(values, row, value):
+    values = np.array(values, dtype=np.float64)
+    values[row] = value
+    return values
+
+
+def test_ordinary_particles_are_asked_nothing():
+    assert set_questions(RefineConfig(), particles(), "x.star", with_poses=True) == []
+
+
+IMPOSSIBLE = [
+    (
+        dict(optics={"voltage_kv": 300000.0}),
+        "voltage (_rlnVoltage) of optics group first is 300000 kV",
+        "give 300",
+    ),
+    (dict(optics={"voltage_kv": 1201.0}), "1201 kV and it must be 10 to 1200 kV", "correct it"),
+    (dict(optics={"voltage_kv": 9.0}), "9 kV", "correct it"),
+    (dict(optics={"voltage_kv": 0.0}), "0 kV", "correct it"),
+    (dict(optics={"voltage_kv": 0.3}), "0.3 kV", "looks like MV: give 300"),
+    (dict(optics={"spherical_aberration_mm": 2700.0}), "2700 mm", "looks like µm: give 2.7"),
+    (dict(optics={"spherical_aberration_mm": 20.5}), "20.5 mm", "correct it"),
+    (dict(optics={"spherical_aberration_mm": -0.1}), "-0.1 mm", "correct it"),
+    (
+        dict(optics={"amplitude_contrast": 10.0}),
+        "is 10 and it must be 0 to 1",
+        "looks like per cent: give 0.1",
+    ),
+    (dict(optics={"amplitude_contrast": 1.01}), "1.01", "per cent"),
+    (dict(optics={"amplitude_contrast": -0.1}), "-0.1", "correct it"),
+    (dict(optics={"pixel_size_angstrom": 101.0}), "101 Å", "correct it"),
+    (dict(optics={"pixel_size_angstrom": 2e-10}), "2e-10 Å", "correct it"),
+    (both(1e4), "defocus (_rlnDefocusU, _rlnDefocusV) is", "correct it"),
+    (dict(phase_shift_deg=361.0), "361 °", "correct it"),
+    (dict(bfactor_angstrom2=-2001.0), "-2001 Å^2", "correct it"),
+]
+
+
+@pytest.mark.parametrize("change, value, remedy", IMPOSSIBLE, ids=[row[1] for row in IMPOSSIBLE])
+def test_what_cannot_be_is_an_error_with_value_and_remedy(change, value, remedy):
+    with pytest.raises(InputError) as error:
+        particle_questions(particles(**change), "x.star")
+    sentence = str(error.value)
+    assert sentence.startswith("x.star: the ") and value in sentence and remedy in sentence
+
+
+UNLIKELY = [
+    (dict(optics={"voltage_kv": 59.0}), "59 kV"),
+    (dict(optics={"voltage_kv": 401.0}), "401 kV"),
+    (dict(optics={"spherical_aberration_mm": 8.1}), "8.1 mm"),
+    (
+        dict(optics={"amplitude_contrast": 1.0}),
+        "contrast (_rlnAmplitudeContrast) of optics group first is 1 ",
+    ),
+    (dict(optics={"pixel_size_angstrom": 0.2}), "was nm typed where Å is needed"),
+    (dict(optics={"pixel_size_angstrom": 21.0}), "21 Å"),
+    (dict(optics={"pixel_size_angstrom": 0.9}), "64 px of 0.9 Å, is 57.6 Å"),
+    (dict(optics={"box_size_px": 4000}), "is 8000 Å"),
+    (both(1e-4), "were micrometres typed where Å are needed"),
+    (both(0.1), "were nanometres typed where Å are needed"),
+    (both(-1), "underfocus is positive here"),
+    (both(0), "is 0 to 0 Å: was the CTF never estimated?"),
+    (both(1, 1e5), "beyond 10 µm"),
+    (
+        dict(
+            defocus_u_angstrom=one(DEFOCUS, 6, -DEFOCUS[6]),
+            defocus_v_angstrom=one(DEFOCUS, 6, -DEFOCUS[6]),
+        ),
+        "(2 of 80",
+    ),
+    (
+        dict(defocus_u_angstrom=one(DEFOCUS, 6, 1.5), defocus_v_angstrom=one(DEFOCUS, 6, 1.4)),
+        "of particle 7 is 1.4 to",
+    ),
+    (
+        dict(defocus_u_angstrom=one(DEFOCUS, 6, 2e5), defocus_v_angstrom=one(DEFOCUS, 6, 2e5)),
+        "of particle 7 is 200000",
+    ),
+    (dict(defocus_v_angstrom=one(DEFOCUS, 6, 100.0)), "two defoci of particle 7"),
+    (dict(defocus_v_angstrom=DEFOCUS * 1e-4), "do both columns have one unit"),
+    (dict(defocus_u_angstrom=DEFOCUS + 10001), "two defoci"),
+    (
+        dict(defocus_angle_deg=np.linspace(-1.57, 1.57, NUMBER)),
+        "astigmatism (_rlnDefocusAngle) is -1.57 to 1.57",
+    ),
+    (dict(phase_shift_deg=1.5708), "phase shift (_rlnPhaseShift) is 1.57 to 1.57: were radians"),
+    (dict(phase_shift_deg=200.0), "200 °"),
+    (dict(bfactor_angstrom2=-50.0), "-50 Å^2"),
+    (dict(shifts=one(np.zeros((NUMBER, 2)), (8, 1), -32.5)), "origin of particle 9 lies 32.5 px"),
+]
+
+
+@pytest.mark.parametrize("change, words", UNLIKELY, ids=[row[1] for row in UNLIKELY])
+def test_what_is_unlikely_is_one_question_with_its_value(change, words):
+    asked = particle_questions(particles(**change), "x.star")
+    assert len(asked) == 1
+    assert asked[0].startswith("x.star: ") and words in asked[0] and asked[0].endswith("?")
+
+
+USUAL = [
+    dict(optics={"voltage_kv": 60.0}),
+    dict(optics={"voltage_kv": 400.0}),
+    dict(optics={"spherical_aberration_mm": 0.0}),
+    dict(optics={"spherical_aberration_mm": 8.0}),
+    dict(optics={"amplitude_contrast": 0.0}),
+    dict(optics={"amplitude_contrast": 0.4}),
+    dict(optics={"pixel_size_angstrom": 0.3, "box_size_px": 300}),
+    dict(optics={"pixel_size_angstrom": 20.0}),
+    both(1, 60000),
+    dict(phase_shift_deg=90.0),
+    dict(phase_shift_deg=90.0, **both(0.1)),
+    dict(phase_shift_deg=90.0, **both(0)),
+    dict(defocus_v_angstrom=DEFOCUS),
+    dict(defocus_v_angstrom=DEFOCUS * 0.6),
+    dict(defocus_v_angstrom=DEFOCUS, defocus_angle_deg=np.linspace(-1.57, 1.57, NUMBER)),
+    dict(defocus_angle_deg=2.5),
+    dict(defocus_angle_deg=np.linspace(-80, 1.57, NUMBER)),
+    dict(bfactor_angstrom2=150.0),
+    dict(shifts=np.full((NUMBER, 2), 31.5)),
+]
+
+
+@pytest.mark.parametrize("change", USUAL)
+def test_the_other_side_of_each_limit_is_asked_nothing(change):
+    assert particle_questions(particles(**change), "x.star") == []
+
+
+def test_one_group_among_others_is_named():
+    table = particles()
+    other = dataclasses.replace(table.optics[0], name="second", voltage_kv=200000.0)
+    index = (np.arange(NUMBER) >= 30).astype(np.int64)
+    with pytest.raises(InputError, match="optics group second is 200000 kV"):
+        particle_questions(
+            table.replace(optics=(table.optics[0], other), optics_index=index), "x.star"
+        )
+
+
+def test_a_group_without_particles_is_not_looked_at():
+    table = particles()
+    other = dataclasses.replace(table.optics[0], name="second", voltage_kv=200000.0)
+    assert particle_questions(table.replace(optics=(table.optics[0], other)), "x.star") == []
+
+
+# ------------------------------------------------------------ poses
+
+ZERO = np.tile(np.eye(3), (NUMBER, 1, 1))
+IN_PLANE = euler_deg_to_rotations(np.c_[np.full(NUMBER, 20.0), np.full(NUMBER, 35.0), EULER[:, 2]])
+FLAT = euler_deg_to_rotations(np.c_[np.zeros((NUMBER, 2)), EULER[:, 2]])
+
+
+@pytest.mark.parametrize(
+    "rotations, words",
+    [
+        (ZERO, "all 40 have rot = tilt = psi = 0; estimate"),
+        (ZERO[:3], "all 3 have rot = tilt = psi = 0; estimate"),
+        (np.tile(ROTATIONS[0], (NUMBER, 1, 1)), "all 40 have the same orientation; estimate"),
+        (FLAT, "one viewing direction"),
+        (IN_PLANE, "one viewing direction"),
+    ],
+)
+def test_poses_that_are_no_poses(rotations, words):
+    assert words in pose_problem(particles(rotations=rotations), "x.star")
+    with pytest.raises(InputError, match="cryoposes infer"):
+        set_questions(RefineConfig(), particles(rotations=rotations), "x.star", with_poses=True)
+    assert (
+        set_questions(RefineConfig(), particles(rotations=rotations), "x.star", with_poses=False)
+        == []
+    )
+
+
+@pytest.mark.parametrize(
+    "rotations", [ROTATIONS, ROTATIONS[:3], ZERO[:2], ROTATIONS[:1], IN_PLANE[:2]]
+)
+def test_poses_that_may_be_poses(rotations):
+    assert pose_problem(particles(rotations=rotations), "x.star") is None
+    assert pose_questions(particles(rotations=rotations), "x.star") == []
+
+
+def test_copies_of_one_image_may_have_one_pose():
+    table = particles(rotations=ZERO)
+    assert pose_problem(table.replace(slice_index=np.full(NUMBER, 4)), "x.star") is None
+
+
+def test_a_search_of_all_orientations_may_start_anywhere():
+    asked = set_questions(
+        RefineConfig(search_deg=180.0), particles(rotations=ZERO), "x.star", with_poses=True
+    )
+    assert len(asked) == 1 and "never aligned" in asked[0]
+
+
+@pytest.mark.parametrize(
+    "turns", [EULER, np.abs(EULER), EULER * [1, -1, 1]], ids=["signed", "positive", "tilt < 0"]
+)
+def test_angles_in_radians(turns):
+    asked = pose_questions(particles(rotations=euler_deg_to_rotations(np.deg2rad(turns))), "x.star")
+    assert len(asked) == 1 and "were radians typed where degrees are needed" in asked[0]
+
+
+def test_one_angle_in_radians():
+    turned = euler_deg_to_rotations(np.c_[EULER[:, :2], np.deg2rad(EULER[:, 2])])
+    assert (
+        "psi (_rlnAnglePsi) is -2.75 to 3 "
+        in pose_questions(particles(rotations=turned), "x.star")[0]
+    )
+    views = euler_deg_to_rotations(np.c_[EULER[:, :2], np.zeros(NUMBER)])
+    assert pose_questions(particles(rotations=views), "x.star") == []
+
+
+def test_a_few_poses_in_a_narrow_ball_say_nothing():
+    few = euler_deg_to_rotations(np.deg2rad(EULER[:9]))
+    assert pose_questions(particles(rotations=few), "x.star") == []
+
+
+def test_poses_around_another_one():
+    near = euler_deg_to_rotations(np.deg2rad(EULER)) @ ROTATIONS[0]
+    assert "of one another" in pose_questions(particles(rotations=near), "x.star")[0]
+
+
+def test_some_that_were_never_aligned():
+    some = ROTATIONS.copy()
+    some[10:22] = np.eye(3)
+    assert (
+        "12 of 40 particles have rot = tilt = psi = 0"
+        in pose_questions(particles(rotations=some), "x.star")[0]
+    )
+
+
+def test_preferred_views_are_poses():
+    tilt = np.abs(RNG.normal(0, 8, NUMBER))
+    views = euler_deg_to_rotations(np.c_[EULER[:, 0], tilt, EULER[:, 2]])
+    assert pose_problem(particles(rotations=views), "x.star") is None
+    assert pose_questions(particles(rotations=views), "x.star") == []
+
+
+# ------------------------------------------------------------ options
+
+
+@pytest.mark.parametrize(
+    "name, value, words",
+    [
+        (
+            "voltage_kv",
+            300000.0,
+            "--voltage-kv is 300000 kV and it must be 10 to 1200 kV; it looks like V: give 300.",
+        ),
+        ("spherical_aberration_mm", -1.0, "--spherical-aberration-mm is -1 mm"),
+        (
+            "amplitude_contrast",
+            7.0,
+            "--amplitude-contrast is 7 and it must be 0 to 1; it looks like per cent",
+        ),
+        ("pixel_size_angstrom", 500.0, "--pixel-size-angstrom is 500 Å"),
+        ("defocus_range_angstrom", (8000.0, 2.5e6), "--defocus-range-angstrom is 2.5e+06 Å"),
+        ("phase_shift_deg", 1e3, "--phase-shift-deg is 1000 °"),
+    ],
+)
+def test_options_that_cannot_be(name, value, words):
+    with pytest.raises(ConfigError) as error:
+        SimulateConfig(volume=("map.mrc",), **{name: value}).validate()
+    assert words in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "name, value, words",
+    [
+        ("voltage_kv", 30.0, "--voltage-kv is 30 kV (60 to 400 kV is usual)"),
+        (
+            "defocus_range_angstrom",
+            (0.8, 2.5),
+            "--defocus-range-angstrom is 0.8 to 2.5 Å: were micrometres",
+        ),
+        ("defocus_range_angstrom", (-25000.0, -8000.0), "underfocus is positive"),
+        ("snr", 40.0, "--snr is 40 (0.001 to 30 is usual): is that right?"),
+        ("snr", 1e-4, "--snr is 0.0001"),
+    ],
+)
+def test_options_that_are_unlikely(name, value, words):
+    asked = option_questions(SimulateConfig(**{name: value}))
+    assert len(asked) == 1 and words in asked[0]
+
+
+def test_maps_of_unlikely_size():
+    assert volume_questions("Volume m.mrc", 64, 1.128) == []
+    assert "was nm typed where Å is needed?" in volume_questions("Volume m.mrc", 64, 0.1128)[0]
+    assert (
+        "its width, 64 px of 0.564 Å, is 36.096 Å" in volume_questions("Volume m.mrc", 64, 0.564)[0]
+    )
+    assert "11280 Å" in volume_questions("Volume m.mrc", 1000, 11.28)[0]
+
+
+def test_defaults_are_asked_nothing():
+    assert [
+        option_questions(config())
+        for config in (SimulateConfig, TrainConfig, RefineConfig, CompareConfig)
+    ] == [
+        [],
+        [],
+        [],
+        [],
+    ]
+
+
+def test_a_mask_is_no_wider_than_the_images_and_no_smaller_than_a_tenth():
+    check_diameter("reconstruct", "mask_diameter_angstrom", 100.0, 100.0)
+    check_diameter("reconstruct", "mask_diameter_angstrom", 10.0, 100.0)
+    check_diameter("reconstruct", "mask_diameter_angstrom", None, 100.0)
+    with pytest.raises(
+        ConfigError,
+        match="--mask-diameter-angstrom is 101 Å and the images are 100 Å wide; give a sm",
+    ):
+        check_diameter("reconstruct", "mask_diameter_angstrom", 101.0, 100.0)
+    with pytest.raises(
+        ConfigError, match="is 9.9 Å and the images are 100 Å wide, more than ten times that"
+    ):
+        check_diameter("reconstruct", "mask_diameter_angstrom", 9.9, 100.0)
+
+
+def test_a_low_pass_leaves_a_shape_and_is_no_finer_than_nyquist():
+    check_low_pass("iterate", 10.0, {"the volume": 10.0}, 200.0)
+    check_low_pass("iterate", 50.0, {"the volume": 10.0}, 200.0)
+    with pytest.raises(
+        ConfigError,
+        match="--low-pass-angstrom is 9.9 and there is nothing beyond 10 Å in the volume",
+    ):
+        check_low_pass("iterate", 9.9, {"the images": 9.0, "the volume": 10.0}, 200.0)
+    with pytest.raises(
+        ConfigError, match="is 50.1 and the images are 200 Å wide: no shape is left"
+    ):
+        check_low_pass("iterate", 50.1, {"the volume": 10.0}, 200.0)
+
+
+def test_detail_beyond_nyquist_is_asked_about():
+    asked = set_questions(
+        RefineConfig(resolution_angstrom=3.9), particles(), "x.star", with_poses=True
+    )
+    assert (
+        len(asked) == 1
+        and "--resolution-angstrom is 3.9 and the images hold nothing beyond 4 Å" in asked[0]
+    )
+    assert (
+        set_questions(RefineConfig(resolution_angstrom=4.0), particles(), "x.star", with_poses=True)
+        == []
+    )
+
+
+# ------------------------------------------------------------ real metadata
+
+
+@pytest.mark.parametrize(
+    "name", ["ribosome50S_exp_7_ctf", "betagal_exp_100_APPROX_poses", "aspire_sample_17_relion"]
+)
+def test_real_star_files_are_asked_nothing(shared_data, name):
+    table = read_particles(shared_data / "images" / f"{name}.star")
+    assert set_questions(RefineConfig(), table, name, with_poses=True) == []
+
+
+def from_cs(rows, shift_unit_px=1.0):
+    """A table of cryoSPARC's metadata, as far as plausibility looks at it."""
+    n, names = len(rows), rows.dtype.names
+    phase = (
+        np.rad2deg(rows["ctf/phase_shift_rad"]) if "ctf/phase_shift_rad" in names else np.zeros(n)
+    )
+    group = OpticsGroup("cs", *(float(rows[c][0]) for c in ("blob/psize_A",)), 200)
+    acquisition = {
+        name: rows[f"ctf/{c}"].astype(float) for name, c in (("voltage_kv", "accel_kv"),)
+    }
+    group = dataclasses.replace(group, voltage_kv=float(acquisition["voltage_kv"][0]))
+    ctf = CtfTable(
+        rows["ctf/df1_A"].astype(float),
+        rows["ctf/df2_A"].astype(float),
+        np.rad2deg(rows["ctf/df_angle_rad"]).astype(float),
+        phase,
+        acquisition["voltage_kv"],
+        rows["ctf/cs_mm"].astype(float),
+        rows["ctf/amp_contrast"].astype(float),
+        np.zeros(n),
+    )
+    zero = np.zeros(n, dtype=np.int64)
+    return ParticleTable(
+        ids=np.arange(1, n + 1),
+        stack_paths=("x.mrcs",),
+        stack_index=zero,
+        slice_index=np.arange(n),
+        optics=(group,),
+        optics_index=zero,
+        rotations=Rotation.from_rotvec(rows["alignments3D/pose"]).as_matrix(),
+        shifts_px=rows["alignments3D/shift"].astype(float),
+        ctf=ctf,
+    )
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "cs/cryosparc_P12_J24_001_particles.cs",
+        "cs/t20s_j209_000_particles.cs",
+        "meta/t20s_empiar10025_11764_ctf_coarseposes.npy",
+    ],
+)
+def test_real_cryosparc_metadata_are_asked_nothing(shared_data, name):
+    table = from_cs(np.load(shared_data / name, allow_pickle=False))
+    assert set_questions(RefineConfig(), table, name, with_poses=True) == []
+
+
+def test_twenty_thousand_real_ctfs_are_asked_nothing(shared_data):
+    rows = np.load(
+        shared_data / "meta/ctf_empiar10028_20k_D_apix_dfu_dfv_dfang_kV_cs_w_ps.npy"
+    ).astype(float)
+    n = len(rows)
+    group = OpticsGroup("10028", rows[0, 1], int(rows[0, 0]), rows[0, 5], rows[0, 6], rows[0, 7])
+    ctf = CtfTable(
+        rows[:, 2],
+        rows[:, 3],
+        rows[:, 4],
+        rows[:, 8],
+        rows[:, 5],
+        rows[:, 6],
+        rows[:, 7],
+        np.zeros(n),
+    )
+    zero = np.zeros(n, dtype=np.int64)
+    table = ParticleTable(np.arange(n), ("x.mrcs",), zero, np.arange(n), (group,), zero, ctf=ctf)
+    assert particle_questions(table, "10028") == []
