@@ -44,10 +44,10 @@ RUNS = {
     "initial-volume": kills.COMMANDS["initial-volume"],
     "recover-distances": kills.COMMANDS["recover-distances"],
     "recover-model": kills.COMMANDS["recover-model"],
-    "recover-image": f"recover {kills.PARTICLES} --distance image --truth ../in/near.star --batch-size 16",
+    "recover-minibatch": "recover --distances ../in/distances.npz --method minibatch --minibatch-steps 300",
     "filter": kills.COMMANDS["filter"],
     "reconstruct": kills.COMMANDS["reconstruct"],
-    "reconstruct-cgls": f"reconstruct {kills.PARTICLES} --method cgls --batch-size 16 --reference ../in/map.mrc",
+    "reconstruct-reference": f"reconstruct {kills.PARTICLES} --reference ../in/map.mrc --symmetry C2 --batch-size 16",
     "compare": kills.COMMANDS["compare"],
 }
 #: Results that hold numbers.

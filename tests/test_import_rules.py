@@ -144,7 +144,8 @@ def test_the_reader_of_imports_sees_relative_and_nested_imports():
         "tensorflow",
         "cryoposes_plugin.cli.arguments",
     } <= found
-    assert part_of("cryoposes_plugin.core.conventions") == "core" and part_of("numpy") is None
+    assert part_of("cryoposes_plugin.core.conventions") == "core"
+    assert part_of("numpy") is None
     assert len(list(at_import_time(tree))) == 2
 
 

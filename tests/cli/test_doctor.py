@@ -20,7 +20,8 @@ def test_here_the_main_job_can_run_and_the_versions_are_true(capsys):
     assert main(["doctor", "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
     state = {f["name"]: f for f in said["findings"]}
-    assert said["main_job"] and all(said["runs"][name] for name in CONFIGS)
+    assert said["main_job"]
+    assert all(said["runs"][name] for name in CONFIGS)
     assert doctor.version_of("tensorflow").startswith(state["TensorFlow"]["says"].split(",")[0])
     assert f"numpy {doctor.version_of('numpy')}" in state["packages"]["says"]
     assert f"{len(os.sched_getaffinity(0))} cores" in state["machine"]["says"]
@@ -31,19 +32,16 @@ def test_a_broken_tensorflow_is_a_problem_with_a_remedy(monkeypatch, tmp_path):
     monkeypatch.setattr(doctor, "_ASTRA_PROBE", "raise RuntimeError('no such library')")
     findings = doctor.examine()
     assert finding(findings, "TensorFlow").state == doctor.PROBLEM
-    assert (
-        "signal 4" in finding(findings, "TensorFlow").says
-        and finding(findings, "TensorFlow").remedy
-    )
+    assert "signal 4" in finding(findings, "TensorFlow").says
+    assert finding(findings, "TensorFlow").remedy
     assert "no such library" in finding(findings, "ASTRA").says
     assert finding(findings, "ASTRA").state == doctor.NOTE, "the main job needs no ASTRA"
     assert not doctor.main_job_runs(findings)
     runs = doctor.what_runs(findings)
     without = {"filter", "compare", "reconstruct"}
     assert {name for name in CONFIGS if runs[name]} == without
-    assert "FAIL  TensorFlow" in doctor.as_text(findings) and "cannot run" in doctor.as_text(
-        findings
-    )
+    assert "FAIL  TensorFlow" in doctor.as_text(findings)
+    assert "cannot run" in doctor.as_text(findings)
 
 
 def test_a_card_that_tensorflow_does_not_see(monkeypatch, tmp_path):
@@ -52,20 +50,16 @@ def test_a_card_that_tensorflow_does_not_see(monkeypatch, tmp_path):
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     found = doctor._gpu({"version": "2", "gpus": 0, "cuda": False})
-    assert (
-        found.state == doctor.NOTE
-        and "NVIDIA X1: not seen" in found.says
-        and "and-cuda" in found.remedy
-    )
+    assert found.state == doctor.NOTE
+    assert "NVIDIA X1: not seen" in found.says
+    assert "and-cuda" in found.remedy
     assert doctor._gpu({"gpus": 2}).says == "TensorFlow computes on 2 (NVIDIA X1)"
 
 
 def test_a_missing_package_and_relion(monkeypatch, tmp_path):
     monkeypatch.setitem(doctor._NEEDED, "nosuch", "nosuch_module")
-    assert (
-        doctor._packages().state == doctor.PROBLEM
-        and "pip install nosuch" in doctor._packages().remedy
-    )
+    assert doctor._packages().state == doctor.PROBLEM
+    assert "pip install nosuch" in doctor._packages().remedy
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("RELION_HOME", str(tmp_path))
     assert doctor._relion().state == doctor.NOTE
@@ -106,11 +100,10 @@ def test_the_environment_that_protocols_compute_in_is_examined(elsewhere, monkey
     assert main(["doctor", "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
     state = {f["name"]: f for f in said["findings"]}
-    assert (
-        state["computing"]["says"] == f"by {elsewhere}"
-        and state["TensorFlow"]["state"] == doctor.GOOD
-    )
-    assert all(said["runs"][name] for name in CONFIGS) and said["runs"]["protocols in Scipion"]
+    assert state["computing"]["says"] == f"by {elsewhere}"
+    assert state["TensorFlow"]["state"] == doctor.GOOD
+    assert all(said["runs"][name] for name in CONFIGS)
+    assert said["runs"]["protocols in Scipion"]
 
 
 def test_the_variables_name_the_environment(elsewhere, monkeypatch):
@@ -121,7 +114,8 @@ def test_the_variables_name_the_environment(elsewhere, monkeypatch):
     monkeypatch.setenv("CRYOPOSES_ENV_ACTIVATION", "module load tf; ")
     assert doctor.compute_command() == "module load tf && /opt/tf/bin/python"
     (found,) = doctor.examine_other(doctor.compute_command())
-    assert found.state == doctor.PROBLEM and "CRYOPOSES_ENV_ACTIVATION" in found.remedy
+    assert found.state == doctor.PROBLEM
+    assert "CRYOPOSES_ENV_ACTIVATION" in found.remedy
     assert "The main job cannot run" in doctor.as_text([found])
 
 
@@ -133,7 +127,8 @@ def test_the_exit_status_tells_a_script_and_no_output_folder_is_asked_for():
     result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=300
     )
-    assert result.returncode == 2 and "The main job cannot run" in result.stdout
+    assert result.returncode == 2
+    assert "The main job cannot run" in result.stdout
 
 
 @pytest.mark.parametrize("option", ["--output", "--seed"])

@@ -57,12 +57,12 @@ def raising(error):
 def test_what_nobody_foresaw_is_one_sentence_and_a_traceback_in_the_folder(run, caplog, error):
     assert run(raising(error)) == 70
     (record,) = [r for r in caplog.records if r.levelno == logging.ERROR]
-    assert type(error).__name__ in record.getMessage() and "out/error.log" in record.getMessage()
-    assert "\n" not in record.getMessage() and record.exc_info is None
-    assert (
-        "Traceback" in Path("out/error.log").read_text()
-        and "in work" in Path("out/error.log").read_text()
-    )
+    assert type(error).__name__ in record.getMessage()
+    assert "out/error.log" in record.getMessage()
+    assert "\n" not in record.getMessage()
+    assert record.exc_info is None
+    assert "Traceback" in Path("out/error.log").read_text()
+    assert "in work" in Path("out/error.log").read_text()
     assert not Path("out/metrics.json").exists()
 
 
@@ -75,7 +75,8 @@ def test_before_there_is_a_folder_the_traceback_is_in_a_temporary_file(
     monkeypatch.setattr(command, "check", lambda config: 1 / 0)
     assert run() == 70
     (log,) = (tmp_path / "temporary").iterdir()
-    assert str(log) in caplog.text and "ZeroDivisionError" in log.read_text()
+    assert str(log) in caplog.text
+    assert "ZeroDivisionError" in log.read_text()
     assert not Path("out").exists()
 
 
@@ -83,7 +84,8 @@ def test_a_damaged_end_is_told_before_the_run_is_called_finished(run, caplog):
     assert run() == 0
     Path("out/metrics.json").write_text("")
     assert run() == 2
-    assert "out/metrics.json is not JSON" in caplog.text and "finished already" not in caplog.text
+    assert "out/metrics.json is not JSON" in caplog.text
+    assert "finished already" not in caplog.text
 
 
 def test_without_a_working_directory_there_is_one_sentence(run, caplog, tmp_path, monkeypatch):
@@ -125,9 +127,11 @@ def test_a_signal_ends_the_run_which_then_resumes(run, caplog, monkeypatch, numb
 
     assert run(stopped) == status
     assert "run the same command again to resume" in caplog.text
-    assert Path("out/training_state.json").exists() and not Path("out/metrics.json").exists()
+    assert Path("out/training_state.json").exists()
+    assert not Path("out/metrics.json").exists()
     assert run(honest) == 0
-    assert not Path("out/training_state.json").exists() and Path("out/metrics.json").exists()
+    assert not Path("out/training_state.json").exists()
+    assert Path("out/metrics.json").exists()
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
@@ -151,7 +155,8 @@ def test_words_of_libraries_stay_off_the_screen(run, capfd, monkeypatch):
 
     assert run(chatty) == 0
     screen = capfd.readouterr().err
-    assert "our own words" in screen and "library" not in screen
+    assert "our own words" in screen
+    assert "library" not in screen
 
 
 @pytest.mark.parametrize("where", ["draw", "page"])
@@ -162,8 +167,10 @@ def test_a_picture_that_fails_does_not_fail_the_run(run, caplog, monkeypatch, wh
     }
     monkeypatch.setattr(names[where], raising(ValueError("no such glyph")))
     assert run() == 0
-    assert Path("out/metrics.json").exists() and Path("out/accepted.star").exists()
-    assert "The run goes without" in caplog.text and "error.log" in caplog.text
+    assert Path("out/metrics.json").exists()
+    assert Path("out/accepted.star").exists()
+    assert "The run goes without" in caplog.text
+    assert "error.log" in caplog.text
     assert "no such glyph" in Path("out/error.log").read_text()
 
 

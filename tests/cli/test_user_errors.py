@@ -321,7 +321,8 @@ def test_one_clear_sentence(inputs, caplog, spoil, command, sentence):
     errors = [r.getMessage() for r in caplog.records if r.levelno >= logging.ERROR]
     assert len(errors) == 1
     assert sentence in errors[0]
-    assert "\n" not in errors[0] and len(errors[0]) < 400
+    assert "\n" not in errors[0]
+    assert len(errors[0]) < 400
     assert not [name for name in RESULTS if (inputs / "out" / name).exists()]
 
 
@@ -377,7 +378,8 @@ def test_full_disk_during_simulation(inputs, small_disk):
     ]
     result = subprocess.run(command, cwd=inputs, capture_output=True, text=True)
     assert result.returncode == 2
-    assert "free some space" in result.stderr and "Traceback" not in result.stderr
+    assert "free some space" in result.stderr
+    assert "Traceback" not in result.stderr
     assert not [
         name for name in RESULTS if name != "volume.mrc" and (small_disk / "out" / name).exists()
     ]

@@ -74,7 +74,8 @@ def test_poses_against_the_atomic_model_are_those_against_its_map(folder, tmp_pa
     ours, theirs = (read_particles(tmp_path / name / "particles.star") for name in ("atoms", "map"))
     np.testing.assert_array_equal(ours.rotations, theirs.rotations)
     np.testing.assert_array_equal(ours.shifts_px, theirs.shifts_px)
-    assert (tmp_path / "atoms/volume.mrc").exists() and not (tmp_path / "map/volume.mrc").exists()
+    assert (tmp_path / "atoms/volume.mrc").exists()
+    assert not (tmp_path / "map/volume.mrc").exists()
     assert (tmp_path / "atoms/best_and_worst.png").exists()
 
 

@@ -61,10 +61,8 @@ def test_no_score_of_a_refinement_keeps_them_first(spoilt, tmp_path, caplog):
         others = np.delete(values, BLANK + NOISE)
         assert values[BLANK].min() >= others.max(), name
         assert values[NOISE].min() >= others.max(), name
-    assert (
-        "particle 14 (image 4 of" in caplog.text
-        and "There are 3 images without any contrast" in caplog.text
-    )
+    assert "particle 14 (image 4 of" in caplog.text
+    assert "There are 3 images without any contrast" in caplog.text
 
 
 @pytest.mark.parametrize("command", ["refine", "reconstruct", "iterate", "initial-volume"])

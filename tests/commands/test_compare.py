@@ -52,11 +52,9 @@ def test_shuffled_subset_is_joined_by_id(truth, tmp_path, rng):
         scores={"cryoposesTrace": -1 / errors},
     ).take(rng.permutation(60)[:47])
     metrics = compare(tmp_path, estimate)
-    assert (
-        metrics["particles"] == 47
-        and metrics["only_in_truth"] == 13
-        and metrics["only_in_estimate"] == 0
-    )
+    assert metrics["particles"] == 47
+    assert metrics["only_in_truth"] == 13
+    assert metrics["only_in_estimate"] == 0
     by_id = dict(zip(truth.ids, errors))
     expected = np.array([by_id[i] for i in estimate.ids])
     assert metrics["median_angular_error_deg"] == pytest.approx(np.median(expected), abs=1e-3)
@@ -86,10 +84,8 @@ def test_registration_takes_out_a_common_rotation_and_says_so(truth, tmp_path):
     assert metrics["registered"]["median_angular_error_deg"] < 1e-3
     assert "different frames" in (tmp_path / "run/report.html").read_text()
     metrics = compare(tmp_path, estimate, "--registration", "rotation", name="registered")
-    assert (
-        metrics["median_angular_error_deg"] < 1e-3
-        and metrics["absolute"]["median_angular_error_deg"] > 20
-    )
+    assert metrics["median_angular_error_deg"] < 1e-3
+    assert metrics["absolute"]["median_angular_error_deg"] > 20
 
 
 def test_hand(truth, tmp_path):
@@ -101,9 +97,8 @@ def test_hand(truth, tmp_path):
         > 20
     )
     metrics = compare(tmp_path, estimate, "--registration", "rotation-and-hand", name="b")
-    assert (
-        metrics["median_angular_error_deg"] < 1e-3 and metrics["registered"]["hand"] == "opposite"
-    )
+    assert metrics["median_angular_error_deg"] < 1e-3
+    assert metrics["registered"]["hand"] == "opposite"
 
 
 def test_symmetry(truth, tmp_path):
@@ -134,7 +129,8 @@ def test_sentences(truth, tmp_path, caplog):
 def test_ids_that_contradict_the_images_lose(truth, tmp_path):
     """Renumbered, and in another order: each particle is still compared with itself."""
     metrics = compare(tmp_path, truth.replace(ids=np.roll(truth.ids, 1)).take(np.arange(60)[::-1]))
-    assert metrics["joined_by"] == "image" and metrics["p90_angular_error_deg"] < 1e-3
+    assert metrics["joined_by"] == "image"
+    assert metrics["p90_angular_error_deg"] < 1e-3
     assert "contradict their images" in (tmp_path / "run/report.html").read_text()
 
 
@@ -142,7 +138,8 @@ def test_images_made_anew_are_joined_by_id_if_asked(truth, tmp_path):
     metrics = compare(
         tmp_path, truth.replace(stack_paths=(tmp_path / "other.mrcs",)), "--join-by", "id"
     )
-    assert metrics["joined_by"] == "id" and metrics["particles"] == 60
+    assert metrics["joined_by"] == "id"
+    assert metrics["particles"] == 60
 
 
 def test_a_particle_that_is_there_twice_is_compared_once(truth, tmp_path):
@@ -167,7 +164,8 @@ def test_registration_over_all_that_distances_leave_open(truth, tmp_path, caplog
         > 20
     )
     metrics = compare(tmp_path, estimate, "--registration", "orthogonal4", name="o4")
-    assert metrics["mean_angular_error_deg"] < 1e-3 and metrics["inverted"]
+    assert metrics["mean_angular_error_deg"] < 1e-3
+    assert metrics["inverted"]
     assert metrics["registered"]["median_angular_error_deg"] > 20
     assert "not physical" in (tmp_path / "o4/report.html").read_text()
     assert (
@@ -195,7 +193,8 @@ def test_the_hand_of_good_poses_is_told(truth, tmp_path, hand):
     metrics = compare(
         tmp_path, truth.replace(rotations=rotations @ TURN), "--registration", "rotation-and-hand"
     )
-    assert metrics["registered"]["hand_verdict"] == hand and metrics["warnings"] == []
+    assert metrics["registered"]["hand_verdict"] == hand
+    assert metrics["warnings"] == []
 
 
 def test_the_other_hand_is_pointed_out_where_it_was_not_asked_for(truth, tmp_path):

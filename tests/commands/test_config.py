@@ -20,7 +20,8 @@ from cryoposes_plugin.core.errors import ConfigError
 def test_json_round_trip_keeps_the_digest(config_class):
     config = config_class(seed=5)
     again = config_class.from_json(config.to_json())
-    assert again == config and again.digest() == config.digest()
+    assert again == config
+    assert again.digest() == config.digest()
     assert dataclasses.replace(config, seed=6).digest() != config.digest()
 
 
@@ -160,7 +161,8 @@ def test_a_damaged_config_file_is_named(tmp_path, caplog, content, sentence):
     path = tmp_path / "c.json"
     path.mkdir() if content is None else path.write_bytes(content)
     assert main(["simulate", "--output", str(tmp_path / "o"), "--config", str(path)]) == 2
-    assert sentence in caplog.text and str(path) in caplog.text
+    assert sentence in caplog.text
+    assert str(path) in caplog.text
 
 
 def test_a_sentence_is_one_line():

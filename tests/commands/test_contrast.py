@@ -47,18 +47,20 @@ def test_the_sign_of_the_protein_is_told_by_the_images(volume, tmp_path, state, 
     images, ctf = images_of(volume, snr, state)
     white, nothing = contrast_of(tmp_path, images, ctf, state)
     black, (sentence,) = contrast_of(tmp_path, 900 - 30 * images, ctf, state)
-    assert white.significance > 5 and white.effect > 0.5 and nothing == []
+    assert white.significance > 5
+    assert white.effect > 0.5
+    assert nothing == []
     np.testing.assert_allclose(black.effect, -white.effect, rtol=1e-3)
-    assert (
-        "Protein seems to be black" in sentence
-        and f"{-black.significance:.0f} standard errors" in sentence
-    )
+    assert "Protein seems to be black" in sentence
+    assert f"{-black.significance:.0f} standard errors" in sentence
 
 
 def test_noise_tells_nothing(volume, tmp_path):
     images, ctf = images_of(volume, 0.0)
     found, sentences = contrast_of(tmp_path, images, ctf)
-    assert abs(found.significance) < 5 and not found.clear and sentences == []
+    assert abs(found.significance) < 5
+    assert not found.clear
+    assert sentences == []
 
 
 def test_a_hollow_particle_is_white_too(tmp_path):

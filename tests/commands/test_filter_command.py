@@ -34,10 +34,10 @@ def test_nothing_disappears(scored, tmp_path):
     accepted, rejected = (
         read_particles(tmp_path / "run" / f"{name}.star") for name in ("accepted", "rejected")
     )
-    assert len(accepted) == 16 and len(rejected) == 5
-    assert set(accepted.ids) | set(rejected.ids) == set(table.ids) and not set(accepted.ids) & set(
-        rejected.ids
-    )
+    assert len(accepted) == 16
+    assert len(rejected) == 5
+    assert set(accepted.ids) | set(rejected.ids) == set(table.ids)
+    assert not set(accepted.ids) & set(rejected.ids)
     assert accepted.scores["cryoposesTrace"].max() < rejected.scores["cryoposesTrace"].min()
     row = {i: r for r, i in enumerate(table.ids)}
     for part in (accepted, rejected):
@@ -46,9 +46,13 @@ def test_nothing_disappears(scored, tmp_path):
         np.testing.assert_array_equal(part.slice_index, table.slice_index[rows])
         assert list(part.extra["rlnBeamTiltX"]) == list(table.extra["rlnBeamTiltX"][rows])
     metrics = json.loads((tmp_path / "run/metrics.json").read_text())
-    assert metrics["accepted"] == 16 and metrics["rejected"] == 5 and metrics["threshold"] == -5.0
+    assert metrics["accepted"] == 16
+    assert metrics["rejected"] == 5
+    assert metrics["threshold"] == -5.0
     page = (tmp_path / "run/report.html").read_text()
-    assert "data:image/png;base64," in page and "<html" in page and "16" in page
+    assert "data:image/png;base64," in page
+    assert "<html" in page
+    assert "16" in page
 
 
 def test_threshold_wins_over_the_share(scored, tmp_path):
@@ -67,11 +71,9 @@ def test_a_part_of_a_set_may_hold_no_certain_particle(scored, tmp_path):
     assert run(tmp_path / "run", "--particles", star, "--threshold", "-100", "--allow-none") == 0
     assert len(read_particles(tmp_path / "run/rejected.star")) == len(table)
     metrics = json.loads((tmp_path / "run/metrics.json").read_text())
-    assert (
-        metrics["accepted"] == 0
-        and metrics["median_score_accepted"] is None
-        and metrics["threshold"] == -100
-    )
+    assert metrics["accepted"] == 0
+    assert metrics["median_score_accepted"] is None
+    assert metrics["threshold"] == -100
     assert run(tmp_path / "other", "--particles", star, "--keep-quantile", "0", "--allow-none") == 0
     assert json.loads((tmp_path / "other/metrics.json").read_text())["threshold"] is None
 
@@ -81,7 +83,8 @@ def test_all_are_kept_and_the_rejected_set_is_an_empty_table(scored, tmp_path):
     assert run(tmp_path / "run", "--particles", star, "--keep-quantile", "1.0") == 0
     assert len(read_particles(tmp_path / "run/accepted.star")) == len(table)
     text = (tmp_path / "run/rejected.star").read_text()
-    assert "_rlnImageName" in text and "@" not in text
+    assert "_rlnImageName" in text
+    assert "@" not in text
     assert "holds none" in (tmp_path / "run/report.html").read_text()
 
 
@@ -92,7 +95,8 @@ def test_equal_scores_are_kept_together_and_that_is_said(tmp_path, caplog):
         make_particles(tmp_path / "s.mrcs", 20, scores={"cryoposesTrace": scores}),
     )
     assert run(tmp_path / "run", "--particles", tmp_path / "in.star", "--keep-quantile", "0.5") == 0
-    assert "12 particles have the same" in caplog.text and "8 of 20 are accepted" in caplog.text
+    assert "12 particles have the same" in caplog.text
+    assert "8 of 20 are accepted" in caplog.text
     assert "share asks for 10" in (tmp_path / "run/report.html").read_text()
 
 
@@ -107,14 +111,16 @@ def test_equal_scores_are_kept_together_and_that_is_said(tmp_path, caplog):
 )
 def test_one_sentence(scored, tmp_path, caplog, arguments, sentence):
     assert run(tmp_path / "run", "--particles", scored[0], *arguments) == 2
-    assert sentence in caplog.text and not (tmp_path / "run").exists()
+    assert sentence in caplog.text
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_score_that_is_no_number(scored, tmp_path, caplog):
     star, _ = scored
     star.write_text(star.read_text().replace(" -20\n", " nan\n"))
     assert run(tmp_path / "run", "--particles", star) == 2
-    assert "nan" in caplog.text and not (tmp_path / "run").exists()
+    assert "nan" in caplog.text
+    assert not (tmp_path / "run").exists()
 
 
 def test_an_empty_set_says_so(scored, tmp_path, caplog):

@@ -121,12 +121,13 @@ def test_poses_are_those_of_the_original_images(scene, oracle, tmp_path):
     np.testing.assert_allclose(out.scores["cryoposesDispersion"], -1)
     np.testing.assert_array_equal(out.random_subset, table.random_subset)
     assert list(out.extra["rlnMicrographName"]) == list(table.extra["rlnMicrographName"])
-    assert out.box_size_px[0] == BOX and out.pixel_size_angstrom[0] == PIXEL
+    assert out.box_size_px[0] == BOX
+    assert out.pixel_size_angstrom[0] == PIXEL
     metrics = metrics_of(tmp_path / "run")
-    assert metrics["shift_source"] == "volume" and metrics["particles"] == NUMBER
-    assert metrics["pose_source"].startswith("network:") and set(out.extra[POSE_SOURCE]) == {
-        metrics["pose_source"]
-    }
+    assert metrics["shift_source"] == "volume"
+    assert metrics["particles"] == NUMBER
+    assert metrics["pose_source"].startswith("network:")
+    assert set(out.extra[POSE_SOURCE]) == {metrics["pose_source"]}
     for name in (
         "report.html",
         "direction_maps.png",
@@ -156,7 +157,8 @@ def test_without_a_volume_the_shifts_are_kept_and_that_is_said(
     out = read_particles(tmp_path / "run/particles.star", require=("poses",))
     np.testing.assert_allclose(out.shifts_px, table.shifts_px if shifts else 0, atol=1e-5)
     assert metrics_of(tmp_path / "run")["shift_source"] == source
-    assert sentence in caplog.text and sentence in (tmp_path / "run/report.html").read_text()
+    assert sentence in caplog.text
+    assert sentence in (tmp_path / "run/report.html").read_text()
 
 
 def test_several_optics_groups_and_columns_that_are_not_modelled(scene, oracle, tmp_path):
@@ -240,14 +242,17 @@ def test_hypotheses_are_refined_against_the_volume(scene, tmp_path, monkeypatch)
     assert infer(folder, tmp_path / "run", "--volume", folder / "map.mrc") == 0
     out = read_particles(tmp_path / "run/particles.star", require=("poses",))
     error = np.rad2deg(angular_distance_rad(out.rotations, table.rotations))
-    assert np.median(error) < 1.5 and (error < 5).mean() > 0.95
+    assert np.median(error) < 1.5
+    assert (error < 5).mean() > 0.95
     assert np.median(np.linalg.norm(out.shifts_px - table.shifts_px, axis=1)) < 0.1
     expected = out.scores["cryoposesExpectedErrorDeg"]
     assert 0.5 < np.sqrt((error[error < 5] ** 2).mean()) / np.median(expected) < 2
     metrics = metrics_of(tmp_path / "run")
-    assert metrics["refined"] and metrics["pose_source"] in out.extra[POSE_SOURCE][0]
+    assert metrics["refined"]
+    assert metrics["pose_source"] in out.extra[POSE_SOURCE][0]
     hand = [note for note in metrics["notes"] if "hand" in note]
-    assert len(hand) == 1 and hand[0].startswith(f"The hand is that of {folder / 'map.mrc'}")
+    assert len(hand) == 1
+    assert hand[0].startswith(f"The hand is that of {folder / 'map.mrc'}")
     assert "refined:" in out.extra[POSE_SOURCE][0]
     moved = np.rad2deg(angular_distance_rad(out.rotations, wrong[:, 0]))
     np.testing.assert_allclose(out.scores["cryoposesMovedDeg"], moved, atol=0.1)
@@ -266,7 +271,8 @@ def test_images_without_signal_keep_the_network_s_poses_and_that_is_said(scene, 
         assert (
             infer(folder, tmp_path / "run", "--volume", folder / "map.mrc", star="noise.star") == 0
         )
-    assert "not refined" in caplog.text and "nothing in common" in caplog.text
+    assert "not refined" in caplog.text
+    assert "nothing in common" in caplog.text
     assert not metrics_of(tmp_path / "run")["refined"]
 
 
@@ -275,7 +281,8 @@ def test_one_particle_through_the_real_network(scene, tmp_path):
     write_particles(folder / "one.star", table.take([3]))
     assert infer(folder, tmp_path / "run", "--volume", folder / "map.mrc", star="one.star") == 0
     out = read_particles(tmp_path / "run/particles.star", require=("poses",))
-    assert len(out) == 1 and out.scores["cryoposesTrace"][0] < 0
+    assert len(out) == 1
+    assert out.scores["cryoposesTrace"][0] < 0
     np.testing.assert_allclose(out.rotations[0] @ out.rotations[0].T, np.eye(3), atol=1e-6)
 
 
@@ -307,4 +314,5 @@ def test_sentences(scene, tmp_path, caplog):
     for number, (arguments, star, sentence) in enumerate(cases):
         caplog.clear()
         assert infer(folder, tmp_path / str(number), *arguments, star=star) == 2
-        assert sentence in caplog.text and not (tmp_path / str(number)).exists()
+        assert sentence in caplog.text
+        assert not (tmp_path / str(number)).exists()

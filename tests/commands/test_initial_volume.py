@@ -83,7 +83,8 @@ def test_a_volume_and_poses_from_images_alone_and_an_interrupted_run_goes_on(
     registration = register(poses.rotations, true.rotations, np.eye(3)[None], hands=HANDS)
     assert np.rad2deg(registration.median_residual_rad) < 6
     metrics = json.loads((tmp_path / "run/metrics.json").read_text())
-    assert metrics["search_explained_power"] > 0.3 and metrics["chosen_start"] == 1
+    assert metrics["search_explained_power"] > 0.3
+    assert metrics["chosen_start"] == 1
     assert any("hand is a guess" in note for note in metrics["notes"])
     pictures = pictures_of(tmp_path / "run")
     assert {"search", "volume_slices", "fsc", "direction_maps"} <= set(pictures)
@@ -106,4 +107,5 @@ def test_sentences(scene, tmp_path, caplog):
     for number, (arguments, sentence) in enumerate(cases):
         caplog.clear()
         assert initial_volume(scene, tmp_path / str(number), *arguments) == 2
-        assert sentence in caplog.text and not (tmp_path / str(number)).exists()
+        assert sentence in caplog.text
+        assert not (tmp_path / str(number)).exists()

@@ -31,7 +31,8 @@ def test_rotations_residuals_and_report(measured, tmp_path):
     path, rotations = measured
     assert run(tmp_path / "run", "--distances", path) == 0
     found = np.load(tmp_path / "run/rotations.npy")
-    assert found.shape == (120, 3, 3) and found.dtype == np.float64
+    assert found.shape == (120, 3, 3)
+    assert found.dtype == np.float64
     assert register_orthogonal4(found, rotations).mean_residual_rad < 0.1
     residuals, expected = (
         np.load(tmp_path / "run" / f"{n}.npy") for n in ("residuals", "expected_errors")
@@ -39,15 +40,14 @@ def test_rotations_residuals_and_report(measured, tmp_path):
     assert residuals.shape == expected.shape == (120,)
     assert residuals.mean() == pytest.approx(0.3, abs=0.03)
     metrics = json.loads((tmp_path / "run/metrics.json").read_text())
-    assert (
-        metrics["particles"] == 120
-        and metrics["pairs"] == 7140
-        and metrics["pairs_outside_0_pi"] > 0
-    )
+    assert metrics["particles"] == 120
+    assert metrics["pairs"] == 7140
+    assert metrics["pairs_outside_0_pi"] > 0
     assert metrics["recovery_loss_rad"] == pytest.approx(0.3 * np.sqrt(2 / np.pi), rel=0.1)
     assert metrics["distance_error_rad"] == pytest.approx(0.3, rel=0.1)
     page = (tmp_path / "run/report.html").read_text()
-    assert "R -&gt; A R B" in page and page.count("data:image/png;base64,") == 3
+    assert "R -&gt; A R B" in page
+    assert page.count("data:image/png;base64,") == 3
     assert not list((tmp_path / "run").glob("*.part"))
 
 
@@ -108,7 +108,8 @@ def with_nan(d):
 def test_one_sentence_and_nothing_left(measured, tmp_path, caplog, changes, sentence):
     rewrite(measured[0], **changes)
     assert run(tmp_path / "run", "--distances", measured[0]) == 2
-    assert sentence in caplog.text and not (tmp_path / "run").exists()
+    assert sentence in caplog.text
+    assert not (tmp_path / "run").exists()
 
 
 def test_no_file_and_no_npz(tmp_path, caplog):
@@ -116,4 +117,5 @@ def test_no_file_and_no_npz(tmp_path, caplog):
     assert "does not exist" in caplog.text
     (tmp_path / "text.npz").write_text("hello")
     assert run(tmp_path / "run", "--distances", tmp_path / "text.npz") == 2
-    assert "cannot be read as an npz file" in caplog.text and not (tmp_path / "run").exists()
+    assert "cannot be read as an npz file" in caplog.text
+    assert not (tmp_path / "run").exists()

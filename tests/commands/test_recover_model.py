@@ -143,9 +143,8 @@ def test_poses_are_right_up_to_a_rotation_of_the_volume_and_its_hand(scene, orac
     assert metrics["beam_residual_deg"] < 10 < 30 < metrics["beam_residual_of_inverse_deg"]
     score = out.scores["cryoposesOutlierScore"]
     assert score[:JUNK].min() > 4 > score[good].max()
-    assert (
-        out.extra[POSE_SOURCE][0].startswith("distances:") and metrics["shift_source"] == "network"
-    )
+    assert out.extra[POSE_SOURCE][0].startswith("distances:")
+    assert metrics["shift_source"] == "network"
     np.testing.assert_allclose(out.shifts_px, 0.5)
     for name in ("recovery_loss", "distance_density", "residual_histogram", "direction_maps"):
         assert (tmp_path / f"run/{name}.png").stat().st_size > 3000
@@ -177,7 +176,8 @@ def test_a_reconstruction_is_the_map_turned_and_perhaps_mirrored(scene, oracle, 
         found, (registration.rotation @ grid)[::-1] + BOX // 2, order=1
     ).reshape(true.shape)
     aligned, as_it_is = (np.corrcoef(data.ravel(), true.ravel())[0, 1] for data in (turned, found))
-    assert aligned > 0.85 and aligned > as_it_is + 0.1
+    assert aligned > 0.85
+    assert aligned > as_it_is + 0.1
 
 
 def test_an_interrupted_run_goes_on(scene, oracle, tmp_path, monkeypatch):
@@ -201,7 +201,9 @@ def test_an_interrupted_run_goes_on(scene, oracle, tmp_path, monkeypatch):
     after = []
     monkeypatch.setattr(DistanceModel, "embed", lambda *a: after.append(len(a[1])) or whole(*a))
     assert recover(folder, tmp_path / "run") == 0
-    assert after[0] == 1 and sum(seen) + sum(after[1:]) == NUMBER and len(seen) == 3
+    assert after[0] == 1
+    assert sum(seen) + sum(after[1:]) == NUMBER
+    assert len(seen) == 3
     assert not (tmp_path / "run/embedding_state.npz").exists()
 
 
@@ -210,7 +212,8 @@ def test_with_a_volume_its_projections_are_as_noisy_as_the_particles(scene, tmp_
     assert recover(folder, tmp_path / "run", "--volume", folder / "map.mrc") == 0
     metrics = metrics_of(tmp_path / "run")
     # SNR 4 over the box; the corners that the noise is measured in hold a little signal
-    assert 2 < metrics["reference_snr"] < 5 and metrics["shift_source"] == "volume"
+    assert 2 < metrics["reference_snr"] < 5
+    assert metrics["shift_source"] == "volume"
     out = read_particles(tmp_path / "run/particles.star", require=("poses",))
     np.testing.assert_allclose(
         out.rotations @ np.swapaxes(out.rotations, 1, 2) - np.eye(3), 0, atol=1e-6
@@ -234,10 +237,8 @@ def test_infer_says_that_the_model_gives_distances(scene, tmp_path, caplog):
         tmp_path / "run",
     ]
     assert main(["infer", *map(str, inputs)]) == 2
-    assert (
-        "gives distances between images and no poses" in caplog.text
-        and "cryoposes recover --model" in caplog.text
-    )
+    assert "gives distances between images and no poses" in caplog.text
+    assert "cryoposes recover --model" in caplog.text
 
 
 def test_what_cannot_be_is_one_sentence(scene, tmp_path, caplog, rng):
@@ -272,7 +273,8 @@ def test_what_cannot_be_is_one_sentence(scene, tmp_path, caplog, rng):
     ):
         caplog.clear()
         assert recover(folder, tmp_path / "run", *arguments, **options) == 2
-        assert sentence in caplog.text and not (tmp_path / "run").exists()
+        assert sentence in caplog.text
+        assert not (tmp_path / "run").exists()
     assert main(["recover", "--output", str(tmp_path / "run")]) == 2
     assert "neither --model nor --distances is given" in caplog.text
     assert (

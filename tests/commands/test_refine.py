@@ -93,16 +93,16 @@ def test_what_a_refinement_writes(scene, tmp_path):
     shift = np.linalg.norm(out.shifts_px - near.shifts_px, axis=1) * PIXEL
     np.testing.assert_allclose(out.scores["cryoposesMovedAngst"], shift, atol=1e-3)
     assert np.abs(out.scores["cryoposesResidual"] - 1).mean() < 0.1
-    assert set(out.extra[POSE_SOURCE]) == {out.extra[POSE_SOURCE][0]} and out.extra[POSE_SOURCE][
-        0
-    ].startswith("refined:")
+    assert set(out.extra[POSE_SOURCE]) == {out.extra[POSE_SOURCE][0]}
+    assert out.extra[POSE_SOURCE][0].startswith("refined:")
     covariance = np.load(tmp_path / "run/covariance.npz")
     in_angstrom = np.sqrt(np.einsum("bii->b", covariance["covariance"][:, 3:, 3:]))
     np.testing.assert_allclose(
         in_angstrom, out.scores["cryoposesExpectedShiftErrorAngst"], rtol=1e-5
     )
     metrics = json.loads((tmp_path / "run/metrics.json").read_text())
-    assert metrics["particles"] == NUMBER and metrics["hand"] == "same"
+    assert metrics["particles"] == NUMBER
+    assert metrics["hand"] == "same"
     for name in (
         "report.html",
         "expected_error.png",
@@ -122,7 +122,8 @@ def test_poses_that_fit_no_better_than_chance_are_given_as_wrong(scene, tmp_path
     )
     assert refine(folder, tmp_path / "run", star="random.star") == 0
     metrics = json.loads((tmp_path / "run/metrics.json").read_text())
-    assert metrics["hand"] == "undecided" and metrics["mean_wrong_basin_probability"] == 1.0
+    assert metrics["hand"] == "undecided"
+    assert metrics["mean_wrong_basin_probability"] == 1.0
     assert any("fit no better than chance" in warning for warning in metrics["warnings"])
     out = read_particles(tmp_path / "run/particles.star")
     assert (out.scores["cryoposesWrongBasin"] == 1.0).all()
@@ -133,7 +134,8 @@ def test_poses_of_the_other_hand_are_given_as_wrong(scene, tmp_path):
     write_particles(folder / "mirrored.star", true.replace(rotations=opposite_hand(true.rotations)))
     assert refine(folder, tmp_path / "run", star="mirrored.star") == 0
     metrics = json.loads((tmp_path / "run/metrics.json").read_text())
-    assert metrics["hand"] == "opposite" and metrics["mean_wrong_basin_probability"] == 1.0
+    assert metrics["hand"] == "opposite"
+    assert metrics["mean_wrong_basin_probability"] == 1.0
 
 
 def test_an_interrupted_run_goes_on_with_the_same_result(scene, tmp_path, monkeypatch):
@@ -191,7 +193,8 @@ def test_a_search_finds_poses_that_were_far_off(scene, tmp_path):
         shares.append(
             (errors_deg(read_particles(tmp_path / name / "particles.star"), true) < 6).mean()
         )
-    assert shares[1] > 0.9 and shares[1] > shares[0] + 0.15
+    assert shares[1] > 0.9
+    assert shares[1] > shares[0] + 0.15
 
 
 def test_optics_groups_have_spectra_of_their_own(scene, tmp_path):
@@ -317,7 +320,8 @@ def test_one_particle(scene, tmp_path):
     write_particles(folder / "one.star", near.take([5]))
     assert refine(folder, tmp_path / "run", star="one.star") == 0
     out = read_particles(tmp_path / "run/particles.star", require=("poses",))
-    assert len(out) == 1 and np.isfinite(out.scores["cryoposesExpectedErrorDeg"]).all()
+    assert len(out) == 1
+    assert np.isfinite(out.scores["cryoposesExpectedErrorDeg"]).all()
 
 
 def test_sentences(scene, tmp_path, caplog):

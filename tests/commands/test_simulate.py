@@ -49,7 +49,8 @@ def simulate(tmp_path, volume_path):
 
 def test_what_is_written(simulate):
     folder, images, particles, metrics = simulate("run", "--number", 7, "--snr", 0.5)
-    assert images.shape == (7, 48, 48) and images.dtype == np.float32
+    assert images.shape == (7, 48, 48)
+    assert images.dtype == np.float32
     assert sorted(p.name for p in folder.iterdir()) == [
         "config.json",
         "direction_maps.png",
@@ -62,8 +63,10 @@ def test_what_is_written(simulate):
         "volume.mrc",
     ]
     with mrcfile.open(folder / "particles.mrcs") as mrc:
-        assert mrc.is_image_stack() and float(mrc.voxel_size.x) == pytest.approx(5.0)
-    assert particles.explicit_ids and particles.ids.tolist() == [1, 2, 3, 4, 5, 6, 7]
+        assert mrc.is_image_stack()
+        assert float(mrc.voxel_size.x) == pytest.approx(5.0)
+    assert particles.explicit_ids
+    assert particles.ids.tolist() == [1, 2, 3, 4, 5, 6, 7]
     optics = particles.optics[0]
     assert (optics.pixel_size_angstrom, optics.box_size_px, optics.image_state) == (5.0, 48, "raw")
     assert (optics.voltage_kv, optics.spherical_aberration_mm, optics.amplitude_contrast) == (
@@ -71,14 +74,13 @@ def test_what_is_written(simulate):
         2.7,
         0.1,
     )
-    assert (
-        particles.ctf.defocus_u_angstrom.min() >= 8000
-        and particles.ctf.defocus_u_angstrom.max() <= 25000
-    )
+    assert particles.ctf.defocus_u_angstrom.min() >= 8000
+    assert particles.ctf.defocus_u_angstrom.max() <= 25000
     assert set(particles.extra["cryoposesPoseSource"]) == {"truth"}
     assert set(particles.extra["rlnMicrographName"]) == {"simulated_000001.mrc"}
     assert particles.extra["rlnCoordinateX"].tolist()[:2] == ["24.0", "72.0"]
-    assert metrics["particles"] == 7 and metrics["images_per_second"] > 0
+    assert metrics["particles"] == 7
+    assert metrics["images_per_second"] > 0
 
 
 def test_snr_is_the_mean_signal_variance_over_one_noise_variance(simulate):
@@ -88,7 +90,8 @@ def test_snr_is_the_mean_signal_variance_over_one_noise_variance(simulate):
     variance = signal.var(axis=(1, 2)).mean()
     assert metrics["signal_variance"] == pytest.approx(variance, rel=1e-5)
     assert metrics["noise_variance"] == pytest.approx(variance / 0.25, rel=1e-5)
-    assert metrics["snr"] == pytest.approx(0.25, rel=1e-5) and metrics["snr_in_mask"] > 0.25
+    assert metrics["snr"] == pytest.approx(0.25, rel=1e-5)
+    assert metrics["snr_in_mask"] > 0.25
     assert (noisy - signal).var() == pytest.approx(variance / 0.25, rel=0.01)
 
 
@@ -117,14 +120,16 @@ def test_an_image_depends_neither_on_the_number_nor_on_the_batch(simulate, monke
 
 def test_one_particle(simulate):
     _, images, particles, _ = simulate("run", "--number", 1, "--snr", 1)
-    assert images.shape == (1, 48, 48) and len(particles) == 1
+    assert images.shape == (1, 48, 48)
+    assert len(particles) == 1
 
 
 def test_images_may_have_another_box_and_pixel_size(simulate):
     _, images, particles, _ = simulate(
         "run", "--number", 2, "--box-size-px", 40, "--pixel-size-angstrom", 6
     )
-    assert images.shape == (2, 40, 40) and particles.optics[0].pixel_size_angstrom == 6
+    assert images.shape == (2, 40, 40)
+    assert particles.optics[0].pixel_size_angstrom == 6
 
 
 def test_a_mixture_says_the_class_of_each_image(simulate, volume_path, tmp_path, asymmetric_volume):
@@ -152,7 +157,8 @@ def test_like_gives_the_ctfs_and_the_grid_and_orientations_from_the_poses(simula
     twin = ("--orientations", "particles", "--orientations-from", first / "subset.star")
     _, again, particles, _ = simulate("twin", "--number", 3, *like, *twin)
     assert again == pytest.approx(images[[4, 1, 3]], abs=1e-3 * np.abs(images).max())
-    assert particles.optics[0].voltage_kv == 200 and particles.optics[0].box_size_px == 40
+    assert particles.optics[0].voltage_kv == 200
+    assert particles.optics[0].box_size_px == 40
     assert particles.ctf.defocus_u_angstrom == pytest.approx(subset.ctf.defocus_u_angstrom)
     _, _, alike, _ = simulate("like", "--number", 9, "--seed", 1, *like)
     assert sorted(alike.ctf.defocus_u_angstrom) == pytest.approx(
@@ -229,9 +235,8 @@ def test_a_killed_run_resumes_to_the_same_bytes(
         assert (killed / name).read_bytes() == (whole[0] / name).read_bytes()
     assert metrics["signal_variance"] == pytest.approx(whole[3]["signal_variance"], rel=1e-12)
     resumed = read_particles(killed / "particles.star")
-    assert (resumed.rotations == whole[2].rotations).all() and (
-        resumed.shifts_px == whole[2].shifts_px
-    ).all()
+    assert (resumed.rotations == whole[2].rotations).all()
+    assert (resumed.shifts_px == whole[2].shifts_px).all()
 
 
 def test_a_run_killed_after_its_stack_was_whole_writes_the_rest(simulate, tmp_path):
@@ -246,7 +251,9 @@ def test_a_run_killed_after_its_stack_was_whole_writes_the_rest(simulate, tmp_pa
     for name in ("metrics.json", "particles.star"):
         (folder / name).unlink()
     _, again, particles, metrics = simulate("run", "--number", 4, "--snr", 1)
-    assert (again == images).all() and len(particles) == 4 and metrics["snr"] == 1.0
+    assert (again == images).all()
+    assert len(particles) == 4
+    assert metrics["snr"] == 1.0
     assert not (folder / "simulation_state.json").exists()
 
 
@@ -258,7 +265,8 @@ def refused(folder, caplog, *options):
         n for n in ("particles.mrcs", "particles.star", "metrics.json") if (folder / n).exists()
     ]
     sentence = caplog.records[-1].getMessage()
-    assert sentence.count("\n") == 0 and "Traceback" not in sentence
+    assert sentence.count("\n") == 0
+    assert "Traceback" not in sentence
     return sentence
 
 

@@ -56,7 +56,8 @@ def model():
 def test_a_refused_batch_is_halved_and_so_are_those_that_follow():
     limit, refusing = BatchLimit("images"), Refusing(lambda rows: rows**2, 3)
     assert np.concatenate(limit.parts(refusing, NUMBER)).tolist() == [i**2 for i in range(NUMBER)]
-    assert refusing.sizes == [3, 3, 3, 2] and limit.largest == 3
+    assert refusing.sizes == [3, 3, 3, 2]
+    assert limit.largest == 3
     refusing.sizes.clear()
     limit.parts(refusing, 7)
     assert refusing.sizes == [3, 3, 1], "it does not try again what was refused"

@@ -113,7 +113,9 @@ def test_what_cannot_be_is_an_error_with_value_and_remedy(change, value, remedy)
     with pytest.raises(InputError) as error:
         particle_questions(particles(**change), "x.star")
     sentence = str(error.value)
-    assert sentence.startswith("x.star: the ") and value in sentence and remedy in sentence
+    assert sentence.startswith("x.star: the ")
+    assert value in sentence
+    assert remedy in sentence
 
 
 UNLIKELY = [
@@ -166,7 +168,9 @@ UNLIKELY = [
 def test_what_is_unlikely_is_one_question_with_its_value(change, words):
     asked = particle_questions(particles(**change), "x.star")
     assert len(asked) == 1
-    assert asked[0].startswith("x.star: ") and words in asked[0] and asked[0].endswith("?")
+    assert asked[0].startswith("x.star: ")
+    assert words in asked[0]
+    assert asked[0].endswith("?")
 
 
 USUAL = [
@@ -257,7 +261,8 @@ def test_a_search_of_all_orientations_may_start_anywhere():
     asked = set_questions(
         RefineConfig(search_deg=180.0), particles(rotations=ZERO), "x.star", with_poses=True
     )
-    assert len(asked) == 1 and "never aligned" in asked[0]
+    assert len(asked) == 1
+    assert "never aligned" in asked[0]
 
 
 @pytest.mark.parametrize(
@@ -265,7 +270,8 @@ def test_a_search_of_all_orientations_may_start_anywhere():
 )
 def test_angles_in_radians(turns):
     asked = pose_questions(particles(rotations=euler_deg_to_rotations(np.deg2rad(turns))), "x.star")
-    assert len(asked) == 1 and "were radians typed where degrees are needed" in asked[0]
+    assert len(asked) == 1
+    assert "were radians typed where degrees are needed" in asked[0]
 
 
 def test_one_angle_in_radians():
@@ -348,7 +354,8 @@ def test_options_that_cannot_be(name, value, words):
 )
 def test_options_that_are_unlikely(name, value, words):
     asked = option_questions(SimulateConfig(**{name: value}))
-    assert len(asked) == 1 and words in asked[0]
+    assert len(asked) == 1
+    assert words in asked[0]
 
 
 def test_maps_of_unlikely_size():
@@ -405,10 +412,8 @@ def test_detail_beyond_nyquist_is_asked_about():
     asked = set_questions(
         RefineConfig(resolution_angstrom=3.9), particles(), "x.star", with_poses=True
     )
-    assert (
-        len(asked) == 1
-        and "--resolution-angstrom is 3.9 and the images hold nothing beyond 4 Å" in asked[0]
-    )
+    assert len(asked) == 1
+    assert "--resolution-angstrom is 3.9 and the images hold nothing beyond 4 Å" in asked[0]
     assert (
         set_questions(RefineConfig(resolution_angstrom=4.0), particles(), "x.star", with_poses=True)
         == []

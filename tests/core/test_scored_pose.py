@@ -83,7 +83,8 @@ def test_a_program_that_changes_angles_and_keeps_columns_takes_the_scores_from_t
     path.write_text("\n".join(lines) + "\n")
     with caplog.at_level(logging.WARNING):
         back = read_particles(path)
-    assert back.scores == {} and not {"cryoposesPoseSource", SCORED_POSE} & set(back.extra)
+    assert back.scores == {}
+    assert not {"cryoposesPoseSource", SCORED_POSE} & set(back.extra)
     assert (
         "the poses of 1 of 6 particles are not those that their scores were given for"
         in caplog.text

@@ -36,9 +36,8 @@ def test_every_column_that_the_program_names_is_registered():
     ]
     files = [path for path in files if path.name != "scores.py"]
     named = {name for path in files for name in columns_named_in(path)}
-    assert (
-        "cryoposesSearchCertainty" in named and len(named) > 10
-    )  # the search finds what is written
+    assert "cryoposesSearchCertainty" in named  # the search finds what is written
+    assert len(named) > 10
     assert named <= set(scores.COLUMNS)
 
 
@@ -46,7 +45,9 @@ def test_a_score_is_registered_once_with_all_that_is_said_of_it():
     assert len(set(scores.COLUMNS)) == len(scores.COLUMNS) == len(scores.SCORES) + len(scores.TEXTS)
     assert len({score.title for score in scores.SCORES}) == len(scores.SCORES)
     for score in scores.SCORES:
-        assert score.help.endswith(".") and score.label and set(score.commands) <= set(CONFIGS)
+        assert score.help.endswith(".")
+        assert score.label
+        assert set(score.commands) <= set(CONFIGS)
         assert score.unit == (
             "°" if score.name.endswith("Deg") else "Å" if "Angst" in score.name else ""
         )

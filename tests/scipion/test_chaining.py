@@ -95,7 +95,8 @@ def test_pwems_set_protocols_keep_ids_poses_and_scores(project, simulated, infer
     parts = [(filtered, "outputAccepted"), (filtered, "outputRejected")]
     union = run(project, ProtUnionSet, {"inputSets": parts}, inputType=0)
     joined = union.outputSet
-    assert joined.getSize() == NUMBER and joined.hasAlignmentProj()
+    assert joined.getSize() == NUMBER
+    assert joined.hasAlignmentProj()
     theirs = sorted(
         (p.getCTF().getDefocusU(), p.getAttributeValue("_cryoposesTrace")) for p in joined
     )
@@ -220,7 +221,8 @@ def test_relions_local_refinement_from_our_poses(
     from cryoposes_plugin.scipion import convert
 
     table = convert.particles_to_table(found["ours"].outputParticles, None)
-    assert table.scores == {} and "cryoposesPoseSource" not in table.extra
+    assert table.scores == {}
+    assert "cryoposesPoseSource" not in table.extra
 
 
 def _poses_near_the_truth(project, simulated):

@@ -134,7 +134,8 @@ def test_stop_resume_and_restart_of_a_queued_job(queued, cluster):
     stopped.runMode.set(MODE_RESUME)
     project.launchProtocol(stopped)
     resumed = wait_for(project, stopped, lambda p: not p.isActive())
-    assert resumed.isFinished() and resumed.outputParticles.getSize() == 60000
+    assert resumed.isFinished()
+    assert resumed.outputParticles.getSize() == 60000
     assert "Resuming at image" in Path(resumed.getStdoutLog()).read_text()
 
     resumed.number.set(30)

@@ -91,9 +91,8 @@ def test_scores_of_former_poses_end_with_them(table, tmp_path):
         results.update_particles(output, particles, new, poses=poses, scores=("cryoposesTrace",))
         output.write()
         for item in output:
-            assert item.hasAttribute("_cryoposesExpectedErrorDeg") == kept and item.hasAttribute(
-                "_cryoposesTrace"
-            )
+            assert item.hasAttribute("_cryoposesExpectedErrorDeg") == kept
+            assert item.hasAttribute("_cryoposesTrace")
 
 
 def changed_by_another_program(particles, path):
@@ -117,7 +116,8 @@ def test_scores_and_pose_source_end_where_another_program_changes_the_poses(
     back = convert.particles_to_table(
         changed_by_another_program(particles, tmp_path / "b.sqlite"), tmp_path / "b.mrcs"
     )
-    assert back.scores == {} and "cryoposesPoseSource" not in back.extra
+    assert back.scores == {}
+    assert "cryoposesPoseSource" not in back.extra
     assert "another program changed them" in caplog.text
 
 
@@ -160,7 +160,8 @@ def test_results_are_joined_by_id_and_the_missing_are_counted(table, tmp_path, r
     missing = results.update_particles(
         output, particles, read_particles(path), poses=True, scores=("cryoposesTrace",)
     )
-    assert missing == 2 and output.getSize() == 5
+    assert missing == 2
+    assert output.getSize() == 5
     for row, identity in enumerate(new.ids):
         item, source = output[int(identity)], particles[int(identity)]
         rotations, shifts = conventions.transforms_to_poses(item.getTransform().getMatrix()[None])
@@ -172,7 +173,9 @@ def test_results_are_joined_by_id_and_the_missing_are_counted(table, tmp_path, r
         assert item.getAttributeValue("_rlnRandomSubset") == source.getAttributeValue(
             "_rlnRandomSubset"
         )
-    assert output.hasAlignmentProj() and output.hasCTF() and output.getSamplingRate() == PIXEL
+    assert output.hasAlignmentProj()
+    assert output.hasCTF()
+    assert output.getSamplingRate() == PIXEL
 
 
 def test_a_result_with_a_stranger_is_refused(table, tmp_path):
@@ -193,9 +196,8 @@ def test_attributes_that_are_not_ours_pass_through(table, tmp_path):
         new._rlnGroupName = String("a group")
         particles.append(new)
     back = convert.particles_to_table(particles, tmp_path / "c.mrcs")
-    assert set(back.extra["rlnBeamTiltX"]) == {"0.25"} and set(back.extra["rlnGroupName"]) == {
-        "a_group"
-    }
+    assert set(back.extra["rlnBeamTiltX"]) == {"0.25"}
+    assert set(back.extra["rlnGroupName"]) == {"a_group"}
     output = new_set(tmp_path / "out.sqlite")
     results.update_particles(output, particles, back)
     assert {item.getAttributeValue("_rlnBeamTiltX") for item in output} == {0.25}
@@ -250,18 +252,17 @@ def test_groups_that_no_particle_names_count_as_one_if_they_are_alike(tmp_path, 
         1.4,
         0.07,
     )
-    assert "rlnBeamTiltX" not in group.extra and group.extra["rlnBeamTiltY"] == "0.5"
+    assert "rlnBeamTiltX" not in group.extra
+    assert group.extra["rlnBeamTiltY"] == "0.5"
 
 
 def test_particles_without_optics_text_are_grouped_by_their_acquisition(table, tmp_path):
     particles = make_set(table, tmp_path / "set.sqlite")
     particles.getAcquisition().opticsGroupInfo.set(None)
     back = convert.particles_to_table(particles, tmp_path / "c.mrcs")
-    assert (
-        len(back.optics) == 1
-        and back.optics[0].voltage_kv == 300
-        and back.optics[0].pixel_size_angstrom == PIXEL
-    )
+    assert len(back.optics) == 1
+    assert back.optics[0].voltage_kv == 300
+    assert back.optics[0].pixel_size_angstrom == PIXEL
 
 
 def test_a_set_without_magnification_keeps_its_acquisition(table, tmp_path):
@@ -275,7 +276,8 @@ def test_a_set_without_magnification_keeps_its_acquisition(table, tmp_path):
         plain.append(item)
     plain.write()
     back = convert.particles_to_table(plain, tmp_path / "converted.mrcs")
-    assert set(back.ctf.voltage_kv) == {300.0} and sorted(back.ids) == sorted(IDS)
+    assert set(back.ctf.voltage_kv) == {300.0}
+    assert sorted(back.ids) == sorted(IDS)
 
 
 @pytest.mark.parametrize("state", ["raw", "phase-flipped", "ctf-premultiplied"])
@@ -340,7 +342,8 @@ def test_what_is_missing_is_said_in_one_sentence(table, tmp_path, change, needs,
     assert convert.particle_problems(particles, "Particles", poses=True, ctf=True) == []
     change(particles)
     problems = convert.particle_problems(particles, "Particles", **needs)
-    assert len(problems) == 1 and said in problems[0]
+    assert len(problems) == 1
+    assert said in problems[0]
     with pytest.raises(InputError, match=said):
         convert.check_particles(particles, "Particles", **needs)
 
@@ -365,4 +368,5 @@ def test_relion_reads_what_a_set_of_ours_becomes(table, tmp_path):
     relion.readSetOfParticles(str(tmp_path / "relion.star"), again, alignType=ALIGN_PROJ)
     third = by_id(convert.particles_to_table(again, tmp_path / "c.mrcs"), table.ids)
     assert np.rad2deg(angular_distance_rad(third.rotations, table.rotations)).max() < 1e-4
-    assert third.optics[0].voltage_kv == 300 and third.optics[0].box_size_px == BOX
+    assert third.optics[0].voltage_kv == 300
+    assert third.optics[0].box_size_px == BOX

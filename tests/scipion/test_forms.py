@@ -82,9 +82,8 @@ def test_the_protocols_are_in_a_section_of_their_own(scipion_environment):
     parser.optionxform = str
     parser.read(Path(cryoposes_plugin.__file__).parent / "protocols.conf")
     (section,) = json.loads(parser.get("PROTOCOLS", "Protocols SPA"))
-    assert section["tag"] == "section" and {c["value"] for c in section["children"]} == {
-        p.__name__ for p in PROTOCOLS
-    }
+    assert section["tag"] == "section"
+    assert {c["value"] for c in section["children"]} == {p.__name__ for p in PROTOCOLS}
 
 
 @pytest.mark.parametrize("protocol, label", zip(PROTOCOLS, LABELS))
@@ -165,16 +164,19 @@ def test_values_of_a_form_reach_the_config(scipion_environment):
         numberOfThreads=3,
     )
     values = forms.form_values(protocol, SimulateConfig)
-    assert values["number"] == 7 and values["snr"] == 0.4 and values["orientations"] == "preferred"
+    assert values["number"] == 7
+    assert values["snr"] == 0.4
+    assert values["orientations"] == "preferred"
     assert values["preferred_directions_deg"] == (10, 20, 30, 40)
-    assert (
-        values["defocus_range_angstrom"] == (8000, 25000) and values["ctf"] is False
-    )  # the form hides the range
-    assert values["gpu"] == "none" and values["threads"] == 3
+    assert values["defocus_range_angstrom"] == (8000, 25000)  # the form hides the range
+    assert values["ctf"] is False
+    assert values["gpu"] == "none"
+    assert values["threads"] == 3
     with_ctf = forms.form_values(
         ProtCryoposesSimulate(gpuList="1,2", defocusRangeAngstromMin=9000), SimulateConfig
     )
-    assert with_ctf["gpu"] == "1,2" and with_ctf["defocus_range_angstrom"] == (9000, 25000)
+    assert with_ctf["gpu"] == "1,2"
+    assert with_ctf["defocus_range_angstrom"] == (9000, 25000)
     assert (
         forms.form_values(ProtCryoposesSimulate(gpuList="gpu0", useGpu=False), SimulateConfig)[
             "gpu"
@@ -272,4 +274,5 @@ def test_one_label_for_one_idea():
 
 def test_every_config_has_a_protocol():
     labels = {p.CONFIG.command: p._label for p in PROTOCOLS}
-    assert set(labels) == set(CONFIGS) and forms.PROTOCOL_LABELS == labels
+    assert set(labels) == set(CONFIGS)
+    assert forms.PROTOCOL_LABELS == labels

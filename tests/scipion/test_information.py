@@ -20,7 +20,8 @@ PROTOCOLS = [protocol for protocol in PROTOCOLS if protocol._label]
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_help_is_running_text_and_leads_to_the_guide(scipion_environment, protocol):
     text = protocol.getHelpText()
-    assert text.strip() and not re.search(r"\n +|[^\n]\n[^\n]", text.strip())
+    assert text.strip()
+    assert not re.search(r"\n +|[^\n]\n[^\n]", text.strip())
     assert protocol.getUrl() == "" or os.path.exists(protocol.getUrl()[len("file://") :])
 
 
@@ -29,7 +30,8 @@ def test_every_reference_is_named_once_with_its_journal(scipion_environment, pro
     said = [line for line in protocol().citations() if not line.startswith("*")]
     assert len(said) == len(set(said)) >= 3
     for line in said:
-        assert re.search(r" et al\., \S.*, \d{4}", line) and "not found" not in line
+        assert re.search(r" et al\., \S.*, \d{4}", line)
+        assert "not found" not in line
 
 
 def test_what_a_run_warned_of_marks_it(session_project, project):
@@ -43,7 +45,8 @@ def test_what_a_run_warned_of_marks_it(session_project, project):
     sentence = "'or threshold of the score' is large."
     assert protocol.summary()[-1] == sentence  # a script's view
     protocol.checkSummaryWarnings()
-    assert protocol.summaryWarnings == [sentence] and protocol.summary().count(sentence) == 1
+    assert protocol.summaryWarnings == [sentence]
+    assert protocol.summary().count(sentence) == 1
     report = os.path.abspath(protocol._getExtraPath("run", "report.html"))
     open(report, "w").close()
     protocol.checkSummaryWarnings()  # a link, which Scipion shows in red

@@ -24,7 +24,9 @@ pytestmark = pytest.mark.usefixtures("project")
 def test_simulate_gives_a_complete_set(simulated):
     particles = simulated.outputParticles
     assert ids(particles) == list(range(1, NUMBER + 1))
-    assert particles.hasAlignmentProj() and particles.hasCTF() and particles.getXDim() == BOX
+    assert particles.hasAlignmentProj()
+    assert particles.hasCTF()
+    assert particles.getXDim() == BOX
     assert particles.getSamplingRate() == pytest.approx(PIXEL)
     acquisition = particles.getAcquisition()
     assert (
@@ -39,8 +41,10 @@ def test_simulate_gives_a_complete_set(simulated):
     assert acquisition.getMagnification() > 0
     first = particles.getFirstItem()
     assert first.getCTF().getDefocusU() >= first.getCTF().getDefocusV() > 5000
-    assert first.getCoordinate().getMicName() and first.getMicId() == 1
-    assert os.path.exists(first.getFileName()) and not os.path.isabs(first.getFileName())
+    assert first.getCoordinate().getMicName()
+    assert first.getMicId() == 1
+    assert os.path.exists(first.getFileName())
+    assert not os.path.isabs(first.getFileName())
     assert f"{NUMBER} images" in simulated.summary()[0]
 
 
@@ -65,9 +69,9 @@ def test_a_simulation_can_take_poses_and_ctfs_of_a_set(project, imported, simula
 
 def test_train_gives_a_model_with_its_card(trained):
     model = trained.outputModel
-    assert (
-        model.getBoxSize() == 32 and model.getSymmetry() == "C1" and model.getPreset() == "default"
-    )
+    assert model.getBoxSize() == 32
+    assert model.getSymmetry() == "C1"
+    assert model.getPreset() == "default"
     assert 0 < model.getValidationErrorDeg() <= 180
     assert all(os.path.exists(path) for path in model.getFiles())
     assert "32 px" in str(model)
@@ -75,15 +79,12 @@ def test_train_gives_a_model_with_its_card(trained):
 
 def test_estimated_poses_are_stored_with_their_scores(simulated, inferred):
     particles = inferred.outputParticles
-    assert (
-        ids(particles) == ids(simulated.outputParticles)
-        and particles.hasAlignmentProj()
-        and particles.hasCTF()
-    )
+    assert ids(particles) == ids(simulated.outputParticles)
+    assert particles.hasAlignmentProj()
+    assert particles.hasCTF()
     first = particles.getFirstItem()
-    assert np.isfinite(first.getAttributeValue("_cryoposesTrace")) and np.isfinite(
-        first.getAttributeValue("_cryoposesDispersion")
-    )
+    assert np.isfinite(first.getAttributeValue("_cryoposesTrace"))
+    assert np.isfinite(first.getAttributeValue("_cryoposesDispersion"))
     assert first.getAttributeValue("_cryoposesPoseSource").startswith("network:")
     assert (
         first.getCTF().getDefocusU()
@@ -95,10 +96,8 @@ def test_estimated_poses_are_stored_with_their_scores(simulated, inferred):
 
 def test_filter_loses_nobody_and_keeps_the_certain_ones(inferred, filtered):
     accepted, rejected = filtered.outputAccepted, filtered.outputRejected
-    assert (
-        accepted.getSize() == round(0.75 * NUMBER)
-        and rejected.getSize() == NUMBER - accepted.getSize()
-    )
+    assert accepted.getSize() == round(0.75 * NUMBER)
+    assert rejected.getSize() == NUMBER - accepted.getSize()
     assert accepted.getFileName() != rejected.getFileName()
     assert sorted(ids(accepted) + ids(rejected)) == ids(inferred.outputParticles)
     worst = max(item.getAttributeValue("_cryoposesTrace") for item in accepted)
@@ -117,7 +116,8 @@ def test_a_filter_that_keeps_all_rejects_nobody(project, inferred):
     for protocol in (fresh, changed):
         link(protocol, "inputParticles", inferred, "outputParticles")
         run_protocol(project, protocol)
-    assert not hasattr(fresh, "outputRejected") and changed.outputRejected.getSize() == NUMBER // 2
+    assert not hasattr(fresh, "outputRejected")
+    assert changed.outputRejected.getSize() == NUMBER // 2
     changed.keepQuantile.set(1.0)
     run_protocol(project, changed)
     for protocol in (fresh, changed):
@@ -136,17 +136,16 @@ def test_an_input_that_was_computed_anew_is_not_taken_for_the_old_one(filtered):
 
 def test_reconstruct_gives_the_map_with_halves_and_fsc(reconstructed, map_file):
     volume = reconstructed.outputVolume
-    assert (
-        volume.getSamplingRate() == pytest.approx(PIXEL)
-        and len(volume.getHalfMaps().split(",")) == 2
-    )
+    assert volume.getSamplingRate() == pytest.approx(PIXEL)
+    assert len(volume.getHalfMaps().split(",")) == 2
     data, truth = mrcfile.read(volume.getFileName()), mrcfile.read(map_file)
     assert correlation(data, truth) > 0.85
     assert correlation(data[:, :, ::-1], truth) < correlation(data, truth) - 0.1
     curves = {curve.getObjLabel().split(".")[0]: curve.clone() for curve in reconstructed.outputFSC}
     assert {"half maps, unmasked", "map against the reference"} <= set(curves)
     x, y = curves["map against the reference"].getData()
-    assert list(x) == sorted(x) and float(y[2]) > 0.9
+    assert list(x) == sorted(x)
+    assert float(y[2]) > 0.9
     assert any("true" in line for line in reconstructed.summary())
 
 
@@ -198,11 +197,9 @@ def test_the_programs_sentence_is_the_protocols_error(project, imported):
     with pytest.raises(RuntimeError):
         run_protocol(project, protocol)
     message = protocol.getErrorMessage()
-    assert (
-        "'Particle diameter (Å)' is 9999" in message
-        and "Traceback" not in message
-        and "status" not in message
-    )
+    assert "'Particle diameter (Å)' is 9999" in message
+    assert "Traceback" not in message
+    assert "status" not in message
     assert not hasattr(protocol, "outputParticles")
 
 
@@ -227,12 +224,14 @@ def test_the_viewer_of_a_run_draws_its_pictures_and_the_report_holds_them(projec
     page = Path(protocol._getExtraPath("run", "report.html")).read_text()
     for name, picture in viewer.pictures().items():
         (view,) = viewer._getVisualizeDict()[_param(name)](_param(name))
-        assert view.title == picture.title and view.draw().axes
+        assert view.title == picture.title
+        assert view.draw().axes
         assert viewer.getParam(_param(name)) is not None
         assert Path(protocol._getExtraPath("run", f"{name}.png")).exists()
     assert page.count("<figure>") == len(viewer.pictures())
     (report,) = viewer._show_report()
-    assert isinstance(report, ReportView) and Path(report.path).exists()
+    assert isinstance(report, ReportView)
+    assert Path(report.path).exists()
 
 
 def test_the_learning_curve_is_live_and_drawn_from_the_history_as_it_stands(trained, tmp_path):
@@ -242,13 +241,13 @@ def test_the_learning_curve_is_live_and_drawn_from_the_history_as_it_stands(trai
     for name in ("config.json", "history.csv"):
         shutil.copy(run / name, tmp_path)
     picture = pictures_of(tmp_path)["learning_curve"]
-    assert picture.live and set(pictures_of(tmp_path)) == {"learning_curve"}
+    assert picture.live
+    assert set(pictures_of(tmp_path)) == {"learning_curve"}
     rows = (tmp_path / "history.csv").read_text().splitlines()
     before = len(picture.draw().axes[0].lines[0].get_xdata())
     (tmp_path / "history.csv").write_text("\n".join([*rows, rows[-1], ""]))
-    assert (
-        before == len(rows) - 1 and len(picture.draw().axes[0].lines[0].get_xdata()) == before + 1
-    )
+    assert before == len(rows) - 1
+    assert len(picture.draw().axes[0].lines[0].get_xdata()) == before + 1
 
 
 def test_volumes_are_shown_as_slices_at_scipions_pixel_size(project, reconstructed):

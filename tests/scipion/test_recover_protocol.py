@@ -46,18 +46,17 @@ def recovered(project, simulated, distance_network):
 
 def test_particles_have_poses_and_scores(simulated, recovered):
     particles = recovered.outputParticles
-    assert (
-        ids(particles) == ids(simulated.outputParticles)
-        and particles.hasAlignmentProj()
-        and particles.hasCTF()
-    )
+    assert ids(particles) == ids(simulated.outputParticles)
+    assert particles.hasAlignmentProj()
+    assert particles.hasCTF()
     _, rotations, _ = pose_arrays(particles)
     _, true, _ = pose_arrays(simulated.outputParticles)
     # a network of twelve steps knows little: what is looked for is that the poses are new ones
     assert np.median(angular_distance_rad(rotations, true)) > 0.1
     residuals = [item.getAttributeValue("_cryoposesDistanceResidualDeg") for item in particles]
     scores = [item.getAttributeValue("_cryoposesOutlierScore") for item in particles]
-    assert min(residuals) >= 0 and abs(np.median(scores)) < 1e-6
+    assert min(residuals) >= 0
+    assert abs(np.median(scores)) < 1e-6
     np.testing.assert_array_equal(
         np.argsort(residuals, kind="stable"), np.argsort(scores, kind="stable")
     )

@@ -21,11 +21,9 @@ def test_poses_are_refined_and_say_how_far_they_moved(project, imported, simulat
     link(protocol, "inputVolume", imported, "outputVolume")
     run_protocol(project, protocol)
     particles = protocol.outputParticles
-    assert (
-        ids(particles) == ids(simulated.outputParticles)
-        and particles.hasAlignmentProj()
-        and particles.hasCTF()
-    )
+    assert ids(particles) == ids(simulated.outputParticles)
+    assert particles.hasAlignmentProj()
+    assert particles.hasCTF()
     _, rotations, _ = pose_arrays(particles)
     _, true, _ = pose_arrays(simulated.outputParticles)
     moved = np.rad2deg(angular_distance_rad(rotations, true))
@@ -78,7 +76,8 @@ def test_an_initial_volume_needs_particles_alone(project, simulated):
     assert protocol.outputVolume.getSamplingRate() == simulated.outputParticles.getSamplingRate()
     assert protocol.outputVolume.getDim()[0] == simulated.outputParticles.getDim()[0]
     particles = protocol.outputParticles
-    assert ids(particles) == ids(simulated.outputParticles) and particles.hasAlignmentProj()
+    assert ids(particles) == ids(simulated.outputParticles)
+    assert particles.hasAlignmentProj()
     _, rotations, _ = pose_arrays(particles)
     _, true, _ = pose_arrays(simulated.outputParticles)
     assert np.median(angular_distance_rad(rotations, true)) > 0.05, (
@@ -112,10 +111,8 @@ def test_images_of_an_atomic_structure(project, tmp_path):
     link(protocol, "inputVolumes", model, "outputPdb")
     assert protocol.validate() == []
     run_protocol(project, protocol)
-    assert (
-        protocol.outputParticles.getSize() == 6
-        and protocol.outputParticles.getSamplingRate() == 4.0
-    )
+    assert protocol.outputParticles.getSize() == 6
+    assert protocol.outputParticles.getSamplingRate() == 4.0
 
 
 def test_the_forms_refuse_what_cannot_be(project, imported, simulated):

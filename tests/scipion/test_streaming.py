@@ -110,7 +110,8 @@ def test_a_filter_with_a_threshold_grows_with_its_input_also_after_a_stop(projec
     project.launchProtocol(protocol, wait=False)
     seen = wait_for(project, protocol, has_outputs("outputAccepted", "outputRejected"))
     assert seen.isActive(), seen.getErrorMessage()
-    assert seen.outputAccepted.isStreamOpen() and seen.outputRejected.isStreamOpen()
+    assert seen.outputAccepted.isStreamOpen()
+    assert seen.outputRejected.isStreamOpen()
     first = [item.getObjId() for item in source.items[:60]]
     assert sorted(grown(seen, "outputAccepted") + grown(seen, "outputRejected")) == first
     assert "still growing" in seen.summary()[-1]
@@ -124,7 +125,8 @@ def test_a_filter_with_a_threshold_grows_with_its_input_also_after_a_stop(projec
     done = finished(project, seen)
     assert metrics.stat().st_mtime_ns == before, "a batch that was done is not done again"
     assert len(batch_steps(done)) == 2
-    assert done.outputAccepted.isStreamClosed() and done.outputRejected.isStreamClosed()
+    assert done.outputAccepted.isStreamClosed()
+    assert done.outputRejected.isStreamClosed()
     assert ids(done.outputAccepted) == sorted(
         i for i, score in scores.items() if score <= threshold
     )
@@ -139,9 +141,8 @@ def test_a_filter_with_a_threshold_grows_with_its_input_also_after_a_stop(projec
         f"{len(scores) // 2} particles accepted, {len(scores) // 2} rejected, by "
         f"network uncertainty, all directions <= {threshold:.6g}."
     ]
-    assert (Path(done.shown_run()) / "report.html").exists() and Path(
-        done.shown_run()
-    ).parent.name == "extra"
+    assert (Path(done.shown_run()) / "report.html").exists()
+    assert Path(done.shown_run()).parent.name == "extra"
 
 
 def test_a_filter_by_share_waits_for_all_particles(project, inferred):
@@ -178,13 +179,13 @@ def test_estimated_poses_grow_with_the_input_and_are_those_of_the_complete_set(
     project.launchProtocol(growing, wait=False)
     seen = wait_for(project, growing, has_outputs("outputParticles"))
     assert seen.isActive(), seen.getErrorMessage()
-    assert seen.outputParticles.isStreamOpen() and grown(seen, "outputParticles") == list(
-        range(1, 81)
-    )
+    assert seen.outputParticles.isStreamOpen()
+    assert grown(seen, "outputParticles") == list(range(1, 81))
     source.add(len(source.items) - 130, last=True)
     done = finished(project, growing)
     complete = run_protocol(project, make(simulated))
-    assert done.outputParticles.isStreamClosed() and len(batch_steps(done)) == 2
+    assert done.outputParticles.isStreamClosed()
+    assert len(batch_steps(done)) == 2
     for ours, theirs in zip(
         pose_arrays(done.outputParticles), pose_arrays(complete.outputParticles)
     ):

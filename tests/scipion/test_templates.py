@@ -85,12 +85,14 @@ def test_both_workflows_run_from_a_script(project, map_file):
         minutes=0.05,
         keep=0.5,
     )
-    assert len(steps) == 9 and list(steps)[0] == "import map"
+    assert len(steps) == 9
+    assert list(steps)[0] == "import map"
     run_in_order(project, steps)
     assert steps["filter by uncertainty"].outputAccepted.getSize() == NUMBER // 2
     assert steps["compare accepted"].outputParticles.getSize() == NUMBER // 2
     errors = [item._cryoposesAngularErrorDeg.get() for item in steps["compare all"].outputParticles]
-    assert len(errors) == NUMBER and np.ptp(errors) > 0
+    assert len(errors) == NUMBER
+    assert np.ptp(errors) > 0
 
     star = os.path.abspath(steps["simulate particles"]._getExtraPath("run", "particles.star"))
     steps = load_template(

@@ -282,11 +282,14 @@ def test_it_is_said_in_the_form(desk, mistake):
     form, words = mistake(desk)
     sentence = said(form)
     assert words in sentence
-    assert sentence.endswith((".", "*")) and "Traceback" not in sentence and "--" not in sentence
+    assert sentence.endswith((".", "*"))
+    assert "Traceback" not in sentence
+    assert "--" not in sentence
 
 
 def test_the_same_forms_without_the_mistake_have_nothing_to_say(desk):
-    assert said(first_volume(desk, diameterAngstrom=50.0)) == "" and said(recovery(desk)) == ""
+    assert said(first_volume(desk, diameterAngstrom=50.0)) == ""
+    assert said(recovery(desk)) == ""
     form = recovery(
         desk, desk.particles, method=1
     )  # hidden, and without a meaning, where there is a volume
@@ -297,4 +300,6 @@ def test_the_same_forms_without_the_mistake_have_nothing_to_say(desk):
 def test_a_missing_gpu_is_no_matter(desk):
     """No box to be clicked away before every run."""
     form = train(desk.volume, snr=0.1)
-    assert form.useGpu and said(form) == "" and form.warnings() == []
+    assert form.useGpu
+    assert said(form) == ""
+    assert form.warnings() == []

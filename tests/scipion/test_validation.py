@@ -103,7 +103,8 @@ def test_good_forms_have_nothing_to_say(particles, volume, tmp_path):
     volumes.write()
     assert said(simulate(volumes, like=particles)) == ""
     assert len(simulate(volumes)._make_config().volume) == 2
-    assert said(train(volume, like=particles)) == "" and said(train(particles=particles)) == ""
+    assert said(train(volume, like=particles)) == ""
+    assert said(train(particles=particles)) == ""
     assert said(one_set(ProtCryoposesFilter(), inputParticles=particles)) == ""
     assert said(one_set(ProtCryoposesReconstruct(symmetry="D2"), inputParticles=particles)) == ""
     assert (
@@ -166,11 +167,9 @@ def test_an_unlikely_number_is_a_question_before_launch(spoiled):
     form = one_set(ProtCryoposesReconstruct(), inputParticles=spoiled(in_micrometres))
     assert said(form) == ""
     asked = [line for line in form.warnings() if "micrometres" in line]
-    assert (
-        len(asked) == 1
-        and asked[0].startswith("Particles: the defocus is ")
-        and "rln" not in asked[0]
-    )
+    assert len(asked) == 1
+    assert asked[0].startswith("Particles: the defocus is ")
+    assert "rln" not in asked[0]
 
 
 def test_an_impossible_number_is_an_error(spoiled):
@@ -185,7 +184,8 @@ def test_particles_that_were_never_aligned(spoiled, model):
         one_set(ProtCryoposesCompare(), inputTruth=particles, inputEstimate=particles),
         train(particles=particles),
     ):
-        assert "were never aligned" in said(form) and "'estimate poses'" in said(form)
+        assert "were never aligned" in said(form)
+        assert "'estimate poses'" in said(form)
     assert said(one_set(ProtCryoposesInfer(), inputParticles=particles, inputModel=model)) == ""
 
 
@@ -397,7 +397,8 @@ def test_a_model_of_another_schema_or_for_other_images(kind, particles, volume, 
     assert said(protocol) == ""
     for images in (particles, volume):
         images.setSamplingRate(PIXEL * 1.5)
-    assert f"{PIXEL * 1.5:g} Å/px" in said(protocol) and "Nyquist" in said(protocol)
+    assert f"{PIXEL * 1.5:g} Å/px" in said(protocol)
+    assert "Nyquist" in said(protocol)
     for images in (particles, volume):
         images.setSamplingRate(PIXEL)
     particles.setHasCTF(False)
@@ -414,10 +415,12 @@ def test_a_volume_with_another_pixel_size_in_its_header_gets_scipions(volume, tm
 
     target = tmp_path / "out.mrc"
     volume_to_mrc(volume, target)
-    assert target.is_symlink() and read_volume(target).pixel_size_angstrom == pytest.approx(PIXEL)
+    assert target.is_symlink()
+    assert read_volume(target).pixel_size_angstrom == pytest.approx(PIXEL)
     volume.setSamplingRate(2.5)
     volume_to_mrc(volume, target)
-    assert not target.is_symlink() and read_volume(target).pixel_size_angstrom == pytest.approx(2.5)
+    assert not target.is_symlink()
+    assert read_volume(target).pixel_size_angstrom == pytest.approx(2.5)
     np.testing.assert_array_equal(read_volume(target).data, mrcfile.read(volume.getFileName()))
 
 
@@ -434,10 +437,8 @@ def test_the_program_runs_here_or_in_the_environment_that_was_named(monkeypatch,
     monkeypatch.setattr(
         Plugin, "_vars", {**Plugin.getVars(), CRYOPOSES_ENV_ACTIVATION: "", CRYOPOSES_PYTHON: ""}
     )
-    assert (
-        Plugin.getProgram() == f"{sys.executable} -m cryoposes_plugin"
-        and Plugin.validateInstallation() == []
-    )
+    assert Plugin.getProgram() == f"{sys.executable} -m cryoposes_plugin"
+    assert Plugin.validateInstallation() == []
     Plugin._vars[CRYOPOSES_ENV_ACTIVATION] = "module load tf && . env/bin/activate"
     assert (
         Plugin.getProgram() == "module load tf && . env/bin/activate && python -m cryoposes_plugin"

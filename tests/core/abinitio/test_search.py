@@ -113,7 +113,8 @@ def test_poses_for_a_volume_that_is_known(phantom):
     found, moved, certainty = likeliest_poses(images, known, 3.0, rng)
     # the finest grid is 7.5° apart
     assert np.median(np.rad2deg(angular_distance_rad(found, rotations))) < 6
-    assert np.abs(moved - shifts).max() < 1.5 and ((certainty > 0) & (certainty <= 1)).all()
+    assert np.abs(moved - shifts).max() < 1.5
+    assert ((certainty > 0) & (certainty <= 1)).all()
 
 
 @pytest.mark.parametrize("limit_px", [0.0, 3.0])
@@ -162,4 +163,5 @@ def test_the_grid_of_rotations_is_even():
     grid = rotation_grid(1)
     assert len(grid) == 576
     nearest = [np.sort(angular_distance_rad(grid, g))[1] for g in grid[:40]]
-    assert np.rad2deg(min(nearest)) > 15 and np.rad2deg(max(nearest)) < 40
+    assert np.rad2deg(min(nearest)) > 15
+    assert np.rad2deg(max(nearest)) < 40

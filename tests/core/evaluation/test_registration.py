@@ -35,9 +35,8 @@ def test_a_known_rotation_is_found_exactly(rng, number):
     found = register(truth @ TURN.T, truth, C1)
     assert angular_distance_rad(found.rotation, TURN) < 1e-9
     assert angular_errors_deg(found.apply(truth @ TURN.T), truth, C1).max() < 1e-6
-    assert found.hand == "same" and found.angle_deg == pytest.approx(
-        np.rad2deg(np.linalg.norm([0.3, -0.5, 0.2]))
-    )
+    assert found.hand == "same"
+    assert found.angle_deg == pytest.approx(np.rad2deg(np.linalg.norm([0.3, -0.5, 0.2])))
 
 
 def test_noise_averages_out(rng):

@@ -96,8 +96,10 @@ def test_healpix_rotations_are_distinct_and_even(rng):
 def test_half_and_quarter_sphere(rng):
     half = conventions.viewing_directions(sampling.hemisphere(500, rng))
     quarter = conventions.viewing_directions(sampling.hemisphere(500, rng, octants=2))
-    assert half[:, 2].min() >= 0 and half[:, 1].min() < 0
-    assert quarter[:, 2].min() >= 0 and quarter[:, 1].min() >= 0
+    assert half[:, 2].min() >= 0
+    assert half[:, 1].min() < 0
+    assert quarter[:, 2].min() >= 0
+    assert quarter[:, 1].min() >= 0
 
 
 @pytest.mark.parametrize("kappa", [0.0, 2.0, 50.0])

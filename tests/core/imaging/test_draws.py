@@ -60,11 +60,11 @@ def test_half_and_quarter_spheres():
         directions(orientations="half-sphere"),
         directions(orientations="quarter-sphere"),
     )
-    assert half[:, 2].min() >= 0 and half[:, 2].mean() == pytest.approx(0.5, abs=0.02)
+    assert half[:, 2].min() >= 0
+    assert half[:, 2].mean() == pytest.approx(0.5, abs=0.02)
     assert half[:, :2].mean(axis=0) == pytest.approx([0, 0], abs=0.04)
-    assert quarter[:, 1:].min() >= 0 and quarter.mean(axis=0) == pytest.approx(
-        [0, 0.5, 0.5], abs=0.04
-    )
+    assert quarter[:, 1:].min() >= 0
+    assert quarter.mean(axis=0) == pytest.approx([0, 0.5, 0.5], abs=0.04)
 
 
 def test_preferred_views_are_von_mises_fisher_about_the_given_directions():
@@ -80,7 +80,8 @@ def test_preferred_views_are_von_mises_fisher_about_the_given_directions():
         preferred_directions_deg=(0.0, 0.0, 0.0, 180.0),
         preferred_concentration=50.0,
     )
-    assert (two[:, 2] > 0).mean() == pytest.approx(0.5, abs=0.03) and np.abs(two[:, 2]).min() > 0.7
+    assert (two[:, 2] > 0).mean() == pytest.approx(0.5, abs=0.03)
+    assert np.abs(two[:, 2]).min() > 0.7
 
 
 @pytest.mark.parametrize(
@@ -96,7 +97,8 @@ def test_shifts(kind, deviation, largest):
     _, shifts = draws.draw_poses(config(shift_distribution=kind, shift_px=2.0), 5000, 3)
     assert shifts.shape == (5000, 2)
     assert shifts.std(axis=0) == pytest.approx([deviation] * 2, abs=0.05)
-    assert shifts.mean(axis=0) == pytest.approx([0, 0], abs=0.1) and np.abs(shifts).max() <= largest
+    assert shifts.mean(axis=0) == pytest.approx([0, 0], abs=0.1)
+    assert np.abs(shifts).max() <= largest
 
 
 def test_ctfs_are_drawn_in_their_ranges():
@@ -113,18 +115,16 @@ def test_ctfs_are_drawn_in_their_ranges():
         (c.defocus_u_angstrom + c.defocus_v_angstrom) / 2,
         c.defocus_u_angstrom - c.defocus_v_angstrom,
     )
-    assert mean.min() >= 5000 and mean.max() <= 9000 and mean.mean() == pytest.approx(7000, abs=100)
-    assert (
-        difference.min() >= 0
-        and difference.max() <= 600
-        and difference.mean() == pytest.approx(300, abs=20)
-    )
+    assert mean.min() >= 5000
+    assert mean.max() <= 9000
+    assert mean.mean() == pytest.approx(7000, abs=100)
+    assert difference.min() >= 0
+    assert difference.max() <= 600
+    assert difference.mean() == pytest.approx(300, abs=20)
     assert np.ptp(c.defocus_angle_deg) > 175
-    assert (
-        set(c.phase_shift_deg) == {20.0}
-        and set(c.voltage_kv) == {300.0}
-        and set(c.amplitude_contrast) == {0.1}
-    )
+    assert set(c.phase_shift_deg) == {20.0}
+    assert set(c.voltage_kv) == {300.0}
+    assert set(c.amplitude_contrast) == {0.1}
 
 
 def test_no_ctf_draws_none():
@@ -134,7 +134,8 @@ def test_no_ctf_draws_none():
 def test_ctfs_of_another_set_are_used_equally_often_with_rows_kept_together():
     c = draws.draw_ctfs(config(), 25, 0, like=particles(10))
     counts = np.bincount(c.defocus_u_angstrom.astype(int), minlength=10)
-    assert set(counts) == {2, 3} and len(c) == 25
+    assert set(counts) == {2, 3}
+    assert len(c) == 25
     assert c.voltage_kv - c.defocus_u_angstrom == pytest.approx(np.full(25, 40.0))
     with pytest.raises(InputError, match="no CTF"):
         draws.draw_ctfs(config(), 5, 0, like=particles(3, ctf=False))
@@ -142,9 +143,8 @@ def test_ctfs_of_another_set_are_used_equally_often_with_rows_kept_together():
 
 def test_volumes_come_in_equal_parts():
     index = draws.draw_volumes(3, 10, 0)
-    assert (
-        sorted(np.bincount(index)) == [3, 3, 4] and draws.draw_volumes(1, 4, 0).tolist() == [0] * 4
-    )
+    assert sorted(np.bincount(index)) == [3, 3, 4]
+    assert draws.draw_volumes(1, 4, 0).tolist() == [0] * 4
 
 
 def test_poses_of_another_set_are_repeated_in_order_with_shifts_rescaled(rng):
@@ -162,7 +162,9 @@ def test_poses_of_another_set_are_repeated_in_order_with_shifts_rescaled(rng):
 def test_draws_repeat_by_seed_and_step_and_are_independent_of_each_other():
     train = TrainConfig(volume=("map.mrc",))
     one, same, other = (draws.draw_poses(train, 4, s) for s in ((7, 1), (7, 1), (7, 2)))
-    assert (one[0] == same[0]).all() and (one[1] == same[1]).all() and (one[0] != other[0]).any()
+    assert (one[0] == same[0]).all()
+    assert (one[1] == same[1]).all()
+    assert (one[0] != other[0]).any()
     more_shift = draws.draw_poses(config(shift_px=9.0), 4, 7)[0]
     assert (more_shift == draws.draw_poses(config(shift_distribution="none"), 4, 7)[0]).all()
 
@@ -170,4 +172,5 @@ def test_draws_repeat_by_seed_and_step_and_are_independent_of_each_other():
 def test_a_sample_is_all_of_a_small_set():
     assert draws.draw_sample(5, 10, 0).tolist() == [0, 1, 2, 3, 4]
     rows = draws.draw_sample(100, 10, 0)
-    assert len(np.unique(rows)) == 10 and (np.diff(rows) > 0).all()
+    assert len(np.unique(rows)) == 10
+    assert (np.diff(rows) > 0).all()

@@ -33,7 +33,8 @@ def expected_neighbour_correlation(sigma):
 @pytest.mark.parametrize("sigma", [1.0, 3.0])
 def test_coloured_noise_has_variance_1_and_the_correlation_of_its_blur(sigma):
     noise = simulate_noise(1, np.arange(500), 64, sigma).astype(np.float64)
-    assert noise.dtype == np.float64 and noise.var() == pytest.approx(1, abs=0.02)
+    assert noise.dtype == np.float64
+    assert noise.var() == pytest.approx(1, abs=0.02)
     for a, b in ((noise[:, :, 1:], noise[:, :, :-1]), (noise[:, 1:], noise[:, :-1])):
         assert (a * b).mean() == pytest.approx(expected_neighbour_correlation(sigma), abs=0.02)
 
@@ -59,4 +60,6 @@ def test_normalised_background_has_mean_0_and_deviation_1_and_the_image_is_only_
 def test_the_mask_is_a_circle_about_the_origin_pixel():
     mask = particle_mask(8, 2.0)
     assert mask.sum() == 13
-    assert mask[4, 2] and mask[6, 4] and not mask[2, 2]
+    assert mask[4, 2]
+    assert mask[6, 4]
+    assert not mask[2, 2]

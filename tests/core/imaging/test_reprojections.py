@@ -71,7 +71,8 @@ def test_distances_of_pairs_are_joined_by_id_and_know_the_symmetry(
     for group, equal in (("C2", True), ("C1", False)):
         true_deg, estimated_deg = pair_distances_deg(table, half_turn, group, 500)
         assert np.allclose(true_deg, estimated_deg, atol=1e-6) == equal
-    assert true_deg.max() <= 180 and true_deg.std() > 10
+    assert true_deg.max() <= 180
+    assert true_deg.std() > 10
     assert np.isclose(
         np.rad2deg(angular_distance_rad(rotations[:1], rotations[1:2])), true_deg, atol=1e-6
     ).any()

@@ -104,7 +104,8 @@ def test_a_stack_is_resumed_where_it_stood(tmp_path):
 
 def test_a_library_writes_into_a_folder_that_nobody_else_can_reach(tmp_path):
     with atomic_path(tmp_path / "map.mrc") as part:
-        assert part.name == "map.mrc" and part.parent.stat().st_mode & 0o777 == 0o700
+        assert part.name == "map.mrc"
+        assert part.parent.stat().st_mode & 0o777 == 0o700
         part.write_bytes(b"")
     write_volume(tmp_path / "map.mrc", np.ones((4, 4, 4), np.float32), 2.0)
     assert [path.name for path in tmp_path.iterdir()] == ["map.mrc"]

@@ -106,7 +106,8 @@ def test_copies_are_drawn_into_one_half(rng):
     images = rng.permutation(np.repeat(np.arange(200), rng.integers(1, 4, 200)))
     set_ = table(*(f"p.mrcs:{i}" for i in images))
     half, drawn = half_sets(set_, 0)
-    assert drawn and len(np.unique(np.stack([images, half]), axis=1).T) == 200
+    assert drawn
+    assert len(np.unique(np.stack([images, half]), axis=1).T) == 200
     assert abs(np.mean(half == 1) - 0.5) < 0.01
     np.testing.assert_array_equal(
         image_groups(set_)[:, None] == image_groups(set_), images[:, None] == images

@@ -138,7 +138,8 @@ def test_field_of_view_and_nyquist(tmp_path, rng):
 def test_run_directory_resumes_the_same_run_only(tmp_path):
     config = FilterConfig(particles="a.star", keep_quantile=0.5)
     run = RunDirectory.open(tmp_path / "run", config)
-    assert not run.resumed and not run.finished
+    assert not run.resumed
+    assert not run.finished
     again = RunDirectory.open(
         tmp_path / "run", FilterConfig(particles="a.star", keep_quantile=0.5, gpu="1")
     )

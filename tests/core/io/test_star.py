@@ -83,7 +83,8 @@ def test_subsets_and_shuffled_sets_are_joined_by_id(tmp_path, rng):
     table = make_table(tmp_path, rng)
     shuffled = table.take(rng.permutation(len(table))[:5])
     rows, others = join_tables(table, shuffled)
-    assert len(rows) == 5 and (np.diff(rows) > 0).all()
+    assert len(rows) == 5
+    assert (np.diff(rows) > 0).all()
     np.testing.assert_array_equal(table.ids[rows], shuffled.ids[others])
     np.testing.assert_array_equal(table.rotations[rows], shuffled.rotations[others])
 
@@ -403,7 +404,8 @@ def test_a_number_that_is_not_finite_is_not_written(tmp_path, rng):
 def test_an_id_of_two_images_is_none(tmp_path, rng, caplog):
     path = written(tmp_path, rng, lambda t: re.sub(r"(@\S+ \d) \d+", r"\1 5", t))
     table = read_particles(path)
-    assert not table.explicit_ids and list(table.ids) == [1, 2, 3, 4, 5, 6, 7]
+    assert not table.explicit_ids
+    assert list(table.ids) == [1, 2, 3, 4, 5, 6, 7]
     assert "told apart by their images" in caplog.text
     write_particles(tmp_path / "q.star", table)
     assert set(read_particles(tmp_path / "q.star").extra["rlnImageId"]) == {"5"}

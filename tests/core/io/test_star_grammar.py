@@ -175,7 +175,8 @@ def test_whatever_is_written_is_read(tmp_path_factory, rows):
         assert "both kinds of quotes" in str(error)
         return
     tables = read_star(path)
-    assert [t.block for t in tables] == ["one", "two"] and all(t.columns == columns for t in tables)
+    assert [t.block for t in tables] == ["one", "two"]
+    assert all(t.columns == columns for t in tables)
 
 
 @pytest.mark.parametrize("value", ["two\nlines", "a\rb", "nul\0", "\ud800", 'a\' "b c" d'])

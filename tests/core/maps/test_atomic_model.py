@@ -53,16 +53,12 @@ def test_axes_are_those_of_the_file_and_gzip_and_assemblies_are_read(tmp_path):
     text = write_pdb(tmp_path / "a.pdb", positions, _BIOMT).read_bytes()
     (tmp_path / "a.ent.gz").write_bytes(gzip.compress(text))
     data = AtomicModel(tmp_path / "a.ent.gz").density(8.0, 32, 2.0).data
-    assert (
-        data[16, 16, 22] == pytest.approx(data[16, 16, 14] / 3, rel=0.05)
-        and data[22, 16, 16] < 0.05 * data.max()
-    )
+    assert data[16, 16, 22] == pytest.approx(data[16, 16, 14] / 3, rel=0.05)
+    assert data[22, 16, 16] < 0.05 * data.max()
     # the assembly's second copy is turned by 180° about z: x -> -x
     both = AtomicModel(tmp_path / "a.ent.gz", "1").density(8.0, 48, 2.0).data
-    assert (
-        both[24, 24, 32] == pytest.approx(both[24, 24, 16], rel=1e-3)
-        and both[24, 24, 24] == both.max()
-    )
+    assert both[24, 24, 32] == pytest.approx(both[24, 24, 16], rel=1e-3)
+    assert both[24, 24, 24] == both.max()
 
 
 def test_the_ribosome_agrees_with_a_map_made_elsewhere(shared_data):
@@ -126,4 +122,5 @@ def test_a_model_is_projected_in_a_box_that_it_fills_to_two_thirds(tmp_path):
     )
     radius = AtomicModel(path).radius_angstrom
     box = int(read_particles(tmp_path / "run/particles.star").box_size_px[0])
-    assert box % 2 == 0 and 0 <= box * 4 - 3 * radius < 8
+    assert box % 2 == 0
+    assert 0 <= box * 4 - 3 * radius < 8

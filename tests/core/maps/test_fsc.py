@@ -79,7 +79,8 @@ def test_the_correction_takes_the_masks_correlation_away(rng):
     beyond = slice(curves.randomised_from_shell + 2, None)
     masked, randomised = curves.masked[beyond], curves.randomised[beyond]
     np.testing.assert_allclose(curves.corrected[beyond], (masked - randomised) / (1 - randomised))
-    assert curves.masked[8] > 0.8 and curves.corrected[8] < 0.4
+    assert curves.masked[8] > 0.8
+    assert curves.corrected[8] < 0.4
     np.testing.assert_array_equal(curves.corrected[:4], curves.masked[:4])
     again = fsc.half_map_fsc(halves[0], halves[1], 3.0, mask, "said", seed=3)
     np.testing.assert_array_equal(again.corrected, curves.corrected)

@@ -38,7 +38,8 @@ def turned(data, rotation):
 
 def test_it_is_a_positive_unit_density_inside_three_quarters_of_the_box(phantom):
     data = phantom.data
-    assert data.dtype == np.float32 and data.shape == (64, 64, 64)
+    assert data.dtype == np.float32
+    assert data.shape == (64, 64, 64)
     assert phantom.pixel_size_angstrom == 5.0
     assert data.min() >= 0
     assert data.std() == pytest.approx(1, abs=1e-4)

@@ -63,7 +63,8 @@ def test_the_bars_show_every_group_and_mark_the_chosen_one(rng):
     heights = [bar.get_height() for bar in figure.axes[0].patches]
     assert heights == list(correlations.values())
     colours = [bar.get_facecolor() for bar in figure.axes[0].patches]
-    assert colours[2] not in colours[:2] and colours[0] != colours[1]
+    assert colours[2] not in colours[:2]
+    assert colours[0] != colours[1]
 
 
 def test_the_mask_holds_a_disk_and_little_more():
@@ -74,6 +75,8 @@ def test_the_mask_holds_a_disk_and_little_more():
         assert 24 * 2.5 <= suggested_diameter_angstrom(image, 2.5) <= 32 * 2.5
     assert suggested_diameter_angstrom(np.zeros((16, 16)), 1.0) <= 16
     profile = radial_profile(disk)
-    assert profile[5] == 1 and profile[20] == 0 and len(profile) == 32
+    assert profile[5] == 1
+    assert profile[20] == 0
+    assert len(profile) == 32
     circle = mask_preview(disk, 2.5, 60.0).axes[0].patches[0]
     assert circle.get_radius() == 30

@@ -105,11 +105,9 @@ def test_the_preset_is_that_of_the_paper():
         128,
     ]
     network = presets.network_config(BANJAC, 64, 30.0)
-    assert (
-        network["kind"] == "banjac"
-        and network["features"] == 512
-        and network["distance"] == "cosine"
-    )
+    assert network["kind"] == "banjac"
+    assert network["features"] == 512
+    assert network["distance"] == "cosine"
     assert isinstance(presets.make_optimizer(BANJAC), keras.optimizers.RMSprop)
 
 
@@ -155,12 +153,14 @@ def test_the_encoder_sees_what_an_image_holds_and_hardly_where(rng):
 def test_a_summary_sees_a_plateau(rng):
     rotations = random_rotations(60, rng)
     exact = distance_summary("trace", Features(rotations.reshape(-1, 9)), truth(rotations))
-    assert exact["mean_distance_error_deg"] < 1e-4 and exact["distance_loss_rad2"] < 1e-10
+    assert exact["mean_distance_error_deg"] < 1e-4
+    assert exact["distance_loss_rad2"] < 1e-10
     assert exact["correlation_of_distances"] == pytest.approx(1)
     # features that all share a constant part saturate: none is far from any other
     constant = np.concatenate([rotations.reshape(-1, 9), np.full((60, 1), 1.0)], axis=1)
     dull = distance_summary("trace", Features(constant), truth(rotations))
-    assert dull["bias_of_far_pairs_deg"] < -10 and abs(dull["bias_of_near_pairs_deg"]) < 8
+    assert dull["bias_of_far_pairs_deg"] < -10
+    assert abs(dull["bias_of_near_pairs_deg"]) < 8
     assert dull["distance_loss_rad2"] > 0.01
 
 
@@ -237,4 +237,5 @@ def test_a_distance_model_gives_no_poses_and_says_what_does(tmp_path):
     np.testing.assert_allclose(model.embed(images).features, again, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(model.embed(images[:1]).features, again[:1], rtol=1e-4, atol=1e-5)
     assert model._embed.experimental_get_tracing_count() == 1
-    assert model.distance == "cosine" and not model.predicts_shifts
+    assert model.distance == "cosine"
+    assert not model.predicts_shifts

@@ -46,7 +46,8 @@ def images(rng):
 
 def test_the_first_hypothesis_is_the_prediction(model, images):
     rotations, log_weights, shifts_px = model.hypotheses(images, number=9)
-    assert rotations.shape == (5, 9, 3, 3) and rotations.dtype == log_weights.dtype == np.float32
+    assert rotations.shape == (5, 9, 3, 3)
+    assert rotations.dtype == log_weights.dtype == np.float32
     prediction = model.predict(images)
     np.testing.assert_allclose(rotations[:, 0], prediction.rotations, atol=1e-5)
     np.testing.assert_allclose(np.linalg.det(rotations), 1.0, atol=1e-5)
@@ -103,7 +104,8 @@ def test_draws_have_the_moments_of_the_bingham_density(values, rng):
         (along[1:] ** 2).mean(axis=0), np.average(x**2, axis=0, weights=weight), rtol=0.08
     )
     np.testing.assert_allclose(log_weights, -(along**2) @ excess, rtol=0.02, atol=0.05)
-    assert log_weights[0] == 0 and (log_weights <= 0).all()
+    assert log_weights[0] == 0
+    assert (log_weights <= 0).all()
 
 
 def test_heads_come_by_their_score_and_draws_after_them(rng):
@@ -126,7 +128,8 @@ def test_heads_come_by_their_score_and_draws_after_them(rng):
     np.testing.assert_allclose(
         log_weights[:, :3], np.take_along_axis(expected, order, 1), rtol=1e-5
     )
-    assert got.shape == (2, 7, 3, 3) and (log_weights[:, 3:] < log_weights[:, :1]).all()
+    assert got.shape == (2, 7, 3, 3)
+    assert (log_weights[:, 3:] < log_weights[:, :1]).all()
     assert np.rad2deg(angular_distance_rad(got[:, 3:], got[:, :1])).max() < 45
     fewer, weights = head_candidates(outputs, tf.constant(2))
     np.testing.assert_allclose(fewer, got[:, :2])

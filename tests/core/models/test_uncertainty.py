@@ -31,7 +31,8 @@ def test_orthogonal_turns_and_multiples_of_the_identity_change_nothing(rng):
 
 
 def test_no_preference_is_zero_and_sharper_is_more_negative():
-    assert trace(5 * np.eye(4)) == 0 and largest_dispersion(np.zeros((4, 4))) == 0
+    assert trace(5 * np.eye(4)) == 0
+    assert largest_dispersion(np.zeros((4, 4))) == 0
     blunt, sharp = np.diag([0.0, 1, 1, 1]), np.diag([0.0, 9, 9, 9])
     assert trace(sharp) < trace(blunt) < 0
     assert largest_dispersion(sharp) < largest_dispersion(blunt) < 0

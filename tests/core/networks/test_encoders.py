@@ -121,7 +121,8 @@ def test_a_bump_on_the_grid_gives_its_rotation_back(rng):
     values, vectors = np.linalg.eigh(forms)
     overlap = np.abs(np.sum(vectors[:, :, 0] * rotations_to_quaternions(rotations), axis=1))
     assert np.rad2deg(2 * np.arccos(np.minimum(overlap, 1))).max() < 1.5
-    assert values.min() > 0 and (values[:, 1] > 50 * values[:, 0]).all()
+    assert values.min() > 0
+    assert (values[:, 1] > 50 * values[:, 0]).all()
 
 
 def test_polar_resampling_samples_where_it_says():
@@ -215,7 +216,8 @@ def test_lian_encoder_has_the_layers_of_the_paper():
     assert network.get_layer("block2_pool").output.shape[1:] == (16, 16, 256)
     assert network.get_layer("middle1").output.shape[1:] == (4, 4, 2048)
     assert network.get_layer("pool").output.shape[1:] == (2, 2, 2048)
-    assert network.output["rotations"].shape[1:] == (1, 3, 3) and "scores" not in network.output
+    assert network.output["rotations"].shape[1:] == (1, 3, 3)
+    assert "scores" not in network.output
 
 
 def test_unit_range(rng):
@@ -296,11 +298,11 @@ def test_cryoforum_encoder_has_the_layers_of_the_paper():
         (3, 1024),
     ]
     pools = [layer for layer in network.layers if isinstance(layer, keras.layers.MaxPooling2D)]
-    assert len(pools) == 6 and pools[-1].output.shape[1:] == (2, 2, 1024)
+    assert len(pools) == 6
+    assert pools[-1].output.shape[1:] == (2, 2, 1024)
     assert network.get_layer("filters").output.shape[-1] == 6
-    assert network.output["forms"].shape[1:] == (1, 4, 4) and network.output["rotations"].shape[
-        1:
-    ] == (1, 3, 3)
+    assert network.output["forms"].shape[1:] == (1, 4, 4)
+    assert network.output["rotations"].shape[1:] == (1, 3, 3)
 
 
 def test_gradients_repeat_to_the_last_bit():

@@ -156,7 +156,8 @@ def test_every_choice_has_gradients_and_survives_the_card(
     with tf.GradientTape() as tape:
         loss, parts = objective(network(images, training=True), labels, tf.constant(0.3))
     gradients = tape.gradient(loss, network.trainable_variables)
-    assert np.isfinite(float(loss)) and all(np.isfinite(float(part)) for part in parts.values())
+    assert np.isfinite(float(loss))
+    assert all(np.isfinite(float(part)) for part in parts.values())
     for variable, gradient in zip(network.trainable_variables, gradients):
         assert gradient is not None and np.isfinite(gradient.numpy()).all(), variable.name
         # What is negative before the generalised mean is cut off there: the last slope may get no gradient.
@@ -203,7 +204,8 @@ def test_descending_the_loss_finds_the_rotation(representation, loss, rng):
     for _ in range(300):
         found = step()
     error = np.median(angular_distance_rad(found.numpy(), truth.numpy()))
-    assert np.rad2deg(error) < 3 and start > 10 * error
+    assert np.rad2deg(error) < 3
+    assert start > 10 * error
 
 
 def outputs_of(rotations, scores=None):

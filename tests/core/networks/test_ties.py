@@ -89,7 +89,8 @@ def test_the_scaled_bessel_function_falls_from_zero():
 )
 def test_an_angle_at_its_ends(cosine, expected):
     value, gradient = value_and_gradient(kinks.angle, cosine)
-    assert value == expected and gradient == 0
+    assert value == expected
+    assert gradient == 0
     near = np.cos(abs(expected - 1e-4))
     assert value_and_gradient(kinks.angle, near)[1] == pytest.approx(
         -1 / np.sqrt(1 - near**2), rel=1e-6
@@ -126,9 +127,11 @@ def test_distances_of_equal_rotations_and_of_half_turns(distance, of_angle, trut
 
     half_turn = np.diag([-1.0, -1, 1]) @ truth
     value, gradient = value_and_gradient(of, np.zeros((1, 3)))
-    assert value == pytest.approx(0, abs=1e-12) and np.abs(gradient).max() < 1e-9
+    assert value == pytest.approx(0, abs=1e-12)
+    assert np.abs(gradient).max() < 1e-9
     value, gradient = value_and_gradient(lambda v: of(v, half_turn), np.zeros((1, 3)))
-    assert value == pytest.approx(of_angle(np.pi)) and np.abs(gradient).max() < 1e-9
+    assert value == pytest.approx(of_angle(np.pi))
+    assert np.abs(gradient).max() < 1e-9
     for angle in (1e-3, 2.0, np.pi - 1e-3):
         value, gradient = value_and_gradient(of, [[0, angle, 0]])
         assert value == pytest.approx(of_angle(angle), rel=1e-6)
@@ -142,12 +145,14 @@ def test_pairs_of_equal_rotations_and_of_half_turns():
     value, gradient = value_and_gradient(
         lambda r: losses.rotation_pair_loss(r, tf.constant(rotations), weights), rotations
     )
-    assert value == 0 and not gradient.any()
+    assert value == 0
+    assert not gradient.any()
     same = np.repeat(rotations[:1], 4, axis=0)
     value, gradient = value_and_gradient(
         lambda r: losses.rotation_pair_loss(r, tf.constant(rotations), weights), same
     )
-    assert value == pytest.approx((2 * np.pi + 3 * 2 * np.pi / 3) / 6) and not gradient.any()
+    assert value == pytest.approx((2 * np.pi + 3 * 2 * np.pi / 3) / 6)
+    assert not gradient.any()
 
 
 @pytest.mark.parametrize(
@@ -183,7 +188,8 @@ def test_numbers_that_are_all_zero_mean_no_rotation(name):
     zeros = np.zeros((2, representations.NUMBERS[name]))
     value, gradient = value_and_gradient(lambda x: representations.rotations_of(name, x), zeros)
     np.testing.assert_allclose(value, np.broadcast_to(np.eye(3), (2, 3, 3)), atol=1e-9)
-    assert np.isfinite(gradient).all() and np.abs(gradient).max() <= 1
+    assert np.isfinite(gradient).all()
+    assert np.abs(gradient).max() <= 1
     assert np.isfinite(
         value_and_gradient(lambda x: representations.forms_of(name, x), zeros)[1]
     ).all()
@@ -195,7 +201,8 @@ def test_numbers_that_are_all_zero_mean_no_rotation(name):
 def test_the_nearest_rotation_where_it_jumps(matrix):
     value, gradient = value_and_gradient(representations.nearest_rotations, matrix[None])
     np.testing.assert_allclose(value[0] @ value[0].T, np.eye(3), atol=1e-12)
-    assert np.isfinite(gradient).all() and np.abs(gradient).max() < 10
+    assert np.isfinite(gradient).all()
+    assert np.abs(gradient).max() < 10
 
 
 @pytest.mark.parametrize(
@@ -205,7 +212,8 @@ def test_two_vectors_along_a_line_give_a_rotation(numbers):
     value, gradient = value_and_gradient(representations.gram_schmidt_rotations, [numbers])
     np.testing.assert_allclose(value[0] @ value[0].T, np.eye(3), atol=1e-12)
     assert np.linalg.det(value[0]) == pytest.approx(1)
-    assert np.isfinite(gradient).all() and np.abs(gradient).max() < 10
+    assert np.isfinite(gradient).all()
+    assert np.abs(gradient).max() < 10
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -235,7 +243,9 @@ def test_a_network_that_gives_zeros_learns_from_any_loss(loss, representation, s
     value, gradient = value_and_gradient(
         total, np.zeros((5, 1, representations.NUMBERS[representation])), tf.float32
     )
-    assert np.isfinite(value) and np.isfinite(gradient).all() and np.abs(gradient).max() < 10
+    assert np.isfinite(value)
+    assert np.isfinite(gradient).all()
+    assert np.abs(gradient).max() < 10
 
 
 def test_reprojections_of_equal_rotations_pull_nowhere(asymmetric_volume):
@@ -244,7 +254,8 @@ def test_reprojections_of_equal_rotations_pull_nowhere(asymmetric_volume):
     value, gradient = value_and_gradient(
         lambda r: losses.reprojection_loss(model, r, rotations), rotations, tf.float32
     )
-    assert value == 0 and not gradient.any()
+    assert value == 0
+    assert not gradient.any()
 
 
 def test_the_rectifier_at_zero_has_the_slope_of_a_side():
@@ -274,7 +285,8 @@ def test_layers_on_padded_zeros(layer):
         "UnitRange": (2, 4, 4),
     }
     value, gradient = value_and_gradient(layer(), np.zeros(shape[layer.__name__]), tf.float32)
-    assert np.abs(value).max() <= 1e-6 and np.isfinite(gradient).all()
+    assert np.abs(value).max() <= 1e-6
+    assert np.isfinite(gradient).all()
 
 
 @pytest.mark.parametrize(
@@ -285,9 +297,11 @@ def test_recovered_quaternions_that_are_equal_opposite_or_perpendicular(second, 
     q = np.array([[1.0, 0, 0, 0], second])
     ends = np.array([0]), np.array([1])
     loss, gradient = minibatch._loss_and_gradient(q, *ends, np.array([angle]), np.ones(1))
-    assert loss == 0 and not gradient.any()
+    assert loss == 0
+    assert not gradient.any()
     loss, gradient = minibatch._loss_and_gradient(q, *ends, np.array([1.0]), np.ones(1))
-    assert loss == pytest.approx((1 - angle) ** 2) and np.isfinite(gradient).all()
+    assert loss == pytest.approx((1 - angle) ** 2)
+    assert np.isfinite(gradient).all()
     if angle:
         # Two shortest ways lead there: the gradient is that of one of them.
         moved = q - 1e-5 * gradient
@@ -299,4 +313,6 @@ def test_a_model_without_signal_or_overlap_gives_no_step():
     images[5, 5] = 0.0
     for gram in (images, np.eye(7)):
         gain, scale, gradient, normal = profile(gram[None])
-        assert gain == scale == 0 and not gradient.any() and not normal.any()
+        assert gain == scale == 0
+        assert not gradient.any()
+        assert not normal.any()

@@ -15,7 +15,8 @@ PNG = b"\x89PNG"
 def saved(figure, tmp_path):
     save_figure(figure, tmp_path / "figure.png")
     content = (tmp_path / "figure.png").read_bytes()
-    assert content.startswith(PNG) and len(content) > 5000
+    assert content.startswith(PNG)
+    assert len(content) > 5000
     return figure
 
 
@@ -41,7 +42,8 @@ def test_errors_of_zero_and_equal_scores(tmp_path):
     figure = saved(
         plots.uncertainty_histogram(np.full(4, -2.0), name="cryoposesExpectedErrorDeg"), tmp_path
     )
-    assert "expected error (°)" in texts(figure) and "accepted" not in texts(figure)
+    assert "expected error (°)" in texts(figure)
+    assert "accepted" not in texts(figure)
 
 
 def test_the_histogram_counts_what_is_accepted(tmp_path, rng):
@@ -50,9 +52,8 @@ def test_the_histogram_counts_what_is_accepted(tmp_path, rng):
     figure = saved(
         plots.uncertainty_histogram(scores, accepted, "cryoposesTrace", threshold=-150.0), tmp_path
     )
-    assert f"accepted: {accepted.sum()}" in texts(
-        figure
-    ) and f"rejected: {400 - accepted.sum()}" in texts(figure)
+    assert f"accepted: {accepted.sum()}" in texts(figure)
+    assert f"rejected: {400 - accepted.sum()}" in texts(figure)
     heights = sum(patch.get_height() for patch in figure.axes[0].patches)
     assert heights == 400
 
@@ -115,7 +116,8 @@ def test_the_gallery_shows_every_image_and_the_density_every_pair(tmp_path, rng)
     true = rng.uniform(0, 180, 900)
     figure = saved(plots.distance_density(true, true), tmp_path)
     counts = np.ma.filled(figure.axes[0].collections[0].get_array(), 0).reshape(60, 60)
-    assert counts.sum() == 900 and np.trace(counts) == 900
+    assert counts.sum() == 900
+    assert np.trace(counts) == 900
 
 
 def test_direction_maps_of_several_sets_share_one_scale(tmp_path, rng):
@@ -125,9 +127,8 @@ def test_direction_maps_of_several_sets_share_one_scale(tmp_path, rng):
     assert len({mesh.get_clim() for mesh in meshes}) == 1
     density = direction_density(everywhere)
     assert density.mean() == pytest.approx(1.0)
-    assert (direction_density(pole) > 0).sum() == 1 and direction_density(
-        pole
-    ).mean() == pytest.approx(1.0)
+    assert (direction_density(pole) > 0).sum() == 1
+    assert direction_density(pole).mean() == pytest.approx(1.0)
     assert direction_density(pole)[-1].max() > 0, (
         "the beam along z of the volume is tilt 0: the last row"
     )
@@ -141,7 +142,9 @@ def test_particles_beside_reprojections_names_the_correlation(tmp_path, rng):
         ),
         tmp_path,
     )
-    assert "cc 1.00" in texts(figure) and "cc -1.00" in texts(figure) and "12" in texts(figure)
+    assert "cc 1.00" in texts(figure)
+    assert "cc -1.00" in texts(figure)
+    assert "12" in texts(figure)
 
 
 def test_report_is_one_escaped_page(tmp_path):
@@ -167,7 +170,8 @@ def test_report_is_one_escaped_page(tmp_path):
         "caption &amp; more",
     ):
         assert text in page
-    assert page.endswith("</html>\n") and "http" not in page
+    assert page.endswith("</html>\n")
+    assert "http" not in page
     assert (tmp_path / "errors.png").read_bytes()[:4] == b"\x89PNG"
 
 
@@ -175,5 +179,7 @@ def test_figures_are_added_to_the_end_of_a_report(tmp_path):
     write_report(tmp_path, "A run", numbers={"kept": True}, figures={})
     append_figures(tmp_path, {"more": ("One more.", plots.error_histogram(np.arange(5.0)))})
     page = (tmp_path / "report.html").read_text()
-    assert page.count("<figure>") == 1 and page.index("One more.") < page.index("</body>")
-    assert page.endswith("</html>\n") and (tmp_path / "more.png").exists()
+    assert page.count("<figure>") == 1
+    assert page.index("One more.") < page.index("</body>")
+    assert page.endswith("</html>\n")
+    assert (tmp_path / "more.png").exists()

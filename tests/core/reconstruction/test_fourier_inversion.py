@@ -170,7 +170,8 @@ def test_exact_projections_give_the_volume_back(volume, rng, padding, lowest):
     found = reconstructed(images, rotations, shifts, padding=padding)
     curve = fourier_shell_correlation(found, volume)
     # The test's map is so smooth that at 0.8 of Nyquist its amplitudes are 0.004 of those at the centre.
-    assert curve[1:14].min() > lowest and curve[1:11].min() > lowest + 0.025
+    assert curve[1:14].min() > lowest
+    assert curve[1:11].min() > lowest + 0.025
     scale = np.vdot(found, volume) / np.vdot(volume, volume)
     assert scale == pytest.approx(1, abs=0.05 if padding == 1 else 0.02)
     mirrored = fourier_shell_correlation(found[::-1], volume)
@@ -295,10 +296,12 @@ def test_half_sets_depend_on_ids_and_seed_alone():
 def test_half_sets_given_drawn_and_wrong(tmp_path):
     table = make_particles(tmp_path / "s.mrcs", 6)
     subset, drawn = half_sets(table, 0)
-    assert drawn and sorted(subset) == [1, 1, 1, 2, 2, 2]
+    assert drawn
+    assert sorted(subset) == [1, 1, 1, 2, 2, 2]
     given = np.array([1, 1, 2, 1, 1, 1])
     subset, drawn = half_sets(table.replace(random_subset=given), 0)
-    assert not drawn and (subset == given).all()
+    assert not drawn
+    assert (subset == given).all()
     assert half_sets(table.replace(random_subset=np.zeros(6, int)), 0)[1]
     with pytest.raises(InputError, match="is in half set 3"):
         half_sets(table.replace(random_subset=np.array([1, 2, 3, 1, 1, 2])), 0)
@@ -337,7 +340,8 @@ def test_cgls_is_optimal_in_its_krylov_space_and_stops(rng):
     np.testing.assert_allclose(cgls_module.cgls(Dense(a, b), 4), expected, atol=1e-8)
     gradients = []
     cgls_module.cgls(Dense(a, b), 100, on_iteration=lambda k, g: gradients.append(g))
-    assert len(gradients) < 30 and gradients[-1] < 1e-7
+    assert len(gradients) < 30
+    assert gradients[-1] < 1e-7
 
 
 @pytest.mark.parametrize("symmetry", ["C1", "C2"])

@@ -79,7 +79,9 @@ def test_a_moved_beam_is_found_where_mirrored_copies_are_of_a_particle_turned_by
     )
     error, lost = (physical_error_rad(b.apply(moved[:500]), truth) for b in (beam, plain))
     best = register_orthogonal4(moved[:500], truth).mean_residual_rad
-    assert beam.inverted == inverted and error < 1.05 * best + 1e-7 and lost > 3 * best
+    assert beam.inverted == inverted
+    assert error < 1.05 * best + 1e-7
+    assert lost > 3 * best
 
 
 def test_from_noisy_distances_to_physical_rotations(rng):

@@ -23,7 +23,8 @@ FIRST, SECOND, D = (
 
 def test_pairs_are_sorted_by_their_first_particle():
     pairs = pairs_from_arrays(FIRST, SECOND, D, weight=np.array([1, 2, 3, 4, 0]))
-    assert pairs.number == 4 and len(pairs) == 4
+    assert pairs.number == 4
+    assert len(pairs) == 4
     np.testing.assert_array_equal(pairs.first(), [0, 0, 2, 3])
     np.testing.assert_array_equal(pairs.second, [1, 3, 0, 1])
     np.testing.assert_array_equal(pairs.distance_rad, [0.2, 0.4, 0.3, 0.1])
@@ -85,7 +86,9 @@ def test_pairs_listed_again_count_once():
     np.testing.assert_allclose(pairs.distance_rad, [(1 + 2.6 + 4.8) / 6, 0.7, 0.5])
     np.testing.assert_allclose(pairs.weight, [1.5, 0.75, 0.75])
     twice = pairs_from_arrays(np.r_[i[2:], j[2:]], np.r_[j[2:], i[2:]], np.tile([0.5, 1.6, 0.7], 2))
-    assert twice.weight is None and len(twice) == 3 and twice.degrees.tolist() == [2, 2, 2]
+    assert twice.weight is None
+    assert len(twice) == 3
+    assert twice.degrees.tolist() == [2, 2, 2]
 
 
 def test_a_particle_whose_pairs_all_weigh_nothing_is_missed():
@@ -99,7 +102,8 @@ def test_landmarks_give_each_pair_once():
     pairs = landmark_pairs(lambda i, j: np.abs(i - j) / 100.0, 50, 8, seed=3)
     assert len(pairs) == 8 * 42 + 8 * 7 // 2
     keys = {frozenset(pair) for pair in zip(pairs.first().tolist(), pairs.second.tolist())}
-    assert len(keys) == len(pairs) and all(len(key) == 2 for key in keys)
+    assert len(keys) == len(pairs)
+    assert all(len(key) == 2 for key in keys)
     np.testing.assert_allclose(pairs.distance_rad, np.abs(pairs.first() - pairs.second) / 100)
 
 
@@ -141,7 +145,8 @@ def test_nonsense_is_one_sentence(arrays, sentence):
 def test_noise_beyond_0_and_pi_is_welcome(rng):
     i, j, _ = complete(30)
     d = rng.uniform(0, np.pi, len(i)) + rng.normal(0, 0.9, len(i))
-    assert d.min() < 0 and d.max() > np.pi
+    assert d.min() < 0
+    assert d.max() > np.pi
     np.testing.assert_array_equal(pairs_from_arrays(i, j, d).distance_rad, d)
 
 
@@ -167,7 +172,8 @@ def test_files(tmp_path):
     i, j, d = complete(6)
     path = tmp_path / "d.npz"
     np.savez(path, i=i, j=j, d=d.astype(np.float32), weight=np.ones(len(i), dtype=int))
-    assert read_pairs(path).number == 6 and read_pairs(path).distance_rad.dtype == np.float64
+    assert read_pairs(path).number == 6
+    assert read_pairs(path).distance_rad.dtype == np.float64
     np.savez(path, i=i, d=d)
     with pytest.raises(InputError, match="has no array 'j'"):
         read_pairs(path)
@@ -182,7 +188,8 @@ def test_files(tmp_path):
             assert read_pairs(path).number == 6
         except InputError as error:
             refused.append(str(error))
-    assert len(refused) > 40 and all(sentence.startswith(str(path)) for sentence in refused)
+    assert len(refused) > 40
+    assert all(sentence.startswith(str(path)) for sentence in refused)
     np.savez(path, i=i, j=j, d=np.array([{}] * len(i), dtype=object))
     with pytest.raises(InputError, match="'d' holds object, no plain numbers"):
         read_pairs(path)

@@ -46,7 +46,8 @@ def test_all_exact_distances_of_few(rng, number):
     rotations = random_rotations(number, rng)
     result = recover_rotations(all_pairs(rotations))
     assert error_rad(result, rotations) < 1e-6
-    assert result.loss_rad < 1e-6 and result.residual_rad.max() < 1e-5
+    assert result.loss_rad < 1e-6
+    assert result.residual_rad.max() < 1e-5
     np.testing.assert_allclose(
         result.rotations @ np.swapaxes(result.rotations, 1, 2) - np.eye(3), 0, atol=1e-12
     )
@@ -72,7 +73,8 @@ def test_landmarks_that_were_not_measured_against_each_other(rng):
 def test_sparse_pairs_at_random(rng):
     rotations = random_rotations(500, rng)
     result = recover_rotations(random_pairs(rotations, 50, rng))
-    assert error_rad(result, rotations) < 1e-6 and result.held_out_ratio < 1.1
+    assert error_rad(result, rotations) < 1e-6
+    assert result.held_out_ratio < 1.1
 
 
 def test_noise_whose_size_is_not_told_comes_near_the_bound(rng):
@@ -155,7 +157,8 @@ def test_pairs_of_next_to_no_weight_have_no_say(rng, number, share):
     errors = np.where(junk, rng.uniform(-2, 2, len(junk)), 0.0)
     pairs = all_pairs(rotations, errors, weight=np.where(junk, 1e-6, 1.0))
     result = recover_rotations(pairs)
-    assert error_rad(result, rotations) < 1e-3 and result.loss_rad < 1e-4
+    assert error_rad(result, rotations) < 1e-3
+    assert result.loss_rad < 1e-4
     truth = rotations_to_quaternions(rotations)
     fit = minibatch_rotations(pairs, start=truth, steps=300, learning_rate=0.01)
     assert (
@@ -185,7 +188,8 @@ def test_a_dozen_hubs_are_enough(rng):
     i, j = (a.ravel() for a in np.meshgrid(np.arange(12), np.arange(100), indexing="ij"))
     i, j = i[i < j], j[i < j]
     result = recover_rotations(pairs_from_arrays(i, j, distances(rotations, i, j)))
-    assert np.median(result.residual_rad) < 1e-3 and error_rad(result, rotations) < 0.1
+    assert np.median(result.residual_rad) < 1e-3
+    assert error_rad(result, rotations) < 0.1
 
 
 def test_particles_without_landmarks_among_their_distances_start_somewhere_definite(
@@ -198,7 +202,8 @@ def test_particles_without_landmarks_among_their_distances_start_somewhere_defin
     monkeypatch.setattr(np, "empty", lambda *a, **k: np.full(*a, 1e200))
     quaternions, offsets = _against(measured, known, 0.2)
     np.testing.assert_allclose(np.linalg.norm(quaternions, axis=1), 1.0, atol=1e-9)
-    assert (offsets[:5] == 0).all() and offsets[5:].all()
+    assert (offsets[:5] == 0).all()
+    assert offsets[5:].all()
 
 
 def test_the_pose_of_a_particle_does_not_depend_on_how_many_are_beside_it(rng):

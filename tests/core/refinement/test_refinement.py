@@ -186,7 +186,8 @@ def test_from_near_and_from_the_truth_the_same_optimum(scene):
     observed, search = scene.observed(scene.clean + scene.noise), scene.search(search_shift_px=0.0)
     near, truth = (search.refine(observed, poses) for poses in (scene.near(), scene.near(0.0, 0.0)))
     apart = np.rad2deg(angular_distance_rad(near.rotations, truth.rotations))
-    assert np.median(apart) < 0.1 and (apart < 0.5).mean() > 0.95
+    assert np.median(apart) < 0.1
+    assert (apart < 0.5).mean() > 0.95
     assert near.converged.mean() > 0.98
 
 
@@ -212,7 +213,8 @@ def test_residuals_are_one_for_noise_alone(scene):
     observed = scene.observed(scene.clean + scene.noise)
     refined = scene.search(search_shift_px=0.0).refine(observed, scene.near(1.0, 0.1))
     chi = residuals(scene.points, scene.spectra(), observed, refined)
-    assert abs(chi.mean() - 1) < 0.01 and chi.std() < 0.1
+    assert abs(chi.mean() - 1) < 0.01
+    assert chi.std() < 0.1
 
 
 def test_the_best_of_many_starts_wins_whatever_their_order(scene):
@@ -252,7 +254,8 @@ def test_images_that_memory_refuses_together_get_the_same_poses_in_halves(scene,
     for name in ("scan", "gram"):
         monkeypatch.setattr(likelihood, name, refusing(getattr(likelihood, name)))
     halved = scene.search(likelihood, search_shift_px=2.0).refine(observed, starts)
-    assert set(seen) == {40} and likelihood.memory.largest == 40
+    assert set(seen) == {40}
+    assert likelihood.memory.largest == 40
     assert np.median(np.rad2deg(angular_distance_rad(halved.rotations, whole.rotations))) < 1e-4
     # rounding may move where an iteration ends, at the likelihood's small kinks
     assert np.abs(halved.gain - whole.gain).max() < 0.2
@@ -292,7 +295,8 @@ def test_two_poses_that_cannot_be_told_apart_are_said_to_compete():
     told = MultiStart(likelihood, points, spectra, radius, group, Settings(0.0)).refine(
         observed, starts
     )
-    assert (told.basins == 1).all() and (told.wrong_basin == 0).all()
+    assert (told.basins == 1).all()
+    assert (told.wrong_basin == 0).all()
 
 
 # -------------------------- what must not matter -----------------------------
@@ -314,7 +318,8 @@ def test_a_map_times_a_thousand_changes_no_pose(scene):
         search = scene.search(likelihood, spectra, search_shift_px=0.0)
         results.append(search.refine(scene.observed(images), start))
     apart = np.rad2deg(angular_distance_rad(results[0].rotations, results[1].rotations))
-    assert np.median(apart) < 0.01 and np.quantile(apart, 0.95) < 0.1
+    assert np.median(apart) < 0.01
+    assert np.quantile(apart, 0.95) < 0.1
     np.testing.assert_allclose(results[0].gain, results[1].gain, rtol=1e-2)
 
 
@@ -404,7 +409,8 @@ def test_the_hand_of_given_poses_is_told(scene):
     arguments = (scene.points, PIXEL, images, start, BOX // 2 - 1)
     assert compare_hands(scene.volume, *arguments).verdict == "same"
     other = compare_hands(scene.volume.mirrored(), *arguments)
-    assert other.verdict == "opposite" and "mirror" in other.statement
+    assert other.verdict == "opposite"
+    assert "mirror" in other.statement
     assert HandTest(0.0, 0.0, 0.0).verdict == "open"
     few = start.take(start.particle < 1)
     assert (
@@ -419,7 +425,8 @@ def test_no_hand_is_told_where_neither_fits(scene):
         start = scene.near(0.0, 0.0)
         start.rotations = random_rotations(NUMBER, np.random.default_rng(seed))
         test = compare_hands(scene.volume, scene.points, PIXEL, images, start, 19)
-        assert test.verdict == "undecided" and "no poses of these particles" in test.statement
+        assert test.verdict == "undecided"
+        assert "no poses of these particles" in test.statement
     start.rotations = np.tile(np.eye(3), (NUMBER, 1, 1))
     assert (
         compare_hands(scene.volume, scene.points, PIXEL, images, start, 19).verdict == "undecided"
@@ -465,7 +472,8 @@ def test_mirroring_twice_changes_nothing(scene):
 def test_turns_fill_the_ball():
     turns = turns_around(10.0, 200)
     angle = np.rad2deg(angular_distance_rad(turns, np.eye(3)[None]))
-    assert angle[0] == 0 and angle.max() <= 10.0 + 1e-9
+    assert angle[0] == 0
+    assert angle.max() <= 10.0 + 1e-9
     # uniform in volume: half of the points lie beyond 10 / 2^(1/3) degrees
     assert abs((angle[1:] > 10 / 2 ** (1 / 3)).mean() - 0.5) < 0.05
     mean = Rotation.from_matrix(turns).as_rotvec().mean(axis=0)
@@ -474,10 +482,14 @@ def test_turns_fill_the_ball():
 
 def test_shift_grid_and_stages():
     grid = shift_grid(3.0, 1.0)
-    assert len(grid) == 29 and (grid[0] == 0).all() and np.linalg.norm(grid, axis=1).max() == 3.0
+    assert len(grid) == 29
+    assert (grid[0] == 0).all()
+    assert np.linalg.norm(grid, axis=1).max() == 3.0
     assert len(shift_grid(0.0, 1.0)) == 1
     radii = stage_radii(64, 14.0, 31)
-    assert radii == sorted(radii) and radii[-1] == 31 and radii[0] < 16
+    assert radii == sorted(radii)
+    assert radii[-1] == 31
+    assert radii[0] < 16
     assert stage_radii(64, 14.0, 5) == [5.0]
 
 
@@ -485,13 +497,16 @@ def test_a_flat_image_has_no_gain_and_breaks_nothing(scene):
     images = (scene.clean + scene.noise).copy()
     images[0] = 0.0
     refined = scene.search(search_shift_px=0.0).refine(scene.observed(images), scene.near(1.0, 0.1))
-    assert refined.gain[0] == 0 and refined.scale[0] == 0
-    assert np.isfinite(refined.covariance).all() and np.isfinite(refined.rotations).all()
+    assert refined.gain[0] == 0
+    assert refined.scale[0] == 0
+    assert np.isfinite(refined.covariance).all()
+    assert np.isfinite(refined.rotations).all()
     # of its pose nothing is known: the expected error is that of a rotation drawn at random
     expected = np.sqrt(np.einsum("bii->bi", refined.covariance)[:, :3].sum(axis=1))
     drawn = angular_distance_rad(random_rotations(20000, np.random.default_rng(2)), np.eye(3)[None])
     assert expected[0] == pytest.approx(np.sqrt(np.mean(drawn**2)), rel=0.01)
-    assert not refined.converged[0] and np.rad2deg(expected[1:]).max() < 15
+    assert not refined.converged[0]
+    assert np.rad2deg(expected[1:]).max() < 15
 
 
 def test_images_that_do_not_fit_at_any_pose_are_not_the_surest(scene):

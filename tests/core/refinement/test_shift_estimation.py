@@ -39,7 +39,8 @@ def test_a_known_displacement_whatever_scale_and_offset(rng, box, shift):
     template = blob(box, rng)
     found = estimate_shifts((7 + 0.1 * displaced(template, shift))[None], template[None], 6.0)
     np.testing.assert_allclose(found.shifts_px[0], shift, atol=0.01)
-    assert found.correlation[0] == pytest.approx(1, abs=1e-3) and not found.at_edge[0]
+    assert found.correlation[0] == pytest.approx(1, abs=1e-3)
+    assert not found.at_edge[0]
 
 
 def test_the_search_stays_within_its_radius(rng):
@@ -58,7 +59,9 @@ def test_nothing_to_see_gives_zero(rng):
         (template, np.zeros((1, 32, 32))),
     ):
         found = estimate_shifts(image, reference, 4.0)
-        assert not found.shifts_px.any() and found.correlation[0] == 0 and not found.at_edge[0]
+        assert not found.shifts_px.any()
+        assert found.correlation[0] == 0
+        assert not found.at_edge[0]
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +116,9 @@ def test_measured_weights_help_where_poses_are_off_and_do_no_harm_where_not(scen
     for error_deg, factor in ((0, 1.1), (25, 0.95)):
         guess = reprojections(error_deg)
         weights = measured_weights(noisy, guess, 8.0, finder.weights)
-        assert weights.shape == (48, 25) and weights.max() == 1 and (weights >= 0).all()
+        assert weights.shape == (48, 25)
+        assert weights.max() == 1
+        assert (weights >= 0).all()
         assert median_error(noisy, guess, shifts, weights) < factor * median_error(
             noisy, guess, shifts
         )
@@ -140,4 +145,5 @@ def test_radius_of_gyration_of_a_ball():
     ball = (axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis**2 <= 15**2).astype(float)
     assert radius_of_gyration_px(ball) == pytest.approx(15 * np.sqrt(3 / 5), rel=0.02)
     weights = prior_weights(48, 11.0)
-    assert weights[0, 0] == 1 and weights[0, 24] < weights[0, 3] < 1
+    assert weights[0, 0] == 1
+    assert weights[0, 24] < weights[0, 3] < 1

@@ -79,7 +79,8 @@ def test_the_history_is_the_same_whenever_checkpoints_fall(clock, tmp_path):
             )
         go(OneNumber(clock), folder, 250, checkpoint_minutes=checkpoint_minutes)
         texts.append((folder / "history.csv").read_text())
-    assert texts[0].count("\n") == 13 and set(texts) == {texts[0]}
+    assert texts[0].count("\n") == 13
+    assert set(texts) == {texts[0]}
     rows = np.genfromtxt(tmp_path / "0/history.csv", delimiter=",", names=True)
     assert rows["loss"][0] == pytest.approx(np.mean(np.sin(np.arange(rows["step"][0]))), rel=1e-6)
 
@@ -108,7 +109,8 @@ def test_a_resumed_run_repeats_its_record_and_ends_as_the_whole_one(clock, tmp_p
     go(resumed, tmp_path / "cut", minutes=5.0)
     again = json.loads((tmp_path / "cut/training_state.json").read_text())["record"]
     known = sum(step < record[-1][0] - 10 for step, _ in record)
-    assert known > 2 and again[:known] == record[:known]
+    assert known > 2
+    assert again[:known] == record[:known]
     assert resumed.number == pytest.approx(whole.number, rel=0.1)
 
 

@@ -166,8 +166,10 @@ def test_learning_rate_rises_the_same_way_whatever_the_total():
         [schedules.one_cycle_factor(s, total, 50) for s in range(total)] for total in (60, 500)
     )
     assert short[:50] == long[:50]
-    assert max(long) == pytest.approx(1.0) and np.argmax(long) in (49, 50)
-    assert long[-1] < 1e-3 and (np.diff(long[50:]) < 0).all()
+    assert max(long) == pytest.approx(1.0)
+    assert np.argmax(long) in (49, 50)
+    assert long[-1] < 1e-3
+    assert (np.diff(long[50:]) < 0).all()
     assert [schedules.fraction_done(s, 150, 50) for s in (0, 50, 100, 150)] == [0, 0, 0.5, 1]
 
 

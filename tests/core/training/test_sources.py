@@ -80,7 +80,8 @@ def test_a_batch_is_a_function_of_seed_and_step(config):
     again, _ = images(simulated(config), 4, 7)
     np.testing.assert_array_equal(first, again)
     other, turned = images(source, 4, 8)
-    assert np.abs(first - other).max() > 0.1 and np.abs(rotations - turned).max() > 0.1
+    assert np.abs(first - other).max() > 0.1
+    assert np.abs(rotations - turned).max() > 0.1
     reseeded, _ = images(simulated(dataclasses.replace(config, seed=1)), 4, 7)
     assert np.abs(first - reseeded).max() > 0.1
 
@@ -207,7 +208,8 @@ def test_images_are_masked_and_standardised(config):
     source = simulated(config)
     batch, _ = images(source, 3, 0)
     mask = source.preprocessing.mask
-    assert (batch[:, mask == 0] == 0).all() and mask[24, 24] == 1
+    assert (batch[:, mask == 0] == 0).all()
+    assert mask[24, 24] == 1
     np.testing.assert_allclose((batch**2).sum(axis=(1, 2)) / mask.sum(), 1.0, rtol=1e-4)
 
 
@@ -267,7 +269,8 @@ def test_labels_belong_to_their_images(files, config):
     wrong = [
         np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in zip(batch, np.roll(clean, 1, axis=0))
     ]
-    assert np.mean(right) > 0.3 and np.mean(right) > np.mean(wrong) + 0.1
+    assert np.mean(right) > 0.3
+    assert np.mean(right) > np.mean(wrong) + 0.1
 
 
 def test_shifts_are_delivered_in_pixels_of_the_network(files, config):

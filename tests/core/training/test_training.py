@@ -100,7 +100,8 @@ def test_an_interrupted_run_ends_with_the_weights_of_an_uninterrupted_one(
         float(row.split(",")[0])
         for row in (tmp_path / "cut/history.csv").read_text().splitlines()[1:]
     ]
-    assert steps == sorted(set(steps)) and steps[-1] == 4
+    assert steps == sorted(set(steps))
+    assert steps[-1] == 4
 
 
 def test_a_batch_that_memory_refuses_is_one_sentence_with_the_remedy(config, tmp_path, monkeypatch):
@@ -193,10 +194,8 @@ def test_the_other_networks_train_from_a_map(config, tmp_path, rng, changes):
     assert {"loss", "regression"} | parts <= set(history.dtype.names)
     assert all(np.isfinite(history[name]).all() for name in ("loss", "regression", *parts))
     images = rng.standard_normal((2, BOX, BOX)).astype(np.float32)
-    assert (
-        model.hypotheses(images, number=4).rotations.shape == (2, 4, 3, 3)
-        and not model.predicts_shifts
-    )
+    assert model.hypotheses(images, number=4).rotations.shape == (2, 4, 3, 3)
+    assert not model.predicts_shifts
 
 
 def test_the_model_folder(config, tmp_path, rng):
@@ -208,7 +207,8 @@ def test_the_model_folder(config, tmp_path, rng):
         "C2",
         "default",
     )
-    assert card.data_digests.keys() == {"map.mrc"} and len(card.data_digests["map.mrc"]) == 64
+    assert card.data_digests.keys() == {"map.mrc"}
+    assert len(card.data_digests["map.mrc"]) == 64
     images = rng.standard_normal((3, BOX, BOX)).astype(np.float32)
     prediction = model.predict(images)
     np.testing.assert_allclose(np.linalg.det(prediction.rotations), 1.0)
@@ -235,10 +235,10 @@ def test_a_model_without_the_shift_output_still_works(tiny_model, rng, tmp_path)
         PoseModel.load(tmp_path / "model"),
         rng.standard_normal((2, 16, 16)).astype(np.float32),
     )
-    assert tiny_model.predicts_shifts and not loaded.predicts_shifts
-    assert (
-        loaded.predict(images).shifts_px is None and not loaded.hypotheses(images).shifts_px.any()
-    )
+    assert tiny_model.predicts_shifts
+    assert not loaded.predicts_shifts
+    assert loaded.predict(images).shifts_px is None
+    assert not loaded.hypotheses(images).shifts_px.any()
     assert tiny_model.predict(images).shifts_px.shape == (2, 2)
 
 

@@ -74,7 +74,8 @@ def test_distances(rng):
 
 def test_a_time_for_few_steps_is_said():
     (sentence,) = warnings_of({}, 8, limited_by_time=True)
-    assert "8 training steps" in sentence and "more minutes" in sentence
+    assert "8 training steps" in sentence
+    assert "more minutes" in sentence
     assert (
         warnings_of({}, 8, limited_by_time=False) == warnings_of({}, 50, limited_by_time=True) == []
     )
