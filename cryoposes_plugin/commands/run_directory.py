@@ -10,15 +10,15 @@ import dataclasses
 import fcntl
 import json
 import logging
-import math
 import os
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Optional
 
 from ..core.errors import ConfigError, CryoposesError, ResourceError
-from ..core.io.atomic import TEMPORARY, atomic_path, remove
+from ..core.io.atomic import TEMPORARY
 from ..core.io.error_log import ERROR_LOG_NAME
+from ..core.io.folder import Folder, identity
 from ..core.io.state_files import is_state, read_json, remove_state
 from ..core.values import shown, shown_error
 from .config import Config
@@ -33,12 +33,12 @@ _RESULT_SUFFIXES, MODEL_NAME = (".star", ".mrc", ".mrcs", ".npz", ".csv"), "mode
 _NEW_FOLDER = "delete its folder and run again, or give a new one"
 
 
-class RunDirectory:
+class RunDirectory(Folder):
     """Open with `RunDirectory.open`; write through `atomic`, so that every file is whole or absent."""
 
     def __init__(self, path: Path, config: Config, resumed: bool):
-        self.path, self.config, self.resumed = path, config, resumed
-        self._identity = _identity(path)
+        super().__init__(path, resumed)
+        self.config = config
 
     @classmethod
     def open(cls, path, config: Config) -> RunDirectory:
@@ -93,34 +93,6 @@ class RunDirectory:
     def finished(self) -> bool:
         return os.path.lexists(self.file(METRICS_NAME))
 
-    def file(self, name: str) -> Path:
-        """Path of this name; ResourceError where the folder is not any more the one that was opened."""
-        if self._identity != _identity(self.path):
-            raise ResourceError(
-                f"{self.path} was removed or replaced while the run worked in it; run again."
-            )
-        return self.path / name
-
-    def inside(self, name: str, config: Optional[Config] = None) -> RunDirectory:
-        """A folder of this name for a part of the run, made if need be; never one that a link points to."""
-        path = self.file(name)
-        if path.is_symlink() or not path.is_dir():
-            remove(path)
-            path.mkdir()
-        return RunDirectory(path, config or self.config, self.resumed)
-
-    @contextmanager
-    def atomic(self, name: str) -> Iterator[Path]:
-        """A temporary path (file or folder) that takes its name when the block ends without an exception."""
-        with atomic_path(self.file(name)) as part:
-            yield part
-
-    def write_json(self, name: str, value: Any) -> None:
-        with self.atomic(name) as part:
-            part.write_text(
-                json.dumps(_plain(value), indent=2, sort_keys=True, allow_nan=False) + "\n"
-            )
-
     def finish(self, metrics: Dict[str, Any], device: str = "cpu") -> None:
         """Complete manifest.json and write metrics.json, which finishes the run; then its state may go."""
         manifest = self._read_manifest()
@@ -169,15 +141,6 @@ class RunDirectory:
         return read_json(
             self.file(METRICS_NAME), "delete this file and run again: the run is finished anew"
         )
-
-
-def _identity(path: Path) -> Optional[Tuple[int, int]]:
-    """Which folder it is, whatever its name."""
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
 
 
 def _check_links(path: Path) -> None:
@@ -234,7 +197,7 @@ def _locked(path: Path) -> Optional[int]:
             os.close(folder)
             raise
         found = os.fstat(folder)
-        if (found.st_dev, found.st_ino) == _identity(path):
+        if (found.st_dev, found.st_ino) == identity(path):
             return folder
         os.close(folder)
 
@@ -303,16 +266,3 @@ def _directory(path: Path) -> Any:
         return read_json(path / MANIFEST_NAME, _NEW_FOLDER).get("directory")
     except CryoposesError:  # said when the manifest is needed
         return None
-
-
-def _plain(value: Any) -> Any:
-    """For JSON: NumPy numbers and arrays, and paths, as what it knows; a number that is not finite as null."""
-    if isinstance(value, dict):
-        return {str(name): _plain(part) for name, part in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(part) for part in value]
-    if hasattr(value, "tolist"):
-        return _plain(value.tolist())
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return str(value) if isinstance(value, Path) else value

@@ -221,7 +221,7 @@ def _refine(
         threads=config.threads,
         gpu=config.gpu,
     )
-    folder = run.inside(REFINEMENT_NAME, inner)
+    folder = RunDirectory(run.inside(REFINEMENT_NAME).path, inner, run.resumed)
     metrics = iterate.run(inner, folder)
     for name in _FROM_REFINEMENT:
         with run.atomic(name) as target:

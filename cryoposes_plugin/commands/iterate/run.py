@@ -16,6 +16,7 @@ from ...core.fourier.filters import low_pass
 from ...core.fourier.masks import soft_sphere
 from ...core.geometry.symmetry import symmetry_rotations
 from ...core.io.error_log import not_fatal
+from ...core.io.folder import Folder
 from ...core.io.mrc import read_volume, write_volume
 from ...core.io.star import POSE_SOURCE, read_particles, write_particles
 from ...core.io.state_files import remove_state
@@ -171,7 +172,7 @@ def _round(
 
 def _refine_half(
     config: IterateConfig,
-    folder: RunDirectory,
+    folder: Folder,
     start: Start,
     number: int,
     table: ParticleTable,

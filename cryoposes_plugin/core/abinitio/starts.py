@@ -8,8 +8,8 @@ from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from ...commands.run_directory import RunDirectory
 from ..geometry.sampling import rotation_grid
+from ..io.folder import Folder
 from ..io.state_files import SEARCH_DETAIL, SEARCH_START, damaged, read_arrays, write_arrays
 from ..maps.alignment import align_maps
 from ..progress import Progress
@@ -42,7 +42,7 @@ class Outcome:
     courses: Tuple[Course, ...]
 
 
-def search_all(search: Search, number: int, seed: int, run: RunDirectory) -> Outcome:
+def search_all(search: Search, number: int, seed: int, run: Folder) -> Outcome:
     """Run every start through `SHAPE` and the likeliest through `DETAIL`; goes on after what `run` holds."""
     images = len(search.images)
     work = {stages: sum(_comparisons(s) for s in stages) * images for stages in (SHAPE, DETAIL)}
@@ -82,7 +82,7 @@ def _course(
     stages: Sequence[Stage],
     state: Optional[State],
     seed: Sequence[int],
-    run: RunDirectory,
+    run: Folder,
     name: str,
     progress: Progress,
 ) -> Course:
@@ -116,7 +116,7 @@ def _agreement(courses: Sequence[Course], chosen: int) -> Tuple[float, ...]:
     )
 
 
-def _save(run: RunDirectory, name: str, course: Course) -> None:
+def _save(run: Folder, name: str, course: Course) -> None:
     found = course.found
     arrays: Dict[str, np.ndarray] = {
         f.name: np.asarray(getattr(found, f.name)) for f in fields(Found)[1:]
@@ -125,7 +125,7 @@ def _save(run: RunDirectory, name: str, course: Course) -> None:
     write_arrays(run.file(name), {"course": course.explained, **arrays})
 
 
-def _load(run: RunDirectory, name: str, search: Search) -> Course:
+def _load(run: Folder, name: str, search: Search) -> Course:
     path, box, number = run.file(name), search.images.images.shape[-1], len(search.images)
     scalar = np.array(0.0)
     expected = {

@@ -10,7 +10,7 @@ from typing import Optional, Tuple
 import numpy as np
 
 from ...commands.infer.inputs import Inputs
-from ...commands.run_directory import RunDirectory
+from ..io.folder import Folder
 from ..io.state_files import EMBEDDING, damaged, read_arrays, rows_done, write_arrays
 from ..parallel import in_order
 from ..particles.batches import batches
@@ -44,7 +44,7 @@ class Copies:
 
 
 def embed_particles(
-    model: DistanceModel, inputs: Inputs, run: RunDirectory, batch_size: int, threads: int = 0
+    model: DistanceModel, inputs: Inputs, run: Folder, batch_size: int, threads: int = 0
 ) -> Embedding:
     """All particles; an interrupted run goes on after the last batches that were saved.
 
@@ -75,7 +75,7 @@ def embed_particles(
     return Embedding(found[:, :-2], found[:, -2:] if model.predicts_shifts else None, progress.rate)
 
 
-def _resumed(run: RunDirectory, number: int) -> Tuple[int, np.ndarray]:
+def _resumed(run: Folder, number: int) -> Tuple[int, np.ndarray]:
     """Rows done in the order of the batches, and what they gave: (N, F + 2), empty where there is nothing yet."""
     path = run.file(EMBEDDING)
     if not path.exists():

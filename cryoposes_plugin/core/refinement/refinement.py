@@ -9,9 +9,9 @@ from typing import Callable, Dict, Optional, Tuple
 
 import numpy as np
 
-from ...commands.run_directory import RunDirectory
 from ..errors import InputError
 from ..fourier.points import FourierPoints
+from ..io.folder import Folder
 from ..maps.size import radius_of_gyration_px
 from ..parallel import in_order
 from ..particles.batches import batches
@@ -248,7 +248,7 @@ def residuals(
 
 def refine_all(
     refinement: Refinement,
-    run: RunDirectory,
+    run: Folder,
     batch_size: int,
     seed: int,
     filled: Optional[Dict[str, np.ndarray]] = None,
@@ -307,7 +307,7 @@ class _Saver:
 
     def __init__(
         self,
-        run: RunDirectory,
+        run: Folder,
         refinement: Refinement,
         results: Results,
         filled: Dict[str, np.ndarray],

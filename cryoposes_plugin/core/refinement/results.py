@@ -7,7 +7,7 @@ from typing import Dict, Mapping, Optional
 
 import numpy as np
 
-from ...commands.run_directory import RunDirectory
+from ..io.folder import Folder
 from ..io.state_files import REFINEMENT, read_arrays, rows_done, write_arrays
 from ..types import ParticleTable
 from ..values import require_finite
@@ -59,9 +59,7 @@ class Results:
             getattr(self.refined, f.name)[rows] = getattr(refined, f.name)
         self.residual[rows] = residual
 
-    def save(
-        self, run: RunDirectory, spectra: Dict[int, Spectra], more: Dict[str, np.ndarray]
-    ) -> None:
+    def save(self, run: Folder, spectra: Dict[int, Spectra], more: Dict[str, np.ndarray]) -> None:
         """`more` : arrays of the caller, given back by `load`."""
         arrays = {f"refined_{name}": value for name, value in vars(self.refined).items()}
         for group, s in spectra.items():
@@ -73,7 +71,7 @@ class Results:
         write_arrays(run.file(REFINEMENT), arrays)
 
 
-def load(run: RunDirectory, number: int, more: Mapping[str, np.ndarray]):
+def load(run: Folder, number: int, more: Mapping[str, np.ndarray]):
     """(results, spectra by optics group, more) that an interrupted run saved of N particles; None where it saved
     nothing. more : arrays of the shapes that are expected."""
     path = run.file(REFINEMENT)
@@ -144,7 +142,7 @@ def with_poses(
 
 
 def write_covariance(
-    run: RunDirectory, table: ParticleTable, results: Results, working_pixel_angstrom: float
+    run: Folder, table: ParticleTable, results: Results, working_pixel_angstrom: float
 ) -> None:
     """covariance.npz: ids (N,), covariance (N, 5, 5) of (w, t), w in radians in the image's frame (A = exp([w]x) A^),
     t in Å."""

@@ -8,7 +8,7 @@ from typing import Dict, List, Mapping, Optional, Sequence
 
 import numpy as np
 
-from ...commands.run_directory import RunDirectory
+from ..io.folder import Folder
 
 HISTORY_NAME = "history.csv"
 #: Of poses, or of distances.
@@ -24,7 +24,7 @@ _VALIDATED = (
 class History:
     """Rows of step, learning rate, mean losses since the row before and, where measured, validation errors."""
 
-    def __init__(self, run: RunDirectory, text: str = ""):
+    def __init__(self, run: Folder, text: str = ""):
         """text : the rows so far, of `text`."""
         self.run = run
         lines = csv.DictReader(io.StringIO(text, newline=""))

@@ -9,8 +9,8 @@ from typing import Any, Dict, List, Mapping, Optional
 import numpy as np
 import tensorflow as tf
 
-from ...commands.run_directory import RunDirectory
 from ...commands.train.session import Session
+from ..io.folder import Folder
 from ..io.state_files import REDO, damaged, read_json
 from ..progress import Progress
 from ..values import integer
@@ -50,7 +50,7 @@ class Trainer:
         self.optimizer.build(self.network.trainable_variables)
         self.variables = state_variables(self.network, self.optimizer)
 
-    def train(self, run: RunDirectory, length: Length, checkpoint_minutes: float) -> Dict[str, Any]:
+    def train(self, run: Folder, length: Length, checkpoint_minutes: float) -> Dict[str, Any]:
         """Train to the end, from the last checkpoint if the run holds one; returns steps, images and rate."""
         checkpoint = load_checkpoint(run.file(CHECKPOINT_NAME), self.variables)
         course = _Course(run, length, self.batch_size, checkpoint or Checkpoint())
@@ -105,7 +105,7 @@ class Trainer:
 class _Course:
     """Where a run stands: the step, the number of steps as soon as it is known, history and progress."""
 
-    def __init__(self, run: RunDirectory, length: Length, batch_size: int, done: Checkpoint):
+    def __init__(self, run: Folder, length: Length, batch_size: int, done: Checkpoint):
         self.run, self.batch_size, self.step = run, batch_size, done.step
         self.pace = pace.Pace(length.steps, length.minutes, read_record(run))
         self.history = History(run, done.history)
@@ -184,7 +184,7 @@ class _Course:
         )
 
 
-def read_record(run: RunDirectory) -> pace.Record:
+def read_record(run: Folder) -> pace.Record:
     """The numbers of steps that an interrupted run of this folder settled on, and from which steps on."""
     path = run.file(STATE_NAME)
     if not path.exists():
