@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import Callable, Generic, Optional, Tuple, TypeVar, Union
-
-import numpy as np
+from typing import Callable, Generic, Optional, TypeVar, Union
 
 from ...core.errors import InputError
 from ...core.io.files import is_atomic_model
@@ -16,9 +14,11 @@ from ...core.maps.atomic_model import AtomicModel
 from ...core.models.distance_model import DistanceModel
 from ...core.models.model_card import ModelCard
 from ...core.models.pose_model import PoseModel
+from ...core.particles.batches import ParticleBatches
 from ...core.particles.images import PIXEL_SIZE_TOLERANCE, ResampledImages, check_fits_model
+from ...core.refinement.shift_finder import ShiftFinder
 from ...core.scores import FROM_NOTHING
-from ...core.types import CtfTable, ParticleTable, Volume
+from ...core.types import ParticleTable, Volume
 from ...core.values import check_pixel_size, integer, real
 from ..imaging_inputs import write_densities
 from ..manifest import digest_path
@@ -34,20 +34,15 @@ Model = TypeVar("Model", PoseModel, DistanceModel)
 
 
 @dataclass(frozen=True)
-class Inputs(Generic[Model]):
-    """Model, particles, their images at the model's box and pixel size, and the volume if there is one."""
+class Inputs(ParticleBatches, Generic[Model]):
+    """Particles with their images at the model's box and pixel size, the model, and the volume if there is one.
+
+    pose_source : what the poses come from, as the particles' STAR file says it.
+    """
 
     model: Model
-    table: ParticleTable
-    images: ResampledImages
     volume: Optional[Volume]
     pose_source: str
-
-    def read_batch(self, rows: np.ndarray) -> Tuple[np.ndarray, Optional[CtfTable], str]:
-        """Images (B, D, D), CTFs and image state of rows of one optics group."""
-        table = self.table
-        ctf = None if table.ctf is None else table.ctf.take(rows)
-        return self.images.read(rows), ctf, table.optics[table.optics_index[rows[0]]].image_state
 
 
 def read_inputs(config: ParticleConfig, load: Callable[[Optional[str]], Model]) -> Inputs[Model]:
@@ -65,7 +60,7 @@ def read_inputs(config: ParticleConfig, load: Callable[[Optional[str]], Model]) 
     source = f"network:{digest_path(config.model)[:12]}" + (
         FROM_NOTHING if card.learned_nothing else ""
     )
-    return Inputs(model, table, images, volume, source)
+    return Inputs(table, images, model, volume, source)
 
 
 def volume_of_training(path: str, card: ModelCard) -> Volume:
@@ -87,6 +82,14 @@ def volume_of_training(path: str, card: ModelCard) -> Volume:
         real(resolution, f"{what}: resolution_angstrom", remedy, 1e-2, 1e3),
         integer(card.training.get("box_size_px"), f"{what}: box_size_px", remedy, 8, 2048),
         check_pixel_size(card.training.get("pixel_size_angstrom"), what, remedy),
+    )
+
+
+def shift_finder(config: ParticleConfig, inputs: Inputs, volume: Volume) -> ShiftFinder:
+    """For the particles that a model is applied to, at its box and pixel size."""
+    images, batch_size = inputs.images, min(config.batch_size, len(inputs.table))
+    return ShiftFinder(
+        volume, images.box_size_px, images.pixel_size_angstrom, config.max_shift_px, batch_size
     )
 
 

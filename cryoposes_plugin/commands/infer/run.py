@@ -24,7 +24,7 @@ from ...core.types import ParticleTable
 from ..refine.report import report_notes as refinement_notes
 from ..run_directory import RunDirectory
 from .config import InferConfig
-from .inputs import Inputs, leave_density, read_inputs
+from .inputs import Inputs, leave_density, read_inputs, shift_finder
 from .refined import Refined, refined_inference, refinement_metrics, write_refined_report
 from .report import report_notes, write_inference_report
 from .results import DISPERSION, TRACE, UNCERTAIN, Results
@@ -105,7 +105,7 @@ def _shift_finder(config: InferConfig, inputs: Inputs) -> Optional[ShiftFinder]:
     """Where there is a volume: a finder, its weights measured on a sample of the set."""
     if inputs.volume is None:
         return None
-    table, finder = inputs.table, ShiftFinder.of_inputs(config, inputs, inputs.volume)
+    table, finder = inputs.table, shift_finder(config, inputs, inputs.volume)
     if len(table) < FEWEST_IMAGES:
         return finder
     # One optics group, as it has one kind of noise: the largest.

@@ -19,9 +19,8 @@ from ...core.recovery.pairs import PairDistances, landmark_pairs
 from ...core.recovery.references import rotations_from_references
 from ...core.recovery.solve import Recovery
 from ...core.refinement.results import worst_where
-from ...core.refinement.shift_finder import ShiftFinder
 from ...core.types import ParticleTable, Volume
-from ..infer.inputs import Inputs, leave_density, read_inputs
+from ..infer.inputs import Inputs, leave_density, read_inputs, shift_finder
 from ..run_directory import RunDirectory
 from .config import RecoverConfig
 from .from_distances import recover_pairs
@@ -159,7 +158,7 @@ def _shifts(
     """(N, 2) displacements in pixels of the original images, and where they are from."""
     table, scale = inputs.table, inputs.images.scale[:, None]
     if inputs.volume is not None:
-        finder = ShiftFinder.of_inputs(config, inputs, inputs.volume)
+        finder = shift_finder(config, inputs, inputs.volume)
         shifts = np.zeros((len(table), 2))
 
         def find(rows: np.ndarray) -> np.ndarray:

@@ -9,11 +9,10 @@ from typing import Optional, Tuple
 
 import numpy as np
 
-from ...commands.infer.inputs import Inputs
 from ..io.folder import Folder
 from ..io.state_files import EMBEDDING, damaged, read_arrays, rows_done, write_arrays
 from ..parallel import in_order
-from ..particles.batches import batches
+from ..particles.batches import ParticleBatches, batches
 from ..progress import Progress
 from .distance_model import DistanceModel
 
@@ -44,22 +43,22 @@ class Copies:
 
 
 def embed_particles(
-    model: DistanceModel, inputs: Inputs, run: Folder, batch_size: int, threads: int = 0
+    model: DistanceModel, particles: ParticleBatches, run: Folder, batch_size: int, threads: int = 0
 ) -> Embedding:
     """All particles; an interrupted run goes on after the last batches that were saved.
 
     threads : that work on batches of their own; 0: one for each core.
     """
-    number = len(inputs.table)
+    number = len(particles.table)
     done, found = _resumed(run, number)
-    parts = batches(inputs.table, batch_size, done)
+    parts = batches(particles.table, batch_size, done)
     if done:
         logger.info("Resuming after %d of %d particles.", done, number)
     for rows in parts[:1]:
-        model.embed(*inputs.read_batch(rows[:1]))  # traced before the clock runs
+        model.embed(*particles.read_batch(rows[:1]))  # traced before the clock runs
     progress = Progress(number, "particles", "recover", done=done)
     saved = time.monotonic()
-    embeddings = in_order(lambda rows: model.embed(*inputs.read_batch(rows)), parts, threads)
+    embeddings = in_order(lambda rows: model.embed(*particles.read_batch(rows)), parts, threads)
     for rows, embedded in embeddings:
         if not found.size:
             found = np.zeros((number, embedded.features.shape[1] + 2), np.float32)
@@ -88,17 +87,17 @@ def _resumed(run: Folder, number: int) -> Tuple[int, np.ndarray]:
 
 
 def embed_copies(
-    model: DistanceModel, inputs: Inputs, number: int, batch_size: int, seed: int
+    model: DistanceModel, particles: ParticleBatches, number: int, batch_size: int, seed: int
 ) -> Copies:
     """Copies of at most `number` particles drawn at random, turned by random angles, every other one flipped before."""
     rng = np.random.default_rng(seed)
-    drawn = rng.permutation(len(inputs.table))[:number]
-    places, n = batches(inputs.table.take(drawn), batch_size), len(drawn)
+    drawn = rng.permutation(len(particles.table))[:number]
+    places, n = batches(particles.table.take(drawn), batch_size), len(drawn)
     rows = drawn[np.concatenate(places)]
     psi = rng.choice([-1.0, 1.0], n) * rng.uniform(_LEAST_TURN_RAD, np.pi - _LEAST_TURN_RAD, n)
     mirrored = rng.permutation(n) % 2 == 1
     features = []
     for part in np.split(np.arange(n), np.cumsum([len(place) for place in places])[:-1]):
-        embedded = model.embed_copies(*inputs.read_batch(rows[part]), psi[part], mirrored[part])
+        embedded = model.embed_copies(*particles.read_batch(rows[part]), psi[part], mirrored[part])
         features.append(embedded.features)
     return Copies(np.concatenate(features), rows, psi, mirrored)

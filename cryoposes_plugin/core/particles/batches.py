@@ -3,19 +3,43 @@
 from __future__ import annotations
 
 import logging
-from typing import List
+from dataclasses import dataclass
+from typing import List, NamedTuple, Optional
 
 import numpy as np
 
-from ..types import ParticleTable
+from ..types import CtfTable, ParticleTable
 from .contrast import contrast_sentences
 from .grey_values import GreyValues
-from .images import ParticleImages
+from .images import ParticleImages, ResampledImages
 
 logger = logging.getLogger(__name__)
 
 #: Stacks up to this size are read once before the work begins, so that a bad image is found before minutes are spent.
 _SCAN_BELOW_BYTES = 4 * 2**30
+
+
+class ImageBatch(NamedTuple):
+    """Images (B, D, D) float32 of one optics group, their CTFs if they have any, and their state."""
+
+    images: np.ndarray
+    ctf: Optional[CtfTable]
+    image_state: str
+
+
+@dataclass(frozen=True)
+class ParticleBatches:
+    """Particles, and their images at one box and pixel size, read in batches of one optics group."""
+
+    table: ParticleTable
+    images: ResampledImages
+
+    def read_batch(self, rows: np.ndarray) -> ImageBatch:
+        """The images of these rows, which must belong to one optics group."""
+        table = self.table
+        ctf = None if table.ctf is None else table.ctf.take(rows)
+        state = table.optics[table.optics_index[rows[0]]].image_state
+        return ImageBatch(self.images.read(rows), ctf, state)
 
 
 def batches(table: ParticleTable, batch_size: int, done: int = 0) -> List[np.ndarray]:

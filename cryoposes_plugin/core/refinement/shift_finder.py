@@ -7,7 +7,6 @@ from typing import Optional, Tuple
 import numpy as np
 import tensorflow as tf
 
-from ...commands.infer.inputs import Inputs, ParticleConfig
 from ..imaging.ctf import pack_ctf
 from ..imaging.forward_model import ForwardModel
 from ..maps.size import radius_of_gyration_px
@@ -42,14 +41,6 @@ class ShiftFinder:
             radius_of_gyration_px(volume.data) * volume.pixel_size_angstrom / pixel_size_angstrom
         )
         self.weights = prior_weights(box_size_px, radius)
-
-    @classmethod
-    def of_inputs(cls, config: ParticleConfig, inputs: Inputs, volume: Volume) -> ShiftFinder:
-        """For the particles that a model is applied to, at its box and pixel size."""
-        card, batch_size = inputs.model.card, min(config.batch_size, len(inputs.table))
-        return cls(
-            volume, card.box_size_px, card.pixel_size_angstrom, config.max_shift_px, batch_size
-        )
 
     def reprojections(
         self, rotations: np.ndarray, ctf: Optional[CtfTable], image_state: str
