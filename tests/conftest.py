@@ -42,7 +42,14 @@ def pytest_xdist_make_scheduler(config, log):
     return FilesTogether(config, log)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
+    """Mark by folder and fixture, before pytest selects by marks; a worker of xdist takes its tests by rank."""
+    for item in items:
+        if item.nodeid.startswith("tests/scipion/"):
+            item.add_marker("scipion")
+        if {"relion", "shared_data"} & set(item.fixturenames):
+            item.add_marker("oracle")
     if "PYTEST_XDIST_WORKER" in os.environ:
         from .sharing import rank
 

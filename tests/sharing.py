@@ -14,7 +14,7 @@ _TOUR = {
 _LONGEST = (
     "tour",
     "tests/scipion/test_kill_and_continue.py",
-    "tests/core/training/test_training.py",
+    "tests/commands/test_training.py",
     "tests/commands/test_simulate.py",
     "tests/commands/test_train.py",
     "tests/commands/test_infer.py",

@@ -1,11 +1,18 @@
-"""Which particles a filter accepts: exact shares, ties, thresholds."""
+"""`cryoposes filter`: shares, ties and thresholds; the two sets together are the input; errors are one sentence."""
 
+import json
+
+import gemmi
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cryoposes_plugin.cli.main import main
 from cryoposes_plugin.commands.filter.run import accept_below, accept_share
+from cryoposes_plugin.core.io.star import read_particles, write_particles
+
+from ..particle_sets import make_particles
 
 
 def test_the_most_negative_are_kept():
@@ -43,3 +50,126 @@ def test_the_threshold_itself_is_kept():
     np.testing.assert_array_equal(
         accept_below(np.array([-2.0, -1.0, -0.5]), -1.0), [True, True, False]
     )
+
+
+@pytest.fixture
+def scored(tmp_path):
+    table = make_particles(
+        tmp_path / "s.mrcs",
+        21,
+        scores={"cryoposesTrace": -np.random.default_rng(5).permutation(21).astype(float)},
+        extra={"rlnBeamTiltX": np.array([f"0.{i}" for i in range(21)], dtype=object)},
+    )
+    write_particles(tmp_path / "in.star", table)
+    return tmp_path / "in.star", table
+
+
+def run(folder, *arguments):
+    return main(["filter", "--output", str(folder), *map(str, arguments)])
+
+
+def test_nothing_disappears(scored, tmp_path):
+    star, table = scored
+    assert run(tmp_path / "run", "--particles", star) == 0
+    accepted, rejected = (
+        read_particles(tmp_path / "run" / f"{name}.star") for name in ("accepted", "rejected")
+    )
+    assert len(accepted) == 16
+    assert len(rejected) == 5
+    assert set(accepted.ids) | set(rejected.ids) == set(table.ids)
+    assert not set(accepted.ids) & set(rejected.ids)
+    assert accepted.scores["cryoposesTrace"].max() < rejected.scores["cryoposesTrace"].min()
+    row = {i: r for r, i in enumerate(table.ids)}
+    for part in (accepted, rejected):
+        rows = [row[i] for i in part.ids]
+        np.testing.assert_allclose(part.rotations, table.rotations[rows], atol=1e-6)
+        np.testing.assert_array_equal(part.slice_index, table.slice_index[rows])
+        assert list(part.extra["rlnBeamTiltX"]) == list(table.extra["rlnBeamTiltX"][rows])
+    metrics = json.loads((tmp_path / "run/metrics.json").read_text())
+    assert metrics["accepted"] == 16
+    assert metrics["rejected"] == 5
+    assert metrics["threshold"] == -5.0
+    page = (tmp_path / "run/report.html").read_text()
+    assert "data:image/png;base64," in page
+    assert "<html" in page
+    assert "16" in page
+
+
+def test_threshold_wins_over_the_share(scored, tmp_path):
+    star, _ = scored
+    assert run(tmp_path / "run", "--particles", star, "--threshold", "-17") == 0
+    assert sorted(read_particles(tmp_path / "run/accepted.star").scores["cryoposesTrace"]) == [
+        -20,
+        -19,
+        -18,
+        -17,
+    ]
+
+
+def test_a_part_of_a_set_may_hold_no_certain_particle(scored, tmp_path):
+    star, table = scored
+    assert run(tmp_path / "run", "--particles", star, "--threshold", "-100", "--allow-none") == 0
+    assert len(read_particles(tmp_path / "run/rejected.star")) == len(table)
+    metrics = json.loads((tmp_path / "run/metrics.json").read_text())
+    assert metrics["accepted"] == 0
+    assert metrics["median_score_accepted"] is None
+    assert metrics["threshold"] == -100
+    assert run(tmp_path / "other", "--particles", star, "--keep-quantile", "0", "--allow-none") == 0
+    assert json.loads((tmp_path / "other/metrics.json").read_text())["threshold"] is None
+
+
+def test_all_are_kept_and_the_rejected_set_is_an_empty_table(scored, tmp_path):
+    star, table = scored
+    assert run(tmp_path / "run", "--particles", star, "--keep-quantile", "1.0") == 0
+    assert len(read_particles(tmp_path / "run/accepted.star")) == len(table)
+    text = (tmp_path / "run/rejected.star").read_text()
+    assert "_rlnImageName" in text
+    assert "@" not in text
+    assert "holds none" in (tmp_path / "run/report.html").read_text()
+
+
+def test_equal_scores_are_kept_together_and_that_is_said(tmp_path, caplog):
+    scores = np.repeat([-2.0, -1.0], [8, 12])
+    write_particles(
+        tmp_path / "in.star",
+        make_particles(tmp_path / "s.mrcs", 20, scores={"cryoposesTrace": scores}),
+    )
+    assert run(tmp_path / "run", "--particles", tmp_path / "in.star", "--keep-quantile", "0.5") == 0
+    assert "12 particles have the same" in caplog.text
+    assert "8 of 20 are accepted" in caplog.text
+    assert "share asks for 10" in (tmp_path / "run/report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--score", "cryoposesDispersion"], "no column _cryoposesDispersion"),
+        (["--keep-quantile", "0"], "keeps none of the 21"),
+        (["--threshold", "-99"], "keeps none of the 21"),
+        (["--keep-quantile", "1.5"], "at most 1"),
+    ],
+)
+def test_one_sentence(scored, tmp_path, caplog, arguments, sentence):
+    assert run(tmp_path / "run", "--particles", scored[0], *arguments) == 2
+    assert sentence in caplog.text
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_score_that_is_no_number(scored, tmp_path, caplog):
+    star, _ = scored
+    star.write_text(star.read_text().replace(" -20\n", " nan\n"))
+    assert run(tmp_path / "run", "--particles", star) == 2
+    assert "nan" in caplog.text
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_empty_set_says_so(scored, tmp_path, caplog):
+    assert run(tmp_path / "run", "--particles", scored[0], "--keep-quantile", "1.0") == 0
+    assert run(tmp_path / "again", "--particles", tmp_path / "run/rejected.star") == 2
+    assert "rejected.star" in caplog.text
+
+
+@pytest.mark.oracle
+def test_the_star_files_are_star(scored, tmp_path):
+    run(tmp_path / "run", "--particles", scored[0])
+    assert gemmi.cif.read_file(str(tmp_path / "run/accepted.star")).find_block("optics") is not None

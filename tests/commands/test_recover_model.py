@@ -151,6 +151,7 @@ def test_poses_are_right_up_to_a_rotation_of_the_volume_and_its_hand(scene, orac
     assert any("its hand are left open" in note for note in metrics["notes"])
 
 
+@pytest.mark.oracle
 def test_a_reconstruction_is_the_map_turned_and_perhaps_mirrored(scene, oracle, tmp_path):
     """No alignment but a rotation of the volume, and its hand: a beam found wrong would leave a blur."""
     folder, table = scene

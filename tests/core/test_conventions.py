@@ -33,6 +33,7 @@ def test_poles_keep_the_rotation(tilt):
     assert angular_distance_rad(a, conventions.euler_deg_to_rotations(found))[0] < 1e-9
 
 
+@pytest.mark.oracle
 def test_rotation_is_the_product_of_three_elementary_ones():
     rot, tilt, psi = 12.0, 34.0, 56.0
 
@@ -45,6 +46,7 @@ def test_rotation_is_the_product_of_three_elementary_ones():
     )
 
 
+@pytest.mark.oracle
 def test_scipion_transform_holds_the_scipy_rotation_and_the_shift(rng):
     angle = np.array([[10.0, 100.0, -60.0]])
     a, t = conventions.euler_deg_to_rotations(angle), np.array([[1.5, -2.5]])
@@ -73,6 +75,7 @@ def test_a_particle_moved_right_has_a_negative_origin():
     )
 
 
+@pytest.mark.oracle
 def test_quaternions_agree_with_scipy_and_are_on_one_hemisphere(rng):
     a = random_rotations(50, rng)
     q = conventions.rotations_to_quaternions(a)
@@ -97,6 +100,7 @@ def test_quaternion_distance_is_the_angular_distance(rng):
     np.testing.assert_allclose(angular_distance_rad(a, b), expected, atol=1e-7)
 
 
+@pytest.mark.oracle
 def test_tiny_distances_are_not_lost():
     b = Rotation.from_rotvec([1e-9, 0, 0]).as_matrix()
     assert angular_distance_rad(np.eye(3), b) == pytest.approx(1e-9, rel=1e-6)

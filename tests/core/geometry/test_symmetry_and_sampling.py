@@ -79,6 +79,7 @@ def test_viewing_directions_are_met(rng):
     np.testing.assert_allclose(np.linalg.det(a), 1)
 
 
+@pytest.mark.oracle
 @pytest.mark.parametrize("order", [0, 1, 2, 3])
 def test_healpix_grid_against_healpy(order):
     healpy = pytest.importorskip("healpy", reason="healpy is the oracle of the HEALPix grid")

@@ -12,6 +12,8 @@ finufft = pytest.importorskip("finufft")
 
 from cryoposes_plugin.core.imaging.forward_model import ForwardModel  # noqa: E402
 
+pytestmark = pytest.mark.oracle
+
 
 def exact_projections(volume, rotations):
     """(N, D, D) float64: V^ summed at A^T (kx, ky, 0) for |k| < D / 2, transformed back."""

@@ -7,6 +7,8 @@ import pytest
 from cryoposes_plugin.cli.main import main
 from cryoposes_plugin.core.io.mrc import read_volume, write_volume
 
+pytestmark = pytest.mark.oracle
+
 pytest.importorskip("tensorflow")
 
 

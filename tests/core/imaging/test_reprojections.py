@@ -26,6 +26,7 @@ def test_identity_and_a_quarter_turn_are_exact(asymmetric_volume):
         )
 
 
+@pytest.mark.oracle
 @pytest.mark.parametrize("state", ["raw", "phase-flipped"])
 def test_particles_lie_beside_their_own_reprojections(asymmetric_volume, tmp_path, rng, state):
     rotations, shifts, ctf = (

@@ -1,15 +1,12 @@
 """MRC reading and writing, streaming particle images, and the folder of a run."""
 
-import json
 import re
 
 import mrcfile
 import numpy as np
 import pytest
 
-from cryoposes_plugin.commands.filter.config import FilterConfig
-from cryoposes_plugin.commands.run_directory import RunDirectory
-from cryoposes_plugin.core.errors import ConfigError, InputError, ResourceError
+from cryoposes_plugin.core.errors import InputError, ResourceError
 from cryoposes_plugin.core.fourier.resampling import resample_images
 from cryoposes_plugin.core.io.mrc import (
     StackWriter,
@@ -133,49 +130,6 @@ def test_field_of_view_and_nyquist(tmp_path, rng):
         check_fits_model(table, 1.5, 10.0)
     with pytest.raises(InputError, match=r"16 Å wide and the model looks at 20 Å"):
         check_fits_model(table, 2.0, 20.0)
-
-
-def test_run_directory_resumes_the_same_run_only(tmp_path):
-    config = FilterConfig(particles="a.star", keep_quantile=0.5)
-    run = RunDirectory.open(tmp_path / "run", config)
-    assert not run.resumed
-    assert not run.finished
-    again = RunDirectory.open(
-        tmp_path / "run", FilterConfig(particles="a.star", keep_quantile=0.5, gpu="1")
-    )
-    assert again.resumed
-    with pytest.raises(ConfigError, match=r"keep_quantile = 0.5, not 0.6"):
-        RunDirectory.open(tmp_path / "run", FilterConfig(particles="a.star", keep_quantile=0.6))
-    again.finish({"kept": np.int64(3)})
-    assert RunDirectory.open(tmp_path / "run", config).finished
-    assert json.loads((tmp_path / "run" / "metrics.json").read_text()) == {"kept": 3}
-
-
-def test_a_strangers_folder_is_left_alone(tmp_path):
-    (tmp_path / "thesis.tex").write_text("years of work")
-    with pytest.raises(ConfigError, match="holds thesis.tex"):
-        RunDirectory.open(tmp_path, FilterConfig(particles="a.star"))
-    assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
-
-
-def test_a_failed_write_leaves_nothing(tmp_path):
-    run = RunDirectory.open(tmp_path / "run", FilterConfig(particles="a.star"))
-    with pytest.raises(KeyError):
-        with run.atomic("out.txt") as part:
-            part.write_text("half")
-            raise KeyError("interrupted")
-    assert sorted(p.name for p in run.path.iterdir()) == ["config.json", "manifest.json"]
-
-
-def test_a_run_does_not_go_on_with_other_inputs(tmp_path):
-    particles = tmp_path / "a.star"
-    particles.write_text("one")
-    config = FilterConfig(particles=str(particles))
-    RunDirectory.open(tmp_path / "run", config)
-    assert RunDirectory.open(tmp_path / "run", config).resumed
-    particles.write_text("two")
-    with pytest.raises(ConfigError, match="a.star has changed since the run"):
-        RunDirectory.open(tmp_path / "run", config)
 
 
 def test_more_stacks_than_may_be_open(tmp_path, rng):

@@ -14,6 +14,8 @@ from cryoposes_plugin.core.io.mrc import read_volume
 from cryoposes_plugin.core.io.star import read_particles
 from cryoposes_plugin.core.particles.images import ParticleImages
 
+pytestmark = pytest.mark.oracle
+
 pytest.importorskip("tensorflow")
 
 

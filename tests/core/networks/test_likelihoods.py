@@ -27,6 +27,7 @@ def test_constant_agrees_with_monte_carlo(values, rng):
     assert float(log_normaliser(tf.constant(form))[0]) == pytest.approx(np.log(expected), abs=0.01)
 
 
+@pytest.mark.oracle
 @pytest.mark.parametrize("dtype, tolerance", [(tf.float64, 1e-7), (tf.float32, 2e-5)])
 @pytest.mark.parametrize("k", [0.0, 0.01, 1.0, 30.0, 2e3])
 def test_constant_of_equal_concentrations_in_closed_form(k, dtype, tolerance):
@@ -46,6 +47,7 @@ def test_constant_of_a_sharp_peak_is_that_of_a_gaussian(rng):
         )
 
 
+@pytest.mark.oracle
 def test_constant_of_lee_by_adaptive_quadrature(rng):
     s1, s2, s3 = 5.0, 2.0, -1.5
     i0 = scipy.special.i0

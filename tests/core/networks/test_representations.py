@@ -93,6 +93,7 @@ def test_gradient_of_the_nearest_rotation_is_finite_where_it_jumps():
         assert np.isfinite(gradient).all()
 
 
+@pytest.mark.oracle
 def test_axis_angle_agrees_with_scipy_also_at_zero(rng):
     vectors = np.concatenate(
         [rng.standard_normal((10, 3)), [[0, 0, 0], [1e-5, 0, 0], [0, np.pi, 0]]]

@@ -163,6 +163,7 @@ def test_batches_and_a_single_image_add_up(volume, rng):
 # Inversion
 
 
+@pytest.mark.oracle
 @pytest.mark.parametrize("padding, lowest", [(1, 0.9), (2, 0.97), (3, 0.97)])
 def test_exact_projections_give_the_volume_back(volume, rng, padding, lowest):
     rotations, shifts = random_rotations(1500, rng), rng.normal(0, 2, (1500, 2))

@@ -13,6 +13,8 @@ from cryoposes_plugin.core.reconstruction.fourier_method import fourier_maps
 
 from ...exact_projections import ctf_table, exact_projections, particle_set, transfer_of
 
+pytestmark = pytest.mark.oracle
+
 NUMBER, PIXEL = 800, 5.0
 
 

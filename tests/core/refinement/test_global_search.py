@@ -26,12 +26,7 @@ from cryoposes_plugin.core.refinement.slice_table import SliceTable
 from cryoposes_plugin.core.refinement.starts import GivenStarts
 from cryoposes_plugin.core.refinement.whitened_images import WhitenedImages
 
-from .test_refinement import BOX, NUMBER, Scene
-
-
-@pytest.fixture(scope="module")
-def scene():
-    return Scene()
+from .scene import BOX, NUMBER, PIXEL
 
 
 def refined_with(scale, basins=None):
@@ -172,8 +167,6 @@ def refinement(scene, tmp_path):
     """Of the scene's images, from starts that mislead twelve of them."""
     from cryoposes_plugin.core.io.mrc import write_stack
     from cryoposes_plugin.core.types import OpticsGroup, ParticleTable
-
-    from .test_refinement import PIXEL
 
     write_stack(tmp_path / "particles.mrcs", scene.clean + scene.noise, PIXEL)
     table = ParticleTable(

@@ -25,7 +25,7 @@ from cryoposes_plugin.core.networks.representations import NUMBERS, forms_of, ro
 from cryoposes_plugin.core.training import losses, objectives, pair_sampling
 from cryoposes_plugin.core.training.labels import PoseLabels
 
-from ...particle_sets import make_ctf
+from ..particle_sets import make_ctf
 
 TINY = dict(filters=2, stem=((5, 4),), doubles=(4, 8))
 CHUNG = TrainConfig(volume=("a",), preset="cryoforum2023")

@@ -26,10 +26,10 @@ from cryoposes_plugin.core.networks.lian2022 import LianConfig
 from cryoposes_plugin.core.networks.polar import PolarConfig
 from cryoposes_plugin.core.training.trainer import Trainer
 
-from ...out_of_memory import refusal
+from ..out_of_memory import refusal
 
 BOX, PIXEL = 24, 10.0
-REPOSITORY = Path(__file__).resolve().parents[3]
+REPOSITORY = Path(__file__).resolve().parents[2]
 SMALL_POLAR = dict(angles=32, bins=32, templates=64, width=48, blocks=4, views=48)
 
 

@@ -8,9 +8,12 @@ import pytest
 
 from cryoposes_plugin.core.io.star_grammar import Table, read_star, write_star
 
-pytestmark = pytest.mark.skipif(
-    shutil.which("relion_star_handler") is None, reason="RELION is not installed"
-)
+pytestmark = [
+    pytest.mark.oracle,
+    pytest.mark.skipif(
+        shutil.which("relion_star_handler") is None, reason="RELION is not installed"
+    ),
+]
 
 NAMES = [
     "data_1.mrc",

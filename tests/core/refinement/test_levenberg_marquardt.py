@@ -1,0 +1,76 @@
+"""Levenberg-Marquardt steps on poses, the prior, and the trial poses around a start."""
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+pytest.importorskip("tensorflow")
+from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
+from cryoposes_plugin.core.refinement.levenberg_marquardt import (
+    Poses,
+    Prior,
+    levenberg_marquardt,
+)
+from cryoposes_plugin.core.refinement.shift_grid import shift_grid
+from cryoposes_plugin.core.refinement.stages import stage_radii
+from cryoposes_plugin.core.refinement.starts import turns_around
+
+
+# -------------------------- priors, hands, starts ----------------------------
+def test_a_narrow_prior_holds_the_pose_and_a_wide_one_does_not(scene):
+    observed, start = scene.observed(scene.clean + scene.noise), scene.near(3.0, 0.3)
+    held, free, none = (
+        scene.search(search_shift_px=0.0, prior=prior).refine(observed, start)
+        for prior in (Prior(1e-5, 1e-5), Prior(1.0, 50.0), Prior())
+    )
+    assert np.rad2deg(angular_distance_rad(held.rotations, start.rotations)).max() < 0.01
+    assert np.abs(held.shifts_px - start.shifts_px).max() < 0.01
+    assert np.median(np.rad2deg(angular_distance_rad(free.rotations, none.rotations))) < 0.05
+
+
+def test_turns_fill_the_ball():
+    turns = turns_around(10.0, 200)
+    angle = np.rad2deg(angular_distance_rad(turns, np.eye(3)[None]))
+    assert angle[0] == 0
+    assert angle.max() <= 10.0 + 1e-9
+    # uniform in volume: half of the points lie beyond 10 / 2^(1/3) degrees
+    assert abs((angle[1:] > 10 / 2 ** (1 / 3)).mean() - 0.5) < 0.05
+    mean = Rotation.from_matrix(turns).as_rotvec().mean(axis=0)
+    assert np.rad2deg(np.linalg.norm(mean)) < 1.0
+
+
+def test_shift_grid_and_stages():
+    grid = shift_grid(3.0, 1.0)
+    assert len(grid) == 29
+    assert (grid[0] == 0).all()
+    assert np.linalg.norm(grid, axis=1).max() == 3.0
+    assert len(shift_grid(0.0, 1.0)) == 1
+    radii = stage_radii(64, 14.0, 31)
+    assert radii == sorted(radii)
+    assert radii[-1] == 31
+    assert radii[0] < 16
+    assert stage_radii(64, 14.0, 5) == [5.0]
+
+
+def test_levenberg_marquardt_solves_a_quadratic_in_one_step():
+    """Inner products of a model that is linear in the tangent: the optimum is the normal equations' solution."""
+    rng = np.random.default_rng(5)
+    jacobian, model = rng.standard_normal((5, 60)), 10 * rng.standard_normal(60)
+    target = np.array([0.01, -0.02, 0.015, 0.1, -0.2])
+
+    def gram(rotations, shifts, particle):
+        turn = Rotation.from_matrix(rotations).as_rotvec()
+        out = []
+        for tangent in np.concatenate([turn, shifts], axis=1):
+            m = model + tangent @ jacobian
+            out.append(np.stack([*jacobian, m, model + target @ jacobian]))
+        rows = np.array(out)
+        return rows @ np.swapaxes(rows, 1, 2)
+
+    start = Poses(np.zeros(1, int), np.eye(3)[None], np.zeros((1, 2)))
+    found = levenberg_marquardt(gram, start, 20)
+    tangent = np.concatenate(
+        [Rotation.from_matrix(found.rotations).as_rotvec()[0], found.shifts_px[0]]
+    )
+    np.testing.assert_allclose(tangent, target, atol=2e-3)
+    assert found.converged[0]

@@ -1,0 +1,53 @@
+"""Spectra of signal and noise that are measured from images at given poses."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("tensorflow")
+from cryoposes_plugin.core.fourier.points import FourierPoints
+from cryoposes_plugin.core.refinement.spectra import SpectraSums
+
+from .scene import BOX, measured
+
+
+# -------------------------- spectra ------------------------------------------
+def test_spectra_are_those_of_the_simulation(scene):
+    at_truth = scene.near(0.0, 0.0)
+    spectra = measured(scene, scene.likelihood, 3.0 * (scene.clean + scene.noise), at_truth)
+    shells = slice(2, 12)
+    np.testing.assert_allclose(spectra.amplitude[shells], 3.0, rtol=0.1)
+    np.testing.assert_allclose(
+        spectra.noise_variance[2:20], (3 * scene.deviation * BOX) ** 2, rtol=0.12
+    )
+
+
+def test_nothing_in_common_gives_no_amplitude(scene):
+    spectra = measured(scene, scene.likelihood, scene.noise, scene.near(0.0, 0.0))
+    assert spectra.last_shell <= 1
+
+
+def test_agreement_is_standard_normal_for_noise_and_large_for_images(scene):
+    """Noise at poses fitted to the map looks like it, but not in the coefficients that the fit did not see."""
+    from cryoposes_plugin.core.refinement.calibration import agreement
+
+    search = scene.search(search_shift_px=0.0)
+    noise, images = (scene.observed(a) for a in (scene.noise, scene.clean + scene.noise))
+    fitted = search.refine(noise, scene.near())
+    assert fitted.gain.mean() > 3  # 0.5 at poses that were not fitted
+    assert abs(agreement(search, noise, scene.near())) < 3.5
+    assert agreement(search, images, scene.near()) > 50
+
+
+def test_three_silent_shells_end_the_agreement():
+    points = FourierPoints(32)
+    sums = SpectraSums(points)
+    model = np.ones((400, len(points)), np.complex64)
+    rng = np.random.default_rng(0)
+    observed = rng.standard_normal((400, len(points))) + 1j * rng.standard_normal(
+        (400, len(points))
+    )
+    observed[:, (points.shell < 6) | (points.shell == 12)] += 2.0
+    sums.add(model, observed, np.ones(400))
+    spectra = sums.spectra()
+    assert spectra.last_shell == 5
+    assert spectra.up_to(3).last_shell == 3
