@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Optional, Tuple
 
 from ..core.errors import ConfigError
+from ..core.imaging.settings import CtfDistribution, Imaging, PoseDistribution
 from ..core.types import IMAGE_STATES
 from .config import Config, option
 
@@ -134,3 +135,20 @@ class ImagingConfig(Config):
                 f"{self.command}: --snr {self.snr:g} and --noise-variance {self.noise_variance:g} exclude "
                 "each other; give one of them."
             )
+
+    def imaging(self) -> Imaging:
+        """How images are drawn."""
+        ctf = CtfDistribution(
+            self.defocus_range_angstrom,
+            self.astigmatism_angstrom,
+            self.phase_shift_deg,
+            self.voltage_kv,
+            self.spherical_aberration_mm,
+            self.amplitude_contrast,
+            self.bfactor_angstrom2,
+        )
+        return Imaging(self.pose_distribution(), ctf if self.ctf else None)
+
+    def pose_distribution(self) -> PoseDistribution:
+        """Distribution of poses: uniform orientations unless a command offers others."""
+        return PoseDistribution(shifts=self.shift_distribution, shift_px=self.shift_px)

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cryoposes_plugin.commands.train import presets as train_presets
 from cryoposes_plugin.commands.train.config import TrainConfig
 from cryoposes_plugin.core.errors import ConfigError
 from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
@@ -20,6 +19,7 @@ from cryoposes_plugin.core.imaging.forward_model import ForwardModel, apply_imag
 from cryoposes_plugin.core.models.model_card import ModelCard
 from cryoposes_plugin.core.models.pose_model import PoseModel
 from cryoposes_plugin.core.networks import build as presets
+from cryoposes_plugin.core.networks.choices import REPRESENTATIONS
 from cryoposes_plugin.core.networks.cryoforum2023 import CryoforumConfig
 from cryoposes_plugin.core.networks.representations import NUMBERS, forms_of, rotations_of
 from cryoposes_plugin.core.training import losses, objectives, pair_sampling
@@ -123,7 +123,7 @@ def test_presets_are_those_of_the_papers():
 
 def choices():
     """Every representation with a distance, the likelihoods, several heads, every pooling, bank and style."""
-    for representation in train_presets.REPRESENTATIONS:
+    for representation in REPRESENTATIONS:
         yield dict(representation=representation, loss="geodesic", heads=1)
     yield dict(representation="bingham10", loss="bingham", heads=2)
     yield dict(representation="svd9", loss="matrix-fisher", training_style="siamese")

@@ -1,5 +1,6 @@
 """The `simulate` command: what it writes, what it refuses, and that an interruption changes nothing."""
 
+import dataclasses
 import errno
 import json
 import logging
@@ -15,7 +16,10 @@ import pytest
 
 from cryoposes_plugin.cli.main import main
 from cryoposes_plugin.commands.run_directory import alone_in
+from cryoposes_plugin.commands.simulate.config import SimulateConfig
+from cryoposes_plugin.commands.train.config import TrainConfig
 from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
+from cryoposes_plugin.core.imaging.settings import CtfDistribution, Imaging, PoseDistribution
 from cryoposes_plugin.core.io.mrc import write_volume
 from cryoposes_plugin.core.io.star import read_particles, write_particles
 
@@ -349,3 +353,25 @@ def test_two_of_the_same_run_wait_for_each_other(simulate, volume_path, tmp_path
     written = (folder / "particles.mrcs").stat().st_mtime_ns
     assert main(command) == 0
     assert (folder / "particles.mrcs").stat().st_mtime_ns == written
+
+
+def test_the_options_are_the_distributions_that_are_drawn_from():
+    config = SimulateConfig(
+        volume=("map.mrc",),
+        orientations="preferred",
+        preferred_directions_deg=(90.0, 90.0),
+        preferred_concentration=8.0,
+        shift_distribution="triangular",
+        shift_px=2.5,
+        defocus_range_angstrom=(5000.0, 9000.0),
+        astigmatism_angstrom=600.0,
+        voltage_kv=200.0,
+    )
+    poses = PoseDistribution("preferred", (90.0, 90.0), 8.0, "triangular", 2.5)
+    ctf = CtfDistribution((5000.0, 9000.0), 600.0, voltage_kv=200.0)
+    assert config.imaging() == Imaging(poses, ctf)
+    assert dataclasses.replace(config, ctf=False).imaging() == Imaging(poses, None)
+    assert SimulateConfig(volume=("map.mrc",)).imaging() == Imaging()
+    assert TrainConfig(volume=("map.mrc",)).imaging() == Imaging()
+    quarter = TrainConfig(volume=("map.mrc",), orientations="quarter-sphere").imaging()
+    assert quarter.poses.orientations == "quarter-sphere"

@@ -8,13 +8,13 @@ import numpy as np
 import tensorflow as tf
 
 from ...core.imaging.background import Background, measure_background, noise_power_like
+from ...core.imaging.settings import CtfDistribution, Imaging, PoseDistribution
 from ...core.models.distance_model import DistanceModel
 from ...core.particles.image_grid import ImageGrid
 from ...core.particles.images import ResampledImages
 from ...core.training.sources import SimulatedSource
 from ...core.types import Volume
 from ..infer.inputs import Inputs
-from ..train.config import TrainConfig
 
 _BATCH = 200
 #: CTFs over which the mean power of the signal is taken.
@@ -52,10 +52,18 @@ def embed_references(
         noise_power_like([volume], ctf, images, state, background)[:, : box // 2 + 1]
     )
     orientations = "quarter-sphere" if model.card.knows_a_quarter else "uniform"
-    config = TrainConfig(seed=seed, ctf=ctf is not None, orientations=orientations)
-    grid = ImageGrid(box, images.pixel_size_angstrom, box)
+    imaging = Imaging(
+        PoseDistribution(orientations), CtfDistribution() if ctf is not None else None
+    )
     source = SimulatedSource(
-        config, [volume], grid, model.preprocessing, amplitude.astype(np.float32), state, table
+        seed,
+        imaging,
+        [volume],
+        ImageGrid(box, images.pixel_size_angstrom, box),
+        model.preprocessing,
+        amplitude.astype(np.float32),
+        state,
+        table,
     )
 
     @tf.function(reduce_retracing=True)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Optional, Tuple
 
 from ...core.errors import ConfigError
+from ...core.imaging.settings import PoseDistribution
 from ..config import option
 from ..imaging_config import ImagingConfig
 
@@ -107,3 +108,11 @@ class SimulateConfig(ImagingConfig):
             raise ConfigError(
                 f"simulate: --box-size-px is {self.box_size_px}; give an even number (RELION needs it)."
             )
+
+    def pose_distribution(self) -> PoseDistribution:
+        return replace(
+            super().pose_distribution(),
+            orientations=self.orientations,
+            preferred_directions_deg=self.preferred_directions_deg,
+            preferred_concentration=self.preferred_concentration,
+        )

@@ -137,7 +137,7 @@ def draw(config: SimulateConfig, inputs: Inputs) -> Draws:
     if inputs.poses is not None:
         rotations, shifts = draws.poses_of_particles(inputs.poses, n, inputs.pixel_size_angstrom)
     else:
-        rotations, shifts = draws.draw_poses(config, n, seed)
+        rotations, shifts = draws.draw_poses(config.pose_distribution(), n, seed)
     ctf, optics, optics_index = _draw_ctf_and_optics(config, inputs)
     volume_index = draws.draw_volumes(len(inputs.volumes), n, seed)
     return Draws(volume_index, rotations, shifts, ctf, optics, optics_index)
@@ -154,7 +154,8 @@ def _draw_ctf_and_optics(config: SimulateConfig, inputs: Inputs):
     if like is None:
         acquisition = (config.voltage_kv, config.spherical_aberration_mm, config.amplitude_contrast)
         optics = OpticsGroup("simulated", pixel, box, *acquisition, image_state=state)
-        return draws.draw_ctfs(config, n, config.seed), (optics,), np.zeros(n, dtype=np.int64)
+        ctf = draws.draw_ctfs(config.imaging().ctf, n, config.seed)
+        return ctf, (optics,), np.zeros(n, dtype=np.int64)
     # Poses and CTFs from one file belong together: particle by particle. Else the CTFs are shuffled.
     twin = _same_file(config.like, config.orientations_from)
     rows = np.arange(n) % len(like) if twin else draws.like_rows(len(like), n, config.seed)

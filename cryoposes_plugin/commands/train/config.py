@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Optional, Tuple
 
 from ...core.errors import ConfigError
-from ..config import option
-from ..imaging_config import ImagingConfig
-from .presets import (
-    BY_PRESET,
+from ...core.imaging.settings import PoseDistribution
+from ...core.networks.choices import (
     CTF_CORRECTIONS,
     FEATURE_DISTANCES,
     FILTER_BANKS,
+    POOLINGS,
+    REPRESENTATIONS,
+)
+from ...core.training.choices import (
     LOSSES,
     PAIR_SAMPLINGS,
-    POOLINGS,
-    PRESETS,
     REPRESENTATION_OF_LIKELIHOOD,
-    REPRESENTATIONS,
     TRAINING_STYLES,
-    Preset,
 )
+from ..config import option
+from ..imaging_config import ImagingConfig
+from .presets import BY_PRESET, PRESETS, Preset
 
 NO_NOISE_LEVEL = (
     "train: nothing says how noisy the simulated images shall be; give --snr, --noise-variance, or --like with "
@@ -274,6 +275,9 @@ class TrainConfig(ImagingConfig):
         """Raise where simulated images have no noise level: what a run needs, and a config alone does not."""
         if self.volume and not self.like and self.snr is None and self.noise_variance is None:
             raise ConfigError(NO_NOISE_LEVEL)
+
+    def pose_distribution(self) -> PoseDistribution:
+        return replace(super().pose_distribution(), orientations=self.orientations)
 
     @property
     def preset_values(self) -> Preset:

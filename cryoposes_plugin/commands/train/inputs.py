@@ -177,7 +177,7 @@ def _noise(
     config: TrainConfig, volumes, like: Optional[ParticleTable], grid: ImageGrid, state: str
 ) -> Noise:
     """Of the SNR or variance given, white or coloured as configured; else level and spectrum are those of --like."""
-    ctf = draws.draw_ctfs(config, _CTF_SAMPLE, config.seed, like)
+    ctf = draws.draw_ctfs(config.imaging().ctf, _CTF_SAMPLE, config.seed, like)
     signal = signal_variance(volumes, ctf, grid.box_size_px, grid.pixel_size_angstrom)
     given = config.noise_variance if config.snr is None else signal / config.snr
     if given is not None:

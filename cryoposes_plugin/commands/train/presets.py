@@ -5,20 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Dict, Optional, Tuple
 
+from ...core.training.choices import DISTANCE_TRAINING_STYLES, POSE_TRAINING_STYLES
+
 #: The choice that leaves a matter to the preset.
 BY_PRESET = "preset"
-
-REPRESENTATIONS = ("bingham10", "svd9", "gram-schmidt6", "quaternion", "axis-angle")
-POOLINGS = ("generalised-mean", "max", "average", "max+average")
-FILTER_BANKS = ("none", "gaussian", "low-pass")
-LOSSES = ("geodesic", "chordal", "quaternion", "bingham", "matrix-fisher")
-TRAINING_STYLES = ("single", "siamese", "siamese+auxiliary", "landmarks")
-CTF_CORRECTIONS = ("none", "phase-flip", "premultiply")
-PAIR_SAMPLINGS = ("random", "stratified")
-FEATURE_DISTANCES = ("cosine", "euclidean", "trace")
-
-#: The representation whose numbers are the parameters of a likelihood.
-REPRESENTATION_OF_LIKELIHOOD = {"bingham": "bingham10", "matrix-fisher": "svd9"}
 
 
 @dataclass(frozen=True)
@@ -55,10 +45,10 @@ class Preset:
 
     @property
     def training_styles(self) -> Tuple[str, ...]:
-        """What its loss can be, of TRAINING_STYLES."""
+        """Training styles that the network can be trained in."""
         if self.training_style is None:
             return ()
-        return ("siamese", "landmarks") if self.gives_distances else TRAINING_STYLES[:3]
+        return DISTANCE_TRAINING_STYLES if self.gives_distances else POSE_TRAINING_STYLES
 
     def value(self, name: str, symmetric: bool) -> Any:
         chosen = getattr(self, name)

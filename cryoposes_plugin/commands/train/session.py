@@ -145,7 +145,8 @@ class Session:
         if plan.noise is None:
             return None
         return SimulatedSource(
-            self.config,
+            self.config.seed,
+            self.config.imaging(),
             plan.volumes,
             plan.grid,
             self.preprocessing,

@@ -1,4 +1,4 @@
-"""What is drawn for every image: volume, pose, CTF. Functions of a config and a seed, also for training on the fly."""
+"""Random volumes, poses and CTFs of simulated images, as functions of their distributions and a seed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from typing import Optional, Sequence, Tuple, Union
 
 import numpy as np
 
-from ...commands.imaging_config import ImagingConfig
 from ..conventions import euler_deg_to_rotations, viewing_directions
 from ..errors import InputError
 from ..geometry.sampling import (
@@ -17,6 +16,7 @@ from ..geometry.sampling import (
     random_rotations,
 )
 from ..types import CtfTable, ParticleTable
+from .settings import CtfDistribution, PoseDistribution
 
 Seed = Union[int, Sequence[int]]
 
@@ -28,53 +28,76 @@ def _generator(seed: Seed, stream: int) -> np.random.Generator:
     return np.random.default_rng([stream, *np.atleast_1d(seed).tolist()])
 
 
-def draw_poses(config: ImagingConfig, n: int, seed: Seed) -> Tuple[np.ndarray, np.ndarray]:
+def draw_poses(distribution: PoseDistribution, n: int, seed: Seed) -> Tuple[np.ndarray, np.ndarray]:
     """Rotations A (n, 3, 3) and shifts t (n, 2) in pixels of the images, float64.
 
-    `seed` is a number or several, (seed, step). A config without `orientations` draws uniformly on SO(3);
-    'particles' is not drawn but read: see `poses_of_particles`.
+    `seed` is a number or several, such as (seed, step).
     """
+    return draw_rotations(distribution, n, seed), draw_shifts(distribution, n, seed)
+
+
+def draw_rotations(distribution: PoseDistribution, n: int, seed: Seed) -> np.ndarray:
+    """(n, 3, 3) rotations A, float64."""
     rng = _generator(seed, _ROTATIONS)
-    kind = getattr(config, "orientations", "uniform")
+    kind = distribution.orientations
     if kind == "healpix":
-        rotations = healpix_rotations(n, rng)
-    elif kind == "euler":
-        rotations = euler_uniform(n, rng)
-    elif kind in ("half-sphere", "quarter-sphere"):
-        rotations = hemisphere(n, rng, octants=4 if kind == "half-sphere" else 2)
-    elif kind == "preferred":
-        rotations = preferred(n, rng, preferred_directions(config), config.preferred_concentration)  # type: ignore[attr-defined]
-    elif kind == "uniform":
-        rotations = random_rotations(n, rng)
-    else:
-        raise ValueError(f"expected a distribution of orientations, received {kind!r}")
-    return rotations, draw_shifts(config, n, seed)
+        return healpix_rotations(n, rng)
+    if kind == "euler":
+        return euler_uniform(n, rng)
+    if kind in ("half-sphere", "quarter-sphere"):
+        return hemisphere(n, rng, octants=4 if kind == "half-sphere" else 2)
+    if kind == "preferred":
+        directions = preferred_directions(distribution)
+        return preferred(n, rng, directions, distribution.preferred_concentration)
+    if kind == "uniform":
+        return random_rotations(n, rng)
+    raise ValueError(f"expected a distribution of orientations, received {kind!r}")
 
 
-def preferred_directions(config) -> np.ndarray:
-    """(m, 3) unit vectors of the (rot, tilt) pairs of a config."""
-    pairs = np.reshape(config.preferred_directions_deg, (-1, 2))
+def preferred_directions(distribution: PoseDistribution) -> np.ndarray:
+    """(m, 3) unit vectors of the preferred views."""
+    pairs = np.reshape(distribution.preferred_directions_deg, (-1, 2))
     return viewing_directions(euler_deg_to_rotations(np.pad(pairs, ((0, 0), (0, 1)))))
 
 
-def draw_shifts(config: ImagingConfig, n: int, seed: Seed) -> np.ndarray:
-    """(n, 2) displacements (x, y) in pixels."""
+def draw_shifts(distribution: PoseDistribution, n: int, seed: Seed) -> np.ndarray:
+    """(n, 2) displacements (x, y) in pixels of the images, float64."""
     rng = _generator(seed, _SHIFTS)
-    size = config.shift_px
-    if config.shift_distribution == "none" or size == 0:
+    size = distribution.shift_px
+    if distribution.shifts == "none" or size == 0:
         return np.zeros((n, 2))
-    if config.shift_distribution == "gaussian":
+    if distribution.shifts == "gaussian":
         return rng.normal(0, size, (n, 2))
-    if config.shift_distribution == "triangular":
+    if distribution.shifts == "triangular":
         return rng.triangular(-size, 0, size, (n, 2))
     return rng.uniform(-size, size, (n, 2))
 
 
 def draw_ctfs(
-    config: ImagingConfig, n: int, seed: Seed, like: Optional[ParticleTable] = None
+    distribution: Optional[CtfDistribution],
+    n: int,
+    seed: Seed,
+    like: Optional[ParticleTable] = None,
 ) -> Optional[CtfTable]:
-    """CTFs of n images: those of `like` where it is given (each equally often), else drawn; None for --no-ctf."""
-    if not config.ctf:
+    """CTFs of n images.
+
+    Parameters
+    ----------
+    distribution : what they are drawn from; None for images without a CTF.
+    n : number of images.
+    seed : a number or several, such as (seed, step).
+    like : particles whose CTFs are used instead, each equally often.
+
+    Returns
+    -------
+    A table of n CTFs, or None without a distribution.
+
+    Raises
+    ------
+    InputError
+        If the particles of `like` have no CTF.
+    """
+    if distribution is None:
         return None
     if like is not None:
         if like.ctf is None:
@@ -82,20 +105,21 @@ def draw_ctfs(
                 "The particles of --like have no CTF; estimate it first, or simulate with --no-ctf."
             )
         return like.ctf.take(like_rows(len(like), n, seed))
+
     rng = _generator(seed, _CTFS)
-    mean = rng.uniform(*config.defocus_range_angstrom, n)
-    half = 0.5 * rng.uniform(0, config.astigmatism_angstrom, n)
-    angle = rng.uniform(0, 180, n) if config.astigmatism_angstrom else np.zeros(n)
-    acquisition = (
-        config.voltage_kv,
-        config.spherical_aberration_mm,
-        config.amplitude_contrast,
-        config.bfactor_angstrom2,
+    mean = rng.uniform(*distribution.defocus_range_angstrom, n)
+    half = 0.5 * rng.uniform(0, distribution.astigmatism_angstrom, n)
+    angle = rng.uniform(0, 180, n) if distribution.astigmatism_angstrom else np.zeros(n)
+
+    constants = (
+        distribution.phase_shift_deg,
+        distribution.voltage_kv,
+        distribution.spherical_aberration_mm,
+        distribution.amplitude_contrast,
+        distribution.bfactor_angstrom2,
     )
-    constants = [
-        np.full(n, value, dtype=np.float64) for value in (config.phase_shift_deg, *acquisition)
-    ]
-    return CtfTable(mean + half, mean - half, angle, *constants)
+    columns = [np.full(n, value, dtype=np.float64) for value in constants]
+    return CtfTable(mean + half, mean - half, angle, *columns)
 
 
 def like_rows(available: int, n: int, seed: Seed) -> np.ndarray:
@@ -121,7 +145,7 @@ def draw_sample(n: int, size: int, seed: Seed) -> np.ndarray:
 def poses_of_particles(
     table: ParticleTable, n: int, pixel_size_angstrom: float
 ) -> Tuple[np.ndarray, np.ndarray]:
-    """Poses of a particle set, in its order and over again until there are n; shifts in pixels of the new images."""
+    """Poses of a particle set in its order, repeated until there are n; shifts in pixels of the new images."""
     if table.rotations is None or table.shifts_px is None:
         raise InputError(
             "The particles of --orientations-from have no poses; give a set with rlnAngleRot, rlnAngleTilt, "

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Dict, List
 
-from ...commands.train.presets import CTF_CORRECTIONS
 from ..errors import ConfigError, InputError
 from ..geometry.symmetry import parse_symmetry
 from ..io.files import read_object
+from ..networks.choices import CTF_CORRECTIONS
 from ..scores import LEARNED_NOTHING
 from ..types import IMAGE_STATES
 from ..values import check_pixel_size, integer, real, shown, text

@@ -9,8 +9,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ...commands.train.presets import FILTER_BANKS
 from ..conventions import rotations_to_quaternions
+from .choices import FILTER_BANKS
 from .rotation_grid import bin_angles_rad, bump_moments, grid_rotations, turns_about_z
 
 PACKAGE = "cryoposes"

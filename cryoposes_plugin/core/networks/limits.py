@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Callable, Dict, Tuple
 
-from ...commands.train.presets import FEATURE_DISTANCES, FILTER_BANKS, POOLINGS, REPRESENTATIONS
 from ..errors import InputError
 from ..values import integer, real, shown, truth
+from .choices import FEATURE_DISTANCES, FILTER_BANKS, POOLINGS, REPRESENTATIONS
 
 _REMEDY = "give the model folder as `train` wrote it"
 _LONGEST_LIST, _LARGEST_WIDTH = 16, 8192

@@ -10,10 +10,10 @@ from typing import Dict, List, Optional, Sequence, Tuple
 import numpy as np
 import tensorflow as tf
 
-from ...commands.train.config import TrainConfig
 from ..imaging import draws
 from ..imaging.ctf import pack_ctf
 from ..imaging.forward_model import ForwardModel, apply_image_state
+from ..imaging.settings import Imaging
 from ..models.preprocessing import Preprocessing
 from ..particles.image_grid import ImageGrid
 from ..particles.images import ResampledImages
@@ -28,14 +28,25 @@ _SHIFT_SAMPLE = 1000
 
 
 class SimulatedSource:
-    """Projections of the volumes, made on the fly at the network's box and pixel size (the CTF at true frequencies).
+    """Projections of volumes, simulated on the fly at the box and pixel size of the network.
 
-    noise_amplitude : (D, D // 2 + 1) of the noise on the raw images, at the network's box D: see `plan.Noise`.
+    Parameters
+    ----------
+    seed : of everything that is drawn.
+    imaging : distributions of poses and CTFs; shifts are in pixels of the user's images.
+    volumes : maps to project, in equal parts.
+    grid : of the user's images and of the network.
+    preprocessing : what images go through before the network sees them.
+    noise_amplitude : (D, D // 2 + 1) float32, amplitude of the noise of raw images on the network's grid of box D. The
+        transform of white noise of variance 1 is multiplied by it.
+    image_state : of the images, see `types.IMAGE_STATES`.
+    like : particles whose CTFs are used instead of drawn ones.
     """
 
     def __init__(
         self,
-        config: TrainConfig,
+        seed: int,
+        imaging: Imaging,
         volumes: Sequence[Volume],
         grid: ImageGrid,
         preprocessing: Preprocessing,
@@ -43,23 +54,24 @@ class SimulatedSource:
         image_state: str,
         like: Optional[ParticleTable] = None,
     ):
-        self.config, self.grid, self.like, self.image_state = config, grid, like, image_state
-        self.preprocessing = preprocessing
+        self.seed, self.imaging, self.grid, self.like = seed, imaging, grid, like
+        self.preprocessing, self.image_state = preprocessing, image_state
         self.number_of_volumes = len(volumes)
         self.model = ForwardModel(volumes, grid.model_box_size_px, grid.model_pixel_size_angstrom)
         self.noise_amplitude = noise_amplitude
 
     def arrays(self, number: int, step: int) -> Arrays:
         """What is drawn for a batch of `number` images."""
-        seed = (self.config.seed, step)
-        rotations, shifts = draws.draw_poses(self.config, number, seed)
-        ctf = draws.draw_ctfs(self.config, number, seed, self.like)
+        seed = (self.seed, step)
+        rotations, shifts = draws.draw_poses(self.imaging.poses, number, seed)
+        ctf = draws.draw_ctfs(self.imaging.ctf, number, seed, self.like)
         scale = self.grid.pixel_size_angstrom / self.grid.model_pixel_size_angstrom
+
         arrays = {
             "volume_index": draws.draw_volumes(self.number_of_volumes, number, seed),
             "rotations": rotations.astype(np.float32),
             "shifts_px": (scale * shifts).astype(np.float32),
-            "noise_seed": np.array([self.config.seed % 2**31, step], np.int32),
+            "noise_seed": np.array([self.seed % 2**31, step], np.int32),
         }
         return arrays if ctf is None else {**arrays, "ctf": pack_ctf(ctf)}
 
@@ -81,7 +93,7 @@ class SimulatedSource:
 
     def typical_shift_px(self) -> float:
         """Root mean square of a shift along an axis, in pixels of the network's images."""
-        drawn = draws.draw_shifts(self.config, _SHIFT_SAMPLE, self.config.seed)
+        drawn = draws.draw_shifts(self.imaging.poses, _SHIFT_SAMPLE, self.seed)
         return (
             float(np.sqrt(np.mean(drawn**2)))
             * self.grid.pixel_size_angstrom

@@ -1,16 +1,11 @@
 import numpy as np
 import pytest
 
-from cryoposes_plugin.commands.simulate.config import SimulateConfig
-from cryoposes_plugin.commands.train.config import TrainConfig
 from cryoposes_plugin.core.conventions import rotations_to_euler_deg, viewing_directions
 from cryoposes_plugin.core.errors import InputError
 from cryoposes_plugin.core.imaging import draws
+from cryoposes_plugin.core.imaging.settings import CtfDistribution, PoseDistribution
 from cryoposes_plugin.core.types import CtfTable, OpticsGroup, ParticleTable
-
-
-def config(**changes):
-    return SimulateConfig(volume=("map.mrc",), **changes)
 
 
 def particles(n, pixel=2.0, ctf=True, rotations=None, shifts=None):
@@ -29,7 +24,7 @@ def particles(n, pixel=2.0, ctf=True, rotations=None, shifts=None):
 
 
 def directions(n=4000, **changes):
-    rotations, _ = draws.draw_poses(config(**changes), n, 1)
+    rotations, _ = draws.draw_poses(PoseDistribution(**changes), n, 1)
     assert rotations @ np.swapaxes(rotations, 1, 2) == pytest.approx(
         np.broadcast_to(np.eye(3), (n, 3, 3)), abs=1e-9
     )
@@ -45,13 +40,15 @@ def test_uniform_views_have_no_mean_and_the_same_spread_along_every_axis(kind):
 
 
 def test_uniform_rotations_have_the_haar_mean_of_their_angle():
-    rotations, _ = draws.draw_poses(config(), 6000, 0)
+    rotations, _ = draws.draw_poses(PoseDistribution(), 6000, 0)
     angle = np.arccos(np.clip((np.trace(rotations, axis1=1, axis2=2) - 1) / 2, -1, 1))
     assert angle.mean() == pytest.approx(np.pi / 2 + 2 / np.pi, abs=0.03)
 
 
 def test_views_uniform_in_euler_angles_crowd_the_poles():
-    tilt = rotations_to_euler_deg(draws.draw_poses(config(orientations="euler"), 4000, 0)[0])[:, 1]
+    tilt = rotations_to_euler_deg(
+        draws.draw_poses(PoseDistribution(orientations="euler"), 4000, 0)[0]
+    )[:, 1]
     assert np.histogram(tilt, 6, (0, 180))[0] == pytest.approx(np.full(6, 4000 / 6), abs=100)
 
 
@@ -94,7 +91,7 @@ def test_preferred_views_are_von_mises_fisher_about_the_given_directions():
     ],
 )
 def test_shifts(kind, deviation, largest):
-    _, shifts = draws.draw_poses(config(shift_distribution=kind, shift_px=2.0), 5000, 3)
+    _, shifts = draws.draw_poses(PoseDistribution(shifts=kind, shift_px=2.0), 5000, 3)
     assert shifts.shape == (5000, 2)
     assert shifts.std(axis=0) == pytest.approx([deviation] * 2, abs=0.05)
     assert shifts.mean(axis=0) == pytest.approx([0, 0], abs=0.1)
@@ -103,7 +100,7 @@ def test_shifts(kind, deviation, largest):
 
 def test_ctfs_are_drawn_in_their_ranges():
     c = draws.draw_ctfs(
-        config(
+        CtfDistribution(
             defocus_range_angstrom=(5000.0, 9000.0),
             astigmatism_angstrom=600.0,
             phase_shift_deg=20.0,
@@ -128,17 +125,17 @@ def test_ctfs_are_drawn_in_their_ranges():
 
 
 def test_no_ctf_draws_none():
-    assert draws.draw_ctfs(config(ctf=False), 3, 0) is None
+    assert draws.draw_ctfs(None, 3, 0) is None
 
 
 def test_ctfs_of_another_set_are_used_equally_often_with_rows_kept_together():
-    c = draws.draw_ctfs(config(), 25, 0, like=particles(10))
+    c = draws.draw_ctfs(CtfDistribution(), 25, 0, like=particles(10))
     counts = np.bincount(c.defocus_u_angstrom.astype(int), minlength=10)
     assert set(counts) == {2, 3}
     assert len(c) == 25
     assert c.voltage_kv - c.defocus_u_angstrom == pytest.approx(np.full(25, 40.0))
     with pytest.raises(InputError, match="no CTF"):
-        draws.draw_ctfs(config(), 5, 0, like=particles(3, ctf=False))
+        draws.draw_ctfs(CtfDistribution(), 5, 0, like=particles(3, ctf=False))
 
 
 def test_volumes_come_in_equal_parts():
@@ -148,7 +145,7 @@ def test_volumes_come_in_equal_parts():
 
 
 def test_poses_of_another_set_are_repeated_in_order_with_shifts_rescaled(rng):
-    rotations = draws.draw_poses(config(), 3, 0)[0]
+    rotations = draws.draw_poses(PoseDistribution(), 3, 0)[0]
     table = particles(
         3, pixel=2.0, rotations=rotations, shifts=np.array([[1.0, 0], [0, 2], [3, 3]])
     )
@@ -160,13 +157,14 @@ def test_poses_of_another_set_are_repeated_in_order_with_shifts_rescaled(rng):
 
 
 def test_draws_repeat_by_seed_and_step_and_are_independent_of_each_other():
-    train = TrainConfig(volume=("map.mrc",))
-    one, same, other = (draws.draw_poses(train, 4, s) for s in ((7, 1), (7, 1), (7, 2)))
+    one, same, other = (
+        draws.draw_poses(PoseDistribution(), 4, s) for s in ((7, 1), (7, 1), (7, 2))
+    )
     assert (one[0] == same[0]).all()
     assert (one[1] == same[1]).all()
     assert (one[0] != other[0]).any()
-    more_shift = draws.draw_poses(config(shift_px=9.0), 4, 7)[0]
-    assert (more_shift == draws.draw_poses(config(shift_distribution="none"), 4, 7)[0]).all()
+    more_shift = draws.draw_poses(PoseDistribution(shift_px=9.0), 4, 7)[0]
+    assert (more_shift == draws.draw_poses(PoseDistribution(shifts="none"), 4, 7)[0]).all()
 
 
 def test_a_sample_is_all_of_a_small_set():

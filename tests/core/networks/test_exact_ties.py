@@ -10,7 +10,6 @@ import pytest
 import tensorflow as tf
 
 from cryoposes_plugin.commands.train.config import TrainConfig
-from cryoposes_plugin.commands.train.presets import LOSSES, REPRESENTATION_OF_LIKELIHOOD
 from cryoposes_plugin.core.imaging.forward_model import ForwardModel
 from cryoposes_plugin.core.models import feature_distances
 from cryoposes_plugin.core.networks import layers, representations
@@ -19,6 +18,7 @@ from cryoposes_plugin.core.networks.bingham_normaliser import log_normaliser
 from cryoposes_plugin.core.recovery import minibatch
 from cryoposes_plugin.core.refinement.levenberg_marquardt import profile
 from cryoposes_plugin.core.training import losses, objectives
+from cryoposes_plugin.core.training.choices import LOSSES, REPRESENTATION_OF_LIKELIHOOD
 from cryoposes_plugin.core.training.labels import PoseLabels
 
 #: Rotations in which no entry is rounded: none, half turns about the axes, and a turn by a third.

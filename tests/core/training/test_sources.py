@@ -53,7 +53,8 @@ def simulated(config):
         config.chosen("ctf_correction"),
     )
     return SimulatedSource(
-        config,
+        config.seed,
+        config.imaging(),
         plan.volumes,
         plan.grid,
         preprocessing,
