@@ -76,7 +76,14 @@ GUI_FILES = re.compile(
     r"|core/errors|core/types|core/plausibility|core/imaging/settings|core/(networks|training)/choices|core/training/recipe|(protocols|scipion|viewers|wizards)/\w+)\.py"
 )
 #: The STAR file's reader and writer, and the conversion of Scipion's sets (whose attributes carry RELION's names).
-STAR_OWNERS = {"core/io/star.py", "scipion/convert.py", "scipion/optics.py", "constants.py"}
+STAR_OWNERS = {
+    "core/io/star_labels.py",
+    "core/io/star_optics.py",
+    "core/io/star_reader.py",
+    "scipion/convert.py",
+    "scipion/optics.py",
+    "constants.py",
+}
 
 
 @functools.lru_cache(maxsize=None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -55,6 +55,39 @@ class CtfTable:
 
     def take(self, rows) -> CtfTable:
         return CtfTable(*(getattr(self, f.name)[rows] for f in dataclasses.fields(self)))
+
+
+def acquisition_of_particles(
+    groups: Sequence[OpticsGroup], group_index: np.ndarray, begin: str, remedy: str
+) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The acquisition parameters that the CTF of each particle needs.
+
+    Parameters
+    ----------
+    groups : optics groups.
+    group_index : (N,) int, the group of each particle.
+    begin, remedy : of the sentence "BEGIN voltage; REMEDY."
+
+    Returns
+    -------
+    Voltage (kV), spherical aberration (mm) and amplitude contrast, (N,) float64 each.
+
+    Raises
+    ------
+    InputError : a group without one of them.
+    """
+    columns = []
+    for attribute, name in (
+        ("voltage_kv", "voltage"),
+        ("spherical_aberration_mm", "spherical aberration"),
+        ("amplitude_contrast", "amplitude contrast"),
+    ):
+        values = [getattr(group, attribute) for group in groups]
+        if None in values:
+            raise InputError(f"{begin} {name}; {remedy}.")
+        columns.append(np.array(values, dtype=np.float64)[group_index])
+    voltage, aberration, contrast = columns
+    return voltage, aberration, contrast
 
 
 @dataclass(frozen=True)

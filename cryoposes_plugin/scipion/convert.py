@@ -15,7 +15,7 @@ from ..constants import BFACTOR, OPTICS_GROUP, RANDOM_SUBSET
 from ..core.errors import InputError
 from ..core.scored_pose import same_poses, without_scores_of_other_poses
 from ..core.scores import ATTRIBUTE_PREFIX, SCORED_POSE
-from ..core.types import CtfTable, OpticsGroup, ParticleTable
+from ..core.types import CtfTable, OpticsGroup, ParticleTable, acquisition_of_particles
 from . import optics as optics_text
 from .images import image_references
 
@@ -264,15 +264,12 @@ class _Items:
         if not self._defoci:
             return None
         columns = np.array(self._defoci, dtype=np.float64).T
-        acquisition = []
-        for attribute in ("voltage_kv", "spherical_aberration_mm", "amplitude_contrast"):
-            values = [getattr(g, attribute) for g in groups]
-            if None in values:
-                raise InputError(
-                    f"The particles of {self.name} have a CTF and no {attribute.rsplit('_', 1)[0].replace('_', ' ')}"
-                    "; import them with their acquisition parameters."
-                )
-            acquisition.append(np.array(values, dtype=np.float64)[index])
+        acquisition = acquisition_of_particles(
+            groups,
+            index,
+            f"The particles of {self.name} have a CTF but no",
+            "import them with their acquisition parameters",
+        )
         return CtfTable(*columns[:4], *acquisition, columns[4])
 
     def random_subset(self) -> Optional[np.ndarray]:
@@ -290,7 +287,7 @@ class _Items:
         }
 
     def extra(self) -> Dict[str, np.ndarray]:
-        from ..core.io import star
+        from ..core.io import star_labels
 
         columns = {}
         for name, values in self._attributes.items():
@@ -299,9 +296,9 @@ class _Items:
                 columns[label] = np.array([_star_text(v) for v in values], dtype=object)
         if None not in self._coordinates:
             for label, place in (
-                (star.COORDINATE_X, 0),
-                (star.COORDINATE_Y, 1),
-                (star.MICROGRAPH_NAME, 2),
+                (star_labels.COORDINATE_X, 0),
+                (star_labels.COORDINATE_Y, 1),
+                (star_labels.MICROGRAPH_NAME, 2),
             ):
                 values = [c[place] for c in self._coordinates]  # type: ignore[index]
                 if None not in values and "" not in values:

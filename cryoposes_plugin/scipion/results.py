@@ -135,7 +135,7 @@ def create_particles(output, table: ParticleTable, magnification: Optional[float
 
 class _ParticleMaker:
     def __init__(self, table: ParticleTable):
-        from ..core.io import star
+        from ..core.io import star_labels
 
         self.table = table
         self.update = _Update(
@@ -147,12 +147,14 @@ class _ParticleMaker:
         )
         extra = table.extra
         self.positions = [
-            extra[c].astype(float) for c in (star.COORDINATE_X, star.COORDINATE_Y) if c in extra
+            extra[c].astype(float)
+            for c in (star_labels.COORDINATE_X, star_labels.COORDINATE_Y)
+            if c in extra
         ]
-        self.micrographs = extra.get(star.MICROGRAPH_NAME)
+        self.micrographs = extra.get(star_labels.MICROGRAPH_NAME)
         names = [] if self.micrographs is None else list(dict.fromkeys(self.micrographs))
         self.micrograph_ids = {name: i + 1 for i, name in enumerate(names)}
-        self.classes = extra.get(star.CLASS_NUMBER)
+        self.classes = extra.get(star_labels.CLASS_NUMBER)
         bfactors = None if table.ctf is None else table.ctf.bfactor_angstrom2
         self.bfactors = bfactors if bfactors is not None and np.any(bfactors) else None
 

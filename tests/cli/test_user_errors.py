@@ -244,7 +244,7 @@ ROWS = [
         "no acquisition",
         rename_column("rlnVoltage"),
         RECONSTRUCT,
-        "no _rlnVoltage; add the acquisition",
+        "has defocus values but no voltage; add the acquisition",
     ),
     (
         "no acquisition, inference",

@@ -10,9 +10,10 @@ from cryoposes_plugin.cli.main import main
 from cryoposes_plugin.core.errors import InputError
 from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
 from cryoposes_plugin.core.io.mrc import write_stack, write_volume
-from cryoposes_plugin.core.io.star import POSE_SOURCE, read_particles, write_particles
+from cryoposes_plugin.core.io.star import read_particles, write_particles
 from cryoposes_plugin.core.maps.phantom import make_phantom
 from cryoposes_plugin.core.particles.images import ResampledImages
+from cryoposes_plugin.core.scores import POSE_SOURCE
 
 from ..mrc_files import write_stack_as_it_is
 from ..particle_sets import make_particles

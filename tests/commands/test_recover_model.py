@@ -14,10 +14,11 @@ from cryoposes_plugin.core.evaluation.registration import HANDS, register
 from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
 from cryoposes_plugin.core.geometry.sampling import random_rotations
 from cryoposes_plugin.core.io.mrc import read_volume, write_stack, write_volume
-from cryoposes_plugin.core.io.star import POSE_SOURCE, read_particles, write_particles
+from cryoposes_plugin.core.io.star import read_particles, write_particles
 from cryoposes_plugin.core.maps.phantom import make_phantom
 from cryoposes_plugin.core.particles.images import ResampledImages
 from cryoposes_plugin.core.recovery.gauge import known_turns
+from cryoposes_plugin.core.scores import POSE_SOURCE
 
 from ..particle_sets import make_particles
 

@@ -16,9 +16,10 @@ from cryoposes_plugin.core.conventions import opposite_hand
 from cryoposes_plugin.core.errors import InputError
 from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
 from cryoposes_plugin.core.io.mrc import read_volume, write_volume
-from cryoposes_plugin.core.io.star import POSE_SOURCE, read_particles, write_particles
+from cryoposes_plugin.core.io.star import read_particles, write_particles
 from cryoposes_plugin.core.maps.phantom import make_phantom
 from cryoposes_plugin.core.refinement.results import Results
+from cryoposes_plugin.core.scores import POSE_SOURCE
 from cryoposes_plugin.core.types import Volume
 
 pytest.importorskip("tensorflow")

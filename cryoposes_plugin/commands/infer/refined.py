@@ -8,7 +8,6 @@ from typing import Any, Dict, Optional, Tuple
 import numpy as np
 
 from ...core.geometry.symmetry import symmetric_distance_rad, symmetry_rotations
-from ...core.io.star import POSE_SOURCE
 from ...core.models import uncertainty as bingham
 from ...core.models.pose_model import PoseModel
 from ...core.particles.grids import WorkingGrid
@@ -18,6 +17,7 @@ from ...core.refinement.levenberg_marquardt import Poses
 from ...core.refinement.multi_start import Settings
 from ...core.refinement.refinement import Refinement, refine_all
 from ...core.refinement.results import MOVED, Results, with_poses, write_covariance
+from ...core.scores import POSE_SOURCE
 from ...core.types import ParticleTable, Volume
 from ...core.words import counted
 from ..manifest import digest_path

@@ -9,7 +9,7 @@ from typing import Any, Dict, Optional, Tuple
 import numpy as np
 
 from ...core.io.error_log import not_fatal
-from ...core.io.star import POSE_SOURCE, columns_not_modelled, write_particles
+from ...core.io.star import columns_not_modelled, write_particles
 from ...core.maps.symmetry import warn_of_symmetry
 from ...core.models import uncertainty as bingham
 from ...core.models.pose_model import PoseModel
@@ -20,6 +20,7 @@ from ...core.progress import Progress
 from ...core.refinement.refinement import NoAgreement
 from ...core.refinement.shift_finder import ShiftFinder
 from ...core.refinement.shift_weights import FEWEST_IMAGES
+from ...core.scores import POSE_SOURCE
 from ...core.types import ParticleTable
 from ..refine.report import report_notes as refinement_notes
 from ..run_directory import RunDirectory

@@ -21,13 +21,14 @@ from ...core.fourier.resampling import resample_volume
 from ...core.geometry.symmetry import parse_symmetry, symmetry_rotations
 from ...core.io.error_log import not_fatal
 from ...core.io.mrc import read_volume, write_volume
-from ...core.io.star import POSE_SOURCE, read_particles, write_particles
+from ...core.io.star import read_particles, write_particles
 from ...core.io.state_files import REDO, SEARCH_AXES, read_json
 from ...core.maps.symmetry_axes import SymmetryAxes, find_axes
 from ...core.particles.batches import scan_images
 from ...core.particles.grids import WorkingGrid
 from ...core.particles.images import ResampledImages
 from ...core.progress import Progress
+from ...core.scores import POSE_SOURCE
 from ...core.types import ParticleTable, Volume
 from ...core.values import real
 from ..iterate import run as iterate

@@ -18,7 +18,7 @@ from ...core.geometry.symmetry import symmetry_rotations
 from ...core.io.error_log import not_fatal
 from ...core.io.folder import Folder
 from ...core.io.mrc import read_volume, write_volume
-from ...core.io.star import POSE_SOURCE, read_particles, write_particles
+from ...core.io.star import read_particles, write_particles
 from ...core.io.state_files import remove_state
 from ...core.maps.fsc import HalfMapFsc, half_map_fsc
 from ...core.maps.symmetry import warn_of_symmetry
@@ -33,6 +33,7 @@ from ...core.refinement.multi_start import Settings
 from ...core.refinement.refinement import NoAgreement, Refinement, Starts, refine_all
 from ...core.refinement.results import with_poses
 from ...core.refinement.starts import CombinedStarts, GivenStarts
+from ...core.scores import POSE_SOURCE
 from ...core.types import ParticleTable, Volume
 from ..infer.config import InferConfig
 from ..infer.inputs import Inputs, read_inputs

@@ -13,10 +13,12 @@ from ...core.errors import InputError
 from ...core.fourier.resampling import projected_density
 from ...core.geometry.symmetry import parse_symmetry
 from ...core.io.mrc import read_volume
-from ...core.io.star import POSE_SOURCE, SAME_PIXEL_SIZE, columns_not_modelled, read_particles
+from ...core.io.star import columns_not_modelled, read_particles
+from ...core.io.star_labels import SAME_PIXEL_SIZE
 from ...core.particles.halves import half_sets
 from ...core.particles.images import PIXEL_SIZE_TOLERANCE, ResampledImages
 from ...core.plausibility import check_diameter
+from ...core.scores import POSE_SOURCE
 from ...core.types import OpticsGroup, ParticleTable, Volume
 from .config import ReconstructConfig
 

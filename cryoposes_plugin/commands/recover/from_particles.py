@@ -9,7 +9,7 @@ from typing import Any, Dict, Optional, Tuple
 import numpy as np
 
 from ...core.io.error_log import not_fatal
-from ...core.io.star import POSE_SOURCE, columns_not_modelled, write_particles
+from ...core.io.star import columns_not_modelled, write_particles
 from ...core.models.distance_model import DistanceModel
 from ...core.models.embedding import Embedding, embed_copies, embed_particles
 from ...core.parallel import in_order
@@ -19,6 +19,7 @@ from ...core.recovery.pairs import PairDistances, landmark_pairs
 from ...core.recovery.references import rotations_from_references
 from ...core.recovery.solve import Recovery
 from ...core.refinement.results import worst_where
+from ...core.scores import POSE_SOURCE
 from ...core.types import ParticleTable, Volume
 from ..infer.inputs import Inputs, leave_density, read_inputs, shift_finder
 from ..run_directory import RunDirectory

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...core.io.error_log import not_fatal
 from ...core.io.ids import warn_of_copies
-from ...core.io.star import POSE_SOURCE, write_particles
+from ...core.io.star import write_particles
 from ...core.maps.symmetry import warn_of_symmetry
 from ...core.particles.batches import scan_images
 from ...core.particles.contrast import warn_of_map
@@ -19,6 +19,7 @@ from ...core.refinement.multi_start import Settings
 from ...core.refinement.refinement import Refinement, refine_all
 from ...core.refinement.results import MOVED, MOVED_SHIFT, WRONG_BASIN, with_poses, write_covariance
 from ...core.refinement.starts import GivenStarts, turns_around
+from ...core.scores import POSE_SOURCE
 from ..manifest import digest_path
 from ..run_directory import RunDirectory
 from .config import RefineConfig

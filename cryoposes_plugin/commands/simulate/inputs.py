@@ -12,8 +12,10 @@ import numpy as np
 from ...core.errors import ConfigError, InputError
 from ...core.imaging import draws
 from ...core.imaging.padding import check_memory
-from ...core.io import star
+from ...core.io import star_labels
+from ...core.io.star import read_particles
 from ...core.plausibility import check_diameter, check_field_of_view
+from ...core.scores import POSE_SOURCE
 from ...core.types import CtfTable, OpticsGroup, ParticleTable, Volume
 from ..imaging_config import ImagingConfig
 from ..imaging_inputs import read_densities
@@ -54,11 +56,11 @@ def read_inputs(config: SimulateConfig) -> Inputs:
     """Read the volumes and particle sets of a config; InputError or ConfigError where they do not fit together."""
     like = None
     if config.like:
-        like = star.read_particles(config.like, ("ctf",) if config.ctf else (), config.images_from)
+        like = read_particles(config.like, ("ctf",) if config.ctf else (), config.images_from)
     volumes = read_densities(config, config.volume, like)
     poses = None
     if config.orientations == "particles":
-        poses = star.read_particles(config.orientations_from, ("poses",), config.images_from)
+        poses = read_particles(config.orientations_from, ("poses",), config.images_from)
     box, pixel = image_grid(config, volumes, like)
     if config.image_state != "raw" and not config.ctf:
         raise ConfigError(
@@ -185,13 +187,15 @@ def particle_table(stack: Path, inputs: Inputs, drawn: Draws) -> ParticleTable:
     x, y = place % _COLUMNS_PER_MICROGRAPH, place // _COLUMNS_PER_MICROGRAPH
     box = inputs.box_size_px
     extra = {
-        star.COORDINATE_X: np.char.mod("%.1f", (x + 0.5) * box).astype(object),
-        star.COORDINATE_Y: np.char.mod("%.1f", (y + 0.5) * box).astype(object),
-        star.MICROGRAPH_NAME: np.char.mod("simulated_%06d.mrc", micrograph + 1).astype(object),
-        star.POSE_SOURCE: np.full(n, "truth", dtype=object),
+        star_labels.COORDINATE_X: np.char.mod("%.1f", (x + 0.5) * box).astype(object),
+        star_labels.COORDINATE_Y: np.char.mod("%.1f", (y + 0.5) * box).astype(object),
+        star_labels.MICROGRAPH_NAME: np.char.mod("simulated_%06d.mrc", micrograph + 1).astype(
+            object
+        ),
+        POSE_SOURCE: np.full(n, "truth", dtype=object),
     }
     if len(inputs.volumes) > 1:
-        extra[star.CLASS_NUMBER] = np.char.mod("%d", drawn.volume_index + 1).astype(object)
+        extra[star_labels.CLASS_NUMBER] = np.char.mod("%d", drawn.volume_index + 1).astype(object)
     return ParticleTable(
         ids=number + 1,
         stack_paths=(stack,),

@@ -10,7 +10,9 @@ from __future__ import annotations
 import os
 from functools import lru_cache
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
 
 from ..errors import InputError
 
@@ -18,6 +20,14 @@ _REMEDY = "say with --images-from DIR which folder the names are taken from"
 
 #: What tells files apart: device and inode.
 Identity = Tuple[int, int]
+
+
+class ImageReferences(NamedTuple):
+    """Where N images are: image i is slice `slice_index[i]` (from 0) of `stack_paths[stack_index[i]]`."""
+
+    stack_paths: Tuple[Path, ...]
+    stack_index: np.ndarray
+    slice_index: np.ndarray
 
 
 def resolve_stacks(

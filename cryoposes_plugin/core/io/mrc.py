@@ -135,6 +135,14 @@ def read_stack_header(path) -> Tuple[int, int, float]:
     return number, box, pixel if math.isfinite(pixel) else 0.0
 
 
+def stack_size(path) -> Tuple[Optional[int], Optional[int]]:
+    """(number of images, box size); None for a stack that is missing or damaged, which its reader reports."""
+    try:
+        return read_stack_header(path)[:2]
+    except InputError:
+        return None, None
+
+
 def _stack_header(path) -> MrcHeader:
     subject = f"Image stack {path}"
     header = read_header(path, subject)

@@ -160,11 +160,11 @@ def test_relion_30_is_read(tmp_path, rng):
         (
             " 10 20 30 ",
             " 10 nonsense 30 ",
-            "_rlnAngleTilt of particle 1 is 'nonsense', which is no number",
+            "_rlnAngleTilt of particle 1 is 'nonsense', which is not a number",
         ),
         (" 10 20 30 ", " 10 nan 30 ", "_rlnAngleTilt of particle 1 is nan"),
         ("000002@stack", "two@stack", "write it as 000001@stack.mrcs"),
-        ("_rlnVoltage", "_rlnNoVoltage", "no _rlnVoltage; add the acquisition"),
+        ("_rlnVoltage", "_rlnNoVoltage", "has defocus values but no voltage; add the acquisition"),
         ("_rlnMagnification", "_rlnNoMagnification", "its particles have no pixel size"),
         ("hello", "", "row 1 of data_ (line 20) has 14 values and the table has 15 columns"),
     ],
@@ -249,11 +249,11 @@ def drop_column(text, label):
         ),
         (
             lambda t: t.replace("\n2 second", "\n3 second"),
-            r"particle 2 is of optics group 2 and .* no such group",
+            r"particle 2 belongs to optics group 2, but .* no such group",
         ),
         (
             lambda t: t.replace("\n2 second", "\n2.5 second"),
-            "row 2 of the optics table is 2.5, which is no whole",
+            "row 2 of the optics table is 2.5, which is not a whole",
         ),
         (
             lambda t: (
@@ -265,7 +265,7 @@ def drop_column(text, label):
         ),
         (
             lambda t: t.replace("300.000000", "3OO"),
-            "_rlnVoltage of optics group first is '3OO', which is no number",
+            "_rlnVoltage of optics group first is '3OO', which is not a number",
         ),
         (
             lambda t: t.replace(" 8 2 ", " 16 2 "),
@@ -279,14 +279,14 @@ def drop_column(text, label):
         ),
         (
             lambda t: drop_column(t, "rlnOriginYAngst"),
-            "_rlnOriginXAngst and no other origin that belongs",
+            "_rlnOriginXAngst without the other origin that belongs",
         ),
         (particle_column("rlnHelicalTubeID", "1111111"), "segments of filaments"),
         (particle_column("rlnTomoParticleName", "1111111"), "particles of a tilt series"),
         (lambda t: "data_general\n_rlnTomoSubTomosAre2DStacks 1\n" + t, "stacks of tilted images"),
         (
             lambda t: re.sub(r"(000004@\S+ \d) \d+", r"\1 1.5", t),
-            "_rlnImageId of particle . is 1.5, which is no whole",
+            "_rlnImageId of particle . is 1.5, which is not a whole",
         ),
         (
             lambda t: re.sub(r"(000004@\S+ \d) \d+", r"\1 9223372036854775808", t),
@@ -357,7 +357,7 @@ def test_no_origins_are_zero_and_that_is_said(tmp_path, rng, caplog):
         tmp_path, rng, lambda t: drop_column(drop_column(t, "rlnOriginYAngst"), "rlnOriginXAngst")
     )
     assert not read_particles(path, require=("poses",)).shifts_px.any()
-    assert "they are taken to be 0" in caplog.text
+    assert "the origins are taken to be 0" in caplog.text
 
 
 @pytest.mark.parametrize("pixel", [1.0661234567, 1e-7, 3.76, 5.641])

@@ -1,0 +1,174 @@
+"""Write particles as a STAR file of RELION 3.1."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Dict, List, Set, Union
+
+import numpy as np
+
+from .. import conventions
+from ..errors import InputError
+from ..scored_pose import has_scores, scored_poses
+from ..scores import SCORED_POSE
+from ..types import CtfTable, OpticsGroup, ParticleTable
+from .image_paths import written_name
+from .star_grammar import Table, write_star
+from .star_labels import (
+    ACQUISITION,
+    ANGLES,
+    BFACTOR,
+    BOX_SIZE,
+    DEFOCUS,
+    DIMENSIONALITY,
+    IMAGE_ID,
+    IMAGE_NAME,
+    OPTICS_GROUP,
+    OPTICS_NAME,
+    ORIGINS_ANGSTROM,
+    ORIGINS_PX,
+    PHASE_FLIPPED,
+    PHASE_SHIFT,
+    PIXEL_SIZE,
+    PREMULTIPLIED,
+    RANDOM_SUBSET,
+)
+
+#: Six decimals are written if they hold a number to this relative precision.
+_RELATIVE_PRECISION = 1e-9
+
+#: The text of N rows by label.
+Columns = Dict[str, List[str]]
+
+
+def write_particles(path, table: ParticleTable) -> None:
+    """Write a particle table as RELION 3.1 reads it.
+
+    Stacks are named relative to the working directory, as RELION expects, or by absolute path if
+    the relative name would not lead to the same file from elsewhere (see `image_paths`).
+
+    Raises
+    ------
+    InputError : a value that is not finite, or text that a STAR file cannot hold.
+    """
+    optics, particles = _optics_columns(table), _particle_columns(path, table)
+    tables = [Table("optics", optics, len(table.optics)), Table("particles", particles, len(table))]
+    write_star(path, tables)
+
+
+def _optics_columns(table: ParticleTable) -> Columns:
+    groups = table.optics
+    columns = {
+        OPTICS_GROUP: [str(i + 1) for i in range(len(groups))],
+        OPTICS_NAME: [group.name for group in groups],
+        PIXEL_SIZE: [_group_text(g.pixel_size_angstrom, PIXEL_SIZE, g) for g in groups],
+        BOX_SIZE: [str(group.box_size_px) for group in groups],
+        DIMENSIONALITY: ["2"] * len(groups),
+    }
+
+    for attribute, label in ACQUISITION:
+        values = [getattr(group, attribute) for group in groups]
+        if any(value is not None for value in values):
+            columns[label] = [_group_text(v, label, g) for v, g in zip(values, groups)]
+
+    states = [group.image_state for group in groups]
+    if any(state != "raw" for state in states):
+        columns[PREMULTIPLIED] = [str(int(state == "ctf-premultiplied")) for state in states]
+        columns[PHASE_FLIPPED] = [str(int(state == "phase-flipped")) for state in states]
+
+    for label in dict.fromkeys(label for group in groups for label in group.extra):
+        columns[label] = [_group_text(g.extra.get(label), label, g) for g in groups]
+    return columns
+
+
+def _group_text(value: Union[None, str, float], label: str, group: OpticsGroup) -> str:
+    if value is None:
+        raise InputError(
+            f"Optics group {group.name} has no _{label} while others have; give it to all groups."
+        )
+    if isinstance(value, str):
+        return value
+    if not np.isfinite(value):
+        raise InputError(
+            f"_{label} of optics group {group.name} is {value}, which cannot be written; give a "
+            "finite value."
+        )
+    text = f"{value:.6f}"
+    exact = abs(float(text) - value) <= _RELATIVE_PRECISION * abs(value)
+    return text if exact else f"{value:.9g}"
+
+
+def _particle_columns(path, table: ParticleTable) -> Columns:
+    names = [written_name(stack, Path(path)) for stack in table.stack_paths]
+    columns = {
+        IMAGE_NAME: [
+            f"{s + 1:06d}@{names[k]}" for s, k in zip(table.slice_index, table.stack_index)
+        ],
+        OPTICS_GROUP: [str(i + 1) for i in table.optics_index],
+    }
+    if table.explicit_ids:
+        columns[IMAGE_ID] = [str(i) for i in table.ids]
+    columns.update(_pose_columns(table))
+    if table.ctf is not None:
+        columns.update(_ctf_columns(table, table.ctf))
+    if table.random_subset is not None:
+        columns[RANDOM_SUBSET] = [str(i) for i in table.random_subset]
+
+    columns.update(_extra_columns(table, set(columns)))
+    if has_scores(table):
+        columns[SCORED_POSE] = scored_poses(table)
+    for label, values in table.scores.items():
+        columns[label] = _texts(values, label, table, "%.9g")
+    return columns
+
+
+def _pose_columns(table: ParticleTable) -> Columns:
+    columns: Columns = {}
+    if table.rotations is not None:
+        angles = conventions.rotations_to_euler_deg(table.rotations)
+        for i, label in enumerate(ANGLES):
+            columns[label] = _texts(angles[:, i], label, table)
+    if table.shifts_px is not None:
+        pixel = table.pixel_size_angstrom
+        origin = conventions.shifts_px_to_origin_angstrom(table.shifts_px, pixel)
+        for i, label in enumerate(ORIGINS_ANGSTROM):
+            columns[label] = _texts(origin[:, i], label, table)
+    return columns
+
+
+def _ctf_columns(table: ParticleTable, ctf: CtfTable) -> Columns:
+    columns: Columns = {}
+    defocus = (ctf.defocus_u_angstrom, ctf.defocus_v_angstrom, ctf.defocus_angle_deg)
+    for label, values in zip(DEFOCUS, defocus):
+        columns[label] = _texts(values, label, table)
+    columns[PHASE_SHIFT] = _texts(ctf.phase_shift_deg, PHASE_SHIFT, table)
+    if ctf.bfactor_angstrom2.any():
+        columns[BFACTOR] = _texts(ctf.bfactor_angstrom2, BFACTOR, table)
+    return columns
+
+
+def _extra_columns(table: ParticleTable, written: Set[str]) -> Columns:
+    """The columns that pass through, without a single old angle or origin that contradicts the poses."""
+    if table.rotations is not None:
+        written = written.union(ANGLES)
+    if table.shifts_px is not None:
+        written = written.union(ORIGINS_ANGSTROM, ORIGINS_PX)
+    return {
+        label: list(map(str, values))
+        for label, values in table.extra.items()
+        if label not in written
+    }
+
+
+def _texts(
+    values: np.ndarray, label: str, table: ParticleTable, pattern: str = "%.6f"
+) -> List[str]:
+    """(N,) numbers as text; InputError if one is not finite."""
+    numbers = np.asarray(values, dtype=np.float64)
+    wrong = np.flatnonzero(~np.isfinite(numbers))
+    if len(wrong):
+        raise InputError(
+            f"_{label} of particle {table.ids[wrong[0]]} is {numbers[wrong[0]]}, which cannot be "
+            "written; remove the particle or give a finite value."
+        )
+    return np.char.mod(pattern, numbers).tolist()
