@@ -25,8 +25,9 @@ from cryoposes_plugin.commands.simulate.inputs import (
     particle_diameter_angstrom,
     particle_table,
 )
+from cryoposes_plugin.core.fourier.masks import circular_mask
 from cryoposes_plugin.core.imaging.ctf import ctf_values, frequency_grid
-from cryoposes_plugin.core.imaging.noise import normalise_background, particle_mask, simulate_noise
+from cryoposes_plugin.core.imaging.noise import normalise_background, simulate_noise
 from cryoposes_plugin.core.io.mrc import read_volume, write_stack
 from cryoposes_plugin.core.io.star import write_particles
 from cryoposes_plugin.core.types import Volume
@@ -52,7 +53,7 @@ def main() -> None:
     noise = simulate_noise(
         arguments.seed, np.arange(len(signal)), arguments.box, NOISE_CORRELATION_PX
     )
-    mask = particle_mask(
+    mask = circular_mask(
         arguments.box,
         particle_diameter_angstrom(config, arguments.box, arguments.pixel) / 2 / arguments.pixel,
     )

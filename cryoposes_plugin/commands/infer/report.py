@@ -6,6 +6,7 @@ from typing import Any, Dict, List, Optional
 
 import numpy as np
 
+from ...core.imaging.reprojections import low_passed
 from ...core.particles.batches import batches
 from ...core.plots import plots
 from ...core.refinement.shift_finder import ShiftFinder
@@ -95,18 +96,8 @@ def _beside_reprojections(inputs: Inputs, results: Results, finder: ShiftFinder)
     chosen = order[np.linspace(0, len(order) - 1, min(_SHOWN, len(order))).astype(int)]
     images, ctf, state = inputs.read_batch(chosen)
     reprojections = finder.reprojections(results.rotations[chosen], ctf, state)
-    shifts = results.shifts_px[chosen]
     return plots.particles_beside_reprojections(
-        _centred_low_pass(images, shifts),
-        _centred_low_pass(reprojections, np.zeros_like(shifts)),
+        low_passed(images, results.shifts_px[chosen]),
+        low_passed(reprojections),
         [f"id {i}" for i in inputs.table.ids[chosen]],
     )
-
-
-def _centred_low_pass(images: np.ndarray, shifts_px: np.ndarray) -> np.ndarray:
-    """(B, D, D) moved back by their shifts, blurred by a Gaussian of about 1.5 px."""
-    box = images.shape[-1]
-    ky, kx = np.fft.fftfreq(box)[:, None], np.fft.rfftfreq(box)
-    filtered = np.fft.rfft2(images) * np.exp(-2 * (np.pi * 1.5) ** 2 * (kx**2 + ky**2))
-    phase = shifts_px[:, 0, None, None] * kx + shifts_px[:, 1, None, None] * ky
-    return np.fft.irfft2(filtered * np.exp(2j * np.pi * phase), s=images.shape[1:])

@@ -11,10 +11,11 @@ from typing import Any, Dict, Iterator, Optional, Tuple
 import numpy as np
 
 from ...core.errors import InputError
+from ...core.fourier.masks import circular_mask
 from ...core.imaging import draws
 from ...core.imaging.astra_projector import require_cuda
 from ...core.imaging.ctf import pack_ctf
-from ...core.imaging.noise import normalise_background, particle_mask, simulate_noise
+from ...core.imaging.noise import normalise_background, simulate_noise
 from ...core.io.error_log import not_fatal
 from ...core.io.mrc import Stack, StackWriter
 from ...core.io.star import write_particles
@@ -146,7 +147,7 @@ class _Renderer:
         diameter = particle_diameter_angstrom(
             config, inputs.box_size_px, inputs.pixel_size_angstrom
         )
-        self.mask = particle_mask(inputs.box_size_px, diameter / 2 / inputs.pixel_size_angstrom)
+        self.mask = circular_mask(inputs.box_size_px, diameter / 2 / inputs.pixel_size_angstrom)
 
     def warm_up(self) -> None:
         self.signal(np.arange(1))

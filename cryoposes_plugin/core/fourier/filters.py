@@ -1,24 +1,32 @@
-"""Filters of maps."""
+"""Low-pass filters of maps and images."""
 
 from __future__ import annotations
 
 import numpy as np
 from scipy import fft
 
-from ..maps.fsc import shell_index
+from .masks import rising_edge
+from .shells import shell_index
 
-#: Shells over which a cut falls to zero.
+#: Shells over which a low-pass filter falls to zero.
 _EDGE_SHELLS = 2.0
 
 
 def low_pass(
     data: np.ndarray, pixel_size_angstrom: float, resolution_angstrom: float
 ) -> np.ndarray:
-    """(D, D, D) float32 with nothing left beyond a resolution in Å: a cosine edge of two shells ends there."""
+    """(D, D, D) float32 without frequencies beyond a resolution in Å.
+
+    The filter falls to zero over a cosine edge of two shells that ends at the resolution.
+    """
     box = data.shape[0]
     last = box * pixel_size_angstrom / resolution_angstrom
-    depth = np.clip((last - shell_index(box)) / _EDGE_SHELLS, 0, 1)
-    weight = (0.5 - 0.5 * np.cos(np.pi * depth)).astype(np.float32)
-    return fft.irfftn(fft.rfftn(np.asarray(data, dtype=np.float32)) * weight, s=data.shape).astype(
-        np.float32
-    )
+    weight = rising_edge((last - shell_index(box)) / _EDGE_SHELLS).astype(np.float32)
+    spectrum = fft.rfftn(np.asarray(data, dtype=np.float32))
+    return fft.irfftn(spectrum * weight, s=data.shape).astype(np.float32)
+
+
+def gaussian_transfer(box_size_px: int, sigma_px: float) -> np.ndarray:
+    """(D, D // 2 + 1) float64: the transform of a Gaussian of this standard deviation, 1 at zero."""
+    squared = np.fft.fftfreq(box_size_px)[:, None] ** 2 + np.fft.rfftfreq(box_size_px) ** 2
+    return np.exp(-2 * np.pi**2 * squared * sigma_px**2)

@@ -1,37 +1,51 @@
-"""The Fourier coefficients of an image that carry information, ordered by resolution."""
+"""Frequencies of an image's transform: the half plane of `rfft2`, and its points ordered by resolution."""
 
 from __future__ import annotations
 
+from typing import Tuple
+
 import numpy as np
 import scipy.fft
+
+from .shells import shell_counts, shell_means, whole_frequencies
+
+
+def half_plane(box_size_px: int) -> Tuple[np.ndarray, np.ndarray]:
+    """(kx, ky), each (D, D // 2 + 1) int64, in cycles per box, of the coefficients of `rfft2`."""
+    kx, ky = np.meshgrid(np.arange(box_size_px // 2 + 1), whole_frequencies(box_size_px))
+    return kx, ky
+
+
+def origin_signs(frequencies: np.ndarray) -> np.ndarray:
+    """(-1)^(kx + ky) float32 of (P, 2) whole frequencies: moves an even image's origin to D // 2."""
+    return (1.0 - 2.0 * (frequencies.sum(axis=1) % 2)).astype(np.float32)
 
 
 class FourierPoints:
     """Points (kx, ky) of half the plane, 0 < |k| < D / 2, in cycles per box, ascending in |k|.
 
-    Of k and -k only one is kept, and the mean of the image is left out; each coefficient then stands for two real
-    numbers with independent noise. A prefix of the points is a low-passed image.
+    Of k and -k only one is kept, and the mean of the image is left out; each coefficient then stands
+    for two real numbers with independent noise. A prefix of the points is a low-passed image.
 
     Attributes
     ----------
-    frequencies : (P, 2) float32. shell : (P,) the nearest integer to |k|. number_of_shells : D // 2 + 1.
+    frequencies : (P, 2) float32. radius : (P,) float64, |k|. shell : (P,) the nearest integer to |k|.
+    number_of_shells : D // 2 + 1.
     """
 
     def __init__(self, box_size_px: int):
         self.box_size_px = box_size_px
-        kx, ky = np.meshgrid(
-            np.arange(box_size_px // 2 + 1), np.fft.fftfreq(box_size_px, 1 / box_size_px)
-        )
+        kx, ky = half_plane(box_size_px)
         squared = kx**2 + ky**2
         kept = (squared < (box_size_px / 2) ** 2) & ((kx > 0) | (ky > 0))
         order = np.argsort(squared[kept], kind="stable")
+
         self._pixels = np.flatnonzero(kept)[order]
         self.frequencies = np.stack([kx[kept], ky[kept]], axis=1)[order].astype(np.float32)
         self.radius = np.sqrt(squared[kept][order])
         self.shell = np.rint(self.radius).astype(np.intp)
         self.number_of_shells = box_size_px // 2 + 1
-        # The image's origin at D // 2 is a factor (-1)^(kx + ky).
-        self._centre = (1.0 - 2.0 * (self.frequencies.sum(axis=1) % 2)).astype(np.float32)
+        self._signs = origin_signs(self.frequencies)
 
     def __len__(self) -> int:
         return len(self.shell)
@@ -43,10 +57,12 @@ class FourierPoints:
     def transform(self, images: np.ndarray) -> np.ndarray:
         """(B, D, D) images -> (B, P) complex64 coefficients, phases about pixel D // 2."""
         spectrum = scipy.fft.rfft2(np.asarray(images, dtype=np.float32)).reshape(len(images), -1)
-        return spectrum[:, self._pixels] * self._centre
+        return spectrum[:, self._pixels] * self._signs
 
     def shell_means(self, values: np.ndarray) -> np.ndarray:
         """(P,) -> (number_of_shells,) means over the shells; 0 where a shell is empty."""
-        total = np.bincount(self.shell, values, minlength=self.number_of_shells)
-        count = np.bincount(self.shell, minlength=self.number_of_shells)
-        return total / np.maximum(count, 1)
+        return shell_means(values, self.shell, self.number_of_shells)
+
+    def shell_counts(self) -> np.ndarray:
+        """(number_of_shells,) how many points each shell holds."""
+        return shell_counts(self.shell, self.number_of_shells)

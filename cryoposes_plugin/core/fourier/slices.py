@@ -10,6 +10,8 @@ from scipy import fft
 
 from ..conventions import centre
 from ..errors import InputError
+from .phase_ramp import line_phases
+from .points import half_plane
 
 #: Below this frequency a slice is sampled twice as finely: there the rings |k| = 1, 2, 3, ... of whole frequencies
 #: leave gaps in the padded volume, which the interpolation would fill from one side.
@@ -36,8 +38,7 @@ class SliceSampler:
         self.box_size_px = box_size_px
         self.radius_px = min(box_size_px / 2, box_size_px / 2 if radius_px is None else radius_px)
         fine_radius = min(FINE_RADIUS_PX, self.radius_px)
-        frequencies = np.fft.fftfreq(box_size_px, 1 / box_size_px)
-        kx, ky = np.meshgrid(np.arange(box_size_px // 2 + 1), frequencies)
+        kx, ky = half_plane(box_size_px)
         coarse = _half_disk(kx, ky, fine_radius, self.radius_px)
         self._coarse = np.flatnonzero(coarse)
         halves = np.arange(-math.ceil(2 * fine_radius), math.ceil(2 * fine_radius) + 1) / 2
@@ -87,9 +88,8 @@ class SliceSampler:
     def _phases(self, origin_px: np.ndarray) -> np.ndarray:
         """(B, n) complex64 exp(2 pi i k.origin / D), from tables of half frequencies along x and y."""
         d = self.box_size_px
-        half = np.arange(-d, d + 1) / 2
-        turns = 2j * np.pi / d * half
-        tables = [np.exp(origin_px[:, axis, None] * turns).astype(np.complex64) for axis in (0, 1)]
+        radians = 2 * np.pi / d * (np.arange(-d, d + 1) / 2)
+        tables = [line_phases(-origin_px[:, axis], radians).astype(np.complex64) for axis in (0, 1)]
         columns = [np.rint(2 * k).astype(np.intp) + d for k in (self.kx, self.ky)]
         return tables[0][:, columns[0]] * tables[1][:, columns[1]]
 

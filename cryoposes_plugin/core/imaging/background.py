@@ -9,11 +9,18 @@ import numpy as np
 import scipy.fft
 
 from ..errors import InputError
+from ..fourier.masks import circular_mask, falling_edge
 from ..fourier.resampling import projected_density
+from ..fourier.shells import (
+    multiplicity,
+    shell_index,
+    shell_sums,
+    squared_frequencies,
+    whole_frequencies,
+)
 from ..particles.images import ResampledImages
 from ..types import CtfTable, Volume
 from .ctf import ctf_values, frequency_grid
-from .noise import particle_mask
 
 #: Images that are read to measure the noise of a particle set.
 SAMPLE = 500
@@ -43,7 +50,7 @@ def signal_variance(
     over the sphere of radius |k|. No image is simulated. `ctf_power` p is 2 for images multiplied by their CTF.
     """
     d = box_size_px
-    radius = _shells(np.fft.fftfreq(d) * d, np.fft.fftfreq(d) * d)
+    radius = shell_index(d, 2, half=False)
     inside = (radius > 0) & (radius < d // 2)
     transfer = _mean_transfer(ctf, d, pixel_size_angstrom, 2 * ctf_power)
     total = 0.0
@@ -80,7 +87,7 @@ def measure_background(
     """
     number = len(images)
     rows = np.sort(np.random.default_rng(seed).choice(number, min(number, SAMPLE), replace=False))
-    outside = ~particle_mask(
+    outside = ~circular_mask(
         images.box_size_px, 0.5 * diameter_angstrom / images.pixel_size_angstrom
     )
     if not outside.any():
@@ -153,26 +160,19 @@ def _isotropic_power(products: np.ndarray, outside: np.ndarray) -> np.ndarray:
         for a in (products, np.abs(_padded_transform(outside)) ** 2)
     )
     reach = max(2.0, _REACH * d)
-    squared = _squared_lengths(2 * d)
+    squared = squared_frequencies(2 * d, 2, half=False)
     near = squared < reach**2
     # Far apart pixels are independent: what is left there is lack of the mean that was subtracted.
     of_mean = sums[~near].sum() / max(pairs[~near].sum(), 1.0)
-    sum_at, pairs_at = (np.bincount(squared[near], a[near]) for a in (sums, pairs))
+    sum_at, pairs_at = (shell_sums(a[near], squared[near]) for a in (sums, pairs))
     covariance = (
         np.divide(sum_at, pairs_at, out=np.zeros_like(sum_at), where=pairs_at > 0.5) - of_mean
     )
-    squared = _squared_lengths(d)
-    end = np.clip(2 * np.sqrt(squared) / reach - 1, 0, 1)
-    window = 0.5 + 0.5 * np.cos(np.pi * end)
+    squared = squared_frequencies(d, 2, half=False)
+    window = falling_edge(2 * np.sqrt(squared) / reach - 1)
     power = scipy.fft.fft2(window * covariance[np.minimum(squared, len(covariance) - 1)]).real
     power = np.maximum(power, _SMALLEST_POWER * power.mean())
     return power / power.mean()
-
-
-def _squared_lengths(size: int) -> np.ndarray:
-    """(size, size) int64, of the steps between pixels, in the order of `fftfreq`."""
-    axis = np.rint(np.fft.fftfreq(size) * size).astype(np.int64)
-    return axis[:, None] ** 2 + axis**2
 
 
 def cropped_noise_amplitude(
@@ -184,8 +184,7 @@ def cropped_noise_amplitude(
     """
     if amplitude is None:
         amplitude = np.ones((box_in, box_in // 2 + 1), np.float32)
-    k = np.fft.fftfreq(box_out) * box_out
-    rows = k.astype(int) % box_in
+    rows = whole_frequencies(box_out) % box_in
     return amplitude[rows][:, : box_out // 2 + 1] * np.float32(box_out / box_in)
 
 
@@ -207,18 +206,9 @@ def _mean_transfer(
     return full
 
 
-def _shells(*axes: np.ndarray) -> np.ndarray:
-    grids = np.meshgrid(*axes, indexing="ij", sparse=True)
-    return np.rint(np.sqrt(sum(g * g for g in grids))).astype(np.int64)
-
-
 def _sphere_means(power: np.ndarray) -> np.ndarray:
     """(D, D, D // 2 + 1) half of a 3-D spectrum -> mean over spheres of radius 0 to D // 2."""
     d = power.shape[0]
-    k = np.fft.fftfreq(d) * d
-    radius = _shells(k, k, np.arange(d // 2 + 1)).ravel()
-    weight = np.where((np.arange(d // 2 + 1) == 0) | (2 * np.arange(d // 2 + 1) == d), 1.0, 2.0)
-    weights = np.broadcast_to(weight, power.shape).ravel()
-    size = d // 2 + 1
-    total = np.bincount(radius, (power.ravel() * weights), radius.max() + 1)[:size]
-    return total / np.bincount(radius, weights, radius.max() + 1)[:size]
+    shells, number = shell_index(d), d // 2 + 1
+    weights = np.broadcast_to(multiplicity(d), power.shape)
+    return shell_sums(power * weights, shells, number) / shell_sums(weights, shells, number)

@@ -7,6 +7,7 @@ from typing import List, Sequence, Tuple
 import numpy as np
 import tensorflow as tf
 
+from ..fourier.points import half_plane, origin_signs
 from .fourier_volumes import FourierVolumes
 
 
@@ -30,8 +31,7 @@ class FourierProjector:
         points, self._layout = _half_disc(self.box_size_px)
         self.frequencies = tf.constant(points)
         self._volumes = FourierVolumes(volumes, padding)
-        # The image's origin at D // 2 is a factor (-1)^(kx + ky) on the slice.
-        self._centre = tf.constant((1.0 - 2.0 * (points.sum(axis=1) % 2)).astype(np.float32))
+        self._signs = tf.constant(origin_signs(points))
 
     def slices(self, volume_index: tf.Tensor, rotations: tf.Tensor) -> tf.Tensor:
         """(B, P) complex64: the slice at `frequencies`, (B,) int32 volumes at (B, 3, 3) float32 rotations A.
@@ -40,7 +40,7 @@ class FourierProjector:
         """
         points = slice_points(rotations, self.frequencies, self._volumes.scale)
         real, imaginary = self._volumes.values(volume_index, points)
-        return tf.complex(real * self._centre, imaginary * self._centre)
+        return tf.complex(real * self._signs, imaginary * self._signs)
 
     def images(self, slices: tf.Tensor) -> tf.Tensor:
         """(B, D, D) float32 images from slices (B, P)."""
@@ -59,9 +59,7 @@ def slice_points(rotations: tf.Tensor, frequencies: tf.Tensor, scale: float) -> 
 
 def _half_disc(box_size_px: int) -> Tuple[np.ndarray, np.ndarray]:
     """Integer frequencies (P, 2) inside the disc |k| < D / 2, and for each pixel of `rfft2` its point, or P."""
-    kx, ky = np.meshgrid(
-        np.arange(box_size_px // 2 + 1), np.fft.fftfreq(box_size_px, 1 / box_size_px)
-    )
+    kx, ky = half_plane(box_size_px)
     inside = kx**2 + ky**2 < (box_size_px / 2) ** 2
     points = np.stack([kx[inside], ky[inside]], axis=1).astype(np.float32)
     layout = np.full(inside.shape, len(points), np.int32)

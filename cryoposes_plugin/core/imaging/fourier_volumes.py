@@ -10,6 +10,7 @@ import numpy as np
 import scipy.fft
 import tensorflow as tf
 
+from ..fourier.gridding import padded_for_interpolation
 from . import padding as grids
 
 
@@ -141,13 +142,7 @@ def fourier_volume(volume: np.ndarray, size: int) -> np.ndarray:
     (D, D, D) float32 -> (S, S, S // 2 + 1) complex64 [kz, ky, kx] for a grid of `size` S; kz and ky ascend from -S / 2,
     kx from 0.
     """
-    d = volume.shape[0]
-    kernel = np.sinc((np.arange(d) - d // 2) / size) ** 2
-    corrected = volume / (kernel[:, None, None] * kernel[:, None] * kernel)
-    padded = np.zeros((size,) * 3, np.float32)
-    where = slice(size // 2 - d // 2, size // 2 - d // 2 + d)
-    padded[where, where, where] = corrected
-    transform = scipy.fft.rfftn(scipy.fft.ifftshift(padded))
+    transform = scipy.fft.rfftn(padded_for_interpolation(volume, size))
     return scipy.fft.fftshift(transform, axes=(0, 1)).astype(np.complex64)
 
 

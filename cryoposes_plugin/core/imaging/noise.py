@@ -41,12 +41,6 @@ def simulate_noise(
     return scipy.fft.irfft2(scipy.fft.rfft2(noise) * amplitude, s=noise.shape[1:])
 
 
-def particle_mask(box_size_px: int, radius_px: float) -> np.ndarray:
-    """(D, D) bool, true inside the circle of this radius about D // 2."""
-    axis = np.arange(box_size_px) - box_size_px // 2
-    return axis[:, None] ** 2 + axis**2 <= radius_px**2
-
-
 def normalise_background(images: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """(B, D, D) float32 with mean 0 and standard deviation 1 outside the mask (D, D), each image by itself.
 

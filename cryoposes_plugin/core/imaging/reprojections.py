@@ -9,6 +9,8 @@ from scipy import ndimage
 
 from ..conventions import centre
 from ..errors import InputError
+from ..fourier.filters import gaussian_transfer
+from ..fourier.phase_ramp import phase_ramp
 from ..fourier.resampling import projected_density
 from ..particles.images import ResampledImages
 from ..types import ParticleTable, Volume
@@ -16,7 +18,8 @@ from .ctf import ctf_values, frequency_grid, signal_filter
 
 #: Larger images are binned to this box, so that a figure takes seconds.
 LARGEST_BOX_PX = 96
-_BLUR_PX = 1.5
+#: Standard deviation of the Gaussian that images are blurred by for the eye.
+BLUR_PX = 1.5
 
 
 def project(data: np.ndarray, rotations: np.ndarray) -> np.ndarray:
@@ -50,13 +53,10 @@ def particles_and_reprojections(
     shifts = table.shifts_px[rows] * images.scale[rows, None]
     density = projected_density(volume, box, pixel)
     projections = project(np.asarray(density, dtype=np.float64), table.rotations[rows])
-    blur = _gaussian(box)
-    shown = np.fft.rfft2(images.read(rows)) * blur * _shift_back(shifts, box)
-    projected = np.fft.rfft2(projections) * blur
     effect = _ctf_effect(table, rows, box, pixel)
     if effect is not None:
-        projected = projected * effect
-    return np.fft.irfft2(shown, s=(box, box)), np.fft.irfft2(projected, s=(box, box))
+        projections = np.fft.irfft2(np.fft.rfft2(projections) * effect, s=(box, box))
+    return low_passed(images.read(rows), shifts), low_passed(projections)
 
 
 def _grid(table: ParticleTable, rows: np.ndarray) -> Tuple[int, float]:
@@ -66,16 +66,13 @@ def _grid(table: ParticleTable, rows: np.ndarray) -> Tuple[int, float]:
     return small, pixel * box / small
 
 
-def _gaussian(box: int) -> np.ndarray:
-    ky, kx = np.fft.fftfreq(box)[:, None], np.fft.rfftfreq(box)
-    return np.exp(-2 * (np.pi * _BLUR_PX) ** 2 * (kx**2 + ky**2))
-
-
-def _shift_back(shifts_px: np.ndarray, box: int) -> np.ndarray:
-    ky, kx = np.fft.fftfreq(box)[:, None], np.fft.rfftfreq(box)
-    return np.exp(
-        2j * np.pi * (shifts_px[:, 0, None, None] * kx + shifts_px[:, 1, None, None] * ky)
-    )
+def low_passed(images: np.ndarray, shifts_px: Optional[np.ndarray] = None) -> np.ndarray:
+    """(B, D, D) float64 images blurred by a Gaussian of 1.5 px, moved back by their shifts (B, 2) in px."""
+    box = images.shape[-1]
+    spectrum = np.fft.rfft2(images) * gaussian_transfer(box, BLUR_PX)
+    if shifts_px is not None:
+        spectrum = spectrum * phase_ramp(-shifts_px, box)
+    return np.fft.irfft2(spectrum, s=(box, box))
 
 
 def _ctf_effect(

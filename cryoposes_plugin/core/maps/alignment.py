@@ -13,8 +13,9 @@ import numpy as np
 from scipy import fft, ndimage, optimize
 from scipy.spatial.transform import Rotation
 
-from ..conventions import centre
 from ..errors import InputError
+from ..fourier.gridding import padded_for_interpolation
+from ..fourier.phase_ramp import point_ramp
 from ..geometry.sampling import rotation_grid
 from ..types import Volume
 from .symmetry import turned
@@ -144,9 +145,7 @@ class _Target:
         """(B,) normalised correlation of G(A^T k) exp(-2 pi i k.t / D) with the reference."""
         number = int(np.searchsorted(self.radius, shell, side="right"))
         k, values = self.k[:number], self.values[:number]
-        moved = transform.at(k @ rotations) * np.exp(
-            (-2j * np.pi / self.box) * (k @ np.asarray(shift_px))
-        )
+        moved = transform.at(k @ rotations) * point_ramp(k, shift_px, self.box)
         norm = np.linalg.norm(moved, axis=1) * np.linalg.norm(values)
         return (moved @ values.conj()).real / np.maximum(norm, 1e-30)
 
@@ -167,11 +166,8 @@ class MapTransform:
     def __init__(self, data: np.ndarray):
         box = data.shape[0]
         size = _PADDING * box
-        kernel = np.sinc((np.arange(box) - centre(box)) / size) ** 2
-        padded = np.zeros((size,) * 3, np.float32)
-        where = slice(size // 2 - centre(box), size // 2 - centre(box) + box)
-        padded[where, where, where] = data / (kernel[:, None, None] * kernel[:, None] * kernel)
-        self._grid = fft.fftshift(fft.fftn(fft.ifftshift(padded))).astype(np.complex64)
+        transform = fft.fftn(padded_for_interpolation(data, size))
+        self._grid = fft.fftshift(transform).astype(np.complex64)
         self._centre = size // 2
 
     def at(self, k: np.ndarray) -> np.ndarray:

@@ -13,6 +13,7 @@ import numpy as np
 from scipy import fft
 
 from ..errors import InputError
+from ..fourier.shells import multiplicity, shell_index, shell_sums
 
 #: Phases are randomised from the first shell on where the unmasked FSC falls below this (RELION's choice as well).
 RANDOMISE_BELOW = 0.8
@@ -20,25 +21,6 @@ RANDOMISE_BELOW = 0.8
 _TRANSITION_SHELLS = 2
 #: What `simulate` writes into the pose source column.
 TRUE_POSES = "truth"
-
-
-def shell_index(box_size_px: int) -> np.ndarray:
-    """(D, D, D // 2 + 1) int: the nearest integer to the radius of each Fourier voxel of `rfftn`, in 1 / (D pixels)."""
-    full = np.fft.fftfreq(box_size_px, 1 / box_size_px) ** 2
-    half = np.arange(box_size_px // 2 + 1) ** 2
-    return np.rint(np.sqrt(full[:, None, None] + full[:, None] + half)).astype(np.intp)
-
-
-def _shell_sums(values: np.ndarray, box_size_px: int) -> np.ndarray:
-    """(D // 2 + 1,) sums over the shells of the whole Fourier space, of values on `rfftn`'s half space."""
-    mates = np.full(box_size_px // 2 + 1, 2.0)
-    mates[0] = 1.0
-    if box_size_px % 2 == 0:
-        mates[-1] = 1.0
-    number = box_size_px // 2 + 1
-    return np.bincount(
-        shell_index(box_size_px).ravel(), (values * mates).ravel(), minlength=number
-    )[:number]
 
 
 def fourier_shell_correlation(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -54,8 +36,13 @@ def fourier_shell_correlation(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def _correlation(fa: np.ndarray, fb: np.ndarray, box_size_px: int) -> np.ndarray:
-    cross = _shell_sums((fa * fb.conj()).real, box_size_px)
-    power = _shell_sums(np.abs(fa) ** 2, box_size_px) * _shell_sums(np.abs(fb) ** 2, box_size_px)
+    shells, columns = shell_index(box_size_px), multiplicity(box_size_px)
+
+    def sums(values: np.ndarray) -> np.ndarray:
+        return shell_sums(values * columns, shells, box_size_px // 2 + 1)
+
+    cross = sums((fa * fb.conj()).real)
+    power = sums(np.abs(fa) ** 2) * sums(np.abs(fb) ** 2)
     return np.divide(cross, np.sqrt(power), out=np.zeros_like(cross), where=power > 0)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..errors import ConfigError
+from ..fourier.masks import squared_radius
 from ..types import Volume
 
 #: Everything lies within this share of the box (diameter), as a particle in a well-chosen box does.
@@ -53,7 +54,7 @@ def make_phantom(box_size_px: int = 64, pixel_size_angstrom: float = 5.0, seed: 
     chain = _centred_in_unit_ball(fold_chain(rng, CHAIN_BEADS))
     radius_px = BOX_SHARE / 2 * box_size_px
     density = gaussian_density(chain * _CHAIN_SHARE * radius_px, BEAD_SIGMA_PX, box_size_px)
-    density *= _inside_sphere(box_size_px, radius_px)
+    density *= squared_radius(box_size_px, 3) <= radius_px**2
     return Volume((density / density.std()).astype(np.float32), float(pixel_size_angstrom))
 
 
@@ -133,8 +134,3 @@ def gaussian_density(points_px: np.ndarray, sigma_px: float, box_size_px: int) -
     # sum over beads of z (x) y (x) x as one matrix product, in slabs of z to bound the memory
     slabs = [(z[:, [k]] * y).T @ x for k in range(box_size_px)]
     return np.stack(slabs)
-
-
-def _inside_sphere(box_size_px: int, radius_px: float) -> np.ndarray:
-    axis = (np.arange(box_size_px) - box_size_px // 2) ** 2
-    return axis[:, None, None] + axis[:, None] + axis <= radius_px**2

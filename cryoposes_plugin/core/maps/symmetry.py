@@ -9,6 +9,9 @@ import numpy as np
 from scipy import ndimage
 
 from ..conventions import centre
+from ..fourier.masks import squared_radius
+from ..fourier.resampling import resample_volume
+from ..fourier.shells import shell_means
 from ..geometry.symmetry import symmetry_rotations
 from ..types import Volume
 
@@ -66,7 +69,7 @@ def symmetry_correlations(
     states: a symmetric map whose axes lie elsewhere has low values.
     """
     small = _small(np.asarray(data, dtype=np.float32))
-    radius = _radius(small.shape[0])
+    radius = np.sqrt(squared_radius(small.shape[0], 3))
     small -= _mean_over_directions(small, radius)
     inside = radius < small.shape[0] / 2 - 1
     operations: Dict[bytes, float] = {}
@@ -107,19 +110,11 @@ def warn_of_symmetry(what: str, volume: Volume, group: str) -> None:
 
 
 def _small(data: np.ndarray) -> np.ndarray:
-    from ..fourier.resampling import resample_volume
-
     box = data.shape[0]
     small = min(box, _LARGEST_BOX_PX)
     return ndimage.gaussian_filter(resample_volume(data, 1.0, small, box / small), _BLUR_PX)
 
 
-def _radius(box_size_px: int) -> np.ndarray:
-    position = np.arange(box_size_px) - centre(box_size_px)
-    return np.sqrt(position[:, None, None] ** 2 + position[:, None] ** 2 + position**2)
-
-
 def _mean_over_directions(data: np.ndarray, radius: np.ndarray) -> np.ndarray:
-    shell = np.rint(radius).astype(int)
-    mean = np.bincount(shell.ravel(), data.ravel()) / np.maximum(np.bincount(shell.ravel()), 1)
-    return mean[shell].astype(data.dtype)
+    shells = np.rint(radius).astype(np.intp)
+    return shell_means(data, shells)[shells].astype(data.dtype)

@@ -7,6 +7,7 @@ from typing import Tuple
 
 import numpy as np
 
+from ..fourier.phase_ramp import point_ramp
 from ..geometry.symmetry import symmetry_rotations
 from .alignment import MapTransform, search_turns, sphere_points
 from .symmetry import turned
@@ -51,7 +52,7 @@ def find_axes(data: np.ndarray, symmetry: str, last_shell: int) -> SymmetryAxes:
 
         def moved(k: np.ndarray) -> np.ndarray:
             points = k @ rotations  # rows Q^T k
-            return transform.at(points) * np.exp((2j * np.pi / box) * (points @ origin_px))
+            return transform.at(points) * point_ramp(points, -origin_px, box)
 
         k = sphere_points(shell)
         own, out = moved(k), []

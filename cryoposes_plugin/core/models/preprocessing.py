@@ -8,6 +8,7 @@ from typing import Any, Dict, Optional
 import numpy as np
 import tensorflow as tf
 
+from ..fourier.masks import soft_circle
 from ..imaging.forward_model import apply_image_state
 
 #: Width of the mask's soft edge, in pixels.
@@ -34,11 +35,8 @@ class Preprocessing:
     @property
     def mask(self) -> np.ndarray:
         """(D, D) float32 in [0, 1] about pixel D // 2; a cosine edge ends at the mask's radius."""
-        axis = np.arange(self.box_size_px) - self.box_size_px // 2
-        radius = np.hypot(axis[:, None], axis)
         outer = 0.5 * self.mask_diameter_angstrom / self.pixel_size_angstrom
-        depth = np.clip((outer - radius) / SOFT_EDGE_PX, 0.0, 1.0)
-        return (0.5 - 0.5 * np.cos(np.pi * depth)).astype(np.float32)
+        return soft_circle(self.box_size_px, outer, SOFT_EDGE_PX)
 
     def correct(self, images: tf.Tensor, ctf: Optional[tf.Tensor]) -> tf.Tensor:
         """Raw images (B, D, D) with CTFs (B, 8), phases flipped or multiplied by the CTF, or left as they are."""

@@ -8,6 +8,7 @@ from typing import List, Optional, Tuple
 
 import numpy as np
 
+from ..fourier.masks import squared_radius
 from ..imaging.ctf import ctf_values
 from ..types import CtfTable, ParticleTable, Volume
 from .grey_values import GreyValues
@@ -114,9 +115,7 @@ def map_contrast(data: np.ndarray) -> Tuple[float, float]:
     border = np.median(
         np.concatenate([np.take(values, (0, -1), axis=axis).ravel() for axis in range(3)])
     )
-    axis = np.arange(len(values)) - len(values) // 2
-    squared = axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis**2
-    inside = values[squared <= (_INSIDE_SHARE * len(values)) ** 2]
+    inside = values[squared_radius(len(values), 3) <= (_INSIDE_SHARE * len(values)) ** 2]
     deviation = values.std()
     if deviation == 0:
         return 0.0, 0.0

@@ -16,6 +16,7 @@ import numpy as np
 from scipy import ndimage
 
 from ..errors import InputError
+from ..fourier.masks import circular_mask
 from ..types import ParticleTable
 
 #: Images that tell what is usual in a set.
@@ -257,8 +258,7 @@ def _root_mean_square(values: np.ndarray) -> np.ndarray:
 @lru_cache(maxsize=8)
 def _background_pixels(box_size_px: int) -> np.ndarray:
     """Places of the pixels beyond the inscribed circle: particles do not reach there."""
-    axis = np.arange(box_size_px) - box_size_px // 2
-    return np.flatnonzero(axis[:, None] ** 2 + axis**2 > (box_size_px / 2) ** 2)
+    return np.flatnonzero(~circular_mask(box_size_px, box_size_px / 2))
 
 
 def _mend_hot_pixels(

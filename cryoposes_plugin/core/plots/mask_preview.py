@@ -6,7 +6,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 
-from ..conventions import centre
+from ..fourier.masks import squared_radius
+from ..fourier.shells import shell_means
 from .figures import ORANGE, single_axes
 
 #: Share of the profile's height below which it counts as background, and the margin left around the particle.
@@ -16,10 +17,8 @@ _LOW, _MARGIN = 0.08, 1.1
 def radial_profile(image: np.ndarray) -> np.ndarray:
     """(D // 2,) means of a (D, D) image over rings of one pixel about pixel D // 2."""
     box = image.shape[0]
-    position = np.arange(box) - centre(box)
-    ring = np.rint(np.hypot(position[:, None], position)).astype(int)
-    sums = np.bincount(ring.ravel(), image.ravel(), minlength=box // 2)
-    return (sums / np.maximum(np.bincount(ring.ravel(), minlength=box // 2), 1))[: box // 2]
+    rings = np.rint(np.sqrt(squared_radius(box, 2))).astype(np.intp)
+    return shell_means(image, rings, box // 2)
 
 
 def suggested_diameter_angstrom(image: np.ndarray, pixel_size_angstrom: float) -> float:

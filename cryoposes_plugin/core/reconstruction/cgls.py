@@ -12,6 +12,7 @@ from scipy import fft
 
 from ...commands.reconstruct.inputs import Inputs
 from ..errors import ResourceError
+from ..fourier.phase_ramp import phase_ramp
 from ..geometry.symmetry import symmetry_rotations
 from ..imaging.astra_projector import projection_vectors, require_cuda
 from ..imaging.ctf import ctf_values, frequency_grid, signal_filter
@@ -156,8 +157,7 @@ class ImagingOperator:
         """(B, D, D // 2 + 1) complex64: what shift and CTF do to the projections' `rfft2`."""
         inputs = self.inputs
         x, y = frequency_grid(inputs.box_size_px, inputs.pixel_size_angstrom)
-        shifts = inputs.shifts_px[rows] * inputs.pixel_size_angstrom
-        transfer = np.exp(-2j * np.pi * (shifts[:, :1, None] * x + shifts[:, 1:, None] * y))
+        transfer = phase_ramp(inputs.shifts_px[rows], inputs.box_size_px)
         if inputs.table.ctf is not None:
             state = inputs.table.optics[inputs.table.optics_index[rows[0]]].image_state
             transfer *= signal_filter(ctf_values(x, y, inputs.table.ctf.take(rows)), state)

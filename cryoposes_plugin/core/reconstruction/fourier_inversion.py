@@ -13,7 +13,9 @@ import copy
 import numpy as np
 from scipy import fft, sparse
 
+from ..fourier.gridding import interpolation_kernel
 from ..fourier.masks import soft_sphere
+from ..fourier.shells import shell_means, whole_frequencies
 from ..fourier.slices import SliceSampler
 from ..geometry.symmetry import symmetry_rotations
 from .symmetry_on_grid import split_group, symmetrised
@@ -126,7 +128,7 @@ class Inversion:
         size = self.padding * self.box_size_px
         real, imaginary, self.weight = np.fft.ifftshift(grid.folded()[:, :size, :size], axes=(1, 2))
         self.numerator = real + 1j * imaginary
-        squared = (np.fft.fftfreq(size, 1 / self.box_size_px) ** 2).astype(np.float32)
+        squared = ((whole_frequencies(size) / self.padding) ** 2).astype(np.float32)
         along_x = squared[: size // 2 + 1]
         radius = np.sqrt(squared[:, None, None] + squared[None, :, None] + along_x)
         # Nodes at and beyond the images' Nyquist sphere lack samples on their outer side.
@@ -148,9 +150,8 @@ class Inversion:
         the mean voxel back, leaves the spectrum as it is; voxels that the images hardly saw tend to zero.
         """
         shells = self._shell[self._inside]
-        number = self.box_size_px // 2 + 1
-        total = np.bincount(shells, self.weight[self._inside], minlength=number)
-        return total / np.maximum(np.bincount(shells, minlength=number), 1) / PRIOR_SSNR
+        means = shell_means(self.weight[self._inside], shells, self.box_size_px // 2 + 1)
+        return means / PRIOR_SSNR
 
     def volume(self, workers: int = 1) -> np.ndarray:
         """(D, D, D) float32 density, zero outside of the sphere of radius D / 2, where not every image sees a voxel."""
@@ -163,6 +164,5 @@ class Inversion:
         padded = fft.irfftn(estimate, s=(size,) * 3, workers=workers)
         position = np.arange(self.box_size_px) - self.box_size_px // 2
         box = padded[np.ix_(position % size, position % size, position % size)]
-        kernel = np.sinc(position / size) ** 2
-        box /= (kernel[:, None, None] * kernel[:, None] * kernel).astype(np.float32)
+        box /= interpolation_kernel(self.box_size_px, size).astype(np.float32)
         return box * soft_sphere(self.box_size_px, self.box_size_px / 2, edge_px=3.0)

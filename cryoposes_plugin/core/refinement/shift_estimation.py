@@ -13,6 +13,8 @@ from typing import Optional
 import numpy as np
 import scipy.fft
 
+from ..fourier.phase_ramp import axis_ramps, line_phases
+
 _FINE_STEP_PX = 0.125
 _FINE_REACH_PX = 1.0
 
@@ -105,14 +107,10 @@ def _refine(product: np.ndarray, coarse: np.ndarray, box: int):
     offsets = np.arange(
         -_FINE_REACH_PX - _FINE_STEP_PX, _FINE_REACH_PX + 1.5 * _FINE_STEP_PX, _FINE_STEP_PX
     )
+    along_y, along_x = axis_ramps(-coarse, box)
+    moved = product * along_y * along_x
     ky, kx = (2 * np.pi * f(box) for f in (np.fft.fftfreq, np.fft.rfftfreq))
-    moved = (
-        product
-        * np.exp(1j * coarse[:, 1, None] * ky)[:, :, None]
-        * np.exp(1j * coarse[:, 0, None] * kx)[:, None, :]
-    )
-    rows = np.exp(1j * offsets[:, None] * ky).astype(np.complex64)
-    columns = np.exp(1j * offsets[:, None] * kx).astype(np.complex64)
+    rows, columns = (line_phases(-offsets, k).astype(np.complex64) for k in (ky, kx))
     fine = np.matmul(np.matmul(rows, moved.astype(np.complex64)), columns.T).real.astype(np.float64)
     inner = fine[:, 1:-1, 1:-1].reshape(len(fine), -1).argmax(axis=1)
     y, x = np.divmod(inner, len(offsets) - 2)

@@ -12,6 +12,9 @@ from __future__ import annotations
 import numpy as np
 import scipy.fft
 
+from ..fourier.filters import gaussian_transfer
+from ..fourier.phase_ramp import phase_ramp
+from ..fourier.shells import shell_counts, shell_index, shell_means
 from .shift_estimation import estimate_shifts
 
 #: The pose error that is reckoned with before anything is measured.
@@ -28,8 +31,7 @@ _SIGNIFICANT = 3.0
 def prior_weights(box_size_px: int, radius_px: float) -> np.ndarray:
     """(D, D // 2 + 1) float32: agreement of image and reprojection to expect of a particle of this radius."""
     displacement = radius_px * _EXPECTED_ERROR_RAD * _SEEN_PART
-    frequency2 = np.fft.fftfreq(box_size_px)[:, None] ** 2 + np.fft.rfftfreq(box_size_px) ** 2
-    return np.exp(-2 * np.pi**2 * frequency2 * displacement**2).astype(np.float32)
+    return gaussian_transfer(box_size_px, displacement).astype(np.float32)
 
 
 def measured_weights(
@@ -47,25 +49,16 @@ def measured_weights(
     image_ft, reprojection_ft = (
         scipy.fft.rfft2(np.asarray(a, dtype=np.float32)) for a in (images, reprojections)
     )
-    ky, kx = 2 * np.pi * np.fft.fftfreq(box), 2 * np.pi * np.fft.rfftfreq(box)
-    back = (
-        np.exp(1j * shifts[:, 1, None] * ky)[:, :, None]
-        * np.exp(1j * shifts[:, 0, None] * kx)[:, None, :]
-    )
-    shell = np.rint(box * np.hypot(np.fft.fftfreq(box)[:, None], np.fft.rfftfreq(box))).astype(int)
-    cross = _shell_means((np.conj(reprojection_ft) * image_ft * back).real.mean(axis=0), shell)
-    power = _shell_means((np.abs(reprojection_ft) ** 2).mean(axis=0), shell)
-    image_power = _shell_means((np.abs(image_ft) ** 2).mean(axis=0), shell)
+    back, shells = phase_ramp(-shifts, box), shell_index(box, 2)
+    cross = shell_means((np.conj(reprojection_ft) * image_ft * back).real.mean(axis=0), shells)
+    power = shell_means((np.abs(reprojection_ft) ** 2).mean(axis=0), shells)
+    image_power = shell_means((np.abs(image_ft) ** 2).mean(axis=0), shells)
     amplitude = np.clip(cross, 0, None) / np.maximum(power, 1e-9 * power.max() + 1e-30)
     residual = np.maximum(image_power - amplitude * cross, _SMALLEST_RESIDUAL * image_power + 1e-30)
-    chance = np.sqrt(power * residual / (len(images) * np.bincount(shell.ravel())))
+    chance = np.sqrt(power * residual / (len(images) * shell_counts(shells)))
     weights = np.where(cross > _SIGNIFICANT * chance, amplitude / residual, 0.0)
     weights[0] = 0
     weights[box // 2 :] = 0
     if not weights.max() > 0:
         return prior
-    return (weights / weights.max())[shell].astype(np.float32)
-
-
-def _shell_means(values: np.ndarray, shell: np.ndarray) -> np.ndarray:
-    return np.bincount(shell.ravel(), values.ravel()) / np.maximum(np.bincount(shell.ravel()), 1)
+    return (weights / weights.max())[shells].astype(np.float32)

@@ -74,7 +74,7 @@ class SpectraSums:
             cross, model, out=np.zeros_like(cross), where=model > 1e-12 * model.max()
         )
         residual = np.maximum(image - amplitude * cross, _SMALLEST_RESIDUAL * image)
-        count = self.number * np.bincount(points.shell, minlength=points.number_of_shells)
+        count = self.number * points.shell_counts()
         error = np.sqrt(
             np.divide(
                 residual,

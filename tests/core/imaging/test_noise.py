@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
+from cryoposes_plugin.core.fourier.masks import circular_mask
 from cryoposes_plugin.core.imaging.noise import (
     noise_amplitude,
     normalise_background,
-    particle_mask,
     simulate_noise,
     white_noise,
 )
@@ -46,7 +46,7 @@ def test_no_correlation_is_white():
 
 def test_normalised_background_has_mean_0_and_deviation_1_and_the_image_is_only_scaled(rng):
     images = rng.normal(7, 3, (5, 32, 32)).astype(np.float32)
-    mask = particle_mask(32, 11.0)
+    mask = circular_mask(32, 11.0)
     images[:, mask] += 20
     out = normalise_background(images, mask)
     assert out.dtype == np.float32
@@ -58,7 +58,7 @@ def test_normalised_background_has_mean_0_and_deviation_1_and_the_image_is_only_
 
 
 def test_the_mask_is_a_circle_about_the_origin_pixel():
-    mask = particle_mask(8, 2.0)
+    mask = circular_mask(8, 2.0)
     assert mask.sum() == 13
     assert mask[4, 2]
     assert mask[6, 4]

@@ -5,6 +5,7 @@ import pytest
 
 from cryoposes_plugin.core.errors import InputError
 from cryoposes_plugin.core.fourier.masks import soft_sphere
+from cryoposes_plugin.core.fourier.shells import shell_index
 from cryoposes_plugin.core.fourier.slices import SliceSampler, ctf_weighted
 from cryoposes_plugin.core.geometry.sampling import random_rotations
 from cryoposes_plugin.core.maps import fsc
@@ -114,7 +115,7 @@ def test_what_an_fsc_is_worth_is_said(first, second, said):
 def test_noise_posed_against_a_map_looks_resolved_and_is_labelled(asymmetric_volume, rng):
     """Einstein from noise: poses from one reference put its signal into both halves."""
     reference = asymmetric_volume.data[8:40, 8:40, 8:40]
-    k = fsc.shell_index(BOX)
+    k = shell_index(BOX)
     shared_up_to = 6
     reference = np.fft.irfftn(np.fft.rfftn(reference) * (k <= shared_up_to), s=reference.shape)
     grid = random_rotations(300, rng)

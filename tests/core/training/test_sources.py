@@ -13,9 +13,10 @@ from cryoposes_plugin.commands.train.config import TrainConfig
 from cryoposes_plugin.commands.train.inputs import make_plan, model_box_size_px
 from cryoposes_plugin.core.conventions import viewing_directions
 from cryoposes_plugin.core.errors import ConfigError, InputError
+from cryoposes_plugin.core.fourier.masks import circular_mask
 from cryoposes_plugin.core.geometry.symmetry import symmetry_rotations
 from cryoposes_plugin.core.imaging import background as noise_level
-from cryoposes_plugin.core.imaging.noise import noise_amplitude, particle_mask, simulate_noise
+from cryoposes_plugin.core.imaging.noise import noise_amplitude, simulate_noise
 from cryoposes_plugin.core.io.mrc import write_stack, write_volume
 from cryoposes_plugin.core.io.star import read_particles
 from cryoposes_plugin.core.models.preprocessing import Preprocessing
@@ -133,7 +134,7 @@ def test_the_spectrum_of_the_noise_is_measured_around_the_particles(
     """Strong signal inside the circle, its scale different in every image, changes nothing outside it."""
     box = 48
     noise = simulate_noise(3, np.arange(NUMBER), box, correlation_px).astype(np.float64)
-    inside = particle_mask(box, 16.0)
+    inside = circular_mask(box, 16.0)
     bright = np.random.default_rng(1).uniform(1, 3, (NUMBER, 1, 1))
     write_stack(tmp_path / "images.mrcs", bright * (noise + 5 * inside), 5.0)
     table = read_particles(files / "raw/particles.star").replace(
