@@ -8,7 +8,9 @@ from typing import Optional
 from pwem.objects import EMObject
 from pyworkflow.object import Float, Integer, String
 
-MODEL_FILES = ("model.keras", "model_card.json")
+from .core.io.names import CARD_NAME
+
+MODEL_FILES = ("model.keras", CARD_NAME)
 
 
 class PoseModel(EMObject):

@@ -17,6 +17,7 @@ from pyworkflow.exceptions import PyworkflowException
 from cryoposes_plugin.commands.config import Config
 from cryoposes_plugin.core import plausibility
 from cryoposes_plugin.core.errors import CryoposesError
+from cryoposes_plugin.core.io.names import PARTICLES_NAME, REPORT_NAME
 from cryoposes_plugin.scipion import convert, forms, images, results, runner
 
 logger = logging.getLogger(__name__)
@@ -209,7 +210,7 @@ class ProtCryoposesBase(EMProtocol):
 
     def _create_particles(self, subset: bool = False):
         """The input particles at the poses of the run's particles.star, with its scores and the source of the poses."""
-        table = self._read_table("particles.star")
+        table = self._read_table(PARTICLES_NAME)
         particles = self._createSetOfParticles()
         results.update_particles(
             particles, self.inputParticles.get(), table, **self._taken(table), subset=subset
@@ -370,7 +371,7 @@ class ProtCryoposesBase(EMProtocol):
 
     def _in_red(self, line: str) -> str:
         """Scipion's summary is red where it is a link: this one leads to the run's report."""
-        report = os.path.abspath(os.path.join(self.shown_run(), runner.REPORT_NAME))
+        report = os.path.abspath(os.path.join(self.shown_run(), REPORT_NAME))
         return f"[[file://{report}][{line.replace(']', ')')}]]" if os.path.exists(report) else line
 
     def _in_form_words(self, line: str) -> str:

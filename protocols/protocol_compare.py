@@ -11,6 +11,7 @@ from pwem.objects import SetOfParticles
 
 from cryoposes_plugin.commands.compare.config import CompareConfig
 from cryoposes_plugin.commands.config import Config
+from cryoposes_plugin.core.io.names import ERRORS_NAME
 from cryoposes_plugin.core.words import counted
 from cryoposes_plugin.scipion import convert, forms, results
 
@@ -98,7 +99,7 @@ class ProtCryoposesCompare(ProtCryoposesBase):
         self._define(outputParticles=particles)
 
     def _read_errors(self) -> Dict[str, np.ndarray]:
-        with open(self._run_file("errors.csv"), newline="", encoding="utf-8") as handle:
+        with open(self._run_file(ERRORS_NAME), newline="", encoding="utf-8") as handle:
             rows = list(csv.DictReader(handle))
         errors = {column: np.array([float(row[column]) for row in rows]) for column in _ERRORS}
         return {"id": np.array([int(row["id"]) for row in rows]), **errors}

@@ -9,6 +9,7 @@ from pwem.objects import SetOfParticles
 
 from cryoposes_plugin.commands.config import Config
 from cryoposes_plugin.commands.filter.config import FilterConfig
+from cryoposes_plugin.core.io.names import ACCEPTED_NAME, REJECTED_NAME
 from cryoposes_plugin.core.scores import cost, title_of
 from cryoposes_plugin.core.words import counted
 from cryoposes_plugin.scipion import convert, forms, results
@@ -33,7 +34,7 @@ class ProtCryoposesFilter(ProtCryoposesStreaming):
     CONFIG = FilterConfig
     PARTICLES = (ParticleInput("particles", "inputParticles", images=False),)
     CITATIONS = ("Chung2023",)
-    STREAMED = {"outputAccepted": "accepted.star", "outputRejected": "rejected.star"}
+    STREAMED = {"outputAccepted": ACCEPTED_NAME, "outputRejected": REJECTED_NAME}
 
     def _defineParams(self, form):
         form.addSection(label="Input")

@@ -8,6 +8,7 @@ from pwem.objects import SetOfParticles
 
 from cryoposes_plugin.commands.config import Config
 from cryoposes_plugin.commands.infer.config import InferConfig
+from cryoposes_plugin.core.io.names import PARTICLES_NAME
 from cryoposes_plugin.core.words import counted
 from cryoposes_plugin.scipion import convert, forms, results
 
@@ -33,7 +34,7 @@ class ProtCryoposesInfer(ProtCryoposesStreaming):
     PARTICLES = (ParticleInput("particles", "inputParticles"),)
     VOLUMES = (("volume", "inputVolume"),)
     CITATIONS = ("Chung2023",)
-    STREAMED = {"outputParticles": "particles.star"}
+    STREAMED = {"outputParticles": PARTICLES_NAME}
 
     def _defineParams(self, form):
         form.addSection(label="Input")

@@ -8,6 +8,7 @@ from typing import Any, Dict, List
 from pwem.objects import SetOfFSCs, SetOfParticles, Volume
 
 from cryoposes_plugin.commands.initial_volume.config import InitialVolumeConfig
+from cryoposes_plugin.core.io.names import FSC_NAME, VOLUME_NAME
 from cryoposes_plugin.scipion import forms
 
 from .protocol_base import ParticleInput
@@ -55,13 +56,13 @@ class ProtCryoposesInitialVolume(ProtCryoposesReconstruct):
         config.check_images(what, self.inputParticles.get().getSize(), self._width_angstrom())
 
     def _create_outputs(self) -> None:
-        refined = os.path.exists(self._run_file("fsc.csv"))
+        refined = os.path.exists(self._run_file(FSC_NAME))
         if refined:
             super()._create_outputs()
         else:
             if self.hasAttribute("outputFSC"):  # of an earlier run with rounds
                 self.deleteOutput(self.outputFSC)
-            volume = Volume(self._run_file("volume.mrc"))
+            volume = Volume(self._run_file(VOLUME_NAME))
             volume.setSamplingRate(self.inputParticles.get().getSamplingRate())
             self._define(outputVolume=volume)
         self._define(outputParticles=self._create_particles(subset=refined))

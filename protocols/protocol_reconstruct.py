@@ -9,6 +9,7 @@ from pwem.objects import FSC, SetOfFSCs, Volume
 
 from cryoposes_plugin.commands.config import Config
 from cryoposes_plugin.commands.reconstruct.config import ReconstructConfig
+from cryoposes_plugin.core.io.names import FSC_NAME, HALF1_NAME, HALF2_NAME, VOLUME_NAME
 from cryoposes_plugin.core.words import counted
 from cryoposes_plugin.scipion import forms
 
@@ -79,13 +80,13 @@ class ProtCryoposesReconstruct(ProtCryoposesBase):
             require_astra()
 
     def _create_outputs(self) -> None:
-        volume = Volume(self._run_file("volume.mrc"))
+        volume = Volume(self._run_file(VOLUME_NAME))
         volume.setSamplingRate(self.inputParticles.get().getSamplingRate())
-        volume.setHalfMaps([self._run_file("half1.mrc"), self._run_file("half2.mrc")])
+        volume.setHalfMaps([self._run_file(HALF1_NAME), self._run_file(HALF2_NAME)])
         self._define(outputVolume=volume, outputFSC=self._make_fscs())
 
     def _make_fscs(self):
-        with open(self._run_file("fsc.csv"), newline="", encoding="utf-8") as handle:
+        with open(self._run_file(FSC_NAME), newline="", encoding="utf-8") as handle:
             rows = list(csv.DictReader(handle))
         curves, label = self._createSetOfFSCs(), self._metrics()["fsc_statement"]
         for column, name in _CURVES.items():

@@ -8,6 +8,7 @@ from pwem.objects import SetOfParticles
 
 from cryoposes_plugin.commands.config import Config
 from cryoposes_plugin.commands.simulate.config import SimulateConfig
+from cryoposes_plugin.core.io.names import PARTICLES_NAME
 from cryoposes_plugin.core.words import counted
 from cryoposes_plugin.scipion import convert, forms, results
 
@@ -95,7 +96,7 @@ class ProtCryoposesSimulate(ProtCryoposesBase):
         like = self._pointed("inputLike")
         particles = self._createSetOfParticles()
         magnification = None if like is None else like.getAcquisition().getMagnification()
-        results.create_particles(particles, self._read_table("particles.star"), magnification)
+        results.create_particles(particles, self._read_table(PARTICLES_NAME), magnification)
         self._define(outputParticles=particles)
 
     def _result_summary(self, metrics: Dict[str, Any]) -> List[str]:

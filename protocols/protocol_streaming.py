@@ -15,8 +15,8 @@ from pyworkflow.object import Set
 from pyworkflow.protocol.constants import STATUS_NEW
 from pyworkflow.utils import cleanPath
 
-from cryoposes_plugin.commands.run_directory import CONFIG_NAME, METRICS_NAME
 from cryoposes_plugin.core.errors import InputError
+from cryoposes_plugin.core.io.names import CONFIG_NAME, METRICS_NAME, PARTICLES_NAME
 from cryoposes_plugin.scipion import convert, runner, streams
 
 from .protocol_base import ProtCryoposesBase
@@ -116,7 +116,7 @@ class ProtCryoposesStreaming(ProtCryoposesBase):
                 streams.reopened(self.inputParticles.get()),
                 os.path.join(_BATCHES, name),
             )
-            config = self._batch_config(self._getExtraPath(place, "particles.star"))
+            config = self._batch_config(self._getExtraPath(place, PARTICLES_NAME))
             table = convert.particles_to_table(
                 particles, self._getTmpPath(f"particles_{name}.mrcs"), self._batches().ids(name)
             )

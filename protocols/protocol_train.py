@@ -8,6 +8,7 @@ from pyworkflow.protocol.constants import GPU_LIST, USE_GPU
 
 from cryoposes_plugin.commands.config import Config
 from cryoposes_plugin.commands.train.config import TrainConfig
+from cryoposes_plugin.core.io.names import MODEL_NAME
 from cryoposes_plugin.objects import PoseModel
 from cryoposes_plugin.scipion import convert, forms
 
@@ -136,7 +137,7 @@ class ProtCryoposesTrain(ProtCryoposesBase):
     def _create_outputs(self) -> None:
         from cryoposes_plugin.core.models.model_card import ModelCard
 
-        folder = self._run_file("model")
+        folder = self._run_file(MODEL_NAME)
         card = ModelCard.read(folder)
         model = PoseModel(folder)
         model.setPreset(card.preset)

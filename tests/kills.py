@@ -96,6 +96,7 @@ def import_everything():
 
     for name in registry.CONFIGS:
         registry.module_of(name)
+        registry.pictures_module(name)
     refinement._SAVE_SECONDS = infer._SAVE_SECONDS = embedding._SAVE_SECONDS = (
         simulate._FLUSH_SECONDS
     ) = -1.0

@@ -16,9 +16,9 @@ import warnings
 from contextlib import contextmanager
 from typing import Iterator, List, Optional
 
-from ..commands.run_directory import CONFIG_NAME
 from ..core.errors import CryoposesError
 from ..core.io.error_log import write_error_log
+from ..core.io.names import CONFIG_NAME
 from ..core.memory import first_line, memory_errors
 from ..core.progress import PROGRESS_TO
 from ..core.values import shown_error

@@ -8,12 +8,11 @@ import numpy as np
 
 from ..core.errors import ConfigError
 from ..core.io.mrc import read_volume, write_volume
+from ..core.io.names import VOLUME_NAME
 from ..core.maps.atomic_model import AtomicModel, is_atomic_model, settle_grid
 from ..core.types import ParticleTable, Volume
 from .imaging_config import ImagingConfig
 from .run_directory import RunDirectory
-
-VOLUME_NAME = "volume.mrc"
 
 
 def read_densities(

@@ -14,6 +14,7 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional
 
 from ..core.errors import ConfigError, InputError
 from ..core.io.files import check_regular
+from ..core.io.names import MANIFEST_NAME
 from ..core.io.star import stack_paths
 from ..core.values import shown_error
 from .config import Config
@@ -117,7 +118,7 @@ def _part(manifest: Mapping[str, Any], name: str, folder: Path) -> Dict[str, Any
     value = manifest.get(name)
     if not isinstance(value, dict):
         raise ConfigError(
-            f"{Path(folder, 'manifest.json')} is damaged (it has no {name}); delete its folder and run again."
+            f"{Path(folder, MANIFEST_NAME)} is damaged (it has no {name}); delete its folder and run again."
         )
     return value
 

@@ -52,4 +52,13 @@ DESCRIPTIONS = {
 
 def module_of(command: str) -> Any:
     """The module with `check(config)` and `run(config, run)` of a command, imported when it is needed."""
-    return importlib.import_module(f"{__package__}.{command.replace('-', '_')}.run")
+    return importlib.import_module(f"{_folder(command)}.run")
+
+
+def pictures_module(command: str) -> Any:
+    """The module with `pictures(folder, config)` of a command, imported when it is needed."""
+    return importlib.import_module(f"{_folder(command)}.pictures")
+
+
+def _folder(command: str) -> str:
+    return f"{__package__}.{command.replace('-', '_')}"

@@ -11,10 +11,9 @@ from matplotlib.figure import Figure
 
 from ..core.io.atomic import atomic_path
 from ..core.io.error_log import not_fatal
+from ..core.io.names import REPORT_NAME
 from ..core.plots.figures import png_bytes
 from ..core.scores import LEARNED_NOTHING
-
-REPORT_NAME = "report.html"
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, "Segoe UI", Helvetica, Arial, sans-serif; color: #1a202c; max-width: 62rem;

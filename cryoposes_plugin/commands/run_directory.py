@@ -19,6 +19,7 @@ from ..core.errors import ConfigError, CryoposesError, ResourceError
 from ..core.io.atomic import TEMPORARY
 from ..core.io.error_log import ERROR_LOG_NAME
 from ..core.io.folder import Folder, identity
+from ..core.io.names import CONFIG_NAME, MANIFEST_NAME, METRICS_NAME, MODEL_NAME
 from ..core.io.state_files import is_state, read_json, remove_state
 from ..core.values import shown, shown_error
 from .config import Config
@@ -26,10 +27,9 @@ from .manifest import check_unchanged, make_manifest, package_versions, real_pat
 
 logger = logging.getLogger(__name__)
 
-CONFIG_NAME, METRICS_NAME, MANIFEST_NAME = "config.json", "metrics.json", "manifest.json"
-#: What to do about a run that does not say any more what it is.
-#: Of the files that a run leaves for whoever goes on with it, and the folder of a network.
-_RESULT_SUFFIXES, MODEL_NAME = (".star", ".mrc", ".mrcs", ".npz", ".csv"), "model"
+#: Suffixes of the files that a run leaves for later steps; reports and pictures are none.
+_RESULT_SUFFIXES = (".star", ".mrc", ".mrcs", ".npz", ".csv")
+#: The remedy where a run no longer says what it is.
 _NEW_FOLDER = "delete its folder and run again, or give a new one"
 
 

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from ..core.io.mrc import read_volume
+from ..core.io.names import ERRORS_NAME, FSC_NAME, VOLUME_NAME
 from ..core.plots.figures import BLUE, GREY, ORANGE, dress, new_figure
 
 _COLOURS = {"accepted": ORANGE, "true poses": BLUE}
@@ -32,7 +33,7 @@ def overview(map_path: Path, reconstructions: Dict[str, Path], errors: Dict[str,
     images = {"the map": read_volume(map_path).data}
     images.update(
         {
-            f"from {label}": read_volume(folder / "volume.mrc").data
+            f"from {label}": read_volume(folder / VOLUME_NAME).data
             for label, folder in reconstructions.items()
         }
     )
@@ -63,7 +64,7 @@ def _columns(path: Path) -> Dict[str, np.ndarray]:
 def _curves(axes: Axes, reconstructions: Dict[str, Path]) -> None:
     dress(axes, "Reconstruction against the map", "resolution [Å]", "FSC")
     for label, folder in reconstructions.items():
-        columns = _columns(folder / "fsc.csv")
+        columns = _columns(folder / FSC_NAME)
         axes.plot(
             columns["frequency_per_angstrom"],
             columns["reference"],
@@ -82,7 +83,7 @@ def _errors(axes: Axes, errors: Dict[str, Path]) -> None:
     """Share of the particles below each error."""
     dress(axes, "Angular error", "angular error [°]", "share of particles below it")
     for (label, folder), colour in zip(errors.items(), (GREY, ORANGE)):
-        values = np.sort(_columns(folder / "errors.csv")["angular_error_deg"])
+        values = np.sort(_columns(folder / ERRORS_NAME)["angular_error_deg"])
         share = np.arange(1, len(values) + 1) / len(values)
         axes.plot(values, share, color=colour, label=f"{label}: median {np.median(values):.1f}°")
     axes.set_xscale("log")

@@ -14,6 +14,7 @@ from pyworkflow.protocol.constants import GPU_LIST, LEVEL_ADVANCED, LEVEL_NORMAL
 
 from ..commands.config import Config, field_type
 from ..core.errors import ConfigError
+from ..core.io.names import ACCEPTED_NAME, PARTICLES_NAME, REJECTED_NAME
 from ..core.scores import title_of
 
 DEFAULT_THREADS = 2
@@ -90,9 +91,9 @@ PROTOCOL_LABELS = {
 }
 #: Files of a run that are outputs in Scipion.
 _OUTPUTS = {
-    "accepted.star": "the accepted set",
-    "rejected.star": "the rejected set",
-    "particles.star": "the output particles",
+    ACCEPTED_NAME: "the accepted set",
+    REJECTED_NAME: "the rejected set",
+    PARTICLES_NAME: "the output particles",
 }
 #: What the form asks for where a CTF is simulated.
 CTF_FIELDS = (

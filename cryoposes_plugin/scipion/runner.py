@@ -18,10 +18,10 @@ from pyworkflow.exceptions import PyworkflowException
 
 from ..commands.config import THREAD_VARIABLES, Config
 from ..commands.manifest import digest_path
-from ..commands.run_directory import METRICS_NAME
+from ..core.io.names import CONFIG_NAME, METRICS_NAME
 from ..core.io.state_files import read_json
 
-CONFIG_NAME, RUN_NAME, KEY_NAME, REPORT_NAME = "config.json", "run", "run_key.txt", "report.html"
+RUN_NAME, KEY_NAME = "run", "run_key.txt"
 _MENDABLE = 2
 #: Activation commands are written for it ("source", "conda activate"); the default shell may know neither.
 _BASH = "/bin/bash"

@@ -11,6 +11,7 @@ from pyworkflow import Config
 from pyworkflow.protocol.params import LabelParam
 from pyworkflow.viewer import DESKTOP_TKINTER, ProtocolViewer, View, Viewer
 
+from cryoposes_plugin.core.io.names import CARD_NAME, HISTORY_NAME, REPORT_NAME
 from cryoposes_plugin.objects import PoseModel
 from cryoposes_plugin.protocols import (
     ProtCryoposesCompare,
@@ -25,7 +26,6 @@ from cryoposes_plugin.protocols import (
     ProtCryoposesTrain,
 )
 from cryoposes_plugin.scipion.figure_window import FigureView
-from cryoposes_plugin.scipion.runner import REPORT_NAME
 
 from .viewer_volume import chimera_is_installed, chimera_views, slices_view
 
@@ -144,12 +144,10 @@ class PoseModelViewer(Viewer):
     _targets = [PoseModel]
 
     def _visualize(self, obj, **kwargs):
-        from cryoposes_plugin.commands.pictures import HISTORY_NAME, learning_curve
+        from cryoposes_plugin.commands.train.pictures import learning_curve
 
         run = os.path.dirname(os.path.abspath(obj.getFolder()))
-        views = [
-            self.textView([os.path.join(obj.getFolder(), "model_card.json")], title="Model card")
-        ]
+        views = [self.textView([os.path.join(obj.getFolder(), CARD_NAME)], title="Model card")]
         if os.path.exists(os.path.join(run, HISTORY_NAME)):
             views.append(FigureView("Learning curve", lambda: learning_curve(run), self.formWindow))
         return views

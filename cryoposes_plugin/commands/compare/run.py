@@ -21,6 +21,7 @@ from ...core.evaluation.registration import HANDS, Registration, register
 from ...core.geometry.symmetry import symmetry_rotations
 from ...core.io.error_log import not_fatal
 from ...core.io.ids import Join, join
+from ...core.io.names import ERRORS_NAME
 from ...core.io.star import read_particles
 from ...core.scores import best_ranking, title_of
 from ...core.types import ParticleTable
@@ -249,7 +250,7 @@ def _write_errors(run: RunDirectory, result: Comparison) -> None:
         "angular_error_registered_deg": result.registered_deg,
         **result.scores,
     }
-    with run.atomic("errors.csv") as part, open(part, "w", newline="", encoding="utf-8") as handle:
+    with run.atomic(ERRORS_NAME) as part, open(part, "w", newline="", encoding="utf-8") as handle:
         writer = csv.writer(handle)
         writer.writerow(columns)
         writer.writerows(

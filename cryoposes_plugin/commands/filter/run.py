@@ -10,6 +10,7 @@ import numpy as np
 from ...core.errors import ConfigError, InputError
 from ...core.io.error_log import not_fatal
 from ...core.io.ids import warn_of_copies
+from ...core.io.names import ACCEPTED_NAME, REJECTED_NAME
 from ...core.io.star import read_particles, write_particles
 from ...core.scores import (
     FROM_NOTHING,
@@ -26,8 +27,6 @@ from ..run_directory import RunDirectory
 from .config import FilterConfig
 
 logger = logging.getLogger(__name__)
-
-ACCEPTED_NAME, REJECTED_NAME = "accepted.star", "rejected.star"
 
 
 def accept_share(scores: np.ndarray, share: float) -> np.ndarray:

@@ -9,6 +9,7 @@ from typing import Any, Dict, Optional, Tuple
 import numpy as np
 
 from ...core.io.error_log import not_fatal
+from ...core.io.names import PARTICLES_NAME
 from ...core.io.star import columns_not_modelled, write_particles
 from ...core.maps.symmetry import warn_of_symmetry
 from ...core.models import uncertainty as bingham
@@ -32,7 +33,6 @@ from .results import DISPERSION, TRACE, UNCERTAIN, Results
 
 logger = logging.getLogger(__name__)
 
-STAR_NAME = "particles.star"
 _SAVE_SECONDS = 20.0
 #: Images that the weights of the frequencies are measured on.
 _SAMPLE = 512
@@ -62,7 +62,7 @@ def run(config: InferConfig, run: RunDirectory) -> Dict[str, Any]:
     finder = _shift_finder(config, inputs)
     results, rate = _predict_all(config, run, inputs, finder)
     table = _with_poses(inputs, results)
-    write_particles(run.file(STAR_NAME), table)
+    write_particles(run.file(PARTICLES_NAME), table)
     metrics = {**_metrics(inputs, results, table, rate), "not_refined": not_refined}
     notes = ([not_refined] if not_refined else []) + report_notes(config, inputs, metrics)
     for note in notes:
@@ -88,7 +88,7 @@ def _conclude_refined(
     config: InferConfig, run: RunDirectory, inputs: Inputs, refined: Refined
 ) -> Dict[str, Any]:
     table = refined.table
-    write_particles(run.file(STAR_NAME), table)
+    write_particles(run.file(PARTICLES_NAME), table)
     metrics = {**_common_metrics(inputs, table, refined.rate), **refinement_metrics(refined)}
     notes = list(
         dict.fromkeys([*report_notes(config, inputs, metrics), *refinement_notes(metrics)])

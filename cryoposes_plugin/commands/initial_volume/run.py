@@ -21,6 +21,16 @@ from ...core.fourier.resampling import resample_volume
 from ...core.geometry.symmetry import parse_symmetry, symmetry_rotations
 from ...core.io.error_log import not_fatal
 from ...core.io.mrc import read_volume, write_volume
+from ...core.io.names import (
+    FSC_NAME,
+    HALF1_NAME,
+    HALF2_NAME,
+    PARTICLES_NAME,
+    REFINEMENT_NAME,
+    SEARCH_HISTORY_NAME,
+    SEARCH_NAME,
+    VOLUME_NAME,
+)
 from ...core.io.star import read_particles, write_particles
 from ...core.io.state_files import REDO, SEARCH_AXES, read_json
 from ...core.maps.symmetry_axes import SymmetryAxes, find_axes
@@ -33,18 +43,14 @@ from ...core.types import ParticleTable, Volume
 from ...core.values import real
 from ..iterate import run as iterate
 from ..iterate.config import IterateConfig
-from ..pictures import SEARCH_HISTORY_NAME
 from ..reconstruct.inputs import check_ctf, common_grid, even_grid
 from ..run_directory import RunDirectory
 from .config import InitialVolumeConfig
 
 logger = logging.getLogger(__name__)
 
-STAR_NAME, VOLUME_NAME = "particles.star", "volume.mrc"
-#: Folders of the run's two parts.
-SEARCH_NAME, REFINEMENT_NAME = "search", "refinement"
 CERTAINTY = "cryoposesSearchCertainty"
-_FROM_REFINEMENT = (VOLUME_NAME, "half1.mrc", "half2.mrc", "fsc.csv", STAR_NAME)
+_FROM_REFINEMENT = (VOLUME_NAME, HALF1_NAME, HALF2_NAME, FSC_NAME, PARTICLES_NAME)
 #: Pixels along the field of view of the search; the field is wider than the particle by 1 / this share.
 SEARCH_BOX_PX = 32
 DIAMETER_SHARE = 0.75
@@ -138,7 +144,7 @@ def _coarse(
     """Assigned and put on its axes, written to the search's folder; read back where that was done before."""
     state, pixel = part.file(SEARCH_AXES), inputs.grid.pixel_size_angstrom
     if state.exists():
-        table = read_particles(part.file(STAR_NAME), require=("poses",))
+        table = read_particles(part.file(PARTICLES_NAME), require=("poses",))
         correlation = real(
             read_json(state, REDO).get("correlation"), f"{state}: correlation", REDO, -1.0, 1.0
         )
@@ -149,7 +155,7 @@ def _coarse(
         axes = find_axes(data, config.symmetry, DETAIL[-1].last_shell - 1)
         table, correlation = _on_axes(inputs, table, axes), axes.correlation
         data = axes.volume(data, config.symmetry)
-    write_particles(part.file(STAR_NAME), table)
+    write_particles(part.file(PARTICLES_NAME), table)
     write_volume(part.file(VOLUME_NAME), data, pixel)
     part.write_json(SEARCH_AXES, {"correlation": correlation})
     return Coarse(table, Volume(data, pixel), correlation)
@@ -210,7 +216,7 @@ def _refine(
     """Rounds in a folder of their own, whose results become the run's; returns their metrics."""
     inner = IterateConfig(
         volume=str(part.file(VOLUME_NAME)),
-        particles=str(part.file(STAR_NAME)),
+        particles=str(part.file(PARTICLES_NAME)),
         low_pass_angstrom=resolution,
         symmetry=config.symmetry,
         rounds=config.rounds,
@@ -235,7 +241,7 @@ def _write_coarse(run: RunDirectory, coarse: Coarse) -> None:
     box, pixel = common_grid(coarse.table)
     data = resample_volume(coarse.volume.data, coarse.volume.pixel_size_angstrom, box, pixel)
     write_volume(run.file(VOLUME_NAME), data, pixel)
-    write_particles(run.file(STAR_NAME), coarse.table)
+    write_particles(run.file(PARTICLES_NAME), coarse.table)
 
 
 def _write_history(part: RunDirectory, outcome: Outcome) -> None:

@@ -18,6 +18,7 @@ from ...core.geometry.symmetry import symmetry_rotations
 from ...core.io.error_log import not_fatal
 from ...core.io.folder import Folder
 from ...core.io.mrc import read_volume, write_volume
+from ...core.io.names import HALF1_NAME, HALF2_NAME, PARTICLES_NAME, VOLUME_NAME
 from ...core.io.star import read_particles, write_particles
 from ...core.io.state_files import remove_state
 from ...core.maps.fsc import HalfMapFsc, half_map_fsc
@@ -48,12 +49,6 @@ from .config import IterateConfig
 
 logger = logging.getLogger(__name__)
 
-STAR_NAME, VOLUME_NAME, HALF1_NAME, HALF2_NAME = (
-    "particles.star",
-    "volume.mrc",
-    "half1.mrc",
-    "half2.mrc",
-)
 #: Diameter of the sphere that references are cut to, as a share of the box.
 _MASK_SHARE = 0.9
 #: References end where the half maps' FSC falls below this.
@@ -158,7 +153,7 @@ def _round(
 ) -> Tuple[ParticleTable, Tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Refined particles and (full, half 1, half 2) maps; the particles are those of the round's file, new or not."""
     folder = run.inside(f"round_{number:02d}")
-    star = folder.file(STAR_NAME)
+    star = folder.file(PARTICLES_NAME)
     if not star.exists():
         for half in (1, 2):
             table = _refine_half(config, folder, start, number, table, references[half - 1], half)
@@ -309,7 +304,7 @@ def _conclude(
     pixel = particles.pixel_size_angstrom
     for name, data in zip((VOLUME_NAME, HALF1_NAME, HALF2_NAME), maps):
         write_volume(run.file(name), data, pixel)
-    write_particles(run.file(STAR_NAME), table)
+    write_particles(run.file(PARTICLES_NAME), table)
     outputs.write_fsc(run, fsc, None)
     metrics = outputs.metrics_of(_reconstruction(config), particles, fsc, None)
     metrics.update(

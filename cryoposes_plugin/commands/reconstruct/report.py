@@ -8,6 +8,7 @@ from typing import Any, Dict, List, Optional
 import numpy as np
 
 from ...core.io.ids import image_groups
+from ...core.io.names import FSC_NAME
 from ...core.io.star import columns_not_modelled
 from ...core.maps.fsc import HalfMapFsc, fourier_shell_correlation, resolution_angstrom
 from ...core.words import counted
@@ -15,7 +16,6 @@ from ..run_directory import RunDirectory
 from .config import ReconstructConfig
 from .inputs import Inputs
 
-FSC_NAME = "fsc.csv"
 THRESHOLDS = {"0143": 0.143, "05": 0.5}
 #: The reference has the other hand if its mirror's FSC has so much of its area, and this number of shells, more.
 _OTHER_HAND_SHARE, _OTHER_HAND_SHELLS = 1.25, 1.0

@@ -11,6 +11,7 @@ import numpy as np
 from ...core.fourier.masks import soft_sphere
 from ...core.io.error_log import not_fatal
 from ...core.io.mrc import write_volume
+from ...core.io.names import HALF1_NAME, HALF2_NAME, PARTICLES_NAME, VOLUME_NAME
 from ...core.io.star import write_particles
 from ...core.maps.fsc import half_map_fsc, independence_statement
 from ...core.maps.symmetry import warn_of_symmetry
@@ -21,12 +22,6 @@ from .report import metrics_of, other_hand, reference_fsc, write_fsc, write_page
 
 logger = logging.getLogger(__name__)
 
-VOLUME_NAME, HALF1_NAME, HALF2_NAME, STAR_NAME = (
-    "volume.mrc",
-    "half1.mrc",
-    "half2.mrc",
-    "particles.star",
-)
 #: Diameter of the default mask, as a share of the box.
 MASK_SHARE = 0.75
 
@@ -69,7 +64,7 @@ def run(config: ReconstructConfig, run: RunDirectory) -> Dict[str, Any]:
     for name, data in ((HALF1_NAME, half1), (HALF2_NAME, half2), (VOLUME_NAME, volume)):
         write_volume(run.file(name), data, inputs.pixel_size_angstrom)
     if inputs.half_drawn:
-        write_particles(run.file(STAR_NAME), inputs.table.replace(random_subset=inputs.half))
+        write_particles(run.file(PARTICLES_NAME), inputs.table.replace(random_subset=inputs.half))
     write_fsc(run, fsc, reference)
     with not_fatal(run.path, "its report"):
         write_page(run, inputs, fsc, volume, reference, metrics)

@@ -10,6 +10,7 @@ import numpy as np
 from ...core.conventions import rotations_to_quaternions
 from ...core.errors import InputError
 from ...core.io.error_log import not_fatal
+from ...core.io.names import EXPECTED_ERRORS_NAME, RESIDUALS_NAME, ROTATIONS_NAME
 from ...core.recovery.minibatch import minibatch_rotations
 from ...core.recovery.pairs import PairDistances, read_pairs
 from ...core.recovery.solve import Recovery, as_recovery, recover_rotations, strays
@@ -18,11 +19,6 @@ from .config import RecoverConfig
 
 logger = logging.getLogger(__name__)
 
-ROTATIONS_NAME, RESIDUALS_NAME, EXPECTED_ERRORS_NAME = (
-    "rotations.npy",
-    "residuals.npy",
-    "expected_errors.npy",
-)
 #: Beyond this mean error of the pairs that were held out, relative to the others, the rotations are not to be believed.
 _HELD_OUT_RATIO = 1.3
 _FEW_DISTANCES = 20

@@ -9,6 +9,7 @@ from typing import Any, Dict, Optional, Tuple
 import numpy as np
 
 from ...core.io.error_log import not_fatal
+from ...core.io.names import PARTICLES_NAME
 from ...core.io.star import columns_not_modelled, write_particles
 from ...core.models.distance_model import DistanceModel
 from ...core.models.embedding import Embedding, embed_copies, embed_particles
@@ -30,7 +31,6 @@ from .report import Truth, recovery_notes, true_errors, write_recovery_report
 
 logger = logging.getLogger(__name__)
 
-STAR_NAME = "particles.star"
 RESIDUAL, OUTLIER = "cryoposesDistanceResidualDeg", "cryoposesOutlierScore"
 _AT_ONCE = 2048
 #: Of a normal distribution, standard deviation over median absolute deviation.
@@ -79,7 +79,7 @@ def run(config: RecoverConfig, run: RunDirectory) -> Dict[str, Any]:
         poses = _against_volume(config, inputs, inputs.volume, embedding)
     shifts_px, shift_source = _shifts(config, inputs, embedding, poses.rotations)
     table = _with_poses(inputs, poses, shifts_px)
-    write_particles(run.file(STAR_NAME), table)
+    write_particles(run.file(PARTICLES_NAME), table)
     metrics = _metrics(inputs, embedding, poses, table, shift_source)
     truth = None if config.truth is None else Truth.read(config.truth, table, config.images_from)
     if truth is not None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from ...core.io.error_log import not_fatal
 from ...core.io.ids import warn_of_copies
+from ...core.io.names import PARTICLES_NAME
 from ...core.io.star import write_particles
 from ...core.maps.symmetry import warn_of_symmetry
 from ...core.particles.batches import scan_images
@@ -28,7 +29,6 @@ from .report import metrics_of, report_notes, write_refinement_report
 
 logger = logging.getLogger(__name__)
 
-STAR_NAME = "particles.star"
 #: What follows, without a search, from a verdict on the poses that were given.
 _LOST = {
     "undecided": "What is refined from poses that fit no better than chance is hardly right: each is given as wrong "
@@ -68,7 +68,7 @@ def run(config: RefineConfig, run: RunDirectory) -> Dict[str, Any]:
     lost = None if config.search_deg else _LOST.get(hand.verdict)
     if lost:
         table = table.replace(scores={**table.scores, WRONG_BASIN: np.ones(len(table))})
-    write_particles(run.file(STAR_NAME), table)
+    write_particles(run.file(PARTICLES_NAME), table)
     write_covariance(run, table, results, pixel)
     metrics = metrics_of(refinement, results, table, rate)
     metrics.update(

@@ -18,6 +18,7 @@ from ...core.imaging.ctf import pack_ctf
 from ...core.imaging.noise import normalise_background, simulate_noise
 from ...core.io.error_log import not_fatal
 from ...core.io.mrc import Stack, StackWriter
+from ...core.io.names import PARTICLES_NAME, STACK_NAME
 from ...core.io.star import write_particles
 from ...core.io.state_files import REDO, SIMULATION, read_json
 from ...core.particles.contrast import warn_of_map
@@ -31,7 +32,6 @@ from .inputs import Draws, Inputs, draw, particle_diameter_angstrom, particle_ta
 
 logger = logging.getLogger(__name__)
 
-STACK_NAME, STAR_NAME = "particles.mrcs", "particles.star"
 #: The mean signal variance of larger sets is measured on this many images, drawn without repetition.
 SIGNAL_SAMPLE = 2000
 _PIXELS_PER_BATCH = 2**19
@@ -80,7 +80,7 @@ def run(config: SimulateConfig, run: RunDirectory) -> Dict[str, Any]:
     metrics = _metrics(config, inputs, state, rate)
     with not_fatal(run.path, "its report"):
         _report(config, renderer, run, metrics)
-    write_particles(run.file(STAR_NAME), particle_table(run.file(STACK_NAME), inputs, drawn))
+    write_particles(run.file(PARTICLES_NAME), particle_table(run.file(STACK_NAME), inputs, drawn))
     return metrics
 
 

@@ -8,6 +8,7 @@ from typing import Any, Dict, Optional, Tuple
 import numpy as np
 
 from ...core.io.error_log import not_fatal
+from ...core.io.names import MODEL_NAME
 from ...core.memory import one_sentence
 from ...core.particles.batches import look_at_images
 from ...core.particles.contrast import warn_of_map
@@ -18,8 +19,6 @@ from .config import TrainConfig
 from .inputs import Plan, make_plan, summary, validation_number
 
 logger = logging.getLogger(__name__)
-
-MODEL_NAME = "model"
 
 
 def check(config: TrainConfig) -> None:
@@ -91,8 +90,8 @@ def _number_of_steps(config: TrainConfig, plan: Plan) -> Optional[int]:
 
 
 def _report(run: RunDirectory, session, metrics: Dict[str, Any], judged) -> None:
-    from ..pictures import learning_curve
     from ..report import write_report
+    from .pictures import learning_curve
 
     distances = session.gives_distances
     figures = {

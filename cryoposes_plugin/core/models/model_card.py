@@ -13,6 +13,7 @@ from typing import Any, Dict, List
 from ..errors import ConfigError, InputError
 from ..geometry.symmetry import parse_symmetry
 from ..io.files import read_object
+from ..io.names import CARD_NAME, MODEL_NAME
 from ..networks.choices import CTF_CORRECTIONS
 from ..scores import LEARNED_NOTHING
 from ..types import IMAGE_STATES
@@ -20,7 +21,6 @@ from ..values import check_pixel_size, integer, real, shown, text
 
 logger = logging.getLogger(__name__)
 
-CARD_NAME = "model_card.json"
 SCHEMA_VERSION = 1
 _REMEDY = "give the model folder as `train` wrote it"
 _CHOICES = {
@@ -117,7 +117,7 @@ class ModelCard:
         """The card of a model folder; InputError where it is missing, no JSON, of another schema or incomplete."""
         path = Path(folder) / CARD_NAME
         if not path.is_file():
-            inside = Path(folder) / "model"
+            inside = Path(folder) / MODEL_NAME
             remedy = (
                 f"its model is {inside}: give that" if (inside / CARD_NAME).is_file() else _REMEDY
             )

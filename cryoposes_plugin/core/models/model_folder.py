@@ -11,10 +11,11 @@ import keras
 
 from ..errors import UNREADABLE, InputError
 from ..io.atomic import atomic_path
+from ..io.names import CARD_NAME
 from ..memory import require_memory
 from ..networks.build import architecture_of, build_network
 from ..networks.limits import least_weights
-from .model_card import CARD_NAME, ModelCard
+from .model_card import ModelCard
 from .preprocessing import Preprocessing
 from .weights_file import check_finite, check_weights, weights_bytes
 

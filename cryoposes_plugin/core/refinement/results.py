@@ -8,6 +8,7 @@ from typing import Dict, Mapping, Optional
 import numpy as np
 
 from ..io.folder import Folder
+from ..io.names import COVARIANCE_NAME
 from ..io.state_files import REFINEMENT, read_arrays, rows_done, write_arrays
 from ..types import ParticleTable
 from ..values import require_finite
@@ -15,7 +16,6 @@ from .multi_start import Refined
 from .scales import RightScales
 from .spectra import Spectra
 
-COVARIANCE_NAME = "covariance.npz"
 EXPECTED_ERROR, EXPECTED_SHIFT_ERROR = (
     "cryoposesExpectedErrorDeg",
     "cryoposesExpectedShiftErrorAngst",

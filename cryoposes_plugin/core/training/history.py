@@ -9,8 +9,8 @@ from typing import Dict, List, Mapping, Optional, Sequence
 import numpy as np
 
 from ..io.folder import Folder
+from ..io.names import HISTORY_NAME
 
-HISTORY_NAME = "history.csv"
 #: Of poses, or of distances.
 _VALIDATED = (
     "median_error_deg",

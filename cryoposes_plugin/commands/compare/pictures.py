@@ -1,0 +1,64 @@
+"""The pictures of `compare`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Dict, Tuple
+
+from matplotlib.figure import Figure
+
+from ...core.evaluation.pair_distances import pair_distances_deg
+from ...core.io.names import ERRORS_NAME
+from ...core.io.star import read_particles
+from ...core.plots import plots
+from ...core.scores import best_ranking
+from ...core.types import ParticleTable
+from ..drawing import Picture, columns, directions
+from .config import CompareConfig
+
+_PAIRS = 20000
+
+
+def pictures(folder: Path, config: CompareConfig) -> Dict[str, Picture]:
+    """Errors, estimated against true distances, viewing directions, and error against uncertainty."""
+    if not (folder / ERRORS_NAME).exists():
+        return {}
+
+    errors = columns(folder / ERRORS_NAME)
+    found = {
+        "error_histogram": Picture(
+            "Angular errors", lambda: plots.error_histogram(errors["angular_error_deg"])
+        ),
+        "distance_density": Picture(
+            "Estimated against true distances of pairs", lambda: _distances(config)
+        ),
+        "direction_maps": Picture(
+            "Viewing directions",
+            lambda: directions(dict(zip(("true", "estimated"), _both_sets(config)))),
+        ),
+    }
+    score = best_ranking(errors)
+    if score is not None:
+        found["error_against_uncertainty"] = Picture(
+            "Error against uncertainty",
+            lambda: plots.error_against_uncertainty(
+                errors[score], errors["angular_error_deg"], score
+            ),
+        )
+    return found
+
+
+def _distances(config: CompareConfig) -> Figure:
+    """Density of estimated against true distances of randomly drawn pairs of particles."""
+    truth, estimate = _both_sets(config)
+    true_deg, estimated_deg = pair_distances_deg(
+        truth, estimate, config.symmetry, _PAIRS, config.join_by
+    )
+    return plots.distance_density(true_deg, estimated_deg)
+
+
+def _both_sets(config: CompareConfig) -> Tuple[ParticleTable, ParticleTable]:
+    truth, estimate = (
+        read_particles(p, images_from=config.images_from) for p in (config.truth, config.estimate)
+    )
+    return truth, estimate

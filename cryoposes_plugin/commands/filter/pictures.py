@@ -1,0 +1,45 @@
+"""The pictures of `filter`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Dict
+
+from matplotlib.figure import Figure
+
+from ...core.io.names import ACCEPTED_NAME, REJECTED_NAME
+from ...core.io.star import read_particles
+from ...core.plots import plots
+from ..drawing import Picture, directions, metrics_of
+from .config import FilterConfig
+from .run import accept
+
+
+def pictures(folder: Path, config: FilterConfig) -> Dict[str, Picture]:
+    """The scores with the accepted part marked, and the viewing directions of both parts."""
+    if not all((folder / name).exists() for name in (ACCEPTED_NAME, REJECTED_NAME)):
+        return {}
+
+    everything = read_particles(config.particles, images_from=config.images_from)
+    accepted = accept(config, everything)
+    threshold = metrics_of(folder).get("threshold")
+
+    def maps() -> Figure:
+        parts = {
+            "all": everything,
+            "accepted": everything.take(accepted),
+            "rejected": everything.take(~accepted),
+        }
+        return directions({name: table for name, table in parts.items() if len(table)})
+
+    found = {
+        "uncertainty_histogram": Picture(
+            "Uncertainty, with the accepted part marked",
+            lambda: plots.uncertainty_histogram(
+                everything.scores[config.score], accepted, config.score, threshold
+            ),
+        )
+    }
+    if everything.rotations is not None:
+        found["direction_maps"] = Picture("Viewing directions: all, accepted, rejected", maps)
+    return found

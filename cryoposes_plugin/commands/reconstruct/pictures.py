@@ -1,0 +1,14 @@
+"""The pictures of `reconstruct`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Dict
+
+from ..drawing import Picture, map_pictures
+from .config import ReconstructConfig
+
+
+def pictures(folder: Path, config: ReconstructConfig) -> Dict[str, Picture]:
+    """The map, the FSC curves, and where the particles are seen from."""
+    return map_pictures(folder, config.particles)
