@@ -1,4 +1,4 @@
-"""Compare poses."""
+"""The protocol of `compare`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from pwem.objects import SetOfParticles
 
 from cryoposes_plugin.commands.compare.config import CompareConfig
-from cryoposes_plugin.commands.config import Config
+from cryoposes_plugin.commands.config import COMPARISON, Config
 from cryoposes_plugin.core.io.names import ERRORS_NAME
 from cryoposes_plugin.core.words import counted
 from cryoposes_plugin.scipion import convert, forms, results
@@ -25,13 +25,13 @@ _ERRORS = {
 
 
 class ProtCryoposesCompare(ProtCryoposesBase):
-    """Compares two sets of poses of the same particles, joined by id: angular and shift error of each particle.
+    """Compares estimated poses with true poses of the same particles.
 
-    The output is the estimated set with the errors as attributes, in the frame of the true poses where a registration
-    was asked for.
+    The two sets are matched by particle id. The output is the estimated set with the angular error and the shift error
+    of each particle as attributes. If a registration was chosen, its poses are given in the frame of the true poses.
     """
 
-    _label = "compare poses"
+    _label = CompareConfig.title
     _possibleOutputs = {"outputParticles": SetOfParticles}
     CONFIG = CompareConfig
     PARTICLES = (
@@ -41,27 +41,22 @@ class ProtCryoposesCompare(ProtCryoposesBase):
 
     def _defineParams(self, form):
         form.addSection(label="Input")
-        forms.add_pointer(
-            form,
-            "truth",
-            "SetOfParticles",
-            "Particles with the poses to compare with.",
-            pointer_condition="hasAlignmentProj",
-        )
-        forms.add_pointer(
-            form,
-            "estimate",
-            "SetOfParticles",
-            "Particles with the poses to judge.",
-            pointer_condition="hasAlignmentProj",
-        )
-        forms.add_fields(form, CompareConfig, "symmetry", "registration", "seed")
+        for field in ("truth", "estimate"):
+            forms.add_pointer(
+                form,
+                CompareConfig,
+                field,
+                "SetOfParticles",
+                pointer_condition="hasAlignmentProj",
+            )
+        forms.add_group(form, CompareConfig, COMPARISON)
+        forms.add_fields(form, CompareConfig, "seed")
 
     def _input_problems(self) -> List[str]:
         return super()._input_problems() or self._common_problems("inputTruth", "inputEstimate")
 
     def _make_config(self) -> Config:
-        """Scipion's ids name the particles, whichever files their images are in."""
+        """In Scipion particles are matched by id, whichever files their images are in."""
         return dataclasses.replace(super()._make_config(), join_by="id")
 
     def _check(self, config: Config) -> None:
@@ -113,11 +108,14 @@ class ProtCryoposesCompare(ProtCryoposesBase):
             f"Median shift error {metrics['median_shift_error_angstrom']:.2f} Å.",
         ]
         if metrics["registration"] == "orthogonal4":
-            lines.append("After registration over O(4), which is not physical: it moves the beam.")
+            lines.append(
+                "The poses were registered by an orthogonal 4 x 4 matrix. This is not physical, because it moves the "
+                "beam."
+            )
         if metrics["only_in_truth"] or metrics["only_in_estimate"]:
             lines.append(
-                f"{metrics['only_in_truth']} particles are only in the true set and {metrics['only_in_estimate']} only "
-                "in the estimated one; they were not compared."
+                f"Not compared: {counted(metrics['only_in_truth'], 'particle')} that only the true set has, and "
+                f"{metrics['only_in_estimate']} that only the estimated set has."
             )
         return lines
 

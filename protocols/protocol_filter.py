@@ -1,4 +1,4 @@
-"""Filter by uncertainty."""
+"""The protocol of `filter`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, Dict, List
 
 from pwem.objects import SetOfParticles
 
-from cryoposes_plugin.commands.config import Config
+from cryoposes_plugin.commands.config import FILTER, Config
 from cryoposes_plugin.commands.filter.config import FilterConfig
 from cryoposes_plugin.core.io.names import ACCEPTED_NAME, REJECTED_NAME
 from cryoposes_plugin.core.scores import cost, title_of
@@ -17,18 +17,18 @@ from cryoposes_plugin.scipion import convert, forms, results
 from .protocol_base import ParticleInput
 from .protocol_streaming import GROWING, ProtCryoposesStreaming
 
-#: Of a growing input.
+#: For an input that is still growing.
 SMALLEST_BATCH = 100
 
 
 class ProtCryoposesFilter(ProtCryoposesStreaming):
-    """Splits particles into those whose poses are certain and the others. Nothing disappears: both sets are outputs.
+    """Splits particles into those with confident poses and the rest. Both sets are outputs, so nothing is lost.
 
-    With a threshold the outputs grow while the input grows. A share of the particles can only be kept when all are
-    there: the run waits until the input is closed.
+    With a threshold, the outputs grow while the input grows. A fraction of the particles can only be determined when
+    all of them are there, so the run waits until the input is closed.
     """
 
-    _label = "filter by uncertainty"
+    _label = FilterConfig.title
     # A dictionary, because two Enum members of one class would be aliases of each other.
     _possibleOutputs = {"outputAccepted": SetOfParticles, "outputRejected": SetOfParticles}
     CONFIG = FilterConfig
@@ -38,13 +38,8 @@ class ProtCryoposesFilter(ProtCryoposesStreaming):
 
     def _defineParams(self, form):
         form.addSection(label="Input")
-        forms.add_pointer(
-            form,
-            "particles",
-            "SetOfParticles",
-            "Particles with scores, as 'estimate poses' gives them.",
-        )
-        forms.add_fields(form, FilterConfig, "score", "keep_quantile", "threshold")
+        forms.add_pointer(form, FilterConfig, "particles", "SetOfParticles")
+        forms.add_group(form, FilterConfig, FILTER)
         forms.add_streaming(form, SMALLEST_BATCH)
 
     def _input_problems(self) -> List[str]:
@@ -57,17 +52,17 @@ class ProtCryoposesFilter(ProtCryoposesStreaming):
         if not particles.getFirstItem().hasAttribute(f"_{score}"):
             return [
                 f"Particles: they have no '{title_of(score)}'; choose another score, or estimate their poses with "
-                "'estimate poses' first."
+                "`infer` first."
             ]
         if convert.scored_at_another_pose(particles):
             return [
-                "Particles: another program changed the poses that their scores were given for; filter before that, or "
-                "refine the poses with 'refine poses' first."
+                "Particles: their poses were changed by another program after the scores were computed; filter before "
+                "that step, or refine the poses with `refine` first."
             ]
         return []
 
     def _threshold_problems(self, score: str) -> List[str]:
-        """A threshold that every score is worse than would keep nothing."""
+        """A sentence if no score reaches the threshold."""
         threshold = self.threshold.get()
         if threshold is None or self.inputParticles.get().isStreamOpen():
             return []
@@ -78,8 +73,8 @@ class ProtCryoposesFilter(ProtCryoposesStreaming):
         if min(cost(score, value) for value in values) <= cost(score, threshold):
             return []
         return [
-            f"'or threshold of the score' is {threshold:g} and the scores go from {min(values):.6g} to "
-            f"{max(values):.6g}: it keeps none of the {len(values)} particles; give another value."
+            f"--threshold is {threshold:g} and the scores range from {min(values):.6g} to {max(values):.6g}, so none of "
+            f"the {len(values)} particles would be kept; give another value."
         ]
 
     def _check(self, config: Config) -> None:
@@ -90,7 +85,7 @@ class ProtCryoposesFilter(ProtCryoposesStreaming):
         metrics, outputs = self._metrics(), {}
         for name in ("accepted", "rejected"):
             output = f"output{name.capitalize()}"
-            # Scipion keeps an output of an earlier run, whatever this one says: it is emptied then.
+            # Scipion keeps the output of an earlier run, so an output without particles is emptied.
             if metrics[name] or hasattr(self, output):
                 outputs[output] = self._split_off(name, metrics[name])
         self._define(**outputs)

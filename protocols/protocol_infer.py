@@ -1,4 +1,4 @@
-"""Estimate poses."""
+"""The protocol of `infer`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any, Dict, List, Optional
 
 from pwem.objects import SetOfParticles
 
-from cryoposes_plugin.commands.config import Config
+from cryoposes_plugin.commands.config import REFINEMENT, Config
 from cryoposes_plugin.commands.infer.config import InferConfig
 from cryoposes_plugin.core.io.names import PARTICLES_NAME
 from cryoposes_plugin.core.words import counted
@@ -15,20 +15,22 @@ from cryoposes_plugin.scipion import convert, forms, results
 from .protocol_base import ParticleInput
 from .protocol_streaming import GROWING, ProtCryoposesStreaming
 
-#: Of a growing input; the noise and the strength of the volume are measured anew on each batch, on 768 images at most.
+#: For a growing input. Noise and scale are measured on each batch, on up to 768 images.
 SMALLEST_BATCH = 1000
 
 
 class ProtCryoposesInfer(ProtCryoposesStreaming):
-    """Estimates the orientation of each particle with a trained network, and how sure the network is of it.
+    """Estimates the pose of each particle with a trained network, and the uncertainty of each pose.
 
-    The particles keep their ids, CTFs and coordinates, and gain poses and two scores (trace and largest dispersion of a
-    Bingham distribution; more negative is more certain). With a volume the network's best hypotheses are refined
-    against it, to the limit that the noise sets, and each pose gets its expected error in degrees; without one the
-    input's shifts are kept. While the input grows, the output grows with it.
+    With a volume, the best hypotheses of the network are refined against it to noise-limited accuracy, shifts are
+    measured, and each pose gets an expected error in degrees. Without a volume, the shifts of the input are kept.
+
+    The particles keep their ids, CTFs and coordinates, and get poses and two uncertainties of the network (trace and
+    largest dispersion of a Bingham distribution; the more negative, the more certain). While the input grows, the
+    output grows with it.
     """
 
-    _label = "estimate poses"
+    _label = InferConfig.title
     _possibleOutputs = {"outputParticles": SetOfParticles}
     CONFIG = InferConfig
     PARTICLES = (ParticleInput("particles", "inputParticles"),)
@@ -38,35 +40,22 @@ class ProtCryoposesInfer(ProtCryoposesStreaming):
 
     def _defineParams(self, form):
         form.addSection(label="Input")
-        forms.add_pointer(
-            form,
-            "particles",
-            "SetOfParticles",
-            "Particles whose poses are wanted. They may have any box and pixel "
-            "size that covers what the network looks at.",
-        )
-        forms.add_pointer(form, "model", "PoseModel", "A network trained by 'train pose network'.")
-        forms.add_pointer(
-            form,
-            "volume",
-            "Volume",
-            "Optional. The volume that the network was trained on: poses are refined against it. Without it the "
-            "network's orientations and the input's shifts are what there is.",
-            optional=True,
+        forms.add_pointer(form, InferConfig, "particles", "SetOfParticles")
+        forms.add_pointer(form, InferConfig, "model", "PoseModel")
+        forms.add_pointer(form, InferConfig, "volume", "Volume", optional=True)
+        frame = forms.add_frame(form, InferConfig, REFINEMENT, "inputVolume is not None")
+        forms.add_fields(
+            frame, InferConfig, "refine", "max_shift_px", condition="inputVolume is not None"
         )
         forms.add_fields(
-            form, InferConfig, "refine", "max_shift_px", condition="inputVolume is not None"
-        )
-        forms.add_fields(
-            form,
+            frame,
             InferConfig,
             "hypotheses",
             "working_box_px",
             condition="inputVolume is not None and refine",
         )
-        forms.add_fields(form, InferConfig, "batch_size")
         forms.add_streaming(form, SMALLEST_BATCH)
-        forms.add_execution(form, InferConfig, gpu=True)
+        forms.add_computation(form, InferConfig)
 
     def _input_paths(self) -> Dict[str, Any]:
         return {**super()._input_paths(), "model": self.inputModel.get().getFolder()}
@@ -89,7 +78,7 @@ class ProtCryoposesInfer(ProtCryoposesStreaming):
         )
 
     def _batch_problem(self, metrics: Dict[str, Any]) -> Optional[str]:
-        """Scores of refined and of unrefined poses do not belong into one set."""
+        """Why the batch was not refined: its scores cannot be compared with those of refined poses."""
         return metrics.get("not_refined")
 
     def _join_metrics(self, done: List[Dict[str, Any]]) -> Dict[str, Any]:
@@ -108,8 +97,8 @@ class ProtCryoposesInfer(ProtCryoposesStreaming):
         lines = [f"Poses of {counted(metrics['particles'], 'particle')} estimated."]
         if metrics.get("left_out"):
             lines.append(
-                "Without a pose, because their batches were left out (see below): "
-                f"{counted(metrics['left_out'], 'particle')}."
+                f"No pose for {counted(metrics['left_out'], 'particle')}, because their batches were left out (see "
+                "below)."
             )
         if self.isInStreaming():
             return [*lines, GROWING, *metrics.get("notes", [])]
@@ -117,9 +106,7 @@ class ProtCryoposesInfer(ProtCryoposesStreaming):
             self.inputParticles.get().getSize() - metrics["particles"] - metrics.get("left_out", 0)
         )
         if missing:
-            lines.append(
-                f"Disabled in the input, and without a pose: {counted(missing, 'particle')}."
-            )
+            lines.append(f"No pose for {counted(missing, 'particle')} disabled in the input.")
         return lines + metrics.get("notes", [])
 
     def _methods(self) -> List[str]:

@@ -1,4 +1,4 @@
-"""Initial volume."""
+"""The protocol of `initial-volume`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any, Dict, List
 
 from pwem.objects import SetOfFSCs, SetOfParticles, Volume
 
+from cryoposes_plugin.commands.config import REFINEMENT, SEARCH
 from cryoposes_plugin.commands.initial_volume.config import InitialVolumeConfig
 from cryoposes_plugin.core.io.names import FSC_NAME, VOLUME_NAME
 from cryoposes_plugin.scipion import forms
@@ -16,13 +17,14 @@ from .protocol_reconstruct import ProtCryoposesReconstruct
 
 
 class ProtCryoposesInitialVolume(ProtCryoposesReconstruct):
-    """Finds a first volume and poses from the particles alone, with no reference and no network.
+    """Finds a first volume and poses from the particles alone, without a reference and without a network.
 
-    Several searches from random volumes find the shape at low resolution; the likeliest one is refined and
-    reconstructed in turns, each half of the particles by itself. Images cannot tell the hand: it is a guess.
+    Several searches from random volumes find the shape at low resolution. The most likely result is then refined and
+    reconstructed alternately, independently for each half of the particles. Images do not determine the hand of the
+    volume, so it may be the mirror image.
     """
 
-    _label = "initial volume"
+    _label = InitialVolumeConfig.title
     _possibleOutputs = {
         "outputVolume": Volume,
         "outputFSC": SetOfFSCs,
@@ -35,18 +37,11 @@ class ProtCryoposesInitialVolume(ProtCryoposesReconstruct):
 
     def _defineParams(self, form):
         form.addSection(label="Input")
-        forms.add_pointer(
-            form,
-            "particles",
-            "SetOfParticles",
-            "Particles. Poses that they have are not used; their CTF is.",
-        )
+        forms.add_pointer(form, InitialVolumeConfig, "particles", "SetOfParticles")
         forms.add_fields(form, InitialVolumeConfig, "diameter_angstrom", "symmetry")
-        forms.add_fields(
-            form, InitialVolumeConfig, "starts", "search_particles", "rounds", "working_box_px"
-        )
-        forms.add_fields(form, InitialVolumeConfig, "max_shift_px", "draws", "batch_size")
-        forms.add_execution(form, InitialVolumeConfig, gpu=True)
+        forms.add_group(form, InitialVolumeConfig, SEARCH)
+        forms.add_group(form, InitialVolumeConfig, REFINEMENT)
+        forms.add_computation(form, InitialVolumeConfig)
 
     def _check(self, config: Any) -> None:
         from cryoposes_plugin.core.geometry.symmetry import parse_symmetry
@@ -60,7 +55,7 @@ class ProtCryoposesInitialVolume(ProtCryoposesReconstruct):
         if refined:
             super()._create_outputs()
         else:
-            if self.hasAttribute("outputFSC"):  # of an earlier run with rounds
+            if self.hasAttribute("outputFSC"):  # from an earlier run with rounds
                 self.deleteOutput(self.outputFSC)
             volume = Volume(self._run_file(VOLUME_NAME))
             volume.setSamplingRate(self.inputParticles.get().getSamplingRate())
@@ -69,8 +64,8 @@ class ProtCryoposesInitialVolume(ProtCryoposesReconstruct):
 
     def _result_summary(self, metrics: Dict[str, Any]) -> List[str]:
         lines = [
-            f"The search explains {100 * metrics['search_explained_power']:.0f} % of the images' power down to "
-            f"{metrics['search_resolution_angstrom']:.0f} Å."
+            f"The volume of the search explains {100 * metrics['search_explained_power']:.0f} % of the power of the "
+            f"images, up to a resolution of {metrics['search_resolution_angstrom']:.0f} Å."
         ]
         lines += metrics["notes"]
         return lines + (super()._result_summary(metrics) if "fsc_statement" in metrics else [])
@@ -80,6 +75,7 @@ class ProtCryoposesInitialVolume(ProtCryoposesReconstruct):
         if not metrics:
             return []
         return [
-            f"An initial volume was found from the images alone, by stochastic expectation maximisation at falling "
-            f"noise from {metrics['starts']} random starts, then refined and reconstructed in turns (Cryoposes)."
+            "An initial volume was determined from the images alone, by stochastic expectation maximisation with "
+            f"decreasing noise from {metrics['starts']} random starts, followed by alternating refinement and "
+            "reconstruction (Cryoposes)."
         ]

@@ -1,4 +1,4 @@
-"""Refine and reconstruct."""
+"""The protocol of `iterate`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from typing import Any, Dict, List
 
 from pwem.objects import SetOfFSCs, SetOfParticles, Volume
 
-from cryoposes_plugin.commands.config import Config
+from cryoposes_plugin.commands.config import RECONSTRUCTION, REFINEMENT, Config
 from cryoposes_plugin.commands.iterate.config import IterateConfig
+from cryoposes_plugin.core.words import counted
 from cryoposes_plugin.scipion import convert, forms
 
 from .protocol_base import ParticleInput
@@ -15,14 +16,14 @@ from .protocol_reconstruct import ProtCryoposesReconstruct
 
 
 class ProtCryoposesIterate(ProtCryoposesReconstruct):
-    """Refines poses and reconstructs in turns, from a volume cut at low resolution, until the resolution stops to grow.
+    """Refines poses and reconstructs alternately, from a low-pass filtered volume, until the resolution stops improving.
 
-    Each half of the particles has its own map and noise model, so that their Fourier shell correlation is independent
-    beyond the cut. A network trained on the cut volume proposes poses; without one, the particles' own poses are
-    started from.
+    Each half of the particles has its own map and noise model, so that the Fourier shell correlation of the halves is
+    independent beyond the resolution of the filter. A network trained on the filtered volume proposes the poses.
+    Without a network, the refinement starts from the poses of the particles.
     """
 
-    _label = "refine and reconstruct"
+    _label = IterateConfig.title
     _possibleOutputs = {
         "outputVolume": Volume,
         "outputFSC": SetOfFSCs,
@@ -34,27 +35,17 @@ class ProtCryoposesIterate(ProtCryoposesReconstruct):
 
     def _defineParams(self, form):
         form.addSection(label="Input")
-        forms.add_pointer(
-            form,
-            "particles",
-            "SetOfParticles",
-            "Particles; without a network they need poses to start from.",
-        )
-        forms.add_pointer(
-            form, "volume", "Volume", "Volume to start from; only its low resolution is used."
-        )
+        forms.add_pointer(form, IterateConfig, "particles", "SetOfParticles")
+        forms.add_pointer(form, IterateConfig, "volume", "Volume")
         forms.add_fields(form, IterateConfig, "low_pass_angstrom")
-        forms.add_pointer(
-            form,
-            "model",
-            "PoseModel",
-            "Optional. A network trained on the volume, cut at the same resolution. It proposes poses in every round.",
-            optional=True,
-        )
-        forms.add_fields(form, IterateConfig, "symmetry", "rounds", "mask_diameter_angstrom")
-        forms.add_fields(form, IterateConfig, "hypotheses", condition="inputModel is not None")
-        forms.add_fields(form, IterateConfig, "max_shift_px", "working_box_px", "batch_size")
-        forms.add_execution(form, IterateConfig, gpu=True)
+        forms.add_pointer(form, IterateConfig, "model", "PoseModel", optional=True)
+        forms.add_group(form, IterateConfig, RECONSTRUCTION)
+        frame = forms.add_frame(form, IterateConfig, REFINEMENT)
+        with_model = "inputModel is not None"
+        forms.add_fields(frame, IterateConfig, "rounds")
+        forms.add_fields(frame, IterateConfig, "hypotheses", "max_shift_px", condition=with_model)
+        forms.add_fields(frame, IterateConfig, "working_box_px")
+        forms.add_computation(form, IterateConfig)
 
     def _input_paths(self) -> Dict[str, Any]:
         model = self.inputModel.get()
@@ -64,7 +55,8 @@ class ProtCryoposesIterate(ProtCryoposesReconstruct):
         problems, particles = super()._input_problems(), self.inputParticles.get()
         if self.inputModel.get() is None and not particles.hasAlignmentProj():
             problems.append(
-                "Particles: they have no poses, and no network is given to find them; give one of the two."
+                "Particles: they have no poses, and no network is given that could estimate them; give a pose model, "
+                "or particles with poses."
             )
         return problems
 
@@ -87,7 +79,8 @@ class ProtCryoposesIterate(ProtCryoposesReconstruct):
 
     def _result_summary(self, metrics: Dict[str, Any]) -> List[str]:
         lines = [
-            f"{metrics['rounds']} rounds from {metrics['low_pass_angstrom']:g} Å; the best was {metrics['best_round']}."
+            f"{counted(metrics['rounds'], 'round')}, starting at {metrics['low_pass_angstrom']:g} Å; round "
+            f"{metrics['best_round']} gave the best map."
         ]
         return lines + super()._result_summary(metrics)
 
@@ -96,6 +89,7 @@ class ProtCryoposesIterate(ProtCryoposesReconstruct):
         if not metrics:
             return []
         return [
-            f"Starting from a map cut at {metrics['low_pass_angstrom']:g} Å, poses were refined by maximum likelihood "
-            "and volumes reconstructed in turns, independently for two halves of the particles (Cryoposes)."
+            f"Starting from a map low-pass filtered to {metrics['low_pass_angstrom']:g} Å, poses were refined by maximum "
+            "likelihood and volumes reconstructed alternately, independently for two halves of the particles "
+            "(Cryoposes)."
         ]

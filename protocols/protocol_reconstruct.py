@@ -1,4 +1,4 @@
-"""Reconstruct a volume."""
+"""The protocol of `reconstruct`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, Dict, List
 
 from pwem.objects import FSC, SetOfFSCs, Volume
 
-from cryoposes_plugin.commands.config import Config
+from cryoposes_plugin.commands.config import RECONSTRUCTION, Config
 from cryoposes_plugin.commands.reconstruct.config import ReconstructConfig
 from cryoposes_plugin.core.io.names import FSC_NAME, HALF1_NAME, HALF2_NAME, VOLUME_NAME
 from cryoposes_plugin.core.words import counted
@@ -16,7 +16,7 @@ from cryoposes_plugin.scipion import forms
 from .protocol_base import ParticleInput, ProtCryoposesBase
 
 _FREQUENCY = "frequency_per_angstrom"
-#: Columns of fsc.csv and what their curves are called.
+#: Columns of fsc.csv and the names of their curves.
 _CURVES = {
     "corrected": "half maps, masked, corrected",
     "unmasked": "half maps, unmasked",
@@ -27,13 +27,13 @@ _CURVES = {
 
 
 class ProtCryoposesReconstruct(ProtCryoposesBase):
-    """Reconstructs a volume, its half maps and their Fourier shell correlation from particles with poses.
+    """Reconstructs a volume and two half maps from particles with poses, and computes their Fourier shell correlation.
 
-    Where the poses of both halves come from one network or reference, the halves are not independent, and the curves
-    are labelled so.
+    If the poses of both halves come from the same network or the same reference, the halves are not independent, and
+    the curves are labelled accordingly.
     """
 
-    _label = "reconstruct volume"
+    _label = ReconstructConfig.title
     _possibleOutputs = {"outputVolume": Volume, "outputFSC": SetOfFSCs}
     CONFIG = ReconstructConfig
     PARTICLES = (ParticleInput("particles", "inputParticles", poses=True),)
@@ -43,25 +43,17 @@ class ProtCryoposesReconstruct(ProtCryoposesBase):
         form.addSection(label="Input")
         forms.add_pointer(
             form,
+            ReconstructConfig,
             "particles",
             "SetOfParticles",
-            "Particles with poses. Their half sets (rlnRandomSubset) are used if "
-            "they have them, else half sets are drawn.",
             pointer_condition="hasAlignmentProj",
         )
-        forms.add_fields(form, ReconstructConfig, "symmetry", "mask_diameter_angstrom")
-        forms.add_pointer(
-            form,
-            "reference",
-            "Volume",
-            "Optional. A volume in the same frame, to compare with by FSC.",
-            optional=True,
-        )
-        forms.add_fields(form, ReconstructConfig, "method")
-        forms.add_fields(form, ReconstructConfig, "cgls_iterations", condition="method == 1")
-        forms.add_fields(form, ReconstructConfig, "padding", condition="method == 0")
-        forms.add_fields(form, ReconstructConfig, "batch_size")
-        forms.add_execution(form, ReconstructConfig, gpu=True)
+        forms.add_pointer(form, ReconstructConfig, "reference", "Volume", optional=True)
+        frame = forms.add_frame(form, ReconstructConfig, RECONSTRUCTION)
+        forms.add_fields(frame, ReconstructConfig, "symmetry", "mask_diameter_angstrom", "method")
+        forms.add_fields(frame, ReconstructConfig, "cgls_iterations", condition="method == 1")
+        forms.add_fields(frame, ReconstructConfig, "padding", condition="method == 0")
+        forms.add_computation(form, ReconstructConfig)
 
     def _check(self, config: Config) -> None:
         from cryoposes_plugin.core.geometry.symmetry import parse_symmetry
@@ -100,7 +92,7 @@ class ProtCryoposesReconstruct(ProtCryoposesBase):
         return curves
 
     def _result_summary(self, metrics: Dict[str, Any]) -> List[str]:
-        lines = [f"{counted(metrics['particles'], 'particle')}; half sets {metrics['half_sets']}."]
+        lines = [f"{counted(metrics['particles'], 'particle')}; half sets: {metrics['half_sets']}."]
         lines += [
             f"Resolution at FSC 0.143, {curve}: {metrics[key]:.2f} Å."
             for curve in ("corrected", "unmasked")
@@ -108,12 +100,13 @@ class ProtCryoposesReconstruct(ProtCryoposesBase):
         ]
         if "resolution_reference_05_angstrom" in metrics:
             lines.append(
-                f"Against the reference at FSC 0.5: {metrics['resolution_reference_05_angstrom']:.2f} Å."
+                "Resolution at FSC 0.5, against the reference: "
+                f"{metrics['resolution_reference_05_angstrom']:.2f} Å."
             )
         lines.append(metrics["fsc_statement"])
         if metrics.get("not_modelled"):
             lines.append(
-                f"Not modelled, though the particles have it: {', '.join(metrics['not_modelled'])}."
+                f"Present in the particles but not modelled: {', '.join(metrics['not_modelled'])}."
             )
         return lines
 

@@ -1,4 +1,4 @@
-"""Recover poses from distances."""
+"""The protocol of `recover`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any, Dict, List
 
 from pwem.objects import SetOfParticles
 
+from cryoposes_plugin.commands.config import DISTANCES, RECOVERY
 from cryoposes_plugin.commands.recover.config import RecoverConfig
 from cryoposes_plugin.core.words import counted
 from cryoposes_plugin.scipion import convert, forms
@@ -14,15 +15,17 @@ from .protocol_base import ParticleInput, ProtCryoposesBase
 
 
 class ProtCryoposesRecover(ProtCryoposesBase):
-    """Recovers the poses of particles from the distances that a network sees between their images.
+    """Recovers the poses of particles from distances between their images, which a network estimates.
 
-    No reference is needed: the poses come in a frame of their own, which differs from any other by a rotation of the
-    volume and its hand. Copies of some images, turned and mirrored by known amounts, tell where the beam is. With the
-    volume that the network was trained on, the distances to its projections give the poses in its frame. How badly a
-    particle's distances fit is kept as a score; outliers stand out.
+    No volume is needed. The poses are then in a frame of their own, which differs from any other frame by a rotation
+    and possibly by the hand. The direction of the beam is found from copies of some images, rotated and mirrored by
+    known amounts. With the volume that the network was trained on, the distances to its projections give poses in the
+    frame of that volume.
+
+    Each particle gets a score that says how well its distances fit, by which outliers can be found.
     """
 
-    _label = "recover poses from distances"
+    _label = RecoverConfig.title
     _possibleOutputs = {"outputParticles": SetOfParticles}
     CONFIG = RecoverConfig
     PARTICLES = (
@@ -34,48 +37,35 @@ class ProtCryoposesRecover(ProtCryoposesBase):
 
     def _defineParams(self, form):
         form.addSection(label="Input")
-        forms.add_pointer(form, "particles", "SetOfParticles", "Particles whose poses are wanted.")
+        forms.add_pointer(form, RecoverConfig, "particles", "SetOfParticles")
+        forms.add_pointer(form, RecoverConfig, "model", "PoseModel")
+        forms.add_pointer(form, RecoverConfig, "volume", "Volume", optional=True)
         forms.add_pointer(
             form,
-            "model",
-            "PoseModel",
-            "A network that 'train pose network' trained for distances ('distance', 'banjac2021'), or one for poses, "
-            "whose estimates have distances too.",
-        )
-        forms.add_pointer(
-            form,
-            "volume",
-            "Volume",
-            "Optional. The volume that the network was trained on: poses follow from the distances to its projections, "
-            "in its frame. Without it from the distances among the particles.",
-            optional=True,
-        )
-        forms.add_pointer(
-            form,
+            RecoverConfig,
             "truth",
             "SetOfParticles",
-            "Optional. The same particles with their true poses, where these are known: errors are reported.",
             optional=True,
             pointer_condition="hasAlignmentProj",
         )
-        forms.add_fields(form, RecoverConfig, "landmarks", "batch_size")
+        with_volume, without = "inputVolume is not None", "inputVolume is None"
+        frame = forms.add_frame(form, RecoverConfig, DISTANCES)
+        forms.add_fields(frame, RecoverConfig, "landmarks")
+        forms.add_fields(frame, RecoverConfig, "copies", condition=without)
         forms.add_fields(
-            form,
-            RecoverConfig,
-            "reference_snr",
-            "max_shift_px",
-            condition="inputVolume is not None",
+            frame, RecoverConfig, "reference_snr", "max_shift_px", condition=with_volume
         )
-        forms.add_fields(form, RecoverConfig, "copies", "method", condition="inputVolume is None")
+        frame = forms.add_frame(form, RecoverConfig, RECOVERY, without)
+        forms.add_fields(frame, RecoverConfig, "method", condition=without)
         forms.add_fields(
-            form,
+            frame,
             RecoverConfig,
             "minibatch_steps",
             "minibatch_pairs",
             "minibatch_rate",
             condition="inputVolume is None and method == 1",
         )
-        forms.add_execution(form, RecoverConfig, gpu=True)
+        forms.add_computation(form, RecoverConfig)
 
     def _input_paths(self) -> Dict[str, Any]:
         return {**super()._input_paths(), "model": self.inputModel.get().getFolder()}
@@ -100,8 +90,8 @@ class ProtCryoposesRecover(ProtCryoposesBase):
         if "errors" in metrics:
             errors = metrics["errors"]
             lines.append(
-                f"Errors against the truth: {errors['mean_distance_error_deg']:.1f}° of the distances and "
-                f"{errors['mean_angular_error_deg']:.1f}° of the poses (means)."
+                f"Mean errors against the true poses: {errors['mean_distance_error_deg']:.1f}° for the distances and "
+                f"{errors['mean_angular_error_deg']:.1f}° for the poses."
             )
         return lines + metrics.get("notes", [])
 
@@ -111,5 +101,5 @@ class ProtCryoposesRecover(ProtCryoposesBase):
             return []
         return [
             f"Poses of {metrics['particles']} particles were recovered from the distances between their images, as "
-            "a network estimates them (Cryoposes)."
+            "estimated by a network (Cryoposes)."
         ]

@@ -1,4 +1,4 @@
-"""Refine poses."""
+"""The protocol of `refine`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any, Dict, List
 
 from pwem.objects import SetOfParticles
 
-from cryoposes_plugin.commands.config import Config
+from cryoposes_plugin.commands.config import REFINEMENT, SEARCH, Config
 from cryoposes_plugin.commands.refine.config import RefineConfig
 from cryoposes_plugin.core.words import counted
 from cryoposes_plugin.scipion import forms
@@ -15,14 +15,16 @@ from .protocol_base import ParticleInput, ProtCryoposesBase
 
 
 class ProtCryoposesRefine(ProtCryoposesBase):
-    """Refines the orientation and shift of each particle against a volume, to the limit that the noise sets.
+    """Refines the orientation and the shift of each particle against a volume, to noise-limited accuracy.
 
-    Poses may come from anywhere: from 'estimate poses', RELION or cryoSPARC. Each particle's own scale, the noise and
-    the strength of the volume in the images are measured on the way. Every pose gets its expected error in degrees and
-    how far it moved; whether the poses belong to the volume or to its mirror is said.
+    The poses may come from 'estimate poses', RELION, cryoSPARC or any other program. The noise spectrum, the scale of
+    the volume and the scale of each particle are measured from the images.
+
+    Each particle gets the expected error of its pose in degrees, and how far the pose moved. The summary says whether
+    the poses belong to the volume or to its mirror image.
     """
 
-    _label = "refine poses"
+    _label = RefineConfig.title
     _possibleOutputs = {"outputParticles": SetOfParticles}
     CONFIG = RefineConfig
     PARTICLES = (ParticleInput("particles", "inputParticles", poses=True),)
@@ -32,26 +34,24 @@ class ProtCryoposesRefine(ProtCryoposesBase):
         form.addSection(label="Input")
         forms.add_pointer(
             form,
+            RefineConfig,
             "particles",
             "SetOfParticles",
-            "Particles with the poses to start from.",
             pointer_condition="hasAlignmentProj",
         )
-        forms.add_pointer(
-            form, "volume", "Volume", "Volume to refine against, in the frame of the poses."
-        )
-        forms.add_fields(form, RefineConfig, "symmetry", "resolution_angstrom", "search_deg")
+        forms.add_pointer(form, RefineConfig, "volume", "Volume")
+        forms.add_fields(form, RefineConfig, "symmetry")
+        forms.add_group(form, RefineConfig, REFINEMENT)
+        frame = forms.add_frame(form, RefineConfig, SEARCH)
+        forms.add_fields(frame, RefineConfig, "search_deg")
         forms.add_fields(
-            form,
+            frame,
             RefineConfig,
             "search_starts",
             "search_shift_px",
             condition="searchDeg is not None and searchDeg > 0",
         )
-        forms.add_fields(
-            form, RefineConfig, "prior_deg", "prior_shift_px", "working_box_px", "batch_size"
-        )
-        forms.add_execution(form, RefineConfig, gpu=True)
+        forms.add_computation(form, RefineConfig)
 
     def _check(self, config: Config) -> None:
         from cryoposes_plugin.core.geometry.symmetry import parse_symmetry
@@ -65,10 +65,10 @@ class ProtCryoposesRefine(ProtCryoposesBase):
 
     def _result_summary(self, metrics: Dict[str, Any]) -> List[str]:
         return [
-            f"{counted(metrics['particles'], 'pose')} refined; they moved by {metrics['median_moved_deg']:.2f}° and "
-            f"{metrics['median_moved_angstrom']:.2f} Å (medians).",
-            f"Expected error: {metrics['median_expected_error_deg']:.2f}° and "
-            f"{metrics['median_expected_shift_error_angstrom']:.2f} Å (median of the root mean squares).",
+            f"{counted(metrics['particles'], 'pose')} refined; median change {metrics['median_moved_deg']:.2f}° and "
+            f"{metrics['median_moved_angstrom']:.2f} Å.",
+            f"Median expected error (root mean square): {metrics['median_expected_error_deg']:.2f}° and "
+            f"{metrics['median_expected_shift_error_angstrom']:.2f} Å.",
             *metrics.get("notes", []),
         ]
 
@@ -78,6 +78,6 @@ class ProtCryoposesRefine(ProtCryoposesBase):
             return []
         return [
             f"Poses of {metrics['particles']} particles were refined by maximum likelihood against a reference, with "
-            f"the noise spectrum measured on the residuals (Cryoposes); their median expected error is "
+            "the noise spectrum estimated from the residuals (Cryoposes). Their median expected error is "
             f"{metrics['median_expected_error_deg']:.2f}°."
         ]

@@ -1,4 +1,4 @@
-"""Simulate projections."""
+"""The protocol of `simulate`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any, Dict, List
 
 from pwem.objects import SetOfParticles
 
-from cryoposes_plugin.commands.config import Config
+from cryoposes_plugin.commands.config import IMAGE_SIZE, NOISE, Config
 from cryoposes_plugin.commands.simulate.config import SimulateConfig
 from cryoposes_plugin.core.io.names import PARTICLES_NAME
 from cryoposes_plugin.core.words import counted
@@ -16,13 +16,13 @@ from .protocol_base import ParticleInput, ProtCryoposesBase
 
 
 class ProtCryoposesSimulate(ProtCryoposesBase):
-    """Makes projections of one or several volumes with known poses: y = C S P x + n, with CTF C, shift S and noise n.
+    """Simulates projections of one or several volumes with known poses: y = C S P x + n, with CTF C, shift S and noise n.
 
-    The images can take CTFs, acquisition, box and pixel size of an existing particle set, and poses of another one. The
-    result carries all that RELION and cryoSPARC ask for.
+    CTFs, acquisition parameters, box size and pixel size can be taken from an existing particle set, and poses from
+    another one. The result has everything that RELION and cryoSPARC require.
     """
 
-    _label = "simulate projections"
+    _label = SimulateConfig.title
     _possibleOutputs = {"outputParticles": SetOfParticles}
     CONFIG = SimulateConfig
     PARTICLES = (
@@ -32,28 +32,18 @@ class ProtCryoposesSimulate(ProtCryoposesBase):
 
     def _defineParams(self, form):
         form.addSection(label="Input")
-        forms.add_volumes(
-            form,
-            "Volumes to project. Several make a mixture in equal parts; the class id of a particle says which "
-            "one it shows.",
-        )
-        forms.add_pointer(
-            form,
-            "like",
-            "SetOfParticles",
-            "Optional. Particles whose CTFs, acquisition, box and pixel size are taken; their poses are not used.",
-            optional=True,
-            name="inputLike",
-        )
-        forms.add_fields(form, SimulateConfig, "number", "box_size_px", "pixel_size_angstrom")
-        forms.add_fields(form, SimulateConfig, "resolution_angstrom", "assembly")
+        forms.add_volumes(form, SimulateConfig)
+        forms.add_pointer(form, SimulateConfig, "like", "SetOfParticles", optional=True)
+        forms.add_fields(form, SimulateConfig, "number")
+        forms.add_group(form, SimulateConfig, IMAGE_SIZE)
+        forms.add_computation(form, SimulateConfig)
         form.addSection(label="Poses")
         forms.add_fields(form, SimulateConfig, "orientations")
         forms.add_pointer(
             form,
+            SimulateConfig,
             "orientations_from",
             "SetOfParticles",
-            "Particles whose poses are taken, in their order and over again.",
             name="inputPoses",
             condition=_orientations("particles"),
             pointer_condition="hasAlignmentProj",
@@ -66,20 +56,9 @@ class ProtCryoposesSimulate(ProtCryoposesBase):
             condition=_orientations("preferred"),
         )
         forms.add_fields(form, SimulateConfig, "shift_distribution", "shift_px")
-        form.addSection(label="Imaging")
-        forms.add_fields(form, SimulateConfig, "ctf")
-        forms.add_fields(form, SimulateConfig, *forms.CTF_FIELDS, condition="ctf")
-        forms.add_fields(
-            form,
-            SimulateConfig,
-            "snr",
-            "noise_variance",
-            "noise_correlation_px",
-            "normalise",
-            "particle_diameter_angstrom",
-            "projector",
-        )
-        forms.add_execution(form, SimulateConfig, gpu=True)
+        form.addSection(label="CTF and noise")
+        forms.add_group(form, SimulateConfig, NOISE)
+        forms.add_ctf_group(form, SimulateConfig)
 
     def _check(self, config: Config) -> None:
         if config.projector == "astra" and self._computes_here():
@@ -101,11 +80,11 @@ class ProtCryoposesSimulate(ProtCryoposesBase):
 
     def _result_summary(self, metrics: Dict[str, Any]) -> List[str]:
         size = f"{metrics['box_size_px']} px at {metrics['pixel_size_angstrom']:.3f} Å/px"
-        lines = [f"{counted(metrics['particles'], 'image')} of {size}."]
+        lines = [f"{counted(metrics['particles'], 'image')}, {size}."]
         if metrics.get("snr"):
-            lines.append(f"SNR over the whole box: {metrics['snr']:.3g}.")
+            lines.append(f"SNR, over the whole box: {metrics['snr']:.3g}.")
         if metrics.get("images_per_second"):
-            lines.append(f"{metrics['images_per_second']:.0f} images a second.")
+            lines.append(f"{metrics['images_per_second']:.0f} images per second.")
         return lines
 
     def _methods(self) -> List[str]:

@@ -1,12 +1,21 @@
-"""Train a pose network."""
+"""The protocol of `train`."""
 
 from __future__ import annotations
 
 from typing import Any, Dict, List
 
-from pyworkflow.protocol.constants import GPU_LIST, USE_GPU
-
-from cryoposes_plugin.commands.config import Config
+from cryoposes_plugin.commands.config import (
+    AUGMENTATION,
+    IMAGE_SIZE,
+    LOSS,
+    NETWORK,
+    NOISE,
+    OPTIMISER,
+    POSES,
+    TRAINING_LENGTH,
+    VALIDATION,
+    Config,
+)
 from cryoposes_plugin.commands.train.config import TrainConfig
 from cryoposes_plugin.core.io.names import MODEL_NAME
 from cryoposes_plugin.objects import PoseModel
@@ -14,41 +23,16 @@ from cryoposes_plugin.scipion import convert, forms
 
 from .protocol_base import ParticleInput, ProtCryoposesBase
 
-_LENGTH = ("epochs", "steps", "images_per_epoch")
-_NETWORK = (
-    "model_box_size_px",
-    "ctf_correction",
-    "filter_bank",
-    "pooling",
-    "representation",
-    "heads",
-    "dropout",
-)
-_LOSSES = (
-    "loss",
-    "training_style",
-    "feature_distance",
-    "features",
-    "pair_sampling",
-    "distance_weight",
-    "regression_weight",
-)
-_OPTIMIZATION = ("batch_size", "learning_rate", "l2", "validation_number", "checkpoint_minutes")
-_AUGMENTATION = ("augment_rotation", "augment_mirror", "augment_shift_px", "augment_noise")
-#: What a normal user sees beside the pointers.
-_NORMAL = ("symmetry", "preset", "minutes", "snr")
-_SECTIONS = ("Input", "Training", "Simulated images")
-
 
 class ProtCryoposesTrain(ProtCryoposesBase):
-    """Trains a network that estimates the orientation of single-particle images, and how sure it is of each.
+    """Trains a network that estimates the orientation of each particle image and the uncertainty of the estimate.
 
-    It learns from volumes, whose projections are simulated on the fly, from particles with known poses, or from both.
-    Give the particles that the network is meant for as 'Particles to resemble': box, pixel size, CTFs and noise
-    are taken from them.
+    The network learns from volumes, whose projections are simulated during the training, from particles with known
+    poses, or from both. Give the particles to which it will be applied as 'Particles to imitate': box size, pixel size,
+    CTFs and noise of the simulated images are taken from them.
     """
 
-    _label = "train pose network"
+    _label = TrainConfig.title
     _possibleOutputs = {"outputModel": PoseModel}
     CONFIG = TrainConfig
     PARTICLES = (
@@ -58,50 +42,29 @@ class ProtCryoposesTrain(ProtCryoposesBase):
     CITATIONS = ("Banjac2021", "Lian2022", "Chung2023")
 
     def _defineParams(self, form):
-        form.addSection(label=_SECTIONS[0])
-        forms.add_volumes(
-            form,
-            "Volumes whose projections are simulated while training. The hand of the volumes is the hand of "
-            "all poses that the network will give.",
-            optional=True,
-        )
+        form.addSection(label="Input")
+        forms.add_volumes(form, TrainConfig, optional=True)
+        forms.add_pointer(form, TrainConfig, "like", "SetOfParticles", optional=True)
         forms.add_pointer(
-            form,
-            "like",
-            "SetOfParticles",
-            "Optional. The particles that the network is meant for: their CTFs, "
-            "acquisition, box, pixel size and noise (level and spectrum) are taken; their poses are not used.",
-            optional=True,
-        )
-        forms.add_pointer(
-            form,
-            "particles",
-            "SetOfParticles",
-            "Optional. Particles whose poses are labels to learn from. Give poses that you trust: the network learns "
-            "their errors, too.",
-            optional=True,
-            pointer_condition="hasAlignmentProj",
-            label=forms.label_of(TrainConfig, "particles"),
-        )
-        forms.add_fields(
             form,
             TrainConfig,
-            "symmetry",
-            "mask_diameter_angstrom",
-            "box_size_px",
-            "pixel_size_angstrom",
+            "particles",
+            "SetOfParticles",
+            optional=True,
+            pointer_condition="hasAlignmentProj",
         )
-        forms.add_fields(form, TrainConfig, "resolution_angstrom", "assembly")
-        form.addSection(label=_SECTIONS[1])
-        forms.add_fields(form, TrainConfig, "preset", "minutes", *_LENGTH)
-        forms.add_fields(form, TrainConfig, *_NETWORK, *_LOSSES, *_OPTIMIZATION)
-        forms.add_fields(form, TrainConfig, *_AUGMENTATION, condition="inputParticles is not None")
-        form.addSection(label=_SECTIONS[2])
-        forms.add_fields(form, TrainConfig, "snr", "noise_variance", "noise_correlation_px")
-        forms.add_fields(form, TrainConfig, "orientations", "shift_distribution", "shift_px", "ctf")
-        forms.add_fields(form, TrainConfig, *forms.CTF_FIELDS, condition="ctf")
-        forms.add_execution(form, TrainConfig, gpu=True)
-        _leave_to_experts(form)
+        forms.add_fields(form, TrainConfig, "symmetry")
+        form.addSection(label="Training")
+        for group in (NETWORK, TRAINING_LENGTH, LOSS, OPTIMISER):
+            forms.add_group(form, TrainConfig, group)
+        forms.add_group(form, TrainConfig, AUGMENTATION, "inputParticles is not None")
+        forms.add_group(form, TrainConfig, VALIDATION)
+        forms.add_computation(form, TrainConfig)
+        form.addSection(label="Simulated images")
+        forms.add_group(form, TrainConfig, NOISE)
+        forms.add_group(form, TrainConfig, POSES)
+        forms.add_ctf_group(form, TrainConfig)
+        forms.add_group(form, TrainConfig, IMAGE_SIZE)
 
     def _check(self, config: Config) -> None:
         from cryoposes_plugin.core.geometry.symmetry import parse_symmetry
@@ -114,7 +77,7 @@ class ProtCryoposesTrain(ProtCryoposesBase):
             convert.check_particles(like, forms.label_of(self.CONFIG, "like"), ctf=True)
 
     def _check_mask(self, config: Config) -> None:
-        """Where the images are as wide as those of a set."""
+        """Raise if the mask does not fit the images of the given particles."""
         from cryoposes_plugin.core.plausibility import check_diameter
 
         given = next(
@@ -149,20 +112,20 @@ class ProtCryoposesTrain(ProtCryoposesBase):
 
     def _result_summary(self, metrics: Dict[str, Any]) -> List[str]:
         lines = [
-            f"{metrics[key]} {text}"
-            for key, text in (("steps", "steps."), ("images_seen", "images seen."))
+            f"{text}: {metrics[key]}."
+            for key, text in (("steps", "Training steps"), ("images_seen", "Training images"))
             if key in metrics
         ]
         error = self._validation_error_deg()
         if error is not None:
-            lines.append(f"Median angular error on images kept apart: {error:.2f}°.")
+            lines.append(f"Median angular error on held-out images: {error:.2f}°.")
         validation = metrics.get("validation", {})
         if "median_distance_error_deg" in validation:
             lines.append(
-                "The network gives distances between images, for 'recover poses from distances'; median error on pairs "
-                f"kept apart: {validation['median_distance_error_deg']:.2f}°."
+                "The network gives distances between images, for `recover`. Median error on held-out pairs: "
+                f"{validation['median_distance_error_deg']:.2f}°."
             )
-        return lines or ["Training is finished."]
+        return lines or ["The training has finished."]
 
     def _validation_error_deg(self):
         return self.outputModel.getValidationErrorDeg() if hasattr(self, "outputModel") else None
@@ -173,21 +136,7 @@ class ProtCryoposesTrain(ProtCryoposesBase):
             []
             if error is None
             else [
-                f"A network was trained to estimate poses (median error {error:.1f}° on images that it had not seen)."
+                f"A network was trained to estimate poses (Cryoposes); its median error on held-out images is "
+                f"{error:.1f}°."
             ]
         )
-
-
-def _leave_to_experts(form) -> None:
-    """All parameters of our own but a few; Scipion's (run name, threads, GPU) stay where they are."""
-    normal = {forms.param_name(name) for name in _NORMAL}
-    for section in form.iterSections():
-        ours = section.label.get() in _SECTIONS
-        for name, param in section.iterParams():
-            if (
-                ours
-                and name not in normal
-                and not name.startswith("input")
-                and name not in (USE_GPU, GPU_LIST)
-            ):
-                param.setExpert()

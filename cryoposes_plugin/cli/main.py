@@ -58,18 +58,23 @@ def make_parser() -> argparse.ArgumentParser:
     )
     for name, description in DESCRIPTIONS.items():
         sub = subparsers.add_parser(
-            name, help=description, description=f"{description[0].upper()}{description[1:]}."
+            name,
+            help=description,
+            description=f"{description[0].upper()}{description[1:]}.",
+            usage=f"cryoposes {name} --output FOLDER [options]",
         )
         sub.add_argument(
             "--output",
             required=True,
-            metavar="DIR",
-            help="Folder of the run: new, empty, or of the same run.",
+            metavar="FOLDER",
+            help="Folder for the results: a new or an empty one, or that of the same run, which is "
+            "then resumed.",
         )
         sub.add_argument(
             "--config",
             metavar="FILE",
-            help="Parameters from a config.json; options typed beside it win.",
+            help="Take the options from a config.json. Options on the command line replace those "
+            "of the file.",
         )
         add_config_arguments(sub, CONFIGS[name])
     for name, description in PLAIN_COMMANDS.items():

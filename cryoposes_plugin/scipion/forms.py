@@ -1,114 +1,51 @@
-"""From the metadata of a config's fields to Scipion form parameters, and from a filled form back to config values.
+"""From the options of a config to the parameters of a Scipion form, and from the form to the config.
 
-`_defineParams` of a protocol only composes these helpers. The field `box_size_px` becomes the parameter `boxSizePx`.
+`_defineParams` of a protocol only composes these helpers. The option `box_size_px` becomes the
+parameter `boxSizePx`; labels, help, groups and choices are those of the option.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import re
-from typing import Any, Dict, Optional, Tuple, Type
+from typing import Any, Dict, List, Optional, Tuple, Type
 
 import pyworkflow.protocol.params as params
 from pyworkflow.protocol.constants import GPU_LIST, LEVEL_ADVANCED, LEVEL_NORMAL, USE_GPU
 
-from ..commands.config import Config, field_type
+from ..commands.config import (
+    COMPUTATION,
+    CTF,
+    Config,
+    field_type,
+    is_expert,
+    option_named,
+    options_by_group,
+)
+from ..commands.registry import CONFIGS
 from ..core.errors import ConfigError
 from ..core.io.names import ACCEPTED_NAME, PARTICLES_NAME, REJECTED_NAME
 from ..core.scores import title_of
 
 DEFAULT_THREADS = 2
 
-#: Labels that the field's name does not give by itself.
-LABELS = {
-    "ctf": "Apply a CTF",
-    "snr": "SNR",
-    "reference_snr": "SNR of the projections",
-    "l2": "Weight decay",
-    "bfactor_angstrom2": "B-factor (Å^2)",
-    "number": "Number of images",
-    "defocus_range_angstrom": "Underfocus (Å)",
-    "preferred_directions_deg": "Preferred views (rot tilt ...)",
-    "preset": "Network",
-    "minutes": "Minutes of training",
-    "epochs": "or epochs",
-    "steps": "or steps",
-    "keep_quantile": "Share to keep",
-    "threshold": "or threshold of the score",
-    "shift_px": "Size of the shifts (px)",
-    "normalise": "Normalise the background",
-    "assembly": "Biological assembly",
-    "symmetry": "Symmetry group",
-    "seed": "Random seed",
-    "score": "Score to filter by",
-    "batch_size": "Images at once",
-    "max_shift_px": "Largest shift (px)",
-    "refine": "Refine the poses",
-    "hypotheses": "Hypotheses at most",
-    "low_pass_angstrom": "Initial low-pass filter (Å)",
-    "rounds": "Rounds at most",
-    "resolution_angstrom": "Finest detail used (Å)",
-    "search_deg": "Search around the poses (°)",
-    "starts": "Random starts",
-    "search_particles": "Particles to search with",
-    "diameter_angstrom": "Particle diameter (Å)",
-    "search_starts": "Poses tried in the search",
-    "search_shift_px": "Shifts tried in the search (px)",
-    "prior_deg": "Prior on the orientations (°)",
-    "prior_shift_px": "Prior on the shifts (px)",
-    "cgls_iterations": "CGLS iterations",
-    "ctf_correction": "CTF correction",
-    "heads": "Hypotheses of the network",
-    "checkpoint_minutes": "Minutes between checkpoints",
-    "validation_number": "Images for validation",
-    "preferred_concentration": "Concentration of the views",
-}
-#: Config fields that a form offers as pointers to Scipion objects, for messages about them.
-POINTER_LABELS = {
-    "volume": "Volume",
-    "particles": "Particles",
-    "like": "Particles to resemble",
-    "orientations_from": "Particles with known poses",
-    "model": "Pose model",
-    "reference": "Reference volume",
-    "truth": "True poses",
-    "estimate": "Estimated poses",
-}
-#: What a field is called in one form only.
-OWN_LABELS = {("train", "particles"): "Particles with known poses"}
-#: Protocols that messages name by their command.
-PROTOCOL_LABELS = {
-    "simulate": "simulate projections",
-    "initial-volume": "initial volume",
-    "train": "train pose network",
-    "infer": "estimate poses",
-    "refine": "refine poses",
-    "iterate": "refine and reconstruct",
-    "recover": "recover poses from distances",
-    "filter": "filter by uncertainty",
-    "reconstruct": "reconstruct volume",
-    "compare": "compare poses",
-}
-#: Files of a run that are outputs in Scipion.
+#: Result files that are outputs in Scipion.
 _OUTPUTS = {
     ACCEPTED_NAME: "the accepted set",
     REJECTED_NAME: "the rejected set",
     PARTICLES_NAME: "the output particles",
 }
-#: What the form asks for where a CTF is simulated.
-CTF_FIELDS = (
-    "defocus_range_angstrom",
-    "astigmatism_angstrom",
-    "phase_shift_deg",
-    "voltage_kv",
-    "spherical_aberration_mm",
-    "amplitude_contrast",
-    "bfactor_angstrom2",
-    "image_state",
+#: Options that no form shows: Scipion has its own (threads, GPU), or does without them.
+_NOT_IN_FORMS = ("threads", "gpu", "images_from", "digest_images", "join_by", "allow_none")
+_COLUMNS = re.compile(r" \(_rln\w+(, _rln\w+)*\)")
+_COMMAND = re.compile(r"`(?:cryoposes )?([a-z-]+)[^`]*`")
+_SCORE = re.compile(r"(?:column )?\b_?(cryoposes[A-Z]\w*)")
+_RESULT_FILE = re.compile(r"(?<![\w/])(?:accepted|rejected|particles)\.star")
+#: An option, and a word that follows it: `--loss bingham`, `--loss is 'bingham'`.
+_OPTION = re.compile(
+    r"--([a-z][a-z0-9-]*[a-z0-9])"
+    r"(?:(?P<verb> is | )(?P<quote>'?)(?P<value>[\w+-]+)(?P=quote)(?![\w+-]|\.\d))?"
 )
-_UNIT_SUFFIXES = ("_angstrom2", "_angstrom", "_px", "_deg", "_kv", "_mm")
-#: Tuples of two that are shown as a smallest and a largest value.
-_RANGES = ("defocus_range_angstrom",)
 
 
 def param_name(field: str) -> str:
@@ -118,80 +55,137 @@ def param_name(field: str) -> str:
 
 
 def label_of(config_class: Type[Config], field: str) -> str:
-    if (config_class.command, field) in OWN_LABELS:
-        return OWN_LABELS[config_class.command, field]
-    if field in LABELS:
-        return LABELS[field]
-    if field in POINTER_LABELS:
-        return POINTER_LABELS[field] + ("s" if field_type(config_class, field)[1] else "")
-    unit = _field(config_class, field).metadata["unit"]
-    words = field
-    for suffix in _UNIT_SUFFIXES:
-        words = words[: -len(suffix)] if words.endswith(suffix) else words
-    text = words.replace("_", " ")
-    return text[:1].upper() + text[1:] + (f" ({unit})" if unit else "")
+    """The label of an option with its unit: "Box size (px)"."""
+    metadata = option_named(config_class, field).metadata
+    return metadata["label"] + (f" ({metadata['unit']})" if metadata["unit"] else "")
 
 
 def in_form_words(message: str, config_class: Type[Config]) -> str:
-    """A core message in the form's words: labels in the place of options and score columns, protocols in that of
-    commands, outputs in that of files."""
-    fields = {f.name for f in dataclasses.fields(config_class)}
+    """A message of the program in the words of the form.
 
-    def label(match):
-        option = match.group(1).replace("-", "_")
-        name = next((f for f in fields if f == option or f.startswith(option + "_")), None)
-        return f"'{label_of(config_class, name)}'" if name else match.group(0)
+    Labels replace options and score columns, titles replace choices, protocols replace commands,
+    and outputs replace result files. Columns of STAR files, which a Scipion set does not have, are
+    left out.
+    """
+    message = _COLUMNS.sub("", message)
+    message = _COMMAND.sub(_protocol, message)
+    message = _SCORE.sub(lambda match: f"'{title_of(match.group(1))}'", message)
+    message = _RESULT_FILE.sub(lambda match: _OUTPUTS[match.group()], message)
+    message = _OPTION.sub(lambda match: _labelled(match, config_class), message)
+    for choice, title in _unambiguous_titles(config_class).items():
+        message = message.replace(f"'{choice}'", f"'{title}'")
+    return message
 
-    def protocol(match):
-        name = PROTOCOL_LABELS.get(match.group(1))
-        return f"'{name}'" if name else match.group(0)
 
+def _protocol(match) -> str:
+    config_class = CONFIGS.get(match.group(1))
+    return match.group() if config_class is None else f"'{config_class.title}'"
+
+
+def _labelled(match, config_class: Type[Config]) -> str:
+    """'Label' for `--option`, and also the title for a choice that follows the option."""
+    option = match.group(1).replace("-", "_")
+    names = [f.name for f in dataclasses.fields(config_class)]
+    name = next((n for n in names if n == option or n.startswith(option + "_")), None)
+    if name is None:
+        return match.group()
+
+    label = f"'{label_of(config_class, name)}'"
+    if match["value"] is None:
+        return label
+    metadata = option_named(config_class, name).metadata
+    titles = dict(zip(metadata["choices"], metadata["titles"]))
+    if match["value"] in titles:
+        return f"{label}{match['verb']}'{titles[match['value']]}'"
+    return f"{label}{match['verb']}{match['quote']}{match['value']}{match['quote']}"
+
+
+def _unambiguous_titles(config_class: Type[Config]) -> Dict[str, str]:
+    """Choice -> title, for choices that all options of a command call the same."""
+    titles: Dict[str, set] = {}
     for f in dataclasses.fields(config_class):
         for choice, title in zip(f.metadata["choices"], f.metadata["titles"]):
-            message = message.replace(f"'{choice}'", f"'{title}'")
-    message = re.sub(
-        r" \(_rln\w+(, _rln\w+)*\)", "", message
-    )  # columns, which a set of Scipion has not
-    message = re.sub(r"`(?:cryoposes )?([a-z-]+)[^`]*`", protocol, message)
-    message = re.sub(
-        r"(?:column )?\b_?(cryoposes[A-Z]\w*)",
-        lambda match: f"'{title_of(match.group(1))}'",
-        message,
-    )
-    message = re.sub(
-        r"(?<![\w/])(?:accepted|rejected|particles)\.star",
-        lambda match: _OUTPUTS[match.group()],
-        message,
-    )
-    return re.sub(r"--([a-z][a-z0-9-]*[a-z0-9])", label, message)
+            titles.setdefault(choice, set()).add(title)
+    return {choice: found.pop() for choice, found in titles.items() if len(found) == 1}
 
 
-def _field(config_class: Type[Config], name: str):
-    return next(f for f in dataclasses.fields(config_class) if f.name == name)
+def add_group(
+    form, config_class: Type[Config], group: str, condition: Optional[str] = None
+) -> None:
+    """Add a frame with all parameters of a group to the last section of the form.
+
+    Parameters
+    ----------
+    form : the protocol's form.
+    config_class : config whose options become parameters; those with files or folders are left out,
+        because they are pointers in a form.
+    group : a group of `commands.config`.
+    condition : when the frame is shown, as Scipion writes conditions; default: always.
+    """
+    frame = add_frame(form, config_class, group, condition)
+    add_fields(frame, config_class, *_shown_names(config_class, group), condition=condition)
+
+
+def add_frame(form, config_class: Type[Config], group: str, condition: Optional[str] = None):
+    """Add an empty frame for the parameters of a group, and return it.
+
+    It is shown with the advanced parameters only if all of its parameters are advanced.
+
+    Parameters
+    ----------
+    form, config_class, group, condition : as in `add_group`.
+    """
+    expert = all(is_expert(config_class, name) for name in _shown_names(config_class, group))
+    level = LEVEL_ADVANCED if expert else LEVEL_NORMAL
+    return form.addGroup(group, condition=condition, expertLevel=level)
+
+
+def _shown_names(config_class: Type[Config], group: str) -> List[str]:
+    """Options of a group that a form shows as parameters: files and folders are pointers there."""
+    return [
+        name
+        for name in options_by_group(config_class)[group]
+        if not option_named(config_class, name).metadata["path"] and name not in _NOT_IN_FORMS
+    ]
+
+
+def add_ctf_group(form, config_class: Type[Config]) -> None:
+    """Add the frame of the CTF, whose parameters are shown if a CTF is applied."""
+    frame = add_frame(form, config_class, CTF)
+    names = [name for name in _shown_names(config_class, CTF) if name != "ctf"]
+    add_fields(frame, config_class, "ctf")
+    add_fields(frame, config_class, *names, condition="ctf")
 
 
 def add_fields(
     form, config_class: Type[Config], *names: str, condition: Optional[str] = None
 ) -> None:
-    """Add a parameter for each of these fields to the last section of the form."""
+    """Add a parameter for each of these options to a form or to a frame in it."""
     for name in names:
         _add_field(form, config_class, name, condition)
 
 
 def _add_field(form, config_class: Type[Config], name: str, condition: Optional[str]) -> None:
-    field = _field(config_class, name)
+    field = option_named(config_class, name)
     kind, several, optional = field_type(config_class, name)
     metadata = field.metadata
     common = dict(
         label=label_of(config_class, name),
         help=in_form_words(metadata["help"], config_class),
         condition=condition,
-        expertLevel=LEVEL_ADVANCED if metadata["expert"] else LEVEL_NORMAL,
+        expertLevel=LEVEL_ADVANCED if is_expert(config_class, name) else LEVEL_NORMAL,
     )
-    if name in _RANGES:
+    if metadata["length"] == 2:
         line = form.addLine(common.pop("label"), **common)
         for part, label, value in zip(_range_params(name), ("from", "to"), field.default):
-            line.addParam(part, params.FloatParam, default=value, label=label, condition=condition)
+            line.addParam(
+                part,
+                params.FloatParam,
+                default=value,
+                label=label,
+                condition=condition,
+                expertLevel=common["expertLevel"],
+            )
     elif several:
         form.addParam(
             param_name(name),
@@ -220,94 +214,111 @@ def _add_field(form, config_class: Type[Config], name: str, condition: Optional[
 
 
 def _range_params(name: str) -> Tuple[str, str]:
+    """The two parameters of an option with a smallest and a largest value."""
     return param_name(name) + "Min", param_name(name) + "Max"
 
 
 def add_pointer(
     form,
+    config_class: Type[Config],
     field: str,
     pointer_class: str,
-    help: str,
+    *,
     optional: bool = False,
     condition: Optional[str] = None,
     pointer_condition: Optional[str] = None,
     name: Optional[str] = None,
-    label: Optional[str] = None,
 ) -> None:
-    """A pointer to a Scipion object that becomes the file of a config field."""
+    """Add a pointer to a Scipion object that becomes the file of an option.
+
+    Parameters
+    ----------
+    form : the protocol's form.
+    config_class : config with the option.
+    field : the option, which gives label and help.
+    pointer_class : class of the object, such as "SetOfParticles".
+    optional : whether the pointer may stay empty.
+    condition : when the parameter is shown.
+    pointer_condition : what the object must fulfil, such as "hasAlignmentProj".
+    name : of the parameter; default: "input" and the name of the option.
+    """
+    help_text = in_form_words(option_named(config_class, field).metadata["help"], config_class)
     form.addParam(
         name or "input" + param_name(field)[0].upper() + param_name(field)[1:],
         params.PointerParam,
         pointerClass=pointer_class,
         pointerCondition=pointer_condition,
-        label=label or POINTER_LABELS[field],
+        label=label_of(config_class, field),
         allowsNull=optional,
         important=not optional,
         condition=condition,
-        help=help,
+        help=f"Optional. {help_text}" if optional else help_text,
     )
 
 
-def add_volumes(form, help: str, optional: bool = False) -> None:
-    """One or several volumes: any number of Volume, SetOfVolumes and AtomStruct."""
+def add_volumes(form, config_class: Type[Config], optional: bool = False) -> None:
+    """Add a pointer to one or several volumes: any number of Volume, SetOfVolumes, AtomStruct."""
+    help_text = in_form_words(option_named(config_class, "volume").metadata["help"], config_class)
     form.addParam(
         "inputVolumes",
         params.MultiPointerParam,
         pointerClass="Volume, SetOfVolumes, AtomStruct",
         minNumObjects=0 if optional else 1,
-        label=POINTER_LABELS["volume"] + "s",
+        label=label_of(config_class, "volume"),
         allowsNull=optional,
         important=not optional,
-        help=help,
+        help=f"Optional. {help_text}" if optional else help_text,
     )
 
 
-def add_execution(form, config_class: Type[Config], gpu: bool, threads: bool = True) -> None:
-    """Seed, and Scipion's own header: GPU and threads."""
-    add_fields(form, config_class, "seed")
-    if gpu:
-        form.addHidden(
-            USE_GPU,
-            params.BooleanParam,
-            default=True,
-            label="Use a GPU?",
-            help="Compute on a GPU where there is one; without one the CPU is taken.",
-        )
-        form.addHidden(
-            GPU_LIST,
-            params.StringParam,
-            default="0",
-            label="GPU ids",
-            help="Ids of the GPUs to use, separated by commas.",
-        )
+def add_computation(form, config_class: Type[Config], threads: bool = True) -> None:
+    """Add the frame of the computation, and the GPU and the threads to Scipion's own header."""
+    add_group(form, config_class, COMPUTATION)
+    form.addHidden(
+        USE_GPU,
+        params.BooleanParam,
+        default=True,
+        label="Use a GPU?",
+        help="Compute on a GPU if there is one, otherwise on the CPU.",
+    )
+    form.addHidden(
+        GPU_LIST,
+        params.StringParam,
+        default="0",
+        label="GPU ids",
+        help="Ids of the GPUs to use, separated by commas.",
+    )
     if threads:
         form.addParallelSection(threads=DEFAULT_THREADS, mpi=0)
 
 
 def add_streaming(form, smallest_batch: int) -> None:
-    """How an input that is still growing is taken."""
-    form.addParam(
+    """Add the frame that says how particles of a growing input are processed."""
+    form.addGroup("Streaming", expertLevel=LEVEL_ADVANCED).addParam(
         "streamingBatchSize",
         params.IntParam,
         default=smallest_batch,
         label="Smallest batch",
         expertLevel=LEVEL_ADVANCED,
-        help="Of an input that is still growing (a set that is open), as many new particles at least are taken at a "
-        "time; the output grows by them. No batch is smaller, the last one included, so as many particles wait until "
-        "others have come or the input is closed. An input that is complete is taken at once.",
+        help="If the input is still growing (an open set), particles are processed in batches of "
+        "at least this size, and the output grows batch by batch. Since the last batch must not "
+        "be smaller either, up to this many particles wait until more have come or the input is "
+        "closed. A complete input is processed at once.",
     )
 
 
 def form_values(protocol, config_class: Type[Config]) -> Dict[str, Any]:
-    """Values of the config fields that the form has (an empty entry is None), and of Scipion's header: threads and GPU.
+    """Values of all options that the form has, and of Scipion's header (threads and GPU).
 
-    An entry that the form hides, by its condition, has its default, whatever it holds.
-
-    Raises ConfigError for an empty entry that must not be, and for a list that holds something else than numbers.
+    An empty entry is None. An entry that the form hides by its condition has its default value,
+    whatever it holds. Raises ConfigError for an empty entry that needs a value, and for a list with
+    anything but numbers.
     """
     names = [f.name for f in dataclasses.fields(config_class)]
     values = {
-        name: _value(protocol, config_class, name) for name in names if has_field(protocol, name)
+        name: _value(protocol, config_class, name)
+        for name in names
+        if protocol.getParam(_first_param(config_class, name)) is not None
     }
     if protocol.allowThreads:
         values["threads"] = max(0, protocol.numberOfThreads.get() or 0)
@@ -321,38 +332,38 @@ def _gpu_ids(protocol) -> str:
         ids = protocol.getGpuList()
     except (TypeError, ValueError):
         raise ConfigError(
-            "The GPU IDs of the form are no numbers; give them as 0 or 0,1."
+            "The GPU ids of the form are not numbers; give them as 0 or as 0,1."
         ) from None
-    # a queue grants GPUs of its own choice, counted from 0
+    # A queue chooses the GPUs itself, and the job counts them from 0.
     return ",".join(map(str, range(len(ids)) if protocol.useQueue() else ids))
 
 
-def has_field(protocol, name: str) -> bool:
-    return protocol.getParam(_first_param(name)) is not None
-
-
-def _first_param(name: str) -> str:
-    return _range_params(name)[0] if name in _RANGES else param_name(name)
+def _first_param(config_class: Type[Config], name: str) -> str:
+    """The parameter of an option, or the first of two."""
+    is_range = option_named(config_class, name).metadata["length"] == 2
+    return _range_params(name)[0] if is_range else param_name(name)
 
 
 def _value(protocol, config_class: Type[Config], name: str) -> Any:
+    field, label = option_named(config_class, name), label_of(config_class, name)
     kind, several, optional = field_type(config_class, name)
-    if not protocol.evalParamCondition(_first_param(name)):
-        return _field(config_class, name).default
-    if name in _RANGES:
+    first = _first_param(config_class, name)
+    if not protocol.evalParamCondition(first):
+        return field.default
+
+    if first != param_name(name):
         values = tuple(protocol.getAttributeValue(p) for p in _range_params(name))
         if None in values:
-            raise ConfigError(
-                f"'{label_of(config_class, name)}' is incomplete; give a smallest and a largest value."
-            )
+            raise ConfigError(f"'{label}' is incomplete; give a smallest and a largest value.")
         return values
-    value = protocol.getAttributeValue(param_name(name), None)
+
+    value = protocol.getAttributeValue(first, None)
     if several:
-        return _numbers(value or "", kind, label_of(config_class, name))
-    if _field(config_class, name).metadata["choices"]:
-        return _field(config_class, name).metadata["choices"][value]
+        return _numbers(value or "", kind, label)
+    if field.metadata["choices"]:
+        return field.metadata["choices"][value]
     if value is None and not optional:
-        raise ConfigError(f"'{label_of(config_class, name)}' is empty; give a value.")
+        raise ConfigError(f"'{label}' is empty; give a value.")
     if kind is str:
         return (value or "").strip() or None if optional else value.strip()
     return value

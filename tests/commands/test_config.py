@@ -8,7 +8,7 @@ import pytest
 
 from cryoposes_plugin.cli.arguments import config_from_arguments
 from cryoposes_plugin.cli.main import main, make_parser, visible_devices
-from cryoposes_plugin.commands.config import field_type
+from cryoposes_plugin.commands.config import field_type, is_expert, options_by_group
 from cryoposes_plugin.commands.infer.config import InferConfig
 from cryoposes_plugin.commands.registry import CONFIGS
 from cryoposes_plugin.commands.simulate.config import SimulateConfig
@@ -45,7 +45,10 @@ def test_the_device_does_not_change_the_digest():
             SimulateConfig(volume=("a",), orientations="sideways"),
             "--orientations is 'sideways'; choose one of uniform",
         ),
-        (SimulateConfig(volume=("a",), orientations="particles"), "need --orientations-from"),
+        (
+            SimulateConfig(volume=("a",), orientations="particles"),
+            "--orientations-from is missing; give particles with poses",
+        ),
         (TrainConfig(), "neither --volume nor --particles"),
         (TrainConfig(volume=("a",), preset="gpt"), "--preset is 'gpt'; choose one of default"),
         (
@@ -142,6 +145,53 @@ def test_every_number_has_limits(config_class):
         "voltage_kv",
         "spherical_aberration_mm",
     }
+
+
+@pytest.mark.parametrize("config_class", CONFIGS.values())
+def test_every_option_says_what_it_is(config_class):
+    for f in dataclasses.fields(config_class):
+        assert f.metadata["label"], f.name
+        assert f.metadata["group"], f.name
+        assert f.metadata["help"].endswith("."), f.name
+        assert len(f.metadata["titles"]) == len(f.metadata["choices"]), f.name
+
+
+@pytest.mark.parametrize("config_class", CONFIGS.values())
+def test_labels_name_one_option_each(config_class):
+    labels = [f.metadata["label"] for f in dataclasses.fields(config_class)]
+    assert len(set(labels)) == len(labels)
+
+
+@pytest.mark.parametrize("config_class", CONFIGS.values())
+def test_every_option_is_in_one_group(config_class):
+    grouped = [name for names in options_by_group(config_class).values() for name in names]
+    assert sorted(grouped) == sorted(f.name for f in dataclasses.fields(config_class))
+
+
+def test_the_length_of_an_option_is_that_of_its_default():
+    lengths = {
+        f.name: (f.metadata["length"], len(f.default))
+        for f in dataclasses.fields(SimulateConfig)
+        if f.metadata["length"]
+    }
+    assert lengths == {"defocus_range_angstrom": (2, 2)}
+
+
+def test_help_shows_what_matters_first(capsys):
+    with pytest.raises(SystemExit):
+        make_parser().parse_args(["train", "--help"])
+    text = capsys.readouterr().out
+    headings = re.findall(r"^([A-Z][\w ()]*):$", text, re.M)
+    assert headings[:4] == ["Input", "Network", "Training length", "Noise"]
+    assert all(heading.endswith("(advanced)") for heading in headings[4:])
+    assert "--pixel-size-angstrom X, --pixel-size X" in text
+    assert "--ctf, --no-ctf" in text
+    assert "svd9: rotation matrix (9-D, SVD)" in " ".join(text.split())
+
+
+def test_inherited_options_may_be_advanced():
+    assert is_expert(TrainConfig, "shift_px")
+    assert not is_expert(SimulateConfig, "shift_px")
 
 
 @pytest.mark.parametrize(

@@ -127,7 +127,7 @@ def test_several_volumes_symmetry_and_stratified_pairs(in_folder):
     "arguments, sentence",
     [
         ("--snr 1", "neither --volume nor --particles"),
-        ("--volume map.mrc", "nothing says how noisy"),
+        ("--volume map.mrc", "the noise level of the simulated images is not given"),
         ("--volume wrong.mrc --like sim/particles.star", "correct whichever header is wrong"),
         (
             "--volume narrow.mrc --like sim/particles.star",

@@ -8,6 +8,7 @@ import pytest
 pytest.importorskip("pwem", reason="Scipion (scipion-em) is not installed")
 
 from pwem.protocols import EMProtocol
+from pyworkflow.protocol.params import Group
 
 from cryoposes_plugin.commands.filter.config import FilterConfig
 from cryoposes_plugin.commands.registry import CONFIGS
@@ -51,6 +52,16 @@ LABELS = (
     "refine and reconstruct",
     "compare poses",
     "recover poses from distances",
+)
+#: Parameters of the header of every form.
+OF_SCIPION = (
+    "runName",
+    "runMode",
+    "hostName",
+    "numberOfThreads",
+    "numberOfMpi",
+    "useGpu",
+    "gpuList",
 )
 #: Fields that come from Scipion's header, or that are of no use to a protocol.
 NOT_IN_FORMS = {"threads", "gpu", "digest_images", "allow_none", "images_from", "join_by"}
@@ -124,22 +135,60 @@ def test_every_parameter_has_help_and_hides_nothing_of_scipions(scipion_environm
 
 def test_a_normal_user_sees_little_of_the_training(scipion_environment):
     definition = ProtCryoposesTrain().getDefinition()
-    seen = [
-        n for s in definition.iterSections() for n, param in s.iterParams() if not param.isExpert()
-    ]
-    ours = [
-        n
-        for n in seen
-        if n not in ("runName", "runMode", "hostName", "numberOfThreads", "numberOfMpi")
-    ]
+    seen = [name for name, param in definition.iterParams() if not param.isExpert()]
     pointers = ["inputVolumes", "inputLike", "inputParticles"]
-    assert [n for n in ours if n not in ("useGpu", "gpuList")] == [
+    assert [name for name in seen if name not in OF_SCIPION] == [
         *pointers,
         "symmetry",
         "preset",
         "minutes",
         "snr",
     ]
+
+
+def frames(definition):
+    """Section -> titles of its frames, the advanced ones in a list of their own."""
+    found = {}
+    for section in definition.iterSections():
+        groups = [p for _, p in section.iterParams() if isinstance(p, Group)]
+        found[section.label.get()] = (
+            [g.label.get() for g in groups if not g.isExpert()],
+            [g.label.get() for g in groups if g.isExpert()],
+        )
+    return found
+
+
+def test_the_training_is_in_groups(scipion_environment):
+    found = frames(ProtCryoposesTrain().getDefinition())
+    assert found["Input"] == ([], [])
+    assert found["Training"] == (
+        ["Network", "Training length"],
+        ["Loss", "Optimiser", "Augmentation", "Validation", "Computation"],
+    )
+    assert found["Simulated images"] == (["Noise"], ["Poses", "CTF", "Image size"])
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_frame_is_shown_only_with_its_parameters(scipion_environment, protocol):
+    for _, group in protocol().getDefinition().iterAllParams():
+        if isinstance(group, Group):
+            parameters = [param for _, param in group.iterParams()]
+            assert parameters
+            assert group.isExpert() == all(param.isExpert() for param in parameters)
+
+
+def test_choices_of_the_network_have_readable_titles(scipion_environment):
+    form = ProtCryoposesTrain().getDefinition()
+    assert "rotation matrix (9-D, SVD)" in form.getParam("representation").choices
+    assert "matrix Fisher likelihood" in form.getParam("loss").choices
+
+
+def test_a_choice_that_options_call_differently_is_told_by_its_option():
+    said = forms.in_form_words("--loss is 'quaternion', --representation svd9", TrainConfig)
+    assert said == (
+        "'Loss of the rotation' is 'quaternion, 1 - <q, q'>^2', "
+        "'Representation of rotations' 'rotation matrix (9-D, SVD)'"
+    )
 
 
 def test_two_outputs_of_one_class_do_not_alias():
@@ -197,7 +246,7 @@ def test_what_is_no_number_is_said():
     with pytest.raises(ConfigError, match="Preferred views.*'10 x'"):
         forms.form_values(wrong, SimulateConfig)
     with pytest.raises(
-        ConfigError, match="GPU IDs of the form are no numbers; give them as 0 or 0,1"
+        ConfigError, match="GPU ids of the form are not numbers; give them as 0 or as 0,1"
     ):
         forms.form_values(ProtCryoposesSimulate(gpuList="gpu0"), SimulateConfig)
     protocol = ProtCryoposesSimulate()
@@ -217,7 +266,7 @@ def test_core_messages_speak_the_forms_language():
         said
         == "simulate: 'SNR' 2 and 'Noise variance' 1 exclude each other; 'Underfocus (Å)' too; see --help."
     )
-    assert forms.in_form_words("--keep-quantile", FilterConfig) == "'Share to keep'"
+    assert forms.in_form_words("--keep-quantile", FilterConfig) == "'Fraction to keep'"
     assert (
         forms.in_form_words("use `cryoposes recover --model`.", TrainConfig)
         == "use 'recover poses from distances'."
@@ -244,7 +293,7 @@ def test_labels_stand_for_columns_files_and_commands(message, expected):
     "name, label",
     [
         ("particles.star", "'Particles with known poses'"),
-        ("batches/0002/like.star", "'Particles to resemble'"),
+        ("batches/0002/like.star", "'Particles to imitate'"),
         ("volume_2.mrc", "'Volumes'"),
         ("run/particles.star", None),
     ],
@@ -273,6 +322,5 @@ def test_one_label_for_one_idea():
 
 
 def test_every_config_has_a_protocol():
-    labels = {p.CONFIG.command: p._label for p in PROTOCOLS}
-    assert set(labels) == set(CONFIGS)
-    assert forms.PROTOCOL_LABELS == labels
+    titles = {command: config.title for command, config in CONFIGS.items()}
+    assert {p.CONFIG.command: p._label for p in PROTOCOLS} == titles

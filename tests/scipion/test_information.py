@@ -42,7 +42,7 @@ def test_what_a_run_warned_of_marks_it(session_project, project):
     metrics["warnings"] = ["--threshold is large."]
     with open(protocol._getExtraPath("run", "metrics.json"), "w", encoding="utf-8") as handle:
         json.dump(metrics, handle)
-    sentence = "'or threshold of the score' is large."
+    sentence = "'Threshold' is large."
     assert protocol.summary()[-1] == sentence  # a script's view
     protocol.checkSummaryWarnings()
     assert protocol.summaryWarnings == [sentence]

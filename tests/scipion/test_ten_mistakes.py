@@ -103,7 +103,7 @@ def training_on_nothing(desk):
 
 def a_threshold_that_keeps_nobody(desk):
     form = one_set(ProtCryoposesFilter(threshold=-1e6), inputParticles=desk.particles)
-    return form, "keeps none of the 8 particles"
+    return form, "none of the 8 particles would be kept"
 
 
 def comparing_sets_of_different_particles(desk):
@@ -150,7 +150,7 @@ def a_first_volume_from_one_particle(desk):
     one.append(desk.particles.getFirstItem().clone())
     return first_volume(
         desk, one
-    ), "Particles: an initial volume needs 50 particles at least and this set has 1"
+    ), "Particles: an initial volume needs at least 50 particles, and this set has 1"
 
 
 def a_particle_wider_than_its_images(desk):
@@ -170,7 +170,9 @@ def no_starts(desk):
 
 
 def an_odd_working_box(desk):
-    return first_volume(desk, workingBoxPx=33), "'Working box (px)' is 33; give an even number"
+    return first_volume(
+        desk, workingBoxPx=33
+    ), "'Box size for the refinement (px)' is 33; give an even number"
 
 
 def a_first_volume_of_a_symmetry_that_is_none(desk):
@@ -238,7 +240,7 @@ def particles_that_their_run_has_not_made_yet(desk):
     form.inputLike.setExtended("outputParticles")
     return (
         form,
-        "Particles to resemble: 'simulation' has no outputParticles yet; wait until that run is finished",
+        "Particles to imitate: 'simulation' has no outputParticles yet; wait until that run is finished",
     )
 
 

@@ -127,7 +127,7 @@ def test_a_pointer_that_is_empty_is_scipions_to_say(particles):
         (dict(number=0), "'Number of images' is 0"),
         (
             dict(preferredDirectionsDeg="10", orientations=5),
-            "'Preferred views (rot tilt ...)' has 1 angles",
+            "'Preferred views (°)' has 1 angles",
         ),
     ],
 )
@@ -190,7 +190,7 @@ def test_particles_that_were_never_aligned(spoiled, model):
 
 
 def test_a_training_without_any_noise_level(volume):
-    assert "nothing says how noisy" in said(train(volume))
+    assert "the noise level of the simulated images is not given" in said(train(volume))
 
 
 @pytest.mark.parametrize(
@@ -209,14 +209,14 @@ def test_a_training_without_any_noise_level(volume):
             "'Initial low-pass filter (Å)' is 7.9 and there is nothing",
         ),
         (ProtCryoposesIterate, dict(lowPassAngstrom=16.1), "no shape is left of the particle"),
-        (ProtCryoposesRefine, dict(resolutionAngstrom=17.0), "'Finest detail used (Å)' is 17"),
+        (ProtCryoposesRefine, dict(resolutionAngstrom=17.0), "'Resolution limit (Å)' is 17"),
         (
             ProtCryoposesFilter,
             dict(keepQuantile=0.0),
-            "'Share to keep' 0 keeps none of the 8 particles",
+            "'Fraction to keep' 0 keeps none of the 8 particles",
         ),
         (ProtCryoposesFilter, dict(keepQuantile=0.05), "keeps none of the 8 particles"),
-        (ProtCryoposesFilter, dict(keepQuantile=None), "neither 'Share to keep' nor"),
+        (ProtCryoposesFilter, dict(keepQuantile=None), "neither 'Fraction to keep' nor"),
         (ProtCryoposesTrain, dict(maskDiameterAngstrom=65.0), "'Mask diameter (Å)' is 65 Å"),
     ],
 )
@@ -237,7 +237,7 @@ def test_detail_beyond_nyquist_is_a_question(particles, volume):
     )
     assert said(form) == ""
     assert any(
-        "'Finest detail used (Å)' is 3 and the images hold nothing" in line
+        "'Resolution limit (Å)' is 3 and the images hold nothing" in line
         for line in form.warnings()
     )
 
@@ -359,7 +359,7 @@ def test_scores_of_other_poses(tmp_path, rng):
         )
         changed.append(item)
     assert said(one_set(ProtCryoposesFilter(), inputParticles=scored)) == ""
-    assert "another program changed the poses" in said(
+    assert "their poses were changed by another program" in said(
         one_set(ProtCryoposesFilter(), inputParticles=changed)
     )
 

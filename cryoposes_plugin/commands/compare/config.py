@@ -1,37 +1,64 @@
-"""What `compare` can be told."""
+"""The options of `compare`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import ClassVar, Optional, Tuple
 
-from ..config import Config, option
+from ..config import COMPARISON, INPUT, Config, option
 
 
 @dataclass(frozen=True)
 class CompareConfig(Config):
     command: ClassVar[str] = "compare"
+    title: ClassVar[str] = "compare poses"
     last_bits: ClassVar[Tuple[str, ...]] = ("threads",)
     required: ClassVar[Tuple[str, ...]] = ("truth", "estimate")
 
     truth: Optional[str] = option(
-        None, "Particle STAR file with the poses to compare with.", path=True
+        None,
+        "Particles with the poses to compare with.",
+        label="True poses",
+        group=INPUT,
+        path="STAR",
     )
-    estimate: Optional[str] = option(None, "Particle STAR file with the poses to judge.", path=True)
-    symmetry: str = option("C1", "Point group: poses that it makes equal count as equal.")
+    estimate: Optional[str] = option(
+        None,
+        "The same particles with the poses to assess.",
+        label="Estimated poses",
+        group=INPUT,
+        path="STAR",
+    )
+    symmetry: str = option(
+        "C1",
+        "Point group (C1, C4, D2, T, O, I, ...). Poses that it makes equivalent count as equal.",
+        label="Symmetry",
+        group=COMPARISON,
+    )
     registration: str = option(
         "none",
-        "'none' compares the poses as they are: right when both belong to one map. If the two maps may be turned, or "
-        "be mirror images, 'rotation' and 'rotation-and-hand' first find the best common one. 'orthogonal4' allows "
-        "all that distances leave open; it moves the beam and says nothing of poses.",
+        "How the frames of the two sets are brought together. 'none': the poses are compared as "
+        "they are, which is right if both belong to the same map. 'rotation' and "
+        "'rotation-and-hand': first find the best common rotation of the estimated poses, for "
+        "maps that are rotated against each other, or that may also be mirror images. "
+        "'orthogonal4': allow everything that distances between orientations leave open; this "
+        "also moves the beam and is not a comparison of poses.",
+        label="Registration",
+        group=COMPARISON,
         choices=("none", "rotation", "rotation-and-hand", "orthogonal4"),
-        titles=("none", "common rotation", "common rotation and hand", "orthogonal 4 x 4 matrix"),
+        titles={
+            "rotation": "common rotation",
+            "rotation-and-hand": "common rotation and hand",
+            "orthogonal4": "orthogonal 4 x 4 matrix",
+        },
     )
     join_by: str = option(
         "auto",
-        "How the particles of the two sets are found in each other. 'auto': by rlnImageId where it does not contradict "
-        "the images, else by image (whole path and slice). 'id': by rlnImageId alone, for images that were made anew, "
-        "as by resampling.",
+        "How the particles of the two sets are matched. 'auto': by rlnImageId if it agrees with "
+        "the images, otherwise by image (full path and slice). 'image': by image. 'id': by "
+        "rlnImageId alone, for images that were written again, for example by resampling.",
+        label="Match particles by",
+        group=COMPARISON,
         choices=("auto", "image", "id"),
         expert=True,
     )

@@ -1,65 +1,93 @@
-"""What `infer` can be told."""
+"""The options of `infer`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import ClassVar, Optional, Tuple
 
-from ..config import Config, option
+from ..config import COMPUTATION, INPUT, REFINEMENT, Config, option
 
 
 @dataclass(frozen=True)
 class InferConfig(Config):
     command: ClassVar[str] = "infer"
+    title: ClassVar[str] = "estimate poses"
     image_fields: ClassVar[Tuple[str, ...]] = ("particles",)
     last_bits: ClassVar[Tuple[str, ...]] = ("threads", "batch_size")
     required: ClassVar[Tuple[str, ...]] = ("model", "particles")
     thread_per_batch: ClassVar[bool] = True
 
-    model: Optional[str] = option(
-        None, "Folder of a trained model (model.keras and model_card.json).", path=True
+    particles: Optional[str] = option(
+        None,
+        "Particles whose poses are estimated. Any box and pixel size will do, as long as the "
+        "images cover the field of view and the resolution at which the network works.",
+        label="Particles",
+        group=INPUT,
+        path="STAR",
     )
-    particles: Optional[str] = option(None, "Particle STAR file.", path=True)
+    model: Optional[str] = option(
+        None,
+        "A network that `train` has trained to give poses.",
+        label="Pose model",
+        group=INPUT,
+        path="FOLDER",
+    )
     volume: Optional[str] = option(
         None,
-        "Volume (MRC, or the atomic model) that the network was trained on: poses are refined against it; without it "
-        "the network's orientations and the input's shifts are what there is.",
-        path=True,
+        "Volume that the network was trained on (a map, or the atomic model). With it, poses are "
+        "refined against the volume, and shifts are measured. Without it, the orientations come "
+        "from the network alone and the shifts are taken from the input.",
+        label="Volume",
+        group=INPUT,
+        path="MRC",
     )
     refine: bool = option(
         True,
-        "Refine the network's best hypotheses against the volume, to the limit that the noise sets; each pose then "
-        "gets its expected error. Otherwise the orientations are the network's and only the shifts are measured.",
+        "Refine the best hypotheses of the network against the volume, to noise-limited accuracy. "
+        "Each pose then gets an expected error. Otherwise the orientations are those of the "
+        "network, and only the shifts are measured.",
+        label="Refine the poses",
+        group=REFINEMENT,
+    )
+    max_shift_px: float = option(
+        8.0,
+        "Largest shift that is searched, in pixels of the network's images. Increase it for "
+        "poorly centred particles.",
+        label="Largest shift",
+        group=REFINEMENT,
+        unit="px",
+        expert=True,
+        minimum=0,
+        maximum=1000,
     )
     hypotheses: int = option(
         256,
-        "Orientations that the network proposes for each particle, at most; fewer where it is sure. More find more of "
-        "the poses of very noisy images, and take longer.",
+        "Largest number of orientations that the network proposes for each particle; it proposes "
+        "fewer if it is certain. More hypotheses find the right pose of more very noisy images, "
+        "but take longer.",
+        label="Number of hypotheses",
+        group=REFINEMENT,
         expert=True,
         minimum=1,
         maximum=1024,
     )
     working_box_px: Optional[int] = option(
         None,
-        "Larger images are binned to this box for the refinement, with the same field of view: smaller is faster, "
-        "and finer detail does not take part. Default 128.",
+        "Images larger than this are binned to this box size for the refinement, with the same "
+        "field of view. A smaller box is faster but leaves out finer detail. Default: 128.",
+        label="Box size for the refinement",
+        group=REFINEMENT,
         unit="px",
         expert=True,
         minimum=16,
         even=True,
         maximum=2048,
     )
-    max_shift_px: float = option(
-        8.0,
-        "Largest shift looked for, in pixels of the model's images. Give more for particles that are poorly centred.",
-        unit="px",
-        expert=True,
-        minimum=0,
-        maximum=1000,
-    )
     batch_size: int = option(
         256,
-        "Images worked on at once: a matter of speed and memory, not of the result.",
+        "Number of images per batch. It affects speed and memory, not the result.",
+        label="Batch size",
+        group=COMPUTATION,
         expert=True,
         minimum=1,
         maximum=10**6,

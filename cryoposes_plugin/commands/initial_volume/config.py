@@ -1,4 +1,4 @@
-"""What `initial-volume` can be told."""
+"""The options of `initial-volume`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import ClassVar, Optional, Tuple
 
 from ...core.errors import InputError
 from ...core.plausibility import check_diameter
-from ..config import Config, option
+from ..config import COMPUTATION, INPUT, REFINEMENT, SEARCH, Config, option
 
 _FEWEST_PARTICLES = 50
 
@@ -15,71 +15,111 @@ _FEWEST_PARTICLES = 50
 @dataclass(frozen=True)
 class InitialVolumeConfig(Config):
     command: ClassVar[str] = "initial-volume"
+    title: ClassVar[str] = "initial volume"
     image_fields: ClassVar[Tuple[str, ...]] = ("particles",)
     last_bits: ClassVar[Tuple[str, ...]] = ("threads", "batch_size")
     required: ClassVar[Tuple[str, ...]] = ("particles",)
 
     particles: Optional[str] = option(
-        None, "Particle STAR file; poses that it may have are not used, its CTF is.", path=True
+        None,
+        "Particles. Their CTF is used; poses that they may have are not.",
+        label="Particles",
+        group=INPUT,
+        path="STAR",
     )
     diameter_angstrom: Optional[float] = option(
         None,
-        "Diameter of the particle: the search looks at a field a third wider, and the density ends there. Default: "
-        "75 % of the box.",
+        "Diameter of the particle. The search uses a field of view one third wider than this, and "
+        "the density is zero outside the diameter. Default: 75 % of the box.",
+        label="Particle diameter",
+        group=INPUT,
         unit="Å",
         minimum=1,
         maximum=1e5,
     )
     symmetry: str = option(
         "C1",
-        "Point group. The search goes without it; then the axes that fit the volume best are found, and it is imposed.",
+        "Point group (C1, C4, D2, T, O, I, ...). The search itself imposes no symmetry. Then the "
+        "axes that fit the volume best are found, and the symmetry is imposed.",
+        label="Symmetry",
+        group=INPUT,
     )
     starts: int = option(
-        3, "Random volumes to start from; the likeliest result is kept.", minimum=1, maximum=1000
+        3,
+        "Number of random volumes to start from. The most likely result is kept. If the volume "
+        "looks wrong, try more starts.",
+        label="Random starts",
+        group=SEARCH,
+        minimum=1,
+        maximum=1000,
     )
     search_particles: int = option(
         1000,
-        "Particles that the search works on, drawn at random; all get poses from its volume.",
+        "Number of particles, drawn at random, that the search uses. Afterwards all particles get "
+        "poses from its volume.",
+        label="Particles in the search",
+        group=SEARCH,
         minimum=50,
         maximum=10**6,
     )
-    rounds: int = option(
-        4,
-        "Rounds of refinement and reconstruction after the search, at most; 0 ends with its coarse volume.",
-        minimum=0,
-        maximum=1000,
-    )
-    working_box_px: int = option(
-        64,
-        "Larger images are binned to this box for the refinement, with the same field of view.",
-        unit="px",
-        minimum=16,
-        even=True,
-        maximum=2048,
-    )
     max_shift_px: float = option(
         6.0,
-        "Largest shift of a particle from the centre of its image, in its pixels.",
+        "Largest shift of a particle from the centre of its image, in pixels of the image. "
+        "Increase it for poorly centred particles.",
+        label="Largest shift",
+        group=SEARCH,
         unit="px",
         minimum=0,
         maximum=1000,
     )
     draws: int = option(
         8,
-        "Poses drawn for each image in every iteration of the search, by their probability.",
+        "Number of poses drawn for each image in every iteration of the search, according to "
+        "their probability.",
+        label="Poses drawn per image",
+        group=SEARCH,
         expert=True,
         minimum=1,
         maximum=64,
     )
+    rounds: int = option(
+        4,
+        "Largest number of rounds of refinement and reconstruction after the search. 0 stops "
+        "after the search, with its low-resolution volume.",
+        label="Rounds of refinement",
+        group=REFINEMENT,
+        minimum=0,
+        maximum=1000,
+    )
+    working_box_px: int = option(
+        64,
+        "Images larger than this are binned to this box size for the refinement, with the same "
+        "field of view.",
+        label="Box size for the refinement",
+        group=REFINEMENT,
+        unit="px",
+        minimum=16,
+        even=True,
+        maximum=2048,
+    )
     batch_size: int = option(
-        256, "Images a batch of the refinement.", expert=True, minimum=1, maximum=10**6
+        256,
+        "Number of images per refinement batch. It affects speed and memory, not the result.",
+        label="Batch size",
+        group=COMPUTATION,
+        expert=True,
+        minimum=1,
+        maximum=10**6,
     )
 
     def check_images(self, what: str, number: int, width_angstrom: float) -> None:
-        """Raise where particles, called `what`, are too few, or their images narrower than the particle."""
+        """Raise if there are too few particles, or if their images are narrower than the particle.
+
+        `what` names the particles in the message.
+        """
         if number < _FEWEST_PARTICLES:
             raise InputError(
-                f"{what}: an initial volume needs {_FEWEST_PARTICLES} particles at least and this set has {number}; "
-                "give more."
+                f"{what}: an initial volume needs at least {_FEWEST_PARTICLES} particles, and this "
+                f"set has {number}; give more particles."
             )
         check_diameter(self.command, "diameter_angstrom", self.diameter_angstrom, width_angstrom)

@@ -1,4 +1,4 @@
-"""What `iterate` can be told."""
+"""The options of `iterate`."""
 
 from __future__ import annotations
 
@@ -6,62 +6,92 @@ from dataclasses import dataclass
 from typing import ClassVar, Optional, Tuple
 
 from ...core.plausibility import check_diameter, check_low_pass
-from ..config import Config, option
+from ..config import COMPUTATION, INPUT, RECONSTRUCTION, REFINEMENT, Config, option
 
 
 @dataclass(frozen=True)
 class IterateConfig(Config):
     command: ClassVar[str] = "iterate"
+    title: ClassVar[str] = "refine and reconstruct"
     image_fields: ClassVar[Tuple[str, ...]] = ("particles",)
     last_bits: ClassVar[Tuple[str, ...]] = ("threads", "batch_size")
     required: ClassVar[Tuple[str, ...]] = ("volume", "particles")
     thread_per_batch: ClassVar[bool] = True
 
-    volume: Optional[str] = option(
-        None, "Volume (MRC) to start from; only its low resolution is used.", path=True
-    )
     particles: Optional[str] = option(
-        None, "Particle STAR file; it needs poses unless a model is given.", path=True
-    )
-    model: Optional[str] = option(
         None,
-        "Folder of a network trained on the starting volume, low-passed as here: it proposes poses in every round. "
-        "Without it the particles' own poses are started from.",
-        path=True,
+        "Particles. Without a network they need poses to start from.",
+        label="Particles",
+        group=INPUT,
+        path="STAR",
+    )
+    volume: Optional[str] = option(
+        None,
+        "Volume to start from. Only its low resolution is used.",
+        label="Volume",
+        group=INPUT,
+        path="MRC",
     )
     low_pass_angstrom: float = option(
         40.0,
-        "The starting volume is cut at this resolution: what is finer in the result comes from the images. Coarser is "
-        "safer where the volume may be wrong in detail; too coarse, and the first round finds no poses.",
+        "The starting volume is low-pass filtered to this resolution, so that all finer detail of "
+        "the result comes from the images. A coarser filter is safer if details of the volume may "
+        "be wrong. If it is too coarse, the first round cannot find the poses.",
+        label="Initial low-pass filter",
+        group=INPUT,
         unit="Å",
         minimum=1,
         maximum=1e4,
     )
-    symmetry: str = option("C1", "Point group to impose (C1, C4, D2, T, O, I, ...).")
-    rounds: int = option(
-        8,
-        "Rounds of refinement and reconstruction, at most; fewer where the resolution stops to grow.",
-        minimum=1,
-        maximum=1000,
+    model: Optional[str] = option(
+        None,
+        "A network trained on the starting volume, low-pass filtered as above. It proposes poses "
+        "in every round. Without a network, the refinement starts from the poses of the "
+        "particles.",
+        label="Pose model",
+        group=INPUT,
+        path="FOLDER",
+    )
+    symmetry: str = option(
+        "C1",
+        "Point group to impose (C1, C4, D2, T, O, I, ...).",
+        label="Symmetry",
+        group=RECONSTRUCTION,
     )
     mask_diameter_angstrom: Optional[float] = option(
         None,
-        "Diameter of the soft sphere that the references are cut to, a little more than the particle's; default: 90 "
-        "% of the box.",
+        "Diameter of the soft spherical mask on the references. Choose it slightly larger than "
+        "the particle. Default: 90 % of the box.",
+        label="Mask diameter",
+        alias="--mask-diameter",
+        group=RECONSTRUCTION,
         unit="Å",
         minimum=1,
         maximum=1e5,
     )
+    rounds: int = option(
+        8,
+        "Largest number of rounds of refinement and reconstruction. The run ends earlier if the "
+        "resolution stops improving.",
+        label="Largest number of rounds",
+        group=REFINEMENT,
+        minimum=1,
+        maximum=1000,
+    )
     hypotheses: int = option(
         64,
-        "Orientations that the network proposes for each particle, at most.",
+        "Largest number of orientations that the network proposes for each particle.",
+        label="Number of hypotheses",
+        group=REFINEMENT,
         expert=True,
         minimum=1,
         maximum=1024,
     )
     max_shift_px: float = option(
         8.0,
-        "With a model: largest shift looked for, in pixels of the images.",
+        "Largest shift that is searched if a network proposes the poses, in pixels of the images.",
+        label="Largest shift",
+        group=REFINEMENT,
         unit="px",
         expert=True,
         minimum=0,
@@ -69,8 +99,10 @@ class IterateConfig(Config):
     )
     working_box_px: Optional[int] = option(
         None,
-        "Larger images are binned to this box for the refinement, with the same field of view: smaller is faster, "
-        "and finer detail does not take part. Default 128.",
+        "Images larger than this are binned to this box size for the refinement, with the same "
+        "field of view. A smaller box is faster but leaves out finer detail. Default: 128.",
+        label="Box size for the refinement",
+        group=REFINEMENT,
         unit="px",
         expert=True,
         minimum=16,
@@ -79,7 +111,9 @@ class IterateConfig(Config):
     )
     batch_size: int = option(
         256,
-        "Images worked on at once: a matter of speed and memory, not of the result.",
+        "Number of images per batch. It affects speed and memory, not the result.",
+        label="Batch size",
+        group=COMPUTATION,
         expert=True,
         minimum=1,
         maximum=10**6,
@@ -88,7 +122,7 @@ class IterateConfig(Config):
     def check_images(
         self, width_angstrom: float, pixel_angstrom: float, volume_pixel_angstrom: float
     ) -> None:
-        """Raise where mask and filter do not fit the particles' images and the volume."""
+        """Raise if mask or low-pass filter do not suit the images and the volume."""
         check_diameter(
             self.command, "mask_diameter_angstrom", self.mask_diameter_angstrom, width_angstrom
         )

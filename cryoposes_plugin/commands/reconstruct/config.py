@@ -1,58 +1,87 @@
-"""What `reconstruct` can be told."""
+"""The options of `reconstruct`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import ClassVar, Optional, Tuple
 
-from ..config import Config, option
+from ..config import COMPUTATION, INPUT, RECONSTRUCTION, Config, option
 
 
 @dataclass(frozen=True)
 class ReconstructConfig(Config):
     command: ClassVar[str] = "reconstruct"
+    title: ClassVar[str] = "reconstruct volume"
     image_fields: ClassVar[Tuple[str, ...]] = ("particles",)
     last_bits: ClassVar[Tuple[str, ...]] = ("threads", "batch_size")
     required: ClassVar[Tuple[str, ...]] = ("particles",)
 
-    particles: Optional[str] = option(None, "Particle STAR file with poses.", path=True)
-    symmetry: str = option("C1", "Point group to impose (C1, C4, D2, T, O, I, ...).")
+    particles: Optional[str] = option(
+        None,
+        "Particles with poses. If they are divided into half sets (rlnRandomSubset), these are "
+        "used; otherwise half sets are drawn at random.",
+        label="Particles",
+        group=INPUT,
+        path="STAR",
+    )
+    reference: Optional[str] = option(
+        None,
+        "Volume in the same frame, with which the result is compared by FSC.",
+        label="Reference volume",
+        group=INPUT,
+        path="MRC",
+    )
+    symmetry: str = option(
+        "C1",
+        "Point group to impose (C1, C4, D2, T, O, I, ...).",
+        label="Symmetry",
+        group=RECONSTRUCTION,
+    )
     mask_diameter_angstrom: Optional[float] = option(
         None,
-        "Diameter of the soft sphere for the masked FSC, a little more than the particle's; default: 75 % of the "
-        "box. The volume itself is not masked.",
+        "Diameter of the soft spherical mask that is used for the masked FSC. Choose it slightly "
+        "larger than the particle. The volume itself is not masked. Default: 75 % of the box.",
+        label="Mask diameter",
+        alias="--mask-diameter",
+        group=RECONSTRUCTION,
         unit="Å",
         minimum=1,
         maximum=1e5,
     )
-    reference: Optional[str] = option(
-        None, "Volume (MRC) on the same frame, to compare with by FSC.", path=True
-    )
     method: str = option(
         "fourier",
-        "Fourier insertion with CTF weights, or CGLS with ASTRA (needs CUDA).",
+        "Fourier insertion with CTF weights, or conjugate gradients (CGLS) with ASTRA, which "
+        "needs a CUDA device.",
+        label="Method",
+        group=RECONSTRUCTION,
         choices=("fourier", "cgls"),
-        titles=("Fourier insertion", "CGLS"),
+        titles={"fourier": "Fourier insertion", "cgls": "CGLS"},
         expert=True,
     )
     cgls_iterations: int = option(
         20,
-        "Iterations of CGLS: more bring finer detail and more noise.",
+        "Number of CGLS iterations. More iterations bring out finer detail and more noise.",
+        label="CGLS iterations",
+        group=RECONSTRUCTION,
         expert=True,
         minimum=1,
         maximum=10**4,
     )
     padding: int = option(
         2,
-        "How much finer than the images the Fourier volume is sampled. 2 is enough; 1 takes an eighth of the memory "
-        "and interpolates worse.",
+        "Padding factor: how much finer the Fourier volume is sampled than the images. 2 is "
+        "enough. 1 needs an eighth of the memory and interpolates less well.",
+        label="Padding factor",
+        group=RECONSTRUCTION,
         expert=True,
         minimum=1,
         maximum=4,
     )
     batch_size: int = option(
         256,
-        "Images worked on at once: a matter of speed and memory, not of the result.",
+        "Number of images per batch. It affects speed and memory, not the result.",
+        label="Batch size",
+        group=COMPUTATION,
         expert=True,
         minimum=1,
         maximum=10**6,

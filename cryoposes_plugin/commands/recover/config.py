@@ -1,4 +1,4 @@
-"""What `recover` can be told."""
+"""The options of `recover`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Optional, Tuple
 
 from ...core.errors import ConfigError, InputError
-from ..config import Config, option
+from ..config import COMPUTATION, DISTANCES, INPUT, RECOVERY, Config, option
 
 _FEWEST_PARTICLES = 50
 
@@ -14,86 +14,136 @@ _FEWEST_PARTICLES = 50
 @dataclass(frozen=True)
 class RecoverConfig(Config):
     command: ClassVar[str] = "recover"
+    title: ClassVar[str] = "recover poses from distances"
     image_fields: ClassVar[Tuple[str, ...]] = ("particles",)
     last_bits: ClassVar[Tuple[str, ...]] = ("threads", "batch_size")
     thread_per_batch: ClassVar[bool] = True
 
+    particles: Optional[str] = option(
+        None,
+        "Particles whose poses are recovered.",
+        label="Particles",
+        group=INPUT,
+        path="STAR",
+    )
     model: Optional[str] = option(
         None,
-        "Folder of a model that was trained for distances (--preset distance or banjac2021); of a pose network the "
-        "distances between its estimates are taken.",
-        path=True,
+        "A network that `train` has trained for distances ('distance' or 'banjac2021'). Of a "
+        "network that gives poses, the distances between its estimates are used.",
+        label="Pose model",
+        group=INPUT,
+        path="FOLDER",
     )
-    particles: Optional[str] = option(None, "Particle STAR file whose poses are wanted.", path=True)
     volume: Optional[str] = option(
         None,
-        "Volume (MRC, or the atomic model) that the model was trained on: poses follow from the distances to its "
-        "simulated projections, in its frame. Without it from the distances between the particles, in a frame of "
-        "their own.",
-        path=True,
+        "Volume that the network was trained on (a map, or the atomic model). Poses then follow "
+        "from distances to its simulated projections, in its frame. Without it they follow from "
+        "distances between the particles, in a frame of their own.",
+        label="Volume",
+        group=INPUT,
+        path="MRC",
     )
     truth: Optional[str] = option(
         None,
-        "Particle STAR file with the true poses, where they are known: errors are reported.",
-        path=True,
+        "The same particles with their true poses, if these are known. Errors are then reported.",
+        label="True poses",
+        group=INPUT,
+        path="STAR",
     )
     distances: Optional[str] = option(
         None,
-        "Instead of a model, a file (npz) of pairs: arrays i and j (particles, from 0), d (radians), and perhaps "
-        "weight (inverse variance).",
-        path=True,
+        "A file (npz) of distances, instead of a network: arrays i and j (particles, counted from "
+        "0), d (distances in radians) and, optionally, weight (inverse variance).",
+        label="File of distances",
+        group=INPUT,
+        path="NPZ",
     )
     landmarks: int = option(
         400,
-        "Particles, or projections of the volume, that the distances of all particles are taken to.",
+        "Number of particles, or of projections of the volume, to which the distances of all "
+        "particles are measured.",
+        label="Landmarks",
+        group=DISTANCES,
         expert=True,
         minimum=20,
         maximum=5000,
     )
     copies: int = option(
         300,
-        "Images of which turned and mirrored copies are made, to find the direction of the beam.",
+        "Number of images that are copied, rotated and mirrored, in order to find the direction "
+        "of the beam.",
+        label="Rotated copies",
+        group=DISTANCES,
         expert=True,
         minimum=20,
         maximum=10**5,
     )
     reference_snr: Optional[float] = option(
         None,
-        "SNR of the simulated projections of the volume; default: that of the particles, as measured.",
+        "SNR of the simulated projections of the volume. Default: that of the particles, as "
+        "measured.",
+        label="SNR of the projections",
+        group=DISTANCES,
         expert=True,
         minimum=1e-6,
         maximum=1e6,
     )
     max_shift_px: float = option(
         8.0,
-        "With a volume: largest shift looked for, in pixels of the model's images.",
+        "Largest shift that is searched if a volume is given, in pixels of the network's images.",
+        label="Largest shift",
+        group=DISTANCES,
         unit="px",
+        expert=True,
+        minimum=0,
+        maximum=1000,
+    )
+    method: str = option(
+        "spectral",
+        "Spectral decomposition and least squares, or, for comparison, the mini-batch "
+        "minimisation of Banjac et al. 2021.",
+        label="Method",
+        group=RECOVERY,
+        choices=("spectral", "minibatch"),
+        titles={"minibatch": "mini-batches"},
+        expert=True,
+    )
+    minibatch_steps: int = option(
+        20000,
+        "Number of steps of the mini-batch minimisation.",
+        label="Mini-batch steps",
+        group=RECOVERY,
+        expert=True,
+        minimum=1,
+        maximum=10**9,
+    )
+    minibatch_pairs: int = option(
+        256,
+        "Number of pairs per step of the mini-batch minimisation.",
+        label="Pairs per mini-batch",
+        group=RECOVERY,
+        expert=True,
+        minimum=1,
+        maximum=10**6,
+    )
+    minibatch_rate: float = option(
+        0.5,
+        "Learning rate of the mini-batch minimisation.",
+        label="Mini-batch learning rate",
+        group=RECOVERY,
         expert=True,
         minimum=0,
         maximum=1000,
     )
     batch_size: int = option(
         64,
-        "Images a batch: a matter of speed and memory. Small ones stay in the processor's caches.",
+        "Number of images per batch. It affects speed and memory, not the result. Small batches "
+        "stay in the caches of the processor.",
+        label="Batch size",
+        group=COMPUTATION,
         expert=True,
         minimum=1,
         maximum=10**6,
-    )
-    method: str = option(
-        "spectral",
-        "Linear algebra and least squares, or the mini-batch minimisation of Banjac et al. 2021, to compare with.",
-        choices=("spectral", "minibatch"),
-        titles=("spectral", "mini-batches"),
-        expert=True,
-    )
-    minibatch_steps: int = option(
-        20000, "Steps of the mini-batch minimisation.", expert=True, minimum=1, maximum=10**9
-    )
-    minibatch_pairs: int = option(
-        256, "Pairs a step of the mini-batch minimisation.", expert=True, minimum=1, maximum=10**6
-    )
-    minibatch_rate: float = option(
-        0.5, "Learning rate of the mini-batch minimisation.", expert=True, minimum=0, maximum=1000
     )
 
     def validate(self) -> None:

@@ -1,51 +1,59 @@
-"""What `refine` can be told."""
+"""The options of `refine`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import ClassVar, Optional, Tuple
 
-from ..config import Config, option
+from ..config import COMPUTATION, INPUT, REFINEMENT, SEARCH, Config, option
 
 
 @dataclass(frozen=True)
 class RefineConfig(Config):
     command: ClassVar[str] = "refine"
+    title: ClassVar[str] = "refine poses"
     image_fields: ClassVar[Tuple[str, ...]] = ("particles",)
     last_bits: ClassVar[Tuple[str, ...]] = ("threads", "batch_size")
     required: ClassVar[Tuple[str, ...]] = ("volume", "particles")
     thread_per_batch: ClassVar[bool] = True
 
-    volume: Optional[str] = option(
-        None, "Volume (MRC) to refine against, in the frame of the poses.", path=True
-    )
     particles: Optional[str] = option(
-        None, "Particle STAR file with the poses to start from.", path=True
+        None,
+        "Particles with the poses to start from.",
+        label="Particles",
+        group=INPUT,
+        path="STAR",
     )
-    symmetry: str = option("C1", "Point group of the volume (C1, C4, D2, T, O, I, ...).")
-    search_deg: float = option(
-        0.0,
-        "Also start from poses around the given ones, up to this angle away: for poses that may be off by more than "
-        "some 15°. It takes longer. 0 starts from the given poses alone.",
-        unit="°",
-        minimum=0,
-        maximum=180,
+    volume: Optional[str] = option(
+        None,
+        "Volume to refine against, in the frame of the poses.",
+        label="Volume",
+        group=INPUT,
+        path="MRC",
     )
-    search_starts: int = option(
-        24, "How many poses around each one are tried.", expert=True, minimum=1, maximum=10**4
+    symmetry: str = option(
+        "C1",
+        "Point group of the volume (C1, C4, D2, T, O, I, ...).",
+        label="Symmetry",
+        group=INPUT,
     )
-    search_shift_px: float = option(
-        3.0,
-        "With a search: how far around the given shift the best one is looked for, in pixels of the images.",
-        unit="px",
-        expert=True,
-        minimum=0,
+    resolution_angstrom: Optional[float] = option(
+        None,
+        "Images and volume are compared up to this resolution. Default: the resolution up to "
+        "which they agree. Do not go beyond the resolution of the volume, where poses would fit "
+        "noise.",
+        label="Resolution limit",
+        group=REFINEMENT,
+        unit="Å",
+        minimum=0.1,
         maximum=1000,
     )
     prior_deg: Optional[float] = option(
         None,
-        "Standard deviation of a Gaussian prior around the given orientations, which holds the poses near them; "
-        "empty for none.",
+        "Standard deviation of a Gaussian prior around the given orientations, which keeps the "
+        "poses near them. Default: no prior.",
+        label="Prior on the orientations",
+        group=REFINEMENT,
         unit="°",
         expert=True,
         minimum=0.001,
@@ -53,34 +61,63 @@ class RefineConfig(Config):
     )
     prior_shift_px: Optional[float] = option(
         None,
-        "Standard deviation of a Gaussian prior around the given shifts, in pixels of the images (of the finest, where "
-        "optics groups differ); empty for none.",
+        "Standard deviation of a Gaussian prior around the given shifts, in pixels of the images "
+        "(the smallest pixels, if optics groups differ). Default: no prior.",
+        label="Prior on the shifts",
+        group=REFINEMENT,
         unit="px",
         expert=True,
         minimum=0.0001,
         maximum=1000,
     )
-    resolution_angstrom: Optional[float] = option(
-        None,
-        "Resolution up to which images and map are compared; empty: as far as they agree. Beyond what the map shows, "
-        "poses fit noise.",
-        unit="Å",
-        minimum=0.1,
-        maximum=1000,
-    )
     working_box_px: Optional[int] = option(
         None,
-        "Larger images are binned to this box, with the same field of view: smaller is faster, and finer detail does "
-        "not take part. Default 128.",
+        "Images larger than this are binned to this box size, with the same field of view. A "
+        "smaller box is faster but leaves out finer detail. Default: 128.",
+        label="Box size for the refinement",
+        group=REFINEMENT,
         unit="px",
         expert=True,
         minimum=16,
         even=True,
         maximum=2048,
     )
+    search_deg: float = option(
+        0.0,
+        "Also start from orientations around each given one, up to this angle away. Use it if "
+        "poses may be wrong by more than about 15°; it takes longer. 0: start from the given "
+        "poses only. 180: search all orientations.",
+        label="Angular search range",
+        group=SEARCH,
+        unit="°",
+        minimum=0,
+        maximum=180,
+    )
+    search_starts: int = option(
+        24,
+        "Number of orientations that are tried around each given one.",
+        label="Orientations in the search",
+        group=SEARCH,
+        expert=True,
+        minimum=1,
+        maximum=10**4,
+    )
+    search_shift_px: float = option(
+        3.0,
+        "Range around the given shift in which the search looks for the best one, in pixels of "
+        "the images.",
+        label="Shift search range",
+        group=SEARCH,
+        unit="px",
+        expert=True,
+        minimum=0,
+        maximum=1000,
+    )
     batch_size: int = option(
         256,
-        "Images worked on at once: a matter of speed and memory, not of the result.",
+        "Number of images per refinement batch. It affects speed and memory, not the result.",
+        label="Batch size",
+        group=COMPUTATION,
         expert=True,
         minimum=1,
         maximum=10**6,

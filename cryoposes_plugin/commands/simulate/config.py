@@ -1,4 +1,4 @@
-"""What `simulate` can be told."""
+"""The options of `simulate`."""
 
 from __future__ import annotations
 
@@ -7,29 +7,40 @@ from typing import ClassVar, Optional, Tuple
 
 from ...core.errors import ConfigError
 from ...core.imaging.settings import PoseDistribution
-from ..config import option
+from ..config import COMPUTATION, INPUT, NOISE, POSES, option
 from ..imaging_config import ImagingConfig
 
 
 @dataclass(frozen=True)
 class SimulateConfig(ImagingConfig):
     command: ClassVar[str] = "simulate"
+    title: ClassVar[str] = "simulate projections"
     last_bits: ClassVar[Tuple[str, ...]] = ("threads",)
     required: ClassVar[Tuple[str, ...]] = ("volume",)
 
     volume: Tuple[str, ...] = option(
         (),
-        "Volume (MRC, or an atomic model: PDB, mmCIF) to project; several make a mixture in equal parts.",
-        path=True,
+        "Volumes to project: maps (MRC) or atomic models (PDB, mmCIF). Several volumes make a "
+        "mixture in equal parts; the class number of each particle says which one it shows.",
+        label="Volumes",
+        group=INPUT,
+        path="MRC",
     )
     number: int = option(
-        5000, "How many images to make, of all volumes together.", minimum=1, maximum=10**7
+        5000,
+        "Number of images to simulate, of all volumes together.",
+        label="Number of images",
+        group=INPUT,
+        minimum=1,
+        maximum=10**7,
     )
     orientations: str = option(
         "uniform",
-        "Distribution of orientations: uniform on SO(3), a HEALPix grid, uniform in the "
-        "Euler angles (crowded at the poles), a half or quarter sphere of viewing "
-        "directions, preferred views, or those of a particle set.",
+        "Distribution of the orientations: uniform over all rotations; a HEALPix grid; uniform in "
+        "the Euler angles, which crowds the poles; viewing directions on a half or a quarter "
+        "sphere; preferred views; or the poses of a particle set.",
+        label="Orientations",
+        group=POSES,
         choices=(
             "uniform",
             "healpix",
@@ -39,22 +50,29 @@ class SimulateConfig(ImagingConfig):
             "preferred",
             "particles",
         ),
-        titles=(
-            "uniform",
-            "HEALPix grid",
-            "uniform Euler angles",
-            "half sphere",
-            "quarter sphere",
-            "preferred views",
-            "those of particles",
-        ),
+        titles={
+            "healpix": "HEALPix grid",
+            "euler": "uniform Euler angles",
+            "half-sphere": "half sphere",
+            "quarter-sphere": "quarter sphere",
+            "preferred": "preferred views",
+            "particles": "those of particles",
+        },
     )
     orientations_from: Optional[str] = option(
-        None, "Particle STAR file that gives the poses (with 'particles').", path=True
+        None,
+        "Particles whose poses are used if --orientations is 'particles', in their order. If more "
+        "images are wanted, the poses are used again.",
+        label="Particles with known poses",
+        group=POSES,
+        path="STAR",
     )
     preferred_directions_deg: Tuple[float, ...] = option(
         (0.0, 0.0),
-        "Preferred viewing directions as rot, tilt, rot, tilt, ...",
+        "Preferred viewing directions as pairs of rot and tilt: rot tilt rot tilt ...",
+        label="Preferred views",
+        alias="--preferred-directions",
+        group=POSES,
         unit="°",
         expert=True,
         minimum=-360,
@@ -62,19 +80,27 @@ class SimulateConfig(ImagingConfig):
     )
     preferred_concentration: float = option(
         10.0,
-        "Concentration kappa of the von Mises-Fisher distribution around preferred views.",
+        "Concentration kappa of the von Mises-Fisher distribution around each preferred view. "
+        "The larger, the narrower.",
+        label="Concentration of the views",
+        group=POSES,
         expert=True,
         minimum=0,
         maximum=1e6,
     )
     normalise: bool = option(
         True,
-        "Scale and offset each image so that the background outside the particle has mean 0 "
-        "and standard deviation 1, as RELION wants it (only where there is noise).",
+        "Scale and offset the grey values of each image so that the background has mean 0 and "
+        "standard deviation 1, as RELION expects. Only done if there is noise.",
+        label="Normalise the background",
+        group=NOISE,
     )
     particle_diameter_angstrom: Optional[float] = option(
         None,
-        "Diameter outside which is background; default: 75 % of the box.",
+        "Diameter of the circle outside which there is background. Default: 75 % of the box.",
+        label="Particle diameter",
+        alias="--particle-diameter",
+        group=NOISE,
         unit="Å",
         expert=True,
         minimum=1,
@@ -82,9 +108,12 @@ class SimulateConfig(ImagingConfig):
     )
     projector: str = option(
         "fourier",
-        "Fourier slices (TensorFlow, any machine) or ASTRA (real space, needs CUDA).",
+        "How projections are computed: by Fourier slices with TensorFlow, on any machine, or in "
+        "real space with ASTRA, which needs a CUDA device.",
+        label="Projector",
+        group=COMPUTATION,
         choices=("fourier", "astra"),
-        titles=("Fourier slices", "ASTRA"),
+        titles={"fourier": "Fourier slices", "astra": "ASTRA"},
         expert=True,
     )
 
@@ -92,21 +121,23 @@ class SimulateConfig(ImagingConfig):
         super().validate()
         if self.orientations == "particles" and not self.orientations_from:
             raise ConfigError(
-                "simulate: orientations 'particles' need --orientations-from, a particle STAR file with poses."
+                "simulate: --orientations is 'particles' and --orientations-from is missing; give "
+                "particles with poses."
             )
         if self.orientations != "particles" and self.orientations_from:
             raise ConfigError(
-                f"simulate: --orientations-from is given and --orientations is {self.orientations!r}; add "
-                "--orientations particles, or leave the file out."
+                f"simulate: --orientations-from is given and --orientations is "
+                f"{self.orientations!r}; give --orientations particles, or leave the particles out."
             )
         if len(self.preferred_directions_deg) % 2:
             raise ConfigError(
-                f"simulate: --preferred-directions has {len(self.preferred_directions_deg)} angles; give "
-                "pairs of rot and tilt."
+                f"simulate: --preferred-directions has {len(self.preferred_directions_deg)} "
+                "angles; give pairs of rot and tilt."
             )
         if self.box_size_px is not None and self.box_size_px % 2:
             raise ConfigError(
-                f"simulate: --box-size-px is {self.box_size_px}; give an even number (RELION needs it)."
+                f"simulate: --box-size-px is {self.box_size_px}; give an even number, which RELION "
+                "requires."
             )
 
     def pose_distribution(self) -> PoseDistribution:

@@ -1,4 +1,4 @@
-"""What `train` can be told."""
+"""The options of `train`."""
 
 from __future__ import annotations
 
@@ -20,15 +20,27 @@ from ...core.training.choices import (
     REPRESENTATION_OF_LIKELIHOOD,
     TRAINING_STYLES,
 )
-from ..config import option
+from ..config import (
+    AUGMENTATION,
+    INPUT,
+    LOSS,
+    NETWORK,
+    NOISE,
+    OPTIMISER,
+    POSES,
+    TRAINING_LENGTH,
+    VALIDATION,
+    option,
+)
 from ..imaging_config import ImagingConfig
 from .presets import BY_PRESET, PRESETS, Preset
 
 NO_NOISE_LEVEL = (
-    "train: nothing says how noisy the simulated images shall be; give --snr, --noise-variance, or --like with "
-    "particles to measure it on."
+    "train: the noise level of the simulated images is not given; give --snr, --noise-variance, or "
+    "--like with particles on which it can be measured."
 )
-#: What only some networks can be told.
+_CHOSEN_BY_NETWORK = "chosen by the network"
+#: Options that only some networks have.
 _NETWORK_CHOICES = (
     "representation",
     "pooling",
@@ -45,69 +57,77 @@ _NETWORK_CHOICES = (
 @dataclass(frozen=True)
 class TrainConfig(ImagingConfig):
     command: ClassVar[str] = "train"
+    title: ClassVar[str] = "train pose network"
     image_fields: ClassVar[Tuple[str, ...]] = ("particles", "like")
+    advanced: ClassVar[Tuple[str, ...]] = (
+        "box_size_px",
+        "pixel_size_angstrom",
+        "resolution_angstrom",
+        "shift_distribution",
+        "shift_px",
+        "ctf",
+        "defocus_range_angstrom",
+        "noise_variance",
+    )
 
     volume: Tuple[str, ...] = option(
         (),
-        "Volumes (MRC, or atomic models) whose projections are simulated in training.",
-        path=True,
+        "Volumes whose projections are simulated during the training: maps (MRC) or atomic models "
+        "(PDB, mmCIF). All poses that the network gives are in the frame of the volumes and have "
+        "their hand.",
+        label="Volumes",
+        group=INPUT,
+        path="MRC",
+    )
+    like: Optional[str] = option(
+        None,
+        "The particles to which the network will be applied. The simulated images take their "
+        "CTFs, acquisition parameters, box size and pixel size from them, and their noise (level "
+        "and spectrum) unless --snr is given. Poses of these particles are not used.",
+        label="Particles to imitate",
+        group=INPUT,
+        path="STAR",
     )
     particles: Optional[str] = option(
-        None, "Particle STAR file whose poses are labels to learn from.", path=True
+        None,
+        "Particles with poses to learn from, instead of simulated images or in addition to them. "
+        "Give poses that you trust, because the network learns their errors too.",
+        label="Particles with known poses",
+        group=INPUT,
+        path="STAR",
+    )
+    symmetry: str = option(
+        "C1",
+        "Point group of the volumes (C1, C4, D2, T, O, I, ...).",
+        label="Symmetry",
+        group=INPUT,
     )
     preset: str = option(
         "default",
-        "Network and losses: 'default' is equivariant to in-plane rotation and fast on a CPU; 'cryoforum2023' and "
-        "'lian2022' are those of Chung 2023 and Lian 2022, for a GPU. 'distance' and 'banjac2021' (Banjac 2021, for a "
-        "GPU) learn distances between images instead of poses, for 'recover'.",
+        "Network architecture, with the loss and the training schedule that suit it.\n"
+        "'default' is equivariant to in-plane rotation and fast on a CPU. Start with this one.\n"
+        "'cryoforum2023' and 'lian2022' are the networks of Chung 2023 and Lian 2022. They need a "
+        "GPU.\n"
+        "'distance' and 'banjac2021' (Banjac 2021, needs a GPU) learn distances between images "
+        "instead of poses. `recover` makes poses of these distances, also without a volume.",
+        label="Network",
+        group=NETWORK,
         choices=tuple(PRESETS),
-    )
-    minutes: Optional[float] = option(
-        10.0,
-        "Training time; more is better, with diminishing returns. The number of steps follows the rate, so that the "
-        "time is kept.",
-        unit="min",
-        minimum=0.01,
-        maximum=1e5,
-    )
-    epochs: Optional[int] = option(
-        None,
-        "Number of epochs instead of minutes; an epoch is --images-per-epoch images.",
-        expert=True,
-        minimum=1,
-        maximum=10**6,
-    )
-    steps: Optional[int] = option(
-        None,
-        "Exact number of training steps instead of minutes or epochs.",
-        expert=True,
-        minimum=1,
-        maximum=10**9,
-    )
-    images_per_epoch: int = option(
-        20000,
-        "Images an epoch has when they are simulated on the fly.",
-        expert=True,
-        minimum=1,
-        maximum=10**9,
-    )
-    batch_size: Optional[int] = option(
-        None,
-        "Images that a step learns from; default: the preset's.",
-        expert=True,
-        minimum=2,
-        maximum=10**5,
-    )
-    learning_rate: Optional[float] = option(
-        None,
-        "Peak of the learning rate; default: the preset's.",
-        expert=True,
-        minimum=0,
-        maximum=10,
+        titles={
+            "default": "equivariant network (default)",
+            "cryoforum2023": "cryoFORUM (Chung 2023)",
+            "lian2022": "Lian 2022",
+            "distance": "distances, equivariant network",
+            "banjac2021": "distances (Banjac 2021)",
+        },
     )
     model_box_size_px: Optional[int] = option(
         None,
-        "Box at which the network works; default: 64 or smaller for 'default', 128 or smaller for the others.",
+        "Box size to which images are scaled for the network. A larger box shows finer detail and "
+        "takes longer. Default: at most 64 for 'default' and 'distance', at most 128 for the "
+        "other networks.",
+        label="Box size of the network",
+        group=NETWORK,
         unit="px",
         expert=True,
         minimum=16,
@@ -115,109 +135,273 @@ class TrainConfig(ImagingConfig):
     )
     mask_diameter_angstrom: Optional[float] = option(
         None,
-        "Diameter of the soft mask on each image, a little more than the particle's: less background is less noise. "
-        "Default: what the box holds.",
+        "Diameter of the soft mask on each image. Choose it slightly larger than the particle: "
+        "less background means less noise. Default: the largest circle in the box.",
+        label="Mask diameter",
+        alias="--mask-diameter",
+        group=NETWORK,
         unit="Å",
+        expert=True,
         minimum=1,
         maximum=1e5,
     )
-    symmetry: str = option("C1", "Point group of the volume (C1, C4, D2, T, O, I, ...).")
-    orientations: str = option(
-        "uniform",
-        "Viewing directions of simulated projections: uniform on the sphere, or on its quarter y, z > 0, from which a "
-        "particle of symmetry D2 has each view once. A network of distances needs that of such a particle.",
-        choices=("uniform", "quarter-sphere"),
-        expert=True,
-    )
-    representation: str = option(
+    ctf_correction: str = option(
         BY_PRESET,
-        "What stands for a rotation: 'bingham10', a Bingham matrix; 'svd9', a matrix, whose nearest rotation is taken; "
-        "'gram-schmidt6', two vectors; 'quaternion'; 'axis-angle'.",
-        choices=(BY_PRESET, *REPRESENTATIONS),
-        expert=True,
-    )
-    pooling: str = option(
-        BY_PRESET,
-        "How features are gathered over the image: 'generalised-mean', 'max', 'average' or 'max+average'.",
-        choices=(BY_PRESET, *POOLINGS),
+        "What is done to images with a CTF before the network sees them.",
+        label="CTF correction",
+        group=NETWORK,
+        choices=(BY_PRESET, *CTF_CORRECTIONS),
+        titles={
+            BY_PRESET: _CHOSEN_BY_NETWORK,
+            "phase-flip": "flip the phases",
+            "premultiply": "multiply by the CTF",
+        },
         expert=True,
     )
     filter_bank: str = option(
         BY_PRESET,
-        "Blurred copies that the network sees beside the image: 'none', 'gaussian' or 'low-pass'.",
+        "Low-pass filtered copies of the image that the network sees beside the image.",
+        label="Filter bank",
+        group=NETWORK,
         choices=(BY_PRESET, *FILTER_BANKS),
+        titles={
+            BY_PRESET: _CHOSEN_BY_NETWORK,
+            "gaussian": "Gaussian",
+            "low-pass": "low-pass filters",
+        },
+        expert=True,
+    )
+    pooling: str = option(
+        BY_PRESET,
+        "How features are pooled over the image.",
+        label="Pooling",
+        group=NETWORK,
+        choices=(BY_PRESET, *POOLINGS),
+        titles={
+            BY_PRESET: _CHOSEN_BY_NETWORK,
+            "generalised-mean": "generalised mean",
+            "max": "maximum",
+            "max+average": "maximum and average",
+        },
+        expert=True,
+    )
+    representation: str = option(
+        BY_PRESET,
+        "What the network predicts in order to describe a rotation.",
+        label="Representation of rotations",
+        group=NETWORK,
+        choices=(BY_PRESET, *REPRESENTATIONS),
+        titles={
+            BY_PRESET: _CHOSEN_BY_NETWORK,
+            "bingham10": "Bingham matrix (10-D)",
+            "svd9": "rotation matrix (9-D, SVD)",
+            "gram-schmidt6": "two vectors (6-D, Gram-Schmidt)",
+            "quaternion": "quaternion (4-D)",
+            "axis-angle": "axis and angle (3-D)",
+        },
         expert=True,
     )
     heads: Optional[int] = option(
         None,
-        "Hypotheses for each image, trained winner-takes-all and weighted; default: the preset's.",
+        "Number of poses that the network predicts for each image, each with a weight. Only the "
+        "best one of an image is trained (winner takes all). Several help if views are ambiguous. "
+        "Default: chosen by the network.",
+        label="Hypotheses of the network",
+        group=NETWORK,
         expert=True,
         minimum=1,
         maximum=64,
     )
-    loss: str = option(
-        BY_PRESET,
-        "Loss of a rotation: 'geodesic', the angle; 'chordal'; 'quaternion', 1 - <q, q'>^2; or the likelihood "
-        "'bingham' of 'bingham10' or 'matrix-fisher' of 'svd9'.",
-        choices=(BY_PRESET, *LOSSES),
-        expert=True,
-    )
-    training_style: str = option(
-        BY_PRESET,
-        "'single' images, 'siamese' pairs, or pairs with their distance as an auxiliary loss, 'siamese+auxiliary'. Of "
-        "--preset distance: distances between the images alone, 'siamese', or to known 'landmarks' of orientation too.",
-        choices=(BY_PRESET, *TRAINING_STYLES),
-        expert=True,
-    )
-    regression_weight: Optional[float] = option(
-        None,
-        "Weight w of the regression beside 1 - w of the difference of reprojections; default: the preset's.",
-        expert=True,
-        minimum=0,
-        maximum=1,
-    )
-    ctf_correction: str = option(
-        BY_PRESET,
-        "What is done to images with a CTF before the network sees them: 'none', 'phase-flip' or 'premultiply'.",
-        # Scipion stores the place of a choice: those of older versions keep theirs.
-        choices=(*CTF_CORRECTIONS, BY_PRESET),
-        expert=True,
-    )
-    pair_sampling: str = option(
-        BY_PRESET,
-        "How pairs for the distance loss are drawn: 'random', or equally many at every distance, 'stratified'.",
-        # Scipion stores the place of a choice: those of older versions keep theirs.
-        choices=(*PAIR_SAMPLINGS, BY_PRESET),
-        expert=True,
-    )
-    feature_distance: str = option(
-        BY_PRESET,
-        "Distance of two images by their features: 'cosine', twice the angle between them; 'euclidean'; or 'trace', "
-        "whose cosine is linear in their inner product.",
-        choices=(BY_PRESET, *FEATURE_DISTANCES),
-        expert=True,
-    )
     features: Optional[int] = option(
         None,
-        "Features of an image, for distances; default: the preset's.",
+        "Number of features per image, for networks of distances. Default: chosen by the network.",
+        label="Number of features",
+        group=NETWORK,
         expert=True,
         minimum=4,
         maximum=4096,
     )
+    feature_distance: str = option(
+        BY_PRESET,
+        "How a network of distances compares the features of two images: 'cosine', twice the "
+        "angle between them; 'euclidean'; or 'trace', a distance whose cosine is linear in their "
+        "inner product.",
+        label="Distance between features",
+        group=NETWORK,
+        choices=(BY_PRESET, *FEATURE_DISTANCES),
+        titles={BY_PRESET: _CHOSEN_BY_NETWORK, "euclidean": "Euclidean"},
+        expert=True,
+    )
+    dropout: Optional[float] = option(
+        None,
+        "Dropout rate. Default: chosen by the network.",
+        label="Dropout rate",
+        group=NETWORK,
+        expert=True,
+        minimum=0,
+        maximum=0.9,
+    )
+    minutes: Optional[float] = option(
+        10.0,
+        "How long to train. Longer training makes the poses more accurate, with diminishing "
+        "returns: 10 minutes are enough for a first look. The number of steps follows from the "
+        "measured speed, so that the time is kept.",
+        label="Training time",
+        group=TRAINING_LENGTH,
+        unit="min",
+        minimum=0.01,
+        maximum=1e5,
+    )
+    epochs: Optional[int] = option(
+        None,
+        "Train for this number of epochs, however long it takes. An epoch has --images-per-epoch "
+        "images.",
+        label="Number of epochs",
+        group=TRAINING_LENGTH,
+        expert=True,
+        minimum=1,
+        maximum=10**6,
+    )
+    steps: Optional[int] = option(
+        None,
+        "Train for exactly this number of steps, however long it takes.",
+        label="Number of steps",
+        group=TRAINING_LENGTH,
+        expert=True,
+        minimum=1,
+        maximum=10**9,
+    )
+    images_per_epoch: int = option(
+        20000,
+        "Number of images in an epoch if they are simulated.",
+        label="Images per epoch",
+        group=TRAINING_LENGTH,
+        expert=True,
+        minimum=1,
+        maximum=10**9,
+    )
+    checkpoint_minutes: float = option(
+        1.0,
+        "Time between checkpoints. A run that is killed and resumed repeats at most this much.",
+        label="Time between checkpoints",
+        group=TRAINING_LENGTH,
+        unit="min",
+        expert=True,
+        minimum=0,
+        maximum=1e5,
+    )
+    loss: str = option(
+        BY_PRESET,
+        "Loss of a predicted rotation. The likelihoods belong to a representation: 'bingham' to "
+        "'bingham10', and 'matrix-fisher' to 'svd9'.",
+        label="Loss of the rotation",
+        group=LOSS,
+        choices=(BY_PRESET, *LOSSES),
+        titles={
+            BY_PRESET: _CHOSEN_BY_NETWORK,
+            "geodesic": "angle (geodesic)",
+            "chordal": "chordal distance",
+            "quaternion": "quaternion, 1 - <q, q'>^2",
+            "bingham": "Bingham likelihood",
+            "matrix-fisher": "matrix Fisher likelihood",
+        },
+        expert=True,
+    )
+    training_style: str = option(
+        BY_PRESET,
+        "What a training step compares: single images ('single'), pairs of images ('siamese'), or "
+        "pairs with an additional loss on their distance ('siamese+auxiliary'). Networks of "
+        "distances learn from pairs of images alone ('siamese'), or also from distances to "
+        "orientations on a grid ('landmarks').",
+        label="Training style",
+        group=LOSS,
+        choices=(BY_PRESET, *TRAINING_STYLES),
+        titles={
+            BY_PRESET: _CHOSEN_BY_NETWORK,
+            "single": "single images",
+            "siamese": "pairs of images",
+            "siamese+auxiliary": "pairs with a distance loss",
+        },
+        expert=True,
+    )
+    pair_sampling: str = option(
+        BY_PRESET,
+        "How pairs for the distance loss are drawn: at random, or with equal numbers at all "
+        "distances.",
+        label="Pair sampling",
+        group=LOSS,
+        choices=(BY_PRESET, *PAIR_SAMPLINGS),
+        titles={BY_PRESET: _CHOSEN_BY_NETWORK, "stratified": "equal numbers at all distances"},
+        expert=True,
+    )
     distance_weight: Optional[float] = option(
         None,
-        "Weight of the pairwise distance loss; default: the preset's curriculum.",
+        "Weight of the additional loss on distances between pairs. Default: a schedule chosen by "
+        "the network.",
+        label="Weight of the distance loss",
+        group=LOSS,
         expert=True,
         minimum=0,
         maximum=1e6,
     )
-    augment_rotation: bool = option(True, "Turn labelled images in-plane.", expert=True)
+    regression_weight: Optional[float] = option(
+        None,
+        "Weight w of the loss of the rotation; the difference between reprojections has the "
+        "weight 1 - w (Lian 2022). Default: chosen by the network.",
+        label="Weight of the rotation loss",
+        group=LOSS,
+        expert=True,
+        minimum=0,
+        maximum=1,
+    )
+    batch_size: Optional[int] = option(
+        None,
+        "Number of images per training step. Reduce it if memory runs out. Default: chosen by the "
+        "network.",
+        label="Batch size",
+        group=OPTIMISER,
+        expert=True,
+        minimum=2,
+        maximum=10**5,
+    )
+    learning_rate: Optional[float] = option(
+        None,
+        "Peak of the learning rate. Reduce it if the loss jumps or grows. Default: chosen by the "
+        "network.",
+        label="Learning rate",
+        group=OPTIMISER,
+        expert=True,
+        minimum=0,
+        maximum=10,
+    )
+    l2: Optional[float] = option(
+        None,
+        "Weight decay. Default: chosen by the network.",
+        label="Weight decay",
+        group=OPTIMISER,
+        expert=True,
+        minimum=0,
+        maximum=10,
+    )
+    augment_rotation: bool = option(
+        True,
+        "Rotate particles with known poses in-plane, by random angles.",
+        label="Rotate in-plane",
+        group=AUGMENTATION,
+        expert=True,
+    )
     augment_mirror: bool = option(
-        True, "Mirror labelled images (the view from the opposite side).", expert=True
+        True,
+        "Mirror particles with known poses. The mirror image is the view from the opposite side.",
+        label="Mirror",
+        group=AUGMENTATION,
+        expert=True,
     )
     augment_shift_px: float = option(
         1.0,
-        "Standard deviation of extra shifts of labelled images.",
+        "Standard deviation of additional shifts of particles with known poses.",
+        label="Additional shifts",
+        group=AUGMENTATION,
         unit="px",
         expert=True,
         minimum=0,
@@ -225,31 +409,44 @@ class TrainConfig(ImagingConfig):
     )
     augment_noise: float = option(
         0.0,
-        "Standard deviation of noise added to labelled images, which have 1.",
+        "Standard deviation of noise that is added to particles with known poses, whose own noise "
+        "has the standard deviation 1.",
+        label="Additional noise",
+        group=AUGMENTATION,
         expert=True,
         minimum=0,
         maximum=1000,
     )
-    dropout: Optional[float] = option(
-        None, "Dropout rate; default: the preset's.", expert=True, minimum=0, maximum=0.9
-    )
-    l2: Optional[float] = option(
-        None, "Weight decay; default: the preset's.", expert=True, minimum=0, maximum=10
-    )
     validation_number: int = option(
         500,
-        "Images that are kept apart, to measure the error on.",
+        "Number of held-out images on which the error is measured.",
+        label="Validation images",
+        group=VALIDATION,
         expert=True,
         minimum=10,
         maximum=10**6,
     )
-    checkpoint_minutes: float = option(
-        1.0,
-        "Time between checkpoints: what a run that is killed has to repeat at most.",
-        unit="min",
+    snr: Optional[float] = option(
+        None,
+        "Signal-to-noise ratio of the simulated images: variance of the signal over the whole box, "
+        "after the CTF, divided by the variance of the noise. Default: level and spectrum of the "
+        "noise are measured on --like, which is usually best. Cryo-EM particles have about 0.01 "
+        "to 0.1 at full size, and more when binned.",
+        label="SNR",
+        group=NOISE,
+        minimum=1e-6,
+        maximum=1e6,
+    )
+    orientations: str = option(
+        "uniform",
+        "Viewing directions of the simulated images: uniform on the sphere, or on the quarter of "
+        "it with y, z > 0, which holds each view of a particle with D2 symmetry once. Networks of "
+        "distances need the quarter sphere for such a particle.",
+        label="Viewing directions",
+        group=POSES,
+        choices=("uniform", "quarter-sphere"),
+        titles={"quarter-sphere": "quarter sphere"},
         expert=True,
-        minimum=0,
-        maximum=1e5,
     )
 
     def validate(self) -> None:
