@@ -1,30 +1,18 @@
 """The rules of the house, read off the syntax trees: who may import whom, and what lives in one place only."""
 
 import ast
-import functools
+import importlib.util
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-import cryoposes_plugin
+from .sources import CORE, NAMES, PACKAGE, absolute_imports, own_imports, text_of, tree_of
 
-PACKAGE = Path(cryoposes_plugin.__file__).resolve().parent
-# In a clone `protocols` is a link to the top-level folder, in an installation it is a real folder.
-FILES = sorted(
-    path
-    for folder in (PACKAGE, PACKAGE / "protocols")
-    for path in folder.rglob("*.py")
-    if not {"tests", "__pycache__"} & set(path.relative_to(PACKAGE).parts)
-)
-NAMES = {path.relative_to(PACKAGE).as_posix(): path for path in FILES}
-CORE = [name for name in NAMES if name.startswith("core/")]
-
-#: What each part of the package may import of the rest of it (everything may import itself).
+#: What each part of the package may import of the rest (everything may import itself).
 MAY_IMPORT = {
-    "core": {"commands"},
+    "core": set(),
     "commands": {"core"},
     "cli": {"core", "commands"},
     "__main__": {"cli"},
@@ -49,6 +37,39 @@ MAY_IMPORT = {
     "conftest": set(),
     "": {"core", "constants", "plugin", "bibtex"},
 }
+#: The rooms of the library, lowest first: a room imports from lower floors alone, "" being the modules of core itself.
+FLOORS = (
+    {""},
+    {"geometry"},
+    {"fourier"},
+    {"io"},
+    {"maps"},
+    {"particles"},
+    {"imaging"},
+    {"networks"},
+    {"models"},
+    {"training", "refinement", "recovery", "reconstruction"},
+    {"abinitio"},
+    {"evaluation"},
+    {"plots"},
+)
+FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+#: What a command uses of other commands, and why.
+BETWEEN_COMMANDS = {
+    ("infer", "refine"): "a network's poses are refined against a volume like given ones",
+    ("infer", "recover"): "TO BE CUT",
+    ("initial_volume", "iterate"): "the search ends with rounds of refinement",
+    ("initial_volume", "reconstruct"): "and with a reconstruction",
+    ("iterate", "infer"): "the first poses may come from a network",
+    ("iterate", "reconstruct"): "every round ends with a reconstruction",
+    ("iterate", "refine"): "every round refines",
+    ("recover", "infer"): "images are prepared for the model as for poses",
+    ("recover", "train"): "projections to place the poses by are made as in training",
+    ("refine", "reconstruct"): "TO BE CUT",
+    ("train", "simulate"): "images are simulated with the same inputs",
+}
+#: Common modules of the commands that know the single ones.
+KNOW_ALL_COMMANDS = {"commands/registry.py", "commands/pictures.py"}
 SCIPION_PACKAGES = {
     "pyworkflow",
     "pwem",
@@ -84,26 +105,6 @@ STAR_OWNERS = {
     "scipion/optics.py",
     "constants.py",
 }
-
-
-@functools.lru_cache(maxsize=None)
-def tree_of(name):
-    return ast.parse(NAMES[name].read_text(encoding="utf-8"))
-
-
-def absolute_imports(name, tree):
-    """(dotted module, line) of every import in the file, at any depth, relative ones made absolute."""
-    package = ("cryoposes_plugin/" + name).split("/")[:-1]
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield alias.name, node.lineno
-        elif isinstance(node, ast.ImportFrom):
-            base = package[: len(package) - node.level + 1] if node.level else []
-            module = ".".join(base + ([node.module] if node.module else []))
-            yield module, node.lineno
-            for alias in node.names:  # `from . import conventions` names a module
-                yield f"{module}.{alias.name}", node.lineno
 
 
 def part_of(dotted):
@@ -154,6 +155,102 @@ def test_the_reader_of_imports_sees_relative_and_nested_imports():
     assert part_of("cryoposes_plugin.core.conventions") == "core"
     assert part_of("numpy") is None
     assert len(list(at_import_time(tree))) == 2
+
+
+def room_of(name):
+    """The room of core that a file lies in, "" for core itself; None outside core."""
+    levels = name.split("/")
+    if levels[0] != "core":
+        return None
+    return levels[1] if len(levels) > 2 else ""
+
+
+def command_of(name):
+    """The command that a file is of; None for common modules and outside commands."""
+    levels = name.split("/")
+    return levels[1] if levels[0] == "commands" and len(levels) > 2 else None
+
+
+def test_every_room_has_a_floor():
+    assert {room_of(name) for name in CORE} == set(FLOOR_OF)
+
+
+@pytest.mark.parametrize("name", CORE)
+def test_rooms_of_the_library_import_downwards(name):
+    own = room_of(name)
+    wrong = [
+        f"line {line}: {imported}"
+        for imported, line in own_imports(name)
+        if imported != "core/__init__.py"
+        and room_of(imported) not in (None, own)
+        and FLOOR_OF[room_of(imported)] >= FLOOR_OF[own]
+    ]
+    assert not wrong
+
+
+@pytest.mark.parametrize("name", [name for name in sorted(NAMES) if name.startswith("commands/")])
+def test_commands_use_one_another_only_where_that_has_a_reason(name):
+    own = command_of(name)
+    others = {
+        (own, command_of(imported)): line
+        for imported, line in own_imports(name)
+        if command_of(imported) not in (None, own)
+    }
+    if own is None:
+        assert name in KNOW_ALL_COMMANDS or not others
+    else:
+        assert not set(others) - set(BETWEEN_COMMANDS)
+
+
+def test_commands_listed_as_using_others_do():
+    used = {
+        (command_of(name), command_of(imported))
+        for name in NAMES
+        for imported, _ in own_imports(name)
+    }
+    assert not set(BETWEEN_COMMANDS) - used
+
+
+def test_no_two_commands_use_each_other():
+    above = {
+        upper: {low for up, low in BETWEEN_COMMANDS if up == upper} for upper, _ in BETWEEN_COMMANDS
+    }
+    while above:
+        ready = {upper for upper in above if not above[upper] & set(above)}
+        assert ready, f"a circle among {sorted(above)}"
+        above = {upper: low for upper, low in above.items() if upper not in ready}
+
+
+@pytest.mark.parametrize("name", CORE)
+def test_the_library_knows_no_config_and_no_run_directory(name):
+    """Names of classes of the commands; a network's own config describes its layers and is the library's."""
+    above = {
+        node.name
+        for other in NAMES
+        if other.startswith("commands/")
+        for node in ast.walk(tree_of(other))
+        if isinstance(node, ast.ClassDef) and node.name.endswith(("Config", "RunDirectory"))
+    }
+    assert not above & set(re.findall(r"\w+", text_of(name)))
+
+
+def test_the_drawing_of_the_rooms_shows_the_imports():
+    path = PACKAGE.parent / "docs" / "layers.py"
+    if not path.exists():
+        pytest.skip("the tests run from an installed package, not from a clone")
+    spec = importlib.util.spec_from_file_location("layers", path)
+    layers = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(layers)
+    ours = {
+        (f"core/{room_of(name)}".rstrip("/"), f"core/{room_of(imported)}".rstrip("/"))
+        for name in CORE
+        for imported, _ in own_imports(name)
+        if room_of(imported) not in (None, room_of(name)) and imported != "core/__init__.py"
+    }
+    theirs = {pair for pair in layers.arrows() if all(room.startswith("core") for room in pair)}
+    assert theirs == ours
+    assert layers.circular(layers.arrows()) == []
+    assert layers.DRAWING.read_text(encoding="utf-8") == layers.drawing(layers.arrows())
 
 
 @pytest.mark.parametrize("name", sorted(NAMES))
@@ -231,12 +328,12 @@ def test_star_labels_are_used_in_the_two_converters_alone(name):
 
 @pytest.mark.parametrize("name", [name for name in sorted(NAMES) if GUI_FILES.fullmatch(name)])
 def test_what_scipions_gui_imports_is_plain_enough_for_python_3_8(name):
-    tree = ast.parse(NAMES[name].read_text(encoding="utf-8"), feature_version=(3, 8))
+    tree = ast.parse(text_of(name), feature_version=(3, 8))
     newer = {"removeprefix", "removesuffix", "pairwise", "is_relative_to"}
     used = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)} & newer
     assert not used
     annotated = any(isinstance(node, (ast.FunctionDef, ast.AnnAssign)) for node in ast.walk(tree))
-    postponed = "from __future__ import annotations" in NAMES[name].read_text(encoding="utf-8")
+    postponed = "from __future__ import annotations" in text_of(name)
     assert postponed or not annotated, "annotations must not be evaluated"
 
 
