@@ -26,7 +26,7 @@ from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
 from cryoposes_plugin.core.io.mrc import read_volume, write_volume
 from cryoposes_plugin.core.io.star import read_particles, write_particles
 from cryoposes_plugin.core.parallel import number_of_cores
-from cryoposes_plugin.core.particles.grids import WorkingGrid
+from cryoposes_plugin.core.particles.grids import working_grid
 from cryoposes_plugin.core.particles.images import ParticleImages
 from cryoposes_plugin.core.refinement.calibration import measure_spectra
 from cryoposes_plugin.core.refinement.likelihood import PoseLikelihood
@@ -96,7 +96,7 @@ def parse() -> argparse.Namespace:
 
 def in_grey_values_of(truth, path: Path):
     """(density, pixel size) of the map in the units of the images, which RELION asks for."""
-    volume, grid = read_volume(path), WorkingGrid.of(truth)
+    volume, grid = read_volume(path), working_grid(truth)
     points = FourierPoints(grid.box_size_px)
     likelihood = PoseLikelihood(volume, points, grid.pixel_size_angstrom)
     images = ParticleImages(truth).read(np.arange(len(truth)))

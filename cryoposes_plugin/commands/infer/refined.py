@@ -10,7 +10,7 @@ import numpy as np
 from ...core.geometry.symmetry import symmetric_distance_rad, symmetry_rotations
 from ...core.models import uncertainty as bingham
 from ...core.models.pose_model import PoseModel
-from ...core.particles.grids import WorkingGrid
+from ...core.particles.grids import working_grid
 from ...core.plots import plots
 from ...core.refinement import global_search as second_look
 from ...core.refinement.levenberg_marquardt import Poses
@@ -134,7 +134,7 @@ def make_refinement(
     config: InferConfig, inputs: Inputs, volume: Volume
 ) -> Tuple[Refinement, NetworkStarts]:
     """The refinement of all particles from the network's hypotheses, and where these come from."""
-    card, grid = inputs.model.card, WorkingGrid.of(inputs.table, config.working_box_px)
+    card, grid = inputs.model.card, working_grid(inputs.table, config.working_box_px)
     factor = card.pixel_size_angstrom / grid.pixel_size_angstrom
     reach = reach_px(inputs.model, config.max_shift_px)
     starts = NetworkStarts(inputs, config.hypotheses, factor)

@@ -35,7 +35,7 @@ from ...core.io.star import read_particles, write_particles
 from ...core.io.state_files import REDO, SEARCH_AXES, read_json
 from ...core.maps.symmetry_axes import SymmetryAxes, find_axes
 from ...core.particles.batches import scan_images
-from ...core.particles.grids import WorkingGrid
+from ...core.particles.grids import Grid, common_grid, even_grid
 from ...core.particles.images import ResampledImages
 from ...core.progress import Progress
 from ...core.scores import POSE_SOURCE
@@ -43,7 +43,7 @@ from ...core.types import ParticleTable, Volume
 from ...core.values import real
 from ..iterate import run as iterate
 from ..iterate.config import IterateConfig
-from ..reconstruct.inputs import check_ctf, common_grid, even_grid
+from ..reconstruct.inputs import check_ctf
 from ..run_directory import RunDirectory
 from .config import InitialVolumeConfig
 
@@ -68,7 +68,7 @@ class Inputs:
     """Particles without poses, and the grid of the search."""
 
     table: ParticleTable
-    grid: WorkingGrid
+    grid: Grid
 
 
 def check(config: InitialVolumeConfig) -> None:
@@ -88,7 +88,7 @@ def read_inputs(config: InitialVolumeConfig) -> Inputs:
     config.check_images(str(config.particles), len(table), box * pixel)
     diameter = config.diameter_angstrom or DIAMETER_SHARE * box * pixel
     view = min(box * pixel, diameter / DIAMETER_SHARE)
-    return Inputs(table, WorkingGrid(SEARCH_BOX_PX, view / SEARCH_BOX_PX))
+    return Inputs(table, Grid(SEARCH_BOX_PX, view / SEARCH_BOX_PX))
 
 
 def run(config: InitialVolumeConfig, run: RunDirectory) -> Dict[str, Any]:

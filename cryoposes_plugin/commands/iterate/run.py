@@ -26,7 +26,7 @@ from ...core.maps.symmetry import warn_of_symmetry
 from ...core.models.pose_model import PoseModel
 from ...core.particles.batches import scan_images
 from ...core.particles.contrast import warn_of_map
-from ...core.particles.grids import WorkingGrid
+from ...core.particles.grids import Grid, common_grid, even_grid, working_grid
 from ...core.particles.halves import half_sets
 from ...core.particles.images import ResampledImages
 from ...core.reconstruction.fourier_method import fourier_maps
@@ -42,7 +42,7 @@ from ..infer.refined import NetworkStarts, reach_px
 from ..reconstruct import report as outputs
 from ..reconstruct.config import ReconstructConfig
 from ..reconstruct.inputs import Inputs as Particles
-from ..reconstruct.inputs import check_ctf, common_grid, even_grid
+from ..reconstruct.inputs import check_ctf
 from ..refine.inputs import check_volume
 from ..run_directory import RunDirectory
 from .config import IterateConfig
@@ -74,7 +74,7 @@ class Start:
     half_drawn: bool
     volume: Volume
     group: np.ndarray
-    grid: WorkingGrid
+    grid: Grid
     network: Optional[Inputs]
 
 
@@ -139,7 +139,7 @@ def _read(config: IterateConfig) -> Start:
         low_pass(volume.data, volume.pixel_size_angstrom, config.low_pass_angstrom),
         volume.pixel_size_angstrom,
     )
-    grid = WorkingGrid.of(table, config.working_box_px)
+    grid = working_grid(table, config.working_box_px)
     return Start(table.replace(random_subset=half), half, drawn, low, group, grid, network)
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-import math
 from dataclasses import dataclass
-from typing import Optional, Sequence, Tuple
+from typing import Optional, Sequence
 
 import numpy as np
 
@@ -14,7 +13,7 @@ from ...core.fourier.resampling import projected_density
 from ...core.geometry.symmetry import parse_symmetry
 from ...core.io.mrc import read_volume
 from ...core.io.star import columns_not_modelled, read_particles
-from ...core.io.star_labels import SAME_PIXEL_SIZE
+from ...core.particles.grids import even_grid, groups_in_use, have_one_pixel_size
 from ...core.particles.halves import half_sets
 from ...core.particles.images import PIXEL_SIZE_TOLERANCE, ResampledImages
 from ...core.plausibility import check_diameter
@@ -108,31 +107,6 @@ def check_ctf(table: ParticleTable, path) -> None:
             )
 
 
-def common_grid(table: ParticleTable):
-    """(box size in px, pixel size in Å): the finest pixel size and the largest field of view of the groups in use."""
-    groups = [table.optics[g] for g in np.unique(table.optics_index)]
-    pixel = min(g.pixel_size_angstrom for g in groups)
-    if _one_pixel_size(groups):
-        return max(g.box_size_px for g in groups), pixel
-    view = max(g.box_size_px * g.pixel_size_angstrom for g in groups)
-    return 2 * math.ceil(view / pixel / 2 - 1e-6), pixel
-
-
-def _one_pixel_size(groups: Sequence[OpticsGroup]) -> bool:
-    sizes = [g.pixel_size_angstrom for g in groups]
-    return max(sizes) <= min(sizes) * (1 + SAME_PIXEL_SIZE)
-
-
-def even_grid(table: ParticleTable, path) -> Tuple[int, float]:
-    """`common_grid` of the particles of a file; InputError for an odd box."""
-    box, pixel = common_grid(table)
-    if box % 2:
-        raise InputError(
-            f"The images of {path} have an odd box of {box} px; extract or resample them to an even box."
-        )
-    return box, pixel
-
-
 def _read_reference(path, box: int, pixel: float, table: ParticleTable) -> Volume:
     """The reference on the common grid; it may also be on that of any optics group."""
     volume = read_volume(path)
@@ -159,8 +133,8 @@ def log_inputs(inputs: Inputs) -> None:
     table = inputs.table
     if table.ctf is None:
         logger.info("The particles have no CTF: their images are taken to be without one.")
-    groups = [table.optics[g] for g in np.unique(table.optics_index)]
-    if len({g.box_size_px for g in groups}) > 1 or not _one_pixel_size(groups):
+    groups = groups_in_use(table)
+    if len({g.box_size_px for g in groups}) > 1 or not have_one_pixel_size(groups):
         logger.info(
             "The optics groups differ in box or pixel size: all images are brought to %d px of %.4g Å, the finest "
             "pixel size and the largest field of view.",

@@ -10,7 +10,7 @@ import tensorflow as tf
 from ...core.imaging.background import Background, measure_background, noise_power_like
 from ...core.imaging.settings import CtfDistribution, Imaging, PoseDistribution
 from ...core.models.distance_model import DistanceModel
-from ...core.particles.image_grid import ImageGrid
+from ...core.particles.grids import Grid
 from ...core.particles.images import ResampledImages
 from ...core.training.sources import SimulatedSource
 from ...core.types import Volume
@@ -59,7 +59,7 @@ def embed_references(
         seed,
         imaging,
         [volume],
-        ImageGrid(box, images.pixel_size_angstrom, box),
+        Grid(box, images.pixel_size_angstrom),
         model.preprocessing,
         amplitude.astype(np.float32),
         state,

@@ -10,7 +10,7 @@ from ...core.errors import InputError
 from ...core.geometry.symmetry import symmetry_rotations
 from ...core.io.mrc import read_volume
 from ...core.io.star import read_particles
-from ...core.particles.grids import WorkingGrid
+from ...core.particles.grids import Grid, working_grid
 from ...core.plausibility import check_resolution
 from ...core.types import ParticleTable, Volume
 from ..reconstruct.inputs import check_ctf, has_grid_of
@@ -24,7 +24,7 @@ class Inputs:
     table: ParticleTable
     volume: Volume
     group: np.ndarray
-    grid: WorkingGrid
+    grid: Grid
 
 
 def read_inputs(config: RefineConfig) -> Inputs:
@@ -34,7 +34,7 @@ def read_inputs(config: RefineConfig) -> Inputs:
     check_ctf(table, config.particles)
     volume = read_volume(config.volume)
     check_volume(config.volume, volume, table)
-    grid = WorkingGrid.of(table, config.working_box_px)
+    grid = working_grid(table, config.working_box_px)
     check_resolution(config.command, config.resolution_angstrom, grid.field_of_view_angstrom)
     return Inputs(table, volume, group, grid)
 

@@ -14,6 +14,7 @@ from ...core.imaging import draws
 from ...core.imaging.padding import check_memory
 from ...core.io import star_labels
 from ...core.io.star import read_particles
+from ...core.particles.grids import Grid
 from ...core.plausibility import check_diameter, check_field_of_view
 from ...core.scores import POSE_SOURCE
 from ...core.types import CtfTable, OpticsGroup, ParticleTable, Volume
@@ -75,8 +76,8 @@ def read_inputs(config: SimulateConfig) -> Inputs:
 
 def image_grid(
     config: ImagingConfig, volumes: Sequence[Volume], like: Optional[ParticleTable]
-) -> Tuple[int, float]:
-    """(box size in px, pixel size in Å) of the images: as configured, else those of `like`, else of the volumes."""
+) -> Grid:
+    """Of the images: as configured, else those of `like`, else of the volumes."""
     if like is not None:
         groups = [like.optics[i] for i in np.unique(like.optics_index)]
         boxes, pixels, source = (
@@ -105,7 +106,7 @@ def image_grid(
         check_field_of_view(
             config.command, box, pixel, max(v.box_size_px * v.pixel_size_angstrom for v in volumes)
         )
-    return box, float(pixel)
+    return Grid(box, float(pixel))
 
 
 def _common(

@@ -19,7 +19,7 @@ from ...core.imaging.background import (
 )
 from ...core.imaging.noise import noise_amplitude
 from ...core.io.star import read_particles
-from ...core.particles.image_grid import ImageGrid
+from ...core.particles.grids import Grid
 from ...core.particles.images import (
     PIXEL_SIZE_TOLERANCE,
     ParticleImages,
@@ -27,7 +27,7 @@ from ...core.particles.images import (
     check_fits_model,
 )
 from ...core.plausibility import check_diameter
-from ...core.types import ParticleTable, Volume
+from ...core.types import CtfTable, ParticleTable, Volume
 from ..imaging_inputs import read_densities
 from ..simulate.inputs import image_grid
 from .config import NO_NOISE_LEVEL, TrainConfig
@@ -60,6 +60,7 @@ class Noise:
 class Plan:
     """Inputs of a training run.
 
+    grid, model_grid : of the user's images and of the network's: one field of view.
     simulated_state, labelled_state : of the images, see `types.IMAGE_STATES`. noise : of the raw simulated images.
     group : (G, 3, 3) symmetry rotations.
     """
@@ -67,7 +68,8 @@ class Plan:
     volumes: Tuple[Volume, ...]
     like: Optional[ParticleTable]
     labelled: Optional[ParticleTable]
-    grid: ImageGrid
+    grid: Grid
+    model_grid: Grid
     mask_diameter_angstrom: float
     simulated_state: str
     labelled_state: str
@@ -77,7 +79,7 @@ class Plan:
     @property
     def mask_radius_px(self) -> float:
         """In pixels of the network's images."""
-        return 0.5 * self.mask_diameter_angstrom / self.grid.model_pixel_size_angstrom
+        return 0.5 * self.mask_diameter_angstrom / self.model_grid.pixel_size_angstrom
 
 
 def make_plan(config: TrainConfig) -> Plan:
@@ -90,20 +92,21 @@ def make_plan(config: TrainConfig) -> Plan:
         needs_ctf = ("ctf",) if config.ctf and config.chosen("ctf_correction") != "none" else ()
         labelled = read_particles(config.particles, ("poses", *needs_ctf), config.images_from)
     volumes = read_densities(config, config.volume, like if like is not None else labelled)
-    box, pixel = image_grid(config, volumes, like if like is not None else labelled)
-    grid = ImageGrid(box, pixel, model_box_size_px(config, box))
+    grid = image_grid(config, volumes, like if like is not None else labelled)
+    model_grid = grid.rescaled(model_box_size_px(config, grid.box_size_px))
     for path, volume in zip(config.volume, volumes):
-        _check_scale(path, volume, box, pixel)
+        _check_scale(path, volume, *grid)
     if labelled is not None:
-        _check_labelled(config, labelled, grid)
+        _check_labelled(config, labelled, grid, model_grid)
     state = _common_state(like, "--like") if like is not None else config.image_state
-    noise = _noise(config, volumes, like, grid, state) if volumes else None
+    noise = _noise(config, volumes, like, grid, model_grid, state) if volumes else None
     return Plan(
         volumes,
         like,
         labelled,
         grid,
-        _mask_diameter(config, grid, volumes),
+        model_grid,
+        _mask_diameter(config, grid, model_grid, volumes),
         state,
         "raw" if labelled is None else _common_state(labelled, "--particles"),
         noise,
@@ -126,9 +129,11 @@ def validation_number(config: TrainConfig, labelled: int) -> int:
     return max(1, min(config.validation_number, int(_LARGEST_VALIDATION_SHARE * labelled)))
 
 
-def _mask_diameter(config: TrainConfig, grid: ImageGrid, volumes: Sequence[Volume]) -> float:
+def _mask_diameter(
+    config: TrainConfig, grid: Grid, model_grid: Grid, volumes: Sequence[Volume]
+) -> float:
     """As configured, else what both the images and the widest volume hold."""
-    largest = grid.field_of_view_angstrom - 2 * _MASK_MARGIN_PX * grid.model_pixel_size_angstrom
+    largest = grid.field_of_view_angstrom - 2 * _MASK_MARGIN_PX * model_grid.pixel_size_angstrom
     diameter = config.mask_diameter_angstrom
     check_diameter(config.command, "mask_diameter_angstrom", diameter, grid.field_of_view_angstrom)
     widest = max([v.box_size_px * v.pixel_size_angstrom for v in volumes], default=largest)
@@ -153,14 +158,16 @@ def _check_scale(path: str, volume: Volume, box_size_px: int, pixel_size_angstro
         )
 
 
-def _check_labelled(config: TrainConfig, table: ParticleTable, grid: ImageGrid) -> None:
+def _check_labelled(
+    config: TrainConfig, table: ParticleTable, grid: Grid, model_grid: Grid
+) -> None:
     if len(table) < _FEWEST_LABELLED:
         number = "one particle" if len(table) == 1 else f"{len(table)} particles"
         raise InputError(
             f"{config.particles} holds {number}; at least {_FEWEST_LABELLED} are needed to learn from, and a few "
             "thousand to learn well."
         )
-    check_fits_model(table, grid.model_pixel_size_angstrom, grid.field_of_view_angstrom)
+    check_fits_model(table, model_grid.pixel_size_angstrom, grid.field_of_view_angstrom)
     ParticleImages(table)
 
 
@@ -174,7 +181,12 @@ def _common_state(table: ParticleTable, flag: str) -> str:
 
 
 def _noise(
-    config: TrainConfig, volumes, like: Optional[ParticleTable], grid: ImageGrid, state: str
+    config: TrainConfig,
+    volumes: Sequence[Volume],
+    like: Optional[ParticleTable],
+    grid: Grid,
+    model_grid: Grid,
+    state: str,
 ) -> Noise:
     """Of the SNR or variance given, white or coloured as configured; else level and spectrum are those of --like."""
     ctf = draws.draw_ctfs(config.imaging().ctf, _CTF_SAMPLE, config.seed, like)
@@ -184,30 +196,36 @@ def _noise(
         variance = given
         coloured = noise_amplitude(grid.box_size_px, config.noise_correlation_px)
         amplitude = np.sqrt(variance) * cropped_noise_amplitude(
-            coloured, grid.box_size_px, grid.model_box_size_px
+            coloured, grid.box_size_px, model_grid.box_size_px
         )
     elif like is not None:
-        power = _measured_noise_power(config, volumes, ctf, like, grid, state)
-        variance = float(power.mean()) * (grid.box_size_px / grid.model_box_size_px) ** 2
-        amplitude = np.sqrt(power[:, : grid.model_box_size_px // 2 + 1])
+        power = _measured_noise_power(config, volumes, ctf, like, grid, model_grid, state)
+        variance = float(power.mean()) * (grid.box_size_px / model_grid.box_size_px) ** 2
+        amplitude = np.sqrt(power[:, : model_grid.box_size_px // 2 + 1])
     else:
         raise ConfigError(NO_NOISE_LEVEL)
     return Noise(amplitude.astype(np.float32), variance, signal / variance if variance else None)
 
 
 def _measured_noise_power(
-    config: TrainConfig, volumes, ctf, like: ParticleTable, grid: ImageGrid, state: str
+    config: TrainConfig,
+    volumes: Sequence[Volume],
+    ctf: Optional[CtfTable],
+    like: ParticleTable,
+    grid: Grid,
+    model_grid: Grid,
+    state: str,
 ) -> np.ndarray:
     """(D, D) power of the noise of raw images on the network's grid, as --like has it."""
-    check_fits_model(like, grid.model_pixel_size_angstrom, grid.field_of_view_angstrom)
-    images = ResampledImages(like, grid.model_box_size_px, grid.model_pixel_size_angstrom)
+    check_fits_model(like, model_grid.pixel_size_angstrom, grid.field_of_view_angstrom)
+    images = ResampledImages(like, *model_grid)
     # The corners: where many particles fill their box, a smaller circle would take signal for noise.
     background = measure_background(images, grid.field_of_view_angstrom, config.seed)
     logger.info(
         "train: the images of --like have SNR %.3g at %.3g Å/px; the power of their noise is %.2g times its mean at "
         "the lowest frequencies.",
         background.snr,
-        grid.model_pixel_size_angstrom,
+        model_grid.pixel_size_angstrom,
         background.power[0, 0],
     )
     return noise_power_like(volumes, ctf, images, state, background)

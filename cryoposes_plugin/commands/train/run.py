@@ -69,7 +69,7 @@ def run(config: TrainConfig, run: RunDirectory) -> Dict[str, Any]:
 def _no_memory(config: TrainConfig, plan: Plan) -> str:
     """A batch is not halved: its pairs of images, its noise and batch normalisation make it one function of the seed
     and the step, and the model would be another one."""
-    batch, box = config.chosen("batch_size"), plan.grid.model_box_size_px
+    batch, box = config.chosen("batch_size"), plan.model_grid.box_size_px
     return (
         f"The memory does not take a batch of {batch} images of {box} px; give a smaller --batch-size, {batch // 2} "
         "say, or a smaller --model-box-size-px."

@@ -34,20 +34,18 @@ class Session:
 
     def __init__(self, config: TrainConfig, plan: Plan):
         self.config, self.plan = config, plan
-        grid = plan.grid
         labelled_ctf = plan.labelled is not None and plan.labelled.ctf is not None
         # a network that saw no CTF must not have phases flipped for it later
         self.ctf_correction = (
             config.chosen("ctf_correction") if config.ctf or labelled_ctf else "none"
         )
         self.preprocessing = Preprocessing(
-            grid.model_box_size_px,
-            grid.model_pixel_size_angstrom,
+            *plan.model_grid,
             plan.mask_diameter_angstrom,
             self.ctf_correction,
         )
         self.network_config = presets.network_config(
-            config, grid.model_box_size_px, plan.mask_radius_px
+            config, plan.model_grid.box_size_px, plan.mask_radius_px
         )
         self.network = presets.build_network(
             self.network_config, presets.compute_dtype(config.preset)
@@ -90,8 +88,8 @@ class Session:
         warnings = warnings_of(errors, done["steps"], by_time)
         card = ModelCard(
             preset=config.preset,
-            box_size_px=plan.grid.model_box_size_px,
-            pixel_size_angstrom=plan.grid.model_pixel_size_angstrom,
+            box_size_px=plan.model_grid.box_size_px,
+            pixel_size_angstrom=plan.model_grid.pixel_size_angstrom,
             mask_diameter_angstrom=plan.mask_diameter_angstrom,
             ctf_correction=self.ctf_correction,
             image_state=plan.simulated_state if plan.volumes else plan.labelled_state,
@@ -160,9 +158,7 @@ class Session:
         config, plan = self.config, self.plan
         if plan.labelled is None:
             return None
-        images = ResampledImages(
-            plan.labelled, plan.grid.model_box_size_px, plan.grid.model_pixel_size_angstrom
-        )
+        images = ResampledImages(plan.labelled, *plan.model_grid)
         order = np.random.default_rng(config.seed).permutation(len(plan.labelled))
         apart = validation_number(config, len(order))
         augmentation = Augmentation(

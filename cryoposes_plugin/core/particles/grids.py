@@ -1,31 +1,69 @@
-"""The grid on which images are compared with the map."""
+"""Grids of images and maps, and the one on which all optics groups of a particle set meet."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Optional
+import math
+from typing import NamedTuple, Optional, Sequence
 
-from ...commands.reconstruct.inputs import common_grid
-from ..types import ParticleTable
+import numpy as np
 
-#: Box that images are worked on at, at most, unless another one is asked for.
+from ..errors import InputError
+from ..io.star_labels import SAME_PIXEL_SIZE
+from ..types import OpticsGroup, ParticleTable
+
+#: Largest box in which images are compared with a map, unless another one is requested.
 LARGEST_BOX_PX = 128
 
 
-@dataclass(frozen=True)
-class WorkingGrid:
-    """Even box and pixel size: the images' field of view, binned if need be."""
+class Grid(NamedTuple):
+    """Box and pixel size of images, or of a map."""
 
     box_size_px: int
     pixel_size_angstrom: float
 
-    @classmethod
-    def of(cls, table: ParticleTable, largest_box_px: Optional[int] = None) -> WorkingGrid:
-        box, pixel = common_grid(table)
-        box += box % 2
-        largest = largest_box_px or LARGEST_BOX_PX
-        return cls(box, pixel) if box <= largest else cls(largest, pixel * box / largest)
-
     @property
     def field_of_view_angstrom(self) -> float:
         return self.box_size_px * self.pixel_size_angstrom
+
+    def rescaled(self, box_size_px: int) -> Grid:
+        """The same field of view in another box."""
+        pixel = self.pixel_size_angstrom * self.box_size_px / box_size_px
+        return Grid(box_size_px, pixel)
+
+
+def common_grid(table: ParticleTable) -> Grid:
+    """The finest pixel size and the largest field of view of the optics groups in use."""
+    groups = groups_in_use(table)
+    pixel = min(g.pixel_size_angstrom for g in groups)
+    if have_one_pixel_size(groups):
+        return Grid(max(g.box_size_px for g in groups), pixel)
+    view = max(g.box_size_px * g.pixel_size_angstrom for g in groups)
+    return Grid(2 * math.ceil(view / pixel / 2 - 1e-6), pixel)
+
+
+def even_grid(table: ParticleTable, path: str) -> Grid:
+    """`common_grid` of the particles of a file; InputError for an odd box."""
+    grid = common_grid(table)
+    if grid.box_size_px % 2:
+        raise InputError(
+            f"The images of {path} have an odd box of {grid.box_size_px} px; extract or resample them "
+            "to an even box."
+        )
+    return grid
+
+
+def working_grid(table: ParticleTable, largest_box_px: Optional[int] = None) -> Grid:
+    """The field of view of the images in an even box of at most `LARGEST_BOX_PX`, or the box given."""
+    box, pixel = common_grid(table)
+    grid, largest = Grid(box + box % 2, pixel), largest_box_px or LARGEST_BOX_PX
+    return grid if grid.box_size_px <= largest else grid.rescaled(largest)
+
+
+def groups_in_use(table: ParticleTable) -> Sequence[OpticsGroup]:
+    """The optics groups that particles belong to."""
+    return [table.optics[g] for g in np.unique(table.optics_index)]
+
+
+def have_one_pixel_size(groups: Sequence[OpticsGroup]) -> bool:
+    sizes = [g.pixel_size_angstrom for g in groups]
+    return max(sizes) <= min(sizes) * (1 + SAME_PIXEL_SIZE)

@@ -16,7 +16,7 @@ from ..maps.size import radius_of_gyration_px
 from ..parallel import in_order
 from ..particles.batches import batches
 from ..particles.contrast import image_contrast, map_contrast
-from ..particles.grids import WorkingGrid
+from ..particles.grids import Grid
 from ..particles.images import ResampledImages
 from ..progress import Progress
 from ..types import ParticleTable, Volume
@@ -77,7 +77,7 @@ class Refinement:
         self,
         table: ParticleTable,
         volume: Volume,
-        grid: WorkingGrid,
+        grid: Grid,
         starts: Starts,
         group: np.ndarray,
         settings: Settings,

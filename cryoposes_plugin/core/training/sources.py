@@ -15,7 +15,7 @@ from ..imaging.ctf import pack_ctf
 from ..imaging.forward_model import ForwardModel, apply_image_state
 from ..imaging.settings import Imaging
 from ..models.preprocessing import Preprocessing
-from ..particles.image_grid import ImageGrid
+from ..particles.grids import Grid
 from ..particles.images import ResampledImages
 from ..types import ParticleTable, Volume
 from .augmentation import Augmentation
@@ -35,8 +35,8 @@ class SimulatedSource:
     seed : of everything that is drawn.
     imaging : distributions of poses and CTFs; shifts are in pixels of the user's images.
     volumes : maps to project, in equal parts.
-    grid : of the user's images and of the network.
-    preprocessing : what images go through before the network sees them.
+    grid : of the user's images.
+    preprocessing : what images go through before the network sees them, on the network's grid.
     noise_amplitude : (D, D // 2 + 1) float32, amplitude of the noise of raw images on the network's grid of box D. The
         transform of white noise of variance 1 is multiplied by it.
     image_state : of the images, see `types.IMAGE_STATES`.
@@ -48,7 +48,7 @@ class SimulatedSource:
         seed: int,
         imaging: Imaging,
         volumes: Sequence[Volume],
-        grid: ImageGrid,
+        grid: Grid,
         preprocessing: Preprocessing,
         noise_amplitude: np.ndarray,
         image_state: str,
@@ -57,7 +57,9 @@ class SimulatedSource:
         self.seed, self.imaging, self.grid, self.like = seed, imaging, grid, like
         self.preprocessing, self.image_state = preprocessing, image_state
         self.number_of_volumes = len(volumes)
-        self.model = ForwardModel(volumes, grid.model_box_size_px, grid.model_pixel_size_angstrom)
+        self.model = ForwardModel(
+            volumes, preprocessing.box_size_px, preprocessing.pixel_size_angstrom
+        )
         self.noise_amplitude = noise_amplitude
 
     def arrays(self, number: int, step: int) -> Arrays:
@@ -65,7 +67,7 @@ class SimulatedSource:
         seed = (self.seed, step)
         rotations, shifts = draws.draw_poses(self.imaging.poses, number, seed)
         ctf = draws.draw_ctfs(self.imaging.ctf, number, seed, self.like)
-        scale = self.grid.pixel_size_angstrom / self.grid.model_pixel_size_angstrom
+        scale = self.grid.pixel_size_angstrom / self.preprocessing.pixel_size_angstrom
 
         arrays = {
             "volume_index": draws.draw_volumes(self.number_of_volumes, number, seed),
@@ -77,7 +79,7 @@ class SimulatedSource:
 
     def images(self, arrays: Dict[str, tf.Tensor]) -> Tuple[tf.Tensor, PoseLabels]:
         """Network input (B, D, D) and its poses."""
-        ctf, pixel = arrays.get("ctf"), self.grid.model_pixel_size_angstrom
+        ctf, pixel = arrays.get("ctf"), self.preprocessing.pixel_size_angstrom
         images = self.model.images(
             arrays["volume_index"], arrays["rotations"], arrays["shifts_px"], ctf
         )
@@ -97,7 +99,7 @@ class SimulatedSource:
         return (
             float(np.sqrt(np.mean(drawn**2)))
             * self.grid.pixel_size_angstrom
-            / self.grid.model_pixel_size_angstrom
+            / self.preprocessing.pixel_size_angstrom
         )
 
     def _noise(self, seed: tf.Tensor, shape) -> tf.Tensor:

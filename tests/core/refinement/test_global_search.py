@@ -11,7 +11,7 @@ from cryoposes_plugin.commands.refine.config import RefineConfig
 from cryoposes_plugin.commands.run_directory import RunDirectory
 from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
 from cryoposes_plugin.core.geometry.sampling import random_rotations
-from cryoposes_plugin.core.particles.grids import WorkingGrid
+from cryoposes_plugin.core.particles.grids import working_grid
 from cryoposes_plugin.core.refinement import global_search as second_look
 from cryoposes_plugin.core.refinement import reference_bank as everywhere_module
 from cryoposes_plugin.core.refinement import refinement as refinement_module
@@ -182,7 +182,7 @@ def refinement(scene, tmp_path):
     def make(look_again):
         starts = _Misled(scene, MISLED)
         settings = Settings(search_shift_px=1.0)
-        grid = WorkingGrid.of(table)
+        grid = working_grid(table)
         again = second_look.settings(2.0) if look_again else None
         return Refinement(table, scene.volume, grid, starts, np.eye(3)[None], settings, again=again)
 

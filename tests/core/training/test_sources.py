@@ -48,8 +48,7 @@ def config(files):
 def simulated(config):
     plan = make_plan(config)
     preprocessing = Preprocessing(
-        plan.grid.model_box_size_px,
-        plan.grid.model_pixel_size_angstrom,
+        *plan.model_grid,
         plan.mask_diameter_angstrom,
         config.chosen("ctf_correction"),
     )
@@ -111,7 +110,7 @@ def _simulate_config(files, **values):
 
 def test_like_gives_grid_and_noise_but_no_poses(files, config):
     plan = make_plan(dataclasses.replace(config, snr=None, like=str(files / "raw/particles.star")))
-    assert (plan.grid.box_size_px, plan.grid.model_box_size_px) == (48, 48)
+    assert (plan.grid.box_size_px, plan.model_grid.box_size_px) == (48, 48)
     assert plan.noise.snr == pytest.approx(SNR, rel=0.12)
     premultiplied = make_plan(
         dataclasses.replace(config, snr=None, like=str(files / "ctf-premultiplied/particles.star"))
