@@ -85,21 +85,17 @@ def import_everything():
 
     from cryoposes_plugin.commands import pictures as run_pictures
     from cryoposes_plugin.commands import registry, report
-    from cryoposes_plugin.commands.infer import run as infer
     from cryoposes_plugin.commands.simulate import run as simulate
     from cryoposes_plugin.core.abinitio import starts
     from cryoposes_plugin.core.imaging import forward_model
-    from cryoposes_plugin.core.models import embedding
+    from cryoposes_plugin.core.io import state_files
     from cryoposes_plugin.core.plots import directions as direction_plots
     from cryoposes_plugin.core.plots import plots
-    from cryoposes_plugin.core.refinement import refinement
 
     for name in registry.CONFIGS:
         registry.module_of(name)
         registry.pictures_module(name)
-    refinement._SAVE_SECONDS = infer._SAVE_SECONDS = embedding._SAVE_SECONDS = (
-        simulate._FLUSH_SECONDS
-    ) = -1.0
+    state_files.SAVE_SECONDS = -1.0
     simulate._PIXELS_PER_BATCH = 8 * BOX**2
     for stages in ("SHAPE", "DETAIL"):  # a search that finds little, but the same
         short = [

@@ -9,6 +9,7 @@ from scipy.spatial.transform import Rotation
 from cryoposes_plugin.cli.main import main
 from cryoposes_plugin.core.errors import InputError
 from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
+from cryoposes_plugin.core.io import state_files
 from cryoposes_plugin.core.io.mrc import write_stack, write_volume
 from cryoposes_plugin.core.io.star import read_particles, write_particles
 from cryoposes_plugin.core.maps.phantom import make_phantom
@@ -195,7 +196,7 @@ def test_an_interrupted_run_goes_on_with_the_same_result(scene, oracle, tmp_path
         seen.append(len(rows))
         predict_batch(inputs, finder, rows, results)
 
-    monkeypatch.setattr(module, "_SAVE_SECONDS", 0.0)
+    monkeypatch.setattr(state_files, "SAVE_SECONDS", 0.0)
     monkeypatch.setattr(module, "_predict_batch", breaks)
     assert infer(folder, tmp_path / "run", "--volume", folder / "map.mrc", "--no-refine") == 2
     assert not (tmp_path / "run/particles.star").exists()

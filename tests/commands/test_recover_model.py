@@ -13,6 +13,7 @@ from cryoposes_plugin.commands.recover.report import recovery_notes
 from cryoposes_plugin.core.evaluation.registration import HANDS, register
 from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
 from cryoposes_plugin.core.geometry.sampling import random_rotations
+from cryoposes_plugin.core.io import state_files
 from cryoposes_plugin.core.io.mrc import read_volume, write_stack, write_volume
 from cryoposes_plugin.core.io.star import read_particles, write_particles
 from cryoposes_plugin.core.maps.phantom import make_phantom
@@ -183,11 +184,10 @@ def test_a_reconstruction_is_the_map_turned_and_perhaps_mirrored(scene, oracle, 
 
 
 def test_an_interrupted_run_goes_on(scene, oracle, tmp_path, monkeypatch):
-    from cryoposes_plugin.core.models import embedding
     from cryoposes_plugin.core.models.distance_model import DistanceModel
 
     folder, _ = scene
-    monkeypatch.setattr(embedding, "_SAVE_SECONDS", 0.0)
+    monkeypatch.setattr(state_files, "SAVE_SECONDS", 0.0)
     whole, seen = DistanceModel.embed, []
 
     def interrupted(self, images, *others):

@@ -15,6 +15,7 @@ from cryoposes_plugin.commands.refine.run import check, make_refinement
 from cryoposes_plugin.core.conventions import opposite_hand
 from cryoposes_plugin.core.errors import InputError
 from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
+from cryoposes_plugin.core.io import state_files
 from cryoposes_plugin.core.io.mrc import read_volume, write_volume
 from cryoposes_plugin.core.io.star import read_particles, write_particles
 from cryoposes_plugin.core.maps.phantom import make_phantom
@@ -152,7 +153,7 @@ def test_an_interrupted_run_goes_on_with_the_same_result(scene, tmp_path, monkey
         seen.append(len(rows))
         return whole_refine(self, rows)
 
-    monkeypatch.setattr(module, "_SAVE_SECONDS", 0.0)
+    monkeypatch.setattr(state_files, "SAVE_SECONDS", 0.0)
     monkeypatch.setattr(module.Refinement, "refine", breaks)
     assert refine(folder, tmp_path / "run") == 2
     assert not (tmp_path / "run/particles.star").exists()

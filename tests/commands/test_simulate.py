@@ -188,9 +188,10 @@ def test_the_image_state_is_applied_to_signal_and_noise_and_written(simulate, st
 KILLED = """
 import os, signal, sys
 from cryoposes_plugin.cli.main import main
+from cryoposes_plugin.commands.simulate import run as simulate
+from cryoposes_plugin.core.io import state_files
 from cryoposes_plugin.core.io.mrc import StackWriter
-from cryoposes_plugin.core.simulation import simulate
-simulate._PIXELS_PER_BATCH, simulate._FLUSH_SECONDS = 8 * 48**2, {flush}
+simulate._PIXELS_PER_BATCH, state_files.SAVE_SECONDS = 8 * 48**2, {flush}
 write = StackWriter.append
 def append(self, images):
     write(self, images)

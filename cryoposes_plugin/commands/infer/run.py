@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from typing import Any, Dict, Optional, Tuple
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 from ...core.io.error_log import not_fatal
 from ...core.io.names import PARTICLES_NAME
 from ...core.io.star import columns_not_modelled, write_particles
+from ...core.io.state_files import PeriodicSave
 from ...core.maps.symmetry import warn_of_symmetry
 from ...core.models import uncertainty as bingham
 from ...core.models.pose_model import PoseModel
@@ -33,7 +33,6 @@ from .results import DISPERSION, TRACE, UNCERTAIN, Results
 
 logger = logging.getLogger(__name__)
 
-_SAVE_SECONDS = 20.0
 #: Images that the weights of the frequencies are measured on.
 _SAMPLE = 512
 
@@ -136,7 +135,7 @@ def _predict_all(
     if done:
         logger.info("Resuming after %d of %d particles.", done, len(inputs.table))
     progress = Progress(len(inputs.table), "particles", "infer", done=done)
-    saved = time.monotonic()
+    save = PeriodicSave(lambda: results.save(run))
 
     def predict(rows: np.ndarray) -> None:
         _predict_batch(inputs, finder, rows, results)
@@ -146,9 +145,7 @@ def _predict_all(
     ):
         results.rows_done += len(rows)
         progress.advance(len(rows))
-        if time.monotonic() - saved > _SAVE_SECONDS:
-            results.save(run)
-            saved = time.monotonic()
+        save.if_due()
     return results, progress.rate
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import time
 from dataclasses import dataclass
 from typing import Any, Dict, Iterator, Optional, Tuple
 
@@ -20,7 +19,7 @@ from ...core.io.error_log import not_fatal
 from ...core.io.mrc import Stack, StackWriter
 from ...core.io.names import PARTICLES_NAME, STACK_NAME
 from ...core.io.star import write_particles
-from ...core.io.state_files import REDO, SIMULATION, read_json
+from ...core.io.state_files import REDO, SIMULATION, PeriodicSave, read_json
 from ...core.particles.contrast import warn_of_map
 from ...core.progress import Progress
 from ...core.values import integer, real
@@ -35,7 +34,6 @@ logger = logging.getLogger(__name__)
 #: The mean signal variance of larger sets is measured on this many images, drawn without repetition.
 SIGNAL_SAMPLE = 2000
 _PIXELS_PER_BATCH = 2**19
-_FLUSH_SECONDS = 5.0
 #: Images in the report.
 _SHOWN = 6
 
@@ -106,17 +104,20 @@ def _write_stack(
         logger.info("Resuming at image %d of %d.", state.written + 1, writer.number)
     renderer.warm_up()
     progress = Progress(writer.number, "images", "simulate", done=state.written)
-    flushed = time.monotonic()
+
+    def save_state() -> None:
+        writer.flush()
+        run.write_json(SIMULATION, vars(state))
+
+    save = PeriodicSave(save_state)
     for images, signal, in_mask in renderer.batches(state.written, state.noise_variance):
         writer.append(images)
         state.written += len(images)
         state.signal_variance += float(signal.sum())
         state.signal_variance_in_mask += float(in_mask.sum())
         progress.advance(len(images))
-        if time.monotonic() - flushed > _FLUSH_SECONDS or state.written == writer.number:
-            writer.flush()
-            run.write_json(SIMULATION, vars(state))
-            flushed = time.monotonic()
+        save.if_due()
+    save.now()
     writer.finish()
     return progress.rate
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import time
 import zipfile
 from pathlib import Path
-from typing import Any, Dict, Mapping
+from typing import Any, Callable, Dict, Mapping
 
 import numpy as np
 
@@ -32,10 +33,27 @@ _NAMES = (
     SEARCH_DETAIL,
     SEARCH_AXES,
 )
+#: How often a run saves what it would go on from.
+SAVE_SECONDS = 20.0
 REDO = "delete this file, and what it stands for is done anew"
 _STATE = re.compile(
     "|".join([*map(re.escape, _NAMES), r"start_\d+\.npz", rf".*{re.escape(TEMPORARY)}"])
 )
+
+
+class PeriodicSave:
+    """Saves the state of a long run whenever `SAVE_SECONDS` have passed since the last time."""
+
+    def __init__(self, save: Callable[[], None]):
+        self._save, self._last = save, time.monotonic()
+
+    def if_due(self) -> None:
+        if time.monotonic() - self._last > SAVE_SECONDS:
+            self.now()
+
+    def now(self) -> None:
+        self._save()
+        self._last = time.monotonic()
 
 
 def is_state(name: str) -> bool:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import logging
-import time
 from dataclasses import dataclass
 from typing import Optional, Tuple
 
 import numpy as np
 
 from ..io.folder import Folder
-from ..io.state_files import EMBEDDING, damaged, read_arrays, rows_done, write_arrays
+from ..io.state_files import (
+    EMBEDDING,
+    PeriodicSave,
+    damaged,
+    read_arrays,
+    rows_done,
+    write_arrays,
+)
 from ..parallel import in_order
 from ..particles.batches import ParticleBatches, batches
 from ..progress import Progress
@@ -18,7 +24,6 @@ from .distance_model import DistanceModel
 
 logger = logging.getLogger(__name__)
 
-_SAVE_SECONDS = 20.0
 #: Copies are turned by angles from this to 180 degrees minus this, to either side: others tell little.
 _LEAST_TURN_RAD = np.deg2rad(30.0)
 
@@ -57,7 +62,12 @@ def embed_particles(
     for rows in parts[:1]:
         model.embed(*particles.read_batch(rows[:1]))  # traced before the clock runs
     progress = Progress(number, "particles", "recover", done=done)
-    saved = time.monotonic()
+
+    def save_rows() -> None:
+        arrays = {"found": found, "rows_done": np.array(progress.done)}
+        write_arrays(run.file(EMBEDDING), arrays)
+
+    save = PeriodicSave(save_rows)
     embeddings = in_order(lambda rows: model.embed(*particles.read_batch(rows)), parts, threads)
     for rows, embedded in embeddings:
         if not found.size:
@@ -66,11 +76,7 @@ def embed_particles(
         if embedded.shifts_px is not None:
             found[rows, -2:] = embedded.shifts_px
         progress.advance(len(rows))
-        if time.monotonic() - saved > _SAVE_SECONDS:
-            write_arrays(
-                run.file(EMBEDDING), {"found": found, "rows_done": np.array(progress.done)}
-            )
-            saved = time.monotonic()
+        save.if_due()
     return Embedding(found[:, :-2], found[:, -2:] if model.predicts_shifts else None, progress.rate)
 
 

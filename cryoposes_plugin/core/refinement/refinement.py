@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from typing import Callable, Dict, Optional, Tuple
 
 import numpy as np
@@ -12,6 +11,7 @@ import numpy as np
 from ..errors import InputError
 from ..fourier.points import FourierPoints
 from ..io.folder import Folder
+from ..io.state_files import PeriodicSave
 from ..maps.size import radius_of_gyration_px
 from ..parallel import in_order
 from ..particles.batches import batches
@@ -45,7 +45,6 @@ AGREEMENT_SAMPLE, AGREEMENT = 128, 5.0
 _FEWEST_AGREEING = 3
 #: An optics group with fewer particles measures no spectra of its own where a larger one has.
 _FEWEST_OF_ITS_OWN = 30
-_SAVE_SECONDS = 20.0
 _AGAIN_AT_ONCE = 32
 
 #: rows of the table -> starting poses, `particle` counting within the rows; shifts in pixels of the working grid
@@ -269,23 +268,24 @@ def refine_all(
     if done:
         logger.info("Resuming after %d of %d particles.", done, number)
     refinement.calibrate(seed)
-    saver = _Saver(run, refinement, results, filled)
+    save = PeriodicSave(lambda: results.save(run, refinement.spectra, filled))
     progress = Progress(number, "particles", "refine", done=done)
     parts = batches(refinement.table, batch_size, done)
     for rows, found in in_order(refinement.refine, parts, refinement.threads):
         results.put(rows, *found)
         progress.advance(len(rows))
-        saver.done(len(rows))
+        results.rows_done += len(rows)
+        save.if_due()
     if refinement.again is not None:
-        _look_again(refinement, results, saver)
+        _look_again(refinement, results, save)
     return results, progress.rate
 
 
-def _look_again(refinement: Refinement, results: Results, saver: _Saver) -> None:
+def _look_again(refinement: Refinement, results: Results, save: PeriodicSave) -> None:
     """The second look, whose rows are counted after those of the first."""
     if results.again is None:
         results.again = second_look.doubtful(results.refined)
-        saver.save()
+        save.now()
     again = results.again
     if again is None or not len(again):
         return
@@ -299,27 +299,5 @@ def _look_again(refinement: Refinement, results: Results, saver: _Saver) -> None
         better = second_look.improved(results.refined.gain[rows], refined)
         results.put(rows[better], refined.take(better), residual[better])
         progress.advance(len(rows))
-        saver.done(len(rows))
-
-
-class _Saver:
-    """Counts the rows that are done, and saves them now and then."""
-
-    def __init__(
-        self,
-        run: Folder,
-        refinement: Refinement,
-        results: Results,
-        filled: Dict[str, np.ndarray],
-    ):
-        self._run, self._refinement, self._results, self._filled = run, refinement, results, filled
-        self._saved = time.monotonic()
-
-    def done(self, rows: int) -> None:
-        self._results.rows_done += rows
-        if time.monotonic() - self._saved > _SAVE_SECONDS:
-            self.save()
-
-    def save(self) -> None:
-        self._results.save(self._run, self._refinement.spectra, self._filled)
-        self._saved = time.monotonic()
+        results.rows_done += len(rows)
+        save.if_due()

@@ -11,6 +11,7 @@ from cryoposes_plugin.commands.refine.config import RefineConfig
 from cryoposes_plugin.commands.run_directory import RunDirectory
 from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
 from cryoposes_plugin.core.geometry.sampling import random_rotations
+from cryoposes_plugin.core.io import state_files
 from cryoposes_plugin.core.particles.grids import working_grid
 from cryoposes_plugin.core.refinement import global_search as second_look
 from cryoposes_plugin.core.refinement import reference_bank as everywhere_module
@@ -213,7 +214,7 @@ def test_misled_images_are_found_again_and_an_interruption_changes_nothing(
     assert (errors < 10).all()
     assert set(MISLED) <= set(whole.again)
 
-    monkeypatch.setattr(refinement_module, "_SAVE_SECONDS", -1.0)
+    monkeypatch.setattr(state_files, "SAVE_SECONDS", -1.0)
     monkeypatch.setattr(refinement_module, "_AGAIN_AT_ONCE", 5)
     (tmp_path / "c").mkdir()
     stopped, real = refinement(True), Refinement.refine_everywhere
