@@ -46,9 +46,9 @@ COMMANDS = {
     "initial-volume": "initial-volume --particles ../in/near.star --starts 2 --rounds 1 --batch-size 16",
 }
 #: What differs between two runs that are the same.
-_TIMES = re.compile(r".*(seconds|_per_second|_rate)$|device|arguments")
+TIMES = re.compile(r".*(seconds|_per_second|_rate)$|device|arguments")
 #: Of a map's header; they say when it was written.
-_MRC_LABELS = slice(220, 1024)
+MRC_LABELS = slice(220, 1024)
 
 
 # ---- children -----------------------------------------------------------------------------------------------------
@@ -175,7 +175,7 @@ def contents(folder):
 
 def _content(path):
     if path.suffix == ".json":
-        return _timeless(json.loads(path.read_text()))
+        return timeless(json.loads(path.read_text()))
     if path.suffix == ".keras":
         with zipfile.ZipFile(path) as archive:
             return {
@@ -184,16 +184,16 @@ def _content(path):
     if path.suffix == ".html":
         return re.sub(r"<tr><td>[^<]*(second|seconds|rate)[^<]*</td>.*?</tr>", "", path.read_text())
     data = path.read_bytes()
-    return data[: _MRC_LABELS.start] + data[_MRC_LABELS.stop :] if path.suffix == ".mrc" else data
+    return data[: MRC_LABELS.start] + data[MRC_LABELS.stop :] if path.suffix == ".mrc" else data
 
 
-def _timeless(value):
+def timeless(value):
     if not isinstance(value, dict):
         return value
     return {
-        name: _timeless(part)
+        name: timeless(part)
         for name, part in value.items()
-        if name != "directory" and not _TIMES.fullmatch(name)
+        if name != "directory" and not TIMES.fullmatch(name)
     }
 
 

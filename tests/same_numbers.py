@@ -71,7 +71,7 @@ def digests(folder):
 def _digest(path):
     if path.suffix == ".json":
         content = json.dumps(
-            _numbers(kills._timeless(json.loads(path.read_text()))), sort_keys=True
+            _numbers(kills.timeless(json.loads(path.read_text()))), sort_keys=True
         ).encode()
     elif path.suffix == ".keras":
         with zipfile.ZipFile(path) as archive:
@@ -86,7 +86,7 @@ def _digest(path):
     else:
         content = path.read_bytes()
         if path.suffix in (".mrc", ".mrcs"):
-            content = content[: kills._MRC_LABELS.start] + content[kills._MRC_LABELS.stop :]
+            content = content[: kills.MRC_LABELS.start] + content[kills.MRC_LABELS.stop :]
         if path.suffix == ".csv":
             content = _untimed(content)
         if path.suffix == ".star":  # names of images by their absolute paths
@@ -97,7 +97,7 @@ def _digest(path):
 def _untimed(content):
     """A table without its columns of times."""
     rows = [line.split(",") for line in content.decode().splitlines()]
-    keep = [i for i, name in enumerate(rows[0]) if not kills._TIMES.fullmatch(name)] if rows else []
+    keep = [i for i, name in enumerate(rows[0]) if not kills.TIMES.fullmatch(name)] if rows else []
     return "\n".join(",".join(row[i] for i in keep if i < len(row)) for row in rows).encode()
 
 

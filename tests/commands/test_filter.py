@@ -172,4 +172,10 @@ def test_an_empty_set_says_so(scored, tmp_path, caplog):
 @pytest.mark.oracle
 def test_the_star_files_are_star(scored, tmp_path):
     run(tmp_path / "run", "--particles", scored[0])
-    assert gemmi.cif.read_file(str(tmp_path / "run/accepted.star")).find_block("optics") is not None
+    document = gemmi.cif.read_file(str(tmp_path / "run/accepted.star"))
+    assert [block.name for block in document] == ["optics", "particles"]
+    images = document.find_block("particles").find_values("_rlnImageName")
+    assert len(images) == 16
+    assert set(images) < {
+        f"{index + 1:06d}@{path}" for index, path in zip(range(21), [tmp_path / "s.mrcs"] * 21)
+    }

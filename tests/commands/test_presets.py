@@ -159,7 +159,8 @@ def test_every_choice_has_gradients_and_survives_the_card(
     assert np.isfinite(float(loss))
     assert all(np.isfinite(float(part)) for part in parts.values())
     for variable, gradient in zip(network.trainable_variables, gradients):
-        assert gradient is not None and np.isfinite(gradient.numpy()).all(), variable.name
+        assert gradient is not None, variable.name
+        assert np.isfinite(gradient.numpy()).all(), variable.name
         # What is negative before the generalised mean is cut off there: the last slope may get no gradient.
         assert variable.name == "alpha" or np.abs(gradient.numpy()).max() > 0, variable.name
     assert ("distance" in parts) == (config.chosen("training_style") == "siamese+auxiliary")

@@ -300,7 +300,8 @@ def test_cryosparcs_protocols_go_up_to_job_submission(
     project.launchProtocol(protocol, wait=True)
     calls = (cryosparc / "calls.log").read_text().splitlines()
     jobs = (cryosparc / "jobs.log").read_text().split()
-    assert jobs[0] == "import_particles" and jobs[-1] == job, protocol.getErrorMessage()
+    assert jobs[0] == "import_particles", protocol.getErrorMessage()
+    assert jobs[-1] == job, protocol.getErrorMessage()
     assert any(call.startswith(f'enqueue_job("P1","J{len(jobs)}"') for call in calls)
 
     star = protocol._getTmpPath("input_particles.star")

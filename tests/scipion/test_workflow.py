@@ -42,7 +42,8 @@ class TestCryoposesWorkflow(BaseTest):
         self.assertEqual(particles.getSize(), NUMBER)
         self.assertEqual(particles.getDim()[0], BOX)
         self.assertAlmostEqual(particles.getSamplingRate(), PIXEL, places=4)
-        self.assertTrue(particles.hasAlignmentProj() and particles.hasCTF())
+        self.assertTrue(particles.hasAlignmentProj())
+        self.assertTrue(particles.hasCTF())
 
         reconstruct = self.newProtocol(ProtCryoposesReconstruct)
         reconstruct.inputParticles.set(particles)
