@@ -314,7 +314,7 @@ class ProtCryoposesBase(EMProtocol):
 
     def _pixel_size_problems(self) -> List[str]:
         """Of single volumes that have the particles' box."""
-        from cryoposes_plugin.core.particles.images import PIXEL_SIZE_TOLERANCE
+        from cryoposes_plugin.core.particles.checks import pixel_sizes_differ, same_pixel_size
 
         problems: List[str] = []
         for _, param in self.VOLUMES:
@@ -322,11 +322,9 @@ class ProtCryoposesBase(EMProtocol):
             if volume is None or volume.getDim()[0] != particles.getXDim():
                 continue
             ours, theirs = particles.getSamplingRate(), volume.getSamplingRate()
-            if abs(ours - theirs) > PIXEL_SIZE_TOLERANCE * ours:
-                problems.append(
-                    f"The volume and the particles both have {particles.getXDim()} px and their pixel sizes are "
-                    f"{theirs:g} and {ours:g} Å/px; correct the one that is wrong."
-                )
+            if not same_pixel_size(theirs, ours):
+                box = particles.getXDim()
+                problems.append(pixel_sizes_differ("The volume", box, theirs, ours))
         return problems
 
     def _common_problems(self, *params: str) -> List[str]:

@@ -10,7 +10,7 @@ from pwem.objects import FSC, SetOfFSCs, Volume
 from cryoposes_plugin.commands.config import RECONSTRUCTION, Config
 from cryoposes_plugin.commands.reconstruct.config import ReconstructConfig
 from cryoposes_plugin.core.io.names import FSC_NAME, HALF1_NAME, HALF2_NAME, VOLUME_NAME
-from cryoposes_plugin.core.words import counted
+from cryoposes_plugin.core.words import counted, not_modelled
 from cryoposes_plugin.scipion import forms
 
 from .protocol_base import ParticleInput, ProtCryoposesBase
@@ -104,11 +104,7 @@ class ProtCryoposesReconstruct(ProtCryoposesBase):
                 f"{metrics['resolution_reference_05_angstrom']:.2f} Å."
             )
         lines.append(metrics["fsc_statement"])
-        if metrics.get("not_modelled"):
-            lines.append(
-                f"Present in the particles but not modelled: {', '.join(metrics['not_modelled'])}."
-            )
-        return lines
+        return lines + not_modelled(metrics.get("not_modelled", []))
 
     def _methods(self) -> List[str]:
         metrics = self._metrics()

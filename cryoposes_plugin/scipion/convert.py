@@ -82,7 +82,7 @@ def check_particles(
 
 def check_fits_card(particles, card, what: str) -> None:
     """InputError where a set lacks the resolution, the field of view or the CTF that a model needs (`ModelCard`)."""
-    from ..core.particles.images import check_fits_model
+    from ..core.particles.checks import check_fits_model
 
     check_fits_model(header_table(particles), card.pixel_size_angstrom, card.mask_diameter_angstrom)
     if card.ctf_correction != "none" and card.training.get("ctf", True):

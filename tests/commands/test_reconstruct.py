@@ -244,7 +244,7 @@ WRONG = {
             ctf=None, optics=(OpticsGroup("one", PIXEL, BOX, 300.0, 2.7, 0.1, "ctf-premultiplied"),)
         ),
         (),
-        "are said to be ctf-premultiplied",
+        "are ctf-premultiplied according to the file",
     ),
     "symmetry": (lambda t: t, ("--symmetry", "Q5"), "Symmetry 'Q5' is unknown"),
     "wide mask": (lambda t: t, ("--mask-diameter", "500"), "the images are 192 Å wide"),

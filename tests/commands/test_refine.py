@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 from cryoposes_plugin.cli.main import main
 from cryoposes_plugin.commands.infer.trained_hand import mirror_sentence
 from cryoposes_plugin.commands.refine.config import RefineConfig
-from cryoposes_plugin.commands.refine.inputs import check_pixel_size, read_inputs
+from cryoposes_plugin.commands.refine.inputs import read_inputs
 from cryoposes_plugin.commands.refine.run import check, make_refinement
 from cryoposes_plugin.core.conventions import opposite_hand
 from cryoposes_plugin.core.errors import InputError
@@ -19,6 +19,7 @@ from cryoposes_plugin.core.io import state_files
 from cryoposes_plugin.core.io.mrc import read_volume, write_volume
 from cryoposes_plugin.core.io.star import read_particles, write_particles
 from cryoposes_plugin.core.maps.phantom import make_phantom
+from cryoposes_plugin.core.particles.checks import check_pixel_size
 from cryoposes_plugin.core.refinement.results import Results
 from cryoposes_plugin.core.scores import POSE_SOURCE
 from cryoposes_plugin.core.types import Volume
@@ -297,7 +298,7 @@ def test_a_volume_may_have_the_pixel_size_of_any_group(scene):
     groups = np.arange(NUMBER) % 2
     volume = read_volume(folder / "map.mrc")
     check_pixel_size("map.mrc", volume, true.replace(optics=optics, optics_index=groups))
-    with pytest.raises(InputError, match="one of the two is wrong"):
+    with pytest.raises(InputError, match="correct the one that is wrong"):
         check_pixel_size("map.mrc", volume, true.replace(optics=optics[1:]))
 
 

@@ -128,7 +128,7 @@ def test_several_volumes_symmetry_and_stratified_pairs(in_folder):
     [
         ("--snr 1", "neither --volume nor --particles"),
         ("--volume map.mrc", "the noise level of the simulated images is not given"),
-        ("--volume wrong.mrc --like sim/particles.star", "correct whichever header is wrong"),
+        ("--volume wrong.mrc --like sim/particles.star", "correct the one that is wrong"),
         (
             "--volume narrow.mrc --like sim/particles.star",
             "is 32 Å wide and the images are 240 Å wide",

@@ -15,15 +15,20 @@ from ...core.models.distance_model import DistanceModel
 from ...core.models.model_card import ModelCard
 from ...core.models.pose_model import PoseModel
 from ...core.particles.batches import ParticleBatches
-from ...core.particles.images import PIXEL_SIZE_TOLERANCE, ResampledImages, check_fits_model
+from ...core.particles.checks import (
+    check_covers_model,
+    check_ctf_of_model,
+    check_fits_model,
+    check_volume,
+)
+from ...core.particles.images import ResampledImages
 from ...core.refinement.shift_finder import ShiftFinder
 from ...core.scores import FROM_NOTHING
-from ...core.types import ParticleTable, Volume
+from ...core.types import Volume
 from ...core.values import check_pixel_size, integer, real
 from ..imaging_inputs import write_densities
 from ..manifest import digest_path
 from ..recover.config import RecoverConfig
-from ..refine.inputs import check_volume
 from ..run_directory import RunDirectory
 from .config import InferConfig
 
@@ -52,11 +57,12 @@ def read_inputs(config: ParticleConfig, load: Callable[[Optional[str]], Model]) 
     card = model.card
     check_fits_model(table, card.pixel_size_angstrom, card.mask_diameter_angstrom)
     images = ResampledImages(table, card.box_size_px, card.pixel_size_angstrom)
-    _check_ctf(config, model.card, table)
+    check_ctf_of_model(table, config.particles, card.ctf_correction, config.model)
     volume = None
     if config.volume:
         volume = volume_of_training(config.volume, card)
-        _check_volume(config, model.card, table, volume)
+        check_volume(config.volume, volume, table)
+        check_covers_model(config.volume, volume, card.mask_diameter_angstrom)
     source = f"network:{digest_path(config.model)[:12]}" + (
         FROM_NOTHING if card.learned_nothing else ""
     )
@@ -97,23 +103,3 @@ def leave_density(config: ParticleConfig, run: RunDirectory, volume: Optional[Vo
     """volume.mrc in the run's folder, where an atomic model was made into it."""
     if volume is not None and is_atomic_model(config.volume):
         write_densities(run, [volume])
-
-
-def _check_ctf(config: ParticleConfig, card: ModelCard, table: ParticleTable) -> None:
-    if table.ctf is None and card.ctf_correction != "none":
-        raise InputError(
-            f"{config.particles} has no CTF (_rlnDefocusU, ...) and model {config.model} corrects for it "
-            f"({card.ctf_correction}); estimate the CTF, or train a model with --no-ctf."
-        )
-
-
-def _check_volume(
-    config: ParticleConfig, card: ModelCard, table: ParticleTable, volume: Volume
-) -> None:
-    check_volume(config.volume, volume, table)
-    box, pixel = volume.box_size_px, volume.pixel_size_angstrom
-    if box * pixel < card.mask_diameter_angstrom * (1 - PIXEL_SIZE_TOLERANCE):
-        raise InputError(
-            f"Volume {config.volume} is {box} px x {pixel:g} Å = {box * pixel:.0f} Å wide and the model looks at "
-            f"{card.mask_diameter_angstrom:.0f} Å; check its pixel size, or give the model's volume."
-        )

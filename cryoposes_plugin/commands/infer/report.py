@@ -10,7 +10,7 @@ from ...core.imaging.reprojections import low_passed
 from ...core.particles.batches import batches
 from ...core.plots import plots
 from ...core.refinement.shift_finder import ShiftFinder
-from ...core.words import counted
+from ...core.words import counted, not_modelled
 from ..report import write_report
 from ..run_directory import RunDirectory
 from .config import InferConfig
@@ -45,10 +45,7 @@ def report_notes(config: InferConfig, inputs: Inputs, metrics: Dict[str, Any]) -
             f"{metrics['shifts_at_edge_of_search']} shifts lie at the edge of the search; a larger --max-shift-px or "
             "better centred particles may help."
         )
-    if metrics["columns_not_modelled"]:
-        found.append(
-            "Passed through and not modelled: " + ", ".join(metrics["columns_not_modelled"]) + "."
-        )
+    found += not_modelled(metrics["columns_not_modelled"])
     states = sorted(
         {inputs.table.optics[i].image_state for i in np.unique(inputs.table.optics_index)}
     )

@@ -35,6 +35,7 @@ from ...core.io.star import read_particles, write_particles
 from ...core.io.state_files import REDO, SEARCH_AXES, read_json
 from ...core.maps.symmetry_axes import SymmetryAxes, find_axes
 from ...core.particles.batches import scan_images
+from ...core.particles.checks import check_ctf
 from ...core.particles.grids import Grid, common_grid, even_grid
 from ...core.particles.images import ResampledImages
 from ...core.progress import Progress
@@ -43,7 +44,6 @@ from ...core.types import ParticleTable, Volume
 from ...core.values import real
 from ..iterate import run as iterate
 from ..iterate.config import IterateConfig
-from ..reconstruct.inputs import check_ctf
 from ..run_directory import RunDirectory
 from .config import InitialVolumeConfig
 

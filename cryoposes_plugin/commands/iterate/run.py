@@ -25,6 +25,7 @@ from ...core.maps.fsc import HalfMapFsc, half_map_fsc
 from ...core.maps.symmetry import warn_of_symmetry
 from ...core.models.pose_model import PoseModel
 from ...core.particles.batches import scan_images
+from ...core.particles.checks import check_ctf, check_volume
 from ...core.particles.contrast import warn_of_map
 from ...core.particles.grids import Grid, common_grid, even_grid, working_grid
 from ...core.particles.halves import half_sets
@@ -42,8 +43,6 @@ from ..infer.refined import NetworkStarts, reach_px
 from ..reconstruct import report as outputs
 from ..reconstruct.config import ReconstructConfig
 from ..reconstruct.inputs import Inputs as Particles
-from ..reconstruct.inputs import check_ctf
-from ..refine.inputs import check_volume
 from ..run_directory import RunDirectory
 from .config import IterateConfig
 

@@ -13,12 +13,13 @@ from ...core.fourier.resampling import projected_density
 from ...core.geometry.symmetry import parse_symmetry
 from ...core.io.mrc import read_volume
 from ...core.io.star import columns_not_modelled, read_particles
+from ...core.particles.checks import check_ctf, has_grid_of, same_pixel_size
 from ...core.particles.grids import even_grid, groups_in_use, have_one_pixel_size
 from ...core.particles.halves import half_sets
-from ...core.particles.images import PIXEL_SIZE_TOLERANCE, ResampledImages
+from ...core.particles.images import ResampledImages
 from ...core.plausibility import check_diameter
 from ...core.scores import POSE_SOURCE
-from ...core.types import OpticsGroup, ParticleTable, Volume
+from ...core.types import ParticleTable, Volume
 from .config import ReconstructConfig
 
 logger = logging.getLogger(__name__)
@@ -88,44 +89,18 @@ def read_inputs(config: ReconstructConfig) -> Inputs:
     return Inputs(table, ResampledImages(table, box, pixel), box, pixel, half, drawn, reference)
 
 
-def check_ctf(table: ParticleTable, path) -> None:
-    """InputError where the defocus is incomplete, or missing for images that are corrected by it."""
-    if table.ctf is not None:
-        return
-    partly = sorted(label for label in table.extra if "Defocus" in label)
-    if partly:
-        raise InputError(
-            f"{path} has _{partly[0]} and lacks the other defocus values; give both defoci and their angle, or no "
-            "CTF column at all for images without a CTF."
-        )
-    for group in np.unique(table.optics_index):
-        optics = table.optics[group]
-        if optics.image_state != "raw":
-            raise InputError(
-                f"The images of optics group {optics.name} in {path} are said to be {optics.image_state} and have no "
-                "defocus values; give particles with their CTF."
-            )
-
-
 def _read_reference(path, box: int, pixel: float, table: ParticleTable) -> Volume:
     """The reference on the common grid; it may also be on that of any optics group."""
     volume = read_volume(path)
-    same_pixel = abs(volume.pixel_size_angstrom - pixel) <= PIXEL_SIZE_TOLERANCE * pixel
+    same_pixel = same_pixel_size(volume.pixel_size_angstrom, pixel)
     if volume.box_size_px == box and same_pixel:
         return volume
-    if any(has_grid_of(volume, table.optics[g]) for g in np.unique(table.optics_index)):
+    if any(has_grid_of(volume, optics) for optics in groups_in_use(table)):
         return Volume(projected_density(volume, box, pixel), pixel)
     raise InputError(
         f"Reference {path} has {volume.box_size_px} px of {volume.pixel_size_angstrom:.4g} Å and the map of these "
         f"particles has {box} px of {pixel:.4g} Å; resample it to that grid."
     )
-
-
-def has_grid_of(volume: Volume, optics: OpticsGroup) -> bool:
-    """Whether a map has the box and, as closely as pixel sizes are known, the pixel size of an optics group."""
-    difference = abs(volume.pixel_size_angstrom - optics.pixel_size_angstrom)
-    same_pixel = difference <= PIXEL_SIZE_TOLERANCE * optics.pixel_size_angstrom
-    return volume.box_size_px == optics.box_size_px and same_pixel
 
 
 def log_inputs(inputs: Inputs) -> None:

@@ -11,7 +11,7 @@ from ...core.io.ids import image_groups
 from ...core.io.names import FSC_NAME
 from ...core.io.star import columns_not_modelled
 from ...core.maps.fsc import HalfMapFsc, fourier_shell_correlation, resolution_angstrom
-from ...core.words import counted
+from ...core.words import counted, not_modelled
 from ..run_directory import RunDirectory
 from .config import ReconstructConfig
 from .inputs import Inputs
@@ -147,8 +147,4 @@ def _notes(inputs: Inputs, fsc: HalfMapFsc) -> List[str]:
         )
     if inputs.table.ctf is None:
         notes.append("The particles have no CTF; nothing was corrected for one.")
-    notes += inputs.images.remarks()
-    missing = columns_not_modelled(inputs.table)
-    if missing:
-        notes.append(f"Not modelled, though the particles have it: {', '.join(missing)}.")
-    return notes
+    return notes + inputs.images.remarks() + not_modelled(columns_not_modelled(inputs.table))

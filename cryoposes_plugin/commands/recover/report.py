@@ -18,7 +18,7 @@ from ...core.models.distance_model import DistanceModel
 from ...core.models.embedding import Embedding
 from ...core.plots import plots
 from ...core.types import ParticleTable
-from ...core.words import counted
+from ...core.words import counted, not_modelled
 from ..report import write_report
 from ..run_directory import RunDirectory
 from .config import RecoverConfig
@@ -126,10 +126,7 @@ def recovery_notes(config: RecoverConfig, metrics: Dict[str, Any]) -> List[str]:
         found.append(
             f"The distances of {metrics['outliers']} particles fit clearly worse than those of most."
         )
-    if metrics["columns_not_modelled"]:
-        found.append(
-            "Passed through and not modelled: " + ", ".join(metrics["columns_not_modelled"]) + "."
-        )
+    found += not_modelled(metrics["columns_not_modelled"])
     return found
 
 

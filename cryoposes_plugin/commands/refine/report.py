@@ -18,7 +18,7 @@ from ...core.refinement.results import (
     Results,
 )
 from ...core.types import ParticleTable
-from ...core.words import counted
+from ...core.words import counted, not_modelled
 from ..report import write_report
 from ..run_directory import RunDirectory
 
@@ -65,10 +65,7 @@ def report_notes(metrics: Dict[str, Any]) -> List[str]:
         notes.append(
             f"More likely wrong than right, by cryoposesWrongBasin: {counted(metrics['ambiguous_particles'], 'pose')}."
         )
-    if metrics["columns_not_modelled"]:
-        notes.append(
-            "Passed through and not modelled: " + ", ".join(metrics["columns_not_modelled"]) + "."
-        )
+    notes += not_modelled(metrics["columns_not_modelled"])
     return notes
 
 

@@ -19,13 +19,9 @@ from ...core.imaging.background import (
 )
 from ...core.imaging.noise import noise_amplitude
 from ...core.io.star import read_particles
+from ...core.particles.checks import check_fits_model, check_scale
 from ...core.particles.grids import Grid
-from ...core.particles.images import (
-    PIXEL_SIZE_TOLERANCE,
-    ParticleImages,
-    ResampledImages,
-    check_fits_model,
-)
+from ...core.particles.images import ParticleImages, ResampledImages
 from ...core.plausibility import check_diameter
 from ...core.types import CtfTable, ParticleTable, Volume
 from ..imaging_inputs import read_densities
@@ -95,7 +91,7 @@ def make_plan(config: TrainConfig) -> Plan:
     grid = image_grid(config, volumes, like if like is not None else labelled)
     model_grid = grid.rescaled(model_box_size_px(config, grid.box_size_px))
     for path, volume in zip(config.volume, volumes):
-        _check_scale(path, volume, *grid)
+        check_scale(path, volume, grid)
     if labelled is not None:
         _check_labelled(config, labelled, grid, model_grid)
     state = _common_state(like, "--like") if like is not None else config.image_state
@@ -138,24 +134,6 @@ def _mask_diameter(
     check_diameter(config.command, "mask_diameter_angstrom", diameter, grid.field_of_view_angstrom)
     widest = max([v.box_size_px * v.pixel_size_angstrom for v in volumes], default=largest)
     return min(diameter or widest, largest)
-
-
-def _check_scale(path: str, volume: Volume, box_size_px: int, pixel_size_angstrom: float) -> None:
-    """A map of the images' box and another pixel size is the same map with a wrong header, far more often than not."""
-    own = volume.pixel_size_angstrom
-    if (
-        volume.box_size_px == box_size_px
-        and abs(own / pixel_size_angstrom - 1) > PIXEL_SIZE_TOLERANCE
-    ):
-        raise InputError(
-            f"Volume {path} has {own:g} Å per voxel and the images, of the same box, have {pixel_size_angstrom:g} Å "
-            "per pixel; correct whichever header is wrong."
-        )
-    width, view = volume.box_size_px * own, box_size_px * pixel_size_angstrom
-    if not 0.4 < width / view < 4:
-        raise InputError(
-            f"Volume {path} is {width:.0f} Å wide and the images are {view:.0f} Å wide; check the pixel size of both."
-        )
 
 
 def _check_labelled(

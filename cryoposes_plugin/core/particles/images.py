@@ -16,8 +16,6 @@ from ..types import ParticleTable
 from .contrast import contrast_sentences
 from .grey_values import GreyValues
 
-#: Tolerated difference of pixel sizes that are meant to be the same (calibration is no better).
-PIXEL_SIZE_TOLERANCE = 0.01
 #: Stacks that are open at one time: RELION writes one a micrograph, and a process may open about a thousand files.
 _LARGEST_NUMBER_OPEN, _SHARE_OF_DESCRIPTORS = 128, 1 / 8
 
@@ -144,24 +142,3 @@ class ResampledImages:
             pixel = self.table.optics[group].pixel_size_angstrom
             out[mine] = resample_images(images, pixel, self.box_size_px, self.pixel_size_angstrom)
         return out
-
-
-def check_fits_model(
-    table: ParticleTable, pixel_size_angstrom: float, field_of_view_angstrom: float
-) -> None:
-    """InputError where the images lack the resolution or the field of view that a model was trained for."""
-    for group in np.unique(table.optics_index):
-        optics = table.optics[group]
-        pixel, box = optics.pixel_size_angstrom, optics.box_size_px
-        if pixel > pixel_size_angstrom * (1 + PIXEL_SIZE_TOLERANCE):
-            raise InputError(
-                f"The particles of optics group {optics.name} have {pixel:g} Å/px (Nyquist {2 * pixel:.3g} Å) and "
-                f"the model needs {pixel_size_angstrom:g} Å/px or finer; give less binned particles or train a "
-                "model for them."
-            )
-        if box * pixel < field_of_view_angstrom * (1 - PIXEL_SIZE_TOLERANCE):
-            raise InputError(
-                f"The images of optics group {optics.name} are {box} px x {pixel:g} Å = {box * pixel:.0f} Å wide "
-                f"and the model looks at {field_of_view_angstrom:.0f} Å; extract larger boxes or train a model for "
-                "them."
-            )

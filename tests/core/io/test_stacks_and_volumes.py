@@ -16,7 +16,8 @@ from cryoposes_plugin.core.io.mrc import (
     write_stack,
     write_volume,
 )
-from cryoposes_plugin.core.particles.images import ParticleImages, ResampledImages, check_fits_model
+from cryoposes_plugin.core.particles.checks import check_fits_model
+from cryoposes_plugin.core.particles.images import ParticleImages, ResampledImages
 
 from ...mrc_files import write_stack_as_it_is
 from .test_star import make_table
