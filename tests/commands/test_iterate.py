@@ -80,11 +80,11 @@ def test_from_low_resolution_to_what_the_images_hold(scene, tmp_path):
 
 
 def test_an_interrupted_run_keeps_its_rounds(scene, tmp_path, monkeypatch):
-    from cryoposes_plugin.commands.iterate import run as module
+    from cryoposes_plugin.commands.iterate import rounds as module
     from cryoposes_plugin.core.errors import InputError
 
     folder, _ = scene
-    whole, calls = module._refine_half, []
+    whole, calls = module.refine_half, []
 
     def breaks(config, part, start, number, table, reference, half):
         calls.append((number, half))
@@ -92,7 +92,7 @@ def test_an_interrupted_run_keeps_its_rounds(scene, tmp_path, monkeypatch):
             raise InputError("interrupted")
         return whole(config, part, start, number, table, reference, half)
 
-    monkeypatch.setattr(module, "_refine_half", breaks)
+    monkeypatch.setattr(module, "refine_half", breaks)
     assert iterate(folder, tmp_path / "run", "--rounds", 2) == 2
     assert not (tmp_path / "run/volume.mrc").exists()
 
@@ -100,11 +100,11 @@ def test_an_interrupted_run_keeps_its_rounds(scene, tmp_path, monkeypatch):
         calls.append((number, half))
         return whole(config, part, start, number, table, reference, half)
 
-    monkeypatch.setattr(module, "_refine_half", counts)
+    monkeypatch.setattr(module, "refine_half", counts)
     assert iterate(folder, tmp_path / "run", "--rounds", 2) == 0
     assert calls == [(1, 1), (1, 2), (2, 1), (2, 1), (2, 2)]
     assert not list((tmp_path / "run").glob("round_*/half*/refinement_state.npz"))
-    monkeypatch.setattr(module, "_refine_half", whole)
+    monkeypatch.setattr(module, "refine_half", whole)
     assert iterate(folder, tmp_path / "whole", "--rounds", 2) == 0
     for name in ("particles.star", "fsc.csv"):
         assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), (
@@ -115,18 +115,18 @@ def test_an_interrupted_run_keeps_its_rounds(scene, tmp_path, monkeypatch):
 
 
 def test_a_round_without_agreement_ends_the_iteration_with_the_best(scene, tmp_path, monkeypatch):
-    from cryoposes_plugin.commands.iterate import run as module
+    from cryoposes_plugin.commands.iterate import rounds as module
     from cryoposes_plugin.core.refinement.refinement import NoAgreement
 
     folder, _ = scene
-    whole = module._refine_half
+    whole = module.refine_half
 
     def breaks(config, part, start, number, *others):
         if number == 2:
             raise NoAgreement("nothing in common")
         return whole(config, part, start, number, *others)
 
-    monkeypatch.setattr(module, "_refine_half", breaks)
+    monkeypatch.setattr(module, "refine_half", breaks)
     assert iterate(folder, tmp_path / "run", "--rounds", 3) == 0
     metrics = json.loads((tmp_path / "run/metrics.json").read_text())
     assert metrics["best_round"] == metrics["rounds"] == 1

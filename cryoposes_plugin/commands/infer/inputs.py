@@ -51,21 +51,47 @@ class Inputs(ParticleBatches, Generic[Model]):
 
 
 def read_inputs(config: ParticleConfig, load: Callable[[Optional[str]], Model]) -> Inputs[Model]:
-    """Open everything; InputError where the parts are unusable or do not fit together."""
-    model = load(config.model)
-    table = read_particles(config.particles, images_from=config.images_from)
+    """Open everything that a config names; see `open_inputs`."""
+    return open_inputs(load, config.model, config.particles, config.images_from, config.volume)
+
+
+def open_inputs(
+    load: Callable[[Optional[str]], Model],
+    model_path: Optional[str],
+    particles_path: Optional[str],
+    images_from: Optional[str] = None,
+    volume_path: Optional[str] = None,
+) -> Inputs[Model]:
+    """A model and the particles that it is applied to.
+
+    Parameters
+    ----------
+    load : reads the model from its folder.
+    model_path : folder of the model.
+    particles_path : STAR file of the particles.
+    images_from : folder that relative stack names begin in, if it is given.
+    volume_path : map, or atomic model, in the frame of the model, if it is given.
+
+    Raises
+    ------
+    InputError : where a part is unusable or the parts do not fit together.
+    """
+    model = load(model_path)
+    table = read_particles(particles_path, images_from=images_from)
     card = model.card
     check_fits_model(table, card.pixel_size_angstrom, card.mask_diameter_angstrom)
     images = ResampledImages(table, card.box_size_px, card.pixel_size_angstrom)
-    check_ctf_of_model(table, config.particles, card.ctf_correction, config.model)
+    check_ctf_of_model(table, particles_path, card.ctf_correction, model_path)
+
     volume = None
-    if config.volume:
-        volume = volume_of_training(config.volume, card)
-        check_volume(config.volume, volume, table)
-        check_covers_model(config.volume, volume, card.mask_diameter_angstrom)
-    source = f"network:{digest_path(config.model)[:12]}" + (
-        FROM_NOTHING if card.learned_nothing else ""
-    )
+    if volume_path:
+        volume = volume_of_training(volume_path, card)
+        check_volume(volume_path, volume, table)
+        check_covers_model(volume_path, volume, card.mask_diameter_angstrom)
+
+    source = f"network:{digest_path(model_path)[:12]}"
+    if card.learned_nothing:
+        source += FROM_NOTHING
     return Inputs(table, images, model, volume, source)
 
 

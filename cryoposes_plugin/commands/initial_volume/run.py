@@ -20,6 +20,7 @@ from ...core.abinitio.working_images import group_scales, read_images
 from ...core.fourier.resampling import resample_volume
 from ...core.geometry.symmetry import parse_symmetry, symmetry_rotations
 from ...core.io.error_log import not_fatal
+from ...core.io.folder import Folder
 from ...core.io.mrc import read_volume, write_volume
 from ...core.io.names import (
     FSC_NAME,
@@ -42,8 +43,7 @@ from ...core.progress import Progress
 from ...core.scores import POSE_SOURCE
 from ...core.types import ParticleTable, Volume
 from ...core.values import real
-from ..iterate import run as iterate
-from ..iterate.config import IterateConfig
+from ..iterate.rounds import RoundSettings, make_start, refine_in_rounds, write_best_round
 from ..run_directory import RunDirectory
 from .config import InitialVolumeConfig
 
@@ -84,7 +84,7 @@ def read_inputs(config: InitialVolumeConfig) -> Inputs:
         rotations=None, shifts_px=None, scores={}
     )
     check_ctf(table, config.particles)
-    box, pixel = even_grid(table, config.particles)
+    box, pixel = even_grid(table, str(config.particles))
     config.check_images(str(config.particles), len(table), box * pixel)
     diameter = config.diameter_angstrom or DIAMETER_SHARE * box * pixel
     view = min(box * pixel, diameter / DIAMETER_SHARE)
@@ -139,7 +139,7 @@ def _coarse(
     images: ResampledImages,
     scales: np.ndarray,
     found: Found,
-    part: RunDirectory,
+    part: Folder,
 ) -> Coarse:
     """Assigned and put on its axes, written to the search's folder; read back where that was done before."""
     state, pixel = part.file(SEARCH_AXES), inputs.grid.pixel_size_angstrom
@@ -211,25 +211,26 @@ def _on_axes(inputs: Inputs, table: ParticleTable, axes: SymmetryAxes) -> Partic
 
 
 def _refine(
-    config: InitialVolumeConfig, run: RunDirectory, part: RunDirectory, resolution: float
+    config: InitialVolumeConfig, run: RunDirectory, search: Folder, resolution: float
 ) -> Dict[str, Any]:
     """Rounds in a folder of their own, whose results become the run's; returns their metrics."""
-    inner = IterateConfig(
-        volume=str(part.file(VOLUME_NAME)),
-        particles=str(part.file(PARTICLES_NAME)),
+    settings = RoundSettings(
         low_pass_angstrom=resolution,
-        symmetry=config.symmetry,
         rounds=config.rounds,
+        symmetry=config.symmetry,
         mask_diameter_angstrom=config.diameter_angstrom,
-        max_shift_px=config.max_shift_px,
         working_box_px=config.working_box_px,
+        max_shift_px=config.max_shift_px,
         batch_size=config.batch_size,
         seed=config.seed,
         threads=config.threads,
-        gpu=config.gpu,
     )
-    folder = RunDirectory(run.inside(REFINEMENT_NAME).path, inner, run.resumed)
-    metrics = iterate.run(inner, folder)
+    table = read_particles(search.file(PARTICLES_NAME), require=("poses",))
+    start = make_start(table, read_volume(search.file(VOLUME_NAME)), settings)
+
+    folder = run.inside(REFINEMENT_NAME)
+    best, history = refine_in_rounds(settings, folder, start)
+    metrics = write_best_round(settings, folder, start, best, history)
     for name in _FROM_REFINEMENT:
         with run.atomic(name) as target:
             shutil.copyfile(folder.file(name), target)
@@ -244,7 +245,7 @@ def _write_coarse(run: RunDirectory, coarse: Coarse) -> None:
     write_particles(run.file(PARTICLES_NAME), coarse.table)
 
 
-def _write_history(part: RunDirectory, outcome: Outcome) -> None:
+def _write_history(part: Folder, outcome: Outcome) -> None:
     """search.csv: the share of the power explained after each iteration of each start, then of the detail."""
     with part.atomic(SEARCH_HISTORY_NAME) as file, open(
         file, "w", newline="", encoding="utf-8"

@@ -7,13 +7,12 @@ from typing import Any, Dict, List, Optional
 
 import numpy as np
 
+from ...core.io.folder import Folder
 from ...core.io.ids import image_groups
 from ...core.io.names import FSC_NAME
 from ...core.io.star import columns_not_modelled
 from ...core.maps.fsc import HalfMapFsc, fourier_shell_correlation, resolution_angstrom
 from ...core.words import counted, not_modelled
-from ..run_directory import RunDirectory
-from .config import ReconstructConfig
 from .inputs import Inputs
 
 THRESHOLDS = {"0143": 0.143, "05": 0.5}
@@ -22,7 +21,7 @@ _OTHER_HAND_SHARE, _OTHER_HAND_SHELLS = 1.25, 1.0
 _CURVES = ("unmasked", "masked", "corrected")
 
 
-def write_fsc(run: RunDirectory, fsc: HalfMapFsc, reference: Optional[np.ndarray]) -> None:
+def write_fsc(folder: Folder, fsc: HalfMapFsc, reference: Optional[np.ndarray]) -> None:
     """fsc.csv: one row a shell, from the first beyond the zero frequency up to Nyquist."""
     curves = {
         name: getattr(fsc, name) for name in ("unmasked", "masked", "randomised", "corrected")
@@ -30,7 +29,7 @@ def write_fsc(run: RunDirectory, fsc: HalfMapFsc, reference: Optional[np.ndarray
     if reference is not None:
         curves["reference"] = reference
     frequency = fsc.frequency_per_angstrom
-    with run.atomic(FSC_NAME) as part, open(part, "w", newline="", encoding="utf-8") as handle:
+    with folder.atomic(FSC_NAME) as part, open(part, "w", newline="", encoding="utf-8") as handle:
         writer = csv.writer(handle)
         writer.writerow(["resolution_angstrom", "frequency_per_angstrom", *curves])
         for shell in range(1, len(frequency)):
@@ -45,17 +44,30 @@ def write_fsc(run: RunDirectory, fsc: HalfMapFsc, reference: Optional[np.ndarray
 
 
 def metrics_of(
-    config: ReconstructConfig, inputs: Inputs, fsc: HalfMapFsc, reference: Optional[np.ndarray]
+    inputs: Inputs,
+    fsc: HalfMapFsc,
+    reference: Optional[np.ndarray],
+    *,
+    symmetry: str,
+    method: str,
 ) -> Dict[str, Any]:
-    """The numbers for metrics.json; a resolution that the curve never reaches is that of Nyquist."""
+    """The numbers for metrics.json; where a curve never falls below its threshold, the resolution is Nyquist's.
+
+    Parameters
+    ----------
+    inputs, fsc : of the reconstruction.
+    reference : (D // 2 + 1,) FSC of the map with the reference, if there is one.
+    symmetry : point group that was imposed.
+    method : of the reconstruction.
+    """
     metrics: Dict[str, Any] = {
         "particles": len(inputs.table),
         "half1_particles": int((inputs.half == 1).sum()),
         "half2_particles": int((inputs.half == 2).sum()),
         "half_sets": "drawn" if inputs.half_drawn else "given",
         "copies_of_images": len(inputs.table) - int(image_groups(inputs.table).max()) - 1,
-        "symmetry": config.symmetry,
-        "method": config.method,
+        "symmetry": symmetry,
+        "method": method,
         "box_size_px": inputs.box_size_px,
         "pixel_size_angstrom": inputs.pixel_size_angstrom,
         "nyquist_angstrom": 2 * inputs.pixel_size_angstrom,
@@ -99,7 +111,7 @@ def other_hand(inputs: Inputs, volume: np.ndarray, reference: Optional[np.ndarra
 
 
 def write_page(
-    run: RunDirectory,
+    folder: Folder,
     inputs: Inputs,
     fsc: HalfMapFsc,
     volume: np.ndarray,
@@ -130,7 +142,7 @@ def write_page(
         ),
     }
     write_report(
-        run.path,
+        folder.path,
         "Reconstruction",
         lead=f"{counted(len(inputs.table), 'particle')}, {metrics['method']} method, symmetry {metrics['symmetry']}.",
         numbers=metrics,

@@ -59,7 +59,7 @@ def run(config: ReconstructConfig, run: RunDirectory) -> Dict[str, Any]:
             "other hand.",
             config.reference,
         )
-    metrics = metrics_of(config, inputs, fsc, reference)
+    metrics = metrics_of(inputs, fsc, reference, symmetry=config.symmetry, method=config.method)
     metrics["images_per_second"] = round(len(inputs.table) / max(seconds, 1e-9), 1)
     for name, data in ((HALF1_NAME, half1), (HALF2_NAME, half2), (VOLUME_NAME, volume)):
         write_volume(run.file(name), data, inputs.pixel_size_angstrom)
@@ -81,7 +81,13 @@ def _maps(config: ReconstructConfig, inputs: Inputs) -> Tuple[np.ndarray, np.nda
     if config.method == "fourier":
         from ...core.reconstruction.fourier_method import fourier_maps
 
-        return fourier_maps(config, inputs)
+        return fourier_maps(
+            inputs,
+            symmetry=config.symmetry,
+            padding=config.padding,
+            batch_size=config.batch_size,
+            threads=config.threads,
+        )
     return _cgls_maps(config, inputs)
 
 

@@ -8,7 +8,6 @@ from typing import Iterator, Tuple
 
 import numpy as np
 
-from ...commands.reconstruct.config import ReconstructConfig
 from ...commands.reconstruct.inputs import Inputs
 from ..errors import InputError
 from ..fourier.slices import SliceSampler, ctf_weighted
@@ -19,17 +18,25 @@ from .fourier_inversion import FourierGrid, Inversion
 
 
 def fourier_maps(
-    config: ReconstructConfig, inputs: Inputs
+    inputs: Inputs, *, symmetry: str, padding: int = 2, batch_size: int = 256, threads: int = 0
 ) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(full map, half map 1, half map 2), each (D, D, D) float32.
 
     The result does not depend on the number of threads: a half is summed by one thread, in the order of its particles.
+
+    Parameters
+    ----------
+    inputs : particles on one grid, with poses and half sets.
+    symmetry : point group to impose.
+    padding : how much finer than the images the Fourier volume is sampled.
+    batch_size : number of images worked on at once.
+    threads : 0 takes all cores.
     """
     progress, lock = Progress(len(inputs.table), "images", "reconstruct"), Lock()
 
     def add(half: int) -> FourierGrid:
-        grid = FourierGrid(inputs.box_size_px, config.padding, config.symmetry)
-        for rows, group in _batches(inputs, half, config.batch_size):
+        grid = FourierGrid(inputs.box_size_px, padding, symmetry)
+        for rows, group in _batches(inputs, half, batch_size):
             _insert(grid, inputs, rows, group)
             with lock:
                 progress.advance(len(rows))
@@ -39,7 +46,7 @@ def fourier_maps(
             )
         return grid
 
-    threads = config.threads or number_of_cores()
+    threads = threads or number_of_cores()
     inputs.images.grey.check()  # one thread measures what is usual, before two read
     with ThreadPoolExecutor(max_workers=min(threads, 2)) as pool:
         first, second = (Inversion(grid) for grid in pool.map(add, (1, 2)))

@@ -42,7 +42,7 @@ def maps_of(normalised):
     def maps(images):
         write_stack(star.parent / "particles.mrcs", images.astype(np.float32), PIXEL)
         inputs = read_inputs(ReconstructConfig(particles=str(star)))
-        return fourier_maps(ReconstructConfig(particles=str(star)), inputs), inputs
+        return fourier_maps(inputs, symmetry="C1"), inputs
 
     return maps
 

@@ -35,8 +35,8 @@ def images_of(volume, rng, snr, state="raw", number=NUMBER):
 
 
 def ours(star, symmetry="C1"):
-    config = ReconstructConfig(particles=str(star), symmetry=symmetry, threads=1)
-    return fourier_maps(config, read_inputs(config))[0]
+    inputs = read_inputs(ReconstructConfig(particles=str(star)))
+    return fourier_maps(inputs, symmetry=symmetry, threads=1)[0]
 
 
 def theirs(relion, folder, star, *options):
