@@ -53,12 +53,29 @@ def test_every_page_is_in_the_index_and_every_picture_on_a_page():
     assert set(DOCS.rglob("*.png")) <= shown
 
 
-def test_readme_and_user_guide_name_every_command_and_protocol():
-    readme, guide = (
-        path.read_text(encoding="utf-8") for path in (ROOT / "README.md", DOCS / "user_guide.md")
-    )
-    for command in (*CONFIGS, *PLAIN_COMMANDS):
-        assert f"cryoposes {command}" in readme, command
-    for config in CONFIGS.values():
-        assert config.title in readme, config.title
-        assert config.title in guide, config.title
+@pytest.mark.parametrize("command", [*CONFIGS, *PLAIN_COMMANDS])
+def test_the_readme_names_every_command(command):
+    assert f"cryoposes {command}" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/user_guide.md"])
+@pytest.mark.parametrize("title", [config.title for config in CONFIGS.values()])
+def test_readme_and_user_guide_name_every_protocol(page, title):
+    assert title in (ROOT / page).read_text(encoding="utf-8")
+
+
+def test_the_files_that_the_developers_page_names_exist():
+    text = (DOCS / "developer.md").read_text(encoding="utf-8")
+    named = re.findall(r"`((?:core|commands|cli|scipion)/[\w/]*(?:\.py)?)`", text)
+    assert len(named) > 40
+    assert [name for name in named if not (ROOT / "cryoposes_plugin" / name).exists()] == []
+
+
+@pytest.mark.parametrize(
+    "page", [*sorted(DOCS.glob("*.md")), ROOT / "README.md"], ids=lambda page: page.name
+)
+def test_prose_is_wrapped_at_100_columns(page):
+    """Tables, code, equations and pictures are as wide as they must be."""
+    text = re.sub(r"^(```|\$\$).*?^\1$", "", page.read_text(encoding="utf-8"), flags=re.S | re.M)
+    prose = [line for line in text.splitlines() if not line.startswith(("|", "    ", "!["))]
+    assert [line for line in prose if len(line) > 100] == []

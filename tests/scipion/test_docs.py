@@ -53,10 +53,10 @@ def test_the_long_example_runs(scipion_environment, map_file, tmp_path):
 
 def test_what_the_page_names_exists():
     text = PAGE.read_text(encoding="utf-8") if blocks() else ""
-    named = re.findall(r"`core\.([a-z_.]+)\.([A-Za-z_]+)\(", text)
-    assert len(named) >= 5
+    named = re.findall(r"`((?:core|commands|cli)\.[a-z_.]+)\.([A-Za-z_]+)\(", text)
+    assert len(named) >= 8
     for module, name in named:
-        assert hasattr(importlib.import_module(f"cryoposes_plugin.core.{module}"), name), (
+        assert hasattr(importlib.import_module(f"cryoposes_plugin.{module}"), name), (
             f"{module}.{name}"
         )
     for module, names in re.findall(r"from (cryoposes_plugin[\w.]*) import ([\w, ]+)", text):
