@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
+from cryoposes_plugin.core.fourier.ctf import pack_ctf
 from cryoposes_plugin.core.fourier.resampling import resample_volume
 from cryoposes_plugin.core.geometry.sampling import random_rotations
-from cryoposes_plugin.core.imaging.ctf import pack_ctf
 from cryoposes_plugin.core.imaging.forward_model import ForwardModel
 from cryoposes_plugin.core.io.mrc import read_volume
 from cryoposes_plugin.core.io.star import read_particles

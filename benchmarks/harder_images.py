@@ -25,8 +25,8 @@ from cryoposes_plugin.commands.simulate.inputs import (
     particle_diameter_angstrom,
     particle_table,
 )
+from cryoposes_plugin.core.fourier.ctf import ctf_values, frequency_grid
 from cryoposes_plugin.core.fourier.masks import circular_mask
-from cryoposes_plugin.core.imaging.ctf import ctf_values, frequency_grid
 from cryoposes_plugin.core.imaging.noise import normalise_background, simulate_noise
 from cryoposes_plugin.core.io.mrc import read_volume, write_stack
 from cryoposes_plugin.core.io.star import write_particles

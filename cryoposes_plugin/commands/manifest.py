@@ -5,21 +5,19 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-import platform
 import sys
 from contextlib import contextmanager
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, Optional
 
 from ..core.errors import ConfigError, InputError
 from ..core.io.files import check_regular
 from ..core.io.names import MANIFEST_NAME
+from ..core.io.provenance import digest_path, package_versions
 from ..core.io.star import stack_paths
 from ..core.values import shown_error
 from .config import Config
 
-_DIGEST_WHOLE_BELOW_BYTES = 64 * 2**20
 _CHUNK_BYTES = 2**20
 #: Stacks are digested whole up to so many bytes in all: a second or two of work.
 _DIGEST_STACKS_BYTES = 2**30
@@ -148,43 +146,3 @@ def _whole_digest(path: str) -> str:
         for chunk in iter(lambda: handle.read(_CHUNK_BYTES), b""):
             digest.update(chunk)
     return digest.hexdigest()
-
-
-def package_versions() -> Dict[str, str]:
-    versions = {"python": platform.python_version()}
-    for name in (
-        "scipion-em-cryoposes",
-        "tensorflow",
-        "keras",
-        "numpy",
-        "scipy",
-        "mrcfile",
-        "astra-toolbox",
-        "scipion-em",
-    ):
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return versions
-
-
-def digest_path(path) -> str:
-    """SHA-256 of a file, or of every file of a folder; of files over 64 MiB, of the size and the first and last MiB."""
-    path = Path(path)
-    if path.is_dir():
-        parts = [
-            f"{p.relative_to(path)} {digest_path(p)}"
-            for p in sorted(path.rglob("*"))
-            if p.is_file()
-        ]
-        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
-    if not path.is_file():
-        raise InputError(f"{path} does not exist; check the path.")
-    size = path.stat().st_size
-    with open(path, "rb") as handle:
-        if size <= _DIGEST_WHOLE_BELOW_BYTES:
-            return hashlib.sha256(handle.read()).hexdigest()
-        head = handle.read(2**20)
-        handle.seek(size - 2**20)
-        return hashlib.sha256(str(size).encode() + head + handle.read()).hexdigest()

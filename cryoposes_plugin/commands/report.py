@@ -9,8 +9,8 @@ from typing import Any, Dict, Mapping, Sequence, Tuple
 
 from matplotlib.figure import Figure
 
-from ..core.io.atomic import atomic_path
 from ..core.io.error_log import not_fatal
+from ..core.io.folder import atomic_path
 from ..core.io.names import REPORT_NAME
 from ..core.plots.figures import png_bytes
 from ..core.scores import LEARNED_NOTHING

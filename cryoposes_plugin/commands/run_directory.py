@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional
 
 from ..core.errors import ConfigError, CryoposesError, ResourceError
-from ..core.io.atomic import TEMPORARY
 from ..core.io.error_log import ERROR_LOG_NAME
-from ..core.io.folder import Folder, identity
+from ..core.io.folder import TEMPORARY, Folder, identity
 from ..core.io.names import CONFIG_NAME, MANIFEST_NAME, METRICS_NAME, MODEL_NAME
+from ..core.io.provenance import package_versions
 from ..core.io.state_files import is_state, read_json, remove_state
 from ..core.values import shown, shown_error
 from .config import Config
-from .manifest import check_unchanged, make_manifest, package_versions, real_path
+from .manifest import check_unchanged, make_manifest, real_path
 
 logger = logging.getLogger(__name__)
 

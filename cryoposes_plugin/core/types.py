@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, Optional, Sequence, Tuple
+from typing import Any, Dict, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
 from .errors import InputError
+
+#: A path as callers give it.
+AnyPath = Union[str, "os.PathLike[str]"]
 
 #: How the images relate to the CTF: y = C x, y = sign(C) C x, y = C^2 x.
 IMAGE_STATES = ("raw", "phase-flipped", "ctf-premultiplied")
@@ -38,7 +42,7 @@ class CtfTable:
     """The CTF of each particle, arrays of shape (N,); underfocus positive.
 
     The acquisition (voltage, Cs, amplitude contrast) is repeated per particle, so that a row is all
-    that `imaging.ctf` needs.
+    that `fourier.ctf` needs.
     """
 
     defocus_u_angstrom: np.ndarray

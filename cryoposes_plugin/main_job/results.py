@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Dict, List
 
 from ..commands.report import write_report
-from ..core.io.atomic import atomic_path
+from ..core.io.folder import atomic_path
 from ..core.io.names import REPORT_NAME
 from .job import Job, Step
 from .overview import overview

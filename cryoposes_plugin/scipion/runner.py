@@ -17,8 +17,8 @@ from typing import Any, Dict, List, Optional
 from pyworkflow.exceptions import PyworkflowException
 
 from ..commands.config import THREAD_VARIABLES, Config
-from ..commands.manifest import digest_path
 from ..core.io.names import CONFIG_NAME, METRICS_NAME
+from ..core.io.provenance import digest_path
 from ..core.io.state_files import read_json
 
 RUN_NAME, KEY_NAME = "run", "run_key.txt"

@@ -9,7 +9,7 @@ import os
 import sqlite3
 from typing import List, NamedTuple, Optional, Set
 
-from ..core.io.atomic import atomic_path
+from ..core.io.folder import atomic_path
 
 IDS_NAME = "ids.txt"
 

@@ -169,7 +169,7 @@ def test_a_picture_that_fails_does_not_fail_the_run(run, caplog, monkeypatch, wh
     assert run() == 0
     assert Path("out/metrics.json").exists()
     assert Path("out/accepted.star").exists()
-    assert "The run goes without" in caplog.text
+    assert "The run continues without" in caplog.text
     assert "error.log" in caplog.text
     assert "no such glyph" in Path("out/error.log").read_text()
 

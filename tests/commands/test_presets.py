@@ -12,9 +12,9 @@ import tensorflow as tf
 
 from cryoposes_plugin.commands.train.config import TrainConfig
 from cryoposes_plugin.core.errors import ConfigError
+from cryoposes_plugin.core.fourier.ctf import pack_ctf
 from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
 from cryoposes_plugin.core.geometry.sampling import random_rotations
-from cryoposes_plugin.core.imaging.ctf import pack_ctf
 from cryoposes_plugin.core.imaging.forward_model import ForwardModel, apply_image_state
 from cryoposes_plugin.core.models.model_card import ModelCard
 from cryoposes_plugin.core.models.pose_model import PoseModel

@@ -176,7 +176,7 @@ def test_the_image_state_is_applied_to_signal_and_noise_and_written(simulate, st
     options = ("--number", 5, "--noise-variance", 4, "--no-normalise")
     raw, changed = simulate("raw", *options), simulate("changed", *options, "--image-state", state)
     assert changed[2].optics[0].image_state == state
-    from cryoposes_plugin.core.imaging.ctf import ctf_values, frequency_grid
+    from cryoposes_plugin.core.fourier.ctf import ctf_values, frequency_grid
 
     values = ctf_values(*frequency_grid(48, 5.0), raw[2].ctf)
     factor = np.sign(values) if state == "phase-flipped" else values

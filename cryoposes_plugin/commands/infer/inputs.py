@@ -9,6 +9,7 @@ from typing import Callable, Generic, Optional, TypeVar, Union
 from ...core.errors import InputError
 from ...core.io.files import is_atomic_model
 from ...core.io.mrc import read_volume
+from ...core.io.provenance import digest_path
 from ...core.io.star import read_particles
 from ...core.maps.atomic_model import AtomicModel
 from ...core.models.distance_model import DistanceModel
@@ -27,7 +28,6 @@ from ...core.scores import FROM_NOTHING
 from ...core.types import Volume
 from ...core.values import check_pixel_size, integer, real
 from ..imaging_inputs import write_densities
-from ..manifest import digest_path
 from ..recover.config import RecoverConfig
 from ..run_directory import RunDirectory
 from .config import InferConfig

@@ -8,6 +8,7 @@ from typing import Any, Dict, Optional, Tuple
 import numpy as np
 
 from ...core.geometry.symmetry import symmetric_distance_rad, symmetry_rotations
+from ...core.io.provenance import digest_path
 from ...core.models import uncertainty as bingham
 from ...core.models.pose_model import PoseModel
 from ...core.particles.grids import working_grid
@@ -20,7 +21,6 @@ from ...core.refinement.results import MOVED, Results, with_poses, write_covaria
 from ...core.scores import POSE_SOURCE
 from ...core.types import ParticleTable, Volume
 from ...core.words import counted
-from ..manifest import digest_path
 from ..refine.report import metrics_of, refinement_figures
 from ..report import write_report
 from ..run_directory import RunDirectory
@@ -110,7 +110,7 @@ def refined_inference(
         name: np.where(blank, UNCERTAIN, starts.filled[name]) for name in (DISPERSION, TRACE)
     }
     scores = {**certain, MOVED: turned}
-    source = f"{inputs.pose_source};refined:{digest_path(config.volume)[:12]}"
+    source = f"{inputs.pose_source};refined:{digest_path(str(config.volume))[:12]}"
     table = table.replace(
         scores={**table.scores, **scores},
         extra={**table.extra, POSE_SOURCE: np.full(len(table), source, dtype=object)},

@@ -10,6 +10,7 @@ import numpy as np
 from ...core.io.error_log import not_fatal
 from ...core.io.ids import warn_of_copies
 from ...core.io.names import PARTICLES_NAME
+from ...core.io.provenance import digest_path
 from ...core.io.star import write_particles
 from ...core.maps.symmetry import warn_of_symmetry
 from ...core.particles.batches import scan_images
@@ -21,7 +22,6 @@ from ...core.refinement.refinement import Refinement, refine_all
 from ...core.refinement.results import MOVED, MOVED_SHIFT, WRONG_BASIN, with_poses, write_covariance
 from ...core.refinement.starts import GivenStarts, turns_around
 from ...core.scores import POSE_SOURCE
-from ..manifest import digest_path
 from ..run_directory import RunDirectory
 from .config import RefineConfig
 from .inputs import Inputs, read_inputs
@@ -59,7 +59,7 @@ def run(config: RefineConfig, run: RunDirectory) -> Dict[str, Any]:
     blank = refinement.images.grey.blank
     table = with_poses(inputs.table, results, pixel, blank)
     turned, shifted = moved(inputs.table, table, inputs.group)
-    source = np.full(len(table), f"refined:{digest_path(config.volume)[:12]}", dtype=object)
+    source = np.full(len(table), f"refined:{digest_path(str(config.volume))[:12]}", dtype=object)
     table = table.replace(
         scores={**table.scores, MOVED: turned, MOVED_SHIFT: shifted},
         extra={**table.extra, POSE_SOURCE: source},

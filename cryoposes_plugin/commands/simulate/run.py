@@ -10,10 +10,10 @@ from typing import Any, Dict, Iterator, Optional, Tuple
 import numpy as np
 
 from ...core.errors import InputError
+from ...core.fourier.ctf import pack_ctf
 from ...core.fourier.masks import circular_mask
 from ...core.imaging import draws
 from ...core.imaging.astra_projector import require_cuda
-from ...core.imaging.ctf import pack_ctf
 from ...core.imaging.noise import normalise_background, simulate_noise
 from ...core.io.error_log import not_fatal
 from ...core.io.mrc import Stack, StackWriter

@@ -8,6 +8,7 @@ from typing import Any, Dict, List, Optional, Tuple, Union
 import numpy as np
 import tensorflow as tf
 
+from ...core.io.provenance import digest_path, package_versions
 from ...core.models.model_card import ModelCard
 from ...core.models.model_folder import write_network
 from ...core.models.pose_model import Prediction
@@ -20,7 +21,6 @@ from ...core.training.labels import PoseLabels
 from ...core.training.sources import LabelledSource, MixedSource, SimulatedSource
 from ...core.training.validation import Validation, error_summary
 from ...core.training.verdict import chance_of_distances, chance_of_poses, warnings_of
-from ..manifest import digest_path, package_versions
 from .config import TrainConfig
 from .inputs import Plan, summary, validation_number
 

@@ -7,9 +7,9 @@ from typing import Optional, Tuple
 
 import numpy as np
 
+from ..fourier.ctf import ctf_values
 from ..fourier.points import FourierPoints
 from ..fourier.slices import SliceSampler, ctf_weighted
-from ..imaging.ctf import ctf_values
 from ..particles.batches import batches
 from ..particles.images import ResampledImages
 from ..refinement.observations import observe

@@ -9,6 +9,7 @@ import numpy as np
 import scipy.fft
 
 from ..errors import InputError
+from ..fourier.ctf import ctf_values, frequency_grid
 from ..fourier.masks import circular_mask, falling_edge
 from ..fourier.resampling import projected_density
 from ..fourier.shells import (
@@ -20,7 +21,6 @@ from ..fourier.shells import (
 )
 from ..particles.images import ResampledImages
 from ..types import CtfTable, Volume
-from .ctf import ctf_values, frequency_grid
 
 #: Images that are read to measure the noise of a particle set.
 SAMPLE = 500

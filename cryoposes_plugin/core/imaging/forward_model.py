@@ -8,9 +8,16 @@ from typing import Optional, Sequence
 import tensorflow as tf
 
 from ..errors import ConfigError, InputError
+from ..fourier.ctf import (
+    ctf_values,
+    frequency_grid,
+    pack_ctf,
+    signal_filter,
+    state_filter,
+    unpack_ctf,
+)
 from ..fourier.resampling import resample_volume, without_solvent
 from ..types import Volume
-from .ctf import ctf_values, frequency_grid, pack_ctf, signal_filter, state_filter, unpack_ctf
 from .fourier_projector import FourierProjector
 from .padding import choose_padding, working_box_size_px
 

@@ -9,12 +9,12 @@ from scipy import ndimage
 
 from ..conventions import centre
 from ..errors import InputError
+from ..fourier.ctf import ctf_values, frequency_grid, signal_filter
 from ..fourier.filters import gaussian_transfer
 from ..fourier.phase_ramp import phase_ramp
 from ..fourier.resampling import projected_density
 from ..particles.images import ResampledImages
 from ..types import ParticleTable, Volume
-from .ctf import ctf_values, frequency_grid, signal_filter
 
 #: Larger images are binned to this box, so that a figure takes seconds.
 LARGEST_BOX_PX = 96

@@ -15,9 +15,9 @@ from typing import Callable, NamedTuple, Tuple
 import numpy as np
 
 from ..errors import InputError
-from ..particles.stack_copies import originals
 from ..types import ParticleTable
 from .mrc import Stack
+from .stack_copies import originals
 
 logger = logging.getLogger(__name__)
 

@@ -16,8 +16,8 @@ from ..memory import require_memory
 from ..plausibility import volume_questions
 from ..types import Volume
 from ..values import check_pixel_size, require_finite, shown_error
-from .atomic import TEMPORARY, atomic_path, create, move, remove, reopen
 from .files import fill, is_atomic_model
+from .folder import TEMPORARY, atomic_path, create, move, remove, reopen
 from .mrc_header import DAMAGED, HEADER_BYTES, MrcHeader, read_header
 
 logger = logging.getLogger(__name__)

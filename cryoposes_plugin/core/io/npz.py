@@ -1,20 +1,22 @@
-"""NumPy archives (npz) from anywhere: the shapes of their arrays are checked before the data are read."""
+"""NumPy archives (npz) of any origin: the shapes of their arrays are checked before data are read."""
 
 from __future__ import annotations
 
 import math
 import zipfile
-from typing import Dict, Optional, Sequence, Tuple
+from typing import IO, Dict, Optional, Sequence, Tuple
 
 import numpy as np
 
 from ..errors import UNREADABLE, InputError
 from ..memory import require_memory
+from ..types import AnyPath
 from ..values import shown_error
 from .files import fill, first_bytes, kind_of
 
 _SUFFIX = ".npy"
-_PLAIN = "biuf"
+#: Kinds of NumPy's dtypes: boolean, integer, unsigned, floating point; and text.
+NUMBERS, TEXTS = "biuf", "U"
 _HEADERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
@@ -22,20 +24,38 @@ _HEADERS = {
 
 
 def read_npz(
-    path,
+    path: AnyPath,
     subject: str,
     remedy: str,
     required: Sequence[str] = (),
     wanted: Optional[Sequence[str]] = None,
     largest_bytes: Optional[int] = None,
+    kinds: str = NUMBERS,
 ) -> Dict[str, np.ndarray]:
-    """Arrays of plain numbers by name; InputError for anything else and what is damaged or larger than told.
+    """Read arrays from an npz file.
 
-    required : names that must be there. wanted : the names to read; default: all. remedy : the end of sentences.
-    ResourceError where the memory does not take them.
+    Parameters
+    ----------
+    path : the file.
+    subject : how sentences name it.
+    remedy : how they end.
+    required : names of arrays that must be there.
+    wanted : names to read; by default all.
+    largest_bytes : size of all arrays together that is not to be exceeded.
+    kinds : of dtypes that the arrays may have, as NumPy abbreviates them.
+
+    Returns
+    -------
+    The arrays by name.
+
+    Raises
+    ------
+    InputError : a file that is damaged, too large, or holds something else.
+    ResourceError : not enough memory.
     """
     if kind_of(first_bytes(path, 16, subject)) == "NumPy":
         raise InputError(f"{subject} holds one array, not several with names; {remedy}.")
+
     try:
         with zipfile.ZipFile(path) as archive:
             members = _members(archive, subject, remedy)
@@ -46,7 +66,16 @@ def read_npz(
                     f"{subject} has no array {missing[0]!r} (it has {there}); {remedy}."
                 )
             chosen = {k: v for k, v in members.items() if wanted is None or k in wanted}
-            _check_sizes(archive, chosen, subject, remedy, largest_bytes)
+            total = sum(
+                _checked_bytes(archive, name, info, subject, remedy, kinds)
+                for name, info in chosen.items()
+            )
+            if largest_bytes is not None and total > largest_bytes:
+                raise InputError(
+                    f"{subject} holds arrays of {total} bytes where at most {largest_bytes} are "
+                    f"expected; {remedy}."
+                )
+            require_memory(total, subject)
             return {name: _read_member(archive, info) for name, info in chosen.items()}
     except UNREADABLE as error:
         raise InputError(
@@ -55,45 +84,44 @@ def read_npz(
 
 
 def _members(archive: zipfile.ZipFile, subject: str, remedy: str) -> Dict[str, zipfile.ZipInfo]:
-    found: Dict[str, zipfile.ZipInfo] = {}
+    members: Dict[str, zipfile.ZipInfo] = {}
     for info in archive.infolist():
         name = info.filename[: -len(_SUFFIX)]
-        if not info.filename.endswith(_SUFFIX) or name in found or "/" in name:
+        if not info.filename.endswith(_SUFFIX) or name in members or "/" in name:
             raise InputError(
-                f"{subject} holds {info.filename[:60]!r}, which is no array or there twice; {remedy}."
+                f"{subject} holds {info.filename[:60]!r}, which is not an array or occurs twice; "
+                f"{remedy}."
             )
-        found[name] = info
-    return found
+        members[name] = info
+    return members
 
 
-def _check_sizes(archive, members, subject: str, remedy: str, largest_bytes: Optional[int]) -> None:
-    """By the headers of the arrays alone."""
-    total = 0
-    for name, info in members.items():
-        with archive.open(info) as handle:
-            shape, _, dtype = _header(handle)
-            begin = handle.tell()
-        need = math.prod(shape) * dtype.itemsize
-        if dtype.kind not in _PLAIN:
-            raise InputError(
-                f"{subject}: the array {name!r} holds {dtype}, no plain numbers; {remedy}."
-            )
-        if need != info.file_size - begin:
-            raise InputError(
-                f"{subject}: the array {name!r} is not as large as its shape {shape}; {remedy}."
-            )
-        total += need
-    if largest_bytes is not None and total > largest_bytes:
+def _checked_bytes(
+    archive: zipfile.ZipFile,
+    name: str,
+    info: zipfile.ZipInfo,
+    subject: str,
+    remedy: str,
+    kinds: str,
+) -> int:
+    """Size of an array, after a check of its header alone."""
+    with archive.open(info) as handle:
+        shape, _, dtype = _header(handle)
+        begin = handle.tell()
+    size = math.prod(shape) * dtype.itemsize
+    if dtype.kind not in kinds:
+        raise InputError(f"{subject}: the array {name!r} holds {dtype}, not numbers; {remedy}.")
+    if size != info.file_size - begin:
         raise InputError(
-            f"{subject} holds {total} bytes of numbers and at most {largest_bytes} can belong to it; {remedy}."
+            f"{subject}: the size of the array {name!r} does not fit its shape {shape}; {remedy}."
         )
-    require_memory(total, subject)
+    return size
 
 
-def _header(handle) -> Tuple[Tuple[int, ...], bool, np.dtype]:
+def _header(handle: IO[bytes]) -> Tuple[Tuple[int, ...], bool, np.dtype]:
     version = np.lib.format.read_magic(handle)
     if version not in _HEADERS:
-        raise ValueError(f"version {version} of the array format is not read")
+        raise ValueError(f"version {version} of the array format is not supported")
     return _HEADERS[version](handle)
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from ..errors import InputError
-from .atomic import atomic_path
+from .folder import atomic_path
 
 _SPACE = " \t\f\v"
 _WORD = re.compile(f"[^{_SPACE}]+")

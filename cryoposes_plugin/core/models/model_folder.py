@@ -10,7 +10,7 @@ from typing import Any, Tuple
 import keras
 
 from ..errors import UNREADABLE, InputError
-from ..io.atomic import atomic_path
+from ..io.folder import atomic_path
 from ..io.names import CARD_NAME
 from ..memory import require_memory
 from ..networks.build import architecture_of, build_network

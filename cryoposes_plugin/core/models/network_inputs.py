@@ -7,7 +7,7 @@ from typing import List, Optional, Sequence, Tuple
 import numpy as np
 import tensorflow as tf
 
-from ..imaging.ctf import pack_ctf
+from ..fourier.ctf import pack_ctf
 from ..types import CtfTable
 
 Tensors = Tuple[tf.Tensor, Optional[tf.Tensor]]

@@ -8,8 +8,8 @@ from typing import List, Optional, Tuple
 
 import numpy as np
 
+from ..fourier.ctf import ctf_values
 from ..fourier.masks import squared_radius
-from ..imaging.ctf import ctf_values
 from ..types import CtfTable, ParticleTable, Volume
 from .grey_values import GreyValues
 

@@ -13,7 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from ..io.atomic import atomic_path
+from ..io.folder import atomic_path
 
 BLUE, ORANGE, GREEN, RED, GREY = "#2b6cb0", "#dd6b20", "#2f855a", "#c53030", "#718096"
 PALETTE = (BLUE, ORANGE, GREEN, RED, "#6b46c1", "#0987a0", GREY)

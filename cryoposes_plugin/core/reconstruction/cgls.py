@@ -12,10 +12,10 @@ from scipy import fft
 
 from ...commands.reconstruct.inputs import Inputs
 from ..errors import ResourceError
+from ..fourier.ctf import ctf_values, frequency_grid, signal_filter
 from ..fourier.phase_ramp import phase_ramp
 from ..geometry.symmetry import symmetry_rotations
 from ..imaging.astra_projector import projection_vectors, require_cuda
-from ..imaging.ctf import ctf_values, frequency_grid, signal_filter
 
 
 class NormalOperator(Protocol):

@@ -10,8 +10,8 @@ import numpy as np
 
 from ...commands.reconstruct.inputs import Inputs
 from ..errors import InputError
+from ..fourier.ctf import ctf_values
 from ..fourier.slices import SliceSampler, ctf_weighted
-from ..imaging.ctf import ctf_values
 from ..parallel import number_of_cores
 from ..progress import Progress
 from .fourier_inversion import FourierGrid, Inversion

@@ -7,8 +7,8 @@ from typing import Optional
 
 import numpy as np
 
+from ..fourier.ctf import ctf_values
 from ..fourier.points import FourierPoints
-from ..imaging.ctf import ctf_values
 from ..types import CtfTable
 from .spectra import Spectra
 

@@ -7,7 +7,7 @@ from typing import Optional, Tuple
 import numpy as np
 import tensorflow as tf
 
-from ..imaging.ctf import pack_ctf
+from ..fourier.ctf import pack_ctf
 from ..imaging.forward_model import ForwardModel
 from ..maps.size import radius_of_gyration_px
 from ..memory import BatchLimit

@@ -10,8 +10,8 @@ from typing import Dict, List, Optional, Sequence, Tuple
 import numpy as np
 import tensorflow as tf
 
+from ..fourier.ctf import pack_ctf
 from ..imaging import draws
-from ..imaging.ctf import pack_ctf
 from ..imaging.forward_model import ForwardModel, apply_image_state
 from ..imaging.settings import Imaging
 from ..models.preprocessing import Preprocessing

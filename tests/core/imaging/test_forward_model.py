@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from cryoposes_plugin.core.errors import ConfigError, InputError, ResourceError
+from cryoposes_plugin.core.fourier.ctf import pack_ctf
 from cryoposes_plugin.core.geometry.sampling import random_rotations
 from cryoposes_plugin.core.imaging.astra_projector import projection_vectors, require_cuda
-from cryoposes_plugin.core.imaging.ctf import pack_ctf
 from cryoposes_plugin.core.types import CtfTable, Volume
 
 tf = pytest.importorskip("tensorflow")

@@ -191,7 +191,7 @@ def test_files(tmp_path):
     assert len(refused) > 40
     assert all(sentence.startswith(str(path)) for sentence in refused)
     np.savez(path, i=i, j=j, d=np.array([{}] * len(i), dtype=object))
-    with pytest.raises(InputError, match="'d' holds object, no plain numbers"):
+    with pytest.raises(InputError, match="'d' holds object, not numbers"):
         read_pairs(path)
     np.save(tmp_path / "d.npy", d)
     with pytest.raises(InputError, match="holds one array"):

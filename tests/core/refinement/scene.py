@@ -5,10 +5,10 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 pytest.importorskip("tensorflow")
+from cryoposes_plugin.core.fourier.ctf import pack_ctf
 from cryoposes_plugin.core.fourier.points import FourierPoints
 from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
 from cryoposes_plugin.core.geometry.sampling import random_rotations
-from cryoposes_plugin.core.imaging.ctf import pack_ctf
 from cryoposes_plugin.core.imaging.forward_model import ForwardModel
 from cryoposes_plugin.core.maps.phantom import make_phantom
 from cryoposes_plugin.core.maps.size import radius_of_gyration_px

@@ -8,8 +8,8 @@ import pytest
 from cryoposes_plugin.core.errors import InputError
 from cryoposes_plugin.core.io.ids import image_groups
 from cryoposes_plugin.core.io.mrc import write_stack
+from cryoposes_plugin.core.io.stack_copies import originals
 from cryoposes_plugin.core.particles.halves import half_sets
-from cryoposes_plugin.core.particles.stack_copies import originals
 
 from ...particle_sets import make_particles
 

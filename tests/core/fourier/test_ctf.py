@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from cryoposes_plugin.core.imaging import ctf as module
-from cryoposes_plugin.core.imaging.ctf import (
+from cryoposes_plugin.core.fourier import ctf as module
+from cryoposes_plugin.core.fourier.ctf import (
     ctf_values,
     electron_wavelength_angstrom,
     frequency_grid,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cryoposes_plugin.core.errors import InputError, ResourceError
-from cryoposes_plugin.core.io.atomic import atomic_path
+from cryoposes_plugin.core.io.folder import atomic_path
 from cryoposes_plugin.core.io.mrc import StackWriter, read_stack, write_volume
 
 IMAGES = np.arange(2 * 8 * 8, dtype=np.float32).reshape(2, 8, 8)
