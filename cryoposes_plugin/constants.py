@@ -1,4 +1,4 @@
-"""Names that Scipion's side of the plugin shares."""
+"""Constants of the plugin on Scipion's side."""
 
 CRYOPOSES_HOME = "CRYOPOSES_HOME"
 CRYOPOSES_ENV_ACTIVATION = "CRYOPOSES_ENV_ACTIVATION"
@@ -7,7 +7,7 @@ CRYOPOSES_PYTHON = "CRYOPOSES_PYTHON"
 PACKAGE_NAME = "cryoposes"
 VERSION = "0.1.0"
 
-#: What the environment of the compute program is built from; tried together on Python 3.10 to 3.12.
+#: Packages of the environment of the program, tested together on Python 3.10 to 3.12.
 COMPUTE_REQUIREMENTS = (
     "tensorflow==2.21.0",
     "numpy==1.26.4",
@@ -18,15 +18,15 @@ COMPUTE_REQUIREMENTS = (
     "astra-toolbox==2.5.0",
 )
 
-#: In place of TensorFlow alone where there is an NVIDIA GPU: it brings CUDA's libraries along.
+#: Replaces TensorFlow if there is an NVIDIA GPU; it includes the CUDA libraries.
 CUDA_REQUIREMENT = "tensorflow[and-cuda]==2.21.0"
-#: There where the driver of NVIDIA's cards is loaded.
+#: This file exists if the NVIDIA driver is loaded.
 NVIDIA_DRIVER = "/proc/driver/nvidia/version"
 
-# Attributes of a particle: those of our columns, and RELION's that are modelled.
+# Attributes of a particle from RELION that the program models.
 RANDOM_SUBSET = "_rlnRandomSubset"
 OPTICS_GROUP = "_rlnOpticsGroup"
 BFACTOR = "_rlnCtfBfactor"
 
-#: Given to sets whose source knows no magnification; only a ratio of it and the detector's pixel matters to anyone.
+#: Magnification of sets whose source has none. Only its ratio to the detector's pixel size matters.
 DEFAULT_MAGNIFICATION = 50000.0

@@ -1,4 +1,4 @@
-"""What the plugin adds to the objects of a Scipion project."""
+"""The class of objects that the plugin adds to Scipion projects."""
 
 from __future__ import annotations
 
@@ -63,21 +63,21 @@ class PoseModel(EMObject):
         self._symmetry.set(symmetry)
 
     def getBoxSize(self) -> Optional[int]:
-        """Box (px) at which the network works, not that of the user's images."""
+        """Box size (px) of the network, which may differ from that of the particles."""
         return self._boxSize.get()
 
     def setBoxSize(self, box_size_px: int) -> None:
         self._boxSize.set(box_size_px)
 
     def getSamplingRate(self) -> Optional[float]:
-        """Pixel size (Å) at which the network works."""
+        """Pixel size (Å) of the network, which may differ from that of the particles."""
         return self._samplingRate.get()
 
     def setSamplingRate(self, pixel_size_angstrom: float) -> None:
         self._samplingRate.set(pixel_size_angstrom)
 
     def getValidationErrorDeg(self) -> Optional[float]:
-        """Median angular error (degrees) on images that were kept apart from training."""
+        """Median angular error (degrees) on held-out images."""
         return self._validationErrorDeg.get()
 
     def setValidationErrorDeg(self, error_deg: Optional[float]) -> None:

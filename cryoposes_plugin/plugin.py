@@ -1,4 +1,4 @@
-"""The plugin as Scipion sees it: its variables, its environment and the command line of the compute program."""
+"""The plugin as Scipion sees it: its variables, environment, and how the program is started."""
 
 from __future__ import annotations
 
@@ -35,13 +35,14 @@ _XMIPP_VIEWER = "pwem.viewers.DataViewer"
 
 
 class Plugin(pwem.Plugin):
-    """The compute program runs in the interpreter that runs Scipion, unless the variables name another environment.
+    """The program runs in Scipion's interpreter, unless the variables name another environment.
 
-    Where that interpreter has no TensorFlow, the environment that `scipion installb cryoposes` built is taken.
+    If Scipion's interpreter has no TensorFlow, the program runs in the environment that
+    `scipion installb cryoposes` has built.
     """
 
     _homeVar = CRYOPOSES_HOME
-    #: Of the documentation, shown by the forms' button Help; empty where the plugin runs from no clone.
+    #: Address of the user guide, shown by the Help button of the forms; empty outside a clone.
     _url = f"file://{_GUIDE}" if os.path.exists(_GUIDE) else ""
     _pathVars: List[str] = []
     _supportedVersions = [VERSION]
@@ -56,32 +57,32 @@ class Plugin(pwem.Plugin):
             CRYOPOSES_ENV_ACTIVATION,
             "",
             var_type=VarTypes.STRING,
-            description="Shell command that activates the environment of the compute program (such as 'conda activate "
-            "tf' or 'module load tensorflow'). Empty: the environment that runs Scipion.",
+            description="Shell command that activates the environment of the program, for example "
+            "'conda activate tf' or 'module load tensorflow'. Empty: the environment of Scipion.",
         )
         cls._defineVar(
             CRYOPOSES_PYTHON,
             "",
             var_type=VarTypes.STRING,
-            description="Python interpreter of the compute program. Empty: 'python' of the activated environment, "
-            "else the interpreter that runs Scipion.",
+            description="Python interpreter of the program. Empty: 'python' of the activated "
+            "environment, or the interpreter of Scipion.",
         )
 
     @classmethod
     def getEnviron(cls):
-        """Environment variables of the compute program."""
+        """Environment variables of the program."""
         environ = Environ(os.environ)
         environ.set("PYTHONUNBUFFERED", "1")
-        environ.set(
-            PROGRESS_TO, "stdout"
-        )  # Scipion's output log; errors are looked for in the other one
+        # Progress goes to Scipion's output log, because errors are searched in the other one.
+        environ.set(PROGRESS_TO, "stdout")
         return environ
 
     @classmethod
     def getComputeEnviron(cls, linkFolder: str):
-        """Variables of the program; in another environment PYTHONPATH holds this package alone, linked in `linkFolder`.
+        """Environment variables of the program in its own environment.
 
-        The folder this package lies in may be Scipion's site-packages, which must not leak into the other environment.
+        In another environment than Scipion's, PYTHONPATH is `linkFolder`, with a link to this
+        package alone: its own folder may be Scipion's site-packages, which must not be visible.
         """
         environ = cls.getEnviron()
         if cls.runsInScipionEnvironment():
@@ -98,12 +99,13 @@ class Plugin(pwem.Plugin):
 
     @classmethod
     def getProgram(cls) -> str:
-        """The shell words before the command: activation, interpreter, `-m cryoposes_plugin`."""
+        """Shell command of the program: activation, interpreter, `-m cryoposes_plugin`."""
         module = f"-m {os.path.basename(PACKAGE_FOLDER)}"
         activation = (cls.getVar(CRYOPOSES_ENV_ACTIVATION) or "").strip().rstrip("&; ")
         if activation:
             conda = cls.getCondaActivationCmd() or "" if "conda" in activation else ""
-            return f"{conda} {activation} && {shlex.quote(cls.getVar(CRYOPOSES_PYTHON) or 'python')} {module}".strip()
+            python = shlex.quote(cls.getVar(CRYOPOSES_PYTHON) or "python")
+            return f"{conda} {activation} && {python} {module}".strip()
         return f"{shlex.quote(cls._getPython())} {module}"
 
     @classmethod
@@ -124,29 +126,31 @@ class Plugin(pwem.Plugin):
 
     @classmethod
     def validateInstallation(cls) -> List[str]:
-        """One sentence if the program has no interpreter to run in."""
+        """A sentence if there is no interpreter that can run the program."""
         if cls.getVar(CRYOPOSES_ENV_ACTIVATION):
             return []
         chosen = cls.getVar(CRYOPOSES_PYTHON)
         if chosen and not os.path.exists(os.path.expanduser(chosen)):
             return [
-                f"{CRYOPOSES_PYTHON} is {chosen}, which does not exist; correct it in Scipion's configuration."
+                f"{CRYOPOSES_PYTHON} is {chosen}, which does not exist; correct it in the "
+                "configuration of Scipion."
             ]
         if not chosen and not has_tensorflow() and not cls._getBuiltPython():
             return [
-                f"{sys.executable} has no TensorFlow; run 'scipion installb {PACKAGE_NAME}', or set "
-                f"{CRYOPOSES_ENV_ACTIVATION} to an environment that has it."
+                f"TensorFlow is not installed in {sys.executable}; run 'scipion installb "
+                f"{PACKAGE_NAME}', or set {CRYOPOSES_ENV_ACTIVATION} to an environment with "
+                "TensorFlow."
             ]
         return []
 
     @classmethod
     def defineBinaries(cls, env):
-        """An environment of its own for the compute program, made by venv (no conda) from a Python 3.10 to 3.12."""
+        """An environment for the program, made by venv (without conda) from Python 3.10 to 3.12."""
         find = (
-            "for p in python3.11 python3.12 python3.10 python3; do if $p -c 'import sys, venv, ensurepip; "
-            "sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null; "
-            "then $p -m venv --clear env && exit 0; fi; "
-            "done; echo 'No Python 3.10, 3.11 or 3.12 with venv was found; install one.'; exit 1"
+            "for p in python3.11 python3.12 python3.10 python3; do if $p -c 'import sys, venv, "
+            "ensurepip; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null; "
+            "then $p -m venv --clear env && exit 0; fi; done; echo 'No Python 3.10, 3.11 or 3.12 "
+            "with venv was found; install one.'; exit 1"
         )
         packages = " ".join(shlex.quote(requirement) for requirement in compute_requirements())
         install = f"env/bin/python -m pip install {packages} && touch requirements_installed"
@@ -161,26 +165,28 @@ class Plugin(pwem.Plugin):
 
 
 def keep_columns_in_relion() -> bool:
-    """Add our columns to the extra labels that scipion-em-relion passes on, in place; whether it has such a list.
+    """Add the columns of this program to those that scipion-em-relion passes on.
 
-    Its export, import and refinement then keep them as STAR columns of their own; RELION keeps what it does not know.
+    Its import, export and refinement then keep the columns, and so does RELION. Returns whether
+    scipion-em-relion has such a list.
     """
     if importlib.util.find_spec("relion") is None:
         return False
     try:
         labels = importlib.import_module("relion.constants").PARTICLE_EXTRA_LABELS
     except (ImportError, AttributeError) as error:
-        logger.warning("Scores of poses will not pass through RELION's protocols: %s", error)
+        logger.warning("Scores will be lost in the protocols of RELION: %s", error)
         return False
     labels.extend(name for name in COLUMNS if name not in labels)
     return True
 
 
 def prefer_viewers_that_work() -> bool:
-    """Where Xmipp is not installed, its viewer of volumes is no longer preferred, in place; whether it was.
+    """Stop preferring Xmipp's volume viewer if Xmipp is not installed; returns whether it was
+    preferred.
 
-    Scipion prefers it whether it is there or not, and without it opening any volume fails. What is left comes in
-    Scipion's own order: ours, after ChimeraX where that is installed.
+    Scipion prefers that viewer in any case, and without Xmipp no volume can be opened. The other
+    viewers stay in Scipion's order: ChimeraX if it is installed, then the one of this plugin.
     """
     preferring = [
         kind for kind in ("Volume", "VolumeMask") if _XMIPP_VIEWER in Config.VIEWERS.get(kind, [])
@@ -193,22 +199,22 @@ def prefer_viewers_that_work() -> bool:
 
 
 def xmipp_is_installed() -> bool:
-    """Its plugin and its programs in Java."""
+    """Whether the plugin and the Java programs of Xmipp are installed."""
     programs = os.path.join(pwem.Config.XMIPP_HOME or "", "bindings", "java")
     return importlib.util.find_spec("xmipp3") is not None and os.path.isdir(programs)
 
 
 def compute_requirements() -> List[str]:
-    """What to install for the compute program, with CUDA's libraries where this machine has an NVIDIA GPU."""
+    """Packages that the program needs; with the CUDA libraries if there is an NVIDIA GPU."""
     if not os.path.exists(NVIDIA_DRIVER):
         return list(COMPUTE_REQUIREMENTS)
     return [CUDA_REQUIREMENT if r.startswith("tensorflow==") else r for r in COMPUTE_REQUIREMENTS]
 
 
 def has_tensorflow() -> bool:
-    """Whether this interpreter could import TensorFlow (which is not imported for it)."""
+    """Whether this interpreter has TensorFlow, which is not imported to find out."""
     return importlib.util.find_spec("tensorflow") is not None
 
 
-# pyworkflow takes the plugin's name and folder from the module of its class.
+# pyworkflow takes name and folder of the plugin from the module of this class.
 Plugin.__module__ = __package__

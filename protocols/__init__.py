@@ -1,4 +1,4 @@
-"""The protocols; one a file, all thin."""
+"""The protocols of Scipion, one per file and one for each command."""
 
 from .protocol_base import ProtCryoposesBase
 from .protocol_compare import ProtCryoposesCompare

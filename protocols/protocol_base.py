@@ -1,4 +1,4 @@
-"""What the protocols share: form -> config -> program -> outputs."""
+"""What all protocols share: from the form to the config, the program and the outputs."""
 
 from __future__ import annotations
 
@@ -22,14 +22,18 @@ from cryoposes_plugin.scipion import convert, forms, images, results, runner
 
 logger = logging.getLogger(__name__)
 
-#: Particles of a set that a form looks at; the program looks at all.
+#: Number of particles that a form checks; the program checks all of them.
 SAMPLE = 1000
 
 __all__ = ["ParticleInput", "ProtCryoposesBase"]
 
 
 class ParticleInput(NamedTuple):
-    """A config field that takes a STAR file, the pointer it comes from, and what is needed of the particles."""
+    """An option that takes a STAR file, and the pointer to the particles.
+
+    field, param : the option and the parameter of the form.
+    poses, ctf, images : whether these are needed of the particles.
+    """
 
     field: str
     param: str
@@ -39,17 +43,17 @@ class ParticleInput(NamedTuple):
 
 
 class ProtCryoposesBase(EMProtocol):
-    """Steps: write the inputs, run the program (resumably), register the outputs.
+    """Three steps: write the inputs, run the program, register the outputs.
 
-    Every step takes the digest of parameters and inputs, so that Continue redoes what a change touches, and a run that
-    was interrupted resumes where it stood.
+    Each step has the digest of parameters and inputs as its argument. So Continue repeats what a
+    change affects, and resumes a run that was interrupted.
     """
 
     _label = None
     _devStatus = BETA
     CONFIG: Type[Config] = Config
     PARTICLES: Tuple[ParticleInput, ...] = ()
-    #: (config field, pointer) of single volumes.
+    #: (option, parameter of the form) of single volumes.
     VOLUMES: Tuple[Tuple[str, str], ...] = ()
     CITATIONS: Tuple[str, ...] = ()
 
@@ -82,21 +86,24 @@ class ProtCryoposesBase(EMProtocol):
         return _Sentences(self)
 
     def getSubmitDict(self):
-        """What a queue template is filled in with; a run without a GPU asks for none, whatever ids the form holds."""
+        """Values for the template of a queue; a run without a GPU requests none."""
         values = super().getSubmitDict()
         if not self.usesGpu():
             values["GPU_COUNT"] = 0
         return values
 
     def _step_key(self, growing: Tuple[str, ...] = ()) -> str:
-        """`growing` : pointers to sets whose files change while they are the same input."""
+        """Digest of parameters and inputs.
+
+        growing : pointers to sets whose files change while they stay the same input.
+        """
         parts = [self._make_config().digest()]
         for name, pointer in self.iterInputAttributes():
             value = pointer.get()
-            if value is None:  # of an entry that the form hides
+            if value is None:  # the form hides this entry
                 continue
             path = (value.getFileName() or "").split(":")[0]
-            # the file's time as well: an input that was computed anew keeps its name
+            # The time of the file counts, because an input that was computed again keeps its name.
             time_ns = (
                 os.stat(path).st_mtime_ns if os.path.exists(path) and name not in growing else ""
             )
@@ -121,14 +128,14 @@ class ProtCryoposesBase(EMProtocol):
         return paths
 
     def _star_path(self, item: ParticleInput) -> str:
-        """One file for a set that is given twice, so that the program keeps its CTFs and poses together."""
+        """The file of a particle set; a set that is given twice has only one file."""
 
-        def place(particles):
+        def source(param):
+            particles = self._pointed(param)
             return particles.getFileName(), particles.getPrefix()
 
-        mine = place(self._pointed(item.param))
         first = next(
-            other for other in self._active_particles() if place(self._pointed(other.param)) == mine
+            other for other in self._active_particles() if source(other.param) == source(item.param)
         )
         return self._getExtraPath(f"{first.field}.star")
 
@@ -147,14 +154,17 @@ class ProtCryoposesBase(EMProtocol):
         return files
 
     def _numbered_volumes(self) -> Dict[str, Any]:
-        """File to write -> Volume or AtomStruct, in the form's order; atomic models keep the ending of their file."""
+        """File to write -> Volume or AtomStruct, in the order of the form.
+
+        Atomic models keep the extension of their file.
+        """
         return {
             self._getExtraPath(f"volume_{i + 1}{images.model_suffix(volume) or '.mrc'}"): volume
             for i, volume in enumerate(self._input_volumes())
         }
 
     def _input_volumes(self) -> List[Any]:
-        """Every volume and atomic model that `inputVolumes` points to, the items of sets included."""
+        """All volumes and atomic models that `inputVolumes` points to, including items of sets."""
         volumes: List[Any] = []
         for pointer in self.inputVolumes:
             value = pointer.get()
@@ -182,21 +192,21 @@ class ProtCryoposesBase(EMProtocol):
         return [item for item in self.PARTICLES if self._pointed(item.param) is not None]
 
     def _pointed(self, param: str):
-        """The object behind a pointer; None where it is empty or its condition in the form is not met."""
+        """The object that a pointer points to; None if it is empty or hidden in the form."""
         return getattr(self, param).get() if self.evalParamCondition(param) else None
 
     # -------------------------- results --------------------------------------
     def shown_run(self) -> str:
-        """The folder of the run whose pictures and report are shown."""
+        """Folder of the run whose pictures and report are shown."""
         return runner.run_folder(self)
 
-    def _run_file(self, name: str, place: str = "") -> str:
-        return os.path.join(runner.run_folder(self, place), name)
+    def _run_file(self, name: str, subfolder: str = "") -> str:
+        return os.path.join(runner.run_folder(self, subfolder), name)
 
-    def _read_table(self, name: str, place: str = ""):
+    def _read_table(self, name: str, subfolder: str = ""):
         from cryoposes_plugin.core.io.star import read_particles
 
-        return read_particles(self._run_file(name, place))
+        return read_particles(self._run_file(name, subfolder))
 
     def _metrics(self) -> Dict[str, Any]:
         return runner.read_metrics(self)
@@ -209,7 +219,7 @@ class ProtCryoposesBase(EMProtocol):
                 self._defineSourceRelation(pointer, output)
 
     def _create_particles(self, subset: bool = False):
-        """The input particles at the poses of the run's particles.star, with its scores and the source of the poses."""
+        """The input particles with the poses, the scores and the pose source of the result."""
         table = self._read_table(PARTICLES_NAME)
         particles = self._createSetOfParticles()
         results.update_particles(
@@ -219,7 +229,7 @@ class ProtCryoposesBase(EMProtocol):
 
     @staticmethod
     def _taken(table) -> Dict[str, Any]:
-        """What of a table with poses goes into a set: the poses, all scores, and where the poses come from."""
+        """What a set takes from a table with poses: poses, all scores, and the pose source."""
         from cryoposes_plugin.core.scores import POSE_SOURCE
 
         return {"poses": True, "scores": tuple(table.scores), "texts": (POSE_SOURCE,)}
@@ -229,7 +239,7 @@ class ProtCryoposesBase(EMProtocol):
         if any(
             self._is_empty(name, param) for name, param in self.getDefinition().iterPointerParams()
         ):
-            return []  # Scipion says it already.
+            return []  # Scipion reports it itself.
         try:
             problems = self._awaited_inputs() or self._wrong_classes() or self._input_problems()
             if not problems:
@@ -242,16 +252,19 @@ class ProtCryoposesBase(EMProtocol):
         return [self._in_form_words(problem) for problem in problems]
 
     def _awaited_inputs(self) -> List[str]:
-        """Inputs that their runs have not made yet: Scipion starts a scheduled run when it has nothing to say."""
+        """Inputs that their runs have not produced yet.
+
+        Scipion starts a scheduled run as soon as its validation reports no problem.
+        """
         return [
-            f"{self.getParam(name).label.get()}: '{pointer.getObjValue().getObjLabel()}' has no "
-            f"{pointer.getExtended()} yet; wait until that run is finished."
+            f"{self.getParam(name).label.get()}: '{pointer.getObjValue().getObjLabel()}' has not "
+            f"produced {pointer.getExtended()} yet; wait until that run has finished."
             for name, pointer in self.iterInputAttributes()
             if pointer.hasExtended() and pointer.get() is None and self.evalParamCondition(name)
         ]
 
     def _wrong_classes(self) -> List[str]:
-        """Scipion's windows offer objects of the right class only; a script may give any."""
+        """Pointers to objects of a wrong class, which a script may give but a form does not."""
         problems = []
         for name, param in self.getDefinition().iterPointerParams():
             wanted = [word.strip() for word in param.pointerClass.get().split(",")]
@@ -263,12 +276,13 @@ class ProtCryoposesBase(EMProtocol):
                 ):
                     label = param.label.get()
                     problems.append(
-                        f"{label}: a {type(given).__name__} was given; give a {' or a '.join(wanted)}."
+                        f"{label}: the object is a {type(given).__name__}; give a "
+                        f"{' or a '.join(wanted)}."
                     )
         return problems
 
     def _questions(self, config: Config) -> List[str]:
-        """Numbers that are unlikely, asked about before launch; raises for those that cannot be."""
+        """Questions about unlikely values; raises for impossible ones."""
         asked = plausibility.option_questions(config)
         for item in self._active_particles():
             table = convert.sample_table(self._pointed(item.param), SAMPLE)
@@ -280,17 +294,17 @@ class ProtCryoposesBase(EMProtocol):
 
     @staticmethod
     def _warnings_of_model(config: Config) -> List[str]:
-        """What its training warned of: a network that learned nothing, for one."""
+        """Warnings from the training of the model, for example that it has learned nothing."""
         from cryoposes_plugin.core.models.model_card import ModelCard
 
         folder = getattr(config, "model", None)
         return ModelCard.read(folder).warnings if folder else []
 
     def _warnings(self) -> List[str]:
-        """What the user should know before launch, and may launch in spite of."""
+        """Warnings before the launch, which the user may ignore."""
         try:
             asked = self._questions(self._make_config())
-        except CryoposesError:  # an error, which `_validate` says
+        except CryoposesError:  # `_validate` reports it
             asked = []
         return [self._in_form_words(question) for question in asked]
 
@@ -313,7 +327,7 @@ class ProtCryoposesBase(EMProtocol):
         return problems or self._pixel_size_problems()
 
     def _pixel_size_problems(self) -> List[str]:
-        """Of single volumes that have the particles' box."""
+        """Sentences on volumes with the box size of the particles and another pixel size."""
         from cryoposes_plugin.core.particles.checks import pixel_sizes_differ, same_pixel_size
 
         problems: List[str] = []
@@ -328,36 +342,38 @@ class ProtCryoposesBase(EMProtocol):
         return problems
 
     def _common_problems(self, *params: str) -> List[str]:
-        """Of two particle sets that are joined by id."""
+        """A sentence if two particle sets that are matched by id have no particle in common."""
         first, second = (self._pointed(param) for param in params)
         if first is None or second is None or first.getIdSet() & second.getIdSet():
             return []
         return [
-            f"The two sets ({first.getSize()} and {second.getSize()} particles) have no id in common; give two sets "
-            "that come from the same particles."
+            f"The two sets ({first.getSize()} and {second.getSize()} particles) have no particle "
+            "id in common; give two sets of the same particles."
         ]
 
     def _width_angstrom(self, param: str = "inputParticles") -> float:
-        """Of the images of a set."""
+        """Width of the images of a set."""
         particles = self._pointed(param)
         return particles.getXDim() * particles.getSamplingRate()
 
     def _computes_here(self) -> bool:
-        """Whether the program runs on this machine in this interpreter, so that what it lacks can be said now."""
+        """Whether the program runs in this interpreter, so that missing software can be reported
+        now.
+        """
         return type(self.getPlugin()).runsInScipionEnvironment() and not self.useQueue()
 
     def _check(self, config: Config) -> None:
-        """Raise what the core can know to be wrong without the input files; the program checks again when it starts."""
+        """Raise for what is known to be wrong before the input files are written."""
 
     def _summary(self) -> List[str]:
         metrics = self._metrics()
         if not metrics:
-            return ["No result yet."]
+            return ["There is no result yet."]
         lines = [self._in_form_words(line) for line in self._result_summary(metrics)]
         return lines + [line for line in self._run_warnings() if line not in self.summaryWarnings]
 
     def checkSummaryWarnings(self):
-        """Called by Scipion: what the run warned of marks its box, and stands in its summary under WARNINGS."""
+        """Called by Scipion: warnings of the run mark its box and are listed in its summary."""
         super().checkSummaryWarnings()
         for line in self._run_warnings():
             self.addSummaryWarning(line)
@@ -368,14 +384,15 @@ class ProtCryoposesBase(EMProtocol):
         ]
 
     def _in_red(self, line: str) -> str:
-        """Scipion's summary is red where it is a link: this one leads to the run's report."""
+        """The line in red: Scipion's summary shows links in red, and this one opens the report."""
         report = os.path.abspath(os.path.join(self.shown_run(), REPORT_NAME))
         return f"[[file://{report}][{line.replace(']', ')')}]]" if os.path.exists(report) else line
 
     def _in_form_words(self, line: str) -> str:
-        """Labels in the place of options, and of the files that this protocol wrote for the program."""
+        """The line with labels instead of options and of files that this protocol has written."""
         extra = re.escape(self._getExtraPath())
-        written = rf"(?:{re.escape(os.getcwd())}/)?{extra}/(?:batches/[^/\s]+/)?([a-z_]+?)(?:_\d+)?\.(?:star|mrc|pdb|cif)\b"
+        folder = rf"(?:{re.escape(os.getcwd())}/)?{extra}/(?:batches/[^/\s]+/)?"
+        written = rf"{folder}([a-z_]+?)(?:_\d+)?\.(?:star|mrc|pdb|cif)\b"
 
         def label(match):
             known = match.group(1) in self.CONFIG.__dataclass_fields__
@@ -390,19 +407,19 @@ class ProtCryoposesBase(EMProtocol):
         return list(self.CITATIONS)
 
     def getPackageCitations(self, bibTexOutput=False):
-        """Those that the protocol does not name itself."""
+        """Citations of the plugin that the protocol does not give itself."""
         everything = super().getPackageCitations(bibTexOutput)
         return {key: text for key, text in everything.items() if key not in self.CITATIONS}
 
     @classmethod
     def getHelpText(cls) -> str:
-        """What the button Help shows: the class's description, a paragraph a line."""
+        """Text of the Help button: the docstring of the class, one line per paragraph."""
         paragraphs = inspect.cleandoc(cls.getDoc()).split("\n\n")
         return "\n\n".join(paragraph.replace("\n", " ") for paragraph in paragraphs) + "\n"
 
 
 class _Sentences:
-    """Lets a core error reach the user as its one sentence, in the form's words and without a traceback."""
+    """Shows an error of the program as a sentence in the words of the form, with no traceback."""
 
     def __init__(self, protocol: ProtCryoposesBase):
         self.protocol = protocol

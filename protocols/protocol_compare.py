@@ -27,8 +27,9 @@ _ERRORS = {
 class ProtCryoposesCompare(ProtCryoposesBase):
     """Compares estimated poses with true poses of the same particles.
 
-    The two sets are matched by particle id. The output is the estimated set with the angular error and the shift error
-    of each particle as attributes. If a registration was chosen, its poses are given in the frame of the true poses.
+    The two sets are matched by particle id. The output is the estimated set with the angular error
+    and the shift error of each particle as attributes. If a registration was chosen, its poses are
+    given in the frame of the true poses.
     """
 
     _label = CompareConfig.title
@@ -109,13 +110,13 @@ class ProtCryoposesCompare(ProtCryoposesBase):
         ]
         if metrics["registration"] == "orthogonal4":
             lines.append(
-                "The poses were registered by an orthogonal 4 x 4 matrix. This is not physical, because it moves the "
-                "beam."
+                "The poses were registered by an orthogonal 4 x 4 matrix. This is not physical, "
+                "because it moves the beam."
             )
         if metrics["only_in_truth"] or metrics["only_in_estimate"]:
             lines.append(
-                f"Not compared: {counted(metrics['only_in_truth'], 'particle')} that only the true set has, and "
-                f"{metrics['only_in_estimate']} that only the estimated set has."
+                f"Not compared: {counted(metrics['only_in_truth'], 'particle')} that only the "
+                f"true set has, and {metrics['only_in_estimate']} that only the estimated set has."
             )
         return lines
 

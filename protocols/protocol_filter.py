@@ -22,10 +22,11 @@ SMALLEST_BATCH = 100
 
 
 class ProtCryoposesFilter(ProtCryoposesStreaming):
-    """Splits particles into those with confident poses and the rest. Both sets are outputs, so nothing is lost.
+    """Splits particles into those with confident poses and the rest. Both sets are outputs, so
+    nothing is lost.
 
-    With a threshold, the outputs grow while the input grows. A fraction of the particles can only be determined when
-    all of them are there, so the run waits until the input is closed.
+    With a threshold, the outputs grow while the input grows. A fraction of the particles can only
+    be determined when all of them are there, so the run waits until the input is closed.
     """
 
     _label = FilterConfig.title
@@ -51,13 +52,13 @@ class ProtCryoposesFilter(ProtCryoposesStreaming):
         particles = self.inputParticles.get()
         if not particles.getFirstItem().hasAttribute(f"_{score}"):
             return [
-                f"Particles: they have no '{title_of(score)}'; choose another score, or estimate their poses with "
-                "`infer` first."
+                f"Particles: they have no '{title_of(score)}'; choose another score, or estimate "
+                "their poses with `infer` first."
             ]
         if convert.scored_at_another_pose(particles):
             return [
-                "Particles: their poses were changed by another program after the scores were computed; filter before "
-                "that step, or refine the poses with `refine` first."
+                "Particles: their poses were changed by another program after the scores were "
+                "computed; filter before that step, or refine the poses with `refine` first."
             ]
         return []
 
@@ -73,8 +74,9 @@ class ProtCryoposesFilter(ProtCryoposesStreaming):
         if min(cost(score, value) for value in values) <= cost(score, threshold):
             return []
         return [
-            f"--threshold is {threshold:g} and the scores range from {min(values):.6g} to {max(values):.6g}, so none of "
-            f"the {len(values)} particles would be kept; give another value."
+            f"--threshold is {threshold:g} and the scores range from {min(values):.6g} to "
+            f"{max(values):.6g}, so none of the {len(values)} particles would be kept; give "
+            "another value."
         ]
 
     def _check(self, config: Config) -> None:
@@ -123,8 +125,8 @@ class ProtCryoposesFilter(ProtCryoposesStreaming):
         from cryoposes_plugin.commands.filter.run import criterion
 
         lines = [
-            f"{counted(metrics['accepted'], 'particle')} accepted, {metrics['rejected']} rejected, by "
-            f"{criterion(metrics)}."
+            f"{counted(metrics['accepted'], 'particle')} accepted, {metrics['rejected']} "
+            f"rejected, by {criterion(metrics)}."
         ]
         if self.isInStreaming():
             return [*lines, GROWING]

@@ -22,12 +22,13 @@ SMALLEST_BATCH = 1000
 class ProtCryoposesInfer(ProtCryoposesStreaming):
     """Estimates the pose of each particle with a trained network, and the uncertainty of each pose.
 
-    With a volume, the best hypotheses of the network are refined against it to noise-limited accuracy, shifts are
-    measured, and each pose gets an expected error in degrees. Without a volume, the shifts of the input are kept.
+    With a volume, the best hypotheses of the network are refined against it to noise-limited
+    accuracy, shifts are measured, and each pose gets an expected error in degrees. Without a
+    volume, the shifts of the input are kept.
 
-    The particles keep their ids, CTFs and coordinates, and get poses and two uncertainties of the network (trace and
-    largest dispersion of a Bingham distribution; the more negative, the more certain). While the input grows, the
-    output grows with it.
+    The particles keep their ids, CTFs and coordinates, and get poses and two uncertainties of the
+    network (trace and largest dispersion of a Bingham distribution; the more negative, the more
+    certain). While the input grows, the output grows with it.
     """
 
     _label = InferConfig.title
@@ -78,7 +79,7 @@ class ProtCryoposesInfer(ProtCryoposesStreaming):
         )
 
     def _batch_problem(self, metrics: Dict[str, Any]) -> Optional[str]:
-        """Why the batch was not refined: its scores cannot be compared with those of refined poses."""
+        """Why a batch was not refined; its scores are not those of refined poses."""
         return metrics.get("not_refined")
 
     def _join_metrics(self, done: List[Dict[str, Any]]) -> Dict[str, Any]:
@@ -97,8 +98,8 @@ class ProtCryoposesInfer(ProtCryoposesStreaming):
         lines = [f"Poses of {counted(metrics['particles'], 'particle')} estimated."]
         if metrics.get("left_out"):
             lines.append(
-                f"No pose for {counted(metrics['left_out'], 'particle')}, because their batches were left out (see "
-                "below)."
+                f"No pose for {counted(metrics['left_out'], 'particle')}, because their batches "
+                "were left out (see below)."
             )
         if self.isInStreaming():
             return [*lines, GROWING, *metrics.get("notes", [])]

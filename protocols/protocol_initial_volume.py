@@ -17,11 +17,12 @@ from .protocol_reconstruct import ProtCryoposesReconstruct
 
 
 class ProtCryoposesInitialVolume(ProtCryoposesReconstruct):
-    """Finds a first volume and poses from the particles alone, without a reference and without a network.
+    """Finds a first volume and poses from the particles alone, without a reference and without a
+    network.
 
-    Several searches from random volumes find the shape at low resolution. The most likely result is then refined and
-    reconstructed alternately, independently for each half of the particles. Images do not determine the hand of the
-    volume, so it may be the mirror image.
+    Several searches from random volumes find the shape at low resolution. The most likely result is
+    then refined and reconstructed alternately, independently for each half of the particles. Images
+    do not determine the hand of the volume, so it may be the mirror image.
     """
 
     _label = InitialVolumeConfig.title
@@ -64,8 +65,9 @@ class ProtCryoposesInitialVolume(ProtCryoposesReconstruct):
 
     def _result_summary(self, metrics: Dict[str, Any]) -> List[str]:
         lines = [
-            f"The volume of the search explains {100 * metrics['search_explained_power']:.0f} % of the power of the "
-            f"images, up to a resolution of {metrics['search_resolution_angstrom']:.0f} Å."
+            f"The volume of the search explains {100 * metrics['search_explained_power']:.0f} % "
+            "of the power of the images, up to a resolution of "
+            f"{metrics['search_resolution_angstrom']:.0f} Å."
         ]
         lines += metrics["notes"]
         return lines + (super()._result_summary(metrics) if "fsc_statement" in metrics else [])
@@ -75,7 +77,7 @@ class ProtCryoposesInitialVolume(ProtCryoposesReconstruct):
         if not metrics:
             return []
         return [
-            "An initial volume was determined from the images alone, by stochastic expectation maximisation with "
-            f"decreasing noise from {metrics['starts']} random starts, followed by alternating refinement and "
-            "reconstruction (Cryoposes)."
+            "An initial volume was determined from the images alone, by stochastic expectation "
+            f"maximisation with decreasing noise from {metrics['starts']} random starts, followed "
+            "by alternating refinement and reconstruction (Cryoposes)."
         ]

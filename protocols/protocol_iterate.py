@@ -16,11 +16,13 @@ from .protocol_reconstruct import ProtCryoposesReconstruct
 
 
 class ProtCryoposesIterate(ProtCryoposesReconstruct):
-    """Refines poses and reconstructs alternately, from a low-pass filtered volume, until the resolution stops improving.
+    """Refines poses and reconstructs alternately, from a low-pass filtered volume, until the
+    resolution stops improving.
 
-    Each half of the particles has its own map and noise model, so that the Fourier shell correlation of the halves is
-    independent beyond the resolution of the filter. A network trained on the filtered volume proposes the poses.
-    Without a network, the refinement starts from the poses of the particles.
+    Each half of the particles has its own map and noise model, so that the Fourier shell
+    correlation of the halves is independent beyond the resolution of the filter. A network trained
+    on the filtered volume proposes the poses. Without a network, the refinement starts from the
+    poses of the particles.
     """
 
     _label = IterateConfig.title
@@ -55,8 +57,8 @@ class ProtCryoposesIterate(ProtCryoposesReconstruct):
         problems, particles = super()._input_problems(), self.inputParticles.get()
         if self.inputModel.get() is None and not particles.hasAlignmentProj():
             problems.append(
-                "Particles: they have no poses, and no network is given that could estimate them; give a pose model, "
-                "or particles with poses."
+                "Particles: they have no poses, and no network is given that could estimate them; "
+                "give a pose model, or particles with poses."
             )
         return problems
 
@@ -79,8 +81,8 @@ class ProtCryoposesIterate(ProtCryoposesReconstruct):
 
     def _result_summary(self, metrics: Dict[str, Any]) -> List[str]:
         lines = [
-            f"{counted(metrics['rounds'], 'round')}, starting at {metrics['low_pass_angstrom']:g} Å; round "
-            f"{metrics['best_round']} gave the best map."
+            f"{counted(metrics['rounds'], 'round')}, starting at {metrics['low_pass_angstrom']:g} "
+            f"Å; round {metrics['best_round']} gave the best map."
         ]
         return lines + super()._result_summary(metrics)
 
@@ -89,7 +91,7 @@ class ProtCryoposesIterate(ProtCryoposesReconstruct):
         if not metrics:
             return []
         return [
-            f"Starting from a map low-pass filtered to {metrics['low_pass_angstrom']:g} Å, poses were refined by maximum "
-            "likelihood and volumes reconstructed alternately, independently for two halves of the particles "
-            "(Cryoposes)."
+            f"Starting from a map low-pass filtered to {metrics['low_pass_angstrom']:g} Å, poses "
+            "were refined by maximum likelihood and volumes reconstructed alternately, "
+            "independently for two halves of the particles (Cryoposes)."
         ]

@@ -27,10 +27,11 @@ _CURVES = {
 
 
 class ProtCryoposesReconstruct(ProtCryoposesBase):
-    """Reconstructs a volume and two half maps from particles with poses, and computes their Fourier shell correlation.
+    """Reconstructs a volume and two half maps from particles with poses, and computes their Fourier
+    shell correlation.
 
-    If the poses of both halves come from the same network or the same reference, the halves are not independent, and
-    the curves are labelled accordingly.
+    If the poses of both halves come from the same network or the same reference, the halves are not
+    independent, and the curves are labelled accordingly.
     """
 
     _label = ReconstructConfig.title

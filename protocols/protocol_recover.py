@@ -15,12 +15,13 @@ from .protocol_base import ParticleInput, ProtCryoposesBase
 
 
 class ProtCryoposesRecover(ProtCryoposesBase):
-    """Recovers the poses of particles from distances between their images, which a network estimates.
+    """Recovers the poses of particles from distances between their images, which a network
+    estimates.
 
-    No volume is needed. The poses are then in a frame of their own, which differs from any other frame by a rotation
-    and possibly by the hand. The direction of the beam is found from copies of some images, rotated and mirrored by
-    known amounts. With the volume that the network was trained on, the distances to its projections give poses in the
-    frame of that volume.
+    No volume is needed. The poses are then in a frame of their own, which differs from any other
+    frame by a rotation and possibly by the hand. The direction of the beam is found from copies of
+    some images, rotated and mirrored by known amounts. With the volume that the network was trained
+    on, the distances to its projections give poses in the frame of that volume.
 
     Each particle gets a score that says how well its distances fit, by which outliers can be found.
     """
@@ -90,8 +91,8 @@ class ProtCryoposesRecover(ProtCryoposesBase):
         if "errors" in metrics:
             errors = metrics["errors"]
             lines.append(
-                f"Mean errors against the true poses: {errors['mean_distance_error_deg']:.1f}° for the distances and "
-                f"{errors['mean_angular_error_deg']:.1f}° for the poses."
+                f"Mean errors against the true poses: {errors['mean_distance_error_deg']:.1f}° "
+                f"for the distances and {errors['mean_angular_error_deg']:.1f}° for the poses."
             )
         return lines + metrics.get("notes", [])
 
@@ -100,6 +101,6 @@ class ProtCryoposesRecover(ProtCryoposesBase):
         if not metrics:
             return []
         return [
-            f"Poses of {metrics['particles']} particles were recovered from the distances between their images, as "
-            "estimated by a network (Cryoposes)."
+            f"Poses of {metrics['particles']} particles were recovered from the distances between "
+            "their images, as estimated by a network (Cryoposes)."
         ]

@@ -15,13 +15,13 @@ from .protocol_base import ParticleInput, ProtCryoposesBase
 
 
 class ProtCryoposesRefine(ProtCryoposesBase):
-    """Refines the orientation and the shift of each particle against a volume, to noise-limited accuracy.
+    """Refines the pose of each particle against a volume, to noise-limited accuracy.
 
-    The poses may come from 'estimate poses', RELION, cryoSPARC or any other program. The noise spectrum, the scale of
-    the volume and the scale of each particle are measured from the images.
+    The poses may come from 'estimate poses', RELION, cryoSPARC or any other program. The noise
+    spectrum, the scale of the volume and the scale of each particle are measured from the images.
 
-    Each particle gets the expected error of its pose in degrees, and how far the pose moved. The summary says whether
-    the poses belong to the volume or to its mirror image.
+    Each particle gets the expected error of its pose in degrees, and how far the pose moved. The
+    summary says whether the poses belong to the volume or to its mirror image.
     """
 
     _label = RefineConfig.title
@@ -65,9 +65,10 @@ class ProtCryoposesRefine(ProtCryoposesBase):
 
     def _result_summary(self, metrics: Dict[str, Any]) -> List[str]:
         return [
-            f"{counted(metrics['particles'], 'pose')} refined; median change {metrics['median_moved_deg']:.2f}° and "
-            f"{metrics['median_moved_angstrom']:.2f} Å.",
-            f"Median expected error (root mean square): {metrics['median_expected_error_deg']:.2f}° and "
+            f"{counted(metrics['particles'], 'pose')} refined; median change "
+            f"{metrics['median_moved_deg']:.2f}° and {metrics['median_moved_angstrom']:.2f} Å.",
+            "Median expected error (root mean square): "
+            f"{metrics['median_expected_error_deg']:.2f}° and "
             f"{metrics['median_expected_shift_error_angstrom']:.2f} Å.",
             *metrics.get("notes", []),
         ]
@@ -77,7 +78,8 @@ class ProtCryoposesRefine(ProtCryoposesBase):
         if not metrics:
             return []
         return [
-            f"Poses of {metrics['particles']} particles were refined by maximum likelihood against a reference, with "
-            "the noise spectrum estimated from the residuals (Cryoposes). Their median expected error is "
+            f"Poses of {metrics['particles']} particles were refined by maximum likelihood "
+            "against a reference, with the noise spectrum estimated from the residuals "
+            "(Cryoposes). Their median expected error is "
             f"{metrics['median_expected_error_deg']:.2f}°."
         ]

@@ -6,7 +6,7 @@ from typing import Any, Dict, List
 
 from pwem.objects import SetOfParticles
 
-from cryoposes_plugin.commands.config import IMAGE_SIZE, NOISE, Config
+from cryoposes_plugin.commands.config import BACKGROUND, IMAGE_SIZE, NOISE, Config
 from cryoposes_plugin.commands.simulate.config import SimulateConfig
 from cryoposes_plugin.core.io.names import PARTICLES_NAME
 from cryoposes_plugin.core.words import counted
@@ -16,10 +16,11 @@ from .protocol_base import ParticleInput, ProtCryoposesBase
 
 
 class ProtCryoposesSimulate(ProtCryoposesBase):
-    """Simulates projections of one or several volumes with known poses: y = C S P x + n, with CTF C, shift S and noise n.
+    """Simulates projections of one or several volumes with known poses: y = C S P x + n, with CTF
+    C, shift S and noise n.
 
-    CTFs, acquisition parameters, box size and pixel size can be taken from an existing particle set, and poses from
-    another one. The result has everything that RELION and cryoSPARC require.
+    CTFs, acquisition parameters, box size and pixel size can be taken from an existing particle
+    set, and poses from another one. The result has everything that RELION and cryoSPARC require.
     """
 
     _label = SimulateConfig.title
@@ -58,6 +59,7 @@ class ProtCryoposesSimulate(ProtCryoposesBase):
         forms.add_fields(form, SimulateConfig, "shift_distribution", "shift_px")
         form.addSection(label="CTF and noise")
         forms.add_group(form, SimulateConfig, NOISE)
+        forms.add_group(form, SimulateConfig, BACKGROUND)
         forms.add_ctf_group(form, SimulateConfig)
 
     def _check(self, config: Config) -> None:

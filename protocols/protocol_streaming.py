@@ -1,4 +1,4 @@
-"""Protocols whose input particles may still be growing: batch by batch, the outputs grow with the input."""
+"""Protocols that process a growing set of particles in batches."""
 
 from __future__ import annotations
 
@@ -23,25 +23,26 @@ from .protocol_base import ProtCryoposesBase
 
 logger = logging.getLogger(__name__)
 
-GROWING = "The input is still growing, and the output with it."
+GROWING = "The input is still growing, and the output grows with it."
 _BATCHES, _STREAM_KEY = "batches", "stream_key.txt"
 
 __all__ = ["GROWING", "ProtCryoposesStreaming"]
 
 
 class ProtCryoposesStreaming(ProtCryoposesBase):
-    """Of an input that is complete one run is made, as in every protocol. Of one that is open, a run for each batch.
+    """Processes a complete input in one run, as every protocol, and an open one batch by batch.
 
-    Each batch has its folder in `extra/batches`, with its ids, its STAR file and its run; the results are joined by id
-    into outputs that stay open until the input is closed. Then `extra/run` gets the results of all.
+    Each batch has a folder in `extra/batches` with its ids, its STAR file and its run. The results
+    are joined by id in outputs that stay open until the input is closed. Then `extra/run` gets the
+    joint results.
     """
 
-    #: Output -> the file of a run that holds its particles.
+    #: Output -> file of the run with its particles.
     STREAMED: Dict[str, str] = {}
 
     # -------------------------- steps ----------------------------------------
     def _insertAllSteps(self):
-        self._waiting = 0  # index of the step that waits for the input, if there is one
+        self._waiting = 0  # number of the step that waits for the input, if there is one
         content = streams.content(self.inputParticles.get())
         is_open = content is None or content.open
         if not (self._decides_each_alone() and (is_open or self._batches().names())):
@@ -51,7 +52,7 @@ class ProtCryoposesStreaming(ProtCryoposesBase):
             return
         key = self._stream_key()
         self._forget_other_stream(key)
-        # its argument is new each time: whatever was closed before is joined and closed again
+        # The argument is always new, so that outputs that were closed before are joined again.
         self._waiting = self._insert_waiting(self.closeOutputsStep, str(time.time()))
         self._converted = self._insertFunctionStep(
             self.convertVolumesStep, key, prerequisites=[], needsGPU=False
@@ -71,7 +72,7 @@ class ProtCryoposesStreaming(ProtCryoposesBase):
         )
 
     def _insert_new_batch(self) -> bool:
-        """Whether the input is closed and all of it is in batches."""
+        """Start a batch if enough particles wait; True if the input is closed and none waits."""
         content = streams.content(self.inputParticles.get())
         if content is None:
             return False
@@ -85,7 +86,7 @@ class ProtCryoposesStreaming(ProtCryoposesBase):
         return not content.open and not batch
 
     def _stepsCheck(self):
-        """Called by Scipion every few seconds: new steps for new particles, and the last one when all are there."""
+        """Called by Scipion every few seconds: adds steps for new particles, starts the last."""
         waiting = self._steps[self._waiting - 1] if self._waiting else None
         if waiting is None or not waiting.isWaiting():
             return
@@ -102,7 +103,7 @@ class ProtCryoposesStreaming(ProtCryoposesBase):
             self.updateSteps()
 
     def waitForInputStep(self):
-        """For what has to see all particles at once: the steps after it begin when the input is closed."""
+        """A step that ends when the input is closed, for results that depend on all particles."""
         self.inputParticles.get().close()
         self.inputParticles.get().loadAllProperties()
 
@@ -112,30 +113,31 @@ class ProtCryoposesStreaming(ProtCryoposesBase):
 
     def batchStep(self, key: str, name: str):
         with self._sentences():
-            particles, place = (
-                streams.reopened(self.inputParticles.get()),
-                os.path.join(_BATCHES, name),
-            )
-            config = self._batch_config(self._getExtraPath(place, PARTICLES_NAME))
+            particles = streams.reopened(self.inputParticles.get())
+            subfolder = os.path.join(_BATCHES, name)
+            config = self._batch_config(self._getExtraPath(subfolder, PARTICLES_NAME))
             table = convert.particles_to_table(
                 particles, self._getTmpPath(f"particles_{name}.mrcs"), self._batches().ids(name)
             )
             self._write_table(config.particles, table)
-            runner.write_config(self, config, place)
-            runner.run_program(self, config, place)
+            runner.write_config(self, config, subfolder)
+            runner.run_program(self, config, subfolder)
             problem = self._batch_problem(self._batch_metrics(name))
             if problem:
-                logger.warning("Batch %s (%d particles) is left out: %s", name, len(table), problem)
+                logger.warning(
+                    "Batch %s (%d particles) was left out: %s", name, len(table), problem
+                )
                 return
             for output in self._filled_outputs(self._batch_metrics(name)):
-                self._grow(output, particles, self._read_table(self.STREAMED[output], place))
+                self._grow(output, particles, self._read_table(self.STREAMED[output], subfolder))
 
     def closeOutputsStep(self, stamp: str):
         with self._sentences():
             done = [self._batch_metrics(name) for name in self._batches().names()]
             if not any(self.hasAttribute(output) for output in self.STREAMED):
                 raise InputError(
-                    "; ".join(self._join_metrics(done).get("notes", [])) or "No particle came."
+                    "; ".join(self._join_metrics(done).get("notes", []))
+                    or "The input was closed without any particle; give a set with particles."
                 )
             self._join_runs()
             for output in self.STREAMED:
@@ -143,20 +145,20 @@ class ProtCryoposesStreaming(ProtCryoposesBase):
                     grown = self._grown_set(output)
                     self._updateOutputSet(output, grown, Set.STREAM_CLOSED)
 
-    # -------------------------- what a protocol says of itself ---------------
+    # -------------------------- what a protocol defines -----------------------
     def _decides_each_alone(self) -> bool:
-        """Whether a particle's result does not depend on the others, so that it need not wait for them."""
+        """Whether the result of a particle is independent of all other particles."""
         return True
 
     def _batch_config(self, star: str):
         return dataclasses.replace(self._make_config(), particles=star)
 
     def _batch_problem(self, metrics: Dict[str, Any]) -> Optional[str]:
-        """Why the result of a batch cannot be joined with that of the others; None where it can."""
+        """Why the result of a batch cannot be joined with the others; None if it can."""
         return None
 
     def _filled_outputs(self, metrics: Dict[str, Any]) -> List[str]:
-        """The outputs that a run with these metrics has particles for."""
+        """The outputs for which a run with these metrics has particles."""
         return list(self.STREAMED)
 
     def _fill(self, output, particles, table) -> None:
@@ -174,7 +176,7 @@ class ProtCryoposesStreaming(ProtCryoposesBase):
         return self._getPath(f"{output}.sqlite")
 
     def _grown_set(self, output: str):
-        """The output as it is on disk; a new one if there is none."""
+        """The output as it is on disk, or a new one."""
         grown = SetOfParticles(filename=self._set_path(output))
         if grown.getSize():
             grown.loadAllProperties()
@@ -182,7 +184,7 @@ class ProtCryoposesStreaming(ProtCryoposesBase):
         return grown
 
     def _grow(self, output: str, particles, table) -> None:
-        """Append what is not there yet: a step that was interrupted may have written its particles."""
+        """Append the particles that an interrupted step has not already written."""
         grown, is_new = self._grown_set(output), not self.hasAttribute(output)
         if grown.getSize():
             present = set(grown.getIdSet())
@@ -200,7 +202,7 @@ class ProtCryoposesStreaming(ProtCryoposesBase):
                 self._defineSourceRelation(pointer, getattr(self, output))
 
     def _join_runs(self) -> None:
-        """`extra/run` as if one run had made it: for summary, viewers and report."""
+        """Write `extra/run` as if from one run, for the summary, the viewers and the report."""
         from cryoposes_plugin.commands.pictures import complete_report
         from cryoposes_plugin.commands.report import write_report
 
@@ -221,7 +223,7 @@ class ProtCryoposesStreaming(ProtCryoposesBase):
         ):
             with open(self._run_file(name), "w", encoding="utf-8") as handle:
                 handle.write(text)
-        lead = f"{metrics['particles']} particles that came in {metrics['batches']} batches."
+        lead = f"{metrics['particles']} particles, processed in {metrics['batches']} batches."
         write_report(
             folder,
             self.getClassLabel(),
@@ -233,7 +235,7 @@ class ProtCryoposesStreaming(ProtCryoposesBase):
         complete_report(folder)
 
     def shown_run(self) -> str:
-        """Until all batches are joined, the last one that is done."""
+        """The joint run, or the last finished batch until all are joined."""
         done = [name for name in self._batches().names() if self._batch_metrics(name)]
         if super()._metrics() or not done:
             return super().shown_run()
@@ -251,15 +253,15 @@ class ProtCryoposesStreaming(ProtCryoposesBase):
         return {**self._join_metrics(done), "batches": len(done)} if done else {}
 
     def _metrics(self) -> Dict[str, Any]:
-        """Of all batches that are done, while the input grows."""
+        """The joint metrics; those of the finished batches while the input grows."""
         return super()._metrics() or self._joined_metrics()
 
     def _stream_key(self) -> str:
-        """As `_step_key`, without the time of a file that is still written to."""
+        """As `_step_key`, without the time of the input file, which is still being written."""
         return self._step_key(growing=("inputParticles",))
 
     def _forget_other_stream(self, key: str) -> None:
-        """Continue with other parameters or inputs begins anew."""
+        """Remove the batches of other parameters or inputs, so that Continue starts again."""
         path = self._getExtraPath(_STREAM_KEY)
         if os.path.exists(path):
             with open(path, encoding="utf-8") as handle:

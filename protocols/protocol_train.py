@@ -25,11 +25,13 @@ from .protocol_base import ParticleInput, ProtCryoposesBase
 
 
 class ProtCryoposesTrain(ProtCryoposesBase):
-    """Trains a network that estimates the orientation of each particle image and the uncertainty of the estimate.
+    """Trains a network that estimates the orientation of each particle image and the uncertainty of
+    the estimate.
 
-    The network learns from volumes, whose projections are simulated during the training, from particles with known
-    poses, or from both. Give the particles to which it will be applied as 'Particles to imitate': box size, pixel size,
-    CTFs and noise of the simulated images are taken from them.
+    The network learns from volumes, whose projections are simulated during the training, from
+    particles with known poses, or from both. Give the particles to which it will be applied as
+    'Particles to imitate': box size, pixel size, CTFs and noise of the simulated images are taken
+    from them.
     """
 
     _label = TrainConfig.title
@@ -54,9 +56,12 @@ class ProtCryoposesTrain(ProtCryoposesBase):
             pointer_condition="hasAlignmentProj",
         )
         forms.add_fields(form, TrainConfig, "symmetry")
+        form.addSection(label="Network and loss")
+        forms.add_group(form, TrainConfig, NETWORK)
+        forms.add_group(form, TrainConfig, LOSS)
         form.addSection(label="Training")
-        for group in (NETWORK, TRAINING_LENGTH, LOSS, OPTIMISER):
-            forms.add_group(form, TrainConfig, group)
+        forms.add_group(form, TrainConfig, TRAINING_LENGTH)
+        forms.add_group(form, TrainConfig, OPTIMISER)
         forms.add_group(form, TrainConfig, AUGMENTATION, "inputParticles is not None")
         forms.add_group(form, TrainConfig, VALIDATION)
         forms.add_computation(form, TrainConfig)
@@ -122,8 +127,8 @@ class ProtCryoposesTrain(ProtCryoposesBase):
         validation = metrics.get("validation", {})
         if "median_distance_error_deg" in validation:
             lines.append(
-                "The network gives distances between images, for `recover`. Median error on held-out pairs: "
-                f"{validation['median_distance_error_deg']:.2f}°."
+                "The network gives distances between images, for `recover`. Median error on "
+                f"held-out pairs: {validation['median_distance_error_deg']:.2f}°."
             )
         return lines or ["The training has finished."]
 
@@ -136,7 +141,7 @@ class ProtCryoposesTrain(ProtCryoposesBase):
             []
             if error is None
             else [
-                f"A network was trained to estimate poses (Cryoposes); its median error on held-out images is "
-                f"{error:.1f}°."
+                "A network was trained to estimate poses (Cryoposes); its median error on "
+                f"held-out images is {error:.1f}°."
             ]
         )

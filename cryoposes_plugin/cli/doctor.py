@@ -1,7 +1,7 @@
-"""`cryoposes doctor`: what is installed here, what works, what runs with it, and what to do about the rest.
+"""`cryoposes doctor`: checks what is installed, what works with it, and how to complete it.
 
-TensorFlow and ASTRA are tried in a process of their own: a broken one may crash or hang, and the doctor must not. Where
-the protocols compute in another environment than this one, that one is examined.
+TensorFlow and ASTRA are tested in processes of their own, because a broken installation may crash
+or hang. If the protocols compute in another environment, that one is examined.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import Any, Dict, List, Optional
 from ..commands.registry import CONFIGS
 from ..core.parallel import number_of_cores
 
-#: Commands that need no TensorFlow.
+#: Commands that work without TensorFlow.
 _WITHOUT_TENSORS = ("filter", "compare", "reconstruct")
 GOOD, NOTE, PROBLEM = "good", "note", "problem"
 _PROBE_SECONDS = 180
@@ -46,10 +46,14 @@ for device in ["/CPU:0"] + [f"/GPU:{i}" for i in range(len(gpus))]:
     with tf.device(device):
         value = float(tf.reduce_sum(tf.matmul(tf.ones((64, 64)), tf.ones((64, 64)))))
     if value != 64.0**3:
-        raise SystemExit(f"{device} gives {value} for the sum of a matrix product that is {64.0**3}")
-print("FOUND " + json.dumps({"version": tf.__version__, "gpus": len(gpus), "cuda": tf.test.is_built_with_cuda()}))
+        raise SystemExit(f"{device} computes {value} for a sum that is {64.0**3}")
+cuda = tf.test.is_built_with_cuda()
+print("FOUND " + json.dumps({"version": tf.__version__, "gpus": len(gpus), "cuda": cuda}))
 """
-_NO_COMPUTING = "Correct CRYOPOSES_ENV_ACTIVATION and CRYOPOSES_PYTHON, or leave them out and run 'scipion installb cryoposes'."
+_NO_COMPUTING = (
+    "Correct CRYOPOSES_ENV_ACTIVATION and CRYOPOSES_PYTHON, or remove them and run "
+    "'scipion installb cryoposes'."
+)
 _ASTRA_PROBE = """
 import json, astra
 print("FOUND " + json.dumps({"version": astra.__version__, "cuda": bool(astra.use_cuda())}))
@@ -58,7 +62,7 @@ print("FOUND " + json.dumps({"version": astra.__version__, "cuda": bool(astra.us
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at: how it stands, what is there, and what to do if it is not good."""
+    """The result of one check: its state, what was found, and what to do if it is not good."""
 
     name: str
     state: str
@@ -67,7 +71,7 @@ class Finding:
 
 
 def examine() -> List[Finding]:
-    """All findings, what the main job needs first."""
+    """All findings; those that the main job needs come first."""
     tensorflow = probe(_TENSORFLOW_PROBE)
     return [
         _python(),
@@ -82,10 +86,10 @@ def examine() -> List[Finding]:
 
 
 def compute_command() -> Optional[str]:
-    """Shell words of the interpreter that the protocols compute with, if it is another one than this.
+    """Shell command of the interpreter in which the protocols compute; None if it is this one.
 
-    As `CRYOPOSES_ENV_ACTIVATION` and `CRYOPOSES_PYTHON` say; else the one that `scipion installb cryoposes` built,
-    where this one has no TensorFlow.
+    It is given by `CRYOPOSES_ENV_ACTIVATION` and `CRYOPOSES_PYTHON`. Without them it is the one
+    that `scipion installb cryoposes` has built, if this interpreter has no TensorFlow.
     """
     activation = os.environ.get("CRYOPOSES_ENV_ACTIVATION", "").strip().rstrip("&; ")
     chosen = os.path.expanduser(os.environ.get("CRYOPOSES_PYTHON", ""))
@@ -111,12 +115,12 @@ def _built_python() -> Path:
 
 
 def examine_other(command: str) -> List[Finding]:
-    """The findings of another interpreter about itself, with this one's about Scipion."""
+    """The findings of another interpreter, and those of this one about Scipion."""
     hidden = ("CRYOPOSES_ENV_ACTIVATION", "CRYOPOSES_PYTHON", "CRYOPOSES_HOME", "SCIPION_HOME")
     environment = {name: value for name, value in os.environ.items() if name not in hidden}
     package = Path(__file__).resolve().parents[1]
     with tempfile.TemporaryDirectory() as folder:
-        # the package alone: what lies beside it belongs to this interpreter
+        # Only this package is linked, because the others beside it belong to this interpreter.
         os.symlink(package, Path(folder) / package.name)
         environment["PYTHONPATH"] = folder
         said = _shell(f"{command} -m {package.name} doctor --json", environment)
@@ -134,7 +138,7 @@ def examine_other(command: str) -> List[Finding]:
 
 
 def _shell(command: str, environment: Dict[str, str]) -> Dict[str, Any]:
-    """The JSON that a shell command prints; or {"error": the last line of its complaint}."""
+    """The JSON that a shell command prints, or {"error": its last error message}."""
     try:
         result = subprocess.run(
             ["/bin/bash", "-c", command],
@@ -160,7 +164,7 @@ def main_job_runs(findings: List[Finding]) -> bool:
 
 
 def what_runs(findings: List[Finding]) -> Dict[str, bool]:
-    """Command or option -> whether it works here."""
+    """Command or feature -> whether it works here."""
     state = {finding.name: finding.state for finding in findings}
     if "packages" not in state:
         return {}
@@ -181,12 +185,12 @@ def as_text(findings: List[Finding]) -> str:
         f"{mark[f.state]}  {f.name}: {f.says}" + (f"\n      -> {f.remedy}" if f.remedy else "")
         for f in findings
     ]
-    lines += ["", "What runs here:"]
+    lines += ["", "What works here:"]
     lines += [f"{'yes ' if runs else 'no  '}  {name}" for name, runs in what_runs(findings).items()]
     verdict = (
-        "The main job can run."
+        "The main job can run here."
         if main_job_runs(findings)
-        else "The main job cannot run: see FAIL above."
+        else "The main job cannot run here; correct what is marked FAIL above."
     )
     return "\n".join([*lines, "", verdict])
 
@@ -201,7 +205,7 @@ def as_json(findings: List[Finding]) -> str:
 
 
 def probe(code: str) -> Dict[str, Any]:
-    """What the code says after FOUND, as JSON; or {"error": last line of its complaint}."""
+    """The JSON that the code prints after FOUND, or {"error": its last error message}."""
     try:
         result = subprocess.run(
             [sys.executable, "-c", code],
@@ -227,14 +231,14 @@ def _python() -> Finding:
     version, text = sys.version_info[:2], f"{platform.python_version()} at {sys.executable}"
     if version < (3, 8):
         return Finding(
-            "Python", PROBLEM, text, "Make an environment with Python 3.10, 3.11 or 3.12."
+            "Python", PROBLEM, text, "Create an environment with Python 3.10, 3.11 or 3.12."
         )
     if not (3, 10) <= version <= (3, 12):
         return Finding(
             "Python",
             NOTE,
             text,
-            "The versions that were tried for computing are 3.10, 3.11 and 3.12.",
+            "The program was tested with Python 3.10, 3.11 and 3.12.",
         )
     return Finding("Python", GOOD, text)
 
@@ -246,7 +250,7 @@ def _packages() -> Finding:
             "packages",
             PROBLEM,
             f"missing: {', '.join(missing)}",
-            f"pip install {' '.join(missing)}",
+            f"Run pip install {' '.join(missing)}.",
         )
     return Finding("packages", GOOD, ", ".join(f"{name} {version_of(name)}" for name in _NEEDED))
 
@@ -257,15 +261,16 @@ def _tensorflow(found: Dict[str, Any]) -> Finding:
             "TensorFlow",
             PROBLEM,
             "not installed in this interpreter",
-            "pip install 'tensorflow>=2.20,<2.22'; in Scipion: 'scipion installb cryoposes', or set "
-            "CRYOPOSES_ENV_ACTIVATION or CRYOPOSES_PYTHON to an environment that has it.",
+            "Run pip install 'tensorflow>=2.20,<2.22'. In Scipion, run 'scipion installb "
+            "cryoposes', or set CRYOPOSES_ENV_ACTIVATION or CRYOPOSES_PYTHON to an environment "
+            "with TensorFlow.",
         )
     if "error" in found:
         return Finding(
             "TensorFlow",
             PROBLEM,
             f"does not work: {found['error']}",
-            "Install it anew in a clean one.",
+            "Install it again, in a new environment.",
         )
     return Finding(
         "TensorFlow",
@@ -279,7 +284,10 @@ def _machine() -> Finding:
     says = f"{cores} cores" + ("" if memory is None else f", {memory:.1f} GiB of memory")
     if memory is not None and memory < _LEAST_MEMORY_GIB:
         return Finding(
-            "machine", NOTE, says, "Training wants some 4 GiB: keep boxes and batches small."
+            "machine",
+            NOTE,
+            says,
+            "Training needs about 4 GiB; use small boxes and batches.",
         )
     return Finding("machine", GOOD, says)
 
@@ -290,17 +298,19 @@ def _gpu(tensorflow: Dict[str, Any]) -> Finding:
         return Finding(
             "GPU",
             GOOD,
-            f"TensorFlow computes on {seen}" + (f" ({', '.join(cards)})" if cards else ""),
+            f"TensorFlow uses {seen}" + (f" ({', '.join(cards)})" if cards else ""),
         )
     if cards:
         return Finding(
             "GPU",
             NOTE,
-            f"{', '.join(cards)}: not seen by TensorFlow",
-            "pip install 'tensorflow[and-cuda]' of the same version, and check CUDA_VISIBLE_DEVICES "
-            f"(now {os.environ.get('CUDA_VISIBLE_DEVICES', 'unset')!r}).",
+            f"{', '.join(cards)}, but TensorFlow does not find it",
+            "Run pip install 'tensorflow[and-cuda]' with the same version, and check "
+            f"CUDA_VISIBLE_DEVICES (now {os.environ.get('CUDA_VISIBLE_DEVICES', 'unset')!r}).",
         )
-    return Finding("GPU", NOTE, "none; everything but ASTRA's methods runs on the CPU, slower")
+    return Finding(
+        "GPU", NOTE, "none; everything except the methods of ASTRA runs on the CPU, but slower"
+    )
 
 
 def _astra(found: Dict[str, Any]) -> Finding:
@@ -309,21 +319,21 @@ def _astra(found: Dict[str, Any]) -> Finding:
             "ASTRA",
             NOTE,
             "not installed",
-            "Only needed for its projector and CGLS: see astra-toolbox.",
+            "Only needed for its projector and for CGLS; the package is astra-toolbox.",
         )
     if "error" in found:
         return Finding(
             "ASTRA",
             NOTE,
             f"does not work: {found['error']}",
-            "pip install --force-reinstall astra-toolbox",
+            "Run pip install --force-reinstall astra-toolbox.",
         )
     if not found["cuda"]:
         return Finding(
             "ASTRA",
             NOTE,
-            f"{found['version']}, finds no CUDA device",
-            "The Fourier methods need none.",
+            f"{found['version']}, which finds no CUDA device",
+            "The Fourier methods do not need one.",
         )
     return Finding("ASTRA", GOOD, f"{found['version']}, with CUDA")
 
@@ -337,8 +347,8 @@ def _relion() -> Finding:
         return Finding(
             "RELION",
             NOTE,
-            "not on the PATH nor in RELION_HOME",
-            "Only needed for RELION's own protocols.",
+            "neither on the PATH nor in RELION_HOME",
+            "Only needed for the protocols of RELION.",
         )
     return Finding("RELION", GOOD, f"{path} {_relion_version(path)}".strip())
 
@@ -358,7 +368,10 @@ def _relion_version(path: str) -> str:
 def _scipion() -> Finding:
     if importlib.util.find_spec("pwem") is None:
         return Finding(
-            "Scipion", NOTE, "not in this interpreter", "The commands need none; the protocols do."
+            "Scipion",
+            NOTE,
+            "not installed in this interpreter",
+            "The protocols need it; the commands do not.",
         )
     plugins = ("scipion-em-relion", "scipion-em-cryosparc2")
     there = [f"{name} {version_of(name)}" for name in ("scipion-em", *plugins) if version_of(name)]
@@ -366,7 +379,7 @@ def _scipion() -> Finding:
 
 
 def version_of(distribution: str) -> str:
-    """'' where it is not installed."""
+    """Version of an installed distribution; '' if it is not installed."""
     try:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:
@@ -381,7 +394,7 @@ def memory_gib() -> Optional[float]:
 
 
 def nvidia_cards() -> List[str]:
-    """Names that the driver gives; empty without a driver."""
+    """Names of the NVIDIA GPUs; empty without a driver."""
     program = shutil.which("nvidia-smi")
     if program is None:
         return []

@@ -1,7 +1,7 @@
-"""How the program ends, whatever happens: an exit status, one sentence, and no traceback on the screen.
+"""How the program ends: with an exit status and one sentence, but no traceback on the screen.
 
-0: done. 2: something that the user can mend. 129, 130, 143: stopped by SIGHUP, Ctrl-C, SIGTERM; the same command
-resumes. 70: a fault of the program, with its traceback in a file.
+0: done. 2: an error that the user can correct. 129, 130, 143: stopped by SIGHUP, Ctrl-C or SIGTERM;
+the same command resumes. 70: an error in the program, with its traceback in a file.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _OURS = ("cryoposes", __name__.split(".")[0])
 
 
 class Stopped(KeyboardInterrupt):
-    """A signal that asks the program to end."""
+    """A signal that tells the program to end."""
 
     def __init__(self, number: int, frame=None):
         super().__init__(signal.Signals(number).name)
@@ -43,7 +43,7 @@ def _stop(number: int, frame) -> None:
 
 @contextmanager
 def stoppable() -> Iterator[None]:
-    """SIGTERM and SIGHUP end the block as Ctrl-C does; what was ignored before (`nohup`) stays ignored."""
+    """SIGTERM and SIGHUP end the block like Ctrl-C, unless they are ignored (`nohup`)."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -59,7 +59,7 @@ def stoppable() -> Iterator[None]:
 
 
 def any_stream_takes_our_words() -> None:
-    """Where the screen or a log is ASCII, as on batch systems, what it cannot show is escaped; names stay names."""
+    """Escape characters that the terminal or log cannot show (ASCII), except in file names."""
     codecs.register_error("cryoposes", _escaped)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
@@ -67,7 +67,7 @@ def any_stream_takes_our_words() -> None:
 
 
 def _escaped(error: UnicodeError):
-    """Bytes of a name in UTF-8 (Python holds them as surrogates where the locale is ASCII) as they are."""
+    """The bytes of UTF-8 file names, which are surrogates in an ASCII locale, as they are."""
     if isinstance(error, UnicodeEncodeError):
         try:
             name = error.object[error.start : error.end].encode("ascii", "surrogateescape")
@@ -80,7 +80,7 @@ def _escaped(error: UnicodeError):
 
 @contextmanager
 def only_our_words() -> Iterator[None]:
-    """Log lines of this program go to the screen; those of libraries, and their warnings, do not."""
+    """Show log messages of this program, but not those and the warnings of libraries."""
     if not logging.getLogger().handlers:
         logging.basicConfig(level=logging.INFO, handlers=_handlers())
     with warnings.catch_warnings():
@@ -90,7 +90,7 @@ def only_our_words() -> Iterator[None]:
 
 
 def _handlers() -> List[logging.Handler]:
-    """One for all lines on stderr; where the variable asks for it, progress goes to stdout instead."""
+    """Messages go to stderr; progress goes to stdout if the environment variable says so."""
     apart = os.environ.get(PROGRESS_TO) == "stdout"
     errors, progress = logging.StreamHandler(sys.stderr), logging.StreamHandler(sys.stdout)
     errors.setLevel(logging.WARNING if apart else logging.INFO)
@@ -103,7 +103,10 @@ def _handlers() -> List[logging.Handler]:
 
 
 def end(error: BaseException, output: Optional[str]) -> int:
-    """Say in one sentence what went wrong; returns the exit status. output : folder of the run, if there is one."""
+    """Log one sentence on what went wrong, and return the exit status.
+
+    output : folder of the run, if there is one.
+    """
     if isinstance(error, KeyboardInterrupt):
         logger.error("Interrupted; run the same command again to resume.")
         return 128 + (error.number if isinstance(error, Stopped) else signal.SIGINT)
@@ -113,8 +116,8 @@ def end(error: BaseException, output: Optional[str]) -> int:
         return MENDABLE
     log = write_error_log(_place(output), error)
     logger.error(
-        "Error: the program failed in a way that nobody foresaw (%s: %s); its traceback is in %s: please report it, "
-        "and run the same command again to resume.",
+        "Error: the program failed unexpectedly (%s: %s); please report the traceback in %s, and "
+        "run the same command again to resume.",
         type(error).__name__,
         shown_error(error),
         log,
@@ -123,17 +126,22 @@ def end(error: BaseException, output: Optional[str]) -> int:
 
 
 def _sentence(error: BaseException) -> Optional[str]:
-    """For what was foreseen."""
+    """The sentence of an expected error; None for an unexpected one."""
     if isinstance(error, CryoposesError):
         return str(error)
     if isinstance(error, memory_errors()):
-        return f"the memory is not enough ({first_line(error)}); free some, or take a machine with more."
+        return (
+            f"memory ran out ({first_line(error)}); free some memory, or use a machine with more."
+        )
     if isinstance(error, OSError) and error.filename is not None:
         name = os.fsdecode(error.filename) if isinstance(error.filename, bytes) else error.filename
-        return f"{name} cannot be used ({shown_error(error)}); check its name, its permissions and the space on its disk."
+        return (
+            f"{name} cannot be used ({shown_error(error)}); check its name, its permissions and "
+            "the free disk space."
+        )
     return None
 
 
 def _place(output: Optional[str]) -> Optional[str]:
-    """The folder, if it is a run's."""
+    """The folder, if it is that of a run."""
     return output if output and os.path.lexists(os.path.join(output, CONFIG_NAME)) else None

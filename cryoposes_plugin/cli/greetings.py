@@ -1,4 +1,4 @@
-"""TensorFlow greets on stderr when it is imported, from C++ and whatever it is told: nothing that a user can use."""
+"""Hides the messages that TensorFlow writes to stderr when it is imported, also from C++."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Iterator
 
 @contextmanager
 def tensorflow_without_greetings() -> Iterator[None]:
-    """In the block TensorFlow is imported, wherever that happens, in silence."""
+    """In this block, importing TensorFlow writes nothing."""
     finder = _Finder()
     sys.meta_path.insert(0, finder)
     try:
@@ -22,7 +22,7 @@ def tensorflow_without_greetings() -> Iterator[None]:
 
 
 class _Finder(MetaPathFinder):
-    """Finds TensorFlow where Python does."""
+    """Finds TensorFlow as Python does, and imports it silently."""
 
     def find_spec(self, fullname, path, target=None):
         spec = PathFinder.find_spec(fullname, path, target) if fullname == "tensorflow" else None
@@ -41,10 +41,10 @@ def _hushed(load):
 
 @contextmanager
 def hushed() -> Iterator[None]:
-    """What is written to stderr in the block, by C++ too, is shown only if the block fails."""
+    """Show what the block writes to stderr, also from C++, only if the block fails."""
     try:
         kept, screen = os.memfd_create("stderr"), os.dup(2)
-    except (AttributeError, OSError):  # another system than Linux, or no stderr
+    except (AttributeError, OSError):  # not Linux, or no stderr
         yield
         return
     os.dup2(kept, 2)

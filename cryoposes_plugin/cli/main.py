@@ -1,6 +1,6 @@
 """The program `cryoposes`: `cryoposes COMMAND --output DIR ...`.
 
-Exit status 0: done; 2: something the user can mend, said in one sentence; 130 and others: see `ending`.
+Exit status: 0 if done, 2 for an error that the user can correct, others see `ending`.
 """
 
 from __future__ import annotations
@@ -31,17 +31,16 @@ logger = logging.getLogger("cryoposes")
 _TENSORFLOW_THREADS = "TF_NUM_INTRAOP_THREADS"
 _NEGATIVE_NUMBER = re.compile(r"-(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$|-inf$", re.IGNORECASE)
 
-#: Commands that write no run: the module of this name in this folder has `add_arguments(parser)` and
-#: `run(arguments)`, which returns the status.
-PLAIN_COMMANDS = {
-    "doctor": "say what is installed here, what runs with it, and what to do about the rest"
-}
+#: Commands that write no run. The module of this name in this folder has `add_arguments(parser)`
+#: and `run(arguments)`, which returns the exit status.
+PLAIN_COMMANDS = {"doctor": "check the installation and say how to complete it"}
 
 
 class _Parser(argparse.ArgumentParser):
     def __init__(self, *arguments, **named):
         super().__init__(*arguments, **named)
-        self._negative_number_matcher = _NEGATIVE_NUMBER  # argparse knows none with an exponent
+        # argparse does not accept negative numbers with an exponent.
+        self._negative_number_matcher = _NEGATIVE_NUMBER
 
     def error(self, message):
         raise ConfigError(f"{self.prog}: {message}; see {self.prog} --help.")
@@ -50,7 +49,8 @@ class _Parser(argparse.ArgumentParser):
 def make_parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="cryoposes",
-        description="Learned orientations for cryo-EM particles, with their uncertainty.",
+        description="Estimates the orientations of cryo-EM particles with a trained network, and "
+        "says how certain each one is. 'cryoposes COMMAND --help' describes a command.",
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     subparsers = parser.add_subparsers(
@@ -106,20 +106,20 @@ def main(argv: Optional[List[str]] = None) -> int:
 
 
 def _checked_output(output: str) -> str:
-    """ConfigError where there is no place for a run."""
+    """Raise ConfigError if no run can be written there."""
     if not output.strip():
         raise ConfigError("--output is empty; give the name of a folder.")
     try:
         os.getcwd()
     except FileNotFoundError:
         raise ConfigError(
-            "The working directory does not exist any more; change to another one."
+            "The working directory no longer exists; change to another one."
         ) from None
     return output
 
 
 def run_command(config: Config, output: str) -> dict:
-    """Check everything that can be checked, then run (or resume, or do nothing if finished); returns the metrics."""
+    """Check everything, then run or resume, or do nothing if finished; returns the metrics."""
     config.validate()
     _check_inputs(config)
     _set_devices(config)
@@ -131,7 +131,7 @@ def run_command(config: Config, output: str) -> dict:
 
 
 def _ask(config: Config) -> None:
-    """Say what is unlikely in the numbers that came in; InputError or ConfigError for what is impossible."""
+    """Log questions about unlikely numbers; InputError or ConfigError for impossible ones."""
     from ..core.io.star import read_particles
     from ..core.plausibility import questions
 
@@ -149,7 +149,8 @@ def _check_inputs(config: Config) -> None:
             raise ConfigError(f"{config.command}: {path} does not exist; check the path.") from None
         except (OSError, ValueError) as error:
             raise ConfigError(
-                f"{config.command}: {path} cannot be reached ({shown_error(error)}); check it."
+                f"{config.command}: {path} cannot be accessed ({shown_error(error)}); check the "
+                "path."
             ) from error
 
 
@@ -161,7 +162,7 @@ def _run_alone(module, config: Config, output: str, warnings: List[str]) -> dict
         run = RunDirectory.open(output, config)
         if run.finished:
             metrics = run.metrics()
-            logger.info("%s is finished already; nothing to do.", run.path)
+            logger.info("%s has already finished; there is nothing to do.", run.path)
             return metrics
         start = time.monotonic()
         metrics = module.run(config, run)
@@ -177,7 +178,10 @@ def _run_alone(module, config: Config, output: str, warnings: List[str]) -> dict
 
 
 def _set_devices(config: Config) -> None:
-    """Threads and GPUs, before TensorFlow is imported. NumPy is loaded already: its threads the caller has to set."""
+    """Set threads and GPUs, before TensorFlow is imported.
+
+    NumPy is already loaded, so its number of threads can only be set by the caller.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if config.gpu:
         os.environ["CUDA_VISIBLE_DEVICES"] = visible_devices(
@@ -189,7 +193,7 @@ def _set_devices(config: Config) -> None:
 
 @contextmanager
 def _tensorflow_threads(config: Config) -> Iterator[None]:
-    """How many of them work on one operation, for this run alone: read when TensorFlow begins to compute."""
+    """Set the threads per operation for this run; TensorFlow reads the variable when it starts."""
     before = os.environ.get(_TENSORFLOW_THREADS)
     if config.threads or config.thread_per_batch:
         os.environ[_TENSORFLOW_THREADS] = "1" if config.thread_per_batch else str(config.threads)
@@ -203,7 +207,9 @@ def _tensorflow_threads(config: Config) -> Iterator[None]:
 
 
 def visible_devices(wanted: str, granted: Optional[str]) -> str:
-    """CUDA_VISIBLE_DEVICES for the ids that the user wants, counted within what a scheduler granted (None: all)."""
+    """CUDA_VISIBLE_DEVICES for the wanted ids, counted within those that a scheduler granted (or
+    all).
+    """
     if wanted == "none":
         return ""
     ids = [text.strip() for text in wanted.split(",")]
@@ -214,13 +220,14 @@ def visible_devices(wanted: str, granted: Optional[str]) -> str:
     devices = [device for device in granted.split(",") if device]
     if devices and max(map(int, ids)) >= len(devices):
         raise ConfigError(
-            f"--gpu is {wanted} and this job was granted {len(devices)} GPU(s), counted from 0; ask for those."
+            f"--gpu is {wanted}, but this job was granted {len(devices)} GPU(s), counted from 0; "
+            "choose among those."
         )
     return ",".join(devices[int(i)] for i in ids) if devices else ""
 
 
 def _device() -> str:
-    """What the run computed on, without importing TensorFlow for it."""
+    """The devices of the run; TensorFlow is not imported to find out."""
     tensorflow = sys.modules.get("tensorflow")
     if tensorflow is None:
         return "cpu"

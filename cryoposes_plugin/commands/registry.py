@@ -1,4 +1,5 @@
-"""The commands that write a run, by name. To add one: a folder beside this file, and its line here.
+"""The commands that write a run, by name. A new one needs a folder beside this file and a line
+here.
 
 Plain enough for Python 3.8 and free of TensorFlow, because Scipion's GUI imports it.
 """
@@ -35,23 +36,25 @@ CONFIGS: Dict[str, Type[Config]] = {
         CompareConfig,
     )
 }
-#: What the command line says of each.
+#: Descriptions on the command line.
 DESCRIPTIONS = {
-    "simulate": "make projections of one or several volumes, with CTF, shifts and noise",
-    "initial-volume": "find a first volume and first poses from images alone",
-    "train": "train a network that estimates poses",
-    "infer": "estimate poses and their uncertainty",
-    "refine": "refine poses against a volume, to the limit that the noise sets",
-    "iterate": "refine and reconstruct in turns, from a map cut at low resolution",
-    "recover": "recover rotations from pairwise distances",
-    "filter": "split a particle set by uncertainty",
-    "reconstruct": "reconstruct a volume, its half maps and their FSC",
-    "compare": "compare two sets of poses",
+    "simulate": "simulate particle images of one or several volumes, with CTF, shifts and noise",
+    "initial-volume": "determine a first volume and first poses from the particles alone",
+    "train": "train a network that estimates poses and their uncertainty",
+    "infer": "estimate the poses of particles and their uncertainty with a trained network",
+    "refine": "refine poses against a volume, to noise-limited accuracy",
+    "iterate": "refine poses and reconstruct alternately, from a low-pass filtered volume",
+    "recover": "recover poses from distances between particles",
+    "filter": "separate confident particles from the rest",
+    "reconstruct": "reconstruct a volume and two half maps, and compute their FSC",
+    "compare": "compare estimated poses with true poses",
 }
 
 
 def module_of(command: str) -> Any:
-    """The module with `check(config)` and `run(config, run)` of a command, imported when it is needed."""
+    """The module with `check(config)` and `run(config, run)` of a command, imported when it is
+    needed.
+    """
     return importlib.import_module(f"{_folder(command)}.run")
 
 

@@ -1,1 +1,1 @@
-"""The main job, from a map to a map, as a real Scipion project: `python -m cryoposes_plugin.main_job --map MAP.mrc`."""
+"""The main job as a Scipion project: `python -m cryoposes_plugin.main_job --map MAP.mrc`."""

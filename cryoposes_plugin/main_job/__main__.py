@@ -1,10 +1,13 @@
 """The command line of the main job.
 
-    python -m cryoposes_plugin.main_job --map MAP.mrc --number 5000 --snr 0.4 --minutes 10 --project NAME
+python -m cryoposes_plugin.main_job --map MAP.mrc --number 5000 --snr 0.4 --minutes 10 --project
+NAME
 
-Import the map, simulate particles of known pose, train a network on simulated images of the same microscope, estimate
-the poses of the particles, keep the most certain ones, reconstruct from them (and from the true poses, beside them),
-and compare. Prints a table and writes one HTML page with the figures of all steps. Scipion can open the project.
+Runs the whole workflow on simulated data: imports the map, simulates particles with known poses,
+trains a network on other simulated images, estimates the poses of the particles, keeps the most
+certain ones, reconstructs from them and from the true poses, and compares the results. It prints a
+table, and writes an HTML report with the figures of all steps. The project can be opened in
+Scipion.
 """
 
 from __future__ import annotations
@@ -47,39 +50,44 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--map",
         required=True,
-        help=f"the map (MRC, cubic), or the word {PHANTOM} for a made-up molecule",
+        help=f"the map (MRC, cubic), or the word {PHANTOM} for an artificial molecule",
     )
-    parser.add_argument("--number", type=int, default=5000, help="particles to simulate")
-    parser.add_argument("--snr", type=float, default=0.4, help="their signal-to-noise ratio")
+    parser.add_argument("--number", type=int, default=5000, help="number of particles to simulate")
     parser.add_argument(
-        "--shift-px", type=float, default=1.5, help="standard deviation of their shifts"
+        "--snr", type=float, default=0.4, help="signal-to-noise ratio of the particles"
     )
-    parser.add_argument("--minutes", type=float, default=10.0, help="training time")
-    parser.add_argument("--keep", type=float, default=0.75, help="share of the particles to accept")
+    parser.add_argument(
+        "--shift-px", type=float, default=1.5, help="standard deviation of their shifts (px)"
+    )
+    parser.add_argument("--minutes", type=float, default=10.0, help="training time (min)")
+    parser.add_argument(
+        "--keep", type=float, default=0.75, help="fraction of the particles to keep"
+    )
     parser.add_argument("--symmetry", default="C1", help="point group of the map")
-    parser.add_argument("--seed", type=int, default=0, help="seed of everything random")
+    parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--project", default="cryoposes", help="name of the Scipion project")
     folder = os.environ.get("SCIPION_USER_DATA", "demo-output")
     parser.add_argument(
         "--folder",
         type=Path,
         default=Path(folder),
-        help="Scipion's user data folder, which holds the project",
+        help="Scipion's user data folder for the project",
     )
     parser.add_argument(
-        "--replace", action="store_true", help="delete a project of that name in that folder first"
+        "--replace", action="store_true", help="first delete an existing project of this name"
     )
     return parser
 
 
 def prepare(settings: argparse.Namespace) -> None:
-    """Check what can be checked at once, set Scipion's environment, find or make the map."""
+    """Check the settings, set Scipion's environment variables, and make the map if necessary."""
     _require_installed_plugin()
     settings.folder = settings.folder.resolve()
     project = settings.folder / "projects" / settings.project
     if project.exists() and not settings.replace:
         raise ConfigError(
-            f"The project {project} exists; choose another --project, or add --replace to delete it."
+            f"The project {project} already exists; choose another --project, or add --replace to "
+            "delete it."
         )
     if settings.map != PHANTOM:
         settings.map = Path(settings.map).resolve()
@@ -93,14 +101,15 @@ def prepare(settings: argparse.Namespace) -> None:
 
 
 def _require_installed_plugin() -> None:
-    """Scipion runs protocols in processes of their own, which find plugins by entry points only."""
+    """Scipion runs protocols in separate processes, which find plugins only by entry points."""
     name = __package__.split(".")[0]
     if not any(
         f"{name} = {name}" in (d.read_text("entry_points.txt") or "")
         for d in metadata.distributions()
     ):
         raise ResourceError(
-            f"{name} is not installed in {sys.executable}, so Scipion does not see it; run pip install -e . first."
+            f"{name} is not installed in {sys.executable}, so Scipion cannot find it; run pip "
+            "install -e . first."
         )
 
 

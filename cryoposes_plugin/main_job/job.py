@@ -1,4 +1,4 @@
-"""The steps of the main job: protocols made, joined and launched in a new Scipion project."""
+"""The steps of the main job: its protocols are run one after another in a new Scipion project."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ _TERMINAL_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class StepFailed(CryoposesError):
-    """A protocol of the job did not finish."""
+    """A protocol of the job did not start or did not finish."""
 
 
 @dataclass
 class Step:
-    """A protocol that has finished, what its program measured, and the wall time with Scipion's own share."""
+    """A finished protocol, its metrics, and its wall time including the overhead of Scipion."""
 
     title: str
     protocol: Any
@@ -48,12 +48,12 @@ class Step:
 
     @property
     def folder(self) -> Path:
-        """The program's folder: report.html, plots, metrics.json."""
+        """Folder of the run, with report, plots and metrics."""
         return Path(runner.run_folder(self.protocol)).resolve()
 
 
 class Job:
-    """A new project, and the protocols that have run in it, by title."""
+    """A new project and its finished steps, by title."""
 
     def __init__(self, name: str):
         manager = Manager()
@@ -65,7 +65,16 @@ class Job:
     def run(self, title: str, protocol_class, pointers: Dict[str, Any], **parameters) -> Any:
         """Launch a protocol, wait for it, and return it.
 
-        `pointers` maps a parameter to (protocol, name of its output). Raises StepFailed with the protocol's message.
+        Parameters
+        ----------
+        title : label of the run.
+        protocol_class : class of the protocol.
+        pointers : parameter -> (protocol, name of its output).
+        parameters : values of other parameters.
+
+        Raises
+        ------
+        StepFailed : with the message of the protocol.
         """
         protocol = self.project.newProtocol(protocol_class)
         protocol.setObjLabel(title)
@@ -83,16 +92,17 @@ class Job:
         if not protocol.isFinished():
             message = _TERMINAL_COLOURS.sub("", protocol.getErrorMessage() or "no message")
             raise StepFailed(
-                f"'{title}' {protocol.getStatus()}: {message} (log: {self.folder / protocol.getStderrLog()})"
+                f"'{title}' {protocol.getStatus()}: {message} (log: "
+                f"{self.folder / protocol.getStderrLog()})"
             )
         self.steps[title] = Step(title, protocol, time.monotonic() - start)
         return protocol
 
 
 def _parameter(protocol, name: str):
-    """The parameter, or ConfigError: Scipion itself ignores names that a form does not have."""
+    """The parameter, or ConfigError; Scipion itself ignores unknown names."""
     if protocol.getDefinition().getParam(name) is None:
-        raise ConfigError(f"{type(protocol).__name__} has no parameter {name!r}; see its form.")
+        raise ConfigError(f"{type(protocol).__name__} has no parameter {name!r}; look at its form.")
     return getattr(protocol, name)
 
 
@@ -106,7 +116,7 @@ def _point(protocol, name: str, source, output: str) -> None:
 
 
 class _Follower:
-    """Shows the last line of a running protocol's log now and then, so that nobody has to wonder."""
+    """Prints the last line of the log of a running protocol from time to time."""
 
     def __init__(self, protocol):
         self._protocol, self._done, self._shown = protocol, threading.Event(), ""
@@ -138,7 +148,7 @@ class _Follower:
 
 
 def run_job(settings: argparse.Namespace) -> Job:
-    """All steps, in order; raises StepFailed at the first one that does not finish."""
+    """Run all steps in order; raises StepFailed if one of them does not finish."""
     pixel_size = read_volume(settings.map).pixel_size_angstrom
     job = Job(settings.project)
     imported = job.run(
@@ -155,7 +165,7 @@ def run_job(settings: argparse.Namespace) -> Job:
         seed=settings.seed,
     )
     particles = (simulated, "outputParticles")
-    # another seed than the particles': none of them is seen in training
+    # The seed differs from that of the particles, so that none of them is seen in training.
     trained = job.run(
         "train network",
         ProtCryoposesTrain,

@@ -1,4 +1,4 @@
-"""The main job in one figure: the map and two reconstructions, their FSC against the map, the errors of the poses."""
+"""The main job in one figure: map, reconstructions, their FSC with the map, and pose errors."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ def overview(map_path: Path, reconstructions: Dict[str, Path], errors: Dict[str,
     Parameters
     ----------
     map_path : the map that the particles were simulated from (MRC).
-    reconstructions : "accepted" and "true poses" -> folder of the reconstruction (volume.mrc, fsc.csv).
+    reconstructions : "accepted" and "true poses" -> folder of the reconstruction (volume.mrc,
+        fsc.csv).
     errors : label -> folder of the comparison (errors.csv).
     """
     figure = new_figure(11.0, 5.6)
@@ -48,7 +49,7 @@ def overview(map_path: Path, reconstructions: Dict[str, Path], errors: Dict[str,
 
 
 def _projections(axes, title: str, data: np.ndarray) -> None:
-    """Along z and along y."""
+    """Projections along z and along y."""
     for one, axis in zip(axes, (0, 1)):
         one.imshow(data.sum(axis=axis), cmap="gray", origin="lower")
         one.set_axis_off()
@@ -80,8 +81,8 @@ def _curves(axes: Axes, reconstructions: Dict[str, Path]) -> None:
 
 
 def _errors(axes: Axes, errors: Dict[str, Path]) -> None:
-    """Share of the particles below each error."""
-    dress(axes, "Angular error", "angular error [°]", "share of particles below it")
+    """Fraction of the particles below each error."""
+    dress(axes, "Angular error", "angular error [°]", "fraction of particles below")
     for (label, folder), colour in zip(errors.items(), (GREY, ORANGE)):
         values = np.sort(_columns(folder / ERRORS_NAME)["angular_error_deg"])
         share = np.arange(1, len(values) + 1) / len(values)

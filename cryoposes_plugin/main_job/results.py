@@ -1,4 +1,4 @@
-"""What the main job tells at its end: a table on the terminal, results.json, and one HTML page with all figures."""
+"""The results of the main job: a printed table, results.json, and an HTML report."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ _NOTES_AND_FIGURES = re.compile(r"<ul class='notes'>.*?</ul>|<figure>.*?</figure
 
 
 def print_results(job: Job, settings: argparse.Namespace) -> None:
+    """Write results.json and the report, and print the table and where everything is."""
     results = collect(job)
     with atomic_path(job.folder / RESULTS_NAME) as part:
         part.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
@@ -33,13 +34,13 @@ def print_results(job: Job, settings: argparse.Namespace) -> None:
     print()
     print(f"Project  {job.folder}")
     print(f"Report   {job.folder / REPORT_NAME}")
-    print(f"Plots    {job.folder}/Runs/*/extra/run/*.png, and in the report.html beside them")
-    print("To open the project in Scipion, from any shell:")
+    print(f"Plots    {job.folder}/Runs/*/extra/run/*.png")
+    print("To open the project in Scipion, run:")
     print(f"         {opening_command(settings.folder, settings.project)}")
 
 
 def opening_command(folder: Path, project: str) -> str:
-    """What to type, wherever and with whatever variables, to open a project of this user data folder."""
+    """The shell command that opens the project, from any folder and with any variables."""
     words = [
         sys.executable,
         "-m",
@@ -97,18 +98,19 @@ def table(results: Dict[str, Dict[str, Any]]) -> List[str]:
 
 
 def write_page(job: Job, results: Dict[str, Dict[str, Any]], settings: argparse.Namespace) -> None:
-    """One HTML file: the table, and below it the notes and figures of every step's own report, with a link to it."""
+    """Write the report: the table, and notes and figures of each step with a link to its report."""
     lead = (
-        f"{settings.number} particles of {settings.map.name} at SNR {settings.snr:g} with CTF and shifts; "
-        f"{settings.minutes:g} minutes of training on other images of the same map."
+        f"{settings.number} simulated particles of {settings.map.name} with CTF and shifts, at "
+        f"SNR {settings.snr:g}; {settings.minutes:g} minutes of training on other simulated "
+        "images of the same map."
     )
-    numbers = {**results["results"], "seconds a step": results["seconds"]}
+    numbers = {**results["results"], "seconds per step": results["seconds"]}
     figure = overview(
         settings.map,
         _folders(job, "reconstruct from ", "accepted", "true poses"),
         _folders(job, "compare ", "all", "accepted"),
     )
-    figures = {"overview": ("The whole job.", figure)}
+    figures = {"overview": ("The results at a glance.", figure)}
     write_report(
         job.folder, f"Main job: {settings.project}", lead=lead, numbers=numbers, figures=figures
     )

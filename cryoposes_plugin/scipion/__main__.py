@@ -1,8 +1,8 @@
-"""Scipion from any shell, with this interpreter for everything that it starts.
+"""Starts Scipion from any shell, with this interpreter for everything that it runs.
 
 python -m cryoposes_plugin.scipion [--folder DIR] project NAME      opens a project
 python -m cryoposes_plugin.scipion [--folder DIR] python SCRIPT ... runs a script
-Whatever else the command `scipion` takes may stand in the place of these.
+Other arguments of the command `scipion` can be given instead.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .environment import default_folder, set_scipion_environment
 
 
 def main(argv: Optional[List[str]] = None) -> None:
-    """Become Scipion."""
+    """Replace this process by Scipion."""
     settings = make_parser().parse_args(argv)
     set_scipion_environment(settings.folder)
     os.execv(sys.executable, [sys.executable, "-m", "scipion", *settings.words])
@@ -33,12 +33,12 @@ def make_parser() -> argparse.ArgumentParser:
         "--folder",
         type=Path,
         default=default_folder(),
-        help="user data folder, which holds the projects (%(default)s)",
+        help="user data folder with the projects (default: %(default)s)",
     )
     parser.add_argument(
         "words",
         nargs=argparse.REMAINDER,
-        help="what Scipion is told; nothing: its list of projects",
+        help="arguments for Scipion; without any, its list of projects opens",
     )
     return parser
 

@@ -1,7 +1,7 @@
-"""Scipion's particle sets -> the core's ParticleTable, with the object ids that results are joined by later.
+"""From Scipion's particle sets to a ParticleTable, whose ids are those of the Scipion objects.
 
-Angles and shifts are converted by `core.conventions` alone. Images: see `images`; acquisition: see `optics`; the way
-back: see `results`.
+Angles and shifts are converted by `core.conventions` alone. For images see `images`, for the
+acquisition `optics`, and for the way back `results`.
 """
 
 from __future__ import annotations
@@ -21,19 +21,23 @@ from .images import image_references
 
 logger = logging.getLogger(__name__)
 
-#: RELION attributes of a particle that the table models: not passed on as unknown columns.
+#: Attributes of a particle from RELION that the table models.
 _MODELLED = {RANDOM_SUBSET, OPTICS_GROUP, BFACTOR, "_rlnPhaseShift"}
 
-#: Ids are named one by one where they are less than this share of the ids that they span.
+#: Ids are listed one by one if they are less than this fraction of the range that they span.
 _SPARSE = 0.25
 
 
 def particle_problems(
     particles, what: str, poses: bool = False, ctf: bool = False, images: bool = True
 ) -> List[str]:
-    """What keeps a particle set from being used, one sentence each; asks the set alone, not its items.
+    """Sentences on why a particle set cannot be used; its items are not read.
 
-    `what` names the set in the sentences; `poses`, `ctf` and `images` say what of it is needed.
+    Parameters
+    ----------
+    particles : SetOfParticles, or None for an empty pointer.
+    what : name of the set in the sentences.
+    poses, ctf, images : whether these are needed.
     """
     if particles is None:
         return []
@@ -43,31 +47,34 @@ def particle_problems(
     box = particles.getXDim()
     if images and box % 2:
         problems.append(
-            f"{what}: the box of the particles is {box} px; give an even box (extract or crop them again)."
+            f"{what}: the box size of the particles is {box} px; give an even box size "
+            "(extract or crop them again)."
         )
     if not particles.getSamplingRate() or particles.getSamplingRate() <= 0:
         problems.append(
-            f"{what}: the pixel size of the particles is {particles.getSamplingRate()}; import them with their "
-            "pixel size (Å/px)."
+            f"{what}: the pixel size of the particles is {particles.getSamplingRate()}; import "
+            "them with their pixel size (Å/px)."
         )
     if poses and not particles.hasAlignmentProj():
         problems.append(
-            f"{what}: the particles have no orientations (alignment is '{particles.getAlignment()}'); align them "
-            "first, or give particles with projection alignment."
+            f"{what}: the particles have no orientations (their alignment is "
+            f"'{particles.getAlignment()}'); align them first, or give particles with projection "
+            "alignment."
         )
     if ctf and not particles.hasCTF():
         problems.append(
-            f"{what}: the particles have no CTF; estimate the CTF and extract the particles with it."
+            f"{what}: the particles have no CTF; estimate the CTF and extract the particles with "
+            "it."
         )
     if images and particles.isAmplitudeCorrected():
         problems.append(
-            f"{what}: the amplitudes of the particles are CTF-corrected already; give the particles before that "
-            "correction."
+            f"{what}: the amplitudes of the particles have already been CTF-corrected; give the "
+            "particles as they were before that correction."
         )
     if particles.hasCTF() and None in optics_text.acquisition_values(particles.getAcquisition()):
         problems.append(
-            f"{what}: the particles have a CTF and no acquisition (voltage, spherical aberration, amplitude "
-            "contrast); import them with these parameters."
+            f"{what}: the particles have a CTF but no acquisition parameters (voltage, spherical "
+            "aberration, amplitude contrast); import them with these parameters."
         )
     return problems
 
@@ -75,13 +82,13 @@ def particle_problems(
 def check_particles(
     particles, what: str, poses: bool = False, ctf: bool = False, images: bool = True
 ) -> None:
-    """InputError with the first of `particle_problems`."""
+    """InputError with the first sentence of `particle_problems`, which has the same parameters."""
     for problem in particle_problems(particles, what, poses, ctf, images):
         raise InputError(problem)
 
 
 def check_fits_card(particles, card, what: str) -> None:
-    """InputError where a set lacks the resolution, the field of view or the CTF that a model needs (`ModelCard`)."""
+    """InputError if a set lacks the resolution, the field of view or the CTF that a model needs."""
     from ..core.particles.checks import check_fits_model
 
     check_fits_model(header_table(particles), card.pixel_size_angstrom, card.mask_diameter_angstrom)
@@ -90,7 +97,7 @@ def check_fits_card(particles, card, what: str) -> None:
 
 
 def check_gives_poses(folder, particles, what: str) -> None:
-    """InputError for a model folder that cannot be read, gives no poses, or needs what the set lacks."""
+    """InputError if a model cannot be read, gives no poses, or does not suit the particles."""
     from ..core.models.model_card import ModelCard
 
     card = ModelCard.read(folder)
@@ -101,21 +108,28 @@ def check_gives_poses(folder, particles, what: str) -> None:
 def particles_to_table(
     particles, converted_stack, ids: Optional[Sequence[int]] = None
 ) -> ParticleTable:
-    """The ParticleTable of a SetOfParticles, or of those with these ids.
+    """The ParticleTable of a SetOfParticles, or of its particles with some ids.
 
-    `converted_stack` takes images of formats that the core does not read; None: no image will be read, none is copied.
+    Particles that are disabled in Scipion are left out. Scores and pose source are left out if
+    another program has changed the poses since (see `scored_pose`).
 
-    Particles that are disabled in Scipion are left out, and their number is logged. So are scores and pose source where
-    another program changed the poses since (see `scored_pose`).
+    Parameters
+    ----------
+    particles : SetOfParticles.
+    converted_stack : MRC stack for images of formats that the program does not read, which are
+        copied. None: no image is read or copied.
+    ids : of the particles to take; default: all.
 
     Raises
     ------
-    InputError : a particle without what its set claims (transform, CTF), values that are no numbers.
+    InputError : for a particle without a transform or CTF although its set has them, or for values
+        that are not numbers.
     """
     items = _Items(particles, ids)
     if not items.ids:
         raise InputError(
-            f"The particle set {particles.getFileName()} has no enabled particle; give a set with particles."
+            f"The particle set {particles.getFileName()} has no enabled particles; give a set "
+            "with particles."
         )
     box, pixel = particles.getXDim(), particles.getSamplingRate()
     stack_paths, stack_index, slice_index = image_references(
@@ -142,7 +156,7 @@ def particles_to_table(
 
 
 def header_table(particles) -> ParticleTable:
-    """One row that has box and pixel size of a set and no image, for checks that look at nothing else."""
+    """A table with box size and pixel size of a set, and one row without an image, for checks."""
     group = OpticsGroup("of the particles", particles.getSamplingRate(), particles.getXDim())
     one = np.zeros(1, dtype=np.int64)
     return ParticleTable(
@@ -151,7 +165,7 @@ def header_table(particles) -> ParticleTable:
 
 
 def scored_at_another_pose(particles) -> bool:
-    """Whether another program changed the pose of the set's first particle since its scores were given."""
+    """Whether the pose of the first particle has been changed since its scores were computed."""
     from ..core.conventions import transforms_to_poses
 
     first = particles.getFirstItem()
@@ -166,7 +180,7 @@ def scored_at_another_pose(particles) -> bool:
 
 
 def id_range(ids: Optional[Sequence[int]]) -> Optional[str]:
-    """The condition on a set's items that spans these ids, so that a part of a large set is found fast."""
+    """An SQL condition on the items of a set with these ids, to find a part of a large set fast."""
     if ids is None:
         return None
     if len(ids) < _SPARSE * (max(ids) - min(ids)):
@@ -175,7 +189,10 @@ def id_range(ids: Optional[Sequence[int]]) -> Optional[str]:
 
 
 def sample_table(particles, number: int, among: Optional[Collection[int]] = None) -> ParticleTable:
-    """At most `number` particles spread over a set (or over those with these ids), for a form's checks; no images."""
+    """At most `number` particles spread over a set, without images, for the checks of a form.
+
+    among : ids of the particles to choose from; default: all.
+    """
     if among is None and particles.getSize() <= number:
         return particles_to_table(particles, None)
     ids = sorted(particles.getIdSet() if among is None else among)
@@ -183,7 +200,7 @@ def sample_table(particles, number: int, among: Optional[Collection[int]] = None
 
 
 class _Items:
-    """One pass over a set: Scipion reuses the item it yields, so values are taken out at once."""
+    """The values of all items of a set. Scipion reuses the item, so values are copied at once."""
 
     def __init__(self, particles, wanted: Optional[Sequence[int]] = None):
         self.name = particles.getFileName()
@@ -205,7 +222,7 @@ class _Items:
                 continue
             self._take(particle, aligned, with_ctf)
         if disabled:
-            logger.info("%d particles of %s are disabled and left out.", disabled, self.name)
+            logger.info("Left out: %d disabled particles of %s.", disabled, self.name)
 
     def _take(self, particle, aligned: bool, with_ctf: bool) -> None:
         if not self.ids:
@@ -226,8 +243,8 @@ class _Items:
         if aligned:
             if not particle.hasTransform():
                 raise InputError(
-                    f"Particle {identity} of {self.name} has no orientation and its set says that it has; align "
-                    "the particles again."
+                    f"Particle {identity} of {self.name} has no orientation, although its set "
+                    "should have orientations; align the particles again."
                 )
             self._transforms.append(np.array(particle.getTransform().getMatrix(), dtype=np.float64))
         if with_ctf:
@@ -244,8 +261,8 @@ class _Items:
         values = (None, None) if ctf is None else ctf.getDefocus()
         if None in values[:2]:
             raise InputError(
-                f"Particle {identity} of {self.name} has no CTF and its set says that it has; estimate the CTF of "
-                "all micrographs, or remove the particle."
+                f"Particle {identity} of {self.name} has no CTF, although its set should have "
+                "CTFs; estimate the CTF of all micrographs, or remove the particle."
             )
         return (
             values[0],
@@ -294,13 +311,10 @@ class _Items:
             label = name[1:]
             if name not in _MODELLED and None not in values and label not in self.scores():
                 columns[label] = np.array([_star_text(v) for v in values], dtype=object)
-        if None not in self._coordinates:
-            for label, place in (
-                (star_labels.COORDINATE_X, 0),
-                (star_labels.COORDINATE_Y, 1),
-                (star_labels.MICROGRAPH_NAME, 2),
-            ):
-                values = [c[place] for c in self._coordinates]  # type: ignore[index]
+        known = [coordinate for coordinate in self._coordinates if coordinate is not None]
+        if len(known) == len(self._coordinates):
+            labels = star_labels.COORDINATE_X, star_labels.COORDINATE_Y, star_labels.MICROGRAPH_NAME
+            for label, values in zip(labels, zip(*known)):
                 if None not in values and "" not in values:
                     columns[label] = np.array([_star_text(v) for v in values], dtype=object)
         return columns

@@ -1,4 +1,4 @@
-"""What Scipion's launcher would set, where Scipion is installed in this interpreter's own environment."""
+"""The environment variables that Scipion's launcher sets, for a Scipion in this environment."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from pathlib import Path
 
 
 def default_folder() -> Path:
-    """Scipion's user data folder, which holds the projects."""
+    """Scipion's user data folder, with the projects."""
     return Path(os.environ.get("SCIPION_USER_DATA") or Path.home() / "ScipionUserData")
 
 
 def set_scipion_environment(folder: Path) -> None:
-    """For projects in this folder. The user's own settings stay, but for the folder and the interpreter.
+    """Set the variables for projects in a folder. Other settings of the user are kept.
 
-    Scipion starts every run as SCIPION_PYTHON, which is `python3` of PATH by default: here it is this interpreter, and
-    what is started as `python` finds it too. pyworkflow reads the variables when it is imported: set them before.
+    Scipion starts runs with SCIPION_PYTHON, by default `python3` on the PATH. Here it is this
+    interpreter, which is also put first on the PATH. Call this before pyworkflow is imported.
     """
     folder = folder.resolve()
     hosts = Path(sysconfig.get_paths()["purelib"]) / "scipion" / "templates" / "hosts.template"

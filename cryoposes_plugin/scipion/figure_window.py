@@ -1,4 +1,4 @@
-"""A figure of the core in a window of Scipion's: zoom, save, and while a run works, drawn anew now and then."""
+"""Figures in windows of Scipion, with zoom and save, updated while a run is working."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _DOTS_PER_INCH = 100
 
 
 class FigureView(View):
-    """Opens a window with the figure that `draw` returns; `live` draws it again every few seconds."""
+    """Opens a window with the figure that `draw` returns; if `live`, it is updated regularly."""
 
     def __init__(self, title: str, draw: Callable, parent=None, live: bool = False):
         self.title, self.draw, self.parent, self.live = title, draw, parent, live
@@ -30,7 +30,7 @@ class FigureView(View):
 
 
 class FigureWindow:
-    """A Tk window with a figure and matplotlib's tool bar."""
+    """A Tk window with a figure and the toolbar of matplotlib."""
 
     def __init__(self, title: str, draw: Callable, parent=None):
         import pyworkflow.gui as gui
@@ -43,7 +43,7 @@ class FigureWindow:
         self.redraw()
 
     def redraw(self) -> None:
-        """Put a new drawing in the place of the old one; what cannot be drawn yet is said in the window."""
+        """Replace the drawing by a new one, or by a message if there is nothing to draw yet."""
         figure = figure_or_sentence(self._draw)
         if self._canvas is None:
             self._make_canvas(figure)
@@ -83,7 +83,7 @@ class FigureWindow:
             self.keep_drawing()
 
     def show(self) -> None:
-        """Without a parent the window runs Tk's loop itself; with one that loop runs already."""
+        """Show the window. Without a parent it also runs the event loop of Tk."""
         import pyworkflow.gui as gui
 
         if self._parent is None:
@@ -95,16 +95,16 @@ class FigureWindow:
 
 
 def keep_on_screen(window) -> None:
-    """Move a window that reaches beyond the left or upper edge of the screen, as one centred on a small one may."""
+    """Move a window that extends beyond the left or the upper edge of the screen."""
     window.update_idletasks()
     x, y = map(int, re.search(r"\+(-?\d+)\+(-?\d+)$", window.geometry()).groups())
     window.geometry(f"+{max(x, 0)}+{max(y, 0)}")
 
 
 class SliderWindow(FigureWindow):
-    """A figure that depends on one of a few choices and on a whole number, both set below it.
+    """A figure with buttons for a choice and a slider for a number from 0 to `count` - 1.
 
-    draw(choice, number) returns the figure; numbers run from 0 to `count` - 1.
+    draw(choice, number) returns the figure.
     """
 
     def __init__(self, title: str, draw: Callable, choices: Sequence[str], count: int, parent=None):
@@ -127,7 +127,7 @@ class SliderWindow(FigureWindow):
 
         for choice in choices:
             button = tkinter.Radiobutton(
-                bar, text=f"across {choice}", variable=chosen, value=choice, command=changed
+                bar, text=f"along {choice}", variable=chosen, value=choice, command=changed
             )
             button.configure(background="white", highlightthickness=0)
             button.pack(side="left")
@@ -136,7 +136,7 @@ class SliderWindow(FigureWindow):
 
 
 class SliderDialog(FigureWindow):
-    """A figure that depends on one of several values; `ask` returns the value that was chosen, or None."""
+    """A figure with a slider for a value; `ask` returns the chosen value, or None if cancelled."""
 
     def __init__(self, title: str, draw: Callable, values: Sequence, start: int, parent=None):
         import tkinter
@@ -148,7 +148,9 @@ class SliderDialog(FigureWindow):
         tkinter.Button(bar, text="Cancel", command=self.root.destroy).pack(
             side="right", padx=4, pady=4
         )
-        tkinter.Button(bar, text="Take it", command=self.accept).pack(side="right", padx=4, pady=4)
+        tkinter.Button(bar, text="Use this value", command=self.accept).pack(
+            side="right", padx=4, pady=4
+        )
         self.slider = tkinter.Scale(
             bar, from_=0, to=len(values) - 1, orient="horizontal", showvalue=False
         )
@@ -172,12 +174,12 @@ class SliderDialog(FigureWindow):
 
 
 def figure_or_sentence(draw: Callable):
-    """The figure, or an empty one that says why there is none: a callback's exception would reach stderr only."""
+    """The figure, or one with the error message, which would otherwise only reach stderr."""
     from cryoposes_plugin.core.plots.figures import new_figure
 
     try:
         return draw()
-    except Exception as error:  # a window says what it cannot show
+    except Exception as error:  # shown in the window
         logger.warning(
             "Nothing to show: %s", error, exc_info=not isinstance(error, (CryoposesError, OSError))
         )

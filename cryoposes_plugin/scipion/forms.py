@@ -1,4 +1,5 @@
-"""From the options of a config to the parameters of a Scipion form, and from the form to the config.
+"""From the options of a config to the parameters of a Scipion form, and from the form to the
+config.
 
 `_defineParams` of a protocol only composes these helpers. The option `box_size_px` becomes the
 parameter `boxSizePx`; labels, help, groups and choices are those of the option.

@@ -1,4 +1,4 @@
-"""Binary files of Scipion objects, made readable for the core: MRC stacks and MRC volumes."""
+"""Image and volume files of Scipion objects, converted to MRC where necessary."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _STACKS = (".mrcs", ".mrc", ".st")
 _VOLUMES = (".mrc", ".map")
 _PIXEL_SIZE_TOLERANCE = 1e-3
 
-#: (stack paths, index of each particle's stack, slice of each particle from 0), as in `core.types.ParticleTable`.
+#: (stack paths, stack of each particle, slice of each particle from 0) as in `ParticleTable`.
 References = Tuple[Tuple[Path, ...], np.ndarray, np.ndarray]
 
 
 def is_readable_stack(index: int, filename: str) -> bool:
-    """Whether the core maps the file as it is: an MRC stack. Single images would need a file handle each."""
+    """Whether the file is an MRC stack. Single images would need too many open files."""
     return index != NO_INDEX and os.path.splitext(filename)[1].lower() in _STACKS
 
 
@@ -34,11 +34,14 @@ def image_references(
     box_size_px: int,
     pixel_size_angstrom: float,
 ) -> References:
-    """Where the images of these Scipion locations (index from 1, file name) are.
+    """Where the images at these locations are.
 
-    With `converted_stack` None the references are taken as they are, for work that looks at no image. Else files that
-    the core does not read (SPIDER, HDF, single images, ...) are copied through ImageHandler, in order, into
-    one MRC stack `converted_stack`.
+    Parameters
+    ----------
+    locations : (index from 1, file name) of each image, as Scipion has them.
+    converted_stack : MRC stack for images of formats that the program does not read (SPIDER, HDF,
+        single images, ...), which are copied in order. None: no image is read or copied.
+    box_size_px, pixel_size_angstrom : of the images.
     """
     found: Dict[str, int] = {}
     stack_index = np.empty(len(locations), dtype=np.int64)
@@ -78,17 +81,17 @@ def _convert_images(locations, target, box_size_px: int, pixel_size_angstrom: fl
         data = np.asarray(handler.read(location).getData(), dtype=np.float32)
         if data.shape != (box_size_px, box_size_px):
             raise InputError(
-                f"Image {index} of {filename} has shape {data.shape} and the particle set says {box_size_px} px; "
-                "extract the particles again with one box size."
+                f"Image {index} of {filename} has the shape {data.shape}, but the box size of the "
+                f"particle set is {box_size_px} px; extract the particles again with one box size."
             )
         writer.append(data[None])
     writer.finish()
 
 
 def volume_to_mrc(volume, target) -> None:
-    """Make `target` an MRC file of a Scipion Volume, with the pixel size that Scipion gives it.
+    """Write a Scipion Volume to the MRC file `target`, with the pixel size that Scipion has.
 
-    A link where the file is MRC and says the same pixel size, else a copy; a link where it is an atomic model.
+    An MRC file with this pixel size is linked, and so is an atomic model; others are copied.
     """
     filename = volume.getFileName().replace(":mrc", "")
     if not os.path.exists(filename):
@@ -99,7 +102,8 @@ def volume_to_mrc(volume, target) -> None:
     pixel_size = volume.getSamplingRate()
     if not pixel_size or pixel_size <= 0:
         raise InputError(
-            f"The volume {filename} has pixel size {pixel_size} in Scipion; import it with its pixel size (Å/px)."
+            f"The volume {filename} has the pixel size {pixel_size} in Scipion; import it with "
+            "its pixel size (Å/px)."
         )
     if _is_mrc_with_pixel_size(filename, pixel_size):
         _link(filename, target)
@@ -162,19 +166,19 @@ def _volume_data(volume, filename: str) -> np.ndarray:
         )
     if data.ndim != 3 or len(set(data.shape)) != 1:
         raise InputError(
-            f"The volume {filename} has shape {data.shape}; a cubic map is needed: crop or pad it."
+            f"The volume {filename} has the shape {data.shape}, which is not cubic; crop or pad it."
         )
     return data
 
 
 def model_suffix(volume) -> str:
-    """The ending of an atomic model's file, such as '.cif.gz'; '' for a volume."""
+    """The extension of the file of an atomic model, such as '.cif.gz'; '' for a volume."""
     name = os.path.basename(volume.getFileName() or "").lower()
     return "".join(re.findall(r"\.(?:pdb|ent|cif|mmcif)(?:\.gz)?$", name))
 
 
 def volume_problems(volume) -> List[str]:
-    """What keeps a Scipion Volume or AtomStruct from being used, one sentence each; asks its header alone."""
+    """Sentences on why a Volume or AtomStruct cannot be used; only its header is read."""
     filename = (volume.getFileName() or "").replace(":mrc", "")
     if not os.path.exists(filename):
         return [f"The volume {filename} does not exist; check the project's files."]
@@ -183,9 +187,10 @@ def volume_problems(volume) -> List[str]:
     pixel_size = volume.getSamplingRate()
     if not pixel_size or pixel_size <= 0:
         return [
-            f"The volume {filename} has pixel size {pixel_size} in Scipion; import it with its pixel size (Å/px)."
+            f"The volume {filename} has the pixel size {pixel_size} in Scipion; import it with "
+            "its pixel size (Å/px)."
         ]
     size = volume.getDim()
     if size is None or len(set(size)) != 1:
-        return [f"The volume {filename} has size {size}; a cubic map is needed: crop or pad it."]
+        return [f"The volume {filename} has the size {size}, which is not cubic; crop or pad it."]
     return []

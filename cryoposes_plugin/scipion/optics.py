@@ -1,4 +1,4 @@
-"""Optics groups: what scipion-em-relion keeps as STAR text in the acquisition of a set <-> the core's OpticsGroup."""
+"""Optics groups, which scipion-em-relion keeps as STAR text in the acquisition of a set."""
 
 from __future__ import annotations
 
@@ -7,35 +7,35 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 import numpy as np
 
 from ..core.errors import InputError
+from ..core.io.star_labels import (
+    ACQUISITION,
+    BOX_SIZE,
+    DIMENSIONALITY,
+    OPTICS_GROUP,
+    OPTICS_NAME,
+    PHASE_FLIPPED,
+    PIXEL_SIZE,
+    PREMULTIPLIED,
+)
 from ..core.types import OpticsGroup, ParticleTable
 
-_GROUP, _NAME, _PIXEL, _BOX = (
-    "rlnOpticsGroup",
-    "rlnOpticsGroupName",
-    "rlnImagePixelSize",
-    "rlnImageSize",
-)
-_DIMENSION, _MICROGRAPH_PIXEL = "rlnImageDimensionality", "rlnMicrographOriginalPixelSize"
-_ACQUISITION = (
-    ("rlnVoltage", "voltage_kv"),
-    ("rlnSphericalAberration", "spherical_aberration_mm"),
-    ("rlnAmplitudeContrast", "amplitude_contrast"),
-)
-_PREMULTIPLIED, _FLIPPED = "rlnCtfDataAreCtfPremultiplied", "rlnCtfDataArePhaseFlipped"
+_MICROGRAPH_PIXEL = "rlnMicrographOriginalPixelSize"
 
 
 def optics_groups(
     particles, keys: Sequence[Tuple[Any, ...]]
 ) -> Tuple[Tuple[OpticsGroup, ...], np.ndarray]:
-    """The groups of a set and each particle's group.
+    """The optics groups of a set, and (N,) the group of each particle.
+
+    The STAR text of scipion-em-relion is used if there is one; pixel size, box size and phase
+    flipping are those of the set. Without a text, particles with the same acquisition make a group.
 
     Parameters
     ----------
     particles : SetOfParticles.
-    keys : per particle (number of its optics group or None, voltage, Cs, amplitude contrast).
+    keys : of each particle, (number of its optics group or None, voltage, Cs, amplitude contrast).
 
-    The text that RELION's plugin keeps wins, where there is one; pixel size, box and phase flipping are those of the
-    set. Without it, particles of one acquisition make a group.
+
     """
     rows = _text_rows(particles)
     if rows and any(key[0] is None for key in keys):
@@ -52,38 +52,42 @@ def optics_groups(
         unknown = [number for number in distinct if number not in rows]
         if unknown:
             raise InputError(
-                f"Particles of {particles.getFileName()} are of optics group {unknown[0]} and the set's optics table "
-                f"has {', '.join(map(str, rows))}; assign the optics groups again."
+                f"Particles of {particles.getFileName()} belong to optics group {unknown[0]}, but "
+                f"the optics table of the set has only {', '.join(map(str, rows))}; assign the "
+                "optics groups again."
             )
         acquisition = acquisition_values(particles.getAcquisition())
         return tuple(_group(particles, rows[number], acquisition) for number in distinct), index
     return tuple(
-        _group(particles, {_NAME: f"opticsGroup{i + 1}"}, key[1:]) for i, key in enumerate(distinct)
+        _group(particles, {OPTICS_NAME: f"opticsGroup{i + 1}"}, key[1:])
+        for i, key in enumerate(distinct)
     ), index
 
 
 def _common_row(particles, rows: List[Dict[str, str]]) -> Dict[str, str]:
-    """What all optics groups have in common, for particles that do not say theirs (RELION's import does not keep it).
+    """What all optics groups have in common, for particles without the number of their group.
 
-    Raises InputError where the groups differ in something that the images depend on and that is modelled.
+    RELION's import loses these numbers. Raises InputError if the groups differ in something that
+    the images depend on and that is modelled.
     """
-    for label in [label for label, _ in _ACQUISITION] + [_PREMULTIPLIED, _FLIPPED]:
+    for label in [label for _, label in ACQUISITION] + [PREMULTIPLIED, PHASE_FLIPPED]:
         values = {float(row.get(label, 0)) for row in rows}
         if len(values) > 1:
             raise InputError(
-                f"The particles of {particles.getFileName()} do not say which optics group they are of, and the groups "
-                f"differ in {label} ({', '.join(f'{v:g}' for v in sorted(values))}); assign the optics groups again."
+                f"The particles of {particles.getFileName()} do not say which optics group they "
+                f"belong to, but the groups differ in {label} "
+                f"({', '.join(f'{v:g}' for v in sorted(values))}); assign the optics groups again."
             )
     common = {
         label: value
         for label, value in rows[0].items()
         if all(row.get(label) == value for row in rows)
     }
-    return {**common, _NAME: rows[0].get(_NAME, "opticsGroup1")}
+    return {**common, OPTICS_NAME: rows[0].get(OPTICS_NAME, "opticsGroup1")}
 
 
 def acquisition_values(acquisition) -> Tuple[Any, Any, Any]:
-    """Voltage (kV), spherical aberration (mm) and amplitude contrast of a Scipion acquisition; None for the unknown."""
+    """Voltage (kV), spherical aberration (mm) and amplitude contrast; None if unknown."""
     return (
         acquisition.getVoltage(),
         acquisition.getSphericalAberration(),
@@ -92,7 +96,7 @@ def acquisition_values(acquisition) -> Tuple[Any, Any, Any]:
 
 
 def _text_rows(particles) -> Dict[Optional[int], Dict[str, str]]:
-    """Rows of the optics table by group number; empty where the set has none."""
+    """Rows of the optics table by group number; empty if the set has no table."""
     text = particles.getAcquisition().opticsGroupInfo.get()
     if not text:
         return {}
@@ -103,19 +107,23 @@ def _text_rows(particles) -> Dict[Optional[int], Dict[str, str]]:
         columns.update(table.columns)
     number = len(next(iter(columns.values()), []))
     rows = [{label: values[i] for label, values in columns.items()} for i in range(number)]
-    return {int(row.get(_GROUP, i + 1)): row for i, row in enumerate(rows)}
+    return {int(row.get(OPTICS_GROUP, i + 1)): row for i, row in enumerate(rows)}
 
 
 def _group(particles, row: Dict[str, str], acquisition: Sequence[Any]) -> OpticsGroup:
-    row = {k: v for k, v in row.items() if k not in (_GROUP, _PIXEL, _BOX, _DIMENSION)}
+    row = {
+        k: v
+        for k, v in row.items()
+        if k not in (OPTICS_GROUP, PIXEL_SIZE, BOX_SIZE, DIMENSIONALITY)
+    }
     values = {}
-    for (label, attribute), fallback in zip(_ACQUISITION, acquisition):
+    for (attribute, label), fallback in zip(ACQUISITION, acquisition):
         text = row.pop(label, None)
         values[attribute] = fallback if text is None else float(text)
-    premultiplied = float(row.pop(_PREMULTIPLIED, 0))
-    flipped = float(row.pop(_FLIPPED, 0)) or particles.isPhaseFlipped()
+    premultiplied = float(row.pop(PREMULTIPLIED, 0))
+    flipped = float(row.pop(PHASE_FLIPPED, 0)) or particles.isPhaseFlipped()
     state = "ctf-premultiplied" if premultiplied else "phase-flipped" if flipped else "raw"
-    name = row.pop(_NAME, "opticsGroup1")
+    name = row.pop(OPTICS_NAME, "opticsGroup1")
     return OpticsGroup(
         name,
         particles.getSamplingRate(),
@@ -127,9 +135,10 @@ def _group(particles, row: Dict[str, str], acquisition: Sequence[Any]) -> Optics
 
 
 def set_optics(output, table: ParticleTable, magnification: float) -> None:
-    """Give an empty SetOfParticles the pixel size, acquisition, image state and optics text of a table.
+    """Set pixel size, acquisition, image state and optics text of an empty SetOfParticles.
 
-    Raises InputError where the groups differ in pixel size or box, which a Scipion set cannot hold.
+    Raises InputError if the groups differ in box size, pixel size or image state, which a Scipion
+    set cannot have.
     """
     from pwem.objects import Acquisition
 
@@ -139,8 +148,9 @@ def set_optics(output, table: ParticleTable, magnification: float) -> None:
             other.pixel_size_angstrom - first.pixel_size_angstrom
         ) > 1e-4 * first.pixel_size_angstrom:
             raise InputError(
-                f"Optics groups {first.name} and {other.name} differ in box, pixel size or image state, which one "
-                "Scipion set cannot hold; split the particles by optics group."
+                f"Optics groups {first.name} and {other.name} differ in box size, pixel size or "
+                "image state, which is not possible in one Scipion set; split the particles by "
+                "optics group."
             )
     acquisition = Acquisition(
         magnification=magnification,
@@ -155,24 +165,24 @@ def set_optics(output, table: ParticleTable, magnification: float) -> None:
 
 
 def optics_star(groups: Sequence[OpticsGroup]) -> str:
-    """The STAR text of optics groups, as scipion-em-relion reads it."""
+    """The STAR text of optics groups for scipion-em-relion."""
     from ..core.io.star_grammar import Table, format_table
 
     columns: Dict[str, List[str]] = {
-        _NAME: [g.name.replace(" ", "_") for g in groups],
-        _GROUP: [str(i + 1) for i in range(len(groups))],
+        OPTICS_NAME: [g.name.replace(" ", "_") for g in groups],
+        OPTICS_GROUP: [str(i + 1) for i in range(len(groups))],
         _MICROGRAPH_PIXEL: [
             g.extra.get(_MICROGRAPH_PIXEL, f"{g.pixel_size_angstrom:.6f}") for g in groups
         ],
     }
-    for label, attribute in _ACQUISITION:
+    for attribute, label in ACQUISITION:
         if all(getattr(g, attribute) is not None for g in groups):
             columns[label] = [f"{getattr(g, attribute):.6f}" for g in groups]
-    columns[_PIXEL] = [f"{g.pixel_size_angstrom:.6f}" for g in groups]
-    columns[_BOX] = [str(g.box_size_px) for g in groups]
-    columns[_DIMENSION] = ["2"] * len(groups)
+    columns[PIXEL_SIZE] = [f"{g.pixel_size_angstrom:.6f}" for g in groups]
+    columns[BOX_SIZE] = [str(g.box_size_px) for g in groups]
+    columns[DIMENSIONALITY] = ["2"] * len(groups)
     if any(g.image_state == "ctf-premultiplied" for g in groups):
-        columns[_PREMULTIPLIED] = [str(int(g.image_state == "ctf-premultiplied")) for g in groups]
+        columns[PREMULTIPLIED] = [str(int(g.image_state == "ctf-premultiplied")) for g in groups]
     for label in dict.fromkeys(k for g in groups for k in g.extra if k not in columns):
         if all(label in g.extra for g in groups):
             columns[label] = [g.extra[label] for g in groups]

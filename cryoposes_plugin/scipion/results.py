@@ -1,7 +1,7 @@
-"""The core's ParticleTable -> Scipion's particle sets, joined by object id.
+"""From a ParticleTable to Scipion's particle sets, joined by object id.
 
-Angles and shifts are converted by `core.conventions` alone. What a Scipion particle carries beyond the table (RELION's
-attributes, coordinates, classes) stays with it: result sets are made of the input's own items.
+Angles and shifts are converted by `core.conventions` alone. Result sets are made from the items of
+the input, which keep everything else that they have: RELION's attributes, coordinates, classes.
 """
 
 from __future__ import annotations
@@ -27,15 +27,21 @@ def update_particles(
     texts: Sequence[str] = (),
     subset: bool = False,
 ) -> int:
-    """Fill `output` with the particles of `particles` that are in `table`, joined by id; returns how many are not.
+    """Fill `output` with those of `particles` that are in `table`, joined by id.
 
     Parameters
     ----------
-    output, particles : SetOfParticles; `output` is empty and takes the other's acquisition, pixel size and so on.
-    poses : set the projection alignment from the table; scores that the table does not have are those of other poses
-        and are left out.
+    output : empty SetOfParticles, which takes acquisition, pixel size and so on from the input.
+    particles : SetOfParticles, the input.
+    table : the result.
+    poses : whether the alignment is set from the table. Scores that the table does not have belong
+        to other poses and are then left out.
     scores, texts : columns of `table.scores` and `table.extra` to store as attributes `_<column>`.
-    subset : store the table's half sets as `_rlnRandomSubset`.
+    subset : whether the half sets of the table are stored as `_rlnRandomSubset`.
+
+    Returns
+    -------
+    Number of particles of the input that are not in the table.
     """
     output.copyInfo(particles)
     if poses:
@@ -53,9 +59,12 @@ def append_particles(
     subset: bool = False,
     where: Optional[str] = None,
 ) -> int:
-    """As `update_particles`, onto a set that has its properties and perhaps particles of other tables.
+    """Append to a set that has its properties, and perhaps particles from other tables.
 
-    where : an SQL condition on the input's items that holds for all of the table; default: look at all.
+    Parameters
+    ----------
+    output, particles, table, poses, scores, texts, subset : as in `update_particles`.
+    where : SQL condition that all particles of the table fulfil; default: none.
     """
     rows = {int(identity): row for row, identity in enumerate(table.ids)}
     update = _Update(table, poses, scores, texts, subset)
@@ -70,8 +79,8 @@ def append_particles(
         output.append(item)
     if rows:
         raise InputError(
-            f"{len(rows)} particles of the result (id {next(iter(rows))}, ...) are not in the input set "
-            f"{particles.getFileName()}; run the protocol anew."
+            f"{len(rows)} particles of the result (id {next(iter(rows))}, ...) are not in the "
+            f"input set {particles.getFileName()}; run the protocol again."
         )
     return missing
 
@@ -90,7 +99,7 @@ class _Update:
         from ..core.conventions import poses_to_transforms
 
         self.known = {f"_{name}" for name in (*table.scores, *table.extra, *texts)}
-        # what the item has was said of a pose that another program changed (see `scored_pose`)
+        # Scores of the item belong to a pose that another program has changed (see `scored_pose`).
         self.none_left = POSE_SOURCE not in table.extra and not set(table.scores) - set(scores)
         self.scores = {name: table.scores[name] for name in scores if name in table.scores}
         self.texts = {name: table.extra[name] for name in texts if name in table.extra}
@@ -106,7 +115,7 @@ class _Update:
             item.setTransform(Transform(matrix=self.transforms[row].copy()))
         if self.transforms is not None or (self.none_left and item.hasAttribute(f"_{SCORED_POSE}")):
             ours = [name for name in vars(item) if name.startswith(ATTRIBUTE_PREFIX)]
-            for name in set(ours) - self.known:  # what was said of the pose that it had before
+            for name in set(ours) - self.known:  # scores of the previous pose
                 delattr(item, name)
         for name, values in self.scores.items():
             setattr(item, f"_{name}", Float(float(values[row])))
@@ -119,10 +128,11 @@ class _Update:
 
 
 def create_particles(output, table: ParticleTable, magnification: Optional[float] = None) -> None:
-    """Fill an empty SetOfParticles with a table that no Scipion set stands behind (simulated images).
+    """Fill an empty SetOfParticles with simulated images, which have no input set.
 
-    Sets everything that RELION's and cryoSPARC's plugins ask for: pixel size, acquisition with magnification, optics
-    groups, CTF, projection alignment, coordinates with micrograph name and id.
+    Everything is set that the plugins of RELION and cryoSPARC require: pixel size, acquisition with
+    magnification, optics groups, CTF, projection alignment, and coordinates with the name and the
+    id of the micrograph.
     """
     optics_text.set_optics(output, table, magnification or DEFAULT_MAGNIFICATION)
     output.setHasCTF(table.ctf is not None)

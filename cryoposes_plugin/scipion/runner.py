@@ -1,7 +1,7 @@
-"""Runs the compute program for a protocol: config -> config.json -> `cryoposes COMMAND`, resumably.
+"""Runs the program for a protocol: writes the config, then runs or resumes `cryoposes COMMAND`.
 
-Nothing is kept on the protocol: what a resumed run must know lies in its `extra` folder, or in a folder of it, `place`,
-where a protocol runs the program several times.
+The protocol itself keeps nothing: everything that a resumed run needs is in its `extra` folder, or
+in a `subfolder` of it if a protocol runs the program several times.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from ..core.io.state_files import read_json
 
 RUN_NAME, KEY_NAME = "run", "run_key.txt"
 _MENDABLE = 2
-#: Activation commands are written for it ("source", "conda activate"); the default shell may know neither.
+#: Activation commands ("source", "conda activate") need it; the default shell may lack them.
 _BASH = "/bin/bash"
 _ERROR_LINE = re.compile(r"Error: (.+)")
 
 
 class ProgramFailed(PyworkflowException):
-    """The program ended with a sentence for the user; it becomes the protocol's error message."""
+    """The program ended with an error, whose sentence becomes the error message of the protocol."""
 
 
-def write_config(protocol, config: Config, place: str = "") -> None:
-    with open(config_path(protocol, place), "w", encoding="utf-8") as handle:
+def write_config(protocol, config: Config, subfolder: str = "") -> None:
+    with open(config_path(protocol, subfolder), "w", encoding="utf-8") as handle:
         handle.write(config.to_json())
 
 
@@ -42,20 +42,20 @@ def read_config(protocol, config_class) -> Config:
         return config_class.from_json(handle.read())
 
 
-def config_path(protocol, place: str = "") -> str:
-    return protocol._getExtraPath(place, CONFIG_NAME)
+def config_path(protocol, subfolder: str = "") -> str:
+    return protocol._getExtraPath(subfolder, CONFIG_NAME)
 
 
-def run_folder(protocol, place: str = "") -> str:
-    return protocol._getExtraPath(place, RUN_NAME)
+def run_folder(protocol, subfolder: str = "") -> str:
+    return protocol._getExtraPath(subfolder, RUN_NAME)
 
 
-def run_program(protocol, config: Config, place: str = "") -> None:
-    """Run or resume; a run folder of other parameters or other input files is removed first.
+def run_program(protocol, config: Config, subfolder: str = "") -> None:
+    """Run the program, or resume it. A run with other parameters or input files is removed first.
 
-    Raises ProgramFailed with the program's own sentence, or with where to look.
+    Raises ProgramFailed with the sentence of the program, or with the log to look at.
     """
-    _prepare_run_folder(protocol, config, place)
+    _prepare_run_folder(protocol, config, subfolder)
     plugin = type(protocol.getPlugin())
     link_folder = os.path.abspath(protocol._getExtraPath("pythonpath"))
     arguments = " ".join(
@@ -63,15 +63,15 @@ def run_program(protocol, config: Config, place: str = "") -> None:
         for word in (
             config.command,
             "--config",
-            config_path(protocol, place),
+            config_path(protocol, subfolder),
             "--output",
-            run_folder(protocol, place),
+            run_folder(protocol, subfolder),
         )
     )
     log = protocol.getStderrLog()
     before = os.path.getsize(log) if os.path.exists(log) else 0
     environment = plugin.getComputeEnviron(link_folder)
-    if config.threads:  # BLAS reads them when it is loaded
+    if config.threads:  # BLAS reads these variables when it is loaded
         environment.update({name: str(config.threads) for name in THREAD_VARIABLES})
     try:
         protocol.runJob(
@@ -83,16 +83,17 @@ def run_program(protocol, config: Config, place: str = "") -> None:
         )
     except subprocess.CalledProcessError as error:
         raise ProgramFailed(_failure(log, before, error.returncode)) from error
-    if not read_metrics(protocol, place):  # a queue says nothing of how a job ended
+    if not read_metrics(protocol, subfolder):  # a queue does not say how a job ended
         raise ProgramFailed(
             _last_error(log, before)
-            or f"The program did not finish; see the job's log {log} and press Continue: it resumes where it stood."
+            or f"The program did not finish; look at the log {log} of the job, and press Continue "
+            "to resume."
         )
 
 
-def _prepare_run_folder(protocol, config: Config, place: str) -> None:
+def _prepare_run_folder(protocol, config: Config, subfolder: str) -> None:
     key = run_key(config)
-    path, folder = protocol._getExtraPath(place, KEY_NAME), run_folder(protocol, place)
+    path, folder = protocol._getExtraPath(subfolder, KEY_NAME), run_folder(protocol, subfolder)
     known = None
     if os.path.exists(path):
         with open(path, encoding="utf-8") as handle:
@@ -104,7 +105,7 @@ def _prepare_run_folder(protocol, config: Config, place: str) -> None:
 
 
 def run_key(config: Config) -> str:
-    """Digest of the parameters and of the contents of the input files."""
+    """Digest of the parameters and the contents of the input files."""
     parts = [config.digest()] + [digest_path(p) for p in config.input_paths()]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
@@ -115,10 +116,10 @@ def _failure(log: str, start: int, status: int) -> str:
         return sentence
     if status < 0 or status in (129, 137, 143):
         return (
-            "The program was killed (out of memory, or by hand); free memory and press Continue: it resumes where it "
-            "stood."
+            "The program was killed (out of memory, or by hand); free memory if necessary, and "
+            "press Continue to resume."
         )
-    return f"The program ended with status {status}; see the run's log {log}" + (
+    return f"The program ended with status {status}; look at the log {log} of the run" + (
         f" ({sentence})." if sentence else "."
     )
 
@@ -132,16 +133,16 @@ def _last_error(log: str, start: int) -> Optional[str]:
     return found[-1].strip() if found else None
 
 
-def read_metrics(protocol, place: str = "") -> Dict[str, Any]:
-    """The run's metrics.json; empty before it is finished."""
-    path = os.path.join(run_folder(protocol, place), METRICS_NAME)
+def read_metrics(protocol, subfolder: str = "") -> Dict[str, Any]:
+    """The metrics of the run; empty before it has finished."""
+    path = os.path.join(run_folder(protocol, subfolder), METRICS_NAME)
     if not os.path.exists(path):
         return {}
     return read_json(path, "delete this file and press Continue")
 
 
 def plots(protocol) -> List[str]:
-    """PNG files of the run, sorted."""
+    """The PNG files of the run, sorted."""
     folder = run_folder(protocol)
     names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
     return [os.path.join(folder, name) for name in names if name.endswith(".png")]

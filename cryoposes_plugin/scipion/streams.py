@@ -1,6 +1,6 @@
-"""Particle sets that still grow: what they hold now, and the batches that are made of it.
+"""Growing particle sets: their present content, and the batches that are made from it.
 
-A batch stays what it is: its ids lie in a file of its own, so that a run that is resumed finds its results again.
+The ids of a batch are in a file, so that a resumed run finds the same batches.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ class Content(NamedTuple):
 
 
 def reopened(particles):
-    """A SetOfParticles as it is on disk now; one that was loaded earlier knows nothing of what came since."""
+    """A SetOfParticles as it is on disk now; one that was loaded earlier lacks later particles."""
     fresh = type(particles)(filename=particles.getFileName(), prefix=particles.getPrefix() or "")
     fresh.loadAllProperties()
     return fresh
 
 
 def content(particles) -> Optional[Content]:
-    """None while another program writes to the set: look again later."""
+    """The present content; None while another program is writing to the set."""
     try:
         fresh = reopened(particles)
-        is_open = fresh.isStreamOpen()  # read before the ids: a set that is closed has all of them
+        is_open = fresh.isStreamOpen()  # before the ids, because a closed set has all of them
         ids = sorted(int(i) for i in fresh.getUniqueValues("id", where="enabled=1"))
         fresh.close()
     except sqlite3.OperationalError:
@@ -41,10 +41,10 @@ def content(particles) -> Optional[Content]:
 
 
 def next_batch(waiting: List[int], smallest: int, is_open: bool) -> List[int]:
-    """Which of the waiting particles to take now, in order.
+    """The waiting particles that make the next batch, in order.
 
-    As long as more may come, `smallest` of them are held back: so no batch is smaller, the last one included, and what
-    is measured on a batch (noise, strength of the reference) has enough images.
+    As long as more may come, `smallest` particles are kept for the last batch. So no batch is
+    smaller, and noise and scale are always measured on enough images.
     """
     if not is_open:
         return waiting
@@ -52,7 +52,7 @@ def next_batch(waiting: List[int], smallest: int, is_open: bool) -> List[int]:
 
 
 class Batches:
-    """The batches of a run, in folders 0001, 0002, ... of a folder."""
+    """The batches of a run, in the folders 0001, 0002, ... of a folder."""
 
     def __init__(self, folder: str):
         self.folder = folder

@@ -1,4 +1,4 @@
-"""What Scipion opens when a result is to be shown."""
+"""The viewers that Scipion opens for results."""
 
 from .viewer_run import CryoposesRunViewer, PoseModelViewer
 from .viewer_volume import CentralSlicesViewer

@@ -1,4 +1,4 @@
-"""What a run of this plugin has to show: its pictures, report, particles and volumes; also while it works."""
+"""Viewer of a run: its pictures, report, particles and volumes, also while it is running."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from .viewer_volume import chimera_is_installed, chimera_views, slices_view
 
 
 class ReportView(View):
-    """Opens a page in the browser."""
+    """Opens a page in the web browser."""
 
     def __init__(self, path: str):
         self.path = os.path.abspath(path)
@@ -41,7 +41,7 @@ class ReportView(View):
 
 
 class CryoposesRunViewer(ProtocolViewer):
-    """One line for each picture of the run, drawn from what its folder holds at that moment."""
+    """One line for each picture, drawn from the files that the run has at that moment."""
 
     _label = "pictures and report"
     _environments = [DESKTOP_TKINTER]
@@ -65,10 +65,10 @@ class CryoposesRunViewer(ProtocolViewer):
             form.addParam(
                 "nothing",
                 LabelParam,
-                label="Nothing to show yet: the run has not written a result.",
+                label="There is nothing to show yet, because the run has not written a result.",
             )
         for name, picture in pictures.items():
-            hint = " It is drawn anew every few seconds while it is open." if picture.live else ""
+            hint = " It is updated every few seconds while it is open." if picture.live else ""
             form.addParam(
                 _param(name), LabelParam, label=picture.title, help=f"{picture.title}.{hint}"
             )
@@ -83,10 +83,13 @@ class CryoposesRunViewer(ProtocolViewer):
                 "showInChimera",
                 LabelParam,
                 label="Volume in ChimeraX",
-                help="Opens the map in ChimeraX.",
+                help="Opens the volume in ChimeraX.",
             )
         form.addParam(
-            "showReport", LabelParam, label="Report", help="The run on one page, in the browser."
+            "showReport",
+            LabelParam,
+            label="Report",
+            help="Opens the report of the run in the web browser.",
         )
 
     def _getVisualizeDict(self):
@@ -95,7 +98,7 @@ class CryoposesRunViewer(ProtocolViewer):
         return {**handlers, "showInChimera": self._show_in_chimera, "showReport": self._show_report}
 
     def pictures(self) -> Dict:
-        """Name -> Picture, as the run's folder stands."""
+        """Name -> Picture, from the files that the run has now."""
         from cryoposes_plugin.commands.pictures import pictures_of
 
         return pictures_of(self.protocol.shown_run())
@@ -114,7 +117,7 @@ class CryoposesRunViewer(ProtocolViewer):
         for name, picture in self.pictures().items():
             if _param(name) == paramName:
                 return [FigureView(picture.title, picture.draw, self.formWindow, picture.live)]
-        return [self.infoMessage("This run has not drawn that picture yet.")]
+        return [self.infoMessage("This run does not have that picture yet.")]
 
     def _show_output(self, paramName=None) -> List[View]:
         output = {_param(name): output for name, output in self._shown_outputs().items()}[paramName]
@@ -132,12 +135,12 @@ class CryoposesRunViewer(ProtocolViewer):
     def _show_report(self, paramName=None) -> List[View]:
         path = os.path.join(self.protocol.shown_run(), REPORT_NAME)
         if not os.path.exists(path):
-            return [self.infoMessage("This run has written no report yet.")]
+            return [self.infoMessage("This run has not written a report yet.")]
         return [ReportView(path)]
 
 
 class PoseModelViewer(Viewer):
-    """The course of the training, and the model card as text."""
+    """The learning curve of a network, and its model card as text."""
 
     _name = "model card and learning curve"
     _environments = [DESKTOP_TKINTER]
@@ -154,5 +157,5 @@ class PoseModelViewer(Viewer):
 
 
 def _param(name: str) -> str:
-    """'best_and_worst' -> 'showBestAndWorst': the viewer's own attributes stay out of the way."""
+    """'best_and_worst' -> 'showBestAndWorst', a name that hides no attribute of the viewer."""
     return "show" + "".join(word[:1].upper() + word[1:] for word in name.split("_"))

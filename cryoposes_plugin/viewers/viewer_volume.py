@@ -1,4 +1,4 @@
-"""Volumes as slices and projections, since nothing else that is installed by default shows one."""
+"""Slices and projections of volumes, which no other viewer shows in a default installation."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from pyworkflow.viewer import DESKTOP_TKINTER, View, Viewer
 
 from cryoposes_plugin.scipion.figure_window import FigureView, SliderWindow
 
-#: More windows at once help nobody.
+#: Number of volumes whose windows are opened at once.
 _MOST_WINDOWS = 6
 
 
 class CentralSlicesViewer(Viewer):
-    """Central slices, projections, and a slider through all slices. Where ChimeraX is installed, that comes first."""
+    """Central slices, projections and a slider through all slices. ChimeraX goes first if
+    installed.
+    """
 
     _name = "slices and projections"
     _environments = [DESKTOP_TKINTER]
@@ -33,13 +35,15 @@ class CentralSlicesViewer(Viewer):
             views += [slices_view(volume, self.formWindow), SectionsView(volume, self.formWindow)]
         if len(volumes) > _MOST_WINDOWS:
             views.append(
-                self.infoMessage(f"The first {_MOST_WINDOWS} of {len(volumes)} volumes are shown.")
+                self.infoMessage(
+                    f"Only the first {_MOST_WINDOWS} of {len(volumes)} volumes are shown."
+                )
             )
         return views
 
 
 class SectionsView(View):
-    """A window with one slice, moved by a slider."""
+    """A window with one slice and a slider."""
 
     def __init__(self, volume: Volume, parent=None):
         self.volume, self.parent = volume, parent
@@ -53,13 +57,22 @@ class SectionsView(View):
 
 
 def section(data, pixel_size_angstrom: float, axis: str, index: int):
+    """Figure of one slice.
+
+    Parameters
+    ----------
+    data : (D, D, D) array [z, y, x].
+    pixel_size_angstrom : its pixel size.
+    axis : axis across which the slice is taken, "x", "y" or "z".
+    index : number of the slice, from 0.
+    """
     from cryoposes_plugin.core.plots.plots import volume_section
 
     return volume_section(data, pixel_size_angstrom, axis, index)
 
 
 def slices_view(volume: Volume, parent=None) -> FigureView:
-    """Central slices and projections of a Scipion volume, at the pixel size that Scipion knows."""
+    """Central slices and projections of a volume, with the pixel size that Scipion has."""
 
     def draw():
         from cryoposes_plugin.core.plots.plots import volume_slices
@@ -70,7 +83,7 @@ def slices_view(volume: Volume, parent=None) -> FigureView:
 
 
 def read(volume: Volume):
-    """(D, D, D) array [z, y, x]; whatever format Scipion reads."""
+    """(D, D, D) array [z, y, x], from any format that Scipion reads."""
     import numpy as np
     from pwem.emlib.image import ImageHandler
 

@@ -1,4 +1,4 @@
-"""Helpers beside the forms' parameters: each looks at the input and proposes a value."""
+"""Wizards beside the parameters of the forms: each proposes a value from the input."""
 
 from .wizards import GridWizard, MaskDiameterWizard, SymmetryWizard, ThresholdWizard
 

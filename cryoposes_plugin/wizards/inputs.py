@@ -1,4 +1,4 @@
-"""What a form has been given so far, for the wizards: the first volume, the first particle set."""
+"""The inputs of a form that the wizards look at: the first volume and the first particle set."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import Optional
 import numpy as np
 from pwem.objects import SetOfParticles, Volume
 
-#: Enough for an average that shows the particle's size.
+#: Number of images in an average that shows the size of the particle.
 _AVERAGED = 300
-#: Pointers of the forms, those first that a wizard should look at first.
+#: Pointers of the forms, in the order in which a wizard looks at them.
 _PARTICLE_POINTERS = ("inputLike", "inputParticles")
 _VOLUME_POINTERS = ("inputReference", "inputVolume")
 
 
 def first_volume(protocol) -> Optional[Volume]:
-    """The first volume of the form, the items of sets included; None if it has none yet."""
+    """The first volume of the form, including items of sets; None if there is none yet."""
     if protocol.hasAttribute("inputVolumes"):
         volumes = [volume for volume in protocol._input_volumes() if isinstance(volume, Volume)]
         if volumes:
@@ -24,6 +24,7 @@ def first_volume(protocol) -> Optional[Volume]:
 
 
 def first_particles(protocol) -> Optional[SetOfParticles]:
+    """The first particle set of the form; None if there is none yet."""
     return _first(protocol, _PARTICLE_POINTERS)
 
 
@@ -42,7 +43,7 @@ def volume_data(volume: Volume) -> np.ndarray:
 
 
 def average_image(particles: SetOfParticles, number: int = _AVERAGED) -> np.ndarray:
-    """(D, D) mean of the first images, as they are."""
+    """(D, D) mean of the first images, not aligned."""
     from pwem.emlib.image import ImageHandler
 
     handler, total, count = ImageHandler(), None, 0

@@ -1,4 +1,4 @@
-"""Mask diameter on an average image, symmetry by the map itself, threshold on the histogram, box and pixel size."""
+"""Wizards for mask diameter, symmetry, threshold, box size and pixel size."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _STEPS = 200
 
 
 class GridWizard(Wizard):
-    """Box and pixel size of the particles that the form was given, else of its volume."""
+    """Takes box size and pixel size from the particles of the form, or from its volume."""
 
     _targets = [
         (ProtCryoposesSimulate, ["boxSizePx", "pixelSizeAngstrom"]),
@@ -37,14 +37,15 @@ class GridWizard(Wizard):
         values = grid_of(form.protocol)
         if values is None:
             return say(
-                form, "Give particles or a volume first: box and pixel size are taken from them."
+                form,
+                "Choose particles or a volume first. Box size and pixel size are taken from them.",
             )
         for name, value in values.items():
             form.setVar(name, value)
 
 
 class MaskDiameterWizard(Wizard):
-    """A circle on the average of the images, or on the mean projection of the map."""
+    """Shows the mask as a circle on the mean projection of the volume, or on the mean image."""
 
     _targets = [
         (ProtCryoposesTrain, ["maskDiameterAngstrom"]),
@@ -62,7 +63,7 @@ class MaskDiameterWizard(Wizard):
         found = average_of(form.protocol)
         if found is None:
             return say(
-                form, "Give particles or a volume first: the mask is drawn on their average."
+                form, "Choose particles or a volume first. The mask is drawn on their average."
             )
         image, pixel = found
         values = pixel * np.linspace(2, image.shape[0], _STEPS)
@@ -76,7 +77,7 @@ class MaskDiameterWizard(Wizard):
 
 
 class SymmetryWizard(Wizard):
-    """Correlation of the map with itself turned by the operations of each usual group; the likely one is taken."""
+    """Compares the volume with itself, rotated by the operations of each common point group."""
 
     _targets = [
         (ProtCryoposesTrain, ["symmetry"]),
@@ -92,12 +93,11 @@ class SymmetryWizard(Wizard):
         if isinstance(form.protocol, ProtCryoposesInitialVolume):
             return say(
                 form,
-                "Axes can be seen on a volume only: find one with C1, and ask again in 'reconstruct volume'.",
+                "The symmetry can only be found on a volume. Determine a volume with C1 first, "
+                "then use this wizard in 'reconstruct volume'.",
             )
         if volume is None:
-            return say(
-                form, "Give a volume first: its axes are compared with those of the usual groups."
-            )
+            return say(form, "Choose a volume first. It is compared with the common point groups.")
         correlations = symmetry_correlations(volume_data(volume))
         names = ["C1", *correlations]
         start = names.index(likely_group(correlations))
@@ -109,7 +109,7 @@ class SymmetryWizard(Wizard):
 
 
 class ThresholdWizard(Wizard):
-    """The threshold moved over the histogram of the scores, with the number of particles that it keeps."""
+    """Moves the threshold on the histogram of the scores; shows how many particles it keeps."""
 
     _targets = [(ProtCryoposesFilter, ["threshold"])]
 
@@ -123,7 +123,8 @@ class ThresholdWizard(Wizard):
         if scores is None:
             return say(
                 form,
-                f"Give particles with the score '{title_of(name)}' first, as 'estimate poses' makes them.",
+                f"Choose particles with the score '{title_of(name)}' first, for example from "
+                "'estimate poses'.",
             )
         values = np.unique(np.quantile(scores, np.linspace(0, 1, _STEPS)))
         kept = cost(name, np.quantile(cost(name, scores), protocol.keepQuantile.get() or 0.75))
@@ -140,7 +141,7 @@ class ThresholdWizard(Wizard):
 
 
 def grid_of(protocol) -> Optional[Dict[str, Any]]:
-    """Parameter -> value, from the particles or else the volume of the form; None if it has neither."""
+    """Parameter -> value, from the particles or the volume of the form; None without both."""
     particles, volume = first_particles(protocol), first_volume(protocol)
     if particles is not None:
         return {"boxSizePx": particles.getXDim(), "pixelSizeAngstrom": particles.getSamplingRate()}
@@ -150,7 +151,7 @@ def grid_of(protocol) -> Optional[Dict[str, Any]]:
 
 
 def average_of(protocol):
-    """((D, D) average image, pixel size in Å) of the form's volume, or else of its particles; None without either."""
+    """((D, D) average image, pixel size in Å) of volume or particles; None without both."""
     volume, particles = first_volume(protocol), first_particles(protocol)
     if volume is not None:
         return average_projection(volume), volume.getSamplingRate()
@@ -160,7 +161,7 @@ def average_of(protocol):
 
 
 def scores_of(protocol, name: str) -> Optional[np.ndarray]:
-    """(N,) scores of the form's particles; None where there are none."""
+    """(N,) scores of the particles of the form; None if there are none."""
     particles = first_particles(protocol)
     if (
         particles is None
@@ -174,4 +175,5 @@ def scores_of(protocol, name: str) -> Optional[np.ndarray]:
 
 
 def say(form, sentence: str) -> None:
+    """Show a message."""
     form.showInfo(sentence)

@@ -51,7 +51,7 @@ def test_a_card_that_tensorflow_does_not_see(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     found = doctor._gpu({"version": "2", "gpus": 0, "cuda": False})
     assert found.state == doctor.NOTE
-    assert "NVIDIA X1: not seen" in found.says
+    assert "NVIDIA X1, but TensorFlow does not find it" in found.says
     assert "and-cuda" in found.remedy
     assert doctor._gpu({"gpus": 2}).says == "TensorFlow computes on 2 (NVIDIA X1)"
 

@@ -93,7 +93,7 @@ def test_without_a_working_directory_there_is_one_sentence(run, caplog, tmp_path
     monkeypatch.chdir(tmp_path / "gone")
     (tmp_path / "gone").rmdir()
     assert run() == 2
-    assert "The working directory does not exist any more" in caplog.text
+    assert "The working directory no longer exists" in caplog.text
 
 
 @pytest.mark.parametrize("output", ["", " "])

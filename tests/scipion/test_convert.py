@@ -333,8 +333,8 @@ def test_disabled_particles_are_left_out(table, tmp_path):
         (lambda s: s.setHasCTF(False), dict(ctf=True), "no CTF"),
         (lambda s: s.getAcquisition().setVoltage(None), {}, "no acquisition"),
         (lambda s: s.setSamplingRate(0), {}, "pixel size"),
-        (lambda s: s.setDim((15, 15, 1)), {}, "even box"),
-        (lambda s: s.setIsAmplitudeCorrected(True), {}, "CTF-corrected already"),
+        (lambda s: s.setDim((15, 15, 1)), {}, "even box size"),
+        (lambda s: s.setIsAmplitudeCorrected(True), {}, "already been CTF-corrected"),
     ],
 )
 def test_what_is_missing_is_said_in_one_sentence(table, tmp_path, change, needs, said):

@@ -161,9 +161,10 @@ def frames(definition):
 def test_the_training_is_in_groups(scipion_environment):
     found = frames(ProtCryoposesTrain().getDefinition())
     assert found["Input"] == ([], [])
+    assert found["Network and loss"] == (["Network"], ["Loss"])
     assert found["Training"] == (
-        ["Network", "Training length"],
-        ["Loss", "Optimiser", "Augmentation", "Validation", "Computation"],
+        ["Training length"],
+        ["Optimiser", "Augmentation", "Validation", "Computation"],
     )
     assert found["Simulated images"] == (["Noise"], ["Poses", "CTF", "Image size"])
 

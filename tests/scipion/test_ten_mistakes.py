@@ -43,7 +43,7 @@ def particles_that_nobody_aligned(desk):
 def a_volume_in_the_place_of_particles(desk):
     return one_set(
         ProtCryoposesFilter(), inputParticles=desk.volume
-    ), "a Volume was given; give a SetOfParticles"
+    ), "the object is a Volume; give a SetOfParticles"
 
 
 def a_model_for_finer_pixels(desk):
@@ -78,7 +78,9 @@ def particles_without_a_ctf(desk):
 
 def an_odd_box(desk):
     desk.particles.setDim((BOX + 1, BOX + 1, 1))
-    return one_set(ProtCryoposesReconstruct(), inputParticles=desk.particles), "give an even box"
+    return one_set(
+        ProtCryoposesReconstruct(), inputParticles=desk.particles
+    ), "give an even box size"
 
 
 def a_volume_whose_file_is_gone(desk):
@@ -111,7 +113,7 @@ def comparing_sets_of_different_particles(desk):
     results.create_particles(other, make_table(desk.folder, range(100, 104), desk.rng))
     return one_set(
         ProtCryoposesCompare(), inputTruth=desk.particles, inputEstimate=other
-    ), "no id in common"
+    ), "no particle id in common"
 
 
 def a_model_whose_folder_was_deleted(desk):
@@ -141,7 +143,7 @@ def many(desk, first=1):
 
 
 def a_volume_to_find_a_volume_from(desk):
-    return first_volume(desk, desk.volume), "a Volume was given; give a SetOfParticles"
+    return first_volume(desk, desk.volume), "the object is a Volume; give a SetOfParticles"
 
 
 def a_first_volume_from_one_particle(desk):
@@ -182,11 +184,13 @@ def a_first_volume_of_a_symmetry_that_is_none(desk):
 def a_first_volume_from_corrected_amplitudes(desk):
     images = many(desk)
     images.setIsAmplitudeCorrected(True)
-    return first_volume(desk, images), "give the particles before that correction"
+    return first_volume(desk, images), "give the particles as they were before that correction"
 
 
 def particles_in_the_place_of_a_model(desk):
-    return recovery(desk, network=desk.particles), "a SetOfParticles was given; give a PoseModel"
+    return recovery(
+        desk, network=desk.particles
+    ), "the object is a SetOfParticles; give a PoseModel"
 
 
 def poses_of_eight_particles_from_their_distances(desk):
@@ -216,7 +220,7 @@ def distances_under_a_symmetry(desk):
 def true_poses_of_other_particles(desk):
     form = recovery(desk)
     form.inputTruth.set(many(desk, first=1000))
-    return form, "no id in common"
+    return form, "no particle id in common"
 
 
 def a_volume_of_another_pixel_size(desk):
@@ -240,7 +244,7 @@ def particles_that_their_run_has_not_made_yet(desk):
     form.inputLike.setExtended("outputParticles")
     return (
         form,
-        "Particles to imitate: 'simulation' has no outputParticles yet; wait until that run is finished",
+        "Particles to imitate: 'simulation' has not produced outputParticles yet; wait until that run has finished",
     )
 
 

@@ -331,7 +331,7 @@ def test_neither_volumes_nor_particles_to_train_on():
 
 def test_an_odd_box_matters_only_where_images_are_read(particles):
     particles.setDim((BOX + 1, BOX + 1, 1))
-    assert f"box of the particles is {BOX + 1} px" in said(
+    assert f"box size of the particles is {BOX + 1} px" in said(
         one_set(ProtCryoposesReconstruct(), inputParticles=particles)
     )
     assert said(one_set(ProtCryoposesFilter(), inputParticles=particles)) == ""
@@ -371,7 +371,7 @@ def test_volumes_that_are_not_cubic_missing_or_without_pixel_size(volume, tmp_pa
         mrc.set_volume()
     other = Volume(str(flat))
     other.setSamplingRate(PIXEL)
-    assert "a cubic map is needed" in said(simulate(other))
+    assert "which is not cubic; crop or pad it" in said(simulate(other))
     volume.setSamplingRate(None)
     assert "pixel size" in said(simulate(volume))
     gone = Volume(str(tmp_path / "gone.mrc"))

@@ -159,7 +159,7 @@ def test_without_a_volume_the_diameter_is_seen_on_the_particles_and_no_symmetry(
     assert 0 < form.values["diameterAngstrom"] <= BOX * PIXEL
     form = show(protocol, "symmetry")
     assert not form.values
-    assert "Axes can be seen on a volume only" in form.said[0]
+    assert "The symmetry can only be found on a volume" in form.said[0]
 
 
 def test_the_average_is_that_of_the_images(particles):

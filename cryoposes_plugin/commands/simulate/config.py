@@ -7,7 +7,7 @@ from typing import ClassVar, Optional, Tuple
 
 from ...core.errors import ConfigError
 from ...core.imaging.settings import PoseDistribution
-from ..config import COMPUTATION, INPUT, NOISE, POSES, option
+from ..config import BACKGROUND, COMPUTATION, INPUT, POSES, option
 from ..imaging_config import ImagingConfig
 
 
@@ -93,14 +93,14 @@ class SimulateConfig(ImagingConfig):
         "Scale and offset the grey values of each image so that the background has mean 0 and "
         "standard deviation 1, as RELION expects. Only done if there is noise.",
         label="Normalise the background",
-        group=NOISE,
+        group=BACKGROUND,
     )
     particle_diameter_angstrom: Optional[float] = option(
         None,
         "Diameter of the circle outside which there is background. Default: 75 % of the box.",
         label="Particle diameter",
         alias="--particle-diameter",
-        group=NOISE,
+        group=BACKGROUND,
         unit="Å",
         expert=True,
         minimum=1,
