@@ -23,6 +23,18 @@ from cryoposes_plugin.core.parallel import in_order, number_of_cores
 from cryoposes_plugin.core.particles.batches import batches
 
 
+class _Kept:
+    """Starts that have been computed."""
+
+    score_shapes: dict = {}
+
+    def __init__(self, starts, grid):
+        self._starts, self.grid = starts, grid
+
+    def __call__(self, rows):
+        return self._starts[rows[0]]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -36,27 +48,31 @@ def main() -> None:
     )
     config = InferConfig(model=arguments.model, particles=arguments.particles, volume=arguments.map)
     inputs = read_inputs(config, PoseModel.load)
-    refinement, network = make_refinement(config, inputs, inputs.volume)
-    refinement.calibrate(config.seed)
+    refinement = make_refinement(config, inputs, inputs.volume)
+    spectra = refinement.calibrate(config.seed)
     parts = batches(
         inputs.table.take(np.arange(min(arguments.number, len(inputs.table)))), config.batch_size
     )
-    starts = {rows[0]: network(rows) for rows in parts}
-    refinement.starts = lambda rows: starts[rows[0]]
-    refinement.refine(parts[0])
+    starts = {rows[0]: refinement.starts(rows) for rows in parts}
+    refinement.starts = _Kept(starts, refinement.starts.grid)
+
+    def refine(rows):
+        return refinement.refine(rows, spectra).refined.rotations
+
+    refine(parts[0])
     start = time.monotonic()
-    found = np.concatenate(
-        [refined.rotations for _, (refined, _) in in_order(refinement.refine, parts)]
-    )
+    found = np.concatenate([rotations for _, rotations in in_order(refine, parts)])
     seconds = time.monotonic() - start
-    hypotheses = np.mean([len(poses) / len(rows) for poses, rows in zip(starts.values(), parts)])
+    hypotheses = np.mean(
+        [len(start.poses) / len(rows) for start, rows in zip(starts.values(), parts)]
+    )
     print(
         f"{len(found) / seconds:.0f} images/s on {number_of_cores()} cores, {hypotheses:.0f} hypotheses an image"
     )
     if inputs.table.rotations is not None:
         error = np.rad2deg(angular_distance_rad(found, inputs.table.rotations[: len(found)]))
         print(
-            f"median {np.median(error):.3f}°, {100 * (error < 5).mean():.2f} % below 5°, before the second look"
+            f"median {np.median(error):.3f}°, {100 * (error < 5).mean():.2f} % below 5°, before the global search"
         )
 
 

@@ -143,7 +143,7 @@ def test_poses_are_those_of_the_original_images(scene, oracle, tmp_path):
 @pytest.mark.parametrize(
     ("shifts", "source", "sentence"),
     [
-        (True, "input", "kept as they were"),
+        (True, "input", "the shifts are those of the input"),
         (False, "zero", "all shifts are zero"),
     ],
 )
@@ -184,7 +184,7 @@ def test_several_optics_groups_and_columns_that_are_not_modelled(scene, oracle, 
 
 
 def test_an_interrupted_run_goes_on_with_the_same_result(scene, oracle, tmp_path, monkeypatch):
-    from cryoposes_plugin.commands.infer import run as module
+    from cryoposes_plugin.commands.infer import predicted as module
 
     folder, _ = scene
     assert infer(folder, tmp_path / "whole", "--volume", folder / "map.mrc", "--no-refine") == 0

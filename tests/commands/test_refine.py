@@ -8,7 +8,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from cryoposes_plugin.cli.main import main
-from cryoposes_plugin.commands.infer.trained_hand import mirror_sentence
+from cryoposes_plugin.commands.infer.refined import mirror_warning
 from cryoposes_plugin.commands.refine.config import RefineConfig
 from cryoposes_plugin.commands.refine.inputs import read_inputs
 from cryoposes_plugin.commands.refine.run import check, make_refinement
@@ -16,11 +16,12 @@ from cryoposes_plugin.core.conventions import opposite_hand
 from cryoposes_plugin.core.errors import InputError
 from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
 from cryoposes_plugin.core.io import state_files
+from cryoposes_plugin.core.io.folder import Folder
 from cryoposes_plugin.core.io.mrc import read_volume, write_volume
 from cryoposes_plugin.core.io.star import read_particles, write_particles
 from cryoposes_plugin.core.maps.phantom import make_phantom
 from cryoposes_plugin.core.particles.checks import check_pixel_size
-from cryoposes_plugin.core.refinement.results import Results
+from cryoposes_plugin.core.refinement.unfinished import UnfinishedResults
 from cryoposes_plugin.core.scores import POSE_SOURCE
 from cryoposes_plugin.core.types import Volume
 
@@ -148,20 +149,20 @@ def test_an_interrupted_run_goes_on_with_the_same_result(scene, tmp_path, monkey
     assert refine(folder, tmp_path / "whole") == 0
     whole_refine, seen = module.Refinement.refine, []
 
-    def breaks(self, rows):
+    def breaks(self, rows, spectra):
         if len(seen) == 2:
             raise InputError("interrupted")
         seen.append(len(rows))
-        return whole_refine(self, rows)
+        return whole_refine(self, rows, spectra)
 
     monkeypatch.setattr(state_files, "SAVE_SECONDS", 0.0)
     monkeypatch.setattr(module.Refinement, "refine", breaks)
     assert refine(folder, tmp_path / "run") == 2
     assert not (tmp_path / "run/particles.star").exists()
 
-    def counts(self, rows):
+    def counts(self, rows, spectra):
         seen.append(len(rows))
-        return whole_refine(self, rows)
+        return whole_refine(self, rows, spectra)
 
     def not_again(*_):
         raise AssertionError("the spectra of an interrupted run are kept")
@@ -271,22 +272,22 @@ def test_larger_images_are_binned_and_shifts_come_back_in_their_pixels(scene, tm
 
 
 @pytest.mark.parametrize("axis", ["z", "x", None])
-def test_a_volume_that_is_the_mirror_of_that_of_the_poses_is_told(scene, axis):
+def test_a_volume_that_is_the_mirror_of_that_of_the_poses_is_told(scene, axis, tmp_path):
     folder, true, near = scene
     config = RefineConfig(particles=str(folder / "near.star"), volume=str(folder / "map.mrc"))
     inputs = read_inputs(config)
     refinement = make_refinement(config, inputs)
-    refinement.calibrate(0)
-    results = Results.empty(NUMBER)
-    results.refined.shifts_px[:] = near.shifts_px
+    state = UnfinishedResults(Folder(tmp_path), NUMBER, refinement.calibrate(0), {})
+    state.refined.shifts_px[:] = near.shifts_px
+    results = state.finish(0.0)
     data = inputs.volume.data
     if axis:
         data = np.roll(np.flip(data, "zyx".index(axis)), 1, "zyx".index(axis))
     volume, far = Volume(data, PIXEL), np.full(NUMBER, 90.0)
-    found = mirror_sentence("map.mrc", volume, refinement, results, near.rotations, far, 0)
-    assert (f"the mirror (in {axis})" in found) if axis else found is None
+    found = mirror_warning("map.mrc", volume, refinement, results, near.rotations, far, 0)
+    assert (f"the mirror image (along {axis})" in found) if axis else found is None
     assert (
-        mirror_sentence("map.mrc", volume, refinement, results, near.rotations, 0 * far, 0) is None
+        mirror_warning("map.mrc", volume, refinement, results, near.rotations, 0 * far, 0) is None
     )
 
 

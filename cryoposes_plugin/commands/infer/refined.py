@@ -1,184 +1,167 @@
-"""`infer` with a volume: the network's hypotheses are compared with the images and refined against the map."""
+"""`infer` with a volume: the network's hypotheses are compared with the images and refined against the volume."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Dict, Optional, Tuple
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from ...core.geometry.symmetry import symmetric_distance_rad, symmetry_rotations
 from ...core.io.provenance import digest_path
-from ...core.models import uncertainty as bingham
-from ...core.models.pose_model import PoseModel
 from ...core.particles.grids import working_grid
 from ...core.plots import plots
-from ...core.refinement import global_search as second_look
-from ...core.refinement.levenberg_marquardt import Poses
+from ...core.refinement import global_search
+from ...core.refinement.hand import fit_to_mirror
 from ...core.refinement.multi_start import Settings
+from ...core.refinement.network_starts import NetworkStarts, search_reach_px
+from ...core.refinement.poses import Poses
 from ...core.refinement.refinement import Refinement, refine_all
 from ...core.refinement.results import MOVED, Results, with_poses, write_covariance
 from ...core.scores import POSE_SOURCE
 from ...core.types import ParticleTable, Volume
 from ...core.words import counted
-from ..refine.report import metrics_of, refinement_figures
-from ..report import write_report
+from ..refine.report import metrics_of, refinement_figures, report_notes
 from ..run_directory import RunDirectory
 from .config import InferConfig
+from .estimate import Estimate
 from .inputs import Inputs
-from .results import DISPERSION, TRACE, UNCERTAIN
-from .trained_hand import mirror_sentence
+from .predicted import DISPERSION, TRACE, UNCERTAIN
 
-#: Hypotheses this much less probable than the best one, in natural logarithms, are not tried.
-_LEAST_LOG_WEIGHT = -8.0
-#: Around the shift that the network predicts, the best one is looked for so many times its median error: 3.5 sigma.
-_MEDIAN_ERRORS = 3.0
-_LEAST_REACH_PX = 1.5
+#: Poses that the refinement moves by less than this, in the median, belong to the volume and not to its mirror.
+_LEAST_MOVED_DEG = 10.0
 
 
-@dataclass(frozen=True)
-class Refined:
-    """What came of it: particles with poses and scores, the refinement and its results, particles a second; what there
-    is to say if the volume is the mirror of that of the training."""
-
-    table: ParticleTable
-    refinement: Refinement
-    results: Results
-    rate: float
-    mirror: Optional[str] = None
-
-
-class NetworkStarts:
-    """The network's hypotheses for rows of the inputs as starts of a refinement, and its own scores along the way.
-
-    subset : rows of the inputs that are meant by rows 0, 1, ...; default: all. The arrays of `filled`, rotations
-    (N, 3, 3), dispersion (N,) and trace (N,), get the rows that were asked for.
-    """
-
-    def __init__(
-        self,
-        inputs: Inputs,
-        number: int,
-        pixels_per_model_pixel: float,
-        subset: Optional[np.ndarray] = None,
-    ):
-        self.inputs, self.number, self.factor = inputs, number, pixels_per_model_pixel
-        self.subset = np.arange(len(inputs.table)) if subset is None else subset
-        particles = len(inputs.table)
-        self.filled = {
-            "rotations": np.zeros((particles, 3, 3)),
-            DISPERSION: np.zeros(particles),
-            TRACE: np.zeros(particles),
-        }
-
-    def __call__(self, rows: np.ndarray) -> Poses:
-        rows = self.subset[rows]
-        images, ctf, state = self.inputs.read_batch(rows)
-        found = self.inputs.model.hypotheses(images, ctf, state, self.number)
-        self.filled["rotations"][rows] = found.rotations[:, 0]
-        self.filled[DISPERSION][rows] = bingham.largest_dispersion(found.bingham)
-        self.filled[TRACE][rows] = bingham.trace(found.bingham)
-        likely = (
-            found.log_weights >= found.log_weights.max(axis=1, keepdims=True) + _LEAST_LOG_WEIGHT
-        )
-        likely[:, 0] = True
-        particle, candidate = np.nonzero(likely)
-        return Poses(
-            particle,
-            found.rotations[particle, candidate],
-            self.factor * found.shifts_px[particle],
-            on_grid=found.on_grid[particle, candidate],
-        )
-
-
-def refined_inference(
+def refine_hypotheses(
     config: InferConfig, run: RunDirectory, inputs: Inputs, volume: Volume
-) -> Refined:
+) -> Estimate:
     """Poses of all particles; raises NoAgreement where images and volume have nothing in common."""
-    refinement, starts = make_refinement(config, inputs, volume)
-    results, rate = refine_all(refinement, run, config.batch_size, config.seed, starts.filled)
-    pixel = refinement.grid.pixel_size_angstrom
-    blank = refinement.images.grey.blank
-    table = with_poses(
-        inputs.table.replace(scores={}), results, pixel, blank
-    )  # scores of other poses end here
-    network = starts.filled["rotations"]
-    turned = np.rad2deg(
-        symmetric_distance_rad(results.refined.rotations, network, refinement.group)
+    refinement = make_refinement(config, inputs, volume)
+    results = refine_all(refinement, run, config.batch_size, config.seed)
+    table = _with_poses(config, inputs, refinement, results)
+    write_covariance(run, table, results, refinement.grid.pixel_size_angstrom)
+
+    metrics = _metrics(refinement, results, table)
+    mirror = mirror_warning(
+        config.volume,
+        volume,
+        refinement,
+        results,
+        results.start_scores["rotations"],
+        table.scores[MOVED],
+        config.seed,
     )
-    certain = {
-        name: np.where(blank, UNCERTAIN, starts.filled[name]) for name in (DISPERSION, TRACE)
-    }
-    scores = {**certain, MOVED: turned}
-    source = f"{inputs.pose_source};refined:{digest_path(str(config.volume))[:12]}"
-    table = table.replace(
-        scores={**table.scores, **scores},
-        extra={**table.extra, POSE_SOURCE: np.full(len(table), source, dtype=object)},
+    return Estimate(
+        table,
+        results.particles_per_second,
+        metrics,
+        notes=report_notes(metrics),
+        warnings=[mirror] if mirror else [],
+        lead=f"{counted(len(table), 'particle')}, model {inputs.pose_source}, refined against the volume.",
+        figures=lambda: _figures(refinement, results, table),
     )
-    write_covariance(run, table, results, pixel)
-    mirror = mirror_sentence(
-        config.volume, volume, refinement, results, network, turned, config.seed
-    )
-    return Refined(table, refinement, results, rate, mirror)
 
 
-def reach_px(model: PoseModel, max_shift_px: float) -> float:
-    """How far around the predicted shifts, or around zero, to look for the best one, in pixels of its images."""
-    known = model.card.validation.get("median_shift_error_px")
-    if not model.predicts_shifts or known is None:
-        return max_shift_px
-    return min(max_shift_px, max(_LEAST_REACH_PX, _MEDIAN_ERRORS * known))
-
-
-def make_refinement(
-    config: InferConfig, inputs: Inputs, volume: Volume
-) -> Tuple[Refinement, NetworkStarts]:
-    """The refinement of all particles from the network's hypotheses, and where these come from."""
+def make_refinement(config: InferConfig, inputs: Inputs, volume: Volume) -> Refinement:
+    """The refinement of all particles from the network's hypotheses."""
     card, grid = inputs.model.card, working_grid(inputs.table, config.working_box_px)
     factor = card.pixel_size_angstrom / grid.pixel_size_angstrom
-    reach = reach_px(inputs.model, config.max_shift_px)
-    starts = NetworkStarts(inputs, config.hypotheses, factor)
-    settings = Settings(search_shift_px=reach * factor)
-    group = symmetry_rotations(card.symmetry)
-    again = second_look.settings(config.max_shift_px * factor)
-    refinement = Refinement(
+    reach = search_reach_px(inputs.model, config.max_shift_px)
+    return Refinement(
         inputs.table,
         volume,
         grid,
-        starts,
-        group,
-        settings,
-        again=again,
-        start_grid=inputs.model.grid,
+        NetworkStarts(inputs.model, inputs, config.hypotheses, factor),
+        symmetry_rotations(card.symmetry),
+        Settings(search_shift_px=reach * factor),
+        global_settings=global_search.settings(config.max_shift_px * factor),
         threads=config.threads,
     )
-    return refinement, starts
 
 
-def refinement_metrics(refined: Refined) -> Dict[str, Any]:
+def _with_poses(
+    config: InferConfig, inputs: Inputs, refinement: Refinement, results: Results
+) -> ParticleTable:
+    """The particles at their refined poses, with the scores of refinement and network; other scores are left out."""
+    pixel, blank = refinement.grid.pixel_size_angstrom, refinement.images.grey.blank
+    table = with_poses(inputs.table.replace(scores={}), results, pixel, blank)
+    network = results.start_scores
+    turned = np.rad2deg(
+        symmetric_distance_rad(results.refined.rotations, network["rotations"], refinement.group)
+    )
+    scores = {
+        DISPERSION: np.where(blank, UNCERTAIN, network["dispersion"]),
+        TRACE: np.where(blank, UNCERTAIN, network["trace"]),
+        MOVED: turned,
+    }
+    source = f"{inputs.pose_source};refined:{digest_path(str(config.volume))[:12]}"
+    return table.replace(
+        scores={**table.scores, **scores},
+        extra={**table.extra, POSE_SOURCE: np.full(len(table), source, dtype=object)},
+    )
+
+
+def _metrics(refinement: Refinement, results: Results, table: ParticleTable) -> Dict[str, Any]:
     """Numbers of the refinement, and how far it moved the network's estimates."""
-    found = metrics_of(refined.refinement, refined.results, refined.table, refined.rate)
-    again = refined.results.again
     return {
-        **found,
+        **metrics_of(refinement, results, table),
         "refined": True,
-        "looked_at_again": 0 if again is None else len(again),
-        "median_moved_from_network_deg": float(np.median(refined.table.scores[MOVED])),
+        "searched_globally": 0 if results.searched is None else len(results.searched),
+        "median_moved_from_network_deg": float(np.median(table.scores[MOVED])),
     }
 
 
-def write_refined_report(
-    run: RunDirectory, inputs: Inputs, refined: Refined, metrics, notes
-) -> None:
-    table = refined.table
-    figures = {
-        **refinement_figures(refined.refinement, refined.results, table),
+def _figures(
+    refinement: Refinement, results: Results, table: ParticleTable
+) -> Dict[str, Tuple[str, Figure]]:
+    return {
+        **refinement_figures(refinement, results, table),
         "uncertainty_histogram": (
-            "What the network said: the more negative the more certain; the score ranks and is not an angle.",
+            "Uncertainty by the network: the more negative the score, the more certain the network; the score ranks "
+            "particles and is not an angle.",
             plots.uncertainty_histogram(table.scores[TRACE], name=TRACE),
         ),
     }
-    lead = f"{counted(len(table), 'particle')}, model {inputs.pose_source}, refined against the volume."
-    write_report(
-        run.path, "Estimated poses", numbers=metrics, notes=notes, figures=figures, lead=lead
+
+
+def mirror_warning(
+    path,
+    volume: Volume,
+    refinement: Refinement,
+    results: Results,
+    network: np.ndarray,
+    moved_deg: np.ndarray,
+    seed: int,
+) -> Optional[str]:
+    """A sentence where the network's orientations fit the mirror of the volume; None otherwise.
+
+    Tested on a sample of the largest optics group, at the refined shifts, and only if the orientations moved far.
+
+    Parameters
+    ----------
+    path : of the volume, for the sentence.
+    volume : that the particles were refined against.
+    refinement, results : of the particles.
+    network : (N, 3, 3) orientations by the network.
+    moved_deg : (N,) angles between these and the refined ones.
+    seed : of the sample.
+    """
+    if np.median(moved_deg) < _LEAST_MOVED_DEG:
+        return None
+    group = refinement.groups[0]
+    rows = refinement.sample(group, seed)
+    fit = fit_to_mirror(
+        volume,
+        refinement.points,
+        refinement.grid.pixel_size_angstrom,
+        refinement.observe(rows),
+        Poses(np.arange(len(rows)), network[rows], results.refined.shifts_px[rows]),
+        results.spectra[group].last_shell,
+    )
+    if fit is None:
+        return None
+    return (
+        f"Volume {path} seems to be the mirror image (along {fit.axis}) of the volume that the network was trained on: "
+        f"the network's poses fit its mirror better (mean likelihood gain {fit.mirror_gain:.1f}, and {fit.gain:.1f} "
+        "with the volume). The poses were searched for in the volume and have its hand; is this intended?"
     )

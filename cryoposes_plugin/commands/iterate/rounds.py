@@ -28,13 +28,13 @@ from ...core.particles.halves import half_sets
 from ...core.particles.images import ResampledImages
 from ...core.reconstruction.fourier_method import fourier_maps
 from ...core.refinement.multi_start import Settings
-from ...core.refinement.refinement import NoAgreement, Refinement, Starts, refine_all
+from ...core.refinement.network_starts import NetworkStarts, search_reach_px
+from ...core.refinement.refinement import NoAgreement, Refinement, refine_all
 from ...core.refinement.results import with_poses
-from ...core.refinement.starts import CombinedStarts, GivenStarts
+from ...core.refinement.starts import CombinedStarts, GivenStarts, Starts
 from ...core.scores import POSE_SOURCE
 from ...core.types import ParticleTable, Volume
 from ..infer.inputs import Inputs as NetworkInputs
-from ..infer.refined import NetworkStarts, reach_px
 from ..reconstruct import report
 from ..reconstruct.inputs import Inputs as Particles
 
@@ -292,10 +292,9 @@ def refine_half(
         Settings(search_shift_px=reach),
         # beyond its filter a reference holds only what interpolation leaks there
         reference.resolution_angstrom,
-        start_grid=None if start.network is None else start.network.model.grid,
         threads=settings.threads,
     )
-    results, _ = refine_all(
+    results = refine_all(
         refinement, folder.inside(f"half{half}"), settings.batch_size, settings.seed
     )
     refined = with_poses(
@@ -312,13 +311,14 @@ def _starts(
     sources: List[Starts] = []
     reach = 0.0
 
-    if start.network is not None:
-        factor = start.network.model.card.pixel_size_angstrom / start.grid.pixel_size_angstrom
-        sources.append(NetworkStarts(start.network, settings.hypotheses, factor, rows))
+    network = start.network
+    if network is not None:
+        factor = network.model.card.pixel_size_angstrom / start.grid.pixel_size_angstrom
+        sources.append(NetworkStarts(network.model, network, settings.hypotheses, factor, rows))
         largest = settings.max_shift_px * float(scale.min()) / factor
-        reach = reach_px(start.network.model, largest) * factor
+        reach = search_reach_px(network.model, largest) * factor
 
-    if number > 1 or start.network is None:
+    if number > 1 or network is None:
         shifts = (
             np.zeros((len(particles), 2))
             if particles.shifts_px is None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Tuple
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from ...core.io.star import columns_not_modelled
 from ...core.plots import plots
@@ -19,18 +20,14 @@ from ...core.refinement.results import (
 )
 from ...core.types import ParticleTable
 from ...core.words import counted, not_modelled
-from ..report import write_report
-from ..run_directory import RunDirectory
 
 #: A particle is said to have found no clear pose where another one is right with at least this probability.
 _AMBIGUOUS = 0.5
 
 
-def metrics_of(
-    refinement: Refinement, results: Results, table: ParticleTable, rate: float
-) -> Dict[str, Any]:
+def metrics_of(refinement: Refinement, results: Results, table: ParticleTable) -> Dict[str, Any]:
     """Numbers for metrics.json."""
-    scores, grid = table.scores, refinement.grid
+    scores, grid, rate = table.scores, refinement.grid, results.particles_per_second
     return {
         "particles": len(table),
         "particles_per_second": rate if rate > 0 else None,
@@ -38,7 +35,7 @@ def metrics_of(
         "working_pixel_size_angstrom": grid.pixel_size_angstrom,
         "resolution_used_angstrom": {
             table.optics[group].name: grid.field_of_view_angstrom / spectra.last_shell
-            for group, spectra in refinement.spectra.items()
+            for group, spectra in results.spectra.items()
         },
         "median_expected_error_deg": float(np.median(scores[EXPECTED_ERROR])),
         "median_expected_shift_error_angstrom": float(np.median(scores[EXPECTED_SHIFT_ERROR])),
@@ -71,7 +68,7 @@ def report_notes(metrics: Dict[str, Any]) -> List[str]:
 
 def refinement_figures(
     refinement: Refinement, results: Results, table: ParticleTable
-) -> Dict[str, Any]:
+) -> Dict[str, Tuple[str, Figure]]:
     """Figures by name, with their captions."""
     scores, grid = table.scores, refinement.grid
     figures = {
@@ -86,7 +83,7 @@ def refinement_figures(
             plots.spectra(
                 {
                     table.optics[group].name: (s.amplitude, np.sqrt(s.noise_variance))
-                    for group, s in refinement.spectra.items()
+                    for group, s in results.spectra.items()
                 },
                 grid.field_of_view_angstrom,
             ),
@@ -98,21 +95,3 @@ def refinement_figures(
             plots.value_histogram(scores[MOVED], "Distance from the poses given", "moved [°]"),
         )
     return figures
-
-
-def write_refinement_report(
-    run: RunDirectory,
-    refinement: Refinement,
-    results: Results,
-    table: ParticleTable,
-    metrics,
-    notes,
-) -> None:
-    write_report(
-        run.path,
-        "Refined poses",
-        lead=f"{counted(len(table), 'particle')}, refined against the volume in their own noise.",
-        numbers=metrics,
-        notes=notes,
-        figures=refinement_figures(refinement, results, table),
-    )

@@ -7,10 +7,10 @@ from typing import Callable
 import numpy as np
 
 from ..fourier.points import FourierPoints
-from .levenberg_marquardt import Poses
 from .likelihood import PoseLikelihood
 from .multi_start import MultiStart
 from .observations import Observations
+from .poses import Poses
 from .spectra import Spectra, SpectraSums
 
 #: Images that amplitude and noise are measured on.

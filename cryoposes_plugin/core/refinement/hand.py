@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
+from typing import Optional
 
 import numpy as np
 
 from ..fourier.points import FourierPoints
 from ..types import Volume
 from .calibration import measure_spectra
-from .levenberg_marquardt import Poses, profile
+from .levenberg_marquardt import profile
 from .likelihood import PoseLikelihood
 from .observations import Observations
+from .poses import Poses
 from .whitened_images import WhitenedImages
 
 #: Two means are told apart if their difference is so many times its standard error ...
@@ -19,6 +22,10 @@ _SIGNIFICANT = 4.0
 #: ... and the two hands if theirs is also this share of what the poses explain beyond chance.
 _LEAST_EFFECT = 0.2
 _FEWEST_PARTICLES = 5
+#: A map's mirror must explain this many times as much as the map, so that poses are said to belong to the mirror.
+_TIMES_THE_GAIN = 1.5
+#: Half turns that make the mirrors along x and y from the mirror along z.
+_HALF_TURNS = {"z": np.diag([1.0, 1, 1]), "x": np.diag([-1.0, 1, -1]), "y": np.diag([1.0, -1, -1])}
 #: Parts of the images, those that fit best, in which poses are looked for that fit: the rest may be of something else.
 _BEST_PARTS, _SMALLEST_PART = (2, 4, 8, 16), 10
 
@@ -115,6 +122,51 @@ def compare_hands(
         float(beyond.mean()),
         _standard_error(beyond),
     )
+
+
+@dataclass(frozen=True)
+class MirrorFit:
+    """Poses that fit the mirror of a map better: the mirrored axis, and mean gains with the map and the mirror."""
+
+    axis: str
+    gain: float
+    mirror_gain: float
+
+
+def fit_to_mirror(
+    volume: Volume,
+    points: FourierPoints,
+    pixel_size_angstrom: float,
+    observed: Observations,
+    poses: Poses,
+    last_shell: int,
+) -> Optional[MirrorFit]:
+    """The mirror of the map, along z, x or y, that poses fit clearly better than the map itself; None if there is none.
+
+    Parameters
+    ----------
+    volume : the map.
+    points, pixel_size_angstrom : of the images.
+    observed : B images of one optics group.
+    poses : one for each image.
+    last_shell : up to which images and map are compared.
+    """
+    tests = {
+        axis: compare_hands(
+            volume,
+            points,
+            pixel_size_angstrom,
+            observed,
+            dataclasses.replace(poses, rotations=poses.rotations @ turn),
+            last_shell,
+        )
+        for axis, turn in _HALF_TURNS.items()
+    }
+    axis = max(tests, key=lambda name: tests[name].mirror_gain)
+    mirror, gain = tests[axis].mirror_gain, tests["z"].gain
+    if tests[axis].verdict != "opposite" or mirror < _TIMES_THE_GAIN * gain:
+        return None
+    return MirrorFit(axis, gain, mirror)
 
 
 class _Hand:

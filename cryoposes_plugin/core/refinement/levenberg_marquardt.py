@@ -7,13 +7,15 @@ matrix s^2 (<J, J> - <J, m><m, J> / <m, m>). Its inverse at the optimum is the c
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Any, Callable, Dict, Optional, Tuple
+import dataclasses
+from dataclasses import dataclass
+from typing import Callable, NamedTuple, Optional, Tuple
 
 import numpy as np
 from scipy.spatial.transform import Rotation
 
 from .likelihood import PARAMETERS
+from .poses import Poses
 
 #: The end: a full step would gain less than this in twice the log likelihood (a seventh of a standard deviation). That
 #: step is taken without looking again.
@@ -27,38 +29,34 @@ _LONGEST_STEP_RAD = 0.35
 _MODEL, _IMAGE = PARAMETERS, PARAMETERS + 1
 
 
-@dataclass
-class Poses:
-    """Poses in the making. particle : (B,) row of the image. rotations : (B, 3, 3). shifts_px : (B, 2). gain : (B,),
-    see `likelihood`. scale : (B,) of the particle. normal : (B, 5, 5). converged : (B,) bool. anchor_rotations,
-    anchor_shifts_px : (B, 3, 3), (B, 2), what a prior is centred on. on_grid : (B,) int32, which rotation of a grid it
-    is, -1 for none."""
+@dataclass(frozen=True)
+class Optima:
+    """Refined poses of B starts.
 
-    particle: np.ndarray
-    rotations: np.ndarray
-    shifts_px: np.ndarray
-    gain: Any = None
-    scale: Any = None
-    normal: Any = None
-    converged: Any = None
-    anchor_rotations: Any = None
-    anchor_shifts_px: Any = None
-    on_grid: Any = None
+    Attributes
+    ----------
+    poses : the refined poses, with the anchors of their starts.
+    gain : (B,), see `likelihood`; with a prior, its penalty is subtracted.
+    scale : (B,) of the particle's signal.
+    normal : (B, 5, 5) normal matrix of (w, dt), the inverse of the covariance.
+    converged : (B,) bool.
+    """
 
-    def __len__(self) -> int:
-        return len(self.particle)
+    poses: Poses
+    gain: np.ndarray
+    scale: np.ndarray
+    normal: np.ndarray
+    converged: np.ndarray
 
-    @property
-    def starts_image(self) -> np.ndarray:
-        """(B,) bool: the first pose of each image, where those of an image stand together."""
-        return np.r_[True, self.particle[1:] != self.particle[:-1]]
-
-    def take(self, rows) -> Poses:
-        values: Dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
-        chosen: Dict[str, Any] = {
-            name: None if value is None else value[rows] for name, value in values.items()
-        }
-        return Poses(**chosen)
+    def take(self, rows) -> Optima:
+        """Some of them, in the given order."""
+        return Optima(
+            self.poses.take(rows),
+            self.gain[rows],
+            self.scale[rows],
+            self.normal[rows],
+            self.converged[rows],
+        )
 
 
 @dataclass(frozen=True)
@@ -74,7 +72,7 @@ class Prior:
         return np.array([self.angle_rad] * 3 + [self.shift_px] * 2, dtype=np.float64) ** -2.0
 
 
-#: (rotations, shifts, particle) -> (B, 7, 7) inner products
+#: Rotations (B, 3, 3), shifts (B, 2) and particles (B,) -> (B, 7, 7) inner products.
 Gram = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 
@@ -85,33 +83,50 @@ def levenberg_marquardt(
     prior: Optional[Prior] = None,
     tolerance: float = TOLERANCE,
     gap: float = np.inf,
-) -> Poses:
-    """Refine until the gain still expected is below the tolerance, or `iterations` are spent; returns new poses.
+) -> Optima:
+    """Refine poses until the gain that is still expected falls below the tolerance.
 
-    Poses that even so would stay behind the best one of their image by `gap` are left where they are; those of an image
-    stand together. With a prior, the penalty is taken off the gain.
+    Parameters
+    ----------
+    gram : inner products of the model's derivatives (5), the model and the image at given poses.
+    poses : to start from; the poses of an image must stand together.
+    iterations : the largest number of trial steps.
+    prior : Gaussian around the anchors of the poses; its penalty is subtracted from the gain.
+    tolerance : of the expected gain, in twice the log likelihood.
+    gap : a pose that would stay behind the best one of its image by this gain is not refined further.
     """
     precision = (prior or Prior()).precision
     state = _State(gram, poses, precision, tolerance)
+
     for _ in range(iterations):
         active = np.flatnonzero(~(state.converged | state.behind(gap)))
         if len(active) == 0:
             break
         state.step(active)
+
     state.settle()
-    return state.poses()
+    return state.optima()
+
+
+class Profile(NamedTuple):
+    """At B poses: gain (B,), scale (B,), gradient (B, 5), and normal matrix (B, 5, 5)."""
+
+    gain: np.ndarray
+    scale: np.ndarray
+    gradient: np.ndarray
+    normal: np.ndarray
 
 
 class _State:
     """Everything that changes from iteration to iteration, float64."""
 
     def __init__(self, gram: Gram, poses: Poses, precision: np.ndarray, tolerance: float):
-        self.gram, self.particle, self.precision = gram, poses.particle, precision
-        self.tolerance = tolerance
+        self.gram, self.precision, self.tolerance = gram, precision, tolerance
+        self._start, self.particle = poses, poses.particle
         self.rotations, self.shifts = (
             np.array(a, dtype=np.float64) for a in (poses.rotations, poses.shifts_px)
         )
-        self.anchor_rotations, self.anchor_shifts = poses.anchor_rotations, poses.anchor_shifts_px
+
         starts_image = poses.starts_image
         self._first, self._image = np.flatnonzero(starts_image), np.cumsum(starts_image) - 1
         self.damping = np.full(len(poses), _FIRST_DAMPING)
@@ -158,18 +173,12 @@ class _State:
         self.shifts[small] += delta[:, 3:]
         self.gain[small] += gain
 
-    def poses(self) -> Poses:
-        return Poses(
-            self.particle,
-            self.rotations,
-            self.shifts,
-            self.gain,
-            self.scale,
-            self.normal + np.diag(self.precision),
-            self.converged,
-            self.anchor_rotations,
-            self.anchor_shifts,
+    def optima(self) -> Optima:
+        refined = dataclasses.replace(
+            self._start, rotations=self.rotations, shifts_px=self.shifts, on_grid=None
         )
+        normal = self.normal + np.diag(self.precision)
+        return Optima(refined, self.gain, self.scale, normal, self.converged)
 
     def _deltas(self, rows: np.ndarray) -> np.ndarray:
         normal = self.normal[rows] + np.diag(self.precision)
@@ -194,25 +203,27 @@ class _State:
         )
         return step[..., 0], np.einsum("bi,bi->b", step[..., 0], self.gradient[rows])
 
-    def _evaluate(self, rows, rotations, shifts):
+    def _evaluate(self, rows: np.ndarray, rotations: np.ndarray, shifts: np.ndarray) -> Profile:
+        """With the penalty of the prior, if there is one."""
         gram = self.gram(rotations, shifts, self.particle[rows])
         gain, scale, gradient, normal = profile(np.asarray(gram, dtype=np.float64))
         if self.precision.any():
             moved = self._moved(rows, rotations, shifts)
             gain = gain - (self.precision * moved**2).sum(axis=1)
             gradient = gradient - self.precision * moved
-        return gain, scale, gradient, normal
+        return Profile(gain, scale, gradient, normal)
 
-    def _moved(self, rows, rotations, shifts) -> np.ndarray:
+    def _moved(self, rows: np.ndarray, rotations: np.ndarray, shifts: np.ndarray) -> np.ndarray:
         """(B, 5): how far these poses are from their anchors."""
-        turn = Rotation.from_matrix(
-            rotations @ np.swapaxes(self.anchor_rotations[rows], 1, 2)
-        ).as_rotvec()
-        return np.concatenate([turn, shifts - self.anchor_shifts[rows]], axis=1)
+        anchors, anchor_shifts = self._start.anchor_rotations, self._start.anchor_shifts_px
+        if anchors is None or anchor_shifts is None:
+            raise ValueError("a prior needs poses with anchors")
+        turn = Rotation.from_matrix(rotations @ np.swapaxes(anchors[rows], 1, 2)).as_rotvec()
+        return np.concatenate([turn, shifts - anchor_shifts[rows]], axis=1)
 
 
-def profile(gram: np.ndarray):
-    """(gain (B,), scale (B,), gradient (B, 5), normal matrix (B, 5, 5)) of inner products (B, 7, 7), scale profiled."""
+def profile(gram: np.ndarray) -> Profile:
+    """Profile out the scale, from the inner products (B, 7, 7) of derivatives, model and image."""
     power, overlap = gram[:, _MODEL, _MODEL], gram[:, _MODEL, _IMAGE]
     scale = np.divide(np.maximum(overlap, 0.0), power, out=np.zeros_like(power), where=power > 0)
     j = slice(0, PARAMETERS)
@@ -222,4 +233,5 @@ def profile(gram: np.ndarray):
     projected = gram[:, j, j] - np.divide(
         outer, power[:, None, None], out=np.zeros_like(outer), where=power[:, None, None] > 0
     )
-    return scale * overlap * (overlap > 0), scale, gradient, (scale**2)[:, None, None] * projected
+    gain = scale * overlap * (overlap > 0)
+    return Profile(gain, scale, gradient, (scale**2)[:, None, None] * projected)

@@ -17,10 +17,11 @@ from ..fourier.points import FourierPoints
 from ..geometry.rotations import angular_distance_rad
 from ..geometry.symmetry import symmetric_distance_rad
 from ..parallel import in_order
-from .levenberg_marquardt import TOLERANCE, Poses, Prior, levenberg_marquardt
+from .levenberg_marquardt import TOLERANCE, Optima, Prior, levenberg_marquardt
 from .likelihood import PoseLikelihood
 from .observations import Observations
-from .reference_bank import Everywhere
+from .poses import Poses
+from .reference_bank import ReferenceBank
 from .shift_grid import scan_shifts
 from .slice_table import SliceTable
 from .spectra import Spectra
@@ -116,24 +117,19 @@ class MultiStart:
         pieces = np.array_split(np.arange(number), -(-number // _AT_ONCE))
         return _joined([refined for _, refined in in_order(work, pieces, threads)])
 
-    def refine_everywhere(
-        self, observed: Observations, shifts_px: np.ndarray, everywhere: Everywhere
+    def search_globally(
+        self, observed: Observations, shifts_px: np.ndarray, bank: ReferenceBank
     ) -> Refined:
-        """The same from all orientations of a grid, and shifts about the given ones (B, 2)."""
-
+        """The best pose of each image, from all orientations of a grid and shifts about the given ones (B, 2)."""
         keep, reach = self.settings.keep[0], self.settings.search_shift_px
-        radii = [radius for radius in self.radii if radius >= everywhere.radius] or self.radii[-1:]
+        radii = [radius for radius in self.radii if radius >= bank.radius] or self.radii[-1:]
+        number = 2 * keep * len(self.group)
 
         def work(rows: np.ndarray) -> Refined:
             images = WhitenedImages(self.likelihood, observed.take(rows), self.points, self.spectra)
-            poses = everywhere.best(
-                *images.coefficients, shifts_px[rows], reach, 2 * keep * len(self.group)
-            )
-            return self._march(
-                images,
-                self._best_distinct(poses, _DISTINCT_CANDIDATES_RAD, keep, _SCAN_SHARE),
-                radii,
-            )
+            poses, gain = bank.best(*images.coefficients, shifts_px[rows], reach, number)
+            chosen = self._best_distinct(poses, gain, _DISTINCT_CANDIDATES_RAD, keep, _SCAN_SHARE)
+            return self._march(images, poses.take(chosen), radii)
 
         return _joined(self.likelihood.memory.parts(work, len(observed.coefficients)))
 
@@ -142,41 +138,71 @@ class MultiStart:
         return self._march(images, self._scan(images, starts), self.radii)
 
     def _march(self, images: WhitenedImages, poses: Poses, radii: List[float]) -> Refined:
-        for stage, radius in enumerate(radii):
-            last = stage == len(radii) - 1
-            iterations = _LAST_ITERATIONS if last else _ITERATIONS
-            tolerance = TOLERANCE if last else _EARLY_TOLERANCE
-            poses = levenberg_marquardt(
-                images.gram(radius), poses, iterations, self.settings.prior, tolerance, _GAP
-            )
-            keep = self.settings.keep[min(stage + 1, len(self.settings.keep) - 1)]
-            poses = self._best_distinct(poses, _DISTINCT_POSES_RAD, keep, 0.0)
-        return _conclude(poses, len(images), self._nothing_told())
+        """Refine the poses up to each of the radii in turn; fewer and fewer of them are kept."""
+        keep = self.settings.keep
+        for stage, radius in enumerate(radii[:-1]):
+            optima = self._optimize(images, poses, radius, _ITERATIONS, _EARLY_TOLERANCE)
+            poses = self._rivals(optima, keep[min(stage + 1, len(keep) - 1)]).poses
+
+        optima = self._optimize(images, poses, radii[-1], _LAST_ITERATIONS, TOLERANCE)
+        rivals = self._rivals(optima, keep[min(len(radii), len(keep) - 1)])
+        return _conclude(rivals, len(images), self._unknown_pose_covariance())
+
+    def _optimize(
+        self,
+        images: WhitenedImages,
+        poses: Poses,
+        radius: float,
+        iterations: int,
+        tolerance: float,
+    ) -> Optima:
+        gram, prior = images.gram(radius), self.settings.prior
+        return levenberg_marquardt(gram, poses, iterations, prior, tolerance, _GAP)
+
+    def _rivals(self, optima: Optima, keep: int) -> Optima:
+        """The best distinct poses of each image."""
+        return optima.take(
+            self._best_distinct(optima.poses, optima.gain, _DISTINCT_POSES_RAD, keep, 0.0)
+        )
 
     def _scan(self, images: WhitenedImages, starts: Poses) -> Poses:
         grid = scan_shifts(self.settings.search_shift_px, self.points.box_size_px, self.radii[0])
         gain, best = images.scan(starts, grid, self.radii[0], self.slice_table)
-        poses = dataclasses.replace(starts, shifts_px=starts.shifts_px + grid[best], gain=gain)
-        return self._best_distinct(
-            poses, _DISTINCT_CANDIDATES_RAD, self.settings.keep[0], _SCAN_SHARE
+        poses = dataclasses.replace(starts, shifts_px=starts.shifts_px + grid[best])
+        keep = self.settings.keep[0]
+        return poses.take(
+            self._best_distinct(poses, gain, _DISTINCT_CANDIDATES_RAD, keep, _SCAN_SHARE)
         )
 
-    def _nothing_told(self) -> np.ndarray:
-        """(5, 5) covariance of a pose of which an image says nothing: any rotation, a shift within half of the box."""
+    def _unknown_pose_covariance(self) -> np.ndarray:
+        """(5, 5) covariance of a pose on which an image holds no information.
+
+        Any rotation, and a shift within half of the box.
+        """
         shift = (0.25 * self.points.box_size_px) ** 2
         return np.diag([*[_ANY_ROTATION_RAD2 / 3] * 3, shift, shift])
 
-    def _best_distinct(self, poses: Poses, angle_rad: float, keep: int, share: float) -> Poses:
-        """For each image the best poses that are further apart than the angle and not too far behind: a pose may lack
-        `_GAP` in gain, and this share of the best one's gain."""
-        order = np.lexsort((-poses.gain, poses.particle))
-        poses = poses.take(order)
+    def _best_distinct(
+        self, poses: Poses, gain: np.ndarray, angle_rad: float, keep: int, share: float
+    ) -> np.ndarray:
+        """Indices of the best distinct poses of each image, sorted by image, best first.
+
+        Parameters
+        ----------
+        poses, gain : B poses and the gain of each (B,).
+        angle_rad : poses closer than this are one.
+        keep : the largest number of poses of an image.
+        share : a pose may lack this share of the best pose's gain, and `_GAP` beyond that.
+        """
+        order = np.lexsort((-gain, poses.particle))
+        poses, gain = poses.take(order), gain[order]
         first = poses.starts_image
         start = np.flatnonzero(first)
         owner = np.cumsum(first) - 1
-        best = poses.gain[start][owner]
-        open_ = poses.gain >= (1 - share) * best - _GAP
+        best = gain[start][owner]
+        open_ = gain >= (1 - share) * best - _GAP
         chosen = np.zeros(len(poses), dtype=bool)
+
         for _ in range(keep):
             # The first open pose of every image, best first.
             rows = np.flatnonzero(open_)
@@ -189,7 +215,7 @@ class MultiStart:
             against = head_of[owner[rows]]
             distance = self._distance(poses.rotations[rows], poses.rotations[against])
             open_[rows[distance < angle_rad]] = False
-        return poses.take(chosen)
+        return order[chosen]
 
     def _distance(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         return (
@@ -201,8 +227,8 @@ class MultiStart:
 
 def _of_rows(starts: Poses, rows: np.ndarray) -> Poses:
     """Those of consecutive images, counted from the first of them."""
-    mine = starts.take((starts.particle >= rows[0]) & (starts.particle <= rows[-1]))
-    return dataclasses.replace(mine, particle=mine.particle - rows[0])
+    own = starts.take((starts.particle >= rows[0]) & (starts.particle <= rows[-1]))
+    return dataclasses.replace(own, particle=own.particle - rows[0])
 
 
 def _joined(parts: List[Refined]) -> Refined:
@@ -212,30 +238,39 @@ def _joined(parts: List[Refined]) -> Refined:
     )
 
 
-def _conclude(poses: Poses, images: int, nothing_told: np.ndarray) -> Refined:
-    """The best pose of each image (poses are sorted by image, best first), and what the others say about it.
+def _conclude(optima: Optima, number: int, unknown_pose: np.ndarray) -> Refined:
+    """The best pose of each image, and how surely it is the best.
 
-    A pose at which the image has nothing of the map is no rival, and its covariance is `nothing_told` (5, 5).
+    A pose at which the image has nothing of the map is no rival, and its covariance is `unknown_pose`.
+
+    Parameters
+    ----------
+    optima : sorted by image, best first.
+    number : of images.
+    unknown_pose : (5, 5) covariance.
     """
-    first, owner = np.flatnonzero(poses.starts_image), poses.particle
-    sign, log_determinant = np.linalg.slogdet(poses.normal)
-    told = (poses.scale > 0) & (sign > 0)
+    first, owner = np.flatnonzero(optima.poses.starts_image), optima.poses.particle
+    sign, log_determinant = np.linalg.slogdet(optima.normal)
+    fits = (optima.scale > 0) & (sign > 0)
     covariance = np.where(
-        told[:, None, None], np.linalg.pinv(poses.normal, hermitian=True), nothing_told
+        fits[:, None, None], np.linalg.pinv(optima.normal, hermitian=True), unknown_pose
     )
-    evidence = np.where(told, 0.5 * poses.gain - 0.5 * log_determinant, -np.inf)
-    evidence[~np.logical_or.reduceat(told, first)[owner]] = 0.0
+
+    # Laplace's approximation of the probability of each basin.
+    evidence = np.where(fits, 0.5 * optima.gain - 0.5 * log_determinant, -np.inf)
+    evidence[~np.logical_or.reduceat(fits, first)[owner]] = 0.0
     highest = np.maximum.reduceat(evidence, first)
     weight = np.exp(evidence - highest[owner])
     share = weight[first] / np.add.reduceat(weight, first)
-    best = poses.take(first)
+
+    best = optima.take(first)
     return Refined(
-        best.rotations,
-        best.shifts_px,
+        best.poses.rotations,
+        best.poses.shifts_px,
         best.gain,
         best.scale,
         covariance[first],
-        np.bincount(owner, minlength=images),
+        np.bincount(owner, minlength=number),
         1.0 - share,
-        best.converged & told[first],
+        best.converged & fits[first],
     )

@@ -11,8 +11,8 @@ import tensorflow as tf
 from ..fourier.points import FourierPoints
 from ..geometry.sampling import rotation_grid
 from ..parallel import in_order
-from .levenberg_marquardt import Poses
 from .likelihood import PoseLikelihood
+from .poses import Poses
 from .shift_grid import scan_shifts
 from .stages import MARCH
 
@@ -26,7 +26,7 @@ _MOST_COEFFICIENTS = 2**25
 _AT_ONCE = 2048
 
 
-class Everywhere:
+class ReferenceBank:
     """Slices at all orientations of a grid, ready for comparison in two steps.
 
     All orientations are compared up to the given radius in cycles per box, the best of them again `MARCH` times as far,
@@ -59,20 +59,28 @@ class Everywhere:
 
     def best(
         self, y: np.ndarray, c: np.ndarray, shifts_px: np.ndarray, max_shift_px: float, number: int
-    ) -> Poses:
-        """The orientations of highest gain (see `likelihood`) for each image, `number` of them, at their best shifts.
+    ) -> Tuple[Poses, np.ndarray]:
+        """The orientations of highest gain (see `likelihood`) for each image, at their best shifts.
 
-        y, c : (B, P) whitened coefficients and modulation. shifts_px : (B, 2), about which shifts are tried.
+        Parameters
+        ----------
+        y, c : (B, P) whitened coefficients and modulation.
+        shifts_px : (B, 2), about which shifts are tried.
+        max_shift_px : largest distance of a shift from these.
+        number : of orientations for each image.
+
+        Returns
+        -------
+        Poses, `number` for each image, and the gain of each, (B * number,) float64.
         """
         number = min(number, len(self.rotations) // _ONE_IN)
         grids = [scan_shifts(max_shift_px, self._box_size_px, r) for r in self._radii]
         waves = [np.exp(1j * (grid @ self._radians[:n].T)) for grid, n in zip(grids, self._numbers)]
-        found = [self._best_of(*image, waves, number) for image in zip(y, c, shifts_px)]
-        rotation, shift, gain = (np.concatenate(arrays) for arrays in zip(*found))
+        best = [self._best_of(*image, waves, number) for image in zip(y, c, shifts_px)]
+        rotation, shift, gain = (np.concatenate(arrays) for arrays in zip(*best))
         particle = np.repeat(np.arange(len(y)), number)
-        return Poses(
-            particle, self.rotations[rotation], shifts_px[particle] + grids[-1][shift], gain=gain
-        )
+        shifts = shifts_px[particle] + grids[-1][shift]
+        return Poses(particle, self.rotations[rotation], shifts), gain
 
     def _best_of(
         self, y, c, shift_px, waves, number: int

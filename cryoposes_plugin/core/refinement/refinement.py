@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from typing import Callable, Dict, Optional, Tuple
+from typing import Dict, List, Mapping, NamedTuple, Optional
 
 import numpy as np
 
@@ -20,17 +20,18 @@ from ..particles.grids import Grid
 from ..particles.images import ResampledImages
 from ..progress import Progress
 from ..types import ParticleTable, Volume
-from . import global_search as second_look
+from . import global_search
 from .calibration import SAMPLE, agreement, calibrate
-from .levenberg_marquardt import Poses
 from .likelihood import PoseLikelihood
 from .multi_start import MultiStart, Refined, Settings
 from .observations import Observations, observe
-from .reference_bank import Everywhere
-from .results import Results, load
+from .reference_bank import ReferenceBank
+from .results import Results
 from .slice_table import SliceTable
 from .spectra import Spectra, first_spectra
 from .stages import stage_radii
+from .starts import Starts
+from .unfinished import UnfinishedResults
 
 logger = logging.getLogger(__name__)
 
@@ -45,10 +46,8 @@ AGREEMENT_SAMPLE, AGREEMENT = 128, 5.0
 _FEWEST_AGREEING = 3
 #: An optics group with fewer particles measures no spectra of its own where a larger one has.
 _FEWEST_OF_ITS_OWN = 30
-_AGAIN_AT_ONCE = 32
-
-#: rows of the table -> starting poses, `particle` counting within the rows; shifts in pixels of the working grid
-Starts = Callable[[np.ndarray], Poses]
+#: Number of images in a batch of the global search.
+_SEARCHED_AT_ONCE = 32
 
 
 class NoAgreement(InputError):
@@ -59,16 +58,31 @@ class InvertedContrast(InputError):
     """Protein is white in the images and negative in the volume, or the reverse."""
 
 
+class RefinedBatch(NamedTuple):
+    """Poses of B particles.
+
+    residual : (B,) mean |y - s m|^2 per degree of freedom, 1 where nothing but noise is left.
+    start_scores : scores of the starts, (B, ...) by name.
+    """
+
+    refined: Refined
+    residual: np.ndarray
+    start_scores: Mapping[str, np.ndarray]
+
+
 class Refinement:
     """Finds poses of a table's particles.
 
     Parameters
     ----------
-    table : particles; their poses are not used. volume : in the frame of the starting poses.
+    table : particles; their poses are not used.
+    volume : in the frame of the starting poses.
+    grid : on which images and volume are compared.
     starts : gives the poses to start from.
-    group : (G, 3, 3) symmetry operations of the volume. resolution_angstrom : of the finest detail to use, or None.
-    again : how doubtful poses are compared with all orientations, see `second_look`; None for no second look.
-    start_grid : (G, 3, 3) rotations that `Poses.on_grid` of the starts counts, or None.
+    group : (G, 3, 3) symmetry operations of the volume.
+    settings : of the search about the starts.
+    resolution_angstrom : of the finest detail to use; None: as far as images and volume agree.
+    global_settings : how doubtful poses are compared with all orientations, see `global_search`; None: not at all.
     threads : that work on batches of their own; 0: one for each core.
     """
 
@@ -81,12 +95,11 @@ class Refinement:
         group: np.ndarray,
         settings: Settings,
         resolution_angstrom: Optional[float] = None,
-        again: Optional[Settings] = None,
-        start_grid: Optional[np.ndarray] = None,
+        global_settings: Optional[Settings] = None,
         threads: int = 0,
     ):
         self.table, self.grid, self.starts = table, grid, starts
-        self.group, self.settings, self.again = group, settings, again
+        self.group, self.settings, self.global_settings = group, settings, global_settings
         self.threads = threads
         self._map_contrast = map_contrast(volume.data)
         self.points = FourierPoints(grid.box_size_px)
@@ -97,6 +110,7 @@ class Refinement:
             * volume.pixel_size_angstrom
             / grid.pixel_size_angstrom
         )
+
         view = grid.field_of_view_angstrom
         self._last_shell = self.points.number_of_shells - 1
         if resolution_angstrom is not None:
@@ -104,10 +118,17 @@ class Refinement:
         self._first_shell = min(
             max(_FEWEST_SHELLS, int(view / _FIRST_RESOLUTION_ANGSTROM)), self._last_shell
         )
-        self.spectra: Dict[int, Spectra] = {}
-        self._everywhere: Optional[Everywhere] = None
+
+        slices = None if starts.grid is None else SliceTable(self.likelihood, starts.grid)
+        self._slice_table = slices
+        self._bank: Optional[ReferenceBank] = None
         self._lock = threading.Lock()
-        self._slice_table = None if start_grid is None else SliceTable(self.likelihood, start_grid)
+
+    @property
+    def groups(self) -> List[int]:
+        """Optics groups that have particles, the largest first."""
+        groups, sizes = np.unique(self.table.optics_index, return_counts=True)
+        return [int(group) for group in groups[np.argsort(-sizes, kind="stable")]]
 
     def observe(self, rows: np.ndarray) -> Observations:
         """Images of rows of one optics group."""
@@ -118,38 +139,38 @@ class Refinement:
             self.points, self.images.read(rows), ctf, state, self.grid.pixel_size_angstrom
         )
 
-    def calibrate(self, seed: int) -> None:
-        """Measure amplitude and noise of every optics group on a sample of its particles, the largest group first.
+    def calibrate(self, seed: int) -> Dict[int, Spectra]:
+        """Measure amplitude and noise of every optics group on a sample of its particles.
 
-        A group of a few particles takes those of a larger one, at the power of its own images. NoAgreement for a group
-        whose images have nothing in common with the map.
+        A small group takes the spectra of a larger one, scaled to the power of its own images. Raises NoAgreement for a
+        group whose images have nothing in common with the map.
         """
-        groups, sizes = np.unique(self.table.optics_index, return_counts=True)
-        order = np.argsort(-sizes, kind="stable")
+        spectra: Dict[int, Spectra] = {}
         power: Dict[int, float] = {}  # of the groups that were measured
-        for group, size in zip(groups[order], sizes[order]):
-            if int(group) in self.spectra:
-                continue
-            rows = self._telling(self.sample(int(group), seed))
+        for group in self.groups:
+            rows = self._not_blank(self.sample(group, seed))
             observed = self.observe(rows)
-            larger = next((g for g in power if self._alike(g, int(group))), None)
+            size = np.count_nonzero(self.table.optics_index == group)
+            larger = next((g for g in power if self._alike(g, group)), None)
             if size < _FEWEST_OF_ITS_OWN and larger is not None:
-                self.spectra[int(group)] = self.spectra[larger].times(
-                    observed.power / power[larger]
-                )
+                spectra[group] = spectra[larger].times(observed.power / power[larger])
                 continue
-            first = first_spectra(self.points, observed.coefficients, self._first_shell)
-            spectra = calibrate(
-                self._search, observed, self.starts(rows), first, self._last_shell, self.threads
-            )
-            if spectra.last_shell < _FEWEST_AGREEING or self._disagree(spectra, observed, rows):
-                raise self._no_agreement(int(group))
-            logger.info(
-                "refine: optics group %s: map and images agree up to %.3g Å.",
-                self.table.optics[group].name,
-                self.grid.field_of_view_angstrom / spectra.last_shell,
-            )
-            self.spectra[int(group)], power[int(group)] = spectra, observed.power
+            spectra[group], power[group] = self._measured(group, rows, observed), observed.power
+        return spectra
+
+    def _measured(self, group: int, rows: np.ndarray, observed: Observations) -> Spectra:
+        """Spectra of an optics group, on a sample of its images."""
+        first = first_spectra(self.points, observed.coefficients, self._first_shell)
+        starts = self.starts(rows).poses
+        spectra = calibrate(self._search, observed, starts, first, self._last_shell, self.threads)
+        if spectra.last_shell < _FEWEST_AGREEING or self._disagree(spectra, observed, rows):
+            raise self._no_agreement(group)
+        logger.info(
+            "refine: optics group %s: map and images agree up to %.3g Å.",
+            self.table.optics[group].name,
+            self.grid.field_of_view_angstrom / spectra.last_shell,
+        )
+        return spectra
 
     def _no_agreement(self, group: int) -> InputError:
         """Why: the contrast where images and map tell that one of them is inverted, else what there is to check."""
@@ -177,50 +198,48 @@ class Refinement:
 
     def _disagree(self, spectra: Spectra, observed: Observations, rows: np.ndarray) -> bool:
         few = slice(0, AGREEMENT_SAMPLE)
-        return (
-            agreement(self._search(spectra), observed.take(few), self.starts(rows[few])) < AGREEMENT
-        )
+        starts = self.starts(rows[few]).poses
+        return agreement(self._search(spectra), observed.take(few), starts) < AGREEMENT
 
     def sample(self, group: int, seed: int) -> np.ndarray:
         """Rows of some particles of an optics group."""
         rows = np.flatnonzero(self.table.optics_index == group)
         return np.sort(np.random.default_rng([seed, group]).permutation(rows)[:SAMPLE])
 
-    def _telling(self, rows: np.ndarray) -> np.ndarray:
+    def _not_blank(self, rows: np.ndarray) -> np.ndarray:
         """Those of the rows of an optics group whose images are not blank; InputError if all are."""
         self.images.read(rows)
-        tells = self.images.grey.tells(rows)
-        if not tells.any():
+        informative = self.images.grey.tells(rows)
+        if not informative.any():
             raise InputError(
                 f"The images of optics group {self.table.optics[self.table.optics_index[rows[0]]].name} are blank: "
                 f"none of {len(rows)} has any contrast; give the stack that holds the particles, or remove them."
             )
-        return rows[tells]
+        return rows[informative]
 
-    def refine(self, rows: np.ndarray) -> Tuple[Refined, np.ndarray]:
-        """The best poses of rows of one optics group, and the residual of each: mean |y - s m|^2 per degree of freedom,
-        1 where nothing but noise is left."""
-        spectra = self.spectra[int(self.table.optics_index[rows[0]])]
-        observed = self.observe(rows)
-        refined = self._search(spectra).refine(observed, self.starts(rows))
-        return refined, residuals(self.points, spectra, observed, refined)
-
-    def refine_everywhere(self, rows: np.ndarray) -> Tuple[Refined, np.ndarray]:
-        """As `refine`, from all orientations; only the shifts are those of the starts."""
-        spectra = self.spectra[int(self.table.optics_index[rows[0]])]
+    def refine(self, rows: np.ndarray, spectra: Mapping[int, Spectra]) -> RefinedBatch:
+        """The best poses of rows of one optics group, from their starts."""
+        own = spectra[int(self.table.optics_index[rows[0]])]
         observed, starts = self.observe(rows), self.starts(rows)
-        shifts_px = starts.shifts_px[starts.starts_image]
-        refined = self._search(spectra, self.again).refine_everywhere(
-            observed, shifts_px, self._all_orientations()
-        )
-        return refined, residuals(self.points, spectra, observed, refined)
+        refined = self._search(own).refine(observed, starts.poses)
+        return RefinedBatch(refined, residuals(self.points, own, observed, refined), starts.scores)
 
-    def _all_orientations(self) -> Everywhere:
+    def search_globally(self, rows: np.ndarray, spectra: Mapping[int, Spectra]) -> RefinedBatch:
+        """As `refine`, from all orientations; only the shifts are those of the starts."""
+        own = spectra[int(self.table.optics_index[rows[0]])]
+        observed, starts = self.observe(rows), self.starts(rows)
+        shifts_px = starts.poses.shifts_px[starts.poses.starts_image]
+        search = self._search(own, self.global_settings)
+        refined = search.search_globally(observed, shifts_px, self._reference_bank())
+        return RefinedBatch(refined, residuals(self.points, own, observed, refined), starts.scores)
+
+    def _reference_bank(self) -> ReferenceBank:
+        """Made when it is first needed."""
         with self._lock:
-            if self._everywhere is None:
+            if self._bank is None:
                 first = stage_radii(self.grid.box_size_px, self.radius_px, self._last_shell)[0]
-                self._everywhere = Everywhere(self.likelihood, self.points, first, self.threads)
-            return self._everywhere
+                self._bank = ReferenceBank(self.likelihood, self.points, first, self.threads)
+            return self._bank
 
     def _search(self, spectra: Spectra, settings: Optional[Settings] = None) -> MultiStart:
         settings = settings or self.settings
@@ -245,59 +264,69 @@ def residuals(
     return (power - refined.gain) / max(used - 6, 1)
 
 
-def refine_all(
-    refinement: Refinement,
-    run: Folder,
-    batch_size: int,
-    seed: int,
-    filled: Optional[Dict[str, np.ndarray]] = None,
-) -> Tuple[Results, float]:
-    """Results of all particles, and particles a second; goes on where an interrupted run stood.
+def refine_all(refinement: Refinement, folder: Folder, batch_size: int, seed: int) -> Results:
+    """Refine all particles; continues where an interrupted run in the same folder stopped.
 
-    filled : arrays that the starts fill in on the way; they are saved and restored too.
+    Parameters
+    ----------
+    refinement : of the particles.
+    folder : where the state of the work is saved.
+    batch_size : the largest number of particles that are worked on at once by a thread.
+    seed : of the sample on which spectra are measured.
     """
-    number, filled = len(refinement.table), filled or {}
-    results, refinement.spectra, before = load(run, number, filled) or (
-        Results.empty(number),
-        {},
-        {},
-    )
-    for name, values in before.items():
-        filled[name][:] = values
-    done = min(results.rows_done, number)
+    number, shapes = len(refinement.table), refinement.starts.score_shapes
+    shells = refinement.points.number_of_shells
+    state = UnfinishedResults.load(folder, number, refinement.groups, shells, shapes)
+    if state is None:
+        state = UnfinishedResults(folder, number, refinement.calibrate(seed), shapes)
+    save = PeriodicSave(state.save)
+    done = min(state.rows_done, number)
     if done:
         logger.info("Resuming after %d of %d particles.", done, number)
-    refinement.calibrate(seed)
-    save = PeriodicSave(lambda: results.save(run, refinement.spectra, filled))
+
+    def refine(rows: np.ndarray) -> RefinedBatch:
+        return refinement.refine(rows, state.spectra)
+
     progress = Progress(number, "particles", "refine", done=done)
-    parts = batches(refinement.table, batch_size, done)
-    for rows, found in in_order(refinement.refine, parts, refinement.threads):
-        results.put(rows, *found)
+    pieces = batches(refinement.table, batch_size, done)
+    for rows, batch in in_order(refine, pieces, refinement.threads):
+        state.put(rows, batch.refined, batch.residual)
+        state.put_scores(rows, batch.start_scores)
         progress.advance(len(rows))
-        results.rows_done += len(rows)
+        state.rows_done += len(rows)
         save.if_due()
-    if refinement.again is not None:
-        _look_again(refinement, results, save)
-    return results, progress.rate
+
+    if refinement.global_settings is not None:
+        _search_doubtful_globally(refinement, state, save)
+    return state.finish(progress.rate)
 
 
-def _look_again(refinement: Refinement, results: Results, save: PeriodicSave) -> None:
-    """The second look, whose rows are counted after those of the first."""
-    if results.again is None:
-        results.again = second_look.doubtful(results.refined)
+def _search_doubtful_globally(
+    refinement: Refinement, state: UnfinishedResults, save: PeriodicSave
+) -> None:
+    """Compare the images of doubtful poses with all orientations, and take what fits better."""
+    if state.searched is None:
+        state.searched = global_search.doubtful(state.refined)
         save.now()
-    again = results.again
-    if again is None or not len(again):
+    rows_searched = state.searched
+    if not len(rows_searched):
         return
-    logger.info("refine: %d particles are looked at again, from all orientations.", len(again))
-    done = results.rows_done - len(refinement.table)
-    parts = [again[part] for part in batches(refinement.table.take(again), _AGAIN_AT_ONCE, done)]
-    progress = Progress(len(again), "particles", "second look", done=done)
-    for rows, (refined, residual) in in_order(
-        refinement.refine_everywhere, parts, refinement.threads
-    ):
-        better = second_look.improved(results.refined.gain[rows], refined)
-        results.put(rows[better], refined.take(better), residual[better])
+    logger.info(
+        "refine: the images of %d doubtful poses are compared with all orientations.",
+        len(rows_searched),
+    )
+
+    def search(rows: np.ndarray) -> RefinedBatch:
+        return refinement.search_globally(rows, state.spectra)
+
+    done = state.rows_done - len(refinement.table)
+    table = refinement.table.take(rows_searched)
+    pieces = [rows_searched[part] for part in batches(table, _SEARCHED_AT_ONCE, done)]
+    progress = Progress(len(rows_searched), "particles", "global search", done=done)
+    for rows, batch in in_order(search, pieces, refinement.threads):
+        better = global_search.improved(state.refined.gain[rows], batch.refined)
+        state.put(rows[better], batch.refined.take(better), batch.residual[better])
+        state.put_scores(rows, batch.start_scores)
         progress.advance(len(rows))
-        results.rows_done += len(rows)
+        state.rows_done += len(rows)
         save.if_due()

@@ -1,15 +1,14 @@
-"""Results of a refinement in the making, saved now and then so that an interrupted run goes on where it stood."""
+"""Results of a refinement: the scores of its poses, the particles at these poses, and their covariance."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Dict, Mapping, Optional
 
 import numpy as np
 
 from ..io.folder import Folder
 from ..io.names import COVARIANCE_NAME
-from ..io.state_files import REFINEMENT, read_arrays, rows_done, write_arrays
 from ..types import ParticleTable
 from ..values import require_finite
 from .multi_start import Refined
@@ -33,62 +32,26 @@ MOVED, MOVED_SHIFT = "cryoposesMovedDeg", "cryoposesMovedAngst"
 _UNFIT = 0.5
 
 
-@dataclass
+@dataclass(frozen=True)
 class Results:
-    """Refined poses of N particles (see `multi_start.Refined`; shifts in pixels of the working grid), residual (N,),
-    of the first `rows_done` in the order of the batches; those of a second look are counted after them. again : rows
-    that get this second look, once that is known."""
+    """A finished refinement of N particles.
+
+    Attributes
+    ----------
+    refined : the poses; shifts in pixels of the working grid.
+    residual : (N,) chi-square per degree of freedom.
+    spectra : amplitude and noise by optics group.
+    start_scores : scores of the starts, (N, ...) by name, see `starts.Starts`.
+    searched : sorted rows that were searched globally; None where there was no global search.
+    particles_per_second : the global search included; 0 if an earlier run had refined them all.
+    """
 
     refined: Refined
     residual: np.ndarray
-    rows_done: int = 0
-    again: Optional[np.ndarray] = None
-
-    @classmethod
-    def empty(cls, number: int) -> Results:
-        shapes = {"rotations": (3, 3), "shifts_px": (2,), "covariance": (5, 5)}
-        kinds = {"basins": np.int64, "converged": bool}
-        arrays = {
-            f.name: np.zeros((number, *shapes.get(f.name, ())), kinds.get(f.name, np.float64))
-            for f in fields(Refined)
-        }
-        return cls(Refined(**arrays), np.zeros(number))
-
-    def put(self, rows: np.ndarray, refined: Refined, residual: np.ndarray) -> None:
-        for f in fields(Refined):
-            getattr(self.refined, f.name)[rows] = getattr(refined, f.name)
-        self.residual[rows] = residual
-
-    def save(self, run: Folder, spectra: Dict[int, Spectra], more: Dict[str, np.ndarray]) -> None:
-        """`more` : arrays of the caller, given back by `load`."""
-        arrays = {f"refined_{name}": value for name, value in vars(self.refined).items()}
-        for group, s in spectra.items():
-            arrays[f"spectra_{group}"] = np.stack([s.amplitude, s.noise_variance])
-        arrays.update({f"more_{name}": value for name, value in more.items()})
-        if self.again is not None:
-            arrays["again"] = self.again
-        arrays.update(residual=self.residual, rows_done=np.array(self.rows_done))
-        write_arrays(run.file(REFINEMENT), arrays)
-
-
-def load(run: Folder, number: int, more: Mapping[str, np.ndarray]):
-    """(results, spectra by optics group, more) that an interrupted run saved of N particles; None where it saved
-    nothing. more : arrays of the shapes that are expected."""
-    path = run.file(REFINEMENT)
-    if not path.exists():
-        return None
-    empty = Results.empty(number)
-    like = {f"refined_{name}": value for name, value in vars(empty.refined).items()}
-    like.update({f"more_{name}": value for name, value in more.items()})
-    arrays = read_arrays(path, {**like, "residual": empty.residual, "rows_done": np.array(0)})
-    refined = Refined(**{f.name: arrays[f"refined_{f.name}"] for f in fields(Refined)})
-    spectra = {
-        int(n.split("_")[1]): Spectra(*v) for n, v in arrays.items() if n.startswith("spectra_")
-    }
-    saved = {name: arrays[f"more_{name}"] for name in more}
-    again = arrays.get("again")
-    done = rows_done(path, arrays, number + (0 if again is None else len(again)))
-    return Results(refined, arrays["residual"], done, again), spectra, saved
+    spectra: Mapping[int, Spectra]
+    start_scores: Mapping[str, np.ndarray]
+    searched: Optional[np.ndarray]
+    particles_per_second: float
 
 
 def score_columns(
@@ -142,12 +105,12 @@ def with_poses(
 
 
 def write_covariance(
-    run: Folder, table: ParticleTable, results: Results, working_pixel_angstrom: float
+    folder: Folder, table: ParticleTable, results: Results, working_pixel_angstrom: float
 ) -> None:
     """covariance.npz: ids (N,), covariance (N, 5, 5) of (w, t), w in radians in the image's frame (A = exp([w]x) A^),
     t in Å."""
     unit = np.array([1.0, 1.0, 1.0, working_pixel_angstrom, working_pixel_angstrom])
     covariance = results.refined.covariance * unit[:, None] * unit
-    require_finite(covariance, str(run.file(COVARIANCE_NAME)))
-    with run.atomic(COVARIANCE_NAME) as part, open(part, "wb") as handle:
+    require_finite(covariance, str(folder.file(COVARIANCE_NAME)))
+    with folder.atomic(COVARIANCE_NAME) as part, open(part, "wb") as handle:
         np.savez(handle, ids=table.ids, covariance=covariance)

@@ -73,7 +73,7 @@ class Scene:
         ).as_matrix()
         return GivenStarts(
             turn @ self.rotations, self.shifts + pixels * rng.standard_normal((NUMBER, 2))
-        )(np.arange(NUMBER))
+        )(np.arange(NUMBER)).poses
 
     def errors_deg(self, refined):
         return np.rad2deg(angular_distance_rad(refined.rotations, self.rotations))

@@ -1,4 +1,4 @@
-"""The second look: which poses are doubtful, and what comparing their images with all orientations finds."""
+"""The global search: which poses are doubtful, and what comparing their images with all orientations finds."""
 
 import dataclasses
 
@@ -7,24 +7,23 @@ import pytest
 
 pytest.importorskip("tensorflow")
 
-from cryoposes_plugin.commands.refine.config import RefineConfig
-from cryoposes_plugin.commands.run_directory import RunDirectory
 from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
 from cryoposes_plugin.core.geometry.sampling import random_rotations
 from cryoposes_plugin.core.io import state_files
+from cryoposes_plugin.core.io.folder import Folder
 from cryoposes_plugin.core.particles.grids import working_grid
-from cryoposes_plugin.core.refinement import global_search as second_look
-from cryoposes_plugin.core.refinement import reference_bank as everywhere_module
+from cryoposes_plugin.core.refinement import global_search
+from cryoposes_plugin.core.refinement import reference_bank as reference_bank_module
 from cryoposes_plugin.core.refinement import refinement as refinement_module
 from cryoposes_plugin.core.refinement.global_search import doubtful, improved
-from cryoposes_plugin.core.refinement.levenberg_marquardt import Poses
 from cryoposes_plugin.core.refinement.multi_start import Refined, Settings
-from cryoposes_plugin.core.refinement.reference_bank import Everywhere
+from cryoposes_plugin.core.refinement.poses import Poses
+from cryoposes_plugin.core.refinement.reference_bank import ReferenceBank
 from cryoposes_plugin.core.refinement.refinement import Refinement, refine_all
 from cryoposes_plugin.core.refinement.scales import RightScales
 from cryoposes_plugin.core.refinement.shift_grid import scan_shifts, shift_grid
 from cryoposes_plugin.core.refinement.slice_table import SliceTable
-from cryoposes_plugin.core.refinement.starts import GivenStarts
+from cryoposes_plugin.core.refinement.starts import GivenStarts, StartingPoses
 from cryoposes_plugin.core.refinement.whitened_images import WhitenedImages
 
 from .scene import BOX, NUMBER, PIXEL
@@ -76,7 +75,7 @@ def test_one_particle_and_none_with_signal_have_scales_too():
     assert not RightScales(np.zeros(3)).low.any()
 
 
-def test_all_that_are_doubtful_are_looked_at_again():
+def test_all_that_are_doubtful_are_searched_globally():
     scale = np.r_[np.full(400, 0.5), np.ones(600)]
     assert doubtful(refined_with(scale)).tolist() == list(range(400))
 
@@ -86,17 +85,17 @@ def test_a_pose_at_least_as_likely_counts():
     assert improved(np.array([99.0, 100.05, 101.0]), after).tolist() == [True, True, False]
 
 
-def test_everywhere_agrees_with_the_scan_of_single_poses(scene):
+def test_the_bank_agrees_with_the_scan_of_single_poses(scene):
     """The same gains as the likelihood's scan gives, orientation by orientation: of all, then of the best quarter."""
     count, reach = 3, 2.0
     images = WhitenedImages(
         scene.likelihood, scene.observed(scene.clean + scene.noise), scene.points, scene.spectra()
     )
-    everywhere = Everywhere(scene.likelihood, scene.points, 7.0)
-    assert 10.9 < everywhere.radius <= 11.2
+    bank = ReferenceBank(scene.likelihood, scene.points, 7.0)
+    assert 10.9 < bank.radius <= 11.2
     y, c = images.coefficients
     about = scene.shifts[:count] + 0.3
-    found = everywhere.best(y[:count], c[:count], about, reach, 20)
+    poses, gains = bank.best(y[:count], c[:count], about, reach, 20)
     for i in range(count):
 
         def scan(rotations, radius, i=i):
@@ -106,24 +105,22 @@ def test_everywhere_agrees_with_the_scan_of_single_poses(scene):
             gain, best = images.scan(starts, grid, radius)
             return gain, starts.shifts_px + grid[best]
 
-        gain, _ = scan(everywhere.rotations, everywhere.radius / 1.6)
-        some = everywhere.rotations[np.argsort(-gain)[: len(gain) // 4]]
-        gain, shifts = scan(some, everywhere.radius)
-        mine = found.particle == i
-        np.testing.assert_allclose(np.sort(found.gain[mine]), np.sort(gain)[-20:], rtol=2e-4)
-        at, top = np.flatnonzero(mine)[np.argmax(found.gain[mine])], np.argmax(gain)
-        np.testing.assert_allclose(found.rotations[at], some[top], atol=1e-12)
-        np.testing.assert_allclose(found.shifts_px[at], shifts[top], atol=1e-12)
+        gain, _ = scan(bank.rotations, bank.radius / 1.6)
+        some = bank.rotations[np.argsort(-gain)[: len(gain) // 4]]
+        gain, shifts = scan(some, bank.radius)
+        own = poses.particle == i
+        np.testing.assert_allclose(np.sort(gains[own]), np.sort(gain)[-20:], rtol=2e-4)
+        at, top = np.flatnonzero(own)[np.argmax(gains[own])], np.argmax(gain)
+        np.testing.assert_allclose(poses.rotations[at], some[top], atol=1e-12)
+        np.testing.assert_allclose(poses.shifts_px[at], shifts[top], atol=1e-12)
         assert np.rad2deg(angular_distance_rad(some[top], scene.rotations[i])) < 8
 
 
 def test_a_small_particle_in_a_large_box_does_not_fill_the_memory(scene, monkeypatch):
-    monkeypatch.setattr(everywhere_module, "_MOST_COEFFICIENTS", 100 * 36_864)
-    everywhere = Everywhere(scene.likelihood, scene.points, 12.0)
-    assert everywhere.radius == pytest.approx(
-        scene.points.radius[99]
-    )  # 8, and all orientations up to 5
-    found = everywhere.best(*(a[:1] for a in _coefficients(scene)), scene.shifts[:1], 1.0, 5)
+    monkeypatch.setattr(reference_bank_module, "_MOST_COEFFICIENTS", 100 * 36_864)
+    bank = ReferenceBank(scene.likelihood, scene.points, 12.0)
+    assert bank.radius == pytest.approx(scene.points.radius[99])  # 8, and all orientations up to 5
+    found, _ = bank.best(*(a[:1] for a in _coefficients(scene)), scene.shifts[:1], 1.0, 5)
     assert len(found) == 5
     assert np.rad2deg(angular_distance_rad(found.rotations, scene.rotations[:1])).min() < 15
 
@@ -159,8 +156,12 @@ class _Misled:
         rotations[misled] = rotations[misled] @ np.diag([1.0, -1.0, -1.0])
         self.given = GivenStarts(rotations, scene.shifts)
 
+    grid, score_shapes = None, {}
+
     def __call__(self, rows):
-        return dataclasses.replace(self.given(rows), anchor_rotations=None, anchor_shifts_px=None)
+        poses = self.given(rows).poses
+        without = dataclasses.replace(poses, anchor_rotations=None, anchor_shifts_px=None)
+        return StartingPoses(without, {})
 
 
 @pytest.fixture
@@ -180,12 +181,20 @@ def refinement(scene, tmp_path):
         ctf=scene.ctf,
     )
 
-    def make(look_again):
+    def make(search):
         starts = _Misled(scene, MISLED)
         settings = Settings(search_shift_px=1.0)
         grid = working_grid(table)
-        again = second_look.settings(2.0) if look_again else None
-        return Refinement(table, scene.volume, grid, starts, np.eye(3)[None], settings, again=again)
+        everywhere = global_search.settings(2.0) if search else None
+        return Refinement(
+            table,
+            scene.volume,
+            grid,
+            starts,
+            np.eye(3)[None],
+            settings,
+            global_settings=everywhere,
+        )
 
     return make
 
@@ -193,43 +202,36 @@ def refinement(scene, tmp_path):
 MISLED = np.arange(3, NUMBER, 13)
 
 
-class _Run(RunDirectory):
-    """A folder that a refinement saves its state in."""
-
-    def __init__(self, path):
-        super().__init__(path, RefineConfig(), resumed=False)
-
-
 def test_misled_images_are_found_again_and_an_interruption_changes_nothing(
     scene, refinement, tmp_path, monkeypatch
 ):
     (tmp_path / "a").mkdir()
-    first, _ = refine_all(refinement(False), _Run(tmp_path / "a"), NUMBER // 4, 0)
+    first = refine_all(refinement(False), Folder(tmp_path / "a"), NUMBER // 4, 0)
     errors = np.rad2deg(angular_distance_rad(first.refined.rotations, scene.rotations))
     assert (errors[MISLED] > 20).all()
     assert np.median(errors) < 3
     (tmp_path / "b").mkdir()
-    whole, _ = refine_all(refinement(True), _Run(tmp_path / "b"), NUMBER // 4, 0)
+    whole = refine_all(refinement(True), Folder(tmp_path / "b"), NUMBER // 4, 0)
     errors = np.rad2deg(angular_distance_rad(whole.refined.rotations, scene.rotations))
     assert (errors < 10).all()
-    assert set(MISLED) <= set(whole.again)
+    assert set(MISLED) <= set(whole.searched)
 
     monkeypatch.setattr(state_files, "SAVE_SECONDS", -1.0)
-    monkeypatch.setattr(refinement_module, "_AGAIN_AT_ONCE", 5)
+    monkeypatch.setattr(refinement_module, "_SEARCHED_AT_ONCE", 5)
     (tmp_path / "c").mkdir()
-    stopped, real = refinement(True), Refinement.refine_everywhere
+    stopped, real = refinement(True), Refinement.search_globally
     calls = []
 
-    def stop_at_the_second(self, rows):
+    def stop_at_the_second(self, rows, spectra):
         calls.append(rows)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return real(self, rows)
+        return real(self, rows, spectra)
 
-    monkeypatch.setattr(Refinement, "refine_everywhere", stop_at_the_second)
+    monkeypatch.setattr(Refinement, "search_globally", stop_at_the_second)
     with pytest.raises(KeyboardInterrupt):
-        refine_all(stopped, _Run(tmp_path / "c"), NUMBER // 4, 0)
-    monkeypatch.setattr(Refinement, "refine_everywhere", real)
-    resumed, _ = refine_all(refinement(True), _Run(tmp_path / "c"), NUMBER // 4, 0)
-    np.testing.assert_array_equal(resumed.again, whole.again)
+        refine_all(stopped, Folder(tmp_path / "c"), NUMBER // 4, 0)
+    monkeypatch.setattr(Refinement, "search_globally", real)
+    resumed = refine_all(refinement(True), Folder(tmp_path / "c"), NUMBER // 4, 0)
+    np.testing.assert_array_equal(resumed.searched, whole.searched)
     np.testing.assert_allclose(resumed.refined.rotations, whole.refined.rotations, atol=1e-5)

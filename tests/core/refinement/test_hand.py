@@ -1,5 +1,7 @@
 """Whether given poses have the hand of the map: the test and what it says in doubt."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -29,12 +31,12 @@ def test_the_hand_of_given_poses_is_told(scene):
 def test_no_hand_is_told_where_neither_fits(scene):
     images = scene.observed(scene.clean + scene.noise)
     for seed in range(4):
-        start = scene.near(0.0, 0.0)
-        start.rotations = random_rotations(NUMBER, np.random.default_rng(seed))
+        random = random_rotations(NUMBER, np.random.default_rng(seed))
+        start = dataclasses.replace(scene.near(0.0, 0.0), rotations=random)
         test = compare_hands(scene.volume, scene.points, PIXEL, images, start, 19)
         assert test.verdict == "undecided"
         assert "no poses of these particles" in test.statement
-    start.rotations = np.tile(np.eye(3), (NUMBER, 1, 1))
+    start = dataclasses.replace(start, rotations=np.tile(np.eye(3), (NUMBER, 1, 1)))
     assert (
         compare_hands(scene.volume, scene.points, PIXEL, images, start, 19).verdict == "undecided"
     )

@@ -6,11 +6,8 @@ from scipy.spatial.transform import Rotation
 
 pytest.importorskip("tensorflow")
 from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
-from cryoposes_plugin.core.refinement.levenberg_marquardt import (
-    Poses,
-    Prior,
-    levenberg_marquardt,
-)
+from cryoposes_plugin.core.refinement.levenberg_marquardt import Prior, levenberg_marquardt
+from cryoposes_plugin.core.refinement.poses import Poses
 from cryoposes_plugin.core.refinement.shift_grid import shift_grid
 from cryoposes_plugin.core.refinement.stages import stage_radii
 from cryoposes_plugin.core.refinement.starts import turns_around
@@ -70,7 +67,7 @@ def test_levenberg_marquardt_solves_a_quadratic_in_one_step():
     start = Poses(np.zeros(1, int), np.eye(3)[None], np.zeros((1, 2)))
     found = levenberg_marquardt(gram, start, 20)
     tangent = np.concatenate(
-        [Rotation.from_matrix(found.rotations).as_rotvec()[0], found.shifts_px[0]]
+        [Rotation.from_matrix(found.poses.rotations).as_rotvec()[0], found.poses.shifts_px[0]]
     )
     np.testing.assert_allclose(tangent, target, atol=2e-3)
     assert found.converged[0]

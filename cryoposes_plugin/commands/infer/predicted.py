@@ -1,0 +1,217 @@
+"""`infer` without refinement: the network's poses; shifts are measured against the volume if there is one."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Any, Dict, Optional, Tuple
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from ...core.imaging.reprojections import low_passed
+from ...core.io.state_files import INFERENCE, PeriodicSave, read_arrays, rows_done, write_arrays
+from ...core.models import uncertainty as bingham
+from ...core.parallel import in_order
+from ...core.particles.batches import batches
+from ...core.plots import plots
+from ...core.progress import Progress
+from ...core.refinement.shift_finder import ShiftFinder
+from ...core.refinement.shift_weights import FEWEST_IMAGES
+from ...core.scores import POSE_SOURCE
+from ...core.types import ParticleTable
+from ...core.words import counted
+from ..run_directory import RunDirectory
+from .config import InferConfig
+from .estimate import Estimate
+from .inputs import Inputs, shift_finder
+
+logger = logging.getLogger(__name__)
+
+DISPERSION, TRACE = "cryoposesDispersion", "cryoposesTrace"
+#: Dispersion and trace of a blank image: no orientation is more probable than another.
+UNCERTAIN = 0.0
+#: Number of images on which the weights of the frequencies are measured.
+_SAMPLE = 512
+#: Number of particles shown beside their reprojections.
+_SHOWN = 8
+
+
+def predict_poses(config: InferConfig, run: RunDirectory, inputs: Inputs) -> Estimate:
+    """Poses of all particles; an interrupted run continues after the last batches that were saved."""
+    finder = _calibrated_finder(config, inputs)
+    predictions, rate = _predict_all(config, run, inputs, finder)
+    metrics: Dict[str, Any] = {"refined": False}
+    if finder is not None:
+        metrics["shifts_at_edge_of_search"] = int(predictions.at_edge.sum())
+        metrics["mean_correlation_with_reprojection"] = float(predictions.correlation.mean())
+    return Estimate(
+        _with_poses(inputs, predictions),
+        rate,
+        metrics,
+        notes=(),
+        warnings=(),
+        lead=f"{counted(len(inputs.table), 'particle')}, model {inputs.pose_source}.",
+        figures=lambda: _figures(inputs, predictions, finder),
+    )
+
+
+@dataclass(frozen=True)
+class _Predictions:
+    """What is known of the first `rows_done` of N particles, in the order of the batches; filled in place.
+
+    Attributes
+    ----------
+    rotations : (N, 3, 3).
+    shifts_px : (N, 2), pixels of the model's images.
+    at_edge : (N,) bool, whether the shift lies at the edge of the search.
+    correlation : (N,), of the image with the reprojection.
+    dispersion, trace : (N,), statistics of the predicted distribution.
+    rows_done : () int.
+    """
+
+    rotations: np.ndarray
+    shifts_px: np.ndarray
+    at_edge: np.ndarray
+    correlation: np.ndarray
+    dispersion: np.ndarray
+    trace: np.ndarray
+    rows_done: np.ndarray
+
+    @classmethod
+    def empty(cls, number: int) -> _Predictions:
+        return cls(
+            np.zeros((number, 3, 3)),
+            np.zeros((number, 2)),
+            np.zeros(number, dtype=bool),
+            np.zeros(number),
+            np.zeros(number),
+            np.zeros(number),
+            np.array(0),
+        )
+
+    @classmethod
+    def load(cls, run: RunDirectory, number: int) -> _Predictions:
+        """What an interrupted run with the same config saved, or empty arrays."""
+        path, empty = run.file(INFERENCE), cls.empty(number)
+        if not path.exists():
+            return empty
+        arrays = read_arrays(path, vars(empty))
+        rows_done(path, arrays, number)
+        return cls(**{name: arrays[name] for name in vars(empty)})
+
+    def save(self, run: RunDirectory) -> None:
+        write_arrays(run.file(INFERENCE), vars(self))
+
+
+def _calibrated_finder(config: InferConfig, inputs: Inputs) -> Optional[ShiftFinder]:
+    """A finder with weights measured on a sample of the particles; None without a volume."""
+    if inputs.volume is None:
+        return None
+    table, finder = inputs.table, shift_finder(config, inputs, inputs.volume)
+    if len(table) < FEWEST_IMAGES:
+        return finder
+
+    # The noise is that of one optics group: the sample is from the largest.
+    largest = np.flatnonzero(table.optics_index == np.bincount(table.optics_index).argmax())
+    sample = np.random.default_rng(config.seed).permutation(largest)[:_SAMPLE]
+    pairs = []
+    for start in range(0, len(sample), config.batch_size):
+        images, ctf, state = inputs.read_batch(sample[start : start + config.batch_size])
+        rotations = inputs.model.predict(images, ctf, state).rotations
+        pairs.append((images, finder.reprojections(rotations, ctf, state)))
+    finder.calibrate(*(np.concatenate(part) for part in zip(*pairs)))
+    return finder
+
+
+def _predict_all(
+    config: InferConfig, run: RunDirectory, inputs: Inputs, finder: Optional[ShiftFinder]
+) -> Tuple[_Predictions, float]:
+    """Predictions for all particles, and particles a second."""
+    number = len(inputs.table)
+    predictions = _Predictions.load(run, number)
+    done = int(predictions.rows_done)
+    if done:
+        logger.info("Resuming after %d of %d particles.", done, number)
+
+    def predict(rows: np.ndarray) -> None:
+        _predict_batch(inputs, finder, rows, predictions)
+
+    progress = Progress(number, "particles", "infer", done=done)
+    save = PeriodicSave(lambda: predictions.save(run))
+    pieces = batches(inputs.table, config.batch_size, done)
+    for rows, _ in in_order(predict, pieces, config.threads):
+        predictions.rows_done[()] += len(rows)
+        progress.advance(len(rows))
+        save.if_due()
+    return predictions, progress.rate
+
+
+def _predict_batch(
+    inputs: Inputs, finder: Optional[ShiftFinder], rows: np.ndarray, predictions: _Predictions
+) -> None:
+    images, ctf, state = inputs.read_batch(rows)
+    prediction = inputs.model.predict(images, ctf, state)
+    predictions.rotations[rows] = prediction.rotations
+    predictions.dispersion[rows] = bingham.largest_dispersion(prediction.bingham)
+    predictions.trace[rows] = bingham.trace(prediction.bingham)
+    if finder is not None:
+        shifts, _ = finder.find(images, prediction.rotations, ctf, state)
+        predictions.shifts_px[rows] = shifts.shifts_px
+        predictions.at_edge[rows] = shifts.at_edge
+        predictions.correlation[rows] = shifts.correlation
+
+
+def _with_poses(inputs: Inputs, predictions: _Predictions) -> ParticleTable:
+    """The input with new poses (for the original images), scores and pose source; all else as it was."""
+    table, blank = inputs.table, inputs.images.grey.blank
+    source = np.full(len(table), inputs.pose_source, dtype=object)
+    return table.replace(
+        rotations=predictions.rotations,
+        shifts_px=_shifts_px(inputs, predictions),
+        scores={
+            DISPERSION: np.where(blank, UNCERTAIN, predictions.dispersion),
+            TRACE: np.where(blank, UNCERTAIN, predictions.trace),
+        },  # scores of other poses are left out
+        extra={**table.extra, POSE_SOURCE: source},
+    )
+
+
+def _shifts_px(inputs: Inputs, predictions: _Predictions) -> np.ndarray:
+    """(N, 2) in pixels of the original images."""
+    if inputs.volume is not None:
+        return predictions.shifts_px / inputs.images.scale[:, None]
+    given = inputs.table.shifts_px
+    return np.zeros((len(inputs.table), 2)) if given is None else given
+
+
+def _figures(
+    inputs: Inputs, predictions: _Predictions, finder: Optional[ShiftFinder]
+) -> Dict[str, Tuple[str, Figure]]:
+    figures = {
+        "uncertainty_histogram": (
+            "The more negative the score, the more certain the network; the score ranks particles and is not an angle.",
+            plots.uncertainty_histogram(predictions.trace, name=TRACE),
+        ),
+    }
+    if finder is not None:
+        figures["particles_beside_reprojections"] = (
+            "Particles beside the reprojections at their poses, centred and low-pass filtered, the most certain on the "
+            "left.",
+            _beside_reprojections(inputs, predictions, finder),
+        )
+    return figures
+
+
+def _beside_reprojections(inputs: Inputs, predictions: _Predictions, finder: ShiftFinder) -> Figure:
+    """Some particles of the first optics group, from the most to the least certain."""
+    rows = batches(inputs.table, 256)[0]
+    order = rows[np.argsort(predictions.trace[rows], kind="stable")]
+    chosen = order[np.linspace(0, len(order) - 1, min(_SHOWN, len(order))).astype(int)]
+    images, ctf, state = inputs.read_batch(chosen)
+    reprojections = finder.reprojections(predictions.rotations[chosen], ctf, state)
+    return plots.particles_beside_reprojections(
+        low_passed(images, predictions.shifts_px[chosen]),
+        low_passed(reprojections),
+        [f"id {i}" for i in inputs.table.ids[chosen]],
+    )

@@ -1,0 +1,120 @@
+"""Results of a refinement that is still running, saved now and then so that an interrupted run can continue."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Dict, Mapping, Optional, Sequence, Tuple
+
+import numpy as np
+
+from ..io.folder import Folder
+from ..io.state_files import REFINEMENT, read_arrays, rows_done, write_arrays
+from .multi_start import Refined
+from .results import Results
+from .spectra import Spectra
+
+_SHAPES = {"rotations": (3, 3), "shifts_px": (2,), "covariance": (5, 5)}
+_KINDS = {"basins": np.int64, "converged": bool}
+
+
+class UnfinishedResults:
+    """Results of the first `rows_done` of N particles, in the order of the batches.
+
+    The rows of a global search are counted after those of the first pass.
+
+    Parameters
+    ----------
+    folder : where the state is saved.
+    number : N.
+    spectra : of the optics groups.
+    score_shapes : of the scores of the starts, see `starts.Starts`.
+    """
+
+    def __init__(
+        self,
+        folder: Folder,
+        number: int,
+        spectra: Mapping[int, Spectra],
+        score_shapes: Mapping[str, Tuple[int, ...]],
+    ):
+        self._folder, self.spectra = folder, dict(spectra)
+        self.rows_done = 0
+        self.searched: Optional[np.ndarray] = None
+        self.refined = _no_poses(number)
+        self._residual = np.zeros(number)
+        self._scores = {name: np.zeros((number, *s)) for name, s in score_shapes.items()}
+
+    @classmethod
+    def load(
+        cls,
+        folder: Folder,
+        number: int,
+        groups: Sequence[int],
+        shells: int,
+        score_shapes: Mapping[str, Tuple[int, ...]],
+    ) -> Optional[UnfinishedResults]:
+        """What an interrupted run saved, or None; InputError for a damaged file.
+
+        Parameters
+        ----------
+        folder, number, score_shapes : as for the constructor.
+        groups : optics groups that have spectra.
+        shells : number of shells of a spectrum.
+        """
+        path = folder.file(REFINEMENT)
+        if not path.exists():
+            return None
+        state = cls(folder, number, {}, score_shapes)
+        like = {f"spectra_{group}": np.zeros((2, shells)) for group in groups}
+        arrays = read_arrays(path, {**like, **state._arrays()})
+
+        state.spectra = {group: Spectra(*arrays[f"spectra_{group}"]) for group in groups}
+        state.refined = Refined(*(arrays[f"refined_{f.name}"] for f in fields(Refined)))
+        state._residual = arrays["residual"]
+        state._scores = {name: arrays[f"score_{name}"] for name in score_shapes}
+        state.searched = arrays.get("searched")
+        most = number + (0 if state.searched is None else len(state.searched))
+        state.rows_done = rows_done(path, arrays, most)
+        return state
+
+    def put(self, rows: np.ndarray, refined: Refined, residual: np.ndarray) -> None:
+        """Poses of some particles, and the residual of each."""
+        for field in fields(Refined):
+            getattr(self.refined, field.name)[rows] = getattr(refined, field.name)
+        self._residual[rows] = residual
+
+    def put_scores(self, rows: np.ndarray, scores: Mapping[str, np.ndarray]) -> None:
+        """Scores of the starts of some particles."""
+        for name, values in scores.items():
+            self._scores[name][rows] = values
+
+    def save(self) -> None:
+        write_arrays(self._folder.file(REFINEMENT), self._arrays())
+
+    def finish(self, particles_per_second: float) -> Results:
+        return Results(
+            self.refined,
+            self._residual,
+            self.spectra,
+            self._scores,
+            self.searched,
+            particles_per_second,
+        )
+
+    def _arrays(self) -> Dict[str, np.ndarray]:
+        arrays = {f"refined_{name}": value for name, value in vars(self.refined).items()}
+        arrays.update({f"score_{name}": value for name, value in self._scores.items()})
+        for group, s in self.spectra.items():
+            arrays[f"spectra_{group}"] = np.stack([s.amplitude, s.noise_variance])
+        if self.searched is not None:
+            arrays["searched"] = self.searched
+        return {**arrays, "residual": self._residual, "rows_done": np.array(self.rows_done)}
+
+
+def _no_poses(number: int) -> Refined:
+    return Refined(
+        *(
+            np.zeros((number, *_SHAPES.get(f.name, ())), _KINDS.get(f.name, np.float64))
+            for f in fields(Refined)
+        )
+    )
