@@ -12,7 +12,7 @@ from pwem.objects import SetOfParticles
 from cryoposes_plugin.commands.compare.config import CompareConfig
 from cryoposes_plugin.commands.config import COMPARISON, Config
 from cryoposes_plugin.core.io.names import ERRORS_NAME
-from cryoposes_plugin.core.words import counted
+from cryoposes_plugin.core.values import counted
 from cryoposes_plugin.scipion import convert, forms, results
 
 from .protocol_base import SAMPLE, ParticleInput, ProtCryoposesBase

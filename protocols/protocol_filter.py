@@ -11,7 +11,7 @@ from cryoposes_plugin.commands.config import FILTER, Config
 from cryoposes_plugin.commands.filter.config import FilterConfig
 from cryoposes_plugin.core.io.names import ACCEPTED_NAME, REJECTED_NAME
 from cryoposes_plugin.core.scores import cost, title_of
-from cryoposes_plugin.core.words import counted
+from cryoposes_plugin.core.values import counted
 from cryoposes_plugin.scipion import convert, forms, results
 
 from .protocol_base import ParticleInput

@@ -8,7 +8,7 @@ from pwem.objects import SetOfFSCs, SetOfParticles, Volume
 
 from cryoposes_plugin.commands.config import RECONSTRUCTION, REFINEMENT, Config
 from cryoposes_plugin.commands.iterate.config import IterateConfig
-from cryoposes_plugin.core.words import counted
+from cryoposes_plugin.core.values import counted
 from cryoposes_plugin.scipion import convert, forms
 
 from .protocol_base import ParticleInput

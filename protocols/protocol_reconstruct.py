@@ -10,7 +10,8 @@ from pwem.objects import FSC, SetOfFSCs, Volume
 from cryoposes_plugin.commands.config import RECONSTRUCTION, Config
 from cryoposes_plugin.commands.reconstruct.config import ReconstructConfig
 from cryoposes_plugin.core.io.names import FSC_NAME, HALF1_NAME, HALF2_NAME, VOLUME_NAME
-from cryoposes_plugin.core.words import counted, not_modelled
+from cryoposes_plugin.core.io.star_labels import not_modelled
+from cryoposes_plugin.core.values import counted
 from cryoposes_plugin.scipion import forms
 
 from .protocol_base import ParticleInput, ProtCryoposesBase

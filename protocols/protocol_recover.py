@@ -8,7 +8,7 @@ from pwem.objects import SetOfParticles
 
 from cryoposes_plugin.commands.config import DISTANCES, RECOVERY
 from cryoposes_plugin.commands.recover.config import RecoverConfig
-from cryoposes_plugin.core.words import counted
+from cryoposes_plugin.core.values import counted
 from cryoposes_plugin.scipion import convert, forms
 
 from .protocol_base import ParticleInput, ProtCryoposesBase

@@ -8,7 +8,7 @@ from pwem.objects import SetOfParticles
 
 from cryoposes_plugin.commands.config import REFINEMENT, SEARCH, Config
 from cryoposes_plugin.commands.refine.config import RefineConfig
-from cryoposes_plugin.core.words import counted
+from cryoposes_plugin.core.values import counted
 from cryoposes_plugin.scipion import forms
 
 from .protocol_base import ParticleInput, ProtCryoposesBase

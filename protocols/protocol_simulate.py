@@ -9,7 +9,7 @@ from pwem.objects import SetOfParticles
 from cryoposes_plugin.commands.config import BACKGROUND, IMAGE_SIZE, NOISE, Config
 from cryoposes_plugin.commands.simulate.config import SimulateConfig
 from cryoposes_plugin.core.io.names import PARTICLES_NAME
-from cryoposes_plugin.core.words import counted
+from cryoposes_plugin.core.values import counted
 from cryoposes_plugin.scipion import convert, forms, results
 
 from .protocol_base import ParticleInput, ProtCryoposesBase

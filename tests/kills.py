@@ -86,11 +86,11 @@ def import_everything():
     from cryoposes_plugin.commands import pictures as run_pictures
     from cryoposes_plugin.commands import registry, report
     from cryoposes_plugin.commands.simulate import run as simulate
+    from cryoposes_plugin.core import plots
     from cryoposes_plugin.core.abinitio import starts
     from cryoposes_plugin.core.imaging import forward_model
     from cryoposes_plugin.core.io import state_files
     from cryoposes_plugin.core.plots import directions as direction_plots
-    from cryoposes_plugin.core.plots import plots
 
     for name in registry.CONFIGS:
         registry.module_of(name)

@@ -9,6 +9,7 @@ from typing import Any, Callable, Dict, Mapping, NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 
+from ..core import plots
 from ..core.errors import InputError
 from ..core.imaging.reprojections import particles_and_reprojections
 from ..core.io.mrc import read_volume
@@ -16,8 +17,7 @@ from ..core.io.names import FSC_NAME, METRICS_NAME, PARTICLES_NAME, VOLUME_NAME
 from ..core.io.star import read_particles
 from ..core.io.state_files import read_json
 from ..core.particles.images import ParticleImages
-from ..core.plots import plots
-from ..core.plots.directions import direction_maps
+from ..core.plots import direction_maps
 from ..core.plots.figures import new_figure
 from ..core.scores import best_ranking, cost
 from ..core.types import ParticleTable

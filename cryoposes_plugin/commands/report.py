@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from ..core.io.error_log import not_fatal
 from ..core.io.folder import atomic_path
 from ..core.io.names import REPORT_NAME
-from ..core.plots.figures import png_bytes
+from ..core.plots import png_bytes
 from ..core.scores import LEARNED_NOTHING
 
 _STYLE = """

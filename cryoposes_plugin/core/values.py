@@ -158,6 +158,11 @@ def _one_line(words: str, longest: int) -> str:
     return words if len(words) <= longest else f"{words[: longest - 3]}..."
 
 
+def counted(number: int, noun: str) -> str:
+    """ "1 particle", "2 particles"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def require_finite(values: np.ndarray, what: str) -> None:
     """InputError where something that is about to be written holds NaN or infinity: nothing of the kind leaves."""
     values = np.asarray(values)

@@ -13,7 +13,7 @@ from matplotlib.ticker import FuncFormatter
 
 from ..core.io.mrc import read_volume
 from ..core.io.names import ERRORS_NAME, FSC_NAME, VOLUME_NAME
-from ..core.plots.figures import BLUE, GREY, ORANGE, dress, new_figure
+from ..core.plots.figures import BLUE, GREY, ORANGE, new_figure, style_axes
 
 _COLOURS = {"accepted": ORANGE, "true poses": BLUE}
 _DEGREES = (0.5, 1, 2, 5, 10, 20, 50, 180)
@@ -63,7 +63,7 @@ def _columns(path: Path) -> Dict[str, np.ndarray]:
 
 
 def _curves(axes: Axes, reconstructions: Dict[str, Path]) -> None:
-    dress(axes, "Reconstruction against the map", "resolution [Å]", "FSC")
+    style_axes(axes, "Reconstruction against the map", "resolution [Å]", "FSC")
     for label, folder in reconstructions.items():
         columns = _columns(folder / FSC_NAME)
         axes.plot(
@@ -82,7 +82,7 @@ def _curves(axes: Axes, reconstructions: Dict[str, Path]) -> None:
 
 def _errors(axes: Axes, errors: Dict[str, Path]) -> None:
     """Fraction of the particles below each error."""
-    dress(axes, "Angular error", "angular error [°]", "fraction of particles below")
+    style_axes(axes, "Angular error", "angular error [°]", "fraction of particles below")
     for (label, folder), colour in zip(errors.items(), (GREY, ORANGE)):
         values = np.sort(_columns(folder / ERRORS_NAME)["angular_error_deg"])
         share = np.arange(1, len(values) + 1) / len(values)

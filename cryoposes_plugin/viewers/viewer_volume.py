@@ -66,7 +66,7 @@ def section(data, pixel_size_angstrom: float, axis: str, index: int):
     axis : axis across which the slice is taken, "x", "y" or "z".
     index : number of the slice, from 0.
     """
-    from cryoposes_plugin.core.plots.plots import volume_section
+    from cryoposes_plugin.core.plots import volume_section
 
     return volume_section(data, pixel_size_angstrom, axis, index)
 
@@ -75,7 +75,7 @@ def slices_view(volume: Volume, parent=None) -> FigureView:
     """Central slices and projections of a volume, with the pixel size that Scipion has."""
 
     def draw():
-        from cryoposes_plugin.core.plots.plots import volume_slices
+        from cryoposes_plugin.core.plots import volume_slices
 
         return volume_slices(read(volume), volume.getSamplingRate(), name_of(volume))
 

@@ -55,10 +55,8 @@ class MaskDiameterWizard(Wizard):
     ]
 
     def show(self, form, *params):
-        from cryoposes_plugin.core.plots.mask_preview import (
-            mask_preview,
-            suggested_diameter_angstrom,
-        )
+        from cryoposes_plugin.core.maps.size import suggested_diameter_angstrom
+        from cryoposes_plugin.core.plots import mask_preview
 
         found = average_of(form.protocol)
         if found is None:
@@ -87,7 +85,7 @@ class SymmetryWizard(Wizard):
 
     def show(self, form, *params):
         from cryoposes_plugin.core.maps.symmetry import likely_group, symmetry_correlations
-        from cryoposes_plugin.core.plots.plots import symmetry_bars
+        from cryoposes_plugin.core.plots import symmetry_bars
 
         volume = first_volume(form.protocol)
         if isinstance(form.protocol, ProtCryoposesInitialVolume):
@@ -114,7 +112,7 @@ class ThresholdWizard(Wizard):
     _targets = [(ProtCryoposesFilter, ["threshold"])]
 
     def show(self, form, *params):
-        from cryoposes_plugin.core.plots.plots import uncertainty_histogram
+        from cryoposes_plugin.core.plots import uncertainty_histogram
 
         form.setParamFromVar("score")
         protocol = form.protocol

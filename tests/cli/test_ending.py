@@ -178,7 +178,8 @@ def test_a_picture_that_fails_does_not_fail_the_run(run, caplog, monkeypatch, wh
     "name", ["a$b$c", "x_{$\\frac$}", "cost$", "100%$ \\alpha$$", "bytes\udcff"]
 )
 def test_names_are_drawn_as_they_are(name):
-    from cryoposes_plugin.core.plots.figures import png_bytes, single_axes
+    from cryoposes_plugin.core.plots import png_bytes
+    from cryoposes_plugin.core.plots.figures import single_axes
 
     figure, axes = single_axes(name, name, name)
     axes.plot([1, 10], [1, 100], label=name)

@@ -7,10 +7,10 @@ from typing import Dict, Tuple
 
 from matplotlib.figure import Figure
 
+from ...core import plots
 from ...core.evaluation.pair_distances import pair_distances_deg
 from ...core.io.names import ERRORS_NAME
 from ...core.io.star import read_particles
-from ...core.plots import plots
 from ...core.scores import best_ranking
 from ...core.types import ParticleTable
 from ..drawing import Picture, columns, directions

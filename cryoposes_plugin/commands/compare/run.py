@@ -25,7 +25,7 @@ from ...core.io.names import ERRORS_NAME
 from ...core.io.star import read_particles
 from ...core.scores import best_ranking, title_of
 from ...core.types import ParticleTable
-from ...core.words import counted
+from ...core.values import counted
 from ..run_directory import RunDirectory
 from .config import CompareConfig
 
@@ -322,8 +322,7 @@ def _orthogonal4_note(result: Comparison) -> str:
 def _report(
     config: CompareConfig, run: RunDirectory, result: Comparison, metrics: Dict[str, Any]
 ) -> None:
-    from ...core.plots.directions import direction_maps
-    from ...core.plots.plots import error_against_uncertainty, error_histogram
+    from ...core.plots import direction_maps, error_against_uncertainty, error_histogram
     from ..report import write_report
 
     figures = {"error_histogram": ("Angular errors.", error_histogram(result.angular_deg))}

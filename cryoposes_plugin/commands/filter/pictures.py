@@ -7,9 +7,9 @@ from typing import Dict
 
 from matplotlib.figure import Figure
 
+from ...core import plots
 from ...core.io.names import ACCEPTED_NAME, REJECTED_NAME
 from ...core.io.star import read_particles
-from ...core.plots import plots
 from ..drawing import Picture, directions, metrics_of
 from .config import FilterConfig
 from .run import accept

@@ -22,7 +22,7 @@ from ...core.scores import (
     title_of,
 )
 from ...core.types import ParticleTable
-from ...core.words import counted
+from ...core.values import counted
 from ..run_directory import RunDirectory
 from .config import FilterConfig
 
@@ -166,7 +166,7 @@ def _median_or_none(values: np.ndarray) -> Optional[float]:
 def _report(
     config: FilterConfig, run: RunDirectory, table: ParticleTable, accepted: np.ndarray, metrics
 ) -> None:
-    from ...core.plots.plots import uncertainty_histogram
+    from ...core.plots import uncertainty_histogram
     from ..report import write_report
 
     histogram = uncertainty_histogram(

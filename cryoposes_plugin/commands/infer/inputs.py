@@ -89,7 +89,7 @@ def open_inputs(
         check_volume(volume_path, volume, table)
         check_covers_model(volume_path, volume, card.mask_diameter_angstrom)
 
-    source = f"network:{digest_path(model_path)[:12]}"
+    source = f"network:{digest_path(str(model_path))[:12]}"
     if card.learned_nothing:
         source += FROM_NOTHING
     return Inputs(table, images, model, volume, source)

@@ -9,18 +9,18 @@ from typing import Any, Dict, Optional, Tuple
 import numpy as np
 from matplotlib.figure import Figure
 
+from ...core import plots
 from ...core.imaging.reprojections import low_passed
 from ...core.io.state_files import INFERENCE, PeriodicSave, read_arrays, rows_done, write_arrays
 from ...core.models import uncertainty as bingham
 from ...core.parallel import in_order
 from ...core.particles.batches import batches
-from ...core.plots import plots
 from ...core.progress import Progress
 from ...core.refinement.shift_finder import ShiftFinder
 from ...core.refinement.shift_weights import FEWEST_IMAGES
 from ...core.scores import POSE_SOURCE
 from ...core.types import ParticleTable
-from ...core.words import counted
+from ...core.values import counted
 from ..run_directory import RunDirectory
 from .config import InferConfig
 from .estimate import Estimate

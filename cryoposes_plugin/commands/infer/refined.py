@@ -7,10 +7,10 @@ from typing import Any, Dict, Optional, Tuple
 import numpy as np
 from matplotlib.figure import Figure
 
+from ...core import plots
 from ...core.geometry.symmetry import symmetric_distance_rad, symmetry_rotations
 from ...core.io.provenance import digest_path
 from ...core.particles.grids import working_grid
-from ...core.plots import plots
 from ...core.refinement import global_search
 from ...core.refinement.hand import fit_to_mirror
 from ...core.refinement.multi_start import Settings
@@ -20,7 +20,7 @@ from ...core.refinement.refinement import Refinement, refine_all
 from ...core.refinement.results import MOVED, Results, with_poses, write_covariance
 from ...core.scores import POSE_SOURCE
 from ...core.types import ParticleTable, Volume
-from ...core.words import counted
+from ...core.values import counted
 from ..refine.report import metrics_of, refinement_figures, report_notes
 from ..run_directory import RunDirectory
 from .config import InferConfig

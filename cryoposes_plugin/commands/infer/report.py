@@ -7,7 +7,7 @@ from typing import Any, Dict, List
 import numpy as np
 
 from ...core.io.star import columns_not_modelled
-from ...core.words import not_modelled
+from ...core.io.star_labels import not_modelled
 from .config import InferConfig
 from .estimate import Estimate
 from .inputs import Inputs

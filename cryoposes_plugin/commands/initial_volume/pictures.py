@@ -8,6 +8,7 @@ from typing import Dict
 import numpy as np
 from matplotlib.figure import Figure
 
+from ...core import plots
 from ...core.io.names import (
     FSC_NAME,
     PARTICLES_NAME,
@@ -16,7 +17,6 @@ from ...core.io.names import (
     VOLUME_NAME,
 )
 from ...core.io.star import read_particles
-from ...core.plots import plots
 from ..drawing import Picture, columns, directions, map_pictures, slices
 from .config import InitialVolumeConfig
 

@@ -11,8 +11,9 @@ from ...core.io.folder import Folder
 from ...core.io.ids import image_groups
 from ...core.io.names import FSC_NAME
 from ...core.io.star import columns_not_modelled
+from ...core.io.star_labels import not_modelled
 from ...core.maps.fsc import HalfMapFsc, fourier_shell_correlation, resolution_angstrom
-from ...core.words import counted, not_modelled
+from ...core.values import counted
 from .inputs import Inputs
 
 THRESHOLDS = {"0143": 0.143, "05": 0.5}
@@ -119,8 +120,8 @@ def write_page(
     metrics: Dict[str, Any],
 ) -> None:
     """report.html and the plots in it."""
-    from ...core.plots import plots
-    from ...core.plots.directions import direction_maps
+    from ...core import plots
+    from ...core.plots import direction_maps
     from ..report import write_report
 
     curves = {name: getattr(fsc, name)[1:] for name in _CURVES}

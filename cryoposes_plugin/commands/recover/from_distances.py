@@ -139,7 +139,7 @@ def recovery_figures(
     pairs: PairDistances, result: Recovery, seed: int
 ) -> Dict[str, Tuple[str, Any]]:
     """Name -> (caption, figure)."""
-    from ...core.plots.recovery import distances_against_recovered, loss_curve, residual_histogram
+    from ...core.plots import distances_against_recovered, loss_curve, residual_histogram
 
     part = np.random.default_rng(seed).permutation(len(pairs))[:_SHOWN_PAIRS]
     part.sort()

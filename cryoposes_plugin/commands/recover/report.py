@@ -8,17 +8,18 @@ from typing import Any, Dict, List, Optional, Tuple
 import numpy as np
 from matplotlib.figure import Figure
 
+from ...core import plots
 from ...core.evaluation.errors import angular_errors_deg, summarise_angles
 from ...core.evaluation.orthogonal4 import register_orthogonal4
 from ...core.evaluation.registration import HANDS, register
 from ...core.geometry.rotations import angular_distance_rad
 from ...core.io.ids import join_tables
 from ...core.io.star import read_particles
+from ...core.io.star_labels import not_modelled
 from ...core.models.distance_model import DistanceModel
 from ...core.models.embedding import Embedding
-from ...core.plots import plots
 from ...core.types import ParticleTable
-from ...core.words import counted, not_modelled
+from ...core.values import counted
 from ..report import write_report
 from ..run_directory import RunDirectory
 from .config import RecoverConfig

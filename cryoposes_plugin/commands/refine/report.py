@@ -7,8 +7,9 @@ from typing import Any, Dict, List, Tuple
 import numpy as np
 from matplotlib.figure import Figure
 
+from ...core import plots
 from ...core.io.star import columns_not_modelled
-from ...core.plots import plots
+from ...core.io.star_labels import not_modelled
 from ...core.refinement.refinement import Refinement
 from ...core.refinement.results import (
     EXPECTED_ERROR,
@@ -19,7 +20,7 @@ from ...core.refinement.results import (
     Results,
 )
 from ...core.types import ParticleTable
-from ...core.words import counted, not_modelled
+from ...core.values import counted
 
 #: A particle is said to have found no clear pose where another one is right with at least this probability.
 _AMBIGUOUS = 0.5

@@ -31,7 +31,7 @@ from ...core.refinement.results import (
 from ...core.refinement.starts import GivenStarts, turns_around
 from ...core.scores import POSE_SOURCE
 from ...core.types import ParticleTable
-from ...core.words import counted
+from ...core.values import counted
 from ..report import write_report
 from ..run_directory import RunDirectory
 from .config import RefineConfig

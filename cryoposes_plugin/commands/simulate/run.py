@@ -22,8 +22,7 @@ from ...core.io.star import write_particles
 from ...core.io.state_files import REDO, SIMULATION, PeriodicSave, read_json
 from ...core.particles.contrast import warn_of_map
 from ...core.progress import Progress
-from ...core.values import integer, real
-from ...core.words import counted
+from ...core.values import counted, integer, real
 from ..imaging_inputs import write_densities
 from ..run_directory import RunDirectory
 from .config import SimulateConfig
@@ -247,7 +246,7 @@ def _metrics(
 def _report(
     config: SimulateConfig, renderer: _Renderer, run: RunDirectory, metrics: Dict[str, Any]
 ) -> None:
-    from ...core.plots import plots
+    from ...core import plots
     from ..report import write_report
 
     rows = np.arange(min(_SHOWN, config.number))

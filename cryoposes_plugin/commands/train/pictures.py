@@ -8,8 +8,8 @@ from typing import Dict
 import numpy as np
 from matplotlib.figure import Figure
 
+from ...core import plots
 from ...core.io.names import HISTORY_NAME
-from ...core.plots import plots
 from ..drawing import Picture, columns
 from .config import TrainConfig
 

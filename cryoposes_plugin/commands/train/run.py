@@ -104,9 +104,9 @@ def _report(run: RunDirectory, session, metrics: Dict[str, Any], judged) -> None
 
 
 def _pose_figures(session, prediction, truth) -> Dict[str, Tuple[str, Any]]:
+    from ...core import plots
     from ...core.geometry.symmetry import symmetric_distance_rad
     from ...core.models.uncertainty import trace
-    from ...core.plots import plots
 
     degrees = np.rad2deg(
         symmetric_distance_rad(prediction.rotations, truth.rotations, session.plan.group)
@@ -121,7 +121,7 @@ def _pose_figures(session, prediction, truth) -> Dict[str, Tuple[str, Any]]:
 
 
 def _distance_figures(session, predicted, truth) -> Dict[str, Tuple[str, Any]]:
-    from ...core.plots import plots
+    from ...core import plots
     from ...core.training.distance_validation import estimated_and_true
 
     kind = session.config.chosen("feature_distance")

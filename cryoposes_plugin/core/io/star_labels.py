@@ -5,7 +5,7 @@ Labels are written without the leading underscore.
 
 from __future__ import annotations
 
-from typing import Dict, List, Optional
+from typing import Dict, List, Optional, Sequence
 
 from ..types import ParticleTable
 
@@ -75,6 +75,11 @@ def columns_not_modelled(table: ParticleTable) -> List[str]:
         for label, neutral in NOT_MODELLED.items()
         if not all(is_neutral(value, neutral) for value in set(values[label]))
     ]
+
+
+def not_modelled(columns: Sequence[str]) -> List[str]:
+    """The note on columns that affect the images and are ignored; none without such columns."""
+    return [f"Present in the particles but not modelled: {', '.join(columns)}."] if columns else []
 
 
 def is_neutral(value: str, neutral: Optional[float]) -> bool:

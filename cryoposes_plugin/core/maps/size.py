@@ -1,10 +1,16 @@
-"""How large the particle in a map is."""
+"""How large the particle is in a map or in an average image."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from ..fourier.masks import squared_radius
+from ..fourier.shells import shell_means
+
+#: A profile below this share of its height counts as background.
+_BACKGROUND_SHARE = 0.08
+#: The diameter that is suggested over that of what stands out.
+_MARGIN = 1.1
 
 
 def radius_of_gyration_px(density: np.ndarray) -> float:
@@ -13,3 +19,22 @@ def radius_of_gyration_px(density: np.ndarray) -> float:
     weight = np.clip(density - density.mean() - density.std(), 0, None)
     radius2 = squared_radius(density.shape[0], 3)
     return float(np.sqrt((weight * radius2).sum() / max(weight.sum(), 1e-30)))
+
+
+def radial_profile(image: np.ndarray) -> np.ndarray:
+    """(D // 2,) means of a (D, D) image over rings of one pixel about pixel D // 2."""
+    box = image.shape[0]
+    rings = np.rint(np.sqrt(squared_radius(box, 2))).astype(np.intp)
+    return shell_means(image, rings, box // 2)
+
+
+def suggested_diameter_angstrom(image: np.ndarray, pixel_size_angstrom: float) -> float:
+    """Diameter (Å) of a circle around the particle in an average image (D, D), with a margin.
+
+    The background is the outermost tenth of the radial profile. The diameter is at most the box.
+    """
+    profile = radial_profile(np.asarray(image, dtype=np.float64))
+    profile = np.abs(profile - profile[-max(1, len(profile) // 10) :].mean())
+    beyond = np.flatnonzero(profile > _BACKGROUND_SHARE * profile.max())
+    radius = (beyond[-1] + 1) * _MARGIN if len(beyond) else len(profile)
+    return float(2 * min(radius, image.shape[0] / 2) * pixel_size_angstrom)

@@ -1,0 +1,41 @@
+"""Figures for reports and viewers: arrays in, matplotlib Figures out, without pyplot.
+
+`figures` holds the common style. Angles are in degrees, lengths in Å.
+"""
+
+from .directions import direction_maps
+from .figures import png_bytes
+from .images import image_gallery, mask_preview, particles_beside_reprojections
+from .maps import fsc_curve, symmetry_bars, volume_section, volume_slices
+from .recovery import distances_against_recovered, loss_curve, residual_histogram
+from .refinement import search_course, spectra
+from .scores import (
+    error_against_uncertainty,
+    error_histogram,
+    uncertainty_histogram,
+    value_histogram,
+)
+from .training import distance_density, learning_curve
+
+__all__ = (
+    "direction_maps",
+    "distance_density",
+    "distances_against_recovered",
+    "error_against_uncertainty",
+    "error_histogram",
+    "fsc_curve",
+    "image_gallery",
+    "learning_curve",
+    "loss_curve",
+    "mask_preview",
+    "particles_beside_reprojections",
+    "png_bytes",
+    "residual_histogram",
+    "search_course",
+    "spectra",
+    "symmetry_bars",
+    "uncertainty_histogram",
+    "value_histogram",
+    "volume_section",
+    "volume_slices",
+)

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ..conventions import viewing_directions
-from ..words import counted
+from ..values import counted
 from .figures import new_figure
 
 #: A bin of the sphere is drawn as so many pieces along each side, so that the map's outline stays round.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from pathlib import Path
 from typing import Tuple
 
 from matplotlib.artist import Artist
@@ -12,8 +11,6 @@ from matplotlib.axis import Tick
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
-
-from ..io.folder import atomic_path
 
 BLUE, ORANGE, GREEN, RED, GREY = "#2b6cb0", "#dd6b20", "#2f855a", "#c53030", "#718096"
 PALETTE = (BLUE, ORANGE, GREEN, RED, "#6b46c1", "#0987a0", GREY)
@@ -47,7 +44,7 @@ def new_figure(width_inch: float = 6.4, height_inch: float = 4.0) -> Figure:
     return figure
 
 
-def dress(axes: Axes, title: str = "", x: str = "", y: str = "") -> Axes:
+def style_axes(axes: Axes, title: str = "", x: str = "", y: str = "") -> Axes:
     """Title, axis labels, a light grid and no frame above and to the right."""
     axes.set_title(title, loc="left", fontsize=11, fontweight="bold")
     axes.set_xlabel(x)
@@ -63,10 +60,10 @@ def single_axes(
 ) -> Tuple[Figure, Axes]:
     """A figure with one dressed pair of axes."""
     figure = new_figure(*size)
-    return figure, dress(figure.add_subplot(), title, x, y)
+    return figure, style_axes(figure.add_subplot(), title, x, y)
 
 
-def legend_where_there_is_something(axes: Axes, **arguments) -> None:
+def add_legend(axes: Axes, **arguments) -> None:
     if axes.get_legend_handles_labels()[0]:
         axes.legend(frameon=False, fontsize=9, **arguments)
 
@@ -85,9 +82,3 @@ def png_bytes(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return buffer.getvalue()
-
-
-def save_figure(figure: Figure, path) -> None:
-    """Write a PNG, whole or not at all."""
-    with atomic_path(Path(path)) as part:
-        part.write_bytes(png_bytes(figure))

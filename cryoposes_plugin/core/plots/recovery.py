@@ -11,10 +11,10 @@ from .figures import (
     BLUE,
     GREY,
     ORANGE,
-    dress,
-    legend_where_there_is_something,
+    add_legend,
     new_figure,
     single_axes,
+    style_axes,
 )
 
 _BINS = 60
@@ -23,14 +23,16 @@ _BINS = 60
 def residual_histogram(pairs_deg: np.ndarray, particles_deg: np.ndarray) -> Figure:
     """Residuals of pairs (left), and root mean square residual of each particle (right)."""
     figure = new_figure(8.6, 3.6)
-    left = dress(figure.add_subplot(1, 2, 1), "Pairs", "given - recovered distance [°]", "pairs")
+    left = style_axes(
+        figure.add_subplot(1, 2, 1), "Pairs", "given - recovered distance [°]", "pairs"
+    )
     left.hist(pairs_deg, bins=_BINS, color=BLUE)
-    right = dress(figure.add_subplot(1, 2, 2), "Particles", "rms residual [°]", "particles")
+    right = style_axes(figure.add_subplot(1, 2, 2), "Particles", "rms residual [°]", "particles")
     right.hist(particles_deg, bins=_BINS, color=ORANGE)
     right.axvline(
         float(np.median(particles_deg)), color=GREY, linestyle="--", linewidth=1.2, label="median"
     )
-    legend_where_there_is_something(right)
+    add_legend(right)
     return figure
 
 
@@ -53,7 +55,7 @@ def distances_against_recovered(recovered_deg: np.ndarray, given_deg: np.ndarray
         markersize=3.5,
         label="mean",
     )
-    legend_where_there_is_something(axes, loc="upper left")
+    add_legend(axes, loc="upper left")
     return figure
 
 

@@ -3,20 +3,17 @@
 import numpy as np
 import pytest
 
+from cryoposes_plugin.core import plots
 from cryoposes_plugin.core.geometry.symmetry import symmetry_rotations
 from cryoposes_plugin.core.maps.phantom import gaussian_density
+from cryoposes_plugin.core.maps.size import radial_profile, suggested_diameter_angstrom
 from cryoposes_plugin.core.maps.symmetry import (
     likely_group,
     symmetry_correlations,
     turned,
     warn_of_symmetry,
 )
-from cryoposes_plugin.core.plots import plots
-from cryoposes_plugin.core.plots.mask_preview import (
-    mask_preview,
-    radial_profile,
-    suggested_diameter_angstrom,
-)
+from cryoposes_plugin.core.plots import mask_preview
 from cryoposes_plugin.core.types import Volume
 
 BOX = 40

@@ -4,17 +4,16 @@ import numpy as np
 import pytest
 
 from cryoposes_plugin.commands.report import append_figures, write_report
+from cryoposes_plugin.core import plots
 from cryoposes_plugin.core.geometry.sampling import random_rotations
-from cryoposes_plugin.core.plots import plots
-from cryoposes_plugin.core.plots.directions import direction_density, direction_maps
-from cryoposes_plugin.core.plots.figures import save_figure
+from cryoposes_plugin.core.plots import direction_maps, png_bytes
+from cryoposes_plugin.core.plots.directions import direction_density
 
 PNG = b"\x89PNG"
 
 
-def saved(figure, tmp_path):
-    save_figure(figure, tmp_path / "figure.png")
-    content = (tmp_path / "figure.png").read_bytes()
+def drawn(figure):
+    content = png_bytes(figure)
     assert content.startswith(PNG)
     assert len(content) > 5000
     return figure
@@ -27,30 +26,28 @@ def texts(figure):
 
 
 @pytest.mark.parametrize("number", [1, 7, 500])
-def test_distributions_of_any_number(tmp_path, rng, number):
+def test_distributions_of_any_number(rng, number):
     errors = rng.gamma(2, 4, number)
-    saved(direction_maps({"all": random_rotations(number, rng)}), tmp_path)
-    saved(plots.error_against_uncertainty(-1 / errors, errors), tmp_path)
-    figure = saved(plots.error_histogram(errors), tmp_path)
+    drawn(direction_maps({"all": random_rotations(number, rng)}))
+    drawn(plots.error_against_uncertainty(-1 / errors, errors))
+    figure = drawn(plots.error_histogram(errors))
     assert f"median {np.median(errors):.2f}°" in texts(figure)
     assert f"{100 * np.mean(errors < 5):.1f} % below 5°" in texts(figure)
 
 
-def test_errors_of_zero_and_equal_scores(tmp_path):
-    saved(plots.error_histogram(np.zeros(3)), tmp_path)
-    saved(plots.uncertainty_histogram(np.full(4, -2.0), threshold=-2.0), tmp_path)
-    figure = saved(
-        plots.uncertainty_histogram(np.full(4, -2.0), name="cryoposesExpectedErrorDeg"), tmp_path
-    )
+def test_errors_of_zero_and_equal_scores():
+    drawn(plots.error_histogram(np.zeros(3)))
+    drawn(plots.uncertainty_histogram(np.full(4, -2.0), threshold=-2.0))
+    figure = drawn(plots.uncertainty_histogram(np.full(4, -2.0), name="cryoposesExpectedErrorDeg"))
     assert "expected error (°)" in texts(figure)
     assert "accepted" not in texts(figure)
 
 
-def test_the_histogram_counts_what_is_accepted(tmp_path, rng):
+def test_the_histogram_counts_what_is_accepted(rng):
     scores = -rng.gamma(2, 100, 400)
     accepted = scores <= -150.0
-    figure = saved(
-        plots.uncertainty_histogram(scores, accepted, "cryoposesTrace", threshold=-150.0), tmp_path
+    figure = drawn(
+        plots.uncertainty_histogram(scores, accepted, "cryoposesTrace", threshold=-150.0)
     )
     assert f"accepted: {accepted.sum()}" in texts(figure)
     assert f"rejected: {400 - accepted.sum()}" in texts(figure)
@@ -65,64 +62,60 @@ def test_the_direction_map_is_even_for_even_directions(rng):
     assert density.std() == pytest.approx(expected_per_bin**-0.5, rel=0.1)
 
 
-def test_learning_curve_with_and_without_validation(tmp_path):
+def test_learning_curve_with_and_without_validation():
     steps = np.arange(50)
-    figure = saved(
+    figure = drawn(
         plots.learning_curve(
             steps, 1 / (1 + steps), steps[::10], 90 - steps[::10], np.sin(steps / 50)
-        ),
-        tmp_path,
+        )
     )
     assert "50.0° at the end" in texts(figure)
-    saved(plots.learning_curve(steps, 1 / (1 + steps)), tmp_path)
-    saved(plots.learning_curve([], []), tmp_path)
+    drawn(plots.learning_curve(steps, 1 / (1 + steps)))
+    drawn(plots.learning_curve([], []))
 
 
-def test_fsc_shows_labels_thresholds_and_the_note(tmp_path):
+def test_fsc_shows_labels_thresholds_and_the_note():
     frequency = np.linspace(0, 0.1, 20)
-    figure = saved(
+    figure = drawn(
         plots.fsc_curve(
             frequency,
             {"masked": 1 - 5 * frequency, "randomised": 0 * frequency},
             note="not independent",
-        ),
-        tmp_path,
+        )
     )
     for text in ("masked", "randomised", "0.143", "0.5", "not independent", "10"):
         assert text in texts(figure)
 
 
-def test_volume_slices_have_angstrom_axes(tmp_path, asymmetric_volume):
-    figure = saved(plots.volume_slices(asymmetric_volume.data, 5.0), tmp_path)
+def test_volume_slices_have_angstrom_axes(asymmetric_volume):
+    figure = drawn(plots.volume_slices(asymmetric_volume.data, 5.0))
     image = figure.axes[0].images[0]
     assert image.get_extent() == [-122.5, 117.5, -122.5, 117.5]
     np.testing.assert_array_equal(image.get_array(), asymmetric_volume.data[:, :, 24].astype(float))
-    saved(plots.volume_slices(np.zeros((8, 8, 8)), 5.0), tmp_path)
+    drawn(plots.volume_slices(np.zeros((8, 8, 8)), 5.0))
 
 
-def test_one_section_is_the_slice_that_was_asked_for(tmp_path, asymmetric_volume):
+def test_one_section_is_the_slice_that_was_asked_for(asymmetric_volume):
     data = asymmetric_volume.data
     for axis, expected in (("x", data[:, :, 7]), ("y", data[:, 7]), ("z", data[7])):
-        figure = saved(plots.volume_section(data, 5.0, axis, 7), tmp_path)
+        figure = drawn(plots.volume_section(data, 5.0, axis, 7))
         np.testing.assert_array_equal(figure.axes[0].images[0].get_array(), expected)
         assert f"{axis} = -85.0 Å (slice 8 of 48)" in figure.axes[0].get_title(loc="left")
 
 
-def test_the_gallery_shows_every_image_and_the_density_every_pair(tmp_path, rng):
-    figure = saved(
-        plots.image_gallery(rng.normal(size=(7, 8, 8)), [f"id {i}" for i in range(7)]), tmp_path
-    )
+def test_the_gallery_shows_every_image_and_the_density_every_pair(rng):
+    figure = drawn(plots.image_gallery(rng.normal(size=(7, 8, 8)), [f"id {i}" for i in range(7)]))
     assert sum(len(axes.images) for axes in figure.axes) == 7
     true = rng.uniform(0, 180, 900)
-    figure = saved(plots.distance_density(true, true), tmp_path)
+    figure = drawn(plots.distance_density(true, true))
     counts = np.ma.filled(figure.axes[0].collections[0].get_array(), 0).reshape(60, 60)
     assert counts.sum() == 900
     assert np.trace(counts) == 900
 
 
-def test_direction_maps_of_several_sets_share_one_scale(tmp_path, rng):
+def test_direction_maps_of_several_sets_share_one_scale(rng):
     everywhere, pole = random_rotations(3000, rng), np.repeat(np.eye(3)[None], 60, axis=0)
-    figure = saved(direction_maps({"all": everywhere, "accepted": pole}), tmp_path)
+    figure = drawn(direction_maps({"all": everywhere, "accepted": pole}))
     meshes = [axes.collections[0] for axes in figure.axes[:4]]
     assert len({mesh.get_clim() for mesh in meshes}) == 1
     density = direction_density(everywhere)
@@ -134,13 +127,12 @@ def test_direction_maps_of_several_sets_share_one_scale(tmp_path, rng):
     )
 
 
-def test_particles_beside_reprojections_names_the_correlation(tmp_path, rng):
+def test_particles_beside_reprojections_names_the_correlation(rng):
     images = rng.normal(size=(2, 16, 16))
-    figure = saved(
+    figure = drawn(
         plots.particles_beside_reprojections(
             images, np.stack([images[0], -images[1]]), ["11", "12"]
-        ),
-        tmp_path,
+        )
     )
     assert "cc 1.00" in texts(figure)
     assert "cc -1.00" in texts(figure)

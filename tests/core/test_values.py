@@ -1,6 +1,6 @@
 """Singular and plural."""
 
-from cryoposes_plugin.core.words import counted
+from cryoposes_plugin.core.values import counted
 
 
 def test_one_is_singular():

@@ -1,0 +1,144 @@
+"""Plots of maps: arrays in, matplotlib Figures out. Lengths in Å."""
+
+from __future__ import annotations
+
+from typing import Mapping, Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from .figures import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PALETTE,
+    RED,
+    add_legend,
+    new_figure,
+    single_axes,
+)
+
+
+def fsc_curve(
+    frequency_per_angstrom: np.ndarray,
+    curves: Mapping[str, np.ndarray],
+    thresholds: Sequence[float] = (0.5, 0.143),
+    note: str = "",
+) -> Figure:
+    """FSC curves (S,) by label over the frequency (S,) in 1/Å, with thresholds and a note that the reader must see."""
+    frequency = np.asarray(frequency_per_angstrom, dtype=np.float64)
+    figure, axes = single_axes("Fourier shell correlation", "resolution [Å]", "FSC", (6.8, 4.4))
+    for (label, values), color in zip(curves.items(), PALETTE * (len(curves) // len(PALETTE) + 1)):
+        dashed = label.lower().startswith(("random", "phase"))
+        style = dict(linewidth=1.2, linestyle="--") if dashed else dict(linewidth=1.8)
+        axes.plot(frequency, values, label=label, color=color, **style)
+    for threshold in thresholds:
+        axes.axhline(threshold, color=GREY, linewidth=1, linestyle=":")
+        axes.annotate(
+            f"{threshold:g}",
+            (1, threshold),
+            xycoords=("axes fraction", "data"),
+            xytext=(3, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=8,
+            color=GREY,
+        )
+    axes.axhline(0, color="black", linewidth=0.6)
+    axes.set_ylim(-0.15, 1.05)
+    positive = frequency[frequency > 0]
+    if len(positive):
+        axes.set_xlim(0, frequency.max())
+        ticks = np.linspace(0, frequency.max(), 7)[1:]
+        axes.set_xticks(ticks, [f"{1 / t:.3g}" for t in ticks])
+    add_legend(axes, loc="lower left" if len(curves) < 4 else "upper right")
+    if note:
+        figure.supxlabel(note, fontsize=8.5, color=RED, wrap=True)
+    return figure
+
+
+def volume_slices(data: np.ndarray, pixel_size_angstrom: float, title: str = "Volume") -> Figure:
+    """Central slices (top) and projections (bottom) along x, y and z of a (D, D, D) array indexed [z, y, x]."""
+    data = np.asarray(data, dtype=np.float64)
+    box = data.shape[0]
+    first = -(box // 2 + 0.5) * pixel_size_angstrom
+    extent = (first, first + box * pixel_size_angstrom) * 2
+    figure = new_figure(7.4, 5.2)
+    figure.suptitle(
+        f"{title}: {box} px, {pixel_size_angstrom:.4g} Å/px", fontsize=11, fontweight="bold"
+    )
+    for column, (axis, name, across, up) in enumerate(
+        ((2, "x", "y", "z"), (1, "y", "x", "z"), (0, "z", "x", "y"))
+    ):
+        for row, image in enumerate((np.take(data, box // 2, axis=axis), data.sum(axis=axis))):
+            axes = figure.add_subplot(2, 3, 3 * row + column + 1)
+            low, high = np.percentile(image, [0.5, 99.8])
+            axes.imshow(
+                image,
+                cmap="gray",
+                origin="lower",
+                extent=extent,
+                vmin=low,
+                vmax=high if high > low else None,
+            )
+            axes.set_title(
+                f"slice at {name} = 0" if row == 0 else f"projection along {name}", fontsize=9
+            )
+            axes.set_xlabel(f"{across} [Å]", fontsize=8)
+            axes.set_ylabel(f"{up} [Å]", fontsize=8)
+            axes.tick_params(labelsize=7)
+    return figure
+
+
+def volume_section(data: np.ndarray, pixel_size_angstrom: float, axis: str, index: int) -> Figure:
+    """One slice of a (D, D, D) array indexed [z, y, x], across x, y or z at voxel `index`, on the grey scale of all."""
+    data = np.asarray(data)
+    number, across, up = {"x": (2, "y", "z"), "y": (1, "x", "z"), "z": (0, "x", "y")}[axis]
+    box = data.shape[number]
+    first = -(box // 2 + 0.5) * pixel_size_angstrom
+    extent = (first, first + box * pixel_size_angstrom) * 2
+    place = (index - box // 2) * pixel_size_angstrom
+    figure, axes = single_axes(
+        f"{axis} = {place:.1f} Å (slice {index + 1} of {box})", "", "", (5.2, 5.2)
+    )
+    low, high = np.percentile(data, [0.5, 99.9])
+    image = np.take(data, index, axis=number)
+    axes.imshow(
+        image,
+        cmap="gray",
+        origin="lower",
+        extent=extent,
+        vmin=low,
+        vmax=high if high > low else None,
+    )
+    axes.set(xlabel=f"{across} [Å]", ylabel=f"{up} [Å]")
+    axes.grid(False)
+    return figure
+
+
+def symmetry_bars(
+    correlations: Mapping[str, float], chosen: str = "", agrees: float = 0.8
+) -> Figure:
+    """The lowest correlation of a map with itself under each group's operations, the chosen group marked."""
+    figure, axes = single_axes(
+        f"Symmetry {chosen}" if chosen else "Symmetry",
+        "point group",
+        "lowest correlation with itself, turned",
+    )
+    colors = [
+        ORANGE if name == chosen else GREEN if value >= agrees else BLUE
+        for name, value in correlations.items()
+    ]
+    axes.bar(list(correlations), list(correlations.values()), color=colors)
+    axes.axhline(
+        agrees,
+        color=GREY,
+        linestyle=":",
+        linewidth=1.2,
+        label=f"a symmetric map reaches {agrees:g}",
+    )
+    axes.tick_params(axis="x", labelsize=8)
+    axes.set_ylim(min(0.0, *correlations.values()) - 0.05, 1.02)
+    add_legend(axes, loc="upper right")
+    return figure
