@@ -1,15 +1,17 @@
-"""Drives Scipion's windows and photographs them: the project, every form, every viewer, every wizard of this plugin.
+"""Open and photograph Scipion's windows: the project, and every form, viewer and wizard of this plugin.
 
     make demo
     xvfb-run -s "-screen 0 1600x1000x24" .venv/bin/python -O docs/screenshots.py demo-output demo docs/images/gui
 
-The arguments: the folder that `make demo` wrote, the project's name in it, where the pictures go. The protocols that
-the demo leaves out are run first, some minutes. Needs a display (Xvfb does) and ImageMagick's `import`. Exit status 1
-if a window raised an exception or had nothing to show.
+Arguments: the folder that `make demo` wrote, the name of the project in it, and the folder for the pictures. In
+docs/images/gui only those pictures are kept that a page shows; elsewhere, all. The protocols that the demo leaves out
+are run first, which takes some minutes. A display (Xvfb will do) and ImageMagick's `import` are needed. The exit status
+is 1 if a window raised an exception or had nothing to show.
 """
 
 import logging
 import os
+import re
 import subprocess
 import sys
 import sysconfig
@@ -20,6 +22,7 @@ from pathlib import Path
 from tkinter import ttk
 
 _SETTLE_SECONDS = 0.6
+DOCS = Path(__file__).resolve().parent
 failures = []
 FORMS = {}  # Tk window -> Scipion's FormWindow
 
@@ -254,10 +257,18 @@ def photograph(
 ) -> None:
     window.lift()
     settle(window, seconds)
+    if path.parent.resolve() == DOCS / "images" / "gui" and path.name not in shown_on_a_page():
+        return
     # without a window manager a window has no other name for X than its id
     name = "root" if whole_screen else str(window.winfo_id())
     subprocess.run(["import", "-window", name, str(path)], check=True)
     report(path.name)
+
+
+def shown_on_a_page() -> set:
+    """Names of the pictures of windows that the pages show."""
+    pages = (page.read_text(encoding="utf-8") for page in DOCS.glob("*.md"))
+    return {name for page in pages for name in re.findall(r"\(images/gui/([^)]+\.png)\)", page)}
 
 
 def settle(window, seconds: float = _SETTLE_SECONDS) -> None:

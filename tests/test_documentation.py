@@ -1,5 +1,6 @@
-"""Documentation: links and pictures lead somewhere, nothing lies about, every command and protocol is named."""
+"""Documentation: links and pictures exist, and what the pages name is what the program has."""
 
+import dataclasses
 import re
 from pathlib import Path
 
@@ -62,6 +63,14 @@ def test_the_readme_names_every_command(command):
 @pytest.mark.parametrize("title", [config.title for config in CONFIGS.values()])
 def test_readme_and_user_guide_name_every_protocol(page, title):
     assert title in (ROOT / page).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("page", ["user_guide.md", "tutorial.md"])
+def test_parameters_in_bold_are_labels_of_the_forms(page):
+    labels = {f.metadata["label"] for c in CONFIGS.values() for f in dataclasses.fields(c)}
+    bold = re.findall(r"\*\*([A-Z][^*.]+)\*\*", (DOCS / page).read_text(encoding="utf-8"))
+    assert len(bold) > 5
+    assert {" ".join(name.split()) for name in bold} - labels == set()
 
 
 def test_the_files_that_the_developers_page_names_exist():
