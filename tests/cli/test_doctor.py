@@ -53,7 +53,7 @@ def test_a_card_that_tensorflow_does_not_see(monkeypatch, tmp_path):
     assert found.state == doctor.NOTE
     assert "NVIDIA X1, but TensorFlow does not find it" in found.says
     assert "and-cuda" in found.remedy
-    assert doctor._gpu({"gpus": 2}).says == "TensorFlow computes on 2 (NVIDIA X1)"
+    assert doctor._gpu({"gpus": 2}).says == "TensorFlow uses 2 (NVIDIA X1)"
 
 
 def test_a_missing_package_and_relion(monkeypatch, tmp_path):

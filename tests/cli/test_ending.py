@@ -85,7 +85,7 @@ def test_a_damaged_end_is_told_before_the_run_is_called_finished(run, caplog):
     Path("out/metrics.json").write_text("")
     assert run() == 2
     assert "out/metrics.json is not JSON" in caplog.text
-    assert "finished already" not in caplog.text
+    assert "already finished" not in caplog.text
 
 
 def test_without_a_working_directory_there_is_one_sentence(run, caplog, tmp_path, monkeypatch):

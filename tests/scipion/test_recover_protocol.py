@@ -68,7 +68,7 @@ def test_particles_have_poses_and_scores(simulated, recovered):
 def test_the_summary_and_the_viewer_show_distances(project, recovered, distance_network):
     from cryoposes_plugin.viewers import CryoposesRunViewer
 
-    assert any("Errors against the truth" in line for line in recovered.summary())
+    assert any("Mean errors against the true poses" in line for line in recovered.summary())
     assert any("its hand are left open" in line for line in recovered.summary())
     assert any("gives distances between images" in line for line in distance_network.summary())
     viewer = CryoposesRunViewer(project=project, protocol=recovered)

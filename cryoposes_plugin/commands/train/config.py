@@ -106,10 +106,9 @@ class TrainConfig(ImagingConfig):
         "default",
         "Network architecture, with the loss and the training schedule that suit it.\n"
         "'default' is equivariant to in-plane rotation and fast on a CPU. Start with this one.\n"
-        "'cryoforum2023' and 'lian2022' are the networks of Chung 2023 and Lian 2022. They need a "
-        "GPU.\n"
-        "'distance' and 'banjac2021' (Banjac 2021, needs a GPU) learn distances between images "
-        "instead of poses. `recover` makes poses of these distances, also without a volume.",
+        "'cryoforum2023' and 'lian2022' are published networks, which need a GPU.\n"
+        "'distance' and 'banjac2021' learn distances between images instead of poses, from which "
+        "`recover` finds the poses, also without a volume. The published one needs a GPU.",
         label="Network",
         group=NETWORK,
         choices=tuple(PRESETS),
