@@ -60,6 +60,7 @@ class Plugin(pwem.Plugin):
             description="Shell command that activates the environment of the program, for example "
             "'conda activate tf' or 'module load tensorflow'. Empty: the environment of Scipion.",
         )
+
         cls._defineVar(
             CRYOPOSES_PYTHON,
             "",
@@ -152,6 +153,7 @@ class Plugin(pwem.Plugin):
             "then $p -m venv --clear env && exit 0; fi; done; echo 'No Python 3.10, 3.11 or 3.12 "
             "with venv was found; install one.'; exit 1"
         )
+
         packages = " ".join(shlex.quote(requirement) for requirement in compute_requirements())
         install = f"env/bin/python -m pip install {packages} && touch requirements_installed"
         env.addPackage(

@@ -118,6 +118,7 @@ class ProtCryoposesCompare(ProtCryoposesBase):
                 f"Not compared: {counted(metrics['only_in_truth'], 'particle')} that only the "
                 f"true set has, and {metrics['only_in_estimate']} that only the estimated set has."
             )
+
         return lines
 
 

@@ -44,6 +44,7 @@ class ProtCryoposesInfer(ProtCryoposesStreaming):
         forms.add_pointer(form, InferConfig, "particles", "SetOfParticles")
         forms.add_pointer(form, InferConfig, "model", "PoseModel")
         forms.add_pointer(form, InferConfig, "volume", "Volume", optional=True)
+
         frame = forms.add_frame(form, InferConfig, REFINEMENT, "inputVolume is not None")
         forms.add_fields(
             frame, InferConfig, "refine", "max_shift_px", condition="inputVolume is not None"
@@ -56,6 +57,7 @@ class ProtCryoposesInfer(ProtCryoposesStreaming):
             condition="inputVolume is not None and refine",
         )
         forms.add_streaming(form, SMALLEST_BATCH)
+
         forms.add_computation(form, InferConfig)
 
     def _input_paths(self) -> Dict[str, Any]:

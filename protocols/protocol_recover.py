@@ -50,12 +50,14 @@ class ProtCryoposesRecover(ProtCryoposesBase):
             pointer_condition="hasAlignmentProj",
         )
         with_volume, without = "inputVolume is not None", "inputVolume is None"
+
         frame = forms.add_frame(form, RecoverConfig, DISTANCES)
         forms.add_fields(frame, RecoverConfig, "landmarks")
         forms.add_fields(frame, RecoverConfig, "copies", condition=without)
         forms.add_fields(
             frame, RecoverConfig, "reference_snr", "max_shift_px", condition=with_volume
         )
+
         frame = forms.add_frame(form, RecoverConfig, RECOVERY, without)
         forms.add_fields(frame, RecoverConfig, "method", condition=without)
         forms.add_fields(
@@ -66,6 +68,7 @@ class ProtCryoposesRecover(ProtCryoposesBase):
             "minibatch_rate",
             condition="inputVolume is None and method == 1",
         )
+
         forms.add_computation(form, RecoverConfig)
 
     def _input_paths(self) -> Dict[str, Any]:

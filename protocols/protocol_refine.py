@@ -42,6 +42,7 @@ class ProtCryoposesRefine(ProtCryoposesBase):
         forms.add_pointer(form, RefineConfig, "volume", "Volume")
         forms.add_fields(form, RefineConfig, "symmetry")
         forms.add_group(form, RefineConfig, REFINEMENT)
+
         frame = forms.add_frame(form, RefineConfig, SEARCH)
         forms.add_fields(frame, RefineConfig, "search_deg")
         forms.add_fields(
@@ -51,6 +52,7 @@ class ProtCryoposesRefine(ProtCryoposesBase):
             "search_shift_px",
             condition="searchDeg is not None and searchDeg > 0",
         )
+
         forms.add_computation(form, RefineConfig)
 
     def _check(self, config: Config) -> None:

@@ -37,7 +37,9 @@ class ProtCryoposesSimulate(ProtCryoposesBase):
         forms.add_pointer(form, SimulateConfig, "like", "SetOfParticles", optional=True)
         forms.add_fields(form, SimulateConfig, "number")
         forms.add_group(form, SimulateConfig, IMAGE_SIZE)
+
         forms.add_computation(form, SimulateConfig)
+
         form.addSection(label="Poses")
         forms.add_fields(form, SimulateConfig, "orientations")
         forms.add_pointer(
@@ -57,6 +59,7 @@ class ProtCryoposesSimulate(ProtCryoposesBase):
             condition=_orientations("preferred"),
         )
         forms.add_fields(form, SimulateConfig, "shift_distribution", "shift_px")
+
         form.addSection(label="CTF and noise")
         forms.add_group(form, SimulateConfig, NOISE)
         forms.add_group(form, SimulateConfig, BACKGROUND)

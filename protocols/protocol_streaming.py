@@ -50,6 +50,7 @@ class ProtCryoposesStreaming(ProtCryoposesBase):
                 self._waiting = self._insert_waiting(self.waitForInputStep)
             super()._insertAllSteps()
             return
+
         key = self._stream_key()
         self._forget_other_stream(key)
         # The argument is always new, so that outputs that were closed before are joined again.
@@ -59,6 +60,7 @@ class ProtCryoposesStreaming(ProtCryoposesBase):
         )
         for name in self._batches().names():
             self._insert_batch(key, name)
+
         self._insert_new_batch()
 
     def _insert_waiting(self, function, *arguments) -> int:

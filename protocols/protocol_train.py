@@ -25,8 +25,7 @@ from .protocol_base import ParticleInput, ProtCryoposesBase
 
 
 class ProtCryoposesTrain(ProtCryoposesBase):
-    """Trains a network that estimates the orientation of each particle image and the uncertainty of
-    the estimate.
+    """Trains a network that estimates the pose of each particle image and its uncertainty.
 
     The network learns from volumes, whose projections are simulated during the training, from
     particles with known poses, or from both. Give the particles to which it will be applied as
@@ -56,15 +55,19 @@ class ProtCryoposesTrain(ProtCryoposesBase):
             pointer_condition="hasAlignmentProj",
         )
         forms.add_fields(form, TrainConfig, "symmetry")
+
         form.addSection(label="Network and loss")
         forms.add_group(form, TrainConfig, NETWORK)
         forms.add_group(form, TrainConfig, LOSS)
+
         form.addSection(label="Training")
         forms.add_group(form, TrainConfig, TRAINING_LENGTH)
         forms.add_group(form, TrainConfig, OPTIMISER)
         forms.add_group(form, TrainConfig, AUGMENTATION, "inputParticles is not None")
         forms.add_group(form, TrainConfig, VALIDATION)
+
         forms.add_computation(form, TrainConfig)
+
         form.addSection(label="Simulated images")
         forms.add_group(form, TrainConfig, NOISE)
         forms.add_group(form, TrainConfig, POSES)

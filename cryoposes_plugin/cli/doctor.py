@@ -133,6 +133,7 @@ def examine_other(command: str) -> List[Finding]:
                 _NO_COMPUTING,
             )
         ]
+
     others = [Finding(**finding) for finding in said["findings"] if finding["name"] != "Scipion"]
     return [Finding("computing", GOOD, f"by {command}"), *others, _scipion()]
 
@@ -216,11 +217,13 @@ def probe(code: str) -> Dict[str, Any]:
         )
     except subprocess.TimeoutExpired:
         return {"error": f"no answer within {_PROBE_SECONDS} s"}
+
     found = [line for line in result.stdout.splitlines() if line.startswith("FOUND ")]
     if result.returncode == 0 and found:
         return json.loads(found[-1][len("FOUND ") :])
     if result.returncode < 0:
         return {"error": f"it was killed by signal {-result.returncode}"}
+
     complaint = [line for line in result.stderr.splitlines() if line.strip()]
     return {
         "error": complaint[-1].strip() if complaint else f"it ended with status {result.returncode}"
@@ -272,6 +275,7 @@ def _tensorflow(found: Dict[str, Any]) -> Finding:
             f"does not work: {found['error']}",
             "Install it again, in a new environment.",
         )
+
     return Finding(
         "TensorFlow",
         GOOD,
@@ -308,6 +312,7 @@ def _gpu(tensorflow: Dict[str, Any]) -> Finding:
             "Run pip install 'tensorflow[and-cuda]' with the same version, and check "
             f"CUDA_VISIBLE_DEVICES (now {os.environ.get('CUDA_VISIBLE_DEVICES', 'unset')!r}).",
         )
+
     return Finding(
         "GPU", NOTE, "none; everything except the methods of ASTRA runs on the CPU, but slower"
     )
@@ -335,6 +340,7 @@ def _astra(found: Dict[str, Any]) -> Finding:
             f"{found['version']}, which finds no CUDA device",
             "The Fourier methods do not need one.",
         )
+
     return Finding("ASTRA", GOOD, f"{found['version']}, with CUDA")
 
 

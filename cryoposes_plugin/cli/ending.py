@@ -110,10 +110,12 @@ def end(error: BaseException, output: Optional[str]) -> int:
     if isinstance(error, KeyboardInterrupt):
         logger.error("Interrupted; run the same command again to resume.")
         return 128 + (error.number if isinstance(error, Stopped) else signal.SIGINT)
+
     sentence = _sentence(error)
     if sentence is not None:
         logger.error("Error: %s", sentence)
         return MENDABLE
+
     log = write_error_log(_place(output), error)
     logger.error(
         "Error: the program failed unexpectedly (%s: %s); please report the traceback in %s, and "

@@ -47,6 +47,7 @@ def hushed() -> Iterator[None]:
     except (AttributeError, OSError):  # not Linux, or no stderr
         yield
         return
+
     os.dup2(kept, 2)
     failed = True
     try:

@@ -82,6 +82,7 @@ def make_parser() -> argparse.ArgumentParser:
             name, help=description, description=f"{description[0].upper()}{description[1:]}."
         )
         _plain_command(name).add_arguments(sub)
+
     return parser
 
 

@@ -207,6 +207,7 @@ class Config:
             raise ConfigError(
                 f"{self.command}: {flag} is {value!r}; choose one of {', '.join(choices)}."
             )
+
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             if low is not None and value < low:
                 raise ConfigError(
@@ -266,6 +267,7 @@ class Config:
                 f"{cls.command}: {source} has schema version {shown(version)}, and this program "
                 f"reads version {SCHEMA_VERSION}; run the command again with this program."
             )
+
         known = {f.name: f for f in dataclasses.fields(cls)}
         unknown = sorted(set(values) - set(known))
         if unknown:
@@ -273,6 +275,7 @@ class Config:
                 f"{cls.command}: unknown parameter {shown(unknown[0])} in {source}; the known "
                 f"parameters are {', '.join(sorted(known))}."
             )
+
         said = {k: f"{cls.command}: {k} in {source}" for k in values}
         return cls(**{k: _typed(cls, k, v, said[k]) for k, v in values.items()})
 

@@ -73,6 +73,7 @@ def make_parser() -> argparse.ArgumentParser:
         default=Path(folder),
         help="Scipion's user data folder for the project",
     )
+
     parser.add_argument(
         "--replace", action="store_true", help="first delete an existing project of this name"
     )
@@ -95,6 +96,7 @@ def prepare(settings: argparse.Namespace) -> None:
             raise ConfigError(f"The map {settings.map} does not exist; check --map.")
     if project.exists():
         shutil.rmtree(project)
+
     set_scipion_environment(settings.folder)
     if settings.map == PHANTOM:
         settings.map = _write_phantom(settings.folder)

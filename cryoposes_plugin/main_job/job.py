@@ -82,9 +82,11 @@ class Job:
             _parameter(protocol, name).set(value)
         for name, (source, output) in pointers.items():
             _point(protocol, name, source, output)
+
         problems = protocol.validate()
         if problems:
             raise StepFailed(f"'{title}' cannot start: {' '.join(problems)}")
+
         print(f"{time.strftime('%H:%M:%S')}  {title} ...", flush=True)
         start = time.monotonic()
         with _Follower(protocol):
@@ -95,6 +97,7 @@ class Job:
                 f"'{title}' {protocol.getStatus()}: {message} (log: "
                 f"{self.folder / protocol.getStderrLog()})"
             )
+
         self.steps[title] = Step(title, protocol, time.monotonic() - start)
         return protocol
 
@@ -210,4 +213,5 @@ def run_job(settings: argparse.Namespace) -> Job:
             {"inputTruth": particles, "inputEstimate": poses},
             symmetry=settings.symmetry,
         )
+
     return job

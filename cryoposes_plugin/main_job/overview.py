@@ -42,6 +42,7 @@ def overview(map_path: Path, reconstructions: Dict[str, Path], errors: Dict[str,
         top.subplots(1, 2 * len(images), squeeze=True).reshape(-1, 2), images.items()
     ):
         _projections(axes, title, data)
+
     left, right = bottom.subplots(1, 2)
     _curves(left, reconstructions)
     _errors(right, errors)

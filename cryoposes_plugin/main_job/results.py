@@ -78,6 +78,7 @@ def collect(job: Job) -> Dict[str, Dict[str, Any]]:
             "resolution_corrected_0143_angstrom"
         ],
     }
+
     return {
         "results": results,
         "seconds": {title: round(step.seconds, 1) for title, step in job.steps.items()},
@@ -104,6 +105,7 @@ def write_page(job: Job, results: Dict[str, Dict[str, Any]], settings: argparse.
         f"SNR {settings.snr:g}; {settings.minutes:g} minutes of training on other simulated "
         "images of the same map."
     )
+
     numbers = {**results["results"], "seconds per step": results["seconds"]}
     figure = overview(
         settings.map,

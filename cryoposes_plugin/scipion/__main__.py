@@ -35,6 +35,7 @@ def make_parser() -> argparse.ArgumentParser:
         default=default_folder(),
         help="user data folder with the projects (default: %(default)s)",
     )
+
     parser.add_argument(
         "words",
         nargs=argparse.REMAINDER,

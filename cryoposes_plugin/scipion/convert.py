@@ -43,6 +43,7 @@ def particle_problems(
         return []
     if particles.getSize() == 0:
         return [f"{what}: the particle set is empty; give a set with particles."]
+
     problems = []
     box = particles.getXDim()
     if images and box % 2:
@@ -76,13 +77,19 @@ def particle_problems(
             f"{what}: the particles have a CTF but no acquisition parameters (voltage, spherical "
             "aberration, amplitude contrast); import them with these parameters."
         )
+
     return problems
 
 
 def check_particles(
     particles, what: str, poses: bool = False, ctf: bool = False, images: bool = True
 ) -> None:
-    """InputError with the first sentence of `particle_problems`, which has the same parameters."""
+    """InputError with the first sentence of `particle_problems`.
+
+    Parameters
+    ----------
+    particles, what, poses, ctf, images : as in `particle_problems`.
+    """
     for problem in particle_problems(particles, what, poses, ctf, images):
         raise InputError(problem)
 
@@ -131,6 +138,7 @@ def particles_to_table(
             f"The particle set {particles.getFileName()} has no enabled particles; give a set "
             "with particles."
         )
+
     box, pixel = particles.getXDim(), particles.getSamplingRate()
     stack_paths, stack_index, slice_index = image_references(
         items.locations, converted_stack, box, pixel
@@ -221,6 +229,7 @@ class _Items:
                 disabled += 1
                 continue
             self._take(particle, aligned, with_ctf)
+
         if disabled:
             logger.info("Left out: %d disabled particles of %s.", disabled, self.name)
 
@@ -229,6 +238,7 @@ class _Items:
             self._attributes = {
                 name: [] for name, _ in particle.getAttributes() if _is_ours_or_relions(name)
             }
+
         identity = particle.getObjId()
         self.ids.append(identity)
         self.locations.append(particle.getLocation())
@@ -249,6 +259,7 @@ class _Items:
             self._transforms.append(np.array(particle.getTransform().getMatrix(), dtype=np.float64))
         if with_ctf:
             self._defoci.append(self._defocus(particle, identity))
+
         coordinate = particle.getCoordinate()
         self._coordinates.append(
             None if coordinate is None else (*coordinate.getPosition(), _micrograph_name(particle))

@@ -176,6 +176,7 @@ def _add_field(form, config_class: Type[Config], name: str, condition: Optional[
         condition=condition,
         expertLevel=LEVEL_ADVANCED if is_expert(config_class, name) else LEVEL_NORMAL,
     )
+
     if metadata["length"] == 2:
         line = form.addLine(common.pop("label"), **common)
         for part, label, value in zip(_range_params(name), ("from", "to"), field.default):
@@ -282,6 +283,7 @@ def add_computation(form, config_class: Type[Config], threads: bool = True) -> N
         label="Use a GPU?",
         help="Compute on a GPU if there is one, otherwise on the CPU.",
     )
+
     form.addHidden(
         GPU_LIST,
         params.StringParam,

@@ -64,6 +64,7 @@ def image_references(
             box_size_px,
             pixel_size_angstrom,
         )
+
     return tuple(Path(name) for name in found), stack_index, slice_index
 
 

@@ -34,13 +34,12 @@ def optics_groups(
     ----------
     particles : SetOfParticles.
     keys : of each particle, (number of its optics group or None, voltage, Cs, amplitude contrast).
-
-
     """
     rows = _text_rows(particles)
     if rows and any(key[0] is None for key in keys):
         rows = {None: _common_row(particles, list(rows.values()))}
         keys = [(None, *key[1:]) for key in keys]
+
     distinct = {
         key: i
         for i, key in enumerate(
@@ -58,6 +57,7 @@ def optics_groups(
             )
         acquisition = acquisition_values(particles.getAcquisition())
         return tuple(_group(particles, rows[number], acquisition) for number in distinct), index
+
     return tuple(
         _group(particles, {OPTICS_NAME: f"opticsGroup{i + 1}"}, key[1:])
         for i, key in enumerate(distinct)
@@ -120,6 +120,7 @@ def _group(particles, row: Dict[str, str], acquisition: Sequence[Any]) -> Optics
     for (attribute, label), fallback in zip(ACQUISITION, acquisition):
         text = row.pop(label, None)
         values[attribute] = fallback if text is None else float(text)
+
     premultiplied = float(row.pop(PREMULTIPLIED, 0))
     flipped = float(row.pop(PHASE_FLIPPED, 0)) or particles.isPhaseFlipped()
     state = "ctf-premultiplied" if premultiplied else "phase-flipped" if flipped else "raw"

@@ -82,6 +82,7 @@ def append_particles(
             f"{len(rows)} particles of the result (id {next(iter(rows))}, ...) are not in the "
             f"input set {particles.getFileName()}; run the protocol again."
         )
+
     return missing
 
 

@@ -68,6 +68,7 @@ def run_program(protocol, config: Config, subfolder: str = "") -> None:
             run_folder(protocol, subfolder),
         )
     )
+
     log = protocol.getStderrLog()
     before = os.path.getsize(log) if os.path.exists(log) else 0
     environment = plugin.getComputeEnviron(link_folder)

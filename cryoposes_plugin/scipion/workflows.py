@@ -44,6 +44,7 @@ def load_template(project, name: str, **values) -> Dict[str, Any]:
         raise ConfigError(
             f"There is no template {name!r}; choose one of {', '.join(sorted(known))}."
         )
+
     template = known[name]
     template.replaceEnvVariables()
     template.parseContent()
@@ -63,13 +64,16 @@ def load_template(project, name: str, **values) -> Dict[str, Any]:
                 f"Field '{field.getTitle()}' ({field.getAlias()}) is {field.getValue()!r}: "
                 f"{problem}"
             )
+
     path = template.createTemplateFile()
     with open(path, encoding="utf-8") as handle:
         labels = {step["object.id"]: step["object.label"] for step in json.load(handle)}
+
     loaded = project.loadProtocols(filename=path)
     for identity, protocol in loaded.items():
         protocol.setObjLabel(labels[identity])  # Scipion labels new protocols by their class
         project.saveProtocol(protocol)
+
     return {labels[identity]: protocol for identity, protocol in loaded.items()}
 
 

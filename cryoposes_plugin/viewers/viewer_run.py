@@ -72,6 +72,7 @@ class CryoposesRunViewer(ProtocolViewer):
             form.addParam(
                 _param(name), LabelParam, label=picture.title, help=f"{picture.title}.{hint}"
             )
+
         form.addSection(label="Results")
         for name, output in self._shown_outputs().items():
             kind = "Volume (slices)" if isinstance(output, Volume) else "Particles"

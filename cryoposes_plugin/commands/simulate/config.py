@@ -124,6 +124,7 @@ class SimulateConfig(ImagingConfig):
                 "simulate: --orientations is 'particles' and --orientations-from is missing; give "
                 "particles with poses."
             )
+
         if self.orientations != "particles" and self.orientations_from:
             raise ConfigError(
                 f"simulate: --orientations-from is given and --orientations is "
