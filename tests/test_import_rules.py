@@ -84,7 +84,7 @@ TENSOR_PACKAGES = {"tensorflow", "keras"}
 #: Modules that only tensors need, and so may import TensorFlow when they are imported.
 TENSOR_MODULES = re.compile(
     r"core/((networks|models|training)/\w+|imaging/(fourier_projector|fourier_volumes|forward_model)"
-    r"|refinement/(reference_bank|likelihood|slice_table|whitened_images|shift_\w+))\.py"
+    r"|refinement/(reference_bank|likelihood|whitened_images|shift_\w+))\.py"
     r"|commands/(train|infer|recover|iterate)/\w+\.py"
 )
 #: Modules that may import it inside a function.

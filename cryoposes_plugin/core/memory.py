@@ -1,10 +1,11 @@
-"""Where the memory does not take a batch: half of it at a time where its rows are independent, else one sentence."""
+"""Running out of memory: halve the batch if its rows are independent, otherwise raise ResourceError."""
 
 from __future__ import annotations
 
 import logging
 import resource
 import sys
+import threading
 from contextlib import contextmanager
 from typing import Callable, Iterator, List, Optional, Tuple, Type, TypeVar
 
@@ -18,30 +19,37 @@ Result = TypeVar("Result")
 
 
 def memory_errors() -> Tuple[Type[BaseException], ...]:
-    """What is raised when memory runs out: Python's and NumPy's error, and TensorFlow's where it is loaded."""
+    """The errors that are raised when memory runs out: of Python and NumPy, and of TensorFlow if it is loaded."""
     errors = getattr(sys.modules.get("tensorflow"), "errors", None)
     return (MemoryError,) if errors is None else (MemoryError, errors.ResourceExhaustedError)
 
 
 class BatchLimit:
-    """How many rows at once the memory takes, as far as is known: a batch that it refuses is halved, and so are all
-    that come after.
+    """The number of rows that fit into memory at once, as far as is known.
 
-    what : the rows, for the messages ("images"). largest : rows at once from the beginning; default: any number.
+    A batch that does not fit is halved, and all later batches are at most that large. Threads may share one limit: it
+    only ever decreases.
+
+    Parameters
+    ----------
+    what : the rows, for the messages ("images").
+    largest : number of rows at once from the beginning; default: any number.
     """
 
     def __init__(self, what: str, largest: Optional[int] = None):
         self.what, self.largest = what, largest
+        self._lock = threading.Lock()
 
     def parts(self, work: Callable[[np.ndarray], Result], number: int) -> List[Result]:
         """Results of `work` for consecutive parts of the rows 0 ... number - 1.
 
-        What it gives for a row must not depend on the others. ResourceError where not even one row fits.
+        The result of a row must not depend on the other rows. Raises ResourceError if not even one row fits.
         """
         results: List[Result] = []
         start = 0
         while start < number:
-            rows = np.arange(start, min(number, start + (self.largest or number)))
+            largest = self.largest
+            rows = np.arange(start, min(number, start + (largest or number)))
             try:
                 results.append(work(rows))
             except memory_errors() as error:
@@ -53,21 +61,26 @@ class BatchLimit:
     def _halve(self, size: int, error: BaseException) -> None:
         if size == 1:
             raise ResourceError(
-                f"The memory does not take one of the {self.what} at a time ({first_line(error)}); free some, leave "
-                "the GPU (--gpu none), or take a machine with more."
+                f"Not even one of the {self.what} at a time fits into memory ({first_line(error)}); free some memory, "
+                "do not use the GPU (--gpu none), or use a machine with more."
             ) from error
-        self.largest = (size + 1) // 2
+
+        with self._lock:
+            half = (size + 1) // 2
+            if self.largest is not None and self.largest <= half:
+                return  # another thread has found this out already
+            self.largest = half
         logger.info(
-            "The memory does not take %d %s at once: going on with %d.",
+            "A batch of %d %s does not fit into memory: continuing with %d at once.",
             size,
             self.what,
-            self.largest,
+            half,
         )
 
 
 @contextmanager
 def one_sentence(sentence: str) -> Iterator[None]:
-    """Turn running out of memory into ResourceError: for what cannot be halved."""
+    """Raise ResourceError with this sentence if memory runs out: for work that cannot be halved."""
     try:
         yield
     except memory_errors() as error:
@@ -75,12 +88,12 @@ def one_sentence(sentence: str) -> Iterator[None]:
 
 
 def first_line(error: BaseException) -> str:
-    """What TensorFlow and NumPy say of the size that was asked for, without the listing that may follow."""
+    """The first line of the message of TensorFlow or NumPy, without the listing that may follow."""
     return (str(error).strip() or "out of memory").splitlines()[0].rstrip(".")
 
 
 def available_bytes() -> Optional[int]:
-    """Memory that the system and this process's limit leave, None where the system does not say."""
+    """Memory that is left by the system and by the limit of this process; None if the system does not report it."""
     limits = [_free_memory(), _free_address_space()]
     return min((limit for limit in limits if limit is not None), default=None)
 
@@ -107,10 +120,10 @@ def _free_address_space() -> Optional[int]:
 
 
 def require_memory(need_bytes: int, subject: str) -> None:
-    """ResourceError where something needs more memory than there is, said before any of it is taken."""
-    there = available_bytes()
-    if there is not None and need_bytes > there:
+    """Raise ResourceError if something needs more memory than there is, before any of it is allocated."""
+    free = available_bytes()
+    if free is not None and need_bytes > free:
         raise ResourceError(
-            f"{subject} needs about {need_bytes / 2**30:.3g} GiB of memory and {there / 2**30:.3g} GiB are free; take "
-            "a smaller one, or a machine with more."
+            f"{subject} needs about {need_bytes / 2**30:.3g} GiB of memory and {free / 2**30:.3g} GiB are free; use "
+            "a smaller one, or a machine with more memory."
         )

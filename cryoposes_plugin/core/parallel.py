@@ -12,21 +12,28 @@ Result = TypeVar("Result")
 
 
 def number_of_cores() -> int:
-    """Those that this process may use."""
+    """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def in_order(
     work: Callable[[Piece], Result], pieces: Sequence[Piece], threads: int = 0
 ) -> Iterator[Tuple[Piece, Result]]:
-    """Each piece with its result, in the order of the pieces, worked on by threads; 0: one for each core.
+    """Each piece with its result, in the order of the pieces, computed by several threads.
 
-    For work that spends its time outside the interpreter. At most one piece more than there are threads is begun before
-    its turn, so that memory stays bounded. An error of a piece is raised when its turn comes.
+    For work that spends its time outside the interpreter. Threads are at most one piece ahead, so that memory stays
+    bounded. An error in a piece is raised when its turn comes.
+
+    Parameters
+    ----------
+    work : computes the result of a piece.
+    pieces : independent pieces of work.
+    threads : number of threads; 0: one for each core.
     """
     if len(pieces) == 1:
         yield pieces[0], work(pieces[0])
         return
+
     threads = threads or number_of_cores()
     waiting: Deque[Tuple[Piece, Future]] = deque()
     with ThreadPoolExecutor(max_workers=threads) as pool:

@@ -1,4 +1,4 @@
-"""Progress of long work: a log line with rate and time left every few seconds."""
+"""Progress of long work: a log line with the rate and the remaining time every few seconds."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 
 logger = logging.getLogger(__name__)
 
-#: Variable of the program: "stdout" sends its progress there, instead of to stderr with warnings and errors.
+#: Environment variable: "stdout" sends the progress there, instead of to stderr with warnings and errors.
 PROGRESS_TO = "CRYOPOSES_PROGRESS_TO"
 
 
@@ -23,7 +23,16 @@ def format_duration(seconds: float) -> str:
 
 
 class Progress:
-    """Counts work done; `done` is what an earlier, interrupted run had finished (left out of the rate)."""
+    """Counts the work that is done.
+
+    Parameters
+    ----------
+    total : amount of work, in units.
+    unit : what is counted ("particles").
+    task : what is done, for the log line.
+    done : what an earlier, interrupted run had finished; it does not count for the rate.
+    interval_s : time between log lines.
+    """
 
     def __init__(self, total: int, unit: str, task: str, done: int = 0, interval_s: float = 5.0):
         self.total, self.unit, self.task, self.interval_s = total, unit, task, interval_s
@@ -36,12 +45,13 @@ class Progress:
         return (self.done - self._done_before) / max(time.monotonic() - self._start, 1e-9)
 
     def advance(self, n: int, **numbers: float) -> None:
-        """Count n more; numbers (loss=0.3, ...) are printed with the next line."""
+        """Count n more units; numbers (loss=0.3, ...) are printed with the next line."""
         self.done += n
         now = time.monotonic()
         if now - self._last < self.interval_s and self.done < self.total:
             return
         self._last = now
+
         rate = self.rate
         left = format_duration((self.total - self.done) / rate) if rate > 0 else "unknown"
         extra = "".join(

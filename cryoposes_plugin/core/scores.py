@@ -23,6 +23,23 @@ LEARNED_NOTHING, FROM_NOTHING = "has learned nothing", ",learned-nothing"
 SCORED_POSE = "cryoposesScoredPose"
 TEXTS = (POSE_SOURCE, SCORED_POSE)
 
+#: The columns of the scores.
+TRACE = "cryoposesTrace"
+DISPERSION = "cryoposesDispersion"
+EXPECTED_ERROR = "cryoposesExpectedErrorDeg"
+WRONG_BASIN = "cryoposesWrongBasin"
+IMAGE_RESIDUAL = "cryoposesResidual"
+DISTANCE_RESIDUAL = "cryoposesDistanceResidualDeg"
+OUTLIER_SCORE = "cryoposesOutlierScore"
+SEARCH_CERTAINTY = "cryoposesSearchCertainty"
+EXPECTED_SHIFT_ERROR = "cryoposesExpectedShiftErrorAngstrom"
+ANGULAR_ERROR = "cryoposesAngularErrorDeg"
+SHIFT_ERROR = "cryoposesShiftErrorAngstrom"
+BASINS = "cryoposesBasins"
+PARTICLE_SCALE = "cryoposesParticleScale"
+MOVED = "cryoposesMovedDeg"
+MOVED_SHIFT = "cryoposesMovedAngstrom"
+
 
 class Score(NamedTuple):
     """name : column of a STAR file without underscore. label : in forms and plots, without the unit. unit : "" of what
@@ -54,23 +71,23 @@ _REFINING = ("infer", "refine", "iterate", "initial-volume")
 #: the end of those that do.
 SCORES: Tuple[Score, ...] = (
     Score(
-        "cryoposesTrace",
+        TRACE,
         "network uncertainty, all directions",
         "",
         LOW,
         ("infer",),
-        "How widely the network spreads its belief over the orientations; it ranks and is no angle.",
+        "How widely the network spreads its belief over the orientations; it ranks particles and is not an angle.",
     ),
     Score(
-        "cryoposesDispersion",
+        DISPERSION,
         "network uncertainty, worst direction",
         "",
         LOW,
         ("infer",),
-        "The same along the least certain direction alone; it ranks and is no angle.",
+        "The same along the least certain direction alone; it ranks particles and is not an angle.",
     ),
     Score(
-        "cryoposesExpectedErrorDeg",
+        EXPECTED_ERROR,
         "expected error",
         "°",
         LOW,
@@ -78,7 +95,7 @@ SCORES: Tuple[Score, ...] = (
         "Root mean square error of the orientation that the noise leaves, if the pose is near the right one.",
     ),
     Score(
-        "cryoposesWrongBasin",
+        WRONG_BASIN,
         "probability of a wrong pose",
         "",
         LOW,
@@ -86,7 +103,7 @@ SCORES: Tuple[Score, ...] = (
         "How probable it is that the pose is another one altogether, or that the image shows no such particle.",
     ),
     Score(
-        "cryoposesResidual",
+        IMAGE_RESIDUAL,
         "residual",
         "",
         LOW,
@@ -94,7 +111,7 @@ SCORES: Tuple[Score, ...] = (
         "Power that volume and pose leave in the image, over that of the noise: 1 where they leave nothing but noise.",
     ),
     Score(
-        "cryoposesDistanceResidualDeg",
+        DISTANCE_RESIDUAL,
         "residual of the distances",
         "°",
         LOW,
@@ -102,7 +119,7 @@ SCORES: Tuple[Score, ...] = (
         "How far the particle's distances to others are from those between the recovered orientations.",
     ),
     Score(
-        "cryoposesOutlierScore",
+        OUTLIER_SCORE,
         "outlier score",
         "",
         LOW,
@@ -110,7 +127,7 @@ SCORES: Tuple[Score, ...] = (
         "The residual of the distances in units of the set's spread about its median; outliers are above 4.",
     ),
     Score(
-        "cryoposesSearchCertainty",
+        SEARCH_CERTAINTY,
         "certainty of the search",
         "",
         HIGH,
@@ -118,7 +135,7 @@ SCORES: Tuple[Score, ...] = (
         "Posterior probability of the pose among all that the search for an initial volume tried.",
     ),
     Score(
-        "cryoposesExpectedShiftErrorAngst",
+        EXPECTED_SHIFT_ERROR,
         "expected error of the shift",
         "Å",
         LOW,
@@ -126,7 +143,7 @@ SCORES: Tuple[Score, ...] = (
         "Root mean square error of the shift that the noise leaves, if the pose is near the right one.",
     ),
     Score(
-        "cryoposesAngularErrorDeg",
+        ANGULAR_ERROR,
         "angular error",
         "°",
         LOW,
@@ -134,7 +151,7 @@ SCORES: Tuple[Score, ...] = (
         "Angle between the pose and the true one.",
     ),
     Score(
-        "cryoposesShiftErrorAngstrom",
+        SHIFT_ERROR,
         "shift error",
         "Å",
         LOW,
@@ -142,7 +159,7 @@ SCORES: Tuple[Score, ...] = (
         "Distance between the shift and the true one.",
     ),
     Score(
-        "cryoposesBasins",
+        BASINS,
         "distinct poses found",
         "",
         NEITHER,
@@ -150,7 +167,7 @@ SCORES: Tuple[Score, ...] = (
         "Number of different poses in which the refinements of this particle ended.",
     ),
     Score(
-        "cryoposesParticleScale",
+        PARTICLE_SCALE,
         "strength of the particle",
         "",
         NEITHER,
@@ -158,7 +175,7 @@ SCORES: Tuple[Score, ...] = (
         "Scale of the volume in the image, over the median of the set.",
     ),
     Score(
-        "cryoposesMovedDeg",
+        MOVED,
         "turned by the refinement",
         "°",
         NEITHER,
@@ -166,7 +183,7 @@ SCORES: Tuple[Score, ...] = (
         "Angle between the pose that was given and the refined one.",
     ),
     Score(
-        "cryoposesMovedAngst",
+        MOVED_SHIFT,
         "moved by the refinement",
         "Å",
         NEITHER,

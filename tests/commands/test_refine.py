@@ -95,14 +95,14 @@ def test_what_a_refinement_writes(scene, tmp_path):
     )
     np.testing.assert_allclose(out.scores["cryoposesMovedDeg"], errors_deg(out, near), atol=1e-2)
     shift = np.linalg.norm(out.shifts_px - near.shifts_px, axis=1) * PIXEL
-    np.testing.assert_allclose(out.scores["cryoposesMovedAngst"], shift, atol=1e-3)
+    np.testing.assert_allclose(out.scores["cryoposesMovedAngstrom"], shift, atol=1e-3)
     assert np.abs(out.scores["cryoposesResidual"] - 1).mean() < 0.1
     assert set(out.extra[POSE_SOURCE]) == {out.extra[POSE_SOURCE][0]}
     assert out.extra[POSE_SOURCE][0].startswith("refined:")
     covariance = np.load(tmp_path / "run/covariance.npz")
     in_angstrom = np.sqrt(np.einsum("bii->b", covariance["covariance"][:, 3:, 3:]))
     np.testing.assert_allclose(
-        in_angstrom, out.scores["cryoposesExpectedShiftErrorAngst"], rtol=1e-5
+        in_angstrom, out.scores["cryoposesExpectedShiftErrorAngstrom"], rtol=1e-5
     )
     metrics = json.loads((tmp_path / "run/metrics.json").read_text())
     assert metrics["particles"] == NUMBER

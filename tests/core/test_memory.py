@@ -66,7 +66,7 @@ def test_a_refused_batch_is_halved_and_so_are_those_that_follow():
 def test_where_not_even_one_row_fits_a_sentence_says_so():
     with pytest.raises(
         ResourceError,
-        match=r"does not take one of the images at a time \(.*OOM when allocating.*free",
+        match=r"Not even one of the images at a time .*OOM when allocating.*free",
     ):
         BatchLimit("images").parts(Refusing(lambda rows: rows, 0), NUMBER)
 

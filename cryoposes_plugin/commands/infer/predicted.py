@@ -18,7 +18,7 @@ from ...core.particles.batches import batches
 from ...core.progress import Progress
 from ...core.refinement.shift_finder import ShiftFinder
 from ...core.refinement.shift_weights import FEWEST_IMAGES
-from ...core.scores import POSE_SOURCE
+from ...core.scores import DISPERSION, POSE_SOURCE, TRACE
 from ...core.types import ParticleTable
 from ...core.values import counted
 from ..run_directory import RunDirectory
@@ -28,7 +28,6 @@ from .inputs import Inputs, shift_finder
 
 logger = logging.getLogger(__name__)
 
-DISPERSION, TRACE = "cryoposesDispersion", "cryoposesTrace"
 #: Dispersion and trace of a blank image: no orientation is more probable than another.
 UNCERTAIN = 0.0
 #: Number of images on which the weights of the frequencies are measured.

@@ -17,8 +17,8 @@ from ...core.refinement.multi_start import Settings
 from ...core.refinement.network_starts import NetworkStarts, search_reach_px
 from ...core.refinement.poses import Poses
 from ...core.refinement.refinement import Refinement, refine_all
-from ...core.refinement.results import MOVED, Results, with_poses, write_covariance
-from ...core.scores import POSE_SOURCE
+from ...core.refinement.results import Results, with_poses, write_covariance
+from ...core.scores import DISPERSION, MOVED, POSE_SOURCE, TRACE
 from ...core.types import ParticleTable, Volume
 from ...core.values import counted
 from ..refine.report import metrics_of, refinement_figures, report_notes
@@ -26,7 +26,7 @@ from ..run_directory import RunDirectory
 from .config import InferConfig
 from .estimate import Estimate
 from .inputs import Inputs
-from .predicted import DISPERSION, TRACE, UNCERTAIN
+from .predicted import UNCERTAIN
 
 #: Poses that the refinement moves by less than this, in the median, belong to the volume and not to its mirror.
 _LEAST_MOVED_DEG = 10.0

@@ -8,10 +8,10 @@ import numpy as np
 
 from ...core.io.star import columns_not_modelled
 from ...core.io.star_labels import not_modelled
+from ...core.scores import DISPERSION, TRACE
 from .config import InferConfig
 from .estimate import Estimate
 from .inputs import Inputs
-from .predicted import DISPERSION, TRACE
 
 
 def metrics_of(inputs: Inputs, estimate: Estimate) -> Dict[str, Any]:

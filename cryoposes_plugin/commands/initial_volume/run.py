@@ -40,7 +40,7 @@ from ...core.particles.checks import check_ctf
 from ...core.particles.grids import Grid, common_grid, even_grid
 from ...core.particles.images import ResampledImages
 from ...core.progress import Progress
-from ...core.scores import POSE_SOURCE
+from ...core.scores import POSE_SOURCE, SEARCH_CERTAINTY
 from ...core.types import ParticleTable, Volume
 from ...core.values import real
 from ..iterate.rounds import RoundSettings, make_start, refine_in_rounds, write_best_round
@@ -49,7 +49,6 @@ from .config import InitialVolumeConfig
 
 logger = logging.getLogger(__name__)
 
-CERTAINTY = "cryoposesSearchCertainty"
 _FROM_REFINEMENT = (VOLUME_NAME, HALF1_NAME, HALF2_NAME, FSC_NAME, PARTICLES_NAME)
 #: Pixels along the field of view of the search; the field is wider than the particle by 1 / this share.
 SEARCH_BOX_PX = 32
@@ -190,7 +189,7 @@ def _assign(
     return table.replace(
         rotations=out,
         shifts_px=shifts * scale[:, None],
-        scores={CERTAINTY: np.where(source.grey.blank, 0.0, certainty)},
+        scores={SEARCH_CERTAINTY: np.where(source.grey.blank, 0.0, certainty)},
         extra={**table.extra, POSE_SOURCE: np.full(len(table), "initial-volume", dtype=object)},
     )
 

@@ -20,7 +20,7 @@ from ...core.recovery.pairs import PairDistances, landmark_pairs
 from ...core.recovery.references import rotations_from_references
 from ...core.recovery.solve import Recovery
 from ...core.refinement.results import worst_where
-from ...core.scores import POSE_SOURCE
+from ...core.scores import DISTANCE_RESIDUAL, OUTLIER_SCORE, POSE_SOURCE
 from ...core.types import ParticleTable, Volume
 from ..infer.inputs import Inputs, leave_density, read_inputs, shift_finder
 from ..run_directory import RunDirectory
@@ -31,7 +31,6 @@ from .report import Truth, recovery_notes, true_errors, write_recovery_report
 
 logger = logging.getLogger(__name__)
 
-RESIDUAL, OUTLIER = "cryoposesDistanceResidualDeg", "cryoposesOutlierScore"
 _AT_ONCE = 2048
 #: Of a normal distribution, standard deviation over median absolute deviation.
 _MAD_TO_SIGMA = 1.4826
@@ -184,7 +183,7 @@ def _with_poses(
     residual = worst_where(blank, np.rad2deg(poses.residual_rad))
     middle = np.median(residual[~blank])
     spread = _MAD_TO_SIGMA * np.median(np.abs(residual[~blank] - middle))
-    scores = {RESIDUAL: residual, OUTLIER: (residual - middle) / max(spread, 1e-9)}
+    scores = {DISTANCE_RESIDUAL: residual, OUTLIER_SCORE: (residual - middle) / max(spread, 1e-9)}
     source = np.full(len(table), inputs.pose_source.replace("network", "distances"), dtype=object)
     return table.replace(
         rotations=poses.rotations,
@@ -211,8 +210,8 @@ def _metrics(
         "model_box_size_px": card.box_size_px,
         "model_pixel_size_angstrom": card.pixel_size_angstrom,
         "shift_source": shift_source,
-        "median_distance_residual_deg": float(np.median(table.scores[RESIDUAL])),
-        "outliers": int((table.scores[OUTLIER] > 4).sum()),
+        "median_distance_residual_deg": float(np.median(table.scores[DISTANCE_RESIDUAL])),
+        "outliers": int((table.scores[OUTLIER_SCORE] > 4).sum()),
         "columns_not_modelled": columns_not_modelled(table),
         **inputs.images.grey.metrics(),
     }

@@ -11,13 +11,13 @@ from ...core import plots
 from ...core.io.star import columns_not_modelled
 from ...core.io.star_labels import not_modelled
 from ...core.refinement.refinement import Refinement
-from ...core.refinement.results import (
+from ...core.refinement.results import Results
+from ...core.scores import (
     EXPECTED_ERROR,
     EXPECTED_SHIFT_ERROR,
+    IMAGE_RESIDUAL,
     MOVED,
-    RESIDUAL,
     WRONG_BASIN,
-    Results,
 )
 from ...core.types import ParticleTable
 from ...core.values import counted
@@ -42,7 +42,7 @@ def metrics_of(refinement: Refinement, results: Results, table: ParticleTable) -
         "median_expected_shift_error_angstrom": float(np.median(scores[EXPECTED_SHIFT_ERROR])),
         "mean_wrong_basin_probability": float(scores[WRONG_BASIN].mean()),
         "ambiguous_particles": int((scores[WRONG_BASIN] >= _AMBIGUOUS).sum()),
-        "median_residual": float(np.median(scores[RESIDUAL])),
+        "median_residual": float(np.median(scores[IMAGE_RESIDUAL])),
         "converged_share": float(results.refined.converged.mean()),
         "particles_without_signal": int((results.refined.gain <= 0).sum()),
         "columns_not_modelled": columns_not_modelled(table),

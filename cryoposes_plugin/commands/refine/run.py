@@ -20,16 +20,9 @@ from ...core.refinement.hand import HandTest, compare_hands
 from ...core.refinement.levenberg_marquardt import Prior
 from ...core.refinement.multi_start import Settings
 from ...core.refinement.refinement import Refinement, refine_all
-from ...core.refinement.results import (
-    MOVED,
-    MOVED_SHIFT,
-    WRONG_BASIN,
-    Results,
-    with_poses,
-    write_covariance,
-)
+from ...core.refinement.results import Results, with_poses, write_covariance
 from ...core.refinement.starts import GivenStarts, turns_around
-from ...core.scores import POSE_SOURCE
+from ...core.scores import MOVED, MOVED_SHIFT, POSE_SOURCE, WRONG_BASIN
 from ...core.types import ParticleTable
 from ...core.values import counted
 from ..report import write_report

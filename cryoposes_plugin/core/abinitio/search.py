@@ -26,7 +26,7 @@ from ..fourier.slices import SliceSampler
 from ..geometry.sampling import random_rotations, rotation_grid
 from ..reconstruction.fourier_inversion import FourierGrid, Inversion
 from ..refinement.likelihood import PoseLikelihood
-from ..refinement.shift_grid import SHIFT_STEP, shift_grid
+from ..refinement.search_grids import SHIFT_STEP, shift_grid
 from ..types import Volume
 from .expectation import Drawn, draw_poses
 from .working_images import WorkingImages

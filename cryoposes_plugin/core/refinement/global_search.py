@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from .multi_start import Refined, Settings
-from .scales import RightScales
+from .scales import ScaleDistribution
 
 #: How many poses enter each stage of a global search, see `multi_start.Settings`.
 _KEEP = (16, 8, 4)
@@ -24,7 +24,7 @@ def settings(max_shift_px: float) -> Settings:
 
 def doubtful(refined: Refined) -> np.ndarray:
     """Sorted rows of the poses whose images should be searched globally."""
-    return np.flatnonzero(RightScales(refined.scale).low | (refined.basins > 1))
+    return np.flatnonzero(ScaleDistribution(refined.scale).low | (refined.basins > 1))
 
 
 def improved(before_gain: np.ndarray, after: Refined) -> np.ndarray:

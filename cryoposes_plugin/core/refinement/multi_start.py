@@ -21,11 +21,9 @@ from .levenberg_marquardt import TOLERANCE, Optima, Prior, levenberg_marquardt
 from .likelihood import PoseLikelihood
 from .observations import Observations
 from .poses import Poses
-from .reference_bank import ReferenceBank
-from .shift_grid import scan_shifts
-from .slice_table import SliceTable
+from .reference_bank import ReferenceBank, SliceTable
+from .search_grids import scan_shifts, stage_radii
 from .spectra import Spectra
-from .stages import stage_radii
 from .whitened_images import WhitenedImages
 
 #: Candidates closer than this lead to one basin; refined poses closer than that are one.

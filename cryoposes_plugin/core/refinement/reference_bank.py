@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from functools import lru_cache
-from typing import Tuple
+from typing import Optional, Tuple
 
 import numpy as np
 import tensorflow as tf
@@ -13,8 +14,7 @@ from ..geometry.sampling import rotation_grid
 from ..parallel import in_order
 from .likelihood import PoseLikelihood
 from .poses import Poses
-from .shift_grid import scan_shifts
-from .stages import MARCH
+from .search_grids import MARCH, scan_shifts
 
 #: HEALPix order of the orientations, 36,864 of them 7.5° apart.
 _ORDER = 3
@@ -24,6 +24,26 @@ _ONE_IN = 4
 _MOST_COEFFICIENTS = 2**25
 #: Orientations that a thread interpolates at once: interpolation takes many times the memory of what it gives.
 _AT_ONCE = 2048
+
+
+class SliceTable:
+    """Slices at G rotations (G, 3, 3)."""
+
+    def __init__(self, likelihood: PoseLikelihood, rotations: np.ndarray):
+        self._likelihood, self._rotations = likelihood, rotations
+        self._made: Optional[Tuple[int, tf.Tensor]] = None
+        self._lock = threading.Lock()
+
+    def up_to(self, number: int) -> tf.Tensor:
+        """(G, 2 P) float32, real parts and then imaginary, of the first P = `number` points."""
+        with self._lock:
+            if self._made is None or self._made[0] != number:
+                slices = self._likelihood.slices(self._rotations, number)
+                self._made = (
+                    number,
+                    tf.constant(np.concatenate([slices.real, slices.imag], axis=1), tf.float32),
+                )
+            return self._made[1]
 
 
 class ReferenceBank:

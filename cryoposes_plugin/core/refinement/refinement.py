@@ -25,11 +25,10 @@ from .calibration import SAMPLE, agreement, calibrate
 from .likelihood import PoseLikelihood
 from .multi_start import MultiStart, Refined, Settings
 from .observations import Observations, observe
-from .reference_bank import ReferenceBank
+from .reference_bank import ReferenceBank, SliceTable
 from .results import Results
-from .slice_table import SliceTable
+from .search_grids import stage_radii
 from .spectra import Spectra, first_spectra
-from .stages import stage_radii
 from .starts import Starts
 from .unfinished import UnfinishedResults
 

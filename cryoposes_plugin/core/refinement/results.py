@@ -9,24 +9,19 @@ import numpy as np
 
 from ..io.folder import Folder
 from ..io.names import COVARIANCE_NAME
+from ..scores import (
+    BASINS,
+    EXPECTED_ERROR,
+    EXPECTED_SHIFT_ERROR,
+    IMAGE_RESIDUAL,
+    PARTICLE_SCALE,
+    WRONG_BASIN,
+)
 from ..types import ParticleTable
 from ..values import require_finite
 from .multi_start import Refined
-from .scales import RightScales
+from .scales import ScaleDistribution
 from .spectra import Spectra
-
-EXPECTED_ERROR, EXPECTED_SHIFT_ERROR = (
-    "cryoposesExpectedErrorDeg",
-    "cryoposesExpectedShiftErrorAngst",
-)
-WRONG_BASIN, BASINS, RESIDUAL, SCALE = (
-    "cryoposesWrongBasin",
-    "cryoposesBasins",
-    "cryoposesResidual",
-    "cryoposesParticleScale",
-)
-MOVED, MOVED_SHIFT = "cryoposesMovedDeg", "cryoposesMovedAngst"
-
 
 #: From this probability on an image is taken to have nothing of the map.
 _UNFIT = 0.5
@@ -74,15 +69,15 @@ def score_columns(
         EXPECTED_SHIFT_ERROR: pixel_size_angstrom * np.sqrt(variance[:, 3:].sum(axis=1)),
         WRONG_BASIN: 1.0 - right,
         BASINS: worst_where(empty, refined.basins.astype(np.float64)),
-        RESIDUAL: worst_where(empty, results.residual),
-        SCALE: np.where(blank, 0.0, refined.scale / median),
+        IMAGE_RESIDUAL: worst_where(empty, results.residual),
+        PARTICLE_SCALE: np.where(blank, 0.0, refined.scale / median),
     }
 
 
 def nothing_of_the_map(refined: Refined, blank: np.ndarray) -> np.ndarray:
     """(N,) probability that an image holds none of the map, as the scale of its signal tells; 1 for blank images."""
     nothing = np.ones(len(blank))
-    nothing[~blank] = RightScales(refined.scale[~blank]).probability_of_wrong
+    nothing[~blank] = ScaleDistribution(refined.scale[~blank]).probability_of_wrong
     return nothing
 
 

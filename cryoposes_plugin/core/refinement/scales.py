@@ -16,7 +16,7 @@ _SHARES, _NORMAL = (0.7, 0.9), (0.5244, 1.2816)
 _SMALLEST_DEVIATION = 0.02
 
 
-class RightScales:
+class ScaleDistribution:
     """How the scales of right poses are distributed, a log-normal law.
 
     The largest scales tell it: those of wrong poses are among the others.

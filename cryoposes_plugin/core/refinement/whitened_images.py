@@ -18,7 +18,7 @@ from .likelihood import (
 )
 from .observations import Observations
 from .poses import Poses
-from .slice_table import SliceTable
+from .reference_bank import SliceTable
 from .spectra import Spectra
 
 #: Number of coefficients that are worked on at once: they fit into the cache of a core.

@@ -18,11 +18,10 @@ from cryoposes_plugin.core.refinement import refinement as refinement_module
 from cryoposes_plugin.core.refinement.global_search import doubtful, improved
 from cryoposes_plugin.core.refinement.multi_start import Refined, Settings
 from cryoposes_plugin.core.refinement.poses import Poses
-from cryoposes_plugin.core.refinement.reference_bank import ReferenceBank
+from cryoposes_plugin.core.refinement.reference_bank import ReferenceBank, SliceTable
 from cryoposes_plugin.core.refinement.refinement import Refinement, refine_all
-from cryoposes_plugin.core.refinement.scales import RightScales
-from cryoposes_plugin.core.refinement.shift_grid import scan_shifts, shift_grid
-from cryoposes_plugin.core.refinement.slice_table import SliceTable
+from cryoposes_plugin.core.refinement.scales import ScaleDistribution
+from cryoposes_plugin.core.refinement.search_grids import scan_shifts, shift_grid
 from cryoposes_plugin.core.refinement.starts import GivenStarts, StartingPoses
 from cryoposes_plugin.core.refinement.whitened_images import WhitenedImages
 
@@ -64,15 +63,15 @@ def test_scales_tell_how_many_poses_are_wrong(share, rng):
     """Wrong poses have some half of the scale; right ones scatter by 20 %."""
     wrong = np.arange(4000) < 4000 * share
     scale = np.where(wrong, rng.lognormal(np.log(0.42), 0.1, 4000), rng.lognormal(0, 0.2, 4000))
-    probability = RightScales(scale).probability_of_wrong
+    probability = ScaleDistribution(scale).probability_of_wrong
     assert probability.mean() == pytest.approx(share, abs=0.02)
     assert (probability[wrong] < 0.5).sum() < 0.03 * 4000 * share + 1
     assert (probability[~wrong] > 0.5).mean() < 0.01
 
 
 def test_one_particle_and_none_with_signal_have_scales_too():
-    assert RightScales(np.ones(1)).probability_of_wrong.tolist() == [0.0]
-    assert not RightScales(np.zeros(3)).low.any()
+    assert ScaleDistribution(np.ones(1)).probability_of_wrong.tolist() == [0.0]
+    assert not ScaleDistribution(np.zeros(3)).low.any()
 
 
 def test_all_that_are_doubtful_are_searched_globally():

@@ -8,8 +8,7 @@ pytest.importorskip("tensorflow")
 from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
 from cryoposes_plugin.core.refinement.levenberg_marquardt import Prior, levenberg_marquardt
 from cryoposes_plugin.core.refinement.poses import Poses
-from cryoposes_plugin.core.refinement.shift_grid import shift_grid
-from cryoposes_plugin.core.refinement.stages import stage_radii
+from cryoposes_plugin.core.refinement.search_grids import shift_grid, stage_radii
 from cryoposes_plugin.core.refinement.starts import turns_around
 
 

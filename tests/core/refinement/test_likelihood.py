@@ -7,7 +7,7 @@ from scipy.spatial.transform import Rotation
 pytest.importorskip("tensorflow")
 from cryoposes_plugin.core.refinement.levenberg_marquardt import profile
 from cryoposes_plugin.core.refinement.poses import Poses
-from cryoposes_plugin.core.refinement.shift_grid import shift_grid
+from cryoposes_plugin.core.refinement.search_grids import shift_grid
 from cryoposes_plugin.core.refinement.whitened_images import WhitenedImages
 
 from .scene import BOX, NUMBER
