@@ -97,24 +97,23 @@ def option(
     minimum, maximum : limits, both inclusive.
     even : whether the number must be even.
     """
-    return field(
-        default=default,
-        metadata=dict(
-            help=help,
-            label=label,
-            group=group,
-            alias=alias,
-            unit=unit,
-            length=length,
-            choices=choices,
-            titles=tuple((titles or {}).get(choice, choice) for choice in choices),
-            expert=expert,
-            path=path,
-            minimum=minimum,
-            maximum=maximum,
-            even=even,
-        ),
+    metadata = dict(
+        help=help,
+        label=label,
+        group=group,
+        alias=alias,
+        unit=unit,
+        length=length,
+        choices=choices,
+        titles=tuple((titles or {}).get(choice, choice) for choice in choices),
+        expert=expert,
+        path=path,
+        minimum=minimum,
+        maximum=maximum,
+        even=even,
     )
+
+    return field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True)
