@@ -55,6 +55,7 @@ class ProtCryoposesTrain(ProtCryoposesBase):
             pointer_condition="hasAlignmentProj",
         )
         forms.add_fields(form, TrainConfig, "symmetry")
+        forms.add_group(form, TrainConfig, IMAGE_SIZE)
 
         form.addSection(label="Network and loss")
         forms.add_group(form, TrainConfig, NETWORK)
@@ -72,7 +73,6 @@ class ProtCryoposesTrain(ProtCryoposesBase):
         forms.add_group(form, TrainConfig, NOISE)
         forms.add_group(form, TrainConfig, POSES)
         forms.add_ctf_group(form, TrainConfig)
-        forms.add_group(form, TrainConfig, IMAGE_SIZE)
 
     def _check(self, config: Config) -> None:
         from cryoposes_plugin.core.geometry.symmetry import parse_symmetry

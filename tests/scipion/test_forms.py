@@ -160,13 +160,13 @@ def frames(definition):
 
 def test_the_training_is_in_groups(scipion_environment):
     found = frames(ProtCryoposesTrain().getDefinition())
-    assert found["Input"] == ([], [])
+    assert found["Input"] == ([], ["Image size"])
     assert found["Network and loss"] == (["Network"], ["Loss"])
     assert found["Training"] == (
         ["Training length"],
         ["Optimiser", "Augmentation", "Validation", "Computation"],
     )
-    assert found["Simulated images"] == (["Noise"], ["Poses", "CTF", "Image size"])
+    assert found["Simulated images"] == (["Noise"], ["Poses", "CTF"])
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
