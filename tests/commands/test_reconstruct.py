@@ -178,7 +178,7 @@ def test_optics_groups_of_two_grids_are_brought_together(volume, tmp_path, caplo
         json.loads((tmp_path / "out/metrics.json").read_text())["resolution_reference_05_angstrom"]
         < 5 * PIXEL
     )
-    assert "all images are brought to 32 px of 6 Å" in caplog.text
+    assert "all images are resampled to 32 px of 6 Å" in caplog.text
     assert "have no CTF" in caplog.text
     found = read_volume(tmp_path / "out/volume.mrc").data
     assert fourier_shell_correlation(found, volume)[1:11].min() > 0.97

@@ -25,8 +25,8 @@ from ...core.io.state_files import remove_state
 from ...core.maps.fsc import HalfMapFsc, half_map_fsc
 from ...core.particles.grids import Grid, common_grid, working_grid
 from ...core.particles.halves import half_sets
-from ...core.particles.images import ResampledImages
-from ...core.reconstruction.fourier_method import fourier_maps
+from ...core.reconstruction.fourier_method import Maps, fourier_maps
+from ...core.reconstruction.particles import ReconstructionParticles
 from ...core.refinement.multi_start import Settings
 from ...core.refinement.network_starts import NetworkStarts, search_reach_px
 from ...core.refinement.refinement import NoAgreement, Refinement, refine_all
@@ -36,15 +36,12 @@ from ...core.scores import POSE_SOURCE
 from ...core.types import ParticleTable, Volume
 from ..infer.inputs import Inputs as NetworkInputs
 from ..reconstruct import report
-from ..reconstruct.inputs import Inputs as Particles
 
 logger = logging.getLogger(__name__)
 
-#: Full map, half map 1 and half map 2, each (D, D, D) float32.
-Maps = Tuple[np.ndarray, np.ndarray, np.ndarray]
-
 _MAP_NAMES = (VOLUME_NAME, HALF1_NAME, HALF2_NAME)
-#: Default diameter of the mask on the references, as a share of the box: wide, so that no density is cut off.
+#: Default diameter of the mask on the references, as a share of the box: wider than the mask of
+#: `reconstruct`, which only measures, since density cut off here would be lost to the next round.
 _MASK_SHARE = 0.9
 #: References are filtered at the resolution where the FSC of the half maps falls below this.
 _REFERENCE_FSC = 0.143
@@ -208,14 +205,19 @@ def write_best_round(
     folder : of the results.
     best, history : what `refine_in_rounds` returned.
     """
-    particles = _on_common_grid(start, best.table)
+    particles = ReconstructionParticles.on_common_grid(best.table, start.half)
     for name, data in zip(_MAP_NAMES, best.maps):
         write_volume(folder.file(name), data, particles.pixel_size_angstrom)
     write_particles(folder.file(PARTICLES_NAME), best.table)
     report.write_fsc(folder, best.fsc, None)
 
     metrics = report.metrics_of(
-        particles, best.fsc, None, symmetry=settings.symmetry, method="fourier"
+        particles,
+        best.fsc,
+        None,
+        half_drawn=start.half_drawn,
+        symmetry=settings.symmetry,
+        method="fourier",
     )
     metrics.update(
         rounds=len(history),
@@ -249,8 +251,8 @@ def _round(
     table = read_particles(star, require=("poses",))
 
     maps = fourier_maps(
-        _on_common_grid(start, table),
-        symmetry=settings.symmetry,
+        ReconstructionParticles.on_common_grid(table, start.half),
+        settings.symmetry,
         batch_size=settings.batch_size,
         threads=settings.threads,
     )
@@ -360,12 +362,6 @@ def merge(
 
 
 # ---- between rounds ---------------------------------------------------------------------------
-
-
-def _on_common_grid(start: Start, table: ParticleTable) -> Particles:
-    box, pixel = common_grid(table)
-    images = ResampledImages(table, box, pixel)
-    return Particles(table, images, box, pixel, start.half, start.half_drawn, None)
 
 
 def _mask(settings: RoundSettings, box: int, pixel: float) -> np.ndarray:

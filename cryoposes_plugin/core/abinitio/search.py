@@ -31,7 +31,8 @@ from ..types import Volume
 from .expectation import Drawn, draw_poses
 from .working_images import WorkingImages
 
-#: The density ends at this share of the box: at the diameter of the particle, a little allowed for.
+#: Diameter of the density, as a share of the box of the search: that box is cut to the particle's
+#: diameter with a little margin, so that the particle fills more of it than of the images.
 _MASK_SHARE = 0.84
 _MASK_EDGE_PX = 3.0
 _SLICES_AT_ONCE = 4096

@@ -38,7 +38,7 @@ def has_grid_of(volume: Volume, optics: OpticsGroup) -> bool:
     )
 
 
-def check_volume(path: str, volume: Volume, table: ParticleTable) -> None:
+def check_volume(path: Optional[str], volume: Volume, table: ParticleTable) -> None:
     """A map that is constant, or does not fit the images' pixel size or width."""
     if not np.ptp(volume.data) > 0:
         value = float(volume.data.flat[0]) + 0.0
@@ -50,7 +50,7 @@ def check_volume(path: str, volume: Volume, table: ParticleTable) -> None:
         _check_width(path, volume, Grid(optics.box_size_px, optics.pixel_size_angstrom))
 
 
-def check_pixel_size(path: str, volume: Volume, table: ParticleTable) -> None:
+def check_pixel_size(path: Optional[str], volume: Volume, table: ParticleTable) -> None:
     """A map with the box of the images and another pixel size, unless one group of images has both."""
     groups = groups_in_use(table)
     if any(has_grid_of(volume, optics) for optics in groups):
@@ -67,7 +67,7 @@ def check_pixel_size(path: str, volume: Volume, table: ParticleTable) -> None:
             )
 
 
-def check_scale(path: str, volume: Volume, grid: Grid) -> None:
+def check_scale(path: Optional[str], volume: Volume, grid: Grid) -> None:
     """A map that does not fit the pixel size or the width of images to be simulated from it."""
     own, pixel = volume.pixel_size_angstrom, grid.pixel_size_angstrom
     if volume.box_size_px == grid.box_size_px and not same_pixel_size(own, pixel):
@@ -75,7 +75,7 @@ def check_scale(path: str, volume: Volume, grid: Grid) -> None:
     _check_width(path, volume, grid)
 
 
-def _check_width(path: str, volume: Volume, grid: Grid) -> None:
+def _check_width(path: Optional[str], volume: Volume, grid: Grid) -> None:
     width = volume.box_size_px * volume.pixel_size_angstrom
     view = grid.field_of_view_angstrom
     if not NARROWEST_MAP < width / view < WIDEST_MAP:
@@ -85,7 +85,7 @@ def _check_width(path: str, volume: Volume, grid: Grid) -> None:
         )
 
 
-def check_covers_model(path: str, volume: Volume, mask_diameter_angstrom: float) -> None:
+def check_covers_model(path: Optional[str], volume: Volume, mask_diameter_angstrom: float) -> None:
     """A map that is narrower than the mask through which a model sees images."""
     box, pixel = volume.box_size_px, volume.pixel_size_angstrom
     if box * pixel < mask_diameter_angstrom * (1 - PIXEL_SIZE_TOLERANCE):
@@ -136,7 +136,14 @@ def check_ctf(table: ParticleTable, path: Optional[str]) -> None:
 def check_ctf_of_model(
     table: ParticleTable, path: Optional[str], ctf_correction: str, model: Optional[str]
 ) -> None:
-    """Particles without a CTF for a model, at the path `model`, that corrects for it."""
+    """Particles without a CTF for a model that corrects for it.
+
+    Parameters
+    ----------
+    table, path : the particles and the file that they come from.
+    ctf_correction : that of the model's card.
+    model : folder of the model.
+    """
     if table.ctf is None and ctf_correction != "none":
         raise InputError(
             f"{path} has no CTF (_rlnDefocusU, ...) and model {model} corrects for it ({ctf_correction}); "

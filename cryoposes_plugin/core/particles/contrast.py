@@ -130,9 +130,9 @@ def _pieces(rows: np.ndarray):
 def _brightness(table: ParticleTable, grey: GreyValues, rows: np.ndarray) -> np.ndarray:
     """(n,) of rows of one optics group, blank images left out: the ball's share, in units of the images."""
     images = grey.read(rows)
-    tells = grey.tells(rows)
+    informative = grey.informative(rows)
     optics = table.optics[table.optics_index[rows[0]]]
-    images, rows = images[tells], rows[tells]
+    images, rows = images[informative], rows[informative]
     waves, x, y, weight = _lowest_frequencies(images.shape[-1])
     coefficients = images.reshape(len(images), -1) @ waves
     ctf = None if table.ctf is None else table.ctf.take(rows)

@@ -164,7 +164,7 @@ class GreyValues:
         """InputError for a set of blank images, as a sample of it tells."""
         _ = self.usual
 
-    def tells(self, rows) -> np.ndarray:
+    def informative(self, rows) -> np.ndarray:
         """(n,) bool: whether images that were read hold anything at all."""
         return self._found[rows] != BLANK
 

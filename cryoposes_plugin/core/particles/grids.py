@@ -41,7 +41,7 @@ def common_grid(table: ParticleTable) -> Grid:
     return Grid(2 * math.ceil(view / pixel / 2 - 1e-6), pixel)
 
 
-def even_grid(table: ParticleTable, path: str) -> Grid:
+def even_grid(table: ParticleTable, path: Optional[str]) -> Grid:
     """`common_grid` of the particles of a file; InputError for an odd box."""
     grid = common_grid(table)
     if grid.box_size_px % 2:

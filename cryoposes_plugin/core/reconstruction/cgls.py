@@ -10,12 +10,12 @@ from typing import Callable, Iterator, Optional, Protocol, Tuple
 import numpy as np
 from scipy import fft
 
-from ...commands.reconstruct.inputs import Inputs
 from ..errors import ResourceError
 from ..fourier.ctf import ctf_values, frequency_grid, signal_filter
 from ..fourier.phase_ramp import phase_ramp
 from ..geometry.symmetry import symmetry_rotations
 from ..imaging.astra_projector import projection_vectors, require_cuda
+from .particles import ReconstructionParticles
 
 
 class NormalOperator(Protocol):
@@ -114,25 +114,34 @@ def _geometries(rotations: np.ndarray, box: int) -> Tuple[dict, dict]:
 
 
 class ImagingOperator:
-    """y = C S P x of the particles in `rows` and of their equivalents under the group; C and S in Fourier space."""
+    """y = C S P x of particles and of their equivalents under a point group.
+
+    Parameters
+    ----------
+    particles, rows : the particles, and (n,) which of them take part.
+    symmetry : point group.
+    batch_size : number of images that are processed together.
+    projector : P and its adjoint; C and S are applied in Fourier space.
+    """
 
     def __init__(
-        self, inputs: Inputs, rows: np.ndarray, symmetry: str, batch_size: int, projector: Projector
+        self,
+        particles: ReconstructionParticles,
+        rows: np.ndarray,
+        symmetry: str,
+        batch_size: int,
+        projector: Projector,
     ):
-        self.inputs, self.rows, self.batch_size, self.projector = (
-            inputs,
-            rows,
-            batch_size,
-            projector,
-        )
+        self.particles, self.rows = particles, rows
+        self.batch_size, self.projector = batch_size, projector
         self._group = symmetry_rotations(symmetry)
 
     def right_hand_side(self) -> np.ndarray:
-        total = np.zeros((self.inputs.box_size_px,) * 3, dtype=np.float32)
+        total = np.zeros((self.particles.box_size_px,) * 3, dtype=np.float32)
         for rows in self._batches():
-            images = _filtered(self.inputs.images.read(rows), self._transfer(rows).conj())
+            images = _filtered(self.particles.images.read(rows), self._transfer(rows).conj())
             for g in self._group:
-                total += self.projector.back_project(images, self.inputs.rotations[rows] @ g)
+                total += self.projector.back_project(images, self.particles.rotations[rows] @ g)
         return total
 
     def normal(self, x: np.ndarray) -> Tuple[np.ndarray, float]:
@@ -140,14 +149,14 @@ class ImagingOperator:
         for rows in self._batches():
             transfer = self._transfer(rows)
             for g in self._group:
-                rotations = self.inputs.rotations[rows] @ g
+                rotations = self.particles.rotations[rows] @ g
                 images = _filtered(self.projector.project(x, rotations), transfer)
                 squared += float(np.vdot(images, images))
                 total += self.projector.back_project(_filtered(images, transfer.conj()), rotations)
         return total, squared
 
     def _batches(self) -> Iterator[np.ndarray]:
-        groups = self.inputs.table.optics_index[self.rows]
+        groups = self.particles.table.optics_index[self.rows]
         for group in np.unique(groups):
             mine = self.rows[groups == group]
             for start in range(0, len(mine), self.batch_size):
@@ -155,12 +164,12 @@ class ImagingOperator:
 
     def _transfer(self, rows: np.ndarray) -> np.ndarray:
         """(B, D, D // 2 + 1) complex64: what shift and CTF do to the projections' `rfft2`."""
-        inputs = self.inputs
-        x, y = frequency_grid(inputs.box_size_px, inputs.pixel_size_angstrom)
-        transfer = phase_ramp(inputs.shifts_px[rows], inputs.box_size_px)
-        if inputs.table.ctf is not None:
-            state = inputs.table.optics[inputs.table.optics_index[rows[0]]].image_state
-            transfer *= signal_filter(ctf_values(x, y, inputs.table.ctf.take(rows)), state)
+        particles, table = self.particles, self.particles.table
+        transfer = phase_ramp(particles.shifts_px[rows], particles.box_size_px)
+        if table.ctf is not None:
+            x, y = frequency_grid(particles.box_size_px, particles.pixel_size_angstrom)
+            state = table.optics[table.optics_index[rows[0]]].image_state
+            transfer *= signal_filter(ctf_values(x, y, table.ctf.take(rows)), state)
         return transfer.astype(np.complex64)
 
 

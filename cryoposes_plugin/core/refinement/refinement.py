@@ -208,7 +208,7 @@ class Refinement:
     def _not_blank(self, rows: np.ndarray) -> np.ndarray:
         """Those of the rows of an optics group whose images are not blank; InputError if all are."""
         self.images.read(rows)
-        informative = self.images.grey.tells(rows)
+        informative = self.images.grey.informative(rows)
         if not informative.any():
             raise InputError(
                 f"The images of optics group {self.table.optics[self.table.optics_index[rows[0]]].name} are blank: "

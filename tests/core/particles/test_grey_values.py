@@ -3,14 +3,15 @@
 import numpy as np
 import pytest
 
-from cryoposes_plugin.commands.reconstruct.config import ReconstructConfig
-from cryoposes_plugin.commands.reconstruct.inputs import read_inputs
 from cryoposes_plugin.core.errors import InputError
 from cryoposes_plugin.core.geometry.sampling import random_rotations
 from cryoposes_plugin.core.io.mrc import write_stack
+from cryoposes_plugin.core.io.star import read_particles
 from cryoposes_plugin.core.maps.fsc import fourier_shell_correlation
 from cryoposes_plugin.core.particles.grey_values import GreyValues, levelled
+from cryoposes_plugin.core.particles.halves import half_sets
 from cryoposes_plugin.core.reconstruction.fourier_method import fourier_maps
+from cryoposes_plugin.core.reconstruction.particles import ReconstructionParticles
 
 from ...exact_projections import ctf_table, exact_projections, particle_set, transfer_of
 
@@ -36,13 +37,14 @@ def normalised(tmp_path_factory, asymmetric_volume):
 
 @pytest.fixture
 def maps_of(normalised):
-    """Images in place of the normalised ones -> (full, half 1, half 2) maps and the inputs."""
+    """Images in place of the normalised ones -> (full, half 1, half 2) maps and the particles."""
     _, star = normalised
 
     def maps(images):
         write_stack(star.parent / "particles.mrcs", images.astype(np.float32), PIXEL)
-        inputs = read_inputs(ReconstructConfig(particles=str(star)))
-        return fourier_maps(inputs, symmetry="C1"), inputs
+        table = read_particles(star, ("poses",))
+        particles = ReconstructionParticles.on_common_grid(table, half_sets(table, 0)[0])
+        return fourier_maps(particles), particles
 
     return maps
 
@@ -155,7 +157,7 @@ def test_peaks_of_a_sharp_particle_are_no_hot_pixels(normalised, noise):
     images = noise * rng.normal(size=(NUMBER, BOX, BOX))
     peaks = (np.repeat(np.arange(NUMBER), 5), *rng.integers(8, 24, (2, 5 * NUMBER)))
     images[peaks] += rng.uniform(20, 60, 5 * NUMBER)
-    table = read_inputs(ReconstructConfig(particles=str(normalised[1]))).table
+    table = read_particles(normalised[1], ("poses",))
     grey = GreyValues(table, lambda rows: images[rows].astype(np.float32))
     assert grey.metrics()["images_with_hot_pixels"] == 0
 

@@ -3,13 +3,12 @@
 import numpy as np
 import pytest
 
-from cryoposes_plugin.commands.reconstruct.config import ReconstructConfig
-from cryoposes_plugin.commands.reconstruct.inputs import read_inputs
 from cryoposes_plugin.core.errors import InputError, ResourceError
 from cryoposes_plugin.core.fourier.ctf import ctf_values
 from cryoposes_plugin.core.fourier.slices import FINE_RADIUS_PX, SliceSampler, ctf_weighted
 from cryoposes_plugin.core.geometry.sampling import random_rotations
 from cryoposes_plugin.core.geometry.symmetry import symmetry_rotations
+from cryoposes_plugin.core.io.star import read_particles
 from cryoposes_plugin.core.maps.fsc import fourier_shell_correlation
 from cryoposes_plugin.core.particles.halves import draw_half_sets, half_sets
 from cryoposes_plugin.core.reconstruction import cgls as cgls_module
@@ -18,6 +17,7 @@ from cryoposes_plugin.core.reconstruction.fourier_inversion import (
     FourierGrid,
     Inversion,
 )
+from cryoposes_plugin.core.reconstruction.particles import ReconstructionParticles
 from cryoposes_plugin.core.reconstruction.symmetry_on_grid import coset_chain, split_group
 
 from ...exact_projections import (
@@ -361,9 +361,10 @@ def test_imaging_operator_is_symmetric_and_cgls_gives_the_volume_back(
         volume = np.pad(volume, ((1, 0),) * 3)
     images = exact_projections(volume, rotations, shifts, transfer_of(ctf, BOX, PIXEL))
     star, _ = particle_set(tmp_path, images, rotations, shifts, PIXEL, ctf)
-    inputs = read_inputs(ReconstructConfig(particles=str(star)))
+    half = np.ones(number, np.int64)
+    particles = ReconstructionParticles.on_common_grid(read_particles(star, ("poses",)), half)
     projector = ExactProjector(BOX)
-    operator = cgls_module.ImagingOperator(inputs, np.arange(number), symmetry, 50, projector)
+    operator = cgls_module.ImagingOperator(particles, np.arange(number), symmetry, 50, projector)
     a, b = rng.standard_normal((2, BOX, BOX, BOX)).astype(np.float32)
     (na, squared), (nb, _) = operator.normal(a), operator.normal(b)
     assert np.vdot(na, b) == pytest.approx(np.vdot(a, nb), rel=1e-3)

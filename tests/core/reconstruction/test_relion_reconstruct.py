@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 
-from cryoposes_plugin.commands.reconstruct.config import ReconstructConfig
-from cryoposes_plugin.commands.reconstruct.inputs import read_inputs
 from cryoposes_plugin.core.fourier.masks import soft_sphere
 from cryoposes_plugin.core.geometry.sampling import random_rotations
 from cryoposes_plugin.core.io.mrc import read_volume
+from cryoposes_plugin.core.io.star import read_particles
 from cryoposes_plugin.core.maps.fsc import fourier_shell_correlation
+from cryoposes_plugin.core.particles.halves import half_sets
 from cryoposes_plugin.core.reconstruction.fourier_method import fourier_maps
+from cryoposes_plugin.core.reconstruction.particles import ReconstructionParticles
 
 from ...exact_projections import ctf_table, exact_projections, particle_set, transfer_of
 
@@ -35,8 +36,9 @@ def images_of(volume, rng, snr, state="raw", number=NUMBER):
 
 
 def ours(star, symmetry="C1"):
-    inputs = read_inputs(ReconstructConfig(particles=str(star)))
-    return fourier_maps(inputs, symmetry=symmetry, threads=1)[0]
+    table = read_particles(star, ("poses",))
+    particles = ReconstructionParticles.on_common_grid(table, half_sets(table, 0)[0])
+    return fourier_maps(particles, symmetry, threads=1).full
 
 
 def theirs(relion, folder, star, *options):

@@ -1,0 +1,71 @@
+"""Particles with poses, on one grid and in two half sets: what a map is reconstructed from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import List, Optional
+
+import numpy as np
+
+from ..errors import InputError
+from ..particles.grids import common_grid
+from ..particles.images import ResampledImages
+from ..scores import POSE_SOURCE
+from ..types import ParticleTable
+
+
+@dataclass(frozen=True)
+class ReconstructionParticles:
+    """Particles, their images on one grid, and their half sets.
+
+    Attributes
+    ----------
+    table : with orientations; shifts that are missing count as zero.
+    images : of all particles, on one grid.
+    half : (N,) int64 of 1 and 2.
+    """
+
+    table: ParticleTable
+    images: ResampledImages
+    half: np.ndarray
+
+    @classmethod
+    def on_common_grid(cls, table: ParticleTable, half: np.ndarray) -> ReconstructionParticles:
+        """On the finest pixel size and the largest field of view of the optics groups."""
+        return cls(table, ResampledImages(table, *common_grid(table)), half)
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @property
+    def box_size_px(self) -> int:
+        return self.images.box_size_px
+
+    @property
+    def pixel_size_angstrom(self) -> float:
+        return self.images.pixel_size_angstrom
+
+    @property
+    def rotations(self) -> np.ndarray:
+        """(N, 3, 3) rotations A; InputError without orientations."""
+        if self.table.rotations is None:
+            raise InputError("The particles have no orientations; align them first.")
+        return self.table.rotations
+
+    @property
+    def shifts_px(self) -> np.ndarray:
+        """(N, 2) in pixels of the common grid."""
+        shifts = self.table.shifts_px
+        if shifts is None:
+            return np.zeros((len(self.table), 2))
+        return shifts * self.images.scale[:, None]
+
+    def nyquist_radius(self, group: int) -> float:
+        """Nyquist frequency of an optics group in cycles per box: its images hold nothing beyond."""
+        view = 0.5 * self.box_size_px * self.pixel_size_angstrom
+        return view / self.table.optics[group].pixel_size_angstrom
+
+    def pose_sources(self, half: int) -> Optional[List[str]]:
+        """Distinct sources of the poses of a half set; None if they are not recorded."""
+        sources = self.table.extra.get(POSE_SOURCE)
+        return None if sources is None else sorted({str(s) for s in sources[self.half == half]})
