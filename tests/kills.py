@@ -96,7 +96,7 @@ def import_everything():
         registry.module_of(name)
         registry.pictures_module(name)
     state_files.SAVE_SECONDS = -1.0
-    simulate._PIXELS_PER_BATCH = 8 * BOX**2
+    simulate.PIXELS_PER_BATCH = 8 * BOX**2
     for stages in ("SHAPE", "DETAIL"):  # a search that finds little, but the same
         short = [
             dataclasses.replace(s, iterations=1, order=min(s.order, 1))

@@ -20,7 +20,7 @@ from .config import Config
 
 _CHUNK_BYTES = 2**20
 #: Stacks are digested whole up to so many bytes in all: a second or two of work.
-_DIGEST_STACKS_BYTES = 2**30
+DIGEST_STACKS_BYTES = 2**30
 
 
 def make_manifest(config: Config) -> Dict[str, Any]:
@@ -31,7 +31,7 @@ def make_manifest(config: Config) -> Dict[str, Any]:
         "versions": package_versions(),
         "inputs": input_digests(config),
         "images": _stamps(
-            image_stacks(config), math.inf if config.digest_images else _DIGEST_STACKS_BYTES
+            image_stacks(config), math.inf if config.digest_images else DIGEST_STACKS_BYTES
         ),
         "arguments": sys.argv[1:],
         "directory": os.getcwd(),

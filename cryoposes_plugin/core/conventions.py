@@ -23,7 +23,7 @@ Angles are degrees at boundaries and radians inside, shifts Å at boundaries and
 
 from __future__ import annotations
 
-from typing import Tuple
+from typing import Tuple, Union
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -88,23 +88,27 @@ def transforms_to_poses(transforms: np.ndarray) -> Tuple[np.ndarray, np.ndarray]
     return np.ascontiguousarray(rotations), shifts[:, :2]
 
 
-def shifts_px_to_origin_angstrom(shifts_px: np.ndarray, pixel_size_angstrom) -> np.ndarray:
+def shifts_px_to_origin_angstrom(
+    shifts_px: np.ndarray, pixel_size_angstrom: Union[float, np.ndarray]
+) -> np.ndarray:
     """Displacement t (N, 2) in pixels -> RELION's origin (N, 2) in Å; the pixel size is a number or (N,)."""
     return -np.asarray(shifts_px, dtype=np.float64) * np.reshape(pixel_size_angstrom, (-1, 1))
 
 
-def origin_angstrom_to_shifts_px(origin_angstrom: np.ndarray, pixel_size_angstrom) -> np.ndarray:
+def origin_angstrom_to_shifts_px(
+    origin_angstrom: np.ndarray, pixel_size_angstrom: Union[float, np.ndarray]
+) -> np.ndarray:
     """RELION's origin (N, 2) in Å -> displacement t (N, 2) in pixels."""
     return -np.asarray(origin_angstrom, dtype=np.float64) / np.reshape(pixel_size_angstrom, (-1, 1))
 
 
-def rotations_about_z(angles_rad) -> np.ndarray:
+def rotations_about_z(angles_rad: np.ndarray) -> np.ndarray:
     """(N,) angles -> (N, 3, 3) Rz."""
     angles = np.atleast_1d(np.asarray(angles_rad, dtype=np.float64))
     return Rotation.from_rotvec(angles[:, None] * np.array([0.0, 0.0, 1.0])).as_matrix()
 
 
-def turn_in_plane(rotations: np.ndarray, angles_rad) -> np.ndarray:
+def turn_in_plane(rotations: np.ndarray, angles_rad: np.ndarray) -> np.ndarray:
     """A of images turned in-plane by (N,) angles: Rz(psi) A."""
     return rotations_about_z(angles_rad) @ np.asarray(rotations, dtype=np.float64)
 

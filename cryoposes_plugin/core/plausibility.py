@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Dict, Iterator, List, Optional, Tuple, Type
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple, Type
 
 import numpy as np
 
 from .errors import ConfigError, CryoposesError, InputError
-from .types import CtfTable, ParticleTable
+from .types import CtfTable, OpticsGroup, ParticleTable
 
 _ONE_TURN_RAD = 2 * np.pi
 #: A slip of the unit is believed if it gives a value between the largest usual one and so small a part of it.
@@ -131,12 +131,12 @@ _SMALLEST_IMAGE_SHARE = 0.2
 # ------------------------------------------------------------ options
 
 
-def check_option(command: str, name: str, value) -> None:
+def check_option(command: str, name: str, value: Any) -> None:
     """ConfigError where an option holds what cannot be."""
     _option_questions(command, name, value)
 
 
-def option_questions(config) -> List[str]:
+def option_questions(config: Any) -> List[str]:
     """Questions about unlikely values of a config's options; those of its defaults are never asked."""
     asked = []
     for field in dataclasses.fields(config):
@@ -146,7 +146,7 @@ def option_questions(config) -> List[str]:
     return asked
 
 
-def _option_questions(command: str, name: str, value) -> List[str]:
+def _option_questions(command: str, name: str, value: Any) -> List[str]:
     subject = f"{command}: --{name.replace('_', '-')}"
     if name not in OPTIONS or not _are_finite_numbers(
         value
@@ -157,7 +157,7 @@ def _option_questions(command: str, name: str, value) -> List[str]:
     return OPTIONS[name].question(float(value), subject, ConfigError)
 
 
-def _are_finite_numbers(value) -> bool:
+def _are_finite_numbers(value: Any) -> bool:
     values = value if isinstance(value, tuple) else (value,)
     return len(values) > 0 and all(isinstance(v, (int, float)) and np.isfinite(v) for v in values)
 
@@ -165,7 +165,14 @@ def _are_finite_numbers(value) -> bool:
 def check_diameter(
     command: str, name: str, diameter_angstrom: Optional[float], width_angstrom: float
 ) -> None:
-    """ConfigError for a mask or particle wider than its images, or below a tenth of them."""
+    """ConfigError for a mask or particle wider than its images, or below a tenth of them.
+
+    Parameters
+    ----------
+    command, name : of the option, for the sentence.
+    diameter_angstrom : of the mask or particle; None where it was not given.
+    width_angstrom : of the images.
+    """
     if diameter_angstrom is None:
         return
     subject = f"{command}: --{name.replace('_', '-')} is {diameter_angstrom:g} Å and the images are"
@@ -182,7 +189,14 @@ def check_diameter(
 def check_field_of_view(
     command: str, box_size_px: int, pixel_size_angstrom: float, volume_angstrom: float
 ) -> None:
-    """ConfigError for images so much narrower than the volume they show that a size must be a slip."""
+    """ConfigError for images so much narrower than the volume they show that a size must be a slip.
+
+    Parameters
+    ----------
+    command : for the sentence.
+    box_size_px, pixel_size_angstrom : of the images.
+    volume_angstrom : width of the volume's box.
+    """
     width = box_size_px * pixel_size_angstrom
     if width < _SMALLEST_IMAGE_SHARE * volume_angstrom:
         raise ConfigError(
@@ -197,9 +211,14 @@ def check_low_pass(
     nyquist_angstrom: Dict[str, float],
     width_angstrom: float,
 ) -> None:
-    """ConfigError for a low-pass filter finer than Nyquist, or so coarse that nothing but a blob is left.
+    """ConfigError for a low-pass filter finer than Nyquist, or so coarse that only a blob is left.
 
-    nyquist_angstrom : by what holds nothing finer.
+    Parameters
+    ----------
+    command : for the sentence.
+    low_pass_angstrom : resolution of the filter.
+    nyquist_angstrom : finest resolution (Å) of each thing that limits it, by its name in the sentence.
+    width_angstrom : of the images.
     """
     subject = f"{command}: --low-pass-angstrom is {low_pass_angstrom:g}"
     for what, nyquist in nyquist_angstrom.items():
@@ -228,7 +247,7 @@ def check_resolution(
 # ------------------------------------------------------------ particles
 
 
-def config_particles(config) -> Iterator[Tuple[str, str]]:
+def config_particles(config: Any) -> Iterator[Tuple[str, str]]:
     """(option, file) of every set of particles that a config names."""
     for name in PARTICLE_OPTIONS:
         path = getattr(config, name, None)
@@ -236,7 +255,7 @@ def config_particles(config) -> Iterator[Tuple[str, str]]:
             yield name, path
 
 
-def poses_matter(config, name: str) -> bool:
+def poses_matter(config: Any, name: str) -> bool:
     """Whether a command uses the poses of the particles that an option names."""
     if name == "truth":
         return True
@@ -245,7 +264,7 @@ def poses_matter(config, name: str) -> bool:
     return not (config.command == "iterate" and config.model)
 
 
-def questions(config, read) -> List[str]:
+def questions(config: Any, read: Callable[[str], ParticleTable]) -> List[str]:
     """All that is to be asked of a config and its particles before work; `read` reads a STAR file.
 
     Raises ConfigError or InputError for what cannot be, poses that are no poses included.
@@ -256,8 +275,16 @@ def questions(config, read) -> List[str]:
     return list(dict.fromkeys(asked))
 
 
-def set_questions(config, table: ParticleTable, what: str, with_poses: bool) -> List[str]:
-    """The same of one set of particles, called `what`, of its poses too or not."""
+def set_questions(config: Any, table: ParticleTable, what: str, with_poses: bool) -> List[str]:
+    """The questions about one set of particles.
+
+    Parameters
+    ----------
+    config : of the command, whose options name the set.
+    table : the particles.
+    what : name of the set in the sentences.
+    with_poses : whether the command uses the poses, so that they are examined too.
+    """
     asked = particle_questions(table, what) + _resolution_questions(config, table)
     if with_poses and table.rotations is not None:
         problem = pose_problem(table, what)
@@ -267,7 +294,7 @@ def set_questions(config, table: ParticleTable, what: str, with_poses: bool) -> 
     return asked
 
 
-def _resolution_questions(config, table: ParticleTable) -> List[str]:
+def _resolution_questions(config: Any, table: ParticleTable) -> List[str]:
     """Of a refinement that is asked for finer detail than there is."""
     wanted, finest = (
         getattr(config, "resolution_angstrom", None),
@@ -281,7 +308,7 @@ def _resolution_questions(config, table: ParticleTable) -> List[str]:
     ]
 
 
-def _searches_everywhere(config) -> bool:
+def _searches_everywhere(config: Any) -> bool:
     return getattr(config, "search_deg", 0) >= 180
 
 
@@ -295,7 +322,7 @@ def particle_questions(table: ParticleTable, what: str) -> List[str]:
     return asked + _origin_questions(table, what)
 
 
-def _group_questions(optics, what: str) -> List[str]:
+def _group_questions(optics: OpticsGroup, what: str) -> List[str]:
     asked = []
     for attribute, quantity in _ACQUISITION.items():
         value = getattr(optics, attribute)
@@ -380,7 +407,9 @@ def _defocus_questions(
     return asked
 
 
-def _lonely_defocus(table: ParticleTable, largest, smallest, ctf: CtfTable, what: str) -> List[str]:
+def _lonely_defocus(
+    table: ParticleTable, largest: np.ndarray, smallest: np.ndarray, ctf: CtfTable, what: str
+) -> List[str]:
     """Of a few particles among others."""
     typical = float(np.median(largest))
     far = (largest > _LONELY_DEFOCUS * typical) | (largest > DEFOCUS.usual[1])

@@ -7,7 +7,7 @@ imports it.
 
 from __future__ import annotations
 
-from typing import Iterable, NamedTuple, Optional, Tuple
+from typing import Any, Iterable, NamedTuple, Optional, Tuple
 
 LOW, HIGH, NEITHER = "low", "high", ""
 
@@ -209,7 +209,7 @@ def title_of(name: str) -> str:
     return score_named(name).title
 
 
-def cost(name: str, values):
+def cost(name: str, values: Any):
     """The values (a number or an array) with the sign that makes lower more certain."""
     return -values if score_named(name).better == HIGH else values
 

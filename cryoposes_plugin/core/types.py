@@ -57,7 +57,7 @@ class CtfTable:
     def __len__(self) -> int:
         return len(self.defocus_u_angstrom)
 
-    def take(self, rows) -> CtfTable:
+    def take(self, rows: Any) -> CtfTable:
         return CtfTable(*(getattr(self, f.name)[rows] for f in dataclasses.fields(self)))
 
 
@@ -138,7 +138,7 @@ class ParticleTable:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def take(self, rows) -> ParticleTable:
+    def take(self, rows: Any) -> ParticleTable:
         """The particles at these positions (indices or a mask), in that order."""
         changed: Dict[str, Any] = {}
         for name in (
@@ -160,7 +160,7 @@ class ParticleTable:
             extra={k: v[rows] for k, v in self.extra.items()},
         )
 
-    def replace(self, **changes) -> ParticleTable:
+    def replace(self, **changes: Any) -> ParticleTable:
         return dataclasses.replace(self, **changes)
 
     @property

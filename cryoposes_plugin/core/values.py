@@ -26,7 +26,16 @@ def real(
     maximum: Optional[float] = None,
     error: Type[CryoposesError] = InputError,
 ) -> float:
-    """A finite number within limits (inclusive) as a float, no bool and no text; `error` that says what it is else."""
+    """A finite number within limits (inclusive) as a float, no bool and no text; `error` that says what it is else.
+
+    Parameters
+    ----------
+    value : from outside, of any type.
+    what : names it in the sentence.
+    remedy : ends the sentence.
+    minimum, maximum : inclusive limits; None for no limit.
+    error : class of the exception.
+    """
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
         raise error(f"{what} is {shown(value)}, which is no number; {remedy}.")
     try:
@@ -47,7 +56,16 @@ def integer(
     maximum: Optional[int] = None,
     error: Type[CryoposesError] = InputError,
 ) -> int:
-    """A whole number within limits (inclusive); a float that is whole is none."""
+    """A whole number within limits (inclusive); a float that is whole is none.
+
+    Parameters
+    ----------
+    value : from outside, of any type.
+    what : names it in the sentence.
+    remedy : ends the sentence.
+    minimum, maximum : inclusive limits; None for no limit.
+    error : class of the exception.
+    """
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral):
         raise error(f"{what} is {shown(value)}, which is no whole number; {remedy}.")
     check_limits(int(value), what, remedy, minimum, maximum, error)
@@ -62,7 +80,16 @@ def check_limits(
     maximum: Optional[float],
     error: Type[CryoposesError] = InputError,
 ) -> None:
-    """`error` where a number lies outside of minimum and maximum (inclusive, None: open)."""
+    """`error` where a number lies outside of minimum and maximum (inclusive, None: open).
+
+    Parameters
+    ----------
+    number : to be checked.
+    what : names it in the sentence.
+    remedy : ends the sentence.
+    minimum, maximum : inclusive limits; None for no limit.
+    error : class of the exception.
+    """
     if minimum is not None and number < minimum:
         raise error(f"{what} is {shown(number)} and must be at least {minimum:g}; {remedy}.")
     if maximum is not None and number > maximum:
@@ -76,7 +103,16 @@ def text(
     error: Type[CryoposesError] = InputError,
     longest: int = 4096,
 ) -> str:
-    """Text of a sensible length, without control characters."""
+    """Text of a sensible length, without control characters.
+
+    Parameters
+    ----------
+    value : from outside, of any type.
+    what : names it in the sentence.
+    remedy : ends the sentence.
+    error : class of the exception.
+    longest : number of characters.
+    """
     if not isinstance(value, str):
         raise error(f"{what} is {shown(value)}, which is no text; {remedy}.")
     if len(value) > longest or "\0" in value:
@@ -89,7 +125,15 @@ def text(
 def truth(
     value: Any, what: str, remedy: str = "correct it", error: Type[CryoposesError] = InputError
 ) -> bool:
-    """true or false, and not 0, 1 or the words."""
+    """true or false, and not 0, 1 or the words.
+
+    Parameters
+    ----------
+    value : from outside, of any type.
+    what : names it in the sentence.
+    remedy : ends the sentence.
+    error : class of the exception.
+    """
     if not isinstance(value, (bool, np.bool_)):
         raise error(f"{what} is {shown(value)}, which is neither true nor false; {remedy}.")
     return bool(value)
@@ -102,7 +146,15 @@ CHECKS: Dict[type, Callable[..., Any]] = {bool: truth, int: integer, float: real
 def parse_object(
     content: str, what: str, remedy: str = "repair it", error: Type[CryoposesError] = InputError
 ) -> Dict[str, Any]:
-    """A JSON object by the letter of JSON: no NaN, no key twice; `error` otherwise. what : names it in sentences."""
+    """A JSON object by the letter of JSON: no NaN, no key twice.
+
+    Parameters
+    ----------
+    content : of the file.
+    what : names it in the sentence.
+    remedy : ends the sentence.
+    error : class of the exception for everything else.
+    """
     try:
         value = json.loads(content, object_pairs_hook=_each_key_once, parse_constant=_no_constant)
     except RecursionError:

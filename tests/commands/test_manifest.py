@@ -81,7 +81,7 @@ def test_one_byte_of_a_stack_counts(images):
 
 
 def test_of_stacks_too_large_to_be_read_twice_the_time_counts(images, monkeypatch):
-    monkeypatch.setattr(manifest, "_DIGEST_STACKS_BYTES", Path("a.mrcs").stat().st_size)
+    monkeypatch.setattr(manifest, "DIGEST_STACKS_BYTES", Path("a.mrcs").stat().st_size)
     images()
     os.utime("a.mrcs", (1, 1))
     assert images().resumed

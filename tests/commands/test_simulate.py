@@ -117,7 +117,7 @@ def test_an_image_depends_neither_on_the_number_nor_on_the_batch(simulate, monke
 
     options = ("--noise-variance", 1, "--number", 11)
     expected = simulate("one batch", *options)[1]
-    monkeypatch.setattr(module, "_PIXELS_PER_BATCH", 3 * 48**2)
+    monkeypatch.setattr(module, "PIXELS_PER_BATCH", 3 * 48**2)
     found = simulate("batches of 3", *options)[1]
     assert found == pytest.approx(expected, abs=2e-5)
 
@@ -191,7 +191,7 @@ from cryoposes_plugin.cli.main import main
 from cryoposes_plugin.commands.simulate import run as simulate
 from cryoposes_plugin.core.io import state_files
 from cryoposes_plugin.core.io.mrc import StackWriter
-simulate._PIXELS_PER_BATCH, state_files.SAVE_SECONDS = 8 * 48**2, {flush}
+simulate.PIXELS_PER_BATCH, state_files.SAVE_SECONDS = 8 * 48**2, {flush}
 write = StackWriter.append
 def append(self, images):
     write(self, images)
@@ -211,7 +211,7 @@ def test_a_killed_run_resumes_to_the_same_bytes(
 ):
     from cryoposes_plugin.commands.simulate import run as module
 
-    monkeypatch.setattr(module, "_PIXELS_PER_BATCH", 8 * 48**2)
+    monkeypatch.setattr(module, "PIXELS_PER_BATCH", 8 * 48**2)
     options = ["--number", "45", "--snr", "0.3"]
     whole = simulate("whole", *options)
     killed = tmp_path / "killed"

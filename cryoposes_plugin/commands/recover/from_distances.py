@@ -13,7 +13,7 @@ from ...core.io.error_log import not_fatal
 from ...core.io.names import EXPECTED_ERRORS_NAME, RESIDUALS_NAME, ROTATIONS_NAME
 from ...core.recovery.minibatch import minibatch_rotations
 from ...core.recovery.pairs import PairDistances, read_pairs
-from ...core.recovery.solve import Recovery, as_recovery, recover_rotations, strays
+from ...core.recovery.solve import Recovery, as_recovery, outliers, recover_rotations
 from ..run_directory import RunDirectory
 from .config import RecoverConfig
 
@@ -28,12 +28,12 @@ _SHOWN_PAIRS = 20000
 def check(config: RecoverConfig) -> None:
     """Raise what can be known to be wrong before any file is written."""
     config.validate()
-    read_pairs(config.distances)
+    read_pairs(str(config.distances))
 
 
 def run(config: RecoverConfig, run: RunDirectory) -> Dict[str, Any]:
     """Write rotations.npy (N, 3, 3), residuals.npy and expected_errors.npy (N,) [rad], and the report."""
-    pairs = read_pairs(config.distances)
+    pairs = read_pairs(str(config.distances))
     try:
         result = recover_pairs(config, pairs)
     except InputError as error:
@@ -85,7 +85,7 @@ def recovery_metrics(pairs: PairDistances, result: Recovery) -> Dict[str, Any]:
         "distance_error_rad": result.noise_rad,
         "offset_of_a_particle_rad": float(np.std(result.offset_rad)),
         "expected_error_deg": float(np.rad2deg(np.sqrt(np.mean(result.expected_error_rad**2)))),
-        "outliers": int(strays(result.residual_rad, degrees).sum()),
+        "outliers": int(outliers(result.residual_rad, degrees).sum()),
     }
     if result.held_out_ratio is not None:
         metrics["held_out_ratio"] = result.held_out_ratio

@@ -15,7 +15,7 @@ from ...core.models.distance_model import DistanceModel
 from ...core.models.embedding import Embedding, embed_copies, embed_particles
 from ...core.parallel import in_order
 from ...core.particles.batches import batches, scan_images
-from ...core.recovery.gauge import Beam, fix_beam
+from ...core.recovery.gauge import Beam, choose_beam_axis
 from ...core.recovery.pairs import PairDistances, landmark_pairs
 from ...core.recovery.references import rotations_from_references
 from ...core.recovery.solve import Recovery
@@ -116,7 +116,7 @@ def _among_each_other(
 
     pairs = landmark_pairs(distance, len(features), config.landmarks, config.seed)
     recovery = recover_pairs(config, pairs)
-    beam = fix_beam(
+    beam = choose_beam_axis(
         recovery.rotations[copies.rows],
         recovery.rotations[number:],
         copies.psi_rad,

@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 #: The mean signal variance of larger sets is measured on this many images, drawn without repetition.
 SIGNAL_SAMPLE = 2000
-_PIXELS_PER_BATCH = 2**19
+PIXELS_PER_BATCH = 2**19
 #: Images in the report.
 _SHOWN = 6
 
@@ -142,7 +142,7 @@ class _Renderer:
         self.config, self.drawn = config, drawn
         self.box_size_px, self.pixel_size_angstrom = inputs.box_size_px, inputs.pixel_size_angstrom
         self.model = _forward_model(config, inputs)
-        self.batch_size = max(1, min(config.number, _PIXELS_PER_BATCH // self.box_size_px**2))
+        self.batch_size = max(1, min(config.number, PIXELS_PER_BATCH // self.box_size_px**2))
         self.ctf = None if drawn.ctf is None else pack_ctf(drawn.ctf)
         diameter = particle_diameter_angstrom(
             config, inputs.box_size_px, inputs.pixel_size_angstrom

@@ -20,7 +20,7 @@ _VALUES_AT_ONCE = 2**24
 
 
 @dataclass(frozen=True)
-class Drawn:
+class PoseDraws:
     """Poses drawn from the posterior, M for each of N images, and what the posterior says of each image.
 
     image : (N M,) row. rotation, shift : (N M,) indices into the grids. best_rotation, best_shift : (N,) the likeliest.
@@ -37,7 +37,7 @@ class Drawn:
     log_likelihood: np.ndarray
 
 
-def draw_poses(
+def sample_poses(
     y: np.ndarray,
     c: np.ndarray,
     slices: np.ndarray,
@@ -47,13 +47,16 @@ def draw_poses(
     noise_variance: np.ndarray,
     draws: int,
     rng: np.random.Generator,
-) -> Drawn:
+) -> PoseDraws:
     """Draw `draws` poses for each image, evenly over the posterior's cumulative sum (systematic sampling).
 
     Parameters
     ----------
     y, c : (N, P) complex64 coefficients and float32 modulation. slices : (R, P) complex64.
     frequencies : (P, 2) cycles per box. shifts_px : (S, 2). noise_variance : (P,) E|n|^2.
+    box_size_px : D of the images.
+    draws : how many poses to draw for each image.
+    rng : source of the random numbers.
     """
     precision = (1.0 / noise_variance).astype(np.float32)
     reference = np.concatenate([slices.real, slices.imag], axis=1).T.astype(np.float32)
@@ -71,13 +74,13 @@ def draw_poses(
         values -= ((precision * c[part] ** 2) @ power)[:, None]
         constant = (precision * np.abs(y[part]) ** 2 + np.log(noise_variance)).sum(axis=1)
         parts.append(_draw(values, constant, at, draws, rng))
-    return Drawn(*(np.concatenate(arrays) for arrays in zip(*parts)))
+    return PoseDraws(*(np.concatenate(arrays) for arrays in zip(*parts)))
 
 
 def _draw(
     values: np.ndarray, constant: np.ndarray, first: int, draws: int, rng: np.random.Generator
 ):
-    """From log likelihoods (B, S, R), overwritten, to the fields of `Drawn` of these B images."""
+    """From log likelihoods (B, S, R), overwritten, to the fields of `PoseDraws` of these B images."""
     number, shifts, rotations = values.shape
     flat = values.reshape(number, -1)
     best = flat.argmax(axis=1)

@@ -28,7 +28,7 @@ from ..reconstruction.fourier_inversion import FourierGrid, Inversion
 from ..refinement.likelihood import PoseLikelihood
 from ..refinement.search_grids import SHIFT_STEP, shift_grid
 from ..types import Volume
-from .expectation import Drawn, draw_poses
+from .expectation import PoseDraws, sample_poses
 from .working_images import WorkingImages
 
 #: Diameter of the density, as a share of the box of the search: that box is cut to the particle's
@@ -75,7 +75,7 @@ class State:
 
 @dataclass(frozen=True)
 class Found:
-    """The state after an iteration, the likeliest pose of each image, how certain it is (see `Drawn`), the mean log
+    """The state after an iteration, the likeliest pose of each image, how certain it is (see `PoseDraws`), the mean log
     likelihood of an image, and the share of the images' power that the volume explains up to the stage's last shell."""
 
     state: State
@@ -113,7 +113,15 @@ class Search:
         rng: np.random.Generator,
         on_iteration: Callable[[Found], None] = lambda found: None,
     ) -> Found:
-        """All iterations of a stage; the shifts that it finds are those that a local one after it starts from."""
+        """All iterations of a stage; the shifts that it finds are those that a local one after it starts from.
+
+        Parameters
+        ----------
+        stage : grids, resolution and number of iterations.
+        state : where to start; it is not changed.
+        rng : source of the random numbers.
+        on_iteration : called with what has been found after each iteration.
+        """
         if not stage.local:
             state = dataclasses.replace(state, shifts_px=np.zeros_like(state.shifts_px))
         comparison = Comparison(self.images, self.points, stage, self.max_shift_px)
@@ -157,6 +165,13 @@ def likeliest_poses(
     """Rotations (N, 3, 3), shifts (N, 2) and certainties (N,) of images for a volume that stays as it is.
 
     Shifts are found on the coarser grid of rotations of `DETAIL`, then rotations on its finest.
+
+    Parameters
+    ----------
+    images : N working images.
+    state : of the search; its volume stays as it is.
+    max_shift_px : longest shift.
+    rng : source of the random orientation of the grids.
     """
     shifts = np.zeros((len(images), 2))
     for stage in (dataclasses.replace(DETAIL[0], local=False), DETAIL[-1]):
@@ -189,12 +204,26 @@ class Comparison:
         )
 
     def draw(
-        self, slices, shifts_px, noise_variance, draws: int, rng: np.random.Generator
-    ) -> Drawn:
-        """Poses from the posterior; shifts count from each image's own, (N, 2)."""
+        self,
+        slices: np.ndarray,
+        shifts_px: np.ndarray,
+        noise_variance: np.ndarray,
+        draws: int,
+        rng: np.random.Generator,
+    ) -> PoseDraws:
+        """Poses from the posterior; shifts count from each image's own, (N, 2).
+
+        Parameters
+        ----------
+        slices : (R, P) complex64 of the volume (see `slices`).
+        shifts_px : (N, 2) of the images so far.
+        noise_variance : (number_of_shells,) E|n|^2.
+        draws : poses to draw for each image.
+        rng : source of the random numbers.
+        """
         y = self._y * self._waves(shifts_px)
         noise = noise_variance[self._shell]
-        return draw_poses(
+        return sample_poses(
             y, self._c, slices, self.frequencies, self._shift_grid, self.box, noise, draws, rng
         )
 

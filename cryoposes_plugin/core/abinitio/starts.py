@@ -43,7 +43,15 @@ class Outcome:
 
 
 def search_all(search: Search, number: int, seed: int, run: Folder) -> Outcome:
-    """Run every start through `SHAPE` and the likeliest through `DETAIL`; goes on after what `run` holds."""
+    """Run every start through `SHAPE` and the likeliest through `DETAIL`; goes on after what `run` holds.
+
+    Parameters
+    ----------
+    search : the images and the settings of the search.
+    number : of random starts.
+    seed : of all random numbers; a start's own depend on the seed and on its number alone.
+    run : folder that holds what each start has found.
+    """
     images = len(search.images)
     work = {stages: sum(_comparisons(s) for s in stages) * images for stages in (SHAPE, DETAIL)}
     names = [SEARCH_START.format(start + 1) for start in range(number)]
@@ -94,7 +102,7 @@ def _course(
     for stage in stages:
         count = len(rotation_grid(stage.order)) * len(search.images)
 
-        def advance(found: Found, count=count) -> None:
+        def advance(found: Found, count: int = count) -> None:
             explained.append(found.explained)
             progress.advance(count, explained_power=found.explained)
 

@@ -34,7 +34,7 @@ class WorkingImages:
     def box_size_px(self) -> int:
         return self.images.shape[1]
 
-    def take(self, rows) -> WorkingImages:
+    def take(self, rows: np.ndarray) -> WorkingImages:
         ctf = None if self.ctf is None else self.ctf.take(rows)
         return WorkingImages(self.images[rows], ctf, self.states[rows], self.pixel_size_angstrom)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Dict
+from typing import Dict, Optional
 
 import numpy as np
 
@@ -18,9 +18,22 @@ def angular_errors_deg(estimate: np.ndarray, truth: np.ndarray, group: np.ndarra
 
 
 def shift_errors_angstrom(
-    estimate_px, estimate_pixel_size_angstrom, truth_px, truth_pixel_size_angstrom
+    estimate_px: Optional[np.ndarray],
+    estimate_pixel_size_angstrom: np.ndarray,
+    truth_px: Optional[np.ndarray],
+    truth_pixel_size_angstrom: np.ndarray,
 ) -> np.ndarray:
-    """(N, 2) displacements in pixels of their own images, with their pixel sizes (N,) -> (N,) distances in Å."""
+    """Distances in Å between estimated and true displacements of the same N particles.
+
+    Parameters
+    ----------
+    estimate_px, truth_px : (N, 2) displacements, in pixels of their own images; None gives NaN.
+    estimate_pixel_size_angstrom, truth_pixel_size_angstrom : (N,) pixel sizes of these images.
+
+    Returns
+    -------
+    (N,) distances in Å.
+    """
     estimate = np.asarray(estimate_px, dtype=np.float64) * np.reshape(
         estimate_pixel_size_angstrom, (-1, 1)
     )

@@ -9,6 +9,7 @@ particles' own N as candidates, then by chordal means with weights that shrink w
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Sequence
 
 import numpy as np
 
@@ -46,7 +47,12 @@ class Registration:
 
 
 def register(
-    estimate: np.ndarray, truth: np.ndarray, group: np.ndarray, *, hands=("same",), seed: int = 0
+    estimate: np.ndarray,
+    truth: np.ndarray,
+    group: np.ndarray,
+    *,
+    hands: Sequence[str] = ("same",),
+    seed: int = 0,
 ) -> Registration:
     """Bring estimated poses into the frame of the true ones.
 
@@ -69,7 +75,9 @@ def register(
     return min(found, key=lambda registration: registration.median_residual_rad)
 
 
-def _register_hand(estimate, truth, group, hand: str, seed: int) -> Registration:
+def _register_hand(
+    estimate: np.ndarray, truth: np.ndarray, group: np.ndarray, hand: str, seed: int
+) -> Registration:
     estimate = np.asarray(estimate, dtype=np.float64)
     if hand == "opposite":
         estimate = opposite_hand(estimate)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Optional
+
 import numpy as np
 
 
@@ -23,7 +25,7 @@ def project_to_so3(matrices: np.ndarray) -> np.ndarray:
     return u @ vt
 
 
-def mean_rotation(rotations: np.ndarray, weights=None) -> np.ndarray:
+def mean_rotation(rotations: np.ndarray, weights: Optional[np.ndarray] = None) -> np.ndarray:
     """Chordal mean of (N, 3, 3) rotations -> (3, 3)."""
     return project_to_so3(
         np.average(np.asarray(rotations, dtype=np.float64), axis=0, weights=weights)

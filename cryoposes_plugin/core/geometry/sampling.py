@@ -87,6 +87,13 @@ def preferred(
     """Viewing directions von Mises-Fisher around (m, 3) directions, drawn equally often; in-plane angle uniform.
 
     In three dimensions the cosine w to the mean has density prop. to exp(kappa w): inverted in closed form.
+
+    Parameters
+    ----------
+    n : number of rotations.
+    rng : source of the random numbers.
+    directions : (m, 3) mean directions, of any length.
+    concentration : kappa > 0; large values mean narrow peaks.
     """
     means = np.asarray(directions, dtype=np.float64)[rng.integers(len(directions), size=n)]
     u = rng.uniform(size=n)

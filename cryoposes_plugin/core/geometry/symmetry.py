@@ -7,6 +7,7 @@ with 2-folds along x, y, z.
 from __future__ import annotations
 
 import re
+from typing import Sequence
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -17,9 +18,9 @@ from .rotations import angular_distance_rad
 _GOLDEN = (1 + np.sqrt(5)) / 2
 
 
-def _turn(axis, order: int) -> np.ndarray:
-    axis = np.asarray(axis, dtype=np.float64)
-    return Rotation.from_rotvec(axis / np.linalg.norm(axis) * 2 * np.pi / order).as_matrix()
+def _turn(axis: Sequence[float], order: int) -> np.ndarray:
+    along = np.asarray(axis, dtype=np.float64)
+    return Rotation.from_rotvec(along / np.linalg.norm(along) * 2 * np.pi / order).as_matrix()
 
 
 def _generators(kind: str, order: int):

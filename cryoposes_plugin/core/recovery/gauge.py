@@ -51,7 +51,7 @@ class Beam:
         return self.frame.T @ (np.swapaxes(rotations, 1, 2) if self.inverted else rotations)
 
 
-def fix_beam(
+def choose_beam_axis(
     images: np.ndarray,
     copies: np.ndarray,
     psi_rad: np.ndarray,
@@ -68,6 +68,7 @@ def fix_beam(
     psi_rad : (M,) angle by which each copy was turned counter-clockwise; after its x was flipped, where it was.
     mirrored : (M,) bool, whether it was flipped. Both turned and mirrored copies are needed.
     half_turn : whether the mirrored ones are of the particle turned by half about some axis.
+    seed : of the random starts.
     """
     images, copies = np.asarray(images, dtype=np.float64), np.asarray(copies, dtype=np.float64)
     turns = known_turns(psi_rad, mirrored)
@@ -86,7 +87,7 @@ def fix_beam(
     return Beam(frame, inverted, best, other)
 
 
-def known_turns(psi_rad, mirrored) -> np.ndarray:
+def known_turns(psi_rad: np.ndarray, mirrored: np.ndarray) -> np.ndarray:
     """(M, 3, 3) T with A' = T A, of copies flipped (where mirrored) and then turned by psi."""
     mirrored = np.asarray(mirrored, dtype=bool)
     identity = np.broadcast_to(np.eye(3), (len(mirrored), 3, 3))
@@ -139,7 +140,7 @@ class _Problem:
     def _descend(self, frame: np.ndarray, axis: np.ndarray) -> Tuple[float, np.ndarray, np.ndarray]:
         start = np.zeros(6 if self.moved.any() else 3)
 
-        def placed(v):
+        def placed(v: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
             return Rotation.from_rotvec(v[:3]).as_matrix() @ frame, axis + v[3:] if len(
                 v
             ) > 3 else axis

@@ -17,7 +17,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field
 from functools import partial
-from typing import List, Optional
+from typing import List, Optional, Tuple
 
 import numpy as np
 from scipy import sparse
@@ -170,7 +170,12 @@ def _pass(pairs: PairDistances, q: np.ndarray, b: np.ndarray, scale_rad: float) 
 
 
 def _part_of_pass(
-    pairs: PairDistances, q: np.ndarray, b: np.ndarray, scale_rad: float, outer: np.ndarray, place
+    pairs: PairDistances,
+    q: np.ndarray,
+    b: np.ndarray,
+    scale_rad: float,
+    outer: np.ndarray,
+    place: Tuple[slice, slice],
 ):
     """Of some rows: what _SUMMED gets at the second particles (N, ...) and at the rows; sum of p |r|; median of |r|."""
     rows, part = place

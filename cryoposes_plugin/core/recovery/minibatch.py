@@ -10,7 +10,7 @@ so they grow, and the angle of a step shrinks as they do.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Callable, List, Optional
+from typing import Callable, List, Optional, Tuple
 
 import numpy as np
 
@@ -36,10 +36,22 @@ def minibatch_rotations(
     watch: Optional[Callable[[int, float], None]] = None,
     task: str = "",
 ) -> Fit:
-    """Adam (Kingma and Ba 2015) on (N, 4) quaternions, from random ones or a start (N, 4).
+    """Minimise the mean squared residual of random batches with Adam (Kingma and Ba 2015).
 
-    `watch(step, smoothed loss in rad^2)` is called for each step. The result carries the loss over all pairs, and its
-    history some 200 smoothed ones on the way.
+    Parameters
+    ----------
+    pairs : the measured distances.
+    seed : of the random start and of the batches.
+    start : (N, 4) unit quaternions to start from; random ones if None.
+    steps : number of batches.
+    batch_size : pairs in a batch.
+    learning_rate : of the first step.
+    watch : called as watch(step, smoothed loss in rad^2) at each step.
+    task : name for the progress; empty for none.
+
+    Returns
+    -------
+    The fit, with the loss over all pairs; its history holds some 200 smoothed losses on the way.
     """
     rng = np.random.default_rng(seed)
     q = (
@@ -55,7 +67,7 @@ def minibatch_rotations(
     for step in range(1, steps + 1):
         batch = rng.integers(len(pairs), size=min(batch_size, len(pairs)))
         ends, d = (first[batch], pairs.second[batch]), pairs.distance_rad[batch]
-        loss, gradient = _loss_and_gradient(q, *ends, d, pairs.weights_of(batch))
+        loss, gradient = loss_and_gradient(q, *ends, d, pairs.weights_of(batch))
         mean += (1 - _BETA1) * (gradient - mean)
         square += (1 - _BETA2) * (gradient**2 - square)
         rate = learning_rate * np.sqrt(1 - _BETA2**step) / (1 - _BETA1**step)
@@ -71,7 +83,9 @@ def minibatch_rotations(
     return replace(fit, history=course + fit.history)
 
 
-def _loss_and_gradient(q, first, second, distances, weight):
+def loss_and_gradient(
+    q: np.ndarray, first: np.ndarray, second: np.ndarray, distances: np.ndarray, weight: np.ndarray
+) -> Tuple[float, np.ndarray]:
     """Weighted mean squared residual of a batch, and its gradient (N, 4)."""
     lengths = np.linalg.norm(q, axis=1, keepdims=True)
     a, b = (q[rows] / lengths[rows] for rows in (first, second))

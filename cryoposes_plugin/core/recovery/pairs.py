@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Callable, Iterator, Optional, Tuple
+from pathlib import Path
+from typing import Callable, Iterator, Optional, Tuple, Union
 
 import numpy as np
 from scipy import sparse
@@ -85,7 +86,7 @@ class PairDistances:
         matrix = self.matrix(self.weight)
         return np.asarray(matrix.sum(axis=0)).ravel() + np.asarray(matrix.sum(axis=1)).ravel()
 
-    def that_count(self) -> PairDistances:
+    def with_weight(self) -> PairDistances:
         """Without pairs of next to no weight, if the others still hold all particles together."""
         if self.weight is None or self.weight.min() >= _NEGLIGIBLE * self.weight.mean():
             return self
@@ -122,7 +123,7 @@ class PairDistances:
             indptr, place[self.second[entries]], self.distance_rad[entries], weight
         )
 
-    def less_offsets(self, offsets_rad: np.ndarray) -> PairDistances:
+    def subtract_offsets(self, offsets_rad: np.ndarray) -> PairDistances:
         """Without what (N,) errors common to all distances of a particle add to them."""
         corrected = (
             self.distance_rad
@@ -147,7 +148,13 @@ class PairDistances:
 
 
 def pairs_from_arrays(
-    i, j, d, weight=None, *, number: Optional[int] = None, name: str = "distances"
+    i: np.ndarray,
+    j: np.ndarray,
+    d: np.ndarray,
+    weight: Optional[np.ndarray] = None,
+    *,
+    number: Optional[int] = None,
+    name: str = "distances",
 ) -> PairDistances:
     """Check lists of pairs and sort them.
 
@@ -195,7 +202,7 @@ def pairs_from_arrays(
     return PairDistances(indptr, second, distance, weight)
 
 
-def _each_once(i, j, d, weight):
+def _each_once(i: np.ndarray, j: np.ndarray, d: np.ndarray, weight: Optional[np.ndarray]):
     """Pairs that come several times are merged, at the place of the first."""
     pair = np.minimum(i, j) << 32 | np.maximum(i, j)
     if (np.diff(pair) > 0).all() or (np.diff(np.sort(pair)) > 0).all():
@@ -208,7 +215,7 @@ def _each_once(i, j, d, weight):
     return i[first], j[first], mean, None if (total == total[0]).all() else total
 
 
-def read_pairs(path) -> PairDistances:
+def read_pairs(path: Union[str, Path]) -> PairDistances:
     """Read `i`, `j`, `d` (radians) and perhaps `weight` of an npz file; InputError for whatever is wrong with it."""
     names = ("i", "j", "d")
     arrays = read_npz(path, str(path), _REMEDY, required=names, wanted=(*names, "weight"))
@@ -225,9 +232,14 @@ def landmark_pairs(
     landmarks: int,
     seed: int = 0,
 ) -> PairDistances:
-    """Distances of all `number` particles to as many randomly drawn landmarks as told, from a function.
+    """Distances of all particles to some landmarks drawn at random.
 
-    `distance(i, j)` takes (N, 1) and (1, K) indices and gives (N, K) radians; it is called for some rows at a time.
+    Parameters
+    ----------
+    distance : distance(i, j) takes (N, 1) and (1, K) indices and returns (N, K) radians; called for some rows at a time.
+    number : of particles.
+    landmarks : how many of them are landmarks.
+    seed : of the draw.
     """
     chosen = np.sort(
         np.random.default_rng(seed).choice(number, min(landmarks, number), replace=False)
@@ -270,7 +282,9 @@ def check_graph(pairs: PairDistances, name: str = "distances") -> None:
         )
 
 
-def _check_shapes(i, j, d, weight, name: str) -> None:
+def _check_shapes(
+    i: np.ndarray, j: np.ndarray, d: np.ndarray, weight: Optional[np.ndarray], name: str
+) -> None:
     for what, array in (("i", i), ("j", j), ("d", d), ("weight", weight)):
         if array is None:
             continue
@@ -287,7 +301,7 @@ def _check_shapes(i, j, d, weight, name: str) -> None:
         raise InputError(f"{name}: the lists are empty; give distances.")
 
 
-def _check_indices(i, j, number: Optional[int], name: str) -> None:
+def _check_indices(i: np.ndarray, j: np.ndarray, number: Optional[int], name: str) -> None:
     for what, array in (("i", i), ("j", j)):
         low, high = int(array.min()), int(array.max())
         if low < 0:
@@ -301,7 +315,7 @@ def _check_indices(i, j, number: Optional[int], name: str) -> None:
             )
 
 
-def _check_values(d, weight, name: str) -> None:
+def _check_values(d: np.ndarray, weight: Optional[np.ndarray], name: str) -> None:
     for what, array in (("d", d), ("weight", weight)):
         if array is not None and not np.isfinite(array).all():
             at = int(np.flatnonzero(~np.isfinite(array))[0])

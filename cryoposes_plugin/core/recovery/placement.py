@@ -40,9 +40,12 @@ def place(
     particles : (P,) the ones to place, each independently of the others.
     trusted : (N,) bool, whose rotations count; at most some 64 of them are used for each particle.
     scale_rad : standard deviation of the distances.
+    pairs : the measured distances.
+    quaternions : (N, 4) unit, all of them as they are.
+    rng : draws the trusted particles where there are more.
     """
     result = np.array(quaternions)
-    grid = rotation_grid()
+    grid = quaternion_grid()
     cap = max(_CAP * scale_rad, _SMALLEST_CAP_RAD)
     neighbours, distances, weights = _neighbour_lists(pairs, particles, trusted, rng)
     for start in range(0, len(particles), _PARTICLES_AT_ONCE):
@@ -59,7 +62,7 @@ def place(
     return result
 
 
-def rotation_grid() -> np.ndarray:
+def quaternion_grid() -> np.ndarray:
     """(G, 4) quaternions, evenly spread over SO(3)."""
     directions = healpix_directions(_ORDER)
     psi = 2 * np.pi * np.arange(_IN_PLANE) / _IN_PLANE
@@ -68,14 +71,22 @@ def rotation_grid() -> np.ndarray:
     )
 
 
-def _costs(candidates, others, distances, weights, cap) -> np.ndarray:
+def _costs(
+    candidates: np.ndarray,
+    others: np.ndarray,
+    distances: np.ndarray,
+    weights: np.ndarray,
+    cap: float,
+) -> np.ndarray:
     """(P, G) sums of capped residuals of candidates (P, G, 4) against others (P, K, 4); distances, weights (P, K)."""
     cosines = np.minimum(np.abs(candidates @ np.swapaxes(others, 1, 2)), 1.0)
     residuals = np.minimum(np.abs(distances[:, None, :] - 2 * np.arccos(cosines)), cap)
     return np.einsum("pgk,pk->pg", residuals, weights)
 
 
-def _neighbour_lists(pairs: PairDistances, particles, trusted, rng):
+def _neighbour_lists(
+    pairs: PairDistances, particles: np.ndarray, trusted: np.ndarray, rng: np.random.Generator
+):
     """For each of (P,) particles up to K trusted neighbours (P, K), their distances, and weights: 0 where are fewer."""
     row = np.full(pairs.number, -1)
     row[particles] = np.arange(len(particles))

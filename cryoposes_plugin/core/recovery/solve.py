@@ -1,4 +1,4 @@
-"""Rotations of all particles from pairwise distances alone: spectral start, least squares, strays placed anew."""
+"""Rotations of all particles from pairwise distances alone: spectral start, least squares, outliers placed anew."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _ATTEMPTS = 3
 _STEPS = 100
 #: Random starts where there are too few particles for linear algebra, and how many of them are followed to their end.
 _STARTS, _SETTLED = 100, 10
-#: A stray's rms residual exceeds the median by so many standard errors.
+#: A outlying's rms residual exceeds the median by so many standard errors.
 _STRAY = 4.0
 _SMALLEST_STRAY_RAD = 1e-6
 _SMALL_GAIN = 1e-4
@@ -72,7 +72,7 @@ def recover_rotations(pairs: PairDistances, seed: int = 0) -> Recovery:
     The rotations are determined up to R -> A R B and R -> R^-1, which leave all distances as they are.
     """
     rng = np.random.default_rng(seed)
-    strong = pairs.that_count()
+    strong = pairs.with_weight()
     landmarks = dense_landmarks(strong, rng)
     if landmarks is not None and _FEWEST_FOR_CORE <= len(landmarks) < pairs.number:
         core = strong.within(landmarks)
@@ -143,13 +143,13 @@ def _fit_from_core(
     quaternions, offsets = np.empty((pairs.number, 4)), np.zeros(pairs.number)
     quaternions[landmarks], offsets[landmarks] = fit.quaternions, fit.offsets_rad
     distances = columns[others] - fit.offsets_rad
-    quaternions[others], offsets[others] = _against(
+    quaternions[others], offsets[others] = against_known(
         distances, fit.quaternions, float(np.std(fit.offsets_rad))
     )
     return _settle(pairs, quaternions, rng, offsets, task="recover")
 
 
-def _against(
+def against_known(
     distances: np.ndarray, known: np.ndarray, spread_rad: float
 ) -> Tuple[np.ndarray, np.ndarray]:
     """Quaternions (N, 4) and offsets (N,) from distances (N, K), or NaN, to known quaternions (K, 4).
@@ -195,24 +195,24 @@ def as_recovery(fit: Fit) -> Recovery:
 def _settle(
     pairs: PairDistances,
     quaternions: np.ndarray,
-    rng,
+    rng: np.random.Generator,
     offsets_rad: Optional[np.ndarray] = None,
     task: str = "",
 ) -> Fit:
-    """Least squares; then, a few times, strays on the grid and least squares again while that helps."""
+    """Least squares; then, a few times, outliers on the grid and least squares again while that helps."""
     fit = refine(pairs, quaternions, steps=_STEPS, start_offsets_rad=offsets_rad, task=task)
     for _ in range(_ROUNDS):
-        stray = strays(fit.rms_rad, pairs.degrees)
+        outlying = outliers(fit.rms_rad, pairs.degrees)
         # others look astray only because they were measured against the worst ones
-        stray &= fit.rms_rad > 0.5 * fit.rms_rad.max()
-        if not stray.any():
+        outlying &= fit.rms_rad > 0.5 * fit.rms_rad.max()
+        if not outlying.any():
             break
-        offsets = np.where(stray, 0.0, fit.offsets_rad)
+        offsets = np.where(outlying, 0.0, fit.offsets_rad)
         moved = place(
-            pairs.less_offsets(offsets),
+            pairs.subtract_offsets(offsets),
             fit.quaternions,
-            np.flatnonzero(stray),
-            ~stray,
+            np.flatnonzero(outlying),
+            ~outlying,
             fit.scale_rad,
             rng,
         )
@@ -229,15 +229,15 @@ def _settle(
     return fit
 
 
-def strays(rms_rad: np.ndarray, degrees: np.ndarray) -> np.ndarray:
+def outliers(rms_rad: np.ndarray, degrees: np.ndarray) -> np.ndarray:
     """(N,) bool: particles whose distances fit clearly worse than most."""
     median = float(np.median(rms_rad))
     return rms_rad > np.maximum(median * (1 + _STRAY / np.sqrt(2.0 * degrees)), _SMALLEST_STRAY_RAD)
 
 
-def _from_random_starts(pairs: PairDistances, rng) -> Fit:
+def _from_random_starts(pairs: PairDistances, rng: np.random.Generator) -> Fit:
     """For a few particles: the best of several least squares from random rotations."""
-    strong = pairs.that_count()
+    strong = pairs.with_weight()
     fits: List[Fit] = []
     while len(fits) < _STARTS and not (fits and fits[-1].loss_rad < _SMALLEST_STRAY_RAD):
         start = rng.standard_normal((pairs.number, 4))

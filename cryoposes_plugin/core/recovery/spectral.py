@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import Optional, Tuple
+from typing import Callable, Optional, Tuple
 
 import numpy as np
 from scipy import sparse
@@ -81,7 +81,7 @@ def spectral_rotations(
     """
     if pairs.number < _FEWEST_LANDMARKS:
         return None
-    pairs = pairs.that_count()
+    pairs = pairs.with_weight()
     rich = int((pairs.degrees >= _FEWEST_ENTRIES).sum())
     if rich <= _RANK:
         raise InputError(
@@ -118,7 +118,9 @@ def hubs(pairs: PairDistances) -> np.ndarray:
     return np.sort(order[:k]) if _RANK <= k <= pairs.number // 4 else np.arange(pairs.number)
 
 
-def _factor_block(pairs: PairDistances, landmarks: np.ndarray, rng) -> Tuple[_Factors, np.ndarray]:
+def _factor_block(
+    pairs: PairDistances, landmarks: np.ndarray, rng: np.random.Generator
+) -> Tuple[_Factors, np.ndarray]:
     block = pairs.columns(landmarks)
     known = np.isfinite(block)
     block = np.where(known, 2 * np.cos(block), 0.0)
@@ -136,7 +138,9 @@ def _factor_block(pairs: PairDistances, landmarks: np.ndarray, rng) -> Tuple[_Fa
     return _Factors(left, values, right, np.ones(len(left)), np.ones(len(right))), placed
 
 
-def _factor_sparse(pairs: PairDistances, columns: np.ndarray, rng) -> Tuple[_Factors, np.ndarray]:
+def _factor_sparse(
+    pairs: PairDistances, columns: np.ndarray, rng: np.random.Generator
+) -> Tuple[_Factors, np.ndarray]:
     """The sparse matrix, divided by the square roots of its rows' and columns' numbers of entries."""
     n = pairs.number
     upper = pairs.matrix(2 * np.cos(pairs.distance_rad))
@@ -146,10 +150,10 @@ def _factor_sparse(pairs: PairDistances, columns: np.ndarray, rng) -> Tuple[_Fac
     count_right = count if full else np.bincount(matrix.indices, minlength=len(columns))
     a, b = np.sqrt(np.maximum(count, 1.0))[:, None], np.sqrt(np.maximum(count_right, 1.0))[:, None]
 
-    def apply(x):
+    def apply(x: np.ndarray):
         return (matrix @ (x / b) + (matrix.T @ (x / b) if full else 0)) / a
 
-    def transposed(x):
+    def transposed(x: np.ndarray):
         return apply(x) if full else (matrix.T @ (x / a)) / b
 
     left, values, right = top_singular(apply, transposed, len(columns), rng, iterations=25)
@@ -158,9 +162,25 @@ def _factor_sparse(pairs: PairDistances, columns: np.ndarray, rng) -> Tuple[_Fac
 
 
 def top_singular(
-    apply, transposed, columns: int, rng, iterations: int
+    apply: Callable[[np.ndarray], np.ndarray],
+    transposed: Callable[[np.ndarray], np.ndarray],
+    columns: int,
+    rng: np.random.Generator,
+    iterations: int,
 ) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The ten largest singular triplets by block power iteration (Halko et al. 2011): (N, 10), (10,), (K, 10)."""
+    """The ten largest singular triplets of a matrix by block power iteration (Halko et al. 2011).
+
+    Parameters
+    ----------
+    apply, transposed : products of the matrix (N, K), and of its transpose, with a block of columns.
+    columns : K.
+    rng : draws the first block.
+    iterations : number of products with the matrix and its transpose.
+
+    Returns
+    -------
+    Left vectors (N, 10), singular values (10,), right vectors (K, 10).
+    """
     basis = rng.standard_normal((columns, min(_RANK + _EXTRA_VECTORS, columns)))
     for _ in range(iterations):
         basis = np.linalg.qr(transposed(np.linalg.qr(apply(basis))[0]))[0]
@@ -211,7 +231,9 @@ def projected_power(pairs: PairDistances, rotations: np.ndarray, rho: float) -> 
     return x.reshape(-1, 3, 3)
 
 
-def rotations_from_rows(rows: np.ndarray, placed: np.ndarray, rng) -> Tuple[np.ndarray, float]:
+def rotations_from_rows(
+    rows: np.ndarray, placed: np.ndarray, rng: np.random.Generator
+) -> Tuple[np.ndarray, float]:
     """Map rows (N, 9) to rotations (N, 3, 3): orthogonal Procrustes in turns with the projection onto SO(3)."""
     usable = np.flatnonzero(placed)
     sample = rows[rng.choice(usable, min(len(usable), _ROWS_FOR_MAP), replace=False)]
@@ -226,7 +248,9 @@ def rotations_from_rows(rows: np.ndarray, placed: np.ndarray, rng) -> Tuple[np.n
     return project_to_so3((rows @ mapping).reshape(-1, 3, 3)), misfit
 
 
-def _alternate(rows, mapping, iterations: int, tolerance: float = 1e-6) -> Tuple[float, np.ndarray]:
+def _alternate(
+    rows: np.ndarray, mapping: np.ndarray, iterations: int, tolerance: float = 1e-6
+) -> Tuple[float, np.ndarray]:
     misfit = np.inf
     for _ in range(iterations):
         mapped = rows @ mapping

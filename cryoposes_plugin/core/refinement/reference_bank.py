@@ -21,7 +21,7 @@ _ORDER = 3
 #: One in so many of them is compared again, a stage of the march further out.
 _ONE_IN = 4
 #: Coefficients of all slices together, at most: 270 MB, and less than half as much for the first step.
-_MOST_COEFFICIENTS = 2**25
+MOST_COEFFICIENTS = 2**25
 #: Orientations that a thread interpolates at once: interpolation takes many times the memory of what it gives.
 _AT_ONCE = 2048
 
@@ -58,7 +58,7 @@ class ReferenceBank:
         self, likelihood: PoseLikelihood, points: FourierPoints, radius: float, threads: int = 0
     ):
         self.rotations = _rotations()
-        most = min(points.within(MARCH * radius), _MOST_COEFFICIENTS // len(self.rotations))
+        most = min(points.within(MARCH * radius), MOST_COEFFICIENTS // len(self.rotations))
         last = float(points.radius[most - 1])
         self._radii = [max(last / MARCH, 1.0), last]
         self._numbers = [points.within(r) for r in self._radii]

@@ -13,7 +13,7 @@ from cryoposes_plugin.core.types import Volume
 
 pytest.importorskip("tensorflow")
 
-from cryoposes_plugin.core.abinitio.expectation import draw_poses
+from cryoposes_plugin.core.abinitio.expectation import sample_poses
 from cryoposes_plugin.core.abinitio.search import BackProjection, Search, Stage, likeliest_poses
 from cryoposes_plugin.core.abinitio.working_images import WorkingImages
 from cryoposes_plugin.core.imaging.forward_model import ForwardModel
@@ -60,7 +60,7 @@ def test_poses_are_drawn_as_often_as_the_posterior_says():
         draws,
         rng,
     )
-    drawn = draw_poses(*args)
+    drawn = sample_poses(*args)
     wave = np.exp(-2j * np.pi / 16 * shifts @ frequencies.T)
     model = c[:, None, None] * slices[None, :, None] * wave
     log = -(np.abs(y[:, None, None] - model) ** 2 / noise).sum(axis=-1)

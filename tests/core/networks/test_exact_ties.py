@@ -296,16 +296,16 @@ def test_recovered_quaternions_that_are_equal_opposite_or_perpendicular(second, 
     """(d - 2 arccos |<p, q>|)^2 of one pair; q and -q are one rotation, and nothing pulls where d is met."""
     q = np.array([[1.0, 0, 0, 0], second])
     ends = np.array([0]), np.array([1])
-    loss, gradient = minibatch._loss_and_gradient(q, *ends, np.array([angle]), np.ones(1))
+    loss, gradient = minibatch.loss_and_gradient(q, *ends, np.array([angle]), np.ones(1))
     assert loss == 0
     assert not gradient.any()
-    loss, gradient = minibatch._loss_and_gradient(q, *ends, np.array([1.0]), np.ones(1))
+    loss, gradient = minibatch.loss_and_gradient(q, *ends, np.array([1.0]), np.ones(1))
     assert loss == pytest.approx((1 - angle) ** 2)
     assert np.isfinite(gradient).all()
     if angle:
         # Two shortest ways lead there: the gradient is that of one of them.
         moved = q - 1e-5 * gradient
-        assert minibatch._loss_and_gradient(moved, *ends, np.array([1.0]), np.ones(1))[0] < loss
+        assert minibatch.loss_and_gradient(moved, *ends, np.array([1.0]), np.ones(1))[0] < loss
 
 
 def test_a_model_without_signal_or_overlap_gives_no_step():

@@ -9,7 +9,7 @@ from cryoposes_plugin.core.evaluation.orthogonal4 import register_orthogonal4
 from cryoposes_plugin.core.evaluation.registration import HANDS, register
 from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
 from cryoposes_plugin.core.geometry.sampling import hemisphere, random_rotations
-from cryoposes_plugin.core.recovery.gauge import fix_beam, known_turns
+from cryoposes_plugin.core.recovery.gauge import choose_beam_axis, known_turns
 from cryoposes_plugin.core.recovery.pairs import pairs_from_arrays
 from cryoposes_plugin.core.recovery.solve import recover_rotations
 
@@ -52,7 +52,7 @@ def test_a_moved_beam_is_found(rng, inverted, noise_rad):
     )
     left, right = random_rotations(2, rng)
     moved = left @ (np.swapaxes(together, 1, 2) if inverted else together) @ right
-    beam = fix_beam(moved[source], moved[500:], psi, mirrored)
+    beam = choose_beam_axis(moved[source], moved[500:], psi, mirrored)
     assert beam.inverted == inverted
     assert beam.median_residual_rad < 0.6 * beam.other_median_residual_rad
     error = physical_error_rad(beam.apply(moved[:500]), truth)
@@ -74,7 +74,7 @@ def test_a_moved_beam_is_found_where_mirrored_copies_are_of_a_particle_turned_by
     left, right = random_rotations(2, rng)
     moved = left @ (np.swapaxes(together, 1, 2) if inverted else together) @ right
     plain, beam = (
-        fix_beam(moved[source], moved[500:], psi, mirrored, half_turn=half)
+        choose_beam_axis(moved[source], moved[500:], psi, mirrored, half_turn=half)
         for half in (False, True)
     )
     error, lost = (physical_error_rad(b.apply(moved[:500]), truth) for b in (beam, plain))
@@ -90,7 +90,7 @@ def test_from_noisy_distances_to_physical_rotations(rng):
     i, j = np.triu_indices(520, 1)
     d = angular_distance_rad(together[i], together[j]) + rng.normal(0, 0.5, len(i))
     recovered = recover_rotations(pairs_from_arrays(i, j, d)).rotations
-    beam = fix_beam(recovered[source], recovered[400:], psi, mirrored)
+    beam = choose_beam_axis(recovered[source], recovered[400:], psi, mirrored)
     error = physical_error_rad(beam.apply(recovered[:400]), truth)
     assert error < 1.05 * register_orthogonal4(recovered[:400], truth).mean_residual_rad
 
@@ -98,8 +98,8 @@ def test_from_noisy_distances_to_physical_rotations(rng):
 def test_copies_that_leave_something_open_are_refused(rng):
     a = random_rotations(4, rng)
     with pytest.raises(ValueError, match="mirrored copies as well"):
-        fix_beam(a, a, np.ones(4), np.zeros(4, dtype=bool))
+        choose_beam_axis(a, a, np.ones(4), np.zeros(4, dtype=bool))
     with pytest.raises(ValueError, match="turned in-plane"):
-        fix_beam(a, a, np.array([0, np.pi, 1, 1]), np.array([False, False, True, True]))
+        choose_beam_axis(a, a, np.array([0, np.pi, 1, 1]), np.array([False, False, True, True]))
     with pytest.raises(ValueError, match="as many copies"):
-        fix_beam(a, a[:3], np.ones(4), np.array([False, False, True, True]))
+        choose_beam_axis(a, a[:3], np.ones(4), np.array([False, False, True, True]))

@@ -45,7 +45,7 @@ def test_pairs_within_some_particles_and_their_columns():
     nan = np.nan
     expected = [[nan, 0.4], [0.2, 0.1], [0.3, nan], [0.4, nan]]
     np.testing.assert_array_equal(pairs.columns(np.array([0, 3])), expected)
-    corrected = pairs.less_offsets(np.array([0.0, 0.1, 0.2, 0.4]))
+    corrected = pairs.subtract_offsets(np.array([0.0, 0.1, 0.2, 0.4]))
     np.testing.assert_allclose(corrected.distance_rad, [0.1, 0.0, 0.2, 0.1, -0.4], atol=1e-15)
 
 

@@ -9,10 +9,10 @@ from cryoposes_plugin.core.evaluation.orthogonal4 import register_orthogonal4
 from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
 from cryoposes_plugin.core.geometry.sampling import euler_uniform, hemisphere, random_rotations
 from cryoposes_plugin.core.recovery.least_squares import refine
-from cryoposes_plugin.core.recovery.minibatch import _loss_and_gradient, minibatch_rotations
+from cryoposes_plugin.core.recovery.minibatch import loss_and_gradient, minibatch_rotations
 from cryoposes_plugin.core.recovery.pairs import landmark_pairs, pairs_from_arrays
 from cryoposes_plugin.core.recovery.references import rotations_from_references
-from cryoposes_plugin.core.recovery.solve import _against, recover_rotations, strays
+from cryoposes_plugin.core.recovery.solve import against_known, outliers, recover_rotations
 from cryoposes_plugin.core.recovery.spectral import spectral_rotations
 
 #: Mean length of three standard normal numbers: mean angle of rotations whose components have unit deviation.
@@ -136,7 +136,7 @@ def test_outliers_are_seen_and_do_not_harm(rng):
     good = register_orthogonal4(result.rotations[~junk], rotations[~junk]).mean_residual_rad
     assert good < 1.3 * 0.1 * np.sqrt(3 / 380) * MEAN_OF_CHI3
     assert set(np.argsort(-result.residual_rad)[:20]) == set(np.flatnonzero(junk))
-    assert strays(result.residual_rad, pairs.degrees)[junk].all()
+    assert outliers(result.residual_rad, pairs.degrees)[junk].all()
 
 
 def test_weights_count(rng):
@@ -200,7 +200,7 @@ def test_particles_without_landmarks_among_their_distances_start_somewhere_defin
     measured = np.abs(rng.standard_normal((8, 20)))
     measured[:5] = np.nan
     monkeypatch.setattr(np, "empty", lambda *a, **k: np.full(*a, 1e200))
-    quaternions, offsets = _against(measured, known, 0.2)
+    quaternions, offsets = against_known(measured, known, 0.2)
     np.testing.assert_allclose(np.linalg.norm(quaternions, axis=1), 1.0, atol=1e-9)
     assert (offsets[:5] == 0).all()
     assert offsets[5:].all()
@@ -239,13 +239,12 @@ def test_gradient_of_the_minibatch_loss(rng):
     q = rng.standard_normal((5, 4))
     i, j, d = np.array([0, 1, 2, 0]), np.array([1, 2, 3, 4]), np.array([0.5, 1.0, 2.0, -0.2])
     w = np.array([1.0, 0.3, 2.0, 0.7])
-    _, gradient = _loss_and_gradient(q, i, j, d, w)
+    _, gradient = loss_and_gradient(q, i, j, d, w)
     for at in np.ndindex(5, 4):
         step = np.zeros((5, 4))
         step[at] = 1e-6
         numeric = (
-            _loss_and_gradient(q + step, i, j, d, w)[0]
-            - _loss_and_gradient(q - step, i, j, d, w)[0]
+            loss_and_gradient(q + step, i, j, d, w)[0] - loss_and_gradient(q - step, i, j, d, w)[0]
         ) / 2e-6
         assert gradient[at] == pytest.approx(numeric, abs=1e-7)
 

@@ -116,7 +116,7 @@ def test_the_bank_agrees_with_the_scan_of_single_poses(scene):
 
 
 def test_a_small_particle_in_a_large_box_does_not_fill_the_memory(scene, monkeypatch):
-    monkeypatch.setattr(reference_bank_module, "_MOST_COEFFICIENTS", 100 * 36_864)
+    monkeypatch.setattr(reference_bank_module, "MOST_COEFFICIENTS", 100 * 36_864)
     bank = ReferenceBank(scene.likelihood, scene.points, 12.0)
     assert bank.radius == pytest.approx(scene.points.radius[99])  # 8, and all orientations up to 5
     found, _ = bank.best(*(a[:1] for a in _coefficients(scene)), scene.shifts[:1], 1.0, 5)
