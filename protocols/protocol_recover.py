@@ -7,6 +7,7 @@ from typing import Any, Dict, List
 from pwem.objects import SetOfParticles
 
 from cryoposes_plugin.commands.config import DISTANCES, RECOVERY
+from cryoposes_plugin.commands.recover.checks import check_enough_particles
 from cryoposes_plugin.commands.recover.config import RecoverConfig
 from cryoposes_plugin.core.values import counted
 from cryoposes_plugin.scipion import convert, forms
@@ -84,7 +85,8 @@ class ProtCryoposesRecover(ProtCryoposesBase):
         card.check_tells_rotations(config.model)
         particles, what = self.inputParticles.get(), forms.label_of(self.CONFIG, "particles")
         convert.check_fits_card(particles, card, what)
-        config.check_number(what, particles.getSize())
+        if config.volume is None:
+            check_enough_particles(what, particles.getSize())
 
     def _create_outputs(self) -> None:
         self._define(outputParticles=self._create_particles())

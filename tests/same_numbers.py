@@ -45,7 +45,7 @@ RUNS = {
     "initial-volume": kills.COMMANDS["initial-volume"],
     "recover-distances": kills.COMMANDS["recover-distances"],
     "recover-model": kills.COMMANDS["recover-model"],
-    "recover-minibatch": "recover --distances ../in/distances.npz --method minibatch --minibatch-steps 300",
+    "recover-minibatch": "recover-distances --distances ../in/distances.npz --method minibatch --minibatch-steps 300",
     "filter": kills.COMMANDS["filter"],
     "reconstruct": kills.COMMANDS["reconstruct"],
     "reconstruct-reference": f"reconstruct {kills.PARTICLES} --reference ../in/map.mrc --symmetry C2 --batch-size 16",
@@ -53,7 +53,8 @@ RUNS = {
 }
 #: Results that hold numbers.
 _SUFFIXES = {".star", ".mrc", ".mrcs", ".npz", ".npy", ".csv", ".json", ".keras"}
-_NOT_COMPARED = {"manifest.json", "versions", "schema_version", "package_versions"}
+#: Options are no results: a command may lose one that never belonged to it.
+_NOT_COMPARED = {"config.json", "manifest.json", "versions", "schema_version", "package_versions"}
 
 
 def digests(folder):
@@ -163,6 +164,7 @@ def main(argv=None):
     if arguments.against is None:
         return 0
     theirs = json.loads(arguments.against.read_text())
+    theirs = {name: d for name, d in theirs.items() if Path(name).name not in _NOT_COMPARED}
     if arguments.only:
         theirs = {
             name: digest for name, digest in theirs.items() if name.split("/")[0] in arguments.only

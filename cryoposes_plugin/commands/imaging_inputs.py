@@ -7,12 +7,12 @@ from typing import Optional, Sequence, Tuple
 import numpy as np
 
 from ..core.errors import ConfigError
+from ..core.io.folder import Folder
 from ..core.io.mrc import read_volume, write_volume
 from ..core.io.names import VOLUME_NAME
 from ..core.maps.atomic_model import AtomicModel, is_atomic_model, settle_grid
 from ..core.types import ParticleTable, Volume
 from .imaging_config import ImagingConfig
-from .run_directory import RunDirectory
 
 
 def read_densities(
@@ -46,11 +46,11 @@ def read_densities(
     return tuple(maps[path] if path in maps else densities[path] for path in paths)
 
 
-def write_densities(run: RunDirectory, volumes: Sequence[Volume]) -> None:
-    """Leave what was projected in the run's folder: volume.mrc, or volume_1.mrc, volume_2.mrc, ... of several."""
+def write_densities(folder: Folder, volumes: Sequence[Volume]) -> None:
+    """Write the projected volumes to a folder: volume.mrc, or volume_1.mrc, volume_2.mrc, ... of several."""
     for number, volume in enumerate(volumes, 1):
         name = VOLUME_NAME if len(volumes) == 1 else f"volume_{number}.mrc"
-        write_volume(run.file(name), volume.data, volume.pixel_size_angstrom)
+        write_volume(folder.file(name), volume.data, volume.pixel_size_angstrom)
 
 
 def _refuse(config: ImagingConfig, *names: str) -> None:

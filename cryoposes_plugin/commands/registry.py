@@ -17,6 +17,7 @@ from .initial_volume.config import InitialVolumeConfig
 from .iterate.config import IterateConfig
 from .reconstruct.config import ReconstructConfig
 from .recover.config import RecoverConfig
+from .recover_distances.config import RecoverDistancesConfig
 from .refine.config import RefineConfig
 from .simulate.config import SimulateConfig
 from .train.config import TrainConfig
@@ -31,6 +32,7 @@ CONFIGS: Dict[str, Type[Config]] = {
         RefineConfig,
         IterateConfig,
         RecoverConfig,
+        RecoverDistancesConfig,
         FilterConfig,
         ReconstructConfig,
         CompareConfig,
@@ -44,7 +46,8 @@ DESCRIPTIONS = {
     "infer": "estimate the poses of particles and their uncertainty with a trained network",
     "refine": "refine poses against a volume, to noise-limited accuracy",
     "iterate": "refine poses and reconstruct alternately, from a low-pass filtered volume",
-    "recover": "recover poses from distances between particles",
+    "recover": "recover poses from the distances between images that a network estimates",
+    "recover-distances": "recover rotations from a file of distances between particles",
     "filter": "separate confident particles from the rest",
     "reconstruct": "reconstruct a volume and two half maps, and compute their FSC",
     "compare": "compare estimated poses with true poses",

@@ -128,7 +128,7 @@ def make_inputs(folder: Path) -> Dict[str, Input]:
         "distances": (
             (mutations.of_npz,),
             lambda: read_pairs(files["distances"]),
-            (["recover", "--distances", str(files["distances"])],),
+            (["recover-distances", "--distances", str(files["distances"])],),
             True,
         ),
         "card": (

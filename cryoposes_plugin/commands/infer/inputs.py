@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import Callable, Generic, Optional, TypeVar, Union
+from typing import Callable, Generic, Optional, TypeVar
 
 from ...core.errors import InputError
 from ...core.io.files import is_atomic_model
+from ...core.io.folder import Folder
 from ...core.io.mrc import read_volume
 from ...core.io.provenance import digest_path
 from ...core.io.star import read_particles
@@ -28,18 +29,14 @@ from ...core.scores import FROM_NOTHING
 from ...core.types import Volume
 from ...core.values import check_pixel_size, integer, real
 from ..imaging_inputs import write_densities
-from ..recover.config import RecoverConfig
-from ..run_directory import RunDirectory
-from .config import InferConfig
 
 logger = logging.getLogger(__name__)
 
-ParticleConfig = Union[InferConfig, RecoverConfig]
 Model = TypeVar("Model", PoseModel, DistanceModel)
 
 
 @dataclass(frozen=True)
-class Inputs(ParticleBatches, Generic[Model]):
+class ModelInputs(ParticleBatches, Generic[Model]):
     """Particles with their images at the model's box and pixel size, the model, and the volume if there is one.
 
     pose_source : what the poses come from, as the particles' STAR file says it.
@@ -50,18 +47,13 @@ class Inputs(ParticleBatches, Generic[Model]):
     pose_source: str
 
 
-def read_inputs(config: ParticleConfig, load: Callable[[Optional[str]], Model]) -> Inputs[Model]:
-    """Open everything that a config names; see `open_inputs`."""
-    return open_inputs(load, config.model, config.particles, config.images_from, config.volume)
-
-
-def open_inputs(
+def read_model_inputs(
     load: Callable[[Optional[str]], Model],
     model_path: Optional[str],
     particles_path: Optional[str],
     images_from: Optional[str] = None,
     volume_path: Optional[str] = None,
-) -> Inputs[Model]:
+) -> ModelInputs[Model]:
     """A model and the particles that it is applied to.
 
     Parameters
@@ -92,7 +84,7 @@ def open_inputs(
     source = f"network:{digest_path(str(model_path))[:12]}"
     if card.learned_nothing:
         source += FROM_NOTHING
-    return Inputs(table, images, model, volume, source)
+    return ModelInputs(table, images, model, volume, source)
 
 
 def volume_of_training(path: str, card: ModelCard) -> Volume:
@@ -107,7 +99,7 @@ def volume_of_training(path: str, card: ModelCard) -> Volume:
         )
     if digest_path(path) not in card.data_digests.values():
         logger.warning(
-            "%s is not the atomic model that the network was trained on; is that meant?", path
+            "%s is not the atomic model that the network was trained on; is this intended?", path
         )
     what, remedy = "Model card: training", "train again, or give a map"
     return AtomicModel(path, card.training.get("assembly")).density(
@@ -117,15 +109,29 @@ def volume_of_training(path: str, card: ModelCard) -> Volume:
     )
 
 
-def shift_finder(config: ParticleConfig, inputs: Inputs, volume: Volume) -> ShiftFinder:
-    """For the particles that a model is applied to, at its box and pixel size."""
-    images, batch_size = inputs.images, min(config.batch_size, len(inputs.table))
+def shift_finder(
+    inputs: ModelInputs, volume: Volume, max_shift_px: float, batch_size: int
+) -> ShiftFinder:
+    """A finder of the particles' shifts, at the box and pixel size of the model.
+
+    Parameters
+    ----------
+    inputs : the particles.
+    volume : in the frame of their rotations.
+    max_shift_px : the largest shift, in pixels of the model's images.
+    batch_size : the largest number of images that are worked on at once.
+    """
+    images = inputs.images
     return ShiftFinder(
-        volume, images.box_size_px, images.pixel_size_angstrom, config.max_shift_px, batch_size
+        volume,
+        images.box_size_px,
+        images.pixel_size_angstrom,
+        max_shift_px,
+        min(batch_size, len(inputs.table)),
     )
 
 
-def leave_density(config: ParticleConfig, run: RunDirectory, volume: Optional[Volume]) -> None:
-    """volume.mrc in the run's folder, where an atomic model was made into it."""
-    if volume is not None and is_atomic_model(config.volume):
-        write_densities(run, [volume])
+def write_density(path: Optional[str], folder: Folder, volume: Optional[Volume]) -> None:
+    """Write volume.mrc to a folder if the volume was made from an atomic model in the file at this path."""
+    if path is not None and volume is not None and is_atomic_model(path):
+        write_densities(folder, [volume])

@@ -24,7 +24,7 @@ from ...core.values import counted
 from ..run_directory import RunDirectory
 from .config import InferConfig
 from .estimate import Estimate
-from .inputs import Inputs, shift_finder
+from .inputs import ModelInputs, shift_finder
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ _SAMPLE = 512
 _SHOWN = 8
 
 
-def predict_poses(config: InferConfig, run: RunDirectory, inputs: Inputs) -> Estimate:
+def predict_poses(config: InferConfig, run: RunDirectory, inputs: ModelInputs) -> Estimate:
     """Poses of all particles; an interrupted run continues after the last batches that were saved."""
     finder = _calibrated_finder(config, inputs)
     predictions, rate = _predict_all(config, run, inputs, finder)
@@ -103,11 +103,12 @@ class _Predictions:
         write_arrays(run.file(INFERENCE), vars(self))
 
 
-def _calibrated_finder(config: InferConfig, inputs: Inputs) -> Optional[ShiftFinder]:
+def _calibrated_finder(config: InferConfig, inputs: ModelInputs) -> Optional[ShiftFinder]:
     """A finder with weights measured on a sample of the particles; None without a volume."""
     if inputs.volume is None:
         return None
-    table, finder = inputs.table, shift_finder(config, inputs, inputs.volume)
+    table = inputs.table
+    finder = shift_finder(inputs, inputs.volume, config.max_shift_px, config.batch_size)
     if len(table) < FEWEST_IMAGES:
         return finder
 
@@ -124,7 +125,7 @@ def _calibrated_finder(config: InferConfig, inputs: Inputs) -> Optional[ShiftFin
 
 
 def _predict_all(
-    config: InferConfig, run: RunDirectory, inputs: Inputs, finder: Optional[ShiftFinder]
+    config: InferConfig, run: RunDirectory, inputs: ModelInputs, finder: Optional[ShiftFinder]
 ) -> Tuple[_Predictions, float]:
     """Predictions for all particles, and particles a second."""
     number = len(inputs.table)
@@ -147,7 +148,7 @@ def _predict_all(
 
 
 def _predict_batch(
-    inputs: Inputs, finder: Optional[ShiftFinder], rows: np.ndarray, predictions: _Predictions
+    inputs: ModelInputs, finder: Optional[ShiftFinder], rows: np.ndarray, predictions: _Predictions
 ) -> None:
     images, ctf, state = inputs.read_batch(rows)
     prediction = inputs.model.predict(images, ctf, state)
@@ -161,7 +162,7 @@ def _predict_batch(
         predictions.correlation[rows] = shifts.correlation
 
 
-def _with_poses(inputs: Inputs, predictions: _Predictions) -> ParticleTable:
+def _with_poses(inputs: ModelInputs, predictions: _Predictions) -> ParticleTable:
     """The input with new poses (for the original images), scores and pose source; all else as it was."""
     table, blank = inputs.table, inputs.images.grey.blank
     source = np.full(len(table), inputs.pose_source, dtype=object)
@@ -176,7 +177,7 @@ def _with_poses(inputs: Inputs, predictions: _Predictions) -> ParticleTable:
     )
 
 
-def _shifts_px(inputs: Inputs, predictions: _Predictions) -> np.ndarray:
+def _shifts_px(inputs: ModelInputs, predictions: _Predictions) -> np.ndarray:
     """(N, 2) in pixels of the original images."""
     if inputs.volume is not None:
         return predictions.shifts_px / inputs.images.scale[:, None]
@@ -185,7 +186,7 @@ def _shifts_px(inputs: Inputs, predictions: _Predictions) -> np.ndarray:
 
 
 def _figures(
-    inputs: Inputs, predictions: _Predictions, finder: Optional[ShiftFinder]
+    inputs: ModelInputs, predictions: _Predictions, finder: Optional[ShiftFinder]
 ) -> Dict[str, Tuple[str, Figure]]:
     figures = {
         "uncertainty_histogram": (
@@ -202,7 +203,9 @@ def _figures(
     return figures
 
 
-def _beside_reprojections(inputs: Inputs, predictions: _Predictions, finder: ShiftFinder) -> Figure:
+def _beside_reprojections(
+    inputs: ModelInputs, predictions: _Predictions, finder: ShiftFinder
+) -> Figure:
     """Some particles of the first optics group, from the most to the least certain."""
     rows = batches(inputs.table, 256)[0]
     order = rows[np.argsort(predictions.trace[rows], kind="stable")]

@@ -25,7 +25,7 @@ from ..refine.report import metrics_of, refinement_figures, report_notes
 from ..run_directory import RunDirectory
 from .config import InferConfig
 from .estimate import Estimate
-from .inputs import Inputs
+from .inputs import ModelInputs
 from .predicted import UNCERTAIN
 
 #: Poses that the refinement moves by less than this, in the median, belong to the volume and not to its mirror.
@@ -33,7 +33,7 @@ _LEAST_MOVED_DEG = 10.0
 
 
 def refine_hypotheses(
-    config: InferConfig, run: RunDirectory, inputs: Inputs, volume: Volume
+    config: InferConfig, run: RunDirectory, inputs: ModelInputs, volume: Volume
 ) -> Estimate:
     """Poses of all particles; raises NoAgreement where images and volume have nothing in common."""
     refinement = make_refinement(config, inputs, volume)
@@ -62,7 +62,7 @@ def refine_hypotheses(
     )
 
 
-def make_refinement(config: InferConfig, inputs: Inputs, volume: Volume) -> Refinement:
+def make_refinement(config: InferConfig, inputs: ModelInputs, volume: Volume) -> Refinement:
     """The refinement of all particles from the network's hypotheses."""
     card, grid = inputs.model.card, working_grid(inputs.table, config.working_box_px)
     factor = card.pixel_size_angstrom / grid.pixel_size_angstrom
@@ -80,7 +80,7 @@ def make_refinement(config: InferConfig, inputs: Inputs, volume: Volume) -> Refi
 
 
 def _with_poses(
-    config: InferConfig, inputs: Inputs, refinement: Refinement, results: Results
+    config: InferConfig, inputs: ModelInputs, refinement: Refinement, results: Results
 ) -> ParticleTable:
     """The particles at their refined poses, with the scores of refinement and network; other scores are left out."""
     pixel, blank = refinement.grid.pixel_size_angstrom, refinement.images.grey.blank

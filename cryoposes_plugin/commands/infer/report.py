@@ -11,10 +11,10 @@ from ...core.io.star_labels import not_modelled
 from ...core.scores import DISPERSION, TRACE
 from .config import InferConfig
 from .estimate import Estimate
-from .inputs import Inputs
+from .inputs import ModelInputs
 
 
-def metrics_of(inputs: Inputs, estimate: Estimate) -> Dict[str, Any]:
+def metrics_of(inputs: ModelInputs, estimate: Estimate) -> Dict[str, Any]:
     """Numbers for metrics.json."""
     card, table, rate = inputs.model.card, estimate.table, estimate.particles_per_second
     shifts_angstrom = (
@@ -37,14 +37,14 @@ def metrics_of(inputs: Inputs, estimate: Estimate) -> Dict[str, Any]:
     }
 
 
-def _shift_source(inputs: Inputs) -> str:
+def _shift_source(inputs: ModelInputs) -> str:
     if inputs.volume is not None:
         return "volume"
     return "zero" if inputs.table.shifts_px is None or not inputs.table.shifts_px.any() else "input"
 
 
 def notes_of(
-    config: InferConfig, inputs: Inputs, estimate: Estimate, metrics: Dict[str, Any]
+    config: InferConfig, inputs: ModelInputs, estimate: Estimate, metrics: Dict[str, Any]
 ) -> List[str]:
     """What a reader of the poses must know, each sentence once.
 
@@ -81,7 +81,7 @@ def _on_shifts(config: InferConfig, metrics: Dict[str, Any]) -> str:
     return f"Shifts were measured against {config.volume}, up to {config.max_shift_px:g} px of the model's images."
 
 
-def _on_input(inputs: Inputs, metrics: Dict[str, Any]) -> List[str]:
+def _on_input(inputs: ModelInputs, metrics: Dict[str, Any]) -> List[str]:
     notes = []
     if metrics.get("shifts_at_edge_of_search"):
         notes.append(

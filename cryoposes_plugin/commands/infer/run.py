@@ -16,7 +16,7 @@ from ...core.refinement.refinement import NoAgreement
 from ..report import write_report
 from ..run_directory import RunDirectory
 from .config import InferConfig
-from .inputs import leave_density, read_inputs
+from .inputs import read_model_inputs, write_density
 from .predicted import predict_poses
 from .refined import refine_hypotheses
 from .report import metrics_of, notes_of
@@ -27,7 +27,9 @@ logger = logging.getLogger(__name__)
 def check(config: InferConfig) -> None:
     """Raise what can be known to be wrong before any long work."""
     config.validate()
-    inputs = read_inputs(config, PoseModel.load)
+    inputs = read_model_inputs(
+        PoseModel.load, config.model, config.particles, config.images_from, config.volume
+    )
     scan_images(inputs.table)
     if inputs.volume is not None:
         warn_of_map(config.volume, inputs.volume)
@@ -39,9 +41,11 @@ def run(config: InferConfig, run: RunDirectory) -> Dict[str, Any]:
 
     An interrupted run continues after the last batches that were saved, and ends with the same result.
     """
-    inputs = read_inputs(config, PoseModel.load)
+    inputs = read_model_inputs(
+        PoseModel.load, config.model, config.particles, config.images_from, config.volume
+    )
     inputs.model.card.repeat_warnings(config.model)
-    leave_density(config, run, inputs.volume)
+    write_density(config.volume, run, inputs.volume)
 
     estimate, not_refined = None, None
     if inputs.volume is not None and config.refine:

@@ -34,7 +34,7 @@ from ...core.refinement.results import with_poses
 from ...core.refinement.starts import CombinedStarts, GivenStarts, Starts
 from ...core.scores import POSE_SOURCE
 from ...core.types import ParticleTable, Volume
-from ..infer.inputs import Inputs as NetworkInputs
+from ..infer.inputs import ModelInputs
 from ..reconstruct import report
 
 logger = logging.getLogger(__name__)
@@ -100,7 +100,7 @@ class Start:
     volume: Volume
     group: np.ndarray
     grid: Grid
-    network: Optional[NetworkInputs] = None
+    network: Optional[ModelInputs] = None
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ def make_start(
     table: ParticleTable,
     volume: Volume,
     settings: RoundSettings,
-    network: Optional[NetworkInputs] = None,
+    network: Optional[ModelInputs] = None,
 ) -> Start:
     """Draw half sets unless the particles have them, and filter the starting volume."""
     half, drawn = half_sets(table, settings.seed)

@@ -13,7 +13,7 @@ from ...core.particles.batches import scan_images
 from ...core.particles.checks import check_ctf, check_volume
 from ...core.particles.contrast import warn_of_map
 from ...core.particles.grids import even_grid
-from ..infer.inputs import open_inputs
+from ..infer.inputs import read_model_inputs
 from ..run_directory import RunDirectory
 from .config import IterateConfig
 from .rounds import RoundSettings, Start, make_start, refine_in_rounds, write_best_round
@@ -39,7 +39,9 @@ def _read(config: IterateConfig) -> Tuple[RoundSettings, Start]:
     parse_symmetry(config.symmetry)
     network = None
     if config.model is not None:
-        network = open_inputs(PoseModel.load, config.model, config.particles, config.images_from)
+        network = read_model_inputs(
+            PoseModel.load, config.model, config.particles, config.images_from
+        )
 
     table = read_particles(config.particles, () if network else ("poses",), config.images_from)
     check_ctf(table, config.particles)

@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Optional, Tuple
 
-from ...core.errors import ConfigError, InputError
-from ..config import COMPUTATION, DISTANCES, INPUT, RECOVERY, Config, option
-
-_FEWEST_PARTICLES = 50
+from ...core.errors import ConfigError
+from ..config import COMPUTATION, DISTANCES, INPUT, option
+from ..recovery_config import RecoveryConfig
 
 
 @dataclass(frozen=True)
-class RecoverConfig(Config):
+class RecoverConfig(RecoveryConfig):
     command: ClassVar[str] = "recover"
     title: ClassVar[str] = "recover poses from distances"
     image_fields: ClassVar[Tuple[str, ...]] = ("particles",)
+    required: ClassVar[Tuple[str, ...]] = ("model", "particles")
     last_bits: ClassVar[Tuple[str, ...]] = ("threads", "batch_size")
     thread_per_batch: ClassVar[bool] = True
 
@@ -49,14 +49,6 @@ class RecoverConfig(Config):
         label="True poses",
         group=INPUT,
         path="STAR",
-    )
-    distances: Optional[str] = option(
-        None,
-        "A file (npz) of distances, instead of a network: arrays i and j (particles, counted from "
-        "0), d (distances in radians) and, optionally, weight (inverse variance).",
-        label="File of distances",
-        group=INPUT,
-        path="NPZ",
     )
     landmarks: int = option(
         400,
@@ -98,43 +90,6 @@ class RecoverConfig(Config):
         minimum=0,
         maximum=1000,
     )
-    method: str = option(
-        "spectral",
-        "Spectral decomposition and least squares, or, for comparison, the mini-batch "
-        "minimisation of Banjac et al. 2021.",
-        label="Method",
-        group=RECOVERY,
-        choices=("spectral", "minibatch"),
-        titles={"minibatch": "mini-batches"},
-        expert=True,
-    )
-    minibatch_steps: int = option(
-        20000,
-        "Number of steps of the mini-batch minimisation.",
-        label="Mini-batch steps",
-        group=RECOVERY,
-        expert=True,
-        minimum=1,
-        maximum=10**9,
-    )
-    minibatch_pairs: int = option(
-        256,
-        "Number of pairs per step of the mini-batch minimisation.",
-        label="Pairs per mini-batch",
-        group=RECOVERY,
-        expert=True,
-        minimum=1,
-        maximum=10**6,
-    )
-    minibatch_rate: float = option(
-        0.5,
-        "Learning rate of the mini-batch minimisation.",
-        label="Mini-batch learning rate",
-        group=RECOVERY,
-        expert=True,
-        minimum=0,
-        maximum=1000,
-    )
     batch_size: int = option(
         64,
         "Number of images per batch. It affects speed and memory, not the result. Small batches "
@@ -148,35 +103,8 @@ class RecoverConfig(Config):
 
     def validate(self) -> None:
         super().validate()
-        if (self.model is None) == (self.distances is None):
-            what = (
-                "neither --model nor --distances is given"
-                if self.model is None
-                else "both --model and --distances"
-            )
-            raise ConfigError(
-                f"recover: {what}{'' if self.model is None else ' are given'}; give a model with --particles, or a "
-                "file of distances."
-            )
-        if self.model is not None and self.particles is None:
-            raise ConfigError(
-                "recover: --particles is missing; give the particle STAR file whose poses are wanted."
-            )
-        for name in ("particles", "volume", "truth"):
-            if self.distances is not None and getattr(self, name) is not None:
-                raise ConfigError(
-                    f"recover: --{name} belongs to --model, not to --distances; leave one of them out."
-                )
         if self.volume is not None and self.method == "minibatch":
             raise ConfigError(
-                "recover: --method minibatch looks for the poses of particles among each other and --volume gives "
-                "references; leave one of them out."
-            )
-
-    def check_number(self, what: str, number: int) -> None:
-        """InputError where particles, called `what`, are too few for distances among each other."""
-        if self.volume is None and number < _FEWEST_PARTICLES:
-            raise InputError(
-                f"{what}: this set has {number}, and distances among fewer than {_FEWEST_PARTICLES} particles tell no "
-                "poses; give more particles, or a --volume."
+                "recover: --method minibatch uses distances between particles, and --volume gives references instead; "
+                "leave one of them out."
             )

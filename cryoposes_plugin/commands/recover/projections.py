@@ -14,7 +14,7 @@ from ...core.particles.grids import Grid
 from ...core.particles.images import ResampledImages
 from ...core.training.sources import SimulatedSource
 from ...core.types import Volume
-from ..infer.inputs import Inputs
+from ..infer.inputs import ModelInputs
 
 _BATCH = 200
 #: CTFs over which the mean power of the signal is taken.
@@ -30,7 +30,7 @@ def noise_of(images: ResampledImages, seed: int) -> Background:
 
 def embed_references(
     model: DistanceModel,
-    inputs: Inputs,
+    inputs: ModelInputs,
     volume: Volume,
     number: int,
     snr: Optional[float],

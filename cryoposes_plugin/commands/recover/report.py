@@ -20,10 +20,10 @@ from ...core.models.distance_model import DistanceModel
 from ...core.models.embedding import Embedding
 from ...core.types import ParticleTable
 from ...core.values import counted
+from ..recover_distances.report import recovery_figures
 from ..report import write_report
 from ..run_directory import RunDirectory
 from .config import RecoverConfig
-from .from_distances import recovery_figures
 
 _SAMPLE = 400
 #: The copies fit one of R and R^-1 clearly better where they tell them apart.
@@ -35,14 +35,14 @@ _LARGE_RESIDUAL_DEG = 20.0
 
 
 @dataclass(frozen=True)
-class Truth:
+class TruePoses:
     """True rotations (M, 3, 3) of the particles in `rows` (M,) of a set of results."""
 
     rotations: np.ndarray
     rows: np.ndarray
 
     @classmethod
-    def read(cls, path, table: ParticleTable, images_from: Optional[str] = None) -> Truth:
+    def read(cls, path, table: ParticleTable, images_from: Optional[str] = None) -> TruePoses:
         """Joined as `io.ids` says; InputError where nothing is common, or the file has no poses."""
         truth = read_particles(path, ("poses",), images_from)
         true_rows, rows = join_tables(truth, table)
@@ -53,7 +53,7 @@ def true_errors(
     model: DistanceModel,
     embedding: Embedding,
     rotations: np.ndarray,
-    truth: Truth,
+    truth: TruePoses,
     free: bool,
     seed: int,
 ) -> Dict[str, float]:
@@ -82,7 +82,7 @@ def true_errors(
     }
 
 
-def sampled_distances(model: DistanceModel, embedding: Embedding, truth: Truth, seed: int):
+def sampled_distances(model: DistanceModel, embedding: Embedding, truth: TruePoses, seed: int):
     """(M,) true and estimated distances in radians between some of the particles."""
     part = np.random.default_rng(seed).permutation(len(truth.rows))[:_SAMPLE]
     first, second = np.triu_indices(len(part), 1)
@@ -137,7 +137,7 @@ def write_recovery_report(
     inputs,
     embedding: Embedding,
     poses,
-    truth: Optional[Truth],
+    truth: Optional[TruePoses],
     metrics,
     notes,
 ) -> None:

@@ -32,7 +32,7 @@ def read_inputs(config: RefineConfig) -> Inputs:
     table = read_particles(config.particles, ("poses",), config.images_from)
     check_ctf(table, config.particles)
     volume = read_volume(config.volume)
-    check_volume(config.volume, volume, table)
+    check_volume(str(config.volume), volume, table)
     grid = working_grid(table, config.working_box_px)
     check_resolution(config.command, config.resolution_angstrom, grid.field_of_view_angstrom)
     return Inputs(table, volume, group, grid)
