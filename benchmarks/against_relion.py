@@ -19,8 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
-from cryoposes_plugin.cli.main import run_command
 from cryoposes_plugin.commands.infer.config import InferConfig
+from cryoposes_plugin.commands.runner import run_command
 from cryoposes_plugin.core.fourier.points import FourierPoints
 from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
 from cryoposes_plugin.core.io.mrc import read_volume, write_volume

@@ -24,9 +24,9 @@ import mrcfile
 import numpy as np
 from prepare_map import centred
 
-from cryoposes_plugin.cli.main import run_command
 from cryoposes_plugin.commands.reconstruct.config import ReconstructConfig
 from cryoposes_plugin.commands.recover.config import RecoverConfig
+from cryoposes_plugin.commands.runner import run_command
 from cryoposes_plugin.commands.simulate.config import SimulateConfig
 from cryoposes_plugin.commands.train.config import TrainConfig
 from cryoposes_plugin.core.evaluation.registration import HANDS, register

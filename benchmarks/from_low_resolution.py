@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from cryoposes_plugin.cli.main import run_command
 from cryoposes_plugin.commands.iterate.config import IterateConfig
 from cryoposes_plugin.commands.reconstruct.config import ReconstructConfig
+from cryoposes_plugin.commands.runner import run_command
 from cryoposes_plugin.commands.simulate.config import SimulateConfig
 from cryoposes_plugin.commands.train.config import TrainConfig
 from cryoposes_plugin.core.fourier.filters import low_pass

@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from cryoposes_plugin.cli.main import run_command
 from cryoposes_plugin.commands.infer.config import InferConfig
 from cryoposes_plugin.commands.reconstruct.config import ReconstructConfig
 from cryoposes_plugin.commands.refine.config import RefineConfig
+from cryoposes_plugin.commands.runner import run_command
 from cryoposes_plugin.commands.simulate.config import SimulateConfig
 from cryoposes_plugin.commands.train.config import TrainConfig
 from cryoposes_plugin.core.fourier.filters import low_pass

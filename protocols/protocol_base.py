@@ -14,8 +14,8 @@ from pwem.protocols import EMProtocol
 from pyworkflow import BETA
 from pyworkflow.exceptions import PyworkflowException
 
+from cryoposes_plugin.commands import plausibility
 from cryoposes_plugin.commands.config import Config
-from cryoposes_plugin.core import plausibility
 from cryoposes_plugin.core.errors import CryoposesError
 from cryoposes_plugin.core.io.names import PARTICLES_NAME, REPORT_NAME
 from cryoposes_plugin.scipion import convert, forms, images, results, runner

@@ -66,7 +66,7 @@ class ProtCryoposesCompare(ProtCryoposesBase):
         parse_symmetry(config.symmetry)
 
     def _questions(self, config: Config) -> List[str]:
-        from cryoposes_plugin.core.plausibility import kinship_question
+        from cryoposes_plugin.core.particles.plausibility import kinship_question
 
         truth, estimate = (self._pointed(param) for param in ("inputTruth", "inputEstimate"))
         common = truth.getIdSet() & estimate.getIdSet()

@@ -8,6 +8,7 @@ from typing import Any, Dict, List
 from pwem.objects import SetOfFSCs, SetOfParticles, Volume
 
 from cryoposes_plugin.commands.config import REFINEMENT, SEARCH
+from cryoposes_plugin.commands.initial_volume.checks import check_enough_particles
 from cryoposes_plugin.commands.initial_volume.config import InitialVolumeConfig
 from cryoposes_plugin.core.io.names import FSC_NAME, VOLUME_NAME
 from cryoposes_plugin.scipion import forms
@@ -49,7 +50,8 @@ class ProtCryoposesInitialVolume(ProtCryoposesReconstruct):
 
         parse_symmetry(config.symmetry)
         what = forms.label_of(self.CONFIG, "particles")
-        config.check_images(what, self.inputParticles.get().getSize(), self._width_angstrom())
+        check_enough_particles(what, self.inputParticles.get().getSize())
+        config.check_images(self._width_angstrom())
 
     def _create_outputs(self) -> None:
         refined = os.path.exists(self._run_file(FSC_NAME))

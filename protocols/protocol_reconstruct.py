@@ -58,8 +58,8 @@ class ProtCryoposesReconstruct(ProtCryoposesBase):
         forms.add_computation(form, ReconstructConfig)
 
     def _check(self, config: Config) -> None:
+        from cryoposes_plugin.commands.plausibility import check_diameter
         from cryoposes_plugin.core.geometry.symmetry import parse_symmetry
-        from cryoposes_plugin.core.plausibility import check_diameter
 
         parse_symmetry(config.symmetry)
         check_diameter(

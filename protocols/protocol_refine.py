@@ -56,8 +56,8 @@ class ProtCryoposesRefine(ProtCryoposesBase):
         forms.add_computation(form, RefineConfig)
 
     def _check(self, config: Config) -> None:
+        from cryoposes_plugin.commands.plausibility import check_resolution
         from cryoposes_plugin.core.geometry.symmetry import parse_symmetry
-        from cryoposes_plugin.core.plausibility import check_resolution
 
         parse_symmetry(config.symmetry)
         check_resolution(config.command, config.resolution_angstrom, self._width_angstrom())

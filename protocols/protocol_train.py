@@ -86,7 +86,7 @@ class ProtCryoposesTrain(ProtCryoposesBase):
 
     def _check_mask(self, config: Config) -> None:
         """Raise if the mask does not fit the images of the given particles."""
-        from cryoposes_plugin.core.plausibility import check_diameter
+        from cryoposes_plugin.commands.plausibility import check_diameter
 
         given = next(
             (

@@ -93,8 +93,8 @@ TENSOR_USERS = re.compile(
 )
 #: What Scipion imports to show the plugin, on whatever Python Scipion runs.
 GUI_FILES = re.compile(
-    r"(plugin|objects|constants|commands/(registry|config|imaging_config)|commands/\w+/config|commands/train/presets"
-    r"|core/errors|core/types|core/plausibility|core/imaging/settings|core/(networks|training)/choices|core/training/recipe|(protocols|scipion|viewers|wizards)/\w+)\.py"
+    r"(plugin|objects|constants|commands/(registry|config|imaging_config|recovery_config|plausibility|recover/checks|initial_volume/checks)|commands/\w+/config|commands/train/presets"
+    r"|core/errors|core/types|core/quantities|core/particles/plausibility|core/imaging/settings|core/(networks|training)/choices|core/training/recipe|(protocols|scipion|viewers|wizards)/\w+)\.py"
 )
 #: The STAR file's reader and writer, and the conversion of Scipion's sets (whose attributes carry RELION's names).
 STAR_OWNERS = {

@@ -7,28 +7,18 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import logging
 import os
 import re
 import sys
-import time
-from contextlib import contextmanager
-from typing import Iterator, List, Optional
+from typing import List, Optional
 
 from .. import __version__
-from ..commands.config import THREAD_VARIABLES, Config
-from ..commands.registry import CONFIGS, DESCRIPTIONS, module_of
-from ..commands.run_directory import RunDirectory, alone_in
+from ..commands.registry import CONFIGS
+from ..commands.runner import run_command
 from ..core.errors import ConfigError
-from ..core.io.error_log import not_fatal
-from ..core.notices import warnings_kept
-from ..core.values import shown_error
 from .arguments import add_config_arguments, config_from_arguments
 from .ending import DONE, any_stream_takes_our_words, end, only_our_words, stoppable
-from .greetings import tensorflow_without_greetings
 
-logger = logging.getLogger("cryoposes")
-_TENSORFLOW_THREADS = "TF_NUM_INTRAOP_THREADS"
 _NEGATIVE_NUMBER = re.compile(r"-(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$|-inf$", re.IGNORECASE)
 
 #: Commands that write no run. The module of this name in this folder has `add_arguments(parser)`
@@ -56,7 +46,8 @@ def make_parser() -> argparse.ArgumentParser:
     subparsers = parser.add_subparsers(
         dest="command", required=True, metavar="COMMAND", parser_class=_Parser
     )
-    for name, description in DESCRIPTIONS.items():
+    for name, config_class in CONFIGS.items():
+        description = config_class.description
         sub = subparsers.add_parser(
             name,
             help=description,
@@ -76,7 +67,7 @@ def make_parser() -> argparse.ArgumentParser:
             help="Take the options from a config.json. Options on the command line replace those "
             "of the file.",
         )
-        add_config_arguments(sub, CONFIGS[name])
+        add_config_arguments(sub, config_class)
     for name, description in PLAIN_COMMANDS.items():
         sub = subparsers.add_parser(
             name, help=description, description=f"{description[0].upper()}{description[1:]}."
@@ -117,123 +108,6 @@ def _checked_output(output: str) -> str:
             "The working directory no longer exists; change to another one."
         ) from None
     return output
-
-
-def run_command(config: Config, output: str) -> dict:
-    """Check everything, then run or resume, or do nothing if finished; returns the metrics."""
-    config.validate()
-    _check_inputs(config)
-    _set_devices(config)
-    with _tensorflow_threads(config), tensorflow_without_greetings(), warnings_kept() as warnings:
-        _ask(config)
-        module = module_of(config.command)
-        module.check(config)
-        return _run_alone(module, config, output, warnings)
-
-
-def _ask(config: Config) -> None:
-    """Log questions about unlikely numbers; InputError or ConfigError for impossible ones."""
-    from ..core.io.star import read_particles
-    from ..core.plausibility import questions
-
-    for question in questions(
-        config, lambda path: read_particles(path, images_from=config.images_from)
-    ):
-        logging.getLogger(__package__).warning("%s", question)
-
-
-def _check_inputs(config: Config) -> None:
-    for path in config.input_paths():
-        try:
-            path.stat()
-        except (FileNotFoundError, NotADirectoryError):
-            raise ConfigError(f"{config.command}: {path} does not exist; check the path.") from None
-        except (OSError, ValueError) as error:
-            raise ConfigError(
-                f"{config.command}: {path} cannot be accessed ({shown_error(error)}); check the "
-                "path."
-            ) from error
-
-
-def _run_alone(module, config: Config, output: str, warnings: List[str]) -> dict:
-    from ..commands.pictures import complete_report
-    from ..commands.report import add_notes
-
-    with alone_in(output):
-        run = RunDirectory.open(output, config)
-        if run.finished:
-            metrics = run.metrics()
-            logger.info("%s has already finished; there is nothing to do.", run.path)
-            return metrics
-        start = time.monotonic()
-        metrics = module.run(config, run)
-        metrics.setdefault("seconds", round(time.monotonic() - start, 2))
-        with not_fatal(run.path, "the pictures of the run"):
-            complete_report(run.path)
-        metrics["warnings"] = list(warnings)
-        with not_fatal(run.path, "the notes of its report"):
-            add_notes(run.path, warnings)
-        run.finish(metrics, device=_device())
-        logger.info("%s finished in %.1f s: %s", config.command, metrics["seconds"], run.path)
-        return metrics
-
-
-def _set_devices(config: Config) -> None:
-    """Set threads and GPUs, before TensorFlow is imported.
-
-    NumPy is already loaded, so its number of threads can only be set by the caller.
-    """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    if config.gpu:
-        os.environ["CUDA_VISIBLE_DEVICES"] = visible_devices(
-            config.gpu, os.environ.get("CUDA_VISIBLE_DEVICES")
-        )
-    if config.threads:
-        os.environ.update({variable: str(config.threads) for variable in THREAD_VARIABLES})
-
-
-@contextmanager
-def _tensorflow_threads(config: Config) -> Iterator[None]:
-    """Set the threads per operation for this run; TensorFlow reads the variable when it starts."""
-    before = os.environ.get(_TENSORFLOW_THREADS)
-    if config.threads or config.thread_per_batch:
-        os.environ[_TENSORFLOW_THREADS] = "1" if config.thread_per_batch else str(config.threads)
-    try:
-        yield
-    finally:
-        if before is None:
-            os.environ.pop(_TENSORFLOW_THREADS, None)
-        else:
-            os.environ[_TENSORFLOW_THREADS] = before
-
-
-def visible_devices(wanted: str, granted: Optional[str]) -> str:
-    """CUDA_VISIBLE_DEVICES for the wanted ids, counted within those that a scheduler granted (or
-    all).
-    """
-    if wanted == "none":
-        return ""
-    ids = [text.strip() for text in wanted.split(",")]
-    if not all(text.isdigit() for text in ids):
-        raise ConfigError(f"--gpu is {wanted!r}; give numbers separated by commas, or 'none'.")
-    if granted is None:
-        return ",".join(ids)
-    devices = [device for device in granted.split(",") if device]
-    if devices and max(map(int, ids)) >= len(devices):
-        raise ConfigError(
-            f"--gpu is {wanted}, but this job was granted {len(devices)} GPU(s), counted from 0; "
-            "choose among those."
-        )
-    return ",".join(devices[int(i)] for i in ids) if devices else ""
-
-
-def _device() -> str:
-    """The devices of the run; TensorFlow is not imported to find out."""
-    tensorflow = sys.modules.get("tensorflow")
-    if tensorflow is None:
-        return "cpu"
-    gpus = tensorflow.config.list_physical_devices("GPU")
-    return ", ".join(g.name for g in gpus) if gpus else "cpu"
 
 
 if __name__ == "__main__":

@@ -28,8 +28,8 @@ from typing import (
 )
 
 from ..core.errors import ConfigError
-from ..core.plausibility import check_option
 from ..core.values import CHECKS, parse_object, shown
+from .plausibility import check_option
 
 SCHEMA_VERSION = 1
 #: Environment variables from which numerical libraries read their number of threads when loaded.
@@ -123,6 +123,10 @@ class Config:
     command: ClassVar[str] = ""
     #: Name of the protocol in Scipion.
     title: ClassVar[str] = ""
+    #: One clause for the command line.
+    description: ClassVar[str] = ""
+    #: Position in lists of commands, which follow the order of the work.
+    place: ClassVar[int] = 0
     required: ClassVar[Tuple[str, ...]] = ()
     #: Fields that say how to compute and not what: left out of the digest.
     execution: ClassVar[Tuple[str, ...]] = ("gpu", "digest_images")

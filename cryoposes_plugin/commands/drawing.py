@@ -157,7 +157,7 @@ def fsc(folder: Path) -> Figure:
     """The FSC curves of a run, with what its metrics say of the independence of the half maps."""
     table = columns(Path(folder) / FSC_NAME)
     curves = {name: table[column] for column, name in _CURVES.items() if column in table}
-    statement = metrics_of(folder).get("fsc_statement", "")
+    statement = saved_metrics(folder).get("fsc_statement", "")
     return plots.fsc_curve(table["frequency_per_angstrom"], curves, note=statement)
 
 
@@ -186,7 +186,7 @@ def columns(path: Path) -> Dict[str, np.ndarray]:
     }
 
 
-def metrics_of(folder) -> Dict[str, Any]:
+def saved_metrics(folder) -> Dict[str, Any]:
     """metrics.json of a run; empty before the run has finished."""
     path = Path(folder) / METRICS_NAME
     return read_json(path, "delete this file and run again") if path.exists() else {}

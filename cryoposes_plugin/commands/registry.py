@@ -1,70 +1,51 @@
-"""The commands that write a run, by name. A new one needs a folder beside this file and a line
-here.
+"""All commands by name, found by their folders beside this file.
 
-Plain enough for Python 3.8 and free of TensorFlow, because Scipion's GUI imports it.
+Scipion's GUI imports this module, so it must work with Python 3.8 and must not load TensorFlow.
 """
 
 from __future__ import annotations
 
 import importlib
+import os
+import pkgutil
 from typing import Any, Dict, Type
 
-from .compare.config import CompareConfig
 from .config import Config
-from .filter.config import FilterConfig
-from .infer.config import InferConfig
-from .initial_volume.config import InitialVolumeConfig
-from .iterate.config import IterateConfig
-from .reconstruct.config import ReconstructConfig
-from .recover.config import RecoverConfig
-from .recover_distances.config import RecoverDistancesConfig
-from .refine.config import RefineConfig
-from .simulate.config import SimulateConfig
-from .train.config import TrainConfig
 
-CONFIGS: Dict[str, Type[Config]] = {
-    c.command: c
-    for c in (
-        SimulateConfig,
-        InitialVolumeConfig,
-        TrainConfig,
-        InferConfig,
-        RefineConfig,
-        IterateConfig,
-        RecoverConfig,
-        RecoverDistancesConfig,
-        FilterConfig,
-        ReconstructConfig,
-        CompareConfig,
-    )
-}
-#: Descriptions on the command line.
-DESCRIPTIONS = {
-    "simulate": "simulate particle images of one or several volumes, with CTF, shifts and noise",
-    "initial-volume": "determine a first volume and first poses from the particles alone",
-    "train": "train a network that estimates poses and their uncertainty",
-    "infer": "estimate the poses of particles and their uncertainty with a trained network",
-    "refine": "refine poses against a volume, to noise-limited accuracy",
-    "iterate": "refine poses and reconstruct alternately, from a low-pass filtered volume",
-    "recover": "recover poses from the distances between images that a network estimates",
-    "recover-distances": "recover rotations from a file of distances between particles",
-    "filter": "separate confident particles from the rest",
-    "reconstruct": "reconstruct a volume and two half maps, and compute their FSC",
-    "compare": "compare estimated poses with true poses",
-}
+
+def _find_configs() -> Dict[str, Type[Config]]:
+    """The config class of each command, in the order of the work."""
+    folders = [m.name for m in pkgutil.iter_modules([os.path.dirname(__file__)]) if m.ispkg]
+    classes = [_config_class(folder) for folder in folders]
+    return {c.command: c for c in sorted(classes, key=lambda c: (c.place, c.command))}
+
+
+def _config_class(folder: str) -> Type[Config]:
+    """The class in a command's `config` that bears the command's name."""
+    module, command = importlib.import_module(f"{__package__}.{folder}.config"), _command(folder)
+    for value in vars(module).values():
+        if isinstance(value, type) and issubclass(value, Config) and value.command == command:
+            return value
+    raise TypeError(f"expected a config of the command {command!r} in {module.__name__}")
+
+
+def _command(folder: str) -> str:
+    return folder.replace("_", "-")
+
+
+#: Config class of each command, by name.
+CONFIGS: Dict[str, Type[Config]] = _find_configs()
 
 
 def module_of(command: str) -> Any:
-    """The module with `check(config)` and `run(config, run)` of a command, imported when it is
-    needed.
-    """
-    return importlib.import_module(f"{_folder(command)}.run")
+    """The module with `check(config)` and `run(config, run)` of a command, imported when needed."""
+    return _module(command, "run")
 
 
 def pictures_module(command: str) -> Any:
-    """The module with `pictures(folder, config)` of a command, imported when it is needed."""
-    return importlib.import_module(f"{_folder(command)}.pictures")
+    """The module with `pictures(folder, config)` of a command, imported when needed."""
+    return _module(command, "pictures")
 
 
-def _folder(command: str) -> str:
-    return f"{__package__}.{command.replace('-', '_')}"
+def _module(command: str, name: str) -> Any:
+    return importlib.import_module(f"{__package__}.{command.replace('-', '_')}.{name}")

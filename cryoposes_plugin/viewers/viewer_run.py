@@ -148,12 +148,14 @@ class PoseModelViewer(Viewer):
     _targets = [PoseModel]
 
     def _visualize(self, obj, **kwargs):
-        from cryoposes_plugin.commands.train.pictures import learning_curve
+        from cryoposes_plugin.commands.train.pictures import learning_curve_of
 
         run = os.path.dirname(os.path.abspath(obj.getFolder()))
         views = [self.textView([os.path.join(obj.getFolder(), CARD_NAME)], title="Model card")]
         if os.path.exists(os.path.join(run, HISTORY_NAME)):
-            views.append(FigureView("Learning curve", lambda: learning_curve(run), self.formWindow))
+            views.append(
+                FigureView("Learning curve", lambda: learning_curve_of(run), self.formWindow)
+            )
         return views
 
 

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from cryoposes_plugin.cli.greetings import hushed, tensorflow_without_greetings
+from cryoposes_plugin.commands.greetings import hushed, tensorflow_without_greetings
 
 SAY = """
 import logging

@@ -7,10 +7,11 @@ import re
 import pytest
 
 from cryoposes_plugin.cli.arguments import config_from_arguments
-from cryoposes_plugin.cli.main import main, make_parser, visible_devices
+from cryoposes_plugin.cli.main import main, make_parser
 from cryoposes_plugin.commands.config import field_type, is_expert, options_by_group
 from cryoposes_plugin.commands.infer.config import InferConfig
 from cryoposes_plugin.commands.registry import CONFIGS
+from cryoposes_plugin.commands.runner import visible_devices
 from cryoposes_plugin.commands.simulate.config import SimulateConfig
 from cryoposes_plugin.commands.train.config import TrainConfig
 from cryoposes_plugin.core.errors import ConfigError

@@ -12,6 +12,8 @@ from ..config import COMPARISON, INPUT, Config, option
 class CompareConfig(Config):
     command: ClassVar[str] = "compare"
     title: ClassVar[str] = "compare poses"
+    description: ClassVar[str] = "compare estimated poses with true poses"
+    place: ClassVar[int] = 110
     last_bits: ClassVar[Tuple[str, ...]] = ("threads",)
     required: ClassVar[Tuple[str, ...]] = ("truth", "estimate")
 

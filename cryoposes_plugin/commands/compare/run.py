@@ -41,7 +41,7 @@ _NOTABLE_TURN_DEG = 1.0
 
 
 @dataclass(frozen=True)
-class Comparison:
+class PoseComparison:
     """Errors of the particles that are in both sets, (N,) each; `angular_deg` is under the chosen registration.
 
     `registration` is physical (a rotation, and perhaps the hand), and so is `registered_deg`, whichever was chosen.
@@ -134,7 +134,7 @@ def compare_tables(
     registration: str = "none",
     seed: int = 0,
     join_by: str = "auto",
-) -> Comparison:
+) -> PoseComparison:
     """Join two sets with poses (see `io.ids`) and measure the errors.
 
     Parameters
@@ -165,7 +165,7 @@ def compare_tables(
     if registration == "orthogonal4":
         orthogonal4 = register_orthogonal4(estimated, true, seed=seed)
         chosen = angular_errors_deg(orthogonal4.apply(estimated), true, group)
-    return Comparison(
+    return PoseComparison(
         truth.ids,
         chosen,
         absolute,
@@ -215,7 +215,7 @@ def _rotations(table: ParticleTable) -> np.ndarray:
     return table.rotations
 
 
-def _metrics(config: CompareConfig, result: Comparison) -> Dict[str, Any]:
+def _metrics(config: CompareConfig, result: PoseComparison) -> Dict[str, Any]:
     metrics = {
         "particles": len(result.ids),
         "only_in_truth": result.only_in_truth,
@@ -241,7 +241,7 @@ def _metrics(config: CompareConfig, result: Comparison) -> Dict[str, Any]:
     return metrics
 
 
-def _write_errors(run: RunDirectory, result: Comparison) -> None:
+def _write_errors(run: RunDirectory, result: PoseComparison) -> None:
     columns: Dict[str, np.ndarray] = {
         "id": result.ids,
         "angular_error_deg": result.angular_deg,
@@ -258,7 +258,7 @@ def _write_errors(run: RunDirectory, result: Comparison) -> None:
         )
 
 
-def notes(registration: str, result: Comparison) -> List[str]:
+def notes(registration: str, result: PoseComparison) -> List[str]:
     """What a reader of the numbers must know."""
     number, found = len(result.ids), [result.join.note] if result.join.note else []
     if result.only_in_truth or result.only_in_estimate:
@@ -298,7 +298,7 @@ def notes(registration: str, result: Comparison) -> List[str]:
     return found
 
 
-def _chance_note(result: Comparison) -> str:
+def _chance_note(result: PoseComparison) -> str:
     return (
         "The estimated poses have nothing in common with the true ones: after the best common rotation the median "
         f"error is {np.median(result.registered_deg):.1f}°, and {result.by_chance_deg:.1f}° with the true poses handed "
@@ -306,7 +306,7 @@ def _chance_note(result: Comparison) -> str:
     )
 
 
-def _orthogonal4_note(result: Comparison) -> str:
+def _orthogonal4_note(result: PoseComparison) -> str:
     inverse = (
         "inverting the estimated rotations and "
         if result.orthogonal4 and result.orthogonal4.inverted
@@ -320,7 +320,7 @@ def _orthogonal4_note(result: Comparison) -> str:
 
 
 def _report(
-    config: CompareConfig, run: RunDirectory, result: Comparison, metrics: Dict[str, Any]
+    config: CompareConfig, run: RunDirectory, result: PoseComparison, metrics: Dict[str, Any]
 ) -> None:
     from ...core.plots import direction_maps, error_against_uncertainty, error_histogram
     from ..report import write_report
@@ -337,7 +337,7 @@ def _report(
     shown = {k: v for k, v in metrics.items() if not k.endswith("_matrix")}
     write_report(
         run.path,
-        "Comparison of poses",
+        "PoseComparison of poses",
         numbers=shown,
         notes=notes(config.registration, result),
         figures=figures,

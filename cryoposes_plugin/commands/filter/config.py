@@ -15,6 +15,8 @@ from ..config import FILTER, INPUT, Config, option
 class FilterConfig(Config):
     command: ClassVar[str] = "filter"
     title: ClassVar[str] = "filter by uncertainty"
+    description: ClassVar[str] = "separate confident particles from the rest"
+    place: ClassVar[int] = 90
     last_bits: ClassVar[Tuple[str, ...]] = ("threads",)
     required: ClassVar[Tuple[str, ...]] = ("particles",)
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from ...core import plots
 from ...core.io.names import ACCEPTED_NAME, REJECTED_NAME
 from ...core.io.star import read_particles
-from ..drawing import Picture, directions, metrics_of
+from ..drawing import Picture, directions, saved_metrics
 from .config import FilterConfig
 from .run import accept
 
@@ -22,7 +22,7 @@ def pictures(folder: Path, config: FilterConfig) -> Dict[str, Picture]:
 
     everything = read_particles(config.particles, images_from=config.images_from)
     accepted = accept(config, everything)
-    threshold = metrics_of(folder).get("threshold")
+    threshold = saved_metrics(folder).get("threshold")
 
     def maps() -> Figure:
         parts = {

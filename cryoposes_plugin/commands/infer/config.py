@@ -12,6 +12,10 @@ from ..config import COMPUTATION, INPUT, REFINEMENT, Config, option
 class InferConfig(Config):
     command: ClassVar[str] = "infer"
     title: ClassVar[str] = "estimate poses"
+    description: ClassVar[str] = (
+        "estimate the poses of particles and their uncertainty with a trained network"
+    )
+    place: ClassVar[int] = 40
     image_fields: ClassVar[Tuple[str, ...]] = ("particles",)
     last_bits: ClassVar[Tuple[str, ...]] = ("threads", "batch_size")
     required: ClassVar[Tuple[str, ...]] = ("model", "particles")

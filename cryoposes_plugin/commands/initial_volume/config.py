@@ -5,17 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Optional, Tuple
 
-from ...core.errors import InputError
-from ...core.plausibility import check_diameter
 from ..config import COMPUTATION, INPUT, REFINEMENT, SEARCH, Config, option
-
-_FEWEST_PARTICLES = 50
+from ..plausibility import check_diameter
 
 
 @dataclass(frozen=True)
 class InitialVolumeConfig(Config):
     command: ClassVar[str] = "initial-volume"
     title: ClassVar[str] = "initial volume"
+    description: ClassVar[str] = "determine a first volume and first poses from the particles alone"
+    place: ClassVar[int] = 20
     image_fields: ClassVar[Tuple[str, ...]] = ("particles",)
     last_bits: ClassVar[Tuple[str, ...]] = ("threads", "batch_size")
     required: ClassVar[Tuple[str, ...]] = ("particles",)
@@ -112,14 +111,6 @@ class InitialVolumeConfig(Config):
         maximum=10**6,
     )
 
-    def check_images(self, what: str, number: int, width_angstrom: float) -> None:
-        """Raise if there are too few particles, or if their images are narrower than the particle.
-
-        `what` names the particles in the message.
-        """
-        if number < _FEWEST_PARTICLES:
-            raise InputError(
-                f"{what}: an initial volume needs at least {_FEWEST_PARTICLES} particles, and this "
-                f"set has {number}; give more particles."
-            )
+    def check_images(self, width_angstrom: float) -> None:
+        """ConfigError where the particle is wider than its images."""
         check_diameter(self.command, "diameter_angstrom", self.diameter_angstrom, width_angstrom)

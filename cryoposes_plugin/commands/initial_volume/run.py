@@ -14,8 +14,8 @@ from typing import Any, Dict, List
 
 import numpy as np
 
-from ...core.abinitio.search import DETAIL, Found, Search, likeliest_poses
-from ...core.abinitio.starts import SAME_VOLUME, Outcome, search_all
+from ...core.abinitio.search import DETAIL, Search, SearchResult, likeliest_poses
+from ...core.abinitio.starts import SAME_VOLUME, SearchOutcome, search_all
 from ...core.abinitio.working_images import group_scales, read_images
 from ...core.fourier.resampling import resample_volume
 from ...core.geometry.symmetry import parse_symmetry, symmetry_rotations
@@ -45,6 +45,7 @@ from ...core.types import ParticleTable, Volume
 from ...core.values import real
 from ..iterate.rounds import RoundSettings, make_start, refine_in_rounds, write_best_round
 from ..run_directory import RunDirectory
+from .checks import check_enough_particles
 from .config import InitialVolumeConfig
 
 logger = logging.getLogger(__name__)
@@ -63,7 +64,7 @@ _HAS_AXES = 0.7
 
 
 @dataclass(frozen=True)
-class Inputs:
+class SearchInputs:
     """Particles without poses, and the grid of the search."""
 
     table: ParticleTable
@@ -76,7 +77,7 @@ def check(config: InitialVolumeConfig) -> None:
     scan_images(read_inputs(config).table)
 
 
-def read_inputs(config: InitialVolumeConfig) -> Inputs:
+def read_inputs(config: InitialVolumeConfig) -> SearchInputs:
     """InputError or ConfigError in one sentence where parts are unusable or do not fit together."""
     parse_symmetry(config.symmetry)
     table = read_particles(config.particles, images_from=config.images_from).replace(
@@ -84,10 +85,11 @@ def read_inputs(config: InitialVolumeConfig) -> Inputs:
     )
     check_ctf(table, config.particles)
     box, pixel = even_grid(table, str(config.particles))
-    config.check_images(str(config.particles), len(table), box * pixel)
+    check_enough_particles(str(config.particles), len(table))
+    config.check_images(box * pixel)
     diameter = config.diameter_angstrom or DIAMETER_SHARE * box * pixel
     view = min(box * pixel, diameter / DIAMETER_SHARE)
-    return Inputs(table, Grid(SEARCH_BOX_PX, view / SEARCH_BOX_PX))
+    return SearchInputs(table, Grid(SEARCH_BOX_PX, view / SEARCH_BOX_PX))
 
 
 def run(config: InitialVolumeConfig, run: RunDirectory) -> Dict[str, Any]:
@@ -134,10 +136,10 @@ class Coarse:
 
 def _coarse(
     config: InitialVolumeConfig,
-    inputs: Inputs,
+    inputs: SearchInputs,
     images: ResampledImages,
     scales: np.ndarray,
-    found: Found,
+    found: SearchResult,
     part: Folder,
 ) -> Coarse:
     """Assigned and put on its axes, written to the search's folder; read back where that was done before."""
@@ -162,10 +164,10 @@ def _coarse(
 
 def _assign(
     config: InitialVolumeConfig,
-    inputs: Inputs,
+    inputs: SearchInputs,
     source: ResampledImages,
     scales: np.ndarray,
-    found: Found,
+    found: SearchResult,
 ) -> ParticleTable:
     """The likeliest pose of every particle for the volume that was found."""
     table, grid = inputs.table, inputs.grid
@@ -194,7 +196,7 @@ def _assign(
     )
 
 
-def _reach_px(config: InitialVolumeConfig, inputs: Inputs) -> float:
+def _reach_px(config: InitialVolumeConfig, inputs: SearchInputs) -> float:
     """Largest shift in pixels of the search."""
     return (
         config.max_shift_px
@@ -203,7 +205,7 @@ def _reach_px(config: InitialVolumeConfig, inputs: Inputs) -> float:
     )
 
 
-def _on_axes(inputs: Inputs, table: ParticleTable, axes: SymmetryAxes) -> ParticleTable:
+def _on_axes(inputs: SearchInputs, table: ParticleTable, axes: SymmetryAxes) -> ParticleTable:
     scale = (inputs.grid.pixel_size_angstrom / table.pixel_size_angstrom)[:, None]
     rotations, moved = axes.poses(np.asarray(table.rotations), np.asarray(table.shifts_px) / scale)
     return table.replace(rotations=rotations, shifts_px=moved * scale)
@@ -244,7 +246,7 @@ def _write_coarse(run: RunDirectory, coarse: Coarse) -> None:
     write_particles(run.file(PARTICLES_NAME), coarse.table)
 
 
-def _write_history(part: Folder, outcome: Outcome) -> None:
+def _write_history(part: Folder, outcome: SearchOutcome) -> None:
     """search.csv: the share of the power explained after each iteration of each start, then of the detail."""
     with part.atomic(SEARCH_HISTORY_NAME) as file, open(
         file, "w", newline="", encoding="utf-8"
@@ -262,7 +264,7 @@ def _write_history(part: Folder, outcome: Outcome) -> None:
                 writer.writerow([start + 1, int(chosen), iteration + 1, f"{value:.6f}"])
 
 
-def _search_metrics(inputs: Inputs, outcome: Outcome, used: int) -> Dict[str, Any]:
+def _search_metrics(inputs: SearchInputs, outcome: SearchOutcome, used: int) -> Dict[str, Any]:
     found, others = outcome.best.found, np.delete(outcome.correlations, outcome.chosen)
     return {
         "particles": len(inputs.table),

@@ -5,14 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Optional, Tuple
 
-from ...core.plausibility import check_diameter, check_low_pass
 from ..config import COMPUTATION, INPUT, RECONSTRUCTION, REFINEMENT, Config, option
+from ..plausibility import check_diameter, check_low_pass
 
 
 @dataclass(frozen=True)
 class IterateConfig(Config):
     command: ClassVar[str] = "iterate"
     title: ClassVar[str] = "refine and reconstruct"
+    description: ClassVar[str] = (
+        "refine poses and reconstruct alternately, from a low-pass filtered volume"
+    )
+    place: ClassVar[int] = 60
     image_fields: ClassVar[Tuple[str, ...]] = ("particles",)
     last_bits: ClassVar[Tuple[str, ...]] = ("threads", "batch_size")
     required: ClassVar[Tuple[str, ...]] = ("volume", "particles")

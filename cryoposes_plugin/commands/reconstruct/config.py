@@ -12,6 +12,8 @@ from ..config import COMPUTATION, INPUT, RECONSTRUCTION, Config, option
 class ReconstructConfig(Config):
     command: ClassVar[str] = "reconstruct"
     title: ClassVar[str] = "reconstruct volume"
+    description: ClassVar[str] = "reconstruct a volume and two half maps, and compute their FSC"
+    place: ClassVar[int] = 100
     image_fields: ClassVar[Tuple[str, ...]] = ("particles",)
     last_bits: ClassVar[Tuple[str, ...]] = ("threads", "batch_size")
     required: ClassVar[Tuple[str, ...]] = ("particles",)

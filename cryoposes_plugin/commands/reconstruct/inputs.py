@@ -14,16 +14,16 @@ from ...core.io.star import columns_not_modelled, read_particles
 from ...core.particles.checks import check_ctf, has_grid_of, same_pixel_size
 from ...core.particles.grids import Grid, even_grid, groups_in_use, have_one_pixel_size
 from ...core.particles.halves import half_sets
-from ...core.plausibility import check_diameter
 from ...core.reconstruction.particles import ReconstructionParticles
 from ...core.types import ParticleTable, Volume
+from ..plausibility import check_diameter
 from .config import ReconstructConfig
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Inputs:
+class ReconstructionInputs:
     """The particles, whether their half sets were drawn here, and the reference on their grid."""
 
     particles: ReconstructionParticles
@@ -31,7 +31,7 @@ class Inputs:
     reference: Optional[Volume]
 
 
-def read_inputs(config: ReconstructConfig) -> Inputs:
+def read_inputs(config: ReconstructConfig) -> ReconstructionInputs:
     """Read and check everything but the pixels; InputError or ConfigError in one sentence."""
     parse_symmetry(config.symmetry)
     path = config.particles
@@ -45,7 +45,9 @@ def read_inputs(config: ReconstructConfig) -> Inputs:
     reference = None
     if config.reference is not None:
         reference = _read_reference(config.reference, grid, table)
-    return Inputs(ReconstructionParticles.on_common_grid(table, half), drawn, reference)
+    return ReconstructionInputs(
+        ReconstructionParticles.on_common_grid(table, half), drawn, reference
+    )
 
 
 def _read_reference(path: str, grid: Grid, table: ParticleTable) -> Volume:

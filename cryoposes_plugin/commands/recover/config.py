@@ -14,6 +14,10 @@ from ..recovery_config import RecoveryConfig
 class RecoverConfig(RecoveryConfig):
     command: ClassVar[str] = "recover"
     title: ClassVar[str] = "recover poses from distances"
+    description: ClassVar[str] = (
+        "recover poses from the distances between images that a network estimates"
+    )
+    place: ClassVar[int] = 70
     image_fields: ClassVar[Tuple[str, ...]] = ("particles",)
     required: ClassVar[Tuple[str, ...]] = ("model", "particles")
     last_bits: ClassVar[Tuple[str, ...]] = ("threads", "batch_size")

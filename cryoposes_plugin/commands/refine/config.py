@@ -12,6 +12,8 @@ from ..config import COMPUTATION, INPUT, REFINEMENT, SEARCH, Config, option
 class RefineConfig(Config):
     command: ClassVar[str] = "refine"
     title: ClassVar[str] = "refine poses"
+    description: ClassVar[str] = "refine poses against a volume, to noise-limited accuracy"
+    place: ClassVar[int] = 50
     image_fields: ClassVar[Tuple[str, ...]] = ("particles",)
     last_bits: ClassVar[Tuple[str, ...]] = ("threads", "batch_size")
     required: ClassVar[Tuple[str, ...]] = ("volume", "particles")

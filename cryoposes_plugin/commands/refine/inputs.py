@@ -11,13 +11,13 @@ from ...core.io.mrc import read_volume
 from ...core.io.star import read_particles
 from ...core.particles.checks import check_ctf, check_volume
 from ...core.particles.grids import Grid, working_grid
-from ...core.plausibility import check_resolution
 from ...core.types import ParticleTable, Volume
+from ..plausibility import check_resolution
 from .config import RefineConfig
 
 
 @dataclass(frozen=True)
-class Inputs:
+class RefinementInputs:
     """Particles with the poses to start from, the volume, its point group (G, 3, 3), and the grid to work on."""
 
     table: ParticleTable
@@ -26,7 +26,7 @@ class Inputs:
     grid: Grid
 
 
-def read_inputs(config: RefineConfig) -> Inputs:
+def read_inputs(config: RefineConfig) -> RefinementInputs:
     """Open everything; InputError or ConfigError in one sentence where parts are unusable or do not fit together."""
     group = symmetry_rotations(config.symmetry)
     table = read_particles(config.particles, ("poses",), config.images_from)
@@ -35,4 +35,4 @@ def read_inputs(config: RefineConfig) -> Inputs:
     check_volume(str(config.volume), volume, table)
     grid = working_grid(table, config.working_box_px)
     check_resolution(config.command, config.resolution_angstrom, grid.field_of_view_angstrom)
-    return Inputs(table, volume, group, grid)
+    return RefinementInputs(table, volume, group, grid)

@@ -28,7 +28,7 @@ from ...core.values import counted
 from ..report import write_report
 from ..run_directory import RunDirectory
 from .config import RefineConfig
-from .inputs import Inputs, read_inputs
+from .inputs import RefinementInputs, read_inputs
 from .report import metrics_of, refinement_figures, report_notes
 
 logger = logging.getLogger(__name__)
@@ -93,7 +93,7 @@ def run(config: RefineConfig, run: RunDirectory) -> Dict[str, Any]:
     return {**metrics, "hand": hand.verdict, "notes": notes}
 
 
-def make_refinement(config: RefineConfig, inputs: Inputs) -> Refinement:
+def make_refinement(config: RefineConfig, inputs: RefinementInputs) -> Refinement:
     """The refinement of the particles from their own poses, or from these and others around them."""
     scale = _working_pixels_per_pixel(inputs)
     around = turns_around(config.search_deg, config.search_starts) if config.search_deg else None
@@ -116,7 +116,7 @@ def make_refinement(config: RefineConfig, inputs: Inputs) -> Refinement:
     )
 
 
-def _given_poses(inputs: Inputs, around: Optional[np.ndarray] = None) -> GivenStarts:
+def _given_poses(inputs: RefinementInputs, around: Optional[np.ndarray] = None) -> GivenStarts:
     """The poses that the particles came with, alone or with others around them."""
     table = inputs.table
     shifts = np.zeros((len(table), 2))
@@ -125,13 +125,13 @@ def _given_poses(inputs: Inputs, around: Optional[np.ndarray] = None) -> GivenSt
     return GivenStarts(np.asarray(table.rotations), shifts, around)
 
 
-def _working_pixels_per_pixel(inputs: Inputs) -> np.ndarray:
+def _working_pixels_per_pixel(inputs: RefinementInputs) -> np.ndarray:
     """(N,) factor from pixels of the images to pixels of the working grid."""
     return inputs.table.pixel_size_angstrom / inputs.grid.pixel_size_angstrom
 
 
 def _with_poses(
-    config: RefineConfig, inputs: Inputs, refinement: Refinement, results: Results
+    config: RefineConfig, inputs: RefinementInputs, refinement: Refinement, results: Results
 ) -> ParticleTable:
     """The particles at their refined poses, with the scores of these, and how far each pose moved."""
     blank = refinement.images.grey.blank
@@ -154,7 +154,7 @@ def moved(
 
 
 def _hand_test(
-    config: RefineConfig, inputs: Inputs, refinement: Refinement, results: Results
+    config: RefineConfig, inputs: RefinementInputs, refinement: Refinement, results: Results
 ) -> HandTest:
     """On a sample of the largest optics group, with the poses as they were given."""
     group = refinement.groups[0]

@@ -15,6 +15,10 @@ from ..imaging_config import ImagingConfig
 class SimulateConfig(ImagingConfig):
     command: ClassVar[str] = "simulate"
     title: ClassVar[str] = "simulate projections"
+    description: ClassVar[str] = (
+        "simulate particle images of one or several volumes, with CTF, shifts and noise"
+    )
+    place: ClassVar[int] = 10
     last_bits: ClassVar[Tuple[str, ...]] = ("threads",)
     required: ClassVar[Tuple[str, ...]] = ("volume",)
 

@@ -15,11 +15,11 @@ from ...core.imaging.padding import check_memory
 from ...core.io import star_labels
 from ...core.io.star import read_particles
 from ...core.particles.grids import Grid
-from ...core.plausibility import check_diameter, check_field_of_view
 from ...core.scores import POSE_SOURCE
 from ...core.types import CtfTable, OpticsGroup, ParticleTable, Volume
 from ..imaging_config import ImagingConfig
 from ..imaging_inputs import read_densities
+from ..plausibility import check_diameter, check_field_of_view
 from .config import SimulateConfig
 
 #: Box sizes and pixel sizes count as equal within this.
@@ -31,7 +31,7 @@ DEFAULT_DIAMETER_SHARE = 0.75
 
 
 @dataclass(frozen=True)
-class Inputs:
+class SimulationInputs:
     """Files of a simulation, read and found consistent."""
 
     volumes: Tuple[Volume, ...]
@@ -53,7 +53,7 @@ class Draws:
     optics_index: np.ndarray
 
 
-def read_inputs(config: SimulateConfig) -> Inputs:
+def read_inputs(config: SimulateConfig) -> SimulationInputs:
     """Read the volumes and particle sets of a config; InputError or ConfigError where they do not fit together."""
     like = None
     if config.like:
@@ -71,7 +71,7 @@ def read_inputs(config: SimulateConfig) -> Inputs:
         config.command, "particle_diameter_angstrom", config.particle_diameter_angstrom, box * pixel
     )
     check_memory(volumes, box, pixel)
-    return Inputs(volumes, box, pixel, like, poses)
+    return SimulationInputs(volumes, box, pixel, like, poses)
 
 
 def image_grid(
@@ -134,7 +134,7 @@ def particle_diameter_angstrom(
     )
 
 
-def draw(config: SimulateConfig, inputs: Inputs) -> Draws:
+def draw(config: SimulateConfig, inputs: SimulationInputs) -> Draws:
     """Draw volume, pose, CTF and optics group of every image, a function of the config and its inputs alone."""
     n, seed = config.number, config.seed
     if inputs.poses is not None:
@@ -146,7 +146,7 @@ def draw(config: SimulateConfig, inputs: Inputs) -> Draws:
     return Draws(volume_index, rotations, shifts, ctf, optics, optics_index)
 
 
-def _draw_ctf_and_optics(config: SimulateConfig, inputs: Inputs):
+def _draw_ctf_and_optics(config: SimulateConfig, inputs: SimulationInputs):
     n, box, pixel, state = (
         config.number,
         inputs.box_size_px,
@@ -180,7 +180,7 @@ def _same_file(a: Optional[str], b: Optional[str]) -> bool:
     return a is not None and b is not None and Path(a).resolve() == Path(b).resolve()
 
 
-def particle_table(stack: Path, inputs: Inputs, drawn: Draws) -> ParticleTable:
+def particle_table(stack: Path, inputs: SimulationInputs, drawn: Draws) -> ParticleTable:
     """The simulated particles with their true poses: ids 1 to N, in the order of the stack, on made-up micrographs."""
     n = len(drawn.rotations)
     number = np.arange(n)

@@ -26,7 +26,14 @@ from ...core.values import counted, integer, real
 from ..imaging_inputs import write_densities
 from ..run_directory import RunDirectory
 from .config import SimulateConfig
-from .inputs import Draws, Inputs, draw, particle_diameter_angstrom, particle_table, read_inputs
+from .inputs import (
+    Draws,
+    SimulationInputs,
+    draw,
+    particle_diameter_angstrom,
+    particle_table,
+    read_inputs,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -82,7 +89,7 @@ def run(config: SimulateConfig, run: RunDirectory) -> Dict[str, Any]:
 
 
 def _open_stack(
-    config: SimulateConfig, inputs: Inputs, state: _State, run: RunDirectory
+    config: SimulateConfig, inputs: SimulationInputs, state: _State, run: RunDirectory
 ) -> Optional[StackWriter]:
     """The stack with all its space allocated, before anything is computed; None if it is whole already."""
     path = run.file(STACK_NAME)
@@ -138,7 +145,7 @@ def _read_state(run: RunDirectory, number: int) -> _State:
 class _Renderer:
     """Makes the images of a simulation, batch by batch; every batch has one size, so that nothing is traced twice."""
 
-    def __init__(self, config: SimulateConfig, inputs: Inputs, drawn: Draws):
+    def __init__(self, config: SimulateConfig, inputs: SimulationInputs, drawn: Draws):
         self.config, self.drawn = config, drawn
         self.box_size_px, self.pixel_size_angstrom = inputs.box_size_px, inputs.pixel_size_angstrom
         self.model = _forward_model(config, inputs)
@@ -209,7 +216,7 @@ class _Renderer:
         )
 
 
-def _forward_model(config: SimulateConfig, inputs: Inputs):
+def _forward_model(config: SimulateConfig, inputs: SimulationInputs):
     if config.projector == "astra":
         from ...core.imaging.astra_projector import AstraForwardModel
 
@@ -225,7 +232,7 @@ def _variances(images: np.ndarray) -> np.ndarray:
 
 
 def _metrics(
-    config: SimulateConfig, inputs: Inputs, state: _State, rate: Optional[float]
+    config: SimulateConfig, inputs: SimulationInputs, state: _State, rate: Optional[float]
 ) -> Dict[str, Any]:
     n, noise = config.number, state.noise_variance or 0.0
     signal, in_mask = state.signal_variance / n, state.signal_variance_in_mask / n

@@ -58,6 +58,8 @@ _NETWORK_CHOICES = (
 class TrainConfig(ImagingConfig):
     command: ClassVar[str] = "train"
     title: ClassVar[str] = "train pose network"
+    description: ClassVar[str] = "train a network that estimates poses and their uncertainty"
+    place: ClassVar[int] = 30
     image_fields: ClassVar[Tuple[str, ...]] = ("particles", "like")
     advanced: ClassVar[Tuple[str, ...]] = (
         "box_size_px",

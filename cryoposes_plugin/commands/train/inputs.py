@@ -22,9 +22,9 @@ from ...core.io.star import read_particles
 from ...core.particles.checks import check_fits_model, check_scale
 from ...core.particles.grids import Grid
 from ...core.particles.images import ParticleImages, ResampledImages
-from ...core.plausibility import check_diameter
 from ...core.types import CtfTable, ParticleTable, Volume
 from ..imaging_inputs import read_densities
+from ..plausibility import check_diameter
 from ..simulate.inputs import image_grid
 from .config import NO_NOISE_LEVEL, TrainConfig
 

@@ -18,10 +18,12 @@ def pictures(folder: Path, config: TrainConfig) -> Dict[str, Picture]:
     """The learning curve, which grows while the training goes on."""
     if not (folder / HISTORY_NAME).exists():
         return {}
-    return {"learning_curve": Picture("Learning curve", lambda: learning_curve(folder), live=True)}
+    return {
+        "learning_curve": Picture("Learning curve", lambda: learning_curve_of(folder), live=True)
+    }
 
 
-def learning_curve(folder) -> Figure:
+def learning_curve_of(folder) -> Figure:
     """Loss and validation error of a training, from its history so far."""
     history = columns(Path(folder) / HISTORY_NAME)
 

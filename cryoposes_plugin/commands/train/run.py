@@ -91,11 +91,11 @@ def _number_of_steps(config: TrainConfig, plan: Plan) -> Optional[int]:
 
 def _report(run: RunDirectory, session, metrics: Dict[str, Any], judged) -> None:
     from ..report import write_report
-    from .pictures import learning_curve
+    from .pictures import learning_curve_of
 
     distances = session.gives_distances
     figures = {
-        "learning_curve": ("Course of the training.", learning_curve(run.path)),
+        "learning_curve": ("Course of the training.", learning_curve_of(run.path)),
         **(_distance_figures(session, *judged) if distances else _pose_figures(session, *judged)),
     }
     what = "distances between images" if distances else "poses"

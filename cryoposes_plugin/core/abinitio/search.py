@@ -65,7 +65,7 @@ DETAIL = (Stage(7, 2, 8, 0.3, 0.02, local=True), Stage(10, 3, 3, 0.05, 0.02, loc
 
 
 @dataclass(frozen=True)
-class State:
+class SearchState:
     """Of a search: the volume (D, D, D), the noise of each shell, and the shift (N, 2) that each image is near to."""
 
     volume: np.ndarray
@@ -74,11 +74,11 @@ class State:
 
 
 @dataclass(frozen=True)
-class Found:
+class SearchResult:
     """The state after an iteration, the likeliest pose of each image, how certain it is (see `PoseDraws`), the mean log
     likelihood of an image, and the share of the images' power that the volume explains up to the stage's last shell."""
 
-    state: State
+    state: SearchState
     rotations: np.ndarray
     shifts_px: np.ndarray
     certainty: np.ndarray
@@ -97,22 +97,22 @@ class Search:
         y, _ = images.observations(self.points, len(self.points))
         self.power = self.points.shell_means((np.abs(y) ** 2).mean(axis=0))
 
-    def start(self, rng: np.random.Generator) -> State:
+    def start(self, rng: np.random.Generator) -> SearchState:
         """The images at random poses: a round blob, and chance."""
         number = len(self.images)
         back = BackProjection(self.images, SHAPE[0].last_shell)
         volume = back.volume(
             np.arange(number), random_rotations(number, rng), np.zeros((number, 2))
         )
-        return State(volume * self._mask, self.power.copy(), np.zeros((number, 2)))
+        return SearchState(volume * self._mask, self.power.copy(), np.zeros((number, 2)))
 
     def run(
         self,
         stage: Stage,
-        state: State,
+        state: SearchState,
         rng: np.random.Generator,
-        on_iteration: Callable[[Found], None] = lambda found: None,
-    ) -> Found:
+        on_iteration: Callable[[SearchResult], None] = lambda found: None,
+    ) -> SearchResult:
         """All iterations of a stage; the shifts that it finds are those that a local one after it starts from.
 
         Parameters
@@ -124,7 +124,7 @@ class Search:
         """
         if not stage.local:
             state = dataclasses.replace(state, shifts_px=np.zeros_like(state.shifts_px))
-        comparison = Comparison(self.images, self.points, stage, self.max_shift_px)
+        comparison = SliceComparison(self.images, self.points, stage, self.max_shift_px)
         back = BackProjection(self.images, stage.last_shell)
         for floor in stage.floors():
             found = self._iterate(comparison, back, state, floor, rng)
@@ -136,12 +136,12 @@ class Search:
 
     def _iterate(
         self,
-        comparison: Comparison,
+        comparison: SliceComparison,
         back: BackProjection,
-        state: State,
+        state: SearchState,
         floor: float,
         rng: np.random.Generator,
-    ) -> Found:
+    ) -> SearchResult:
         noise = np.maximum(state.noise_variance, floor * self.power)
         rotations = rotation_grid(comparison.stage.order) @ random_rotations(1, rng)
         slices = comparison.slices(state.volume, rotations)
@@ -149,8 +149,8 @@ class Search:
         shifts = comparison.moved(state.shifts_px[drawn.image], drawn.shift)
         left = comparison.residual_power(slices[drawn.rotation], drawn.image, shifts)
         volume = _centred(back.volume(drawn.image, rotations[drawn.rotation], shifts) * self._mask)
-        return Found(
-            State(volume, np.where(left > 0, left, self.power), state.shifts_px),
+        return SearchResult(
+            SearchState(volume, np.where(left > 0, left, self.power), state.shifts_px),
             rotations[drawn.best_rotation],
             comparison.moved(state.shifts_px, drawn.best_shift),
             drawn.certainty,
@@ -160,7 +160,7 @@ class Search:
 
 
 def likeliest_poses(
-    images: WorkingImages, state: State, max_shift_px: float, rng: np.random.Generator
+    images: WorkingImages, state: SearchState, max_shift_px: float, rng: np.random.Generator
 ) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Rotations (N, 3, 3), shifts (N, 2) and certainties (N,) of images for a volume that stays as it is.
 
@@ -175,7 +175,7 @@ def likeliest_poses(
     """
     shifts = np.zeros((len(images), 2))
     for stage in (dataclasses.replace(DETAIL[0], local=False), DETAIL[-1]):
-        comparison = Comparison(images, FourierPoints(images.box_size_px), stage, max_shift_px)
+        comparison = SliceComparison(images, FourierPoints(images.box_size_px), stage, max_shift_px)
         rotations = rotation_grid(stage.order) @ random_rotations(1, rng)
         slices = comparison.slices(state.volume, rotations)
         drawn = comparison.draw(slices, shifts, state.noise_variance, 1, rng)
@@ -183,7 +183,7 @@ def likeliest_poses(
     return rotations[drawn.best_rotation], shifts, drawn.certainty
 
 
-class Comparison:
+class SliceComparison:
     """Images against slices of a volume, up to the last shell of a stage."""
 
     def __init__(

@@ -14,7 +14,7 @@ from ..io.state_files import SEARCH_DETAIL, SEARCH_START, damaged, read_arrays, 
 from ..maps.alignment import align_maps
 from ..progress import Progress
 from ..types import Volume
-from .search import DETAIL, SHAPE, Found, Search, Stage, State
+from .search import DETAIL, SHAPE, Search, SearchResult, SearchState, Stage
 
 logger = logging.getLogger(__name__)
 
@@ -23,26 +23,26 @@ SAME_VOLUME = 0.9
 
 
 @dataclass(frozen=True)
-class Course:
+class StartResult:
     """What a start led to, and the share of the power explained after each iteration."""
 
-    found: Found
+    found: SearchResult
     explained: np.ndarray
 
 
 @dataclass(frozen=True)
-class Outcome:
+class SearchOutcome:
     """The likeliest start's course with the detail, which one it was, and of all starts: log likelihood, correlation
     with the likeliest start's volume (itself 1), and course."""
 
-    best: Course
+    best: StartResult
     chosen: int
     log_likelihoods: Tuple[float, ...]
     correlations: Tuple[float, ...]
-    courses: Tuple[Course, ...]
+    courses: Tuple[StartResult, ...]
 
 
-def search_all(search: Search, number: int, seed: int, run: Folder) -> Outcome:
+def search_all(search: Search, number: int, seed: int, run: Folder) -> SearchOutcome:
     """Run every start through `SHAPE` and the likeliest through `DETAIL`; goes on after what `run` holds.
 
     Parameters
@@ -57,7 +57,7 @@ def search_all(search: Search, number: int, seed: int, run: Folder) -> Outcome:
     names = [SEARCH_START.format(start + 1) for start in range(number)]
     done = sum(work[SHAPE] for name in names if run.file(name).exists())
     progress = Progress(number * work[SHAPE] + work[DETAIL], "poses", "search", done=done)
-    courses: List[Course] = []
+    courses: List[StartResult] = []
     for start, name in enumerate(names):
         courses.append(_course(search, SHAPE, None, [seed, start], run, name, progress))
         logger.info(
@@ -77,7 +77,9 @@ def search_all(search: Search, number: int, seed: int, run: Folder) -> Outcome:
         SEARCH_DETAIL,
         progress,
     )
-    return Outcome(best, chosen, tuple(likelihoods), _agreement(courses, chosen), tuple(courses))
+    return SearchOutcome(
+        best, chosen, tuple(likelihoods), _agreement(courses, chosen), tuple(courses)
+    )
 
 
 def _comparisons(stage: Stage) -> int:
@@ -88,12 +90,12 @@ def _comparisons(stage: Stage) -> int:
 def _course(
     search: Search,
     stages: Sequence[Stage],
-    state: Optional[State],
+    state: Optional[SearchState],
     seed: Sequence[int],
     run: Folder,
     name: str,
     progress: Progress,
-) -> Course:
+) -> StartResult:
     if run.file(name).exists():
         return _load(run, name, search)
     rng = np.random.default_rng(list(seed))
@@ -102,18 +104,18 @@ def _course(
     for stage in stages:
         count = len(rotation_grid(stage.order)) * len(search.images)
 
-        def advance(found: Found, count: int = count) -> None:
+        def advance(found: SearchResult, count: int = count) -> None:
             explained.append(found.explained)
             progress.advance(count, explained_power=found.explained)
 
         found = search.run(stage, state, rng, advance)
         state = found.state
-    course = Course(found, np.array(explained))
+    course = StartResult(found, np.array(explained))
     _save(run, name, course)
     return course
 
 
-def _agreement(courses: Sequence[Course], chosen: int) -> Tuple[float, ...]:
+def _agreement(courses: Sequence[StartResult], chosen: int) -> Tuple[float, ...]:
     shell = SHAPE[-1].last_shell
     target = Volume(courses[chosen].found.state.volume, 1.0)
     return tuple(
@@ -124,16 +126,16 @@ def _agreement(courses: Sequence[Course], chosen: int) -> Tuple[float, ...]:
     )
 
 
-def _save(run: Folder, name: str, course: Course) -> None:
+def _save(run: Folder, name: str, course: StartResult) -> None:
     found = course.found
     arrays: Dict[str, np.ndarray] = {
-        f.name: np.asarray(getattr(found, f.name)) for f in fields(Found)[1:]
+        f.name: np.asarray(getattr(found, f.name)) for f in fields(SearchResult)[1:]
     }
-    arrays.update({f"state_{f.name}": getattr(found.state, f.name) for f in fields(State)})
+    arrays.update({f"state_{f.name}": getattr(found.state, f.name) for f in fields(SearchState)})
     write_arrays(run.file(name), {"course": course.explained, **arrays})
 
 
-def _load(run: Folder, name: str, search: Search) -> Course:
+def _load(run: Folder, name: str, search: Search) -> StartResult:
     path, box, number = run.file(name), search.images.images.shape[-1], len(search.images)
     scalar = np.array(0.0)
     expected = {
@@ -144,8 +146,8 @@ def _load(run: Folder, name: str, search: Search) -> Course:
     saved = read_arrays(path, expected)
     missing = {
         "course",
-        *(f"state_{f.name}" for f in fields(State)),
-        *(f.name for f in fields(Found)[1:]),
+        *(f"state_{f.name}" for f in fields(SearchState)),
+        *(f.name for f in fields(SearchResult)[1:]),
     } - set(saved)
     if (
         missing
@@ -153,11 +155,12 @@ def _load(run: Folder, name: str, search: Search) -> Course:
         or saved["state_shifts_px"].shape != (number, 2)
     ):
         raise damaged(path, "it does not hold what a start of this search finds")
-    state = State(*(saved[f"state_{f.name}"] for f in fields(State)))
+    state = SearchState(*(saved[f"state_{f.name}"] for f in fields(SearchState)))
     rotations, shifts_px, certainty = (
         saved[name] for name in ("rotations", "shifts_px", "certainty")
     )
     log_likelihood, explained = (float(saved[name]) for name in ("log_likelihood", "explained"))
-    return Course(
-        Found(state, rotations, shifts_px, certainty, log_likelihood, explained), saved["course"]
+    return StartResult(
+        SearchResult(state, rotations, shifts_px, certainty, log_likelihood, explained),
+        saved["course"],
     )

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..errors import InputError, ResourceError
 from ..memory import require_memory
-from ..plausibility import volume_questions
+from ..quantities import volume_questions
 from ..types import Volume
 from ..values import check_pixel_size, require_finite, shown_error
 from .files import fill, is_atomic_model

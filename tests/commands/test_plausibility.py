@@ -7,22 +7,24 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from cryoposes_plugin.commands.compare.config import CompareConfig
+from cryoposes_plugin.commands.plausibility import (
+    check_diameter,
+    check_low_pass,
+    option_questions,
+    set_questions,
+)
 from cryoposes_plugin.commands.refine.config import RefineConfig
 from cryoposes_plugin.commands.simulate.config import SimulateConfig
 from cryoposes_plugin.commands.train.config import TrainConfig
 from cryoposes_plugin.core.conventions import euler_deg_to_rotations, rotations_to_euler_deg
 from cryoposes_plugin.core.errors import ConfigError, InputError
 from cryoposes_plugin.core.io.star import read_particles
-from cryoposes_plugin.core.plausibility import (
-    check_diameter,
-    check_low_pass,
-    option_questions,
+from cryoposes_plugin.core.particles.plausibility import (
     particle_questions,
     pose_problem,
     pose_questions,
-    set_questions,
-    volume_questions,
 )
+from cryoposes_plugin.core.quantities import volume_questions
 from cryoposes_plugin.core.types import CtfTable, OpticsGroup, ParticleTable
 
 NUMBER = 40

@@ -7,7 +7,7 @@ import sys
 from contextlib import contextmanager
 from importlib.abc import MetaPathFinder
 from importlib.machinery import PathFinder
-from typing import Iterator
+from typing import Any, Iterator
 
 
 @contextmanager
@@ -27,7 +27,8 @@ class _Finder(MetaPathFinder):
     def find_spec(self, fullname, path, target=None):
         spec = PathFinder.find_spec(fullname, path, target) if fullname == "tensorflow" else None
         if spec is not None and spec.loader is not None:
-            spec.loader.exec_module = _hushed(spec.loader.exec_module)
+            loader: Any = spec.loader
+            loader.exec_module = _hushed(loader.exec_module)
         return spec
 
 

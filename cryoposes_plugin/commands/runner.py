@@ -1,0 +1,138 @@
+"""Runs any command: check everything, then run, resume, or do nothing if the run is finished."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+from contextlib import contextmanager
+from typing import Iterator, List, Optional
+
+from ..core.errors import ConfigError
+from ..core.io.error_log import not_fatal
+from ..core.io.star import read_particles
+from ..core.notices import warnings_kept
+from ..core.values import shown_error
+from .config import THREAD_VARIABLES, Config
+from .greetings import tensorflow_without_greetings
+from .plausibility import questions
+from .registry import module_of
+from .run_directory import RunDirectory, alone_in
+
+logger = logging.getLogger("cryoposes")
+_TENSORFLOW_THREADS = "TF_NUM_INTRAOP_THREADS"
+
+
+def run_command(config: Config, output: str) -> dict:
+    """Check everything, then run or resume, or do nothing if finished; returns the metrics."""
+    config.validate()
+    _check_inputs(config)
+    _set_devices(config)
+    with _tensorflow_threads(config), tensorflow_without_greetings(), warnings_kept() as warnings:
+        _ask(config)
+        module = module_of(config.command)
+        module.check(config)
+        return _run_alone(module, config, output, warnings)
+
+
+def _ask(config: Config) -> None:
+    """Log questions about unlikely numbers; InputError or ConfigError for impossible ones."""
+    for question in questions(
+        config, lambda path: read_particles(path, images_from=config.images_from)
+    ):
+        logging.getLogger(__package__).warning("%s", question)
+
+
+def _check_inputs(config: Config) -> None:
+    for path in config.input_paths():
+        try:
+            path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            raise ConfigError(f"{config.command}: {path} does not exist; check the path.") from None
+        except (OSError, ValueError) as error:
+            raise ConfigError(
+                f"{config.command}: {path} cannot be accessed ({shown_error(error)}); check the "
+                "path."
+            ) from error
+
+
+def _run_alone(module, config: Config, output: str, warnings: List[str]) -> dict:
+    from .pictures import complete_report
+    from .report import add_notes
+
+    with alone_in(output):
+        run = RunDirectory.open(output, config)
+        if run.finished:
+            metrics = run.metrics()
+            logger.info("%s has already finished; there is nothing to do.", run.path)
+            return metrics
+        start = time.monotonic()
+        metrics = module.run(config, run)
+        metrics.setdefault("seconds", round(time.monotonic() - start, 2))
+        with not_fatal(run.path, "the pictures of the run"):
+            complete_report(run.path)
+        metrics["warnings"] = list(warnings)
+        with not_fatal(run.path, "the notes of its report"):
+            add_notes(run.path, warnings)
+        run.finish(metrics, device=_device())
+        logger.info("%s finished in %.1f s: %s", config.command, metrics["seconds"], run.path)
+        return metrics
+
+
+def _set_devices(config: Config) -> None:
+    """Set threads and GPUs, before TensorFlow is imported.
+
+    NumPy is already loaded, so its number of threads can only be set by the caller.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if config.gpu:
+        os.environ["CUDA_VISIBLE_DEVICES"] = visible_devices(
+            config.gpu, os.environ.get("CUDA_VISIBLE_DEVICES")
+        )
+    if config.threads:
+        os.environ.update({variable: str(config.threads) for variable in THREAD_VARIABLES})
+
+
+@contextmanager
+def _tensorflow_threads(config: Config) -> Iterator[None]:
+    """Set the threads per operation for this run; TensorFlow reads the variable when it starts."""
+    before = os.environ.get(_TENSORFLOW_THREADS)
+    if config.threads or config.thread_per_batch:
+        os.environ[_TENSORFLOW_THREADS] = "1" if config.thread_per_batch else str(config.threads)
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop(_TENSORFLOW_THREADS, None)
+        else:
+            os.environ[_TENSORFLOW_THREADS] = before
+
+
+def visible_devices(wanted: str, granted: Optional[str]) -> str:
+    """CUDA_VISIBLE_DEVICES for the wanted ids, counted within those that a scheduler granted (or
+    all).
+    """
+    if wanted == "none":
+        return ""
+    ids = [text.strip() for text in wanted.split(",")]
+    if not all(text.isdigit() for text in ids):
+        raise ConfigError(f"--gpu is {wanted!r}; give numbers separated by commas, or 'none'.")
+    if granted is None:
+        return ",".join(ids)
+    devices = [device for device in granted.split(",") if device]
+    if devices and max(map(int, ids)) >= len(devices):
+        raise ConfigError(
+            f"--gpu is {wanted}, but this job was granted {len(devices)} GPU(s), counted from 0; "
+            "choose among those."
+        )
+    return ",".join(devices[int(i)] for i in ids) if devices else ""
+
+
+def _device() -> str:
+    """The devices of the run; TensorFlow is not imported to find out."""
+    tensorflow = sys.modules.get("tensorflow")
+    if tensorflow is None:
+        return "cpu"
+    gpus = tensorflow.config.list_physical_devices("GPU")
+    return ", ".join(g.name for g in gpus) if gpus else "cpu"
