@@ -51,6 +51,7 @@ def hushed() -> Iterator[None]:
 
     os.dup2(kept, 2)
     failed = True
+
     try:
         yield
         failed = False

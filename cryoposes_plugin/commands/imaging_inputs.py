@@ -32,6 +32,7 @@ def read_densities(
             f"{config.command}: {next(iter(models))} is an atomic model; say with --resolution-angstrom how fine its "
             "density shall be."
         )
+
     optics = [] if like is None else [like.optics[i] for i in np.unique(like.optics_index)]
     others = [*((o.box_size_px, o.pixel_size_angstrom) for o in optics)]
     others += [(volume.box_size_px, volume.pixel_size_angstrom) for volume in maps.values()]

@@ -56,6 +56,7 @@ def write_report(
         parts.append(_notes(notes))
     parts.append(_tables(numbers))
     drawn = _drawn(folder, figures)
+
     parts += [_figure(name, caption, png) for name, (caption, png) in drawn.items()]
     page = (
         f"<!doctype html>\n<html lang='en'><head><meta charset='utf-8'><title>{html.escape(title)}</title>"

@@ -214,6 +214,7 @@ def _lock(folder: int, path) -> None:
 
 def _check_same_run(path: Path, config: Config) -> None:
     saved = read_json(path / CONFIG_NAME, _NEW_FOLDER)
+
     try:
         other = type(config).from_dict(saved)
         other.digest()
@@ -222,6 +223,7 @@ def _check_same_run(path: Path, config: Config) -> None:
         raise ConfigError(
             f"Output folder {path} holds another run ({why}); give a new folder."
         ) from error
+
     ours, theirs = config.to_dict(), other.to_dict()
     changed = [
         name for name in sorted(ours) if json.dumps(ours[name]) != json.dumps(theirs.get(name))
@@ -239,6 +241,7 @@ def _check_same_run(path: Path, config: Config) -> None:
             f"Output folder {path} holds a run with {name} = {shown(theirs.get(name))}, not {shown(ours.get(name))}; "
             "give a new folder, or the same parameters to resume."
         )
+
     for name in changed:
         logger.info(
             "%s is %s now and was %s when the run in %s began.",

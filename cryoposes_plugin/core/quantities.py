@@ -109,7 +109,15 @@ def defocus_questions(
     subject: str,
     error: Type[CryoposesError] = InputError,
 ) -> List[str]:
-    """Of all defoci together: their unit and their sign."""
+    """Questions about all defoci together: their unit and their sign.
+
+    Parameters
+    ----------
+    values : defoci in Å, in any shape.
+    phase_shift_deg : typical phase shift: beside a phase plate, images are taken close to focus.
+    subject : begins the sentences.
+    error : raised for impossible values.
+    """
     size = np.abs(values)
     for value in extremes(values):
         DEFOCUS.question(value, subject, error)
@@ -124,6 +132,7 @@ def defocus_questions(
         return [f"{span}: were micrometres typed where Å are needed (1 µm = 10000 Å)?"]
     if typical > DEFOCUS.usual[1]:
         return [f"{span}, beyond 10 µm: is it in Å?"]
+
     asked = []
     large = size > 1000
     if (values[large] < 0).any():

@@ -280,8 +280,8 @@ def test_core_messages_speak_the_forms_language():
     [
         ("it has no column _cryoposesWrongBasin", "it has no 'probability of a wrong pose'"),
         (
-            "every particle was kept: rejected.star holds none",
-            "every particle was kept: the rejected set holds none",
+            "all particles were kept: rejected.star is empty",
+            "all particles were kept: the rejected set is empty",
         ),
         ("estimate the poses with `infer` first", "estimate the poses with 'estimate poses' first"),
     ],

@@ -196,7 +196,7 @@ def particles_in_the_place_of_a_model(desk):
 def poses_of_eight_particles_from_their_distances(desk):
     return recovery(
         desk, desk.particles
-    ), "this set has 8, and distances among fewer than 50 particles tell no poses"
+    ), "this set has 8 particles, and distances between fewer than 50 do not determine poses"
 
 
 def distances_between_particles_without_a_ctf(desk):

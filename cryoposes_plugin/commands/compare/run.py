@@ -1,4 +1,4 @@
-"""The `compare` command: how far estimated poses are from others of the same particles."""
+"""The `compare` command: errors of estimated poses against true poses of the same particles."""
 
 from __future__ import annotations
 
@@ -31,12 +31,14 @@ from .config import CompareConfig
 
 logger = logging.getLogger(__name__)
 
-#: A common rotation fitted to fewer particles says little about the rest.
+#: Fewer particles than this do not determine a common rotation well.
 _FEW_PARTICLES = 10
-#: Errors above this share of those by chance are no agreement, and above that of the other hand's tell no hand.
-_CHANCE, _HAND = 0.8, 0.5
+#: Errors above this share of those by chance mean no agreement.
+_CHANCE = 0.8
+#: The hand is decided if the errors of one hand are below this share of those of the other.
+_HAND = 0.5
 _FEWEST_FOR_CHANCE = 20
-#: A common rotation beyond this is worth a sentence to whoever compared without registration.
+#: A common rotation above this is reported after a comparison without registration.
 _NOTABLE_TURN_DEG = 1.0
 
 
@@ -59,25 +61,25 @@ class PoseComparison:
     scores: Dict[str, np.ndarray]
     estimated_rotations: np.ndarray
     orthogonal4: Optional[Orthogonal4] = None
-    #: Median error in degrees with the other hand, and with the true poses handed round among the particles, each
-    #: after the best rotation; None where there are too few particles.
+    #: Median error in degrees with the other hand, and with the true poses permuted among the particles, each after the
+    #: best rotation; None where there are too few particles.
     other_hand_deg: Optional[float] = None
     by_chance_deg: Optional[float] = None
 
     @property
     def no_better_than_chance(self) -> bool:
-        """Whether the poses have nothing in common with the true ones, in whatever frame and hand."""
+        """Whether the poses have nothing in common with the true ones, in any frame and hand."""
         if self.by_chance_deg is None or self.other_hand_deg is None:
             return False
         return min(self._registered_deg, self.other_hand_deg) > _CHANCE * self.by_chance_deg
 
     @property
     def hand(self) -> str:
-        """The hand that was taken, where it fits the true poses much better than the other; else "undecided"."""
-        told = (
+        """The hand that fits the true poses much better than the other, else "undecided"."""
+        decided = (
             self.other_hand_deg is not None and self._registered_deg < _HAND * self.other_hand_deg
         )
-        return self.registration.hand if told and not self.no_better_than_chance else "undecided"
+        return self.registration.hand if decided and not self.no_better_than_chance else "undecided"
 
     @property
     def other_hand_is_right(self) -> bool:
@@ -96,8 +98,8 @@ def check(config: CompareConfig) -> None:
     group = symmetry_rotations(config.symmetry)
     if config.registration == "orthogonal4" and len(group) > 1:
         raise ConfigError(
-            f"compare: --registration orthogonal4 knows no symmetry and --symmetry is {config.symmetry}; give C1, "
-            "or another registration."
+            f"compare: --registration orthogonal4 does not allow for symmetry and --symmetry is {config.symmetry}; give "
+            "C1, or another registration."
         )
     join(*_read(config), config.join_by)
 
@@ -109,6 +111,7 @@ def run(config: CompareConfig, run: RunDirectory) -> Dict[str, Any]:
     )
     _write_errors(run, result)
     metrics = _metrics(config, result)
+
     logger.info(
         "compare: %d particles joined by %s, %d only in the true set, %d only in the estimated one; median angular "
         "error %.3f°, %.1f %% below 5°, median shift error %.2f Å.",
@@ -141,15 +144,15 @@ def compare_tables(
     ----------
     truth, estimate : both with rotations and shifts.
     symmetry : point group; poses that it makes equal count as equal.
-    registration : "none", "rotation", "rotation-and-hand" or "orthogonal4": what is taken out before the errors that
-        head the results. The errors after the best common rotation are worked out in any case.
+    registration : "none", "rotation", "rotation-and-hand" or "orthogonal4": what is removed before the main errors are
+        computed. The errors after the best common rotation are computed in any case.
+    seed : of the registration.
+    join_by : what identifies a particle in both sets.
     """
     joined = join(truth, estimate, join_by)
     rows_truth, rows_estimate = joined.rows_a, joined.rows_b
-    only_in_truth, only_in_estimate = (
-        len(truth) - len(rows_truth),
-        len(estimate) - len(rows_estimate),
-    )
+    only_in_truth = len(truth) - len(rows_truth)
+    only_in_estimate = len(estimate) - len(rows_estimate)
     truth, estimate = truth.take(rows_truth), estimate.take(rows_estimate)
     true, estimated = _rotations(truth), _rotations(estimate)
     group = symmetry_rotations(symmetry)
@@ -158,9 +161,13 @@ def compare_tables(
     absolute = angular_errors_deg(estimated, true, group)
     registered = angular_errors_deg(found.apply(estimated), true, group)
     shifts = shift_errors_angstrom(
-        estimate.shifts_px, estimate.pixel_size_angstrom, truth.shifts_px, truth.pixel_size_angstrom
+        np.asarray(estimate.shifts_px),
+        estimate.pixel_size_angstrom,
+        np.asarray(truth.shifts_px),
+        truth.pixel_size_angstrom,
     )
     chosen = absolute if registration == "none" else registered
+
     orthogonal4 = None
     if registration == "orthogonal4":
         orthogonal4 = register_orthogonal4(estimated, true, seed=seed)
@@ -178,14 +185,14 @@ def compare_tables(
         dict(estimate.scores),
         estimated,
         orthogonal4,
-        *_yardsticks(estimated, true, group, found, seed),
+        *_error_scales(estimated, true, group, found, seed),
     )
 
 
-def _yardsticks(
-    estimated, true, group, found: Registration, seed: int
+def _error_scales(
+    estimated: np.ndarray, true: np.ndarray, group: np.ndarray, found: Registration, seed: int
 ) -> Tuple[Optional[float], Optional[float]]:
-    """Median error in degrees with the other hand, and with true poses handed round; None for few particles."""
+    """Median error in degrees with the other hand, and with permuted true poses; None for few particles."""
 
     def median_deg(truth, hands) -> float:
         return float(
@@ -238,6 +245,7 @@ def _metrics(config: CompareConfig, result: PoseComparison) -> Dict[str, Any]:
     if result.orthogonal4 is not None:
         metrics["inverted"] = result.orthogonal4.inverted
         metrics["orthogonal4_matrix"] = result.orthogonal4.matrix.tolist()
+
     return metrics
 
 
@@ -270,19 +278,20 @@ def notes(registration: str, result: PoseComparison) -> List[str]:
         found.append(_chance_note(result))
     elif result.other_hand_is_right:
         found.append(
-            f"The estimated poses are of the other hand: mirrored and turned, their median error is "
+            f"The estimated poses have the other hand: after mirroring and rotation, their median error is "
             f"{result.other_hand_deg:.2f}° (--registration rotation-and-hand)."
         )
+
     if registration == "orthogonal4":
         found.append(_orthogonal4_note(result))
     elif registration != "none":
         found.append(
-            f"The errors are those left after turning the estimate by {result.registration.angle_deg:.2f}° "
+            f"The errors are those after the estimate was rotated by {result.registration.angle_deg:.2f}° "
             f"(hand: {result.hand})."
         )
         if number < _FEW_PARTICLES:
             found.append(
-                f"The common rotation was fitted to {number} particles only: errors after it are too small."
+                f"The common rotation was fitted to only {number} particles: the errors after it are too small."
             )
     elif (
         number >= _FEW_PARTICLES
@@ -301,8 +310,8 @@ def notes(registration: str, result: PoseComparison) -> List[str]:
 def _chance_note(result: PoseComparison) -> str:
     return (
         "The estimated poses have nothing in common with the true ones: after the best common rotation the median "
-        f"error is {np.median(result.registered_deg):.1f}°, and {result.by_chance_deg:.1f}° with the true poses handed "
-        "round among the particles."
+        f"error is {np.median(result.registered_deg):.1f}°, and {result.by_chance_deg:.1f}° if the true poses are "
+        "permuted among the particles."
     )
 
 
@@ -313,8 +322,8 @@ def _orthogonal4_note(result: PoseComparison) -> str:
         else ""
     )
     return (
-        f"The errors are those left after {inverse}multiplying their quaternions by the best orthogonal 4 x 4 "
-        "matrix, all that pairwise distances leave open. This is not physical: it moves the beam; after the best "
+        f"The errors are those after {inverse}multiplying the quaternions by the best orthogonal 4 x 4 matrix, which "
+        "is what pairwise distances leave undetermined. This is not physical, since it moves the beam; after the best "
         f"rotation of the volume alone the median error is {np.median(result.registered_deg):.2f}°."
     )
 
@@ -329,7 +338,7 @@ def _report(
     score = best_ranking(result.scores)
     if score is not None:
         figures["error_against_uncertainty"] = (
-            f"Angular error against the {title_of(score)}, and the error of the most certain part.",
+            f"Angular error against the {title_of(score)}, and the error of the most certain particles.",
             error_against_uncertainty(result.scores[score], result.angular_deg, score),
         )
     maps = direction_maps({"estimated": result.estimated_rotations})

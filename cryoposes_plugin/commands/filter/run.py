@@ -1,4 +1,4 @@
-"""The `filter` command: the certain particles into one set, all others into a second; none disappears."""
+"""The `filter` command: splits a particle set into confident particles and the rest."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ logger = logging.getLogger(__name__)
 def accept_share(scores: np.ndarray, share: float) -> np.ndarray:
     """(N,) bool: the round(share * N) particles with the lowest scores.
 
-    Equal scores are never parted: those at the cut are kept or not, whichever comes nearer to the share; where there
-    are no lower ones they are kept.
+    Particles with equal scores stay together: those at the limit are kept or not, whichever is closer to the share; they
+    are kept where no score is lower.
     """
     scores = np.asarray(scores)
     number = int(np.floor(share * len(scores) + 0.5))
@@ -45,7 +45,7 @@ def accept_share(scores: np.ndarray, share: float) -> np.ndarray:
 
 
 def accept_below(scores: np.ndarray, threshold: float) -> np.ndarray:
-    """(N,) bool: scores of the threshold or less."""
+    """(N,) bool: scores not above the threshold."""
     return np.asarray(scores) <= threshold
 
 
@@ -72,9 +72,10 @@ def run(config: FilterConfig, run: RunDirectory) -> Dict[str, Any]:
         "median_score_rejected": _median_or_none(scores[~accepted]),
     }
     unlearned = sum(FROM_NOTHING in str(source) for source in table.extra.get(POSE_SOURCE, ()))
+
     if unlearned:
         logger.warning(
-            "The poses of %s are from a network that %s, or were refined from there: do not rely on their scores.",
+            "The poses of %s come from a network that %s, or were refined from such poses: do not rely on their scores.",
             counted(unlearned, "particle"),
             LEARNED_NOTHING,
         )
@@ -100,6 +101,7 @@ def _read_and_decide(config: FilterConfig) -> Tuple[ParticleTable, np.ndarray]:
             f"{config.particles} has no column _{config.score} (it has {known}); estimate the poses with `infer` "
             "first, or choose another --score."
         )
+
     scores = table.scores[config.score]
     if not np.isfinite(scores).all():
         row = int(np.flatnonzero(~np.isfinite(scores))[0])
@@ -107,6 +109,7 @@ def _read_and_decide(config: FilterConfig) -> Tuple[ParticleTable, np.ndarray]:
             f"Particle {table.ids[row]} of {config.particles} has {config.score} = {scores[row]}; remove it or "
             "estimate its pose again."
         )
+
     config.check_number(len(table))
     accepted = accept(config, table)
     if not accepted.any() and not config.allow_none:
@@ -115,11 +118,12 @@ def _read_and_decide(config: FilterConfig) -> Tuple[ParticleTable, np.ndarray]:
         raise InputError(
             f"filter: {asked} keeps none of the {len(table)} particles; give a {value} value."
         )
+
     return table, accepted
 
 
 def accept(config: FilterConfig, table: ParticleTable) -> np.ndarray:
-    """(N,) bool: what is kept of a table that has the score."""
+    """(N,) bool: which particles of a table with the score are kept."""
     scores = cost(config.score, table.scores[config.score])
     if config.threshold is not None:
         return accept_below(scores, cost(config.score, config.threshold))
@@ -173,14 +177,17 @@ def _report(
         table.scores[config.score], accepted, config.score, metrics["threshold"]
     )
     figures = {
-        "uncertainty_histogram": ("Scores of all particles; the accepted part is blue.", histogram)
+        "uncertainty_histogram": (
+            "Scores of all particles; those of the accepted ones are blue.",
+            histogram,
+        )
     }
     ties = _ties_sentence(config, table.scores[config.score], accepted)
     notes = [score_named(config.score).help, *([ties] if ties else [])]
     if accepted.all():
-        notes.append("Every particle was kept: rejected.star holds none.")
+        notes.append("All particles were kept: rejected.star is empty.")
     if not accepted.any():
-        notes.append("No particle was kept: accepted.star holds none.")
+        notes.append("No particle was kept: accepted.star is empty.")
     write_report(
         run.path,
         "Filter by uncertainty",

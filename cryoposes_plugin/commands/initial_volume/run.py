@@ -1,7 +1,7 @@
-"""The `initial-volume` command: from images alone to poses and a volume, with no reference.
+"""The `initial-volume` command: a volume and poses from the images alone, without a reference.
 
-A search from random starts finds the shape at low resolution (`search`), every particle gets its likeliest pose there,
-and rounds of refinement and reconstruction (`commands.iterate`) take both to what the images hold.
+A search from random starts finds the shape at low resolution (`core.abinitio`) and the likeliest pose of every particle.
+Rounds of refinement and reconstruction (`commands.iterate.rounds`) then improve both.
 """
 
 from __future__ import annotations
@@ -51,15 +51,15 @@ from .config import InitialVolumeConfig
 logger = logging.getLogger(__name__)
 
 _FROM_REFINEMENT = (VOLUME_NAME, HALF1_NAME, HALF2_NAME, FSC_NAME, PARTICLES_NAME)
-#: Pixels along the field of view of the search; the field is wider than the particle by 1 / this share.
+#: Pixels along the field of view of the search, and the share of that field that the particle takes.
 SEARCH_BOX_PX = 32
 DIAMETER_SHARE = 0.75
-#: The refinement starts from the search's volume cut this many shells inside its last one.
+#: The refinement starts from the volume of the search, filtered this many shells below its last one.
 _CUT_SHELLS = 0.5
 _ASSIGNED_AT_ONCE = 2000
-#: Tells the assignment's random numbers from the starts'.
+#: Keeps the random numbers of the assignment apart from those of the starts.
 _ASSIGNMENT = 10**6
-#: The volume has the axes that were asked for if it agrees with itself about them so well.
+#: The volume has the symmetry if its correlation with itself, rotated about the best axes, exceeds this.
 _HAS_AXES = 0.7
 
 
@@ -95,7 +95,7 @@ def read_inputs(config: InitialVolumeConfig) -> SearchInputs:
 def run(config: InitialVolumeConfig, run: RunDirectory) -> Dict[str, Any]:
     """Write volume.mrc and particles.star, and half maps and their FSC if there are rounds; returns the metrics.
 
-    An interrupted run goes on after the last start, and after the last round, that was finished.
+    An interrupted run continues after the last start, or the last round, that was finished.
     """
     inputs = read_inputs(config)
     table, grid = inputs.table, inputs.grid
@@ -109,6 +109,7 @@ def run(config: InitialVolumeConfig, run: RunDirectory) -> Dict[str, Any]:
     _write_history(part, outcome)
     coarse = _coarse(config, inputs, images, scales, outcome.best.found, part)
     metrics = _search_metrics(inputs, outcome, len(rows))
+
     if len(symmetry_rotations(config.symmetry)) > 1:
         metrics["symmetry_correlation"] = round(coarse.axes_correlation, 4)
     if config.rounds:
@@ -126,8 +127,8 @@ def run(config: InitialVolumeConfig, run: RunDirectory) -> Dict[str, Any]:
 
 @dataclass(frozen=True)
 class Coarse:
-    """What the search found, for all particles: their poses, the volume in the frame of its axes, and how well it
-    agrees with itself about them (1 for C1)."""
+    """The result of the search: all particles with their poses, the volume in the frame of its axes, and its correlation
+    with itself about them (1 for C1)."""
 
     table: ParticleTable
     volume: Volume
@@ -142,7 +143,7 @@ def _coarse(
     found: SearchResult,
     part: Folder,
 ) -> Coarse:
-    """Assigned and put on its axes, written to the search's folder; read back where that was done before."""
+    """Assign poses and find the axes, or read both back from the folder of the search."""
     state, pixel = part.file(SEARCH_AXES), inputs.grid.pixel_size_angstrom
     if state.exists():
         table = read_particles(part.file(PARTICLES_NAME), require=("poses",))
@@ -150,6 +151,7 @@ def _coarse(
             read_json(state, REDO).get("correlation"), f"{state}: correlation", REDO, -1.0, 1.0
         )
         return Coarse(table, read_volume(part.file(VOLUME_NAME)), correlation)
+
     table = _assign(config, inputs, images, scales, found)
     data, correlation = found.state.volume, 1.0
     if len(symmetry_rotations(config.symmetry)) > 1:
@@ -177,6 +179,7 @@ def _assign(
         np.empty(len(table)),
     )
     progress = Progress(len(table), "particles", "assign")
+
     for at in range(0, len(table), _ASSIGNED_AT_ONCE):
         part = np.arange(at, min(at + _ASSIGNED_AT_ONCE, len(table)))
         images = read_images(source, part, scales)
@@ -187,6 +190,7 @@ def _assign(
             np.random.default_rng([config.seed, _ASSIGNMENT, at]),
         )
         progress.advance(len(part))
+
     scale = grid.pixel_size_angstrom / table.pixel_size_angstrom
     return table.replace(
         rotations=out,
@@ -284,20 +288,21 @@ def _search_metrics(inputs: SearchInputs, outcome: SearchOutcome, used: int) -> 
 
 def _notes(config: InitialVolumeConfig, metrics: Dict[str, Any]) -> List[str]:
     notes = [
-        "The hand is a guess: images cannot tell it. Mirror volume and poses if it turns out to be the other one."
+        "The hand is arbitrary: images cannot tell it. Mirror volume and poses if it turns out to be the wrong one."
     ]
     agreeing, starts = metrics["starts_that_agree"], metrics["starts"]
     if starts > 1 and agreeing > 1:
         notes.append(f"{agreeing} of {starts} random starts led to the same volume.")
     elif starts > 1:
         notes.append(
-            f"Of {starts} random starts no two led to the same volume: it may be wrong; give more particles, or more "
+            f"No two of {starts} random starts led to the same volume, so it may be wrong; give more particles, or more "
             "starts."
         )
+
     if metrics.get("symmetry_correlation", 1.0) < _HAS_AXES:
         notes.append(
-            f"The volume found without symmetry does not have that of {config.symmetry} (correlation "
-            f"{metrics['symmetry_correlation']:.2f} about the best axes): it was imposed all the same."
+            f"The volume that was found without symmetry does not have {config.symmetry} symmetry (correlation "
+            f"{metrics['symmetry_correlation']:.2f} about the best axes); the symmetry was imposed nevertheless."
         )
     return notes
 

@@ -137,7 +137,15 @@ def make_start(
     settings: RoundSettings,
     network: Optional[ModelInputs] = None,
 ) -> Start:
-    """Draw half sets unless the particles have them, and filter the starting volume."""
+    """Draw half sets unless the particles have them, and filter the starting volume.
+
+    Parameters
+    ----------
+    table : particles, with poses unless there is a network.
+    volume : to start from.
+    settings : of the rounds.
+    network : that proposes poses, with the same particles.
+    """
     half, drawn = half_sets(table, settings.seed)
     pixel = volume.pixel_size_angstrom
     filtered = Volume(low_pass(volume.data, pixel, settings.low_pass_angstrom), pixel)

@@ -1,4 +1,4 @@
-"""Projections of a volume at known poses, like the particles in CTF and noise: landmarks of known pose."""
+"""Landmarks of known pose: simulated projections of a volume, with the CTF and noise of the particles."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _CTF_SAMPLE = 512
 
 
 def noise_of(images: ResampledImages, seed: int) -> Background:
-    """Of the particles, in the corners of their images; InputError where it cannot be measured."""
+    """Noise in the corners of the particles' images; InputError where it cannot be measured."""
     return measure_background(
         images, images.box_size_px * images.pixel_size_angstrom, seed, option="--reference-snr"
     )
@@ -36,10 +36,18 @@ def embed_references(
     snr: Optional[float],
     seed: int,
 ) -> Tuple[np.ndarray, np.ndarray, float]:
-    """Features (K, F) of K projections, their rotations (K, 3, 3), and the SNR that they were given.
+    """Features (K, F) of K projections, their rotations (K, 3, 3), and their SNR.
 
-    The rotations are drawn as they were in the network's training: uniformly, or from a quarter of the sphere.
-    snr : of the projections, in white noise; None: the noise is that of the particles, as measured around them.
+    The rotations are drawn as in the training of the network: uniformly, or from a quarter of the sphere.
+
+    Parameters
+    ----------
+    model : gives the features.
+    inputs : the particles, whose CTFs and noise the projections get.
+    volume : to project.
+    number : K.
+    snr : of the projections, in white noise; None: the noise is that of the particles, as measured.
+    seed : of all random numbers.
     """
     table, images = inputs.table, inputs.images
     state = table.optics[np.bincount(table.optics_index).argmax()].image_state

@@ -1,4 +1,4 @@
-"""What `recover --model` says about its poses: errors where the truth is known, notes and a page."""
+"""What `recover` says about its poses: errors where the truth is known, notes and the report."""
 
 from __future__ import annotations
 
@@ -20,17 +20,18 @@ from ...core.models.distance_model import DistanceModel
 from ...core.models.embedding import Embedding
 from ...core.types import ParticleTable
 from ...core.values import counted
+from ..infer.inputs import ModelInputs
 from ..recover_distances.report import recovery_figures
 from ..report import write_report
 from ..run_directory import RunDirectory
 from .config import RecoverConfig
 
 _SAMPLE = 400
-#: The copies fit one of R and R^-1 clearly better where they tell them apart.
+#: The copies decide between R and R^-1 if the residual of one is below this share of that of the other.
 _CLEARLY = 0.7
-#: True distances in degrees between which errors of distances are told apart.
+#: Ranges of true distances, in degrees, for which errors of distances are reported separately.
 _RANGES_DEG = ((0, 60), (60, 120), (120, 180))
-#: Distances that a network has not learned leave residuals of some 37 degrees; good ones a few.
+#: Distances that a network has not learned leave residuals of about 37 degrees, good ones a few degrees.
 _LARGE_RESIDUAL_DEG = 20.0
 
 
@@ -57,10 +58,18 @@ def true_errors(
     free: bool,
     seed: int,
 ) -> Dict[str, float]:
-    """Errors of the distances and of rotations (N, 3, 3); free: their common rotation and hand were left open.
+    """Errors of the distances and of the rotations.
 
-    mean_orthogonal4_error_deg is that of Banjac et al. 2021, eq. 5, which moves the beam as well;
+    mean_orthogonal4_error_deg is that of Banjac et al. 2021, eq. 5, which also moves the beam;
     mean_distance_error_0_to_60_deg is over pairs whose true distance is in that range, and so on.
+
+    Parameters
+    ----------
+    model, embedding : give the distances.
+    rotations : (N, 3, 3) recovered.
+    truth : true rotations of some of the particles.
+    free : whether a common rotation and the hand were left open.
+    seed : of the samples.
     """
     found, true, identity = rotations[truth.rows], truth.rotations, np.eye(3)[None]
     registered = (
@@ -70,6 +79,7 @@ def true_errors(
     best = register_orthogonal4(found, true, seed=seed)
     off, away = np.rad2deg(np.abs(estimated_rad - true_rad)), np.rad2deg(true_rad)
     between = {(low, high): off[(away >= low) & (away <= high)] for low, high in _RANGES_DEG}
+
     return {
         "mean_distance_error_deg": float(off.mean()),
         **{
@@ -82,8 +92,17 @@ def true_errors(
     }
 
 
-def sampled_distances(model: DistanceModel, embedding: Embedding, truth: TruePoses, seed: int):
-    """(M,) true and estimated distances in radians between some of the particles."""
+def sampled_distances(
+    model: DistanceModel, embedding: Embedding, truth: TruePoses, seed: int
+) -> Tuple[np.ndarray, np.ndarray]:
+    """(M,) true and estimated distances in radians between some of the particles.
+
+    Parameters
+    ----------
+    model, embedding : give the estimated distances.
+    truth : true rotations of some of the particles.
+    seed : of the sample.
+    """
     part = np.random.default_rng(seed).permutation(len(truth.rows))[:_SAMPLE]
     first, second = np.triu_indices(len(part), 1)
     features, rotations = embedding.features[truth.rows[part]], truth.rotations[part]
@@ -97,29 +116,31 @@ def recovery_notes(config: RecoverConfig, metrics: Dict[str, Any]) -> List[str]:
     reach = f"up to {config.max_shift_px:g} px of the model's images"
     shifts = {
         "volume": f"Shifts were measured against {config.volume}, {reach}.",
-        "network": "Shifts are the network's.",
-        "input": "The network gives no shifts: they are those of the input, kept as they were.",
+        "network": "The shifts are those of the network.",
+        "input": "The network gives no shifts: those of the input are kept.",
         "zero": "The network gives no shifts and the input has none: all shifts are zero.",
     }
+
     if config.volume is None:
         found = [
-            "The frame of the poses is their own: a rotation of the volume and its hand are left open, as always "
+            "The poses are in a frame of their own: a rotation of the volume and its hand are undetermined, as always "
             "without a reference.",
         ]
         if metrics["beam_residual_deg"] > _CLEARLY * metrics["beam_residual_of_inverse_deg"]:
             found.append(
-                f"Turned and mirrored copies tell the beam's direction badly ({metrics['beam_residual_deg']:.0f}° from "
-                f"where they should be, {metrics['beam_residual_of_inverse_deg']:.0f}° for the inverse rotations): do "
-                "not trust a reconstruction from these poses."
+                f"Rotated and mirrored copies determine the direction of the beam poorly (they are "
+                f"{metrics['beam_residual_deg']:.0f}° from where they should be, and "
+                f"{metrics['beam_residual_of_inverse_deg']:.0f}° for the inverse rotations): do not trust a "
+                "reconstruction from these poses."
             )
     else:
         found = [
-            f"Poses are in the frame of {config.volume}, and of its hand; images cannot tell the hand."
+            f"The poses have the frame and the hand of {config.volume}; images cannot tell the hand."
         ]
         if metrics["median_distance_residual_deg"] > _LARGE_RESIDUAL_DEG:
             found.append(
                 f"The distances to the volume's projections fit no pose (median residual "
-                f"{metrics['median_distance_residual_deg']:.0f}°): the network has not learned them; train it longer, "
+                f"{metrics['median_distance_residual_deg']:.0f}°): the network has not learned them. Train it longer, "
                 "and do not trust these poses."
             )
     found.append(shifts[metrics["shift_source"]])
@@ -134,13 +155,23 @@ def recovery_notes(config: RecoverConfig, metrics: Dict[str, Any]) -> List[str]:
 def write_recovery_report(
     config: RecoverConfig,
     run: RunDirectory,
-    inputs,
+    inputs: ModelInputs,
     embedding: Embedding,
-    poses,
+    poses: Any,
     truth: Optional[TruePoses],
-    metrics,
-    notes,
+    metrics: Dict[str, Any],
+    notes: List[str],
 ) -> None:
+    """Write report.html and its figures.
+
+    Parameters
+    ----------
+    config, run, inputs : of the run.
+    embedding : features of the particles.
+    poses : that were recovered.
+    truth : true poses, if they are known.
+    metrics, notes : to show.
+    """
     figures: Dict[str, Tuple[str, Figure]] = {}
     if poses.recovery is not None:
         figures.update(recovery_figures(poses.pairs, poses.recovery, config.seed))
@@ -149,9 +180,10 @@ def write_recovery_report(
             np.rad2deg(d) for d in sampled_distances(inputs.model, embedding, truth, config.seed)
         ]
         figures["distance_density"] = (
-            "Distances by the network against true ones.",
+            "Distances from the network against true ones.",
             plots.distance_density(degrees[0], np.minimum(degrees[1], 180.0)),
         )
+
     write_report(
         run.path,
         "Poses from learned distances",

@@ -230,6 +230,7 @@ def _metrics(
         "columns_not_modelled": columns_not_modelled(table),
         **inputs.images.grey.metrics(),
     }
+
     if poses.recovery is not None and poses.beam is not None:
         metrics.update(
             recovery_loss_rad=poses.recovery.loss_rad,

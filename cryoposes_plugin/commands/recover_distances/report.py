@@ -31,6 +31,7 @@ def recovery_metrics(pairs: PairDistances, result: Recovery) -> Dict[str, Any]:
         "expected_error_deg": float(np.rad2deg(np.sqrt(np.mean(result.expected_error_rad**2)))),
         "outliers": int(outliers(result.residual_rad, degrees).sum()),
     }
+
     if result.held_out_ratio is not None:
         metrics["held_out_ratio"] = result.held_out_ratio
     return metrics
@@ -52,6 +53,7 @@ def recovered_notes(metrics: Dict[str, Any]) -> List[str]:
             f"The errors of held-out distances are {metrics['held_out_ratio']:.2f} times those of the others: there "
             "are too few distances for their noise. Do not use these rotations."
         )
+
     if metrics["fewest_distances_of_a_particle"] < _FEW_DISTANCES:
         notes.append(
             f"Some particles have few distances (at least {metrics['fewest_distances_of_a_particle']}); their "

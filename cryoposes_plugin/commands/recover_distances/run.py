@@ -24,12 +24,12 @@ logger = logging.getLogger(__name__)
 def check(config: RecoverDistancesConfig) -> None:
     """Raise what can be known to be wrong before any file is written."""
     config.validate()
-    read_pairs(config.distances)
+    read_pairs(str(config.distances))
 
 
 def run(config: RecoverDistancesConfig, run: RunDirectory) -> Dict[str, Any]:
     """Write rotations.npy (N, 3, 3), residuals.npy and expected_errors.npy (N,) [rad], and the report."""
-    pairs = read_pairs(config.distances)
+    pairs = read_pairs(str(config.distances))
     try:
         result = recover_pairs(config, pairs)
     except InputError as error:

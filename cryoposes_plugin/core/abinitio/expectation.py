@@ -64,6 +64,7 @@ def sample_poses(
     waves = np.exp((2j * np.pi / box_size_px) * (shifts_px @ frequencies.T)).astype(np.complex64)
     step = max(1, _VALUES_AT_ONCE // (len(shifts_px) * len(slices)))
     parts = []
+
     for at in range(0, len(y), step):
         part = slice(at, at + step)
         weighted = (2 * precision * c[part] * y[part])[:, None] * waves
@@ -74,6 +75,7 @@ def sample_poses(
         values -= ((precision * c[part] ** 2) @ power)[:, None]
         constant = (precision * np.abs(y[part]) ** 2 + np.log(noise_variance)).sum(axis=1)
         parts.append(_draw(values, constant, at, draws, rng))
+
     return PoseDraws(*(np.concatenate(arrays) for arrays in zip(*parts)))
 
 
@@ -94,6 +96,7 @@ def _draw(
     # One search for all images: the sums of image b lie between b and b + 1.
     ladder = (by_rotation / total[:, None] + np.arange(number)[:, None]).ravel()
     rotation = np.minimum(np.searchsorted(ladder, at + owner) - owner * rotations, rotations - 1)
+
     by_shift = np.cumsum(values[owner, :, rotation], axis=1, dtype=np.float64)
     level = rng.random(len(owner)) * by_shift[:, -1]
     shift = np.minimum((by_shift < level[:, None]).sum(axis=1), shifts - 1)

@@ -58,6 +58,7 @@ def search_all(search: Search, number: int, seed: int, run: Folder) -> SearchOut
     done = sum(work[SHAPE] for name in names if run.file(name).exists())
     progress = Progress(number * work[SHAPE] + work[DETAIL], "poses", "search", done=done)
     courses: List[StartResult] = []
+
     for start, name in enumerate(names):
         courses.append(_course(search, SHAPE, None, [seed, start], run, name, progress))
         logger.info(
@@ -66,6 +67,7 @@ def search_all(search: Search, number: int, seed: int, run: Folder) -> SearchOut
             number,
             100 * courses[-1].explained[-1],
         )
+
     likelihoods = [course.found.log_likelihood for course in courses]
     chosen = int(np.argmax(likelihoods))
     best = _course(
@@ -155,6 +157,7 @@ def _load(run: Folder, name: str, search: Search) -> StartResult:
         or saved["state_shifts_px"].shape != (number, 2)
     ):
         raise damaged(path, "it does not hold what a start of this search finds")
+
     state = SearchState(*(saved[f"state_{f.name}"] for f in fields(SearchState)))
     rotations, shifts_px, certainty = (
         saved[name] for name in ("rotations", "shifts_px", "certainty")

@@ -75,6 +75,7 @@ def _ctf_questions(table: ParticleTable, ctf: CtfTable, what: str) -> List[str]:
         asked += _lonely_defocus(
             table, np.maximum(abs(u), abs(v)), np.minimum(abs(u), abs(v)), ctf, what
         )
+
     asked += _astigmatism_questions(table, u, v, what)
     asked += _angle_questions(
         ctf.defocus_angle_deg[abs(u - v) > 1.0],
@@ -178,17 +179,20 @@ def kinship_question(a: ParticleTable, b: ParticleTable, common: int) -> List[st
     other = np.array([_image(a, row) != _image(b, row) for row in range(len(a))])
     if not len(a) or other.mean() <= _MOST:
         return []
+
     row = int(np.flatnonzero(other)[0])
     images = f"id {a.ids[row]} is image {' of '.join(_image(a, row))} in one and {' of '.join(_image(b, row))} in"
     shared = f"The two sets share {common} ids and not their images: {images} the other"
     if a.ctf is None or b.ctf is None:
         return [f"{shared}; do they come from the same particles?"]
+
     first, second = (0.5 * (t.ctf.defocus_u_angstrom + t.ctf.defocus_v_angstrom) for t in (a, b))  # type: ignore
     if (np.abs(first - second) > _SAME_DEFOCUS_ANGSTROM).mean() > _MOST:
         raise InputError(
             f"{shared}, with a defocus of {first[row]:.0f} and {second[row]:.0f} Å; give two sets that come from the "
             "same particles."
         )
+
     return []
 
 
@@ -205,6 +209,7 @@ def pose_problem(table: ParticleTable, what: str) -> Optional[str]:
     number = len(np.unique(images, axis=0))
     if table.rotations is None or number < _FEWEST_IMAGES:
         return None
+
     remedy = "estimate their poses first, with `cryoposes infer` or `cryoposes initial-volume`"
     first = table.rotations[0]
     if np.abs(table.rotations - first).max() < _SAME:
@@ -214,12 +219,14 @@ def pose_problem(table: ParticleTable, what: str) -> Optional[str]:
             else "the same orientation"
         )
         return f"{what}: the particles were never aligned, all {len(table)} have {equal}; {remedy}."
+
     directions = table.rotations[:, 2]  # see `conventions.viewing_directions`
     if np.abs(directions - directions[0]).max() < _SAME:
         return (
             f"{what}: all {len(table)} particles have one viewing direction and differ in the plane alone, as after a "
             f"classification in two dimensions; {remedy}."
         )
+
     return None
 
 

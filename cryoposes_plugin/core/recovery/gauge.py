@@ -125,6 +125,7 @@ class _Problem:
             np.linalg.norm(part._difference(*start), axis=(1, 2)).sum()
             for start in zip(frames, axes)
         ]
+
         _, frame, axis = min(
             (
                 self._descend(frames[index], axes[index])

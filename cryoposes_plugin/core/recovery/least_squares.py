@@ -122,6 +122,7 @@ def refine(
     offsets = offsets and degrees[free].mean() >= _OFFSETS_NEED
     progress = Progress(steps, "passes", task) if task else None
     step, step_size, history = 0, np.inf, []
+
     while True:
         sums = _pass(pairs, q, b, scale)
         scale = sums.scale_rad
@@ -135,6 +136,7 @@ def refine(
         step, step_size = step + 1, float(4 * np.sqrt(np.mean(velocity**2)))
         if progress is not None:
             progress.advance(1, rms_residual_deg=np.rad2deg(np.sqrt(history[-1])))
+
     rms = np.sqrt(sums.squared / count)
     normal, filling = _filled_normal(q, sums)
     expected = (
@@ -198,13 +200,16 @@ def _part_of_pass(
         scale = _weighted_median(size, p)
     of_second, of_first = [], []
     bounds = pairs.indptr[rows.start : rows.stop + 1] - part.start
+
     for values in (w, w * r, squared):
         of_second.append(np.bincount(second, values, len(q)))
         of_first.append(np.diff(np.concatenate([[0.0], np.cumsum(values)])[bounds]))
+
     for values, carried in ((w * r * np.copysign(1 / np.sqrt(sin2), c), q), (w / sin2, outer)):
         matrix = sparse.csr_matrix((values, second, bounds), shape=(len(bounds) - 1, len(q)))
         of_second.append(matrix.T @ carried[rows])
         of_first.append(matrix @ carried)
+
     return of_second, of_first, absolute, scale
 
 

@@ -64,6 +64,7 @@ def minibatch_rotations(
     mean, square, smoothed = np.zeros_like(q), np.zeros_like(q), np.nan
     course: List[float] = []
     progress = Progress(steps, "steps", task) if task else None
+
     for step in range(1, steps + 1):
         batch = rng.integers(len(pairs), size=min(batch_size, len(pairs)))
         ends, d = (first[batch], pairs.second[batch]), pairs.distance_rad[batch]
@@ -79,6 +80,7 @@ def minibatch_rotations(
             course.append(smoothed)
         if progress is not None:
             progress.advance(1, loss_rad2=smoothed)
+
     fit = refine(pairs, q / np.linalg.norm(q, axis=1, keepdims=True), steps=0)
     return replace(fit, history=course + fit.history)
 

@@ -185,11 +185,13 @@ def pairs_from_arrays(
         raise InputError(
             f"{name}: no pair of two different particles is left; give distances between particles."
         )
+
     i, j, d, weight = _each_once(i, j, d, weight)
     if number > len(d):
         raise InputError(
             f"{name}: {len(d)} pairs for {number} particles leave some without distances; add pairs."
         )
+
     order = None if (np.diff(i) >= 0).all() else np.argsort(i, kind="stable")
     indptr = np.concatenate([[0], np.cumsum(np.bincount(i, minlength=number))])
     second, distance = j.astype(np.int32), d.astype(np.float64)
@@ -322,6 +324,7 @@ def _check_values(d: np.ndarray, weight: Optional[np.ndarray], name: str) -> Non
             raise InputError(
                 f"{name}: {what}[{at}] is {array[at]}; give finite numbers, or leave that pair out."
             )
+
     if weight is not None and weight.min() < 0:
         raise InputError(
             f"{name}: weight[{int(weight.argmin())}] is {weight.min():g}; weights are 0 or more."
@@ -331,6 +334,7 @@ def _check_values(d: np.ndarray, weight: Optional[np.ndarray], name: str) -> Non
             f"{name}: weight[{int(weight.argmax())}] is {weight.max():g}; give at most {_LARGEST_WEIGHT:g}: only the "
             "proportions of weights count."
         )
+
     outside = (d < 0) | (d > np.pi)
     far = np.flatnonzero((d < -2 * np.pi) | (d > 3 * np.pi))
     if len(far) or outside.mean() > 0.5:

@@ -48,6 +48,7 @@ def place(
     grid = quaternion_grid()
     cap = max(_CAP * scale_rad, _SMALLEST_CAP_RAD)
     neighbours, distances, weights = _neighbour_lists(pairs, particles, trusted, rng)
+
     for start in range(0, len(particles), _PARTICLES_AT_ONCE):
         part = slice(start, start + _PARTICLES_AT_ONCE)
         here, towards, d, weight = particles[part], neighbours[part], distances[part], weights[part]
@@ -59,6 +60,7 @@ def place(
             < _CLEARLY * _costs(quaternions[here][:, None], others, d, weight, cap)[:, 0]
         )
         result[here[better]] = grid[best[better]]
+
     return result
 
 
@@ -91,6 +93,7 @@ def _neighbour_lists(
     row = np.full(pairs.number, -1)
     row[particles] = np.arange(len(particles))
     owner, other, entry = [], [], []
+
     for _, part in pairs.rows():
         first, second = pairs.first(part), pairs.second[part]
         for a, b in ((first, second), (second, first)):
@@ -98,6 +101,7 @@ def _neighbour_lists(
             owner.append(row[a[inside]])
             other.append(b[inside])
             entry.append(part.start + np.flatnonzero(inside))
+
     owner, other, entry = (np.concatenate(lists) for lists in (owner, other, entry))
     order = rng.permutation(len(owner))
     order = order[np.argsort(owner[order], kind="stable")]

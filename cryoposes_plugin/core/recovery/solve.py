@@ -83,11 +83,14 @@ def recover_rotations(pairs: PairDistances, seed: int = 0) -> Recovery:
     fitted, held_out = (pairs, None) if landmarks is not None else hold_out(pairs, rng)
     if held_out is None:
         return as_recovery(_fit(fitted, rng))
+
     tried: List[Tuple[float, Fit]] = []
+
     while len(tried) < _ATTEMPTS and not (tried and tried[-1][0] < _expected_ratio(fitted)):
         fit = _fit(fitted, rng)
         loss = refine(held_out, fit.quaternions, steps=0).loss_rad
         tried.append(((loss + _EXACT_LOSS_RAD) / (fit.loss_rad + _EXACT_LOSS_RAD), fit))
+
     ratio, fit = min(tried, key=lambda attempt: attempt[0])
     return replace(as_recovery(fit), held_out_ratio=ratio)
 
@@ -161,8 +164,10 @@ def against_known(
     offsets, least = np.zeros(len(distances)), np.full(len(distances), np.inf)
     if spread_rad == 0:
         return quaternions, offsets
+
     number = measured.sum(axis=1)
     told = number >= FEWEST_DISTANCES
+
     for trial in _TRIED_OFFSETS:
         found = rotations_to_quaternions(closed_form(distances - trial * spread_rad, references))
         residuals = np.where(
@@ -176,6 +181,7 @@ def against_known(
             spread[better],
             mean[better],
         )
+
     return quaternions, offsets
 
 
@@ -201,6 +207,7 @@ def _settle(
 ) -> Fit:
     """Least squares; then, a few times, outliers on the grid and least squares again while that helps."""
     fit = refine(pairs, quaternions, steps=_STEPS, start_offsets_rad=offsets_rad, task=task)
+
     for _ in range(_ROUNDS):
         outlying = outliers(fit.rms_rad, pairs.degrees)
         # others look astray only because they were measured against the worst ones
@@ -226,6 +233,7 @@ def _settle(
         fit = again if gain > 0 else fit
         if gain < _SMALL_GAIN:
             break
+
     return fit
 
 

@@ -81,6 +81,7 @@ def spectral_rotations(
     """
     if pairs.number < _FEWEST_LANDMARKS:
         return None
+
     pairs = pairs.with_weight()
     rich = int((pairs.degrees >= _FEWEST_ENTRIES).sum())
     if rich <= _RANK:
@@ -88,6 +89,7 @@ def spectral_rotations(
             f"{rich} of {pairs.number} particles have {_FEWEST_ENTRIES} distances or more, which is too few to start "
             f"from; add pairs (more than {_RANK} particles need so many), or use the method 'minibatch'."
         )
+
     dense = dense_landmarks(pairs, rng)
     landmarks = hubs(pairs) if dense is None else dense
     factors, placed = (_factor_sparse if dense is None else _factor_block)(pairs, landmarks, rng)
@@ -199,6 +201,7 @@ def _embed(
     small = np.diag(factors.values) + rho * np.outer(ones_left, ones_right)
     u, values, vt = np.linalg.svd(small)
     root = np.sqrt(values[:9])
+
     rows = factors.left @ u[:, :9] * root / factors.scale_left[:, None]
     columns = factors.right @ vt[:9].T * root / factors.scale_right[:, None]
     own = placed[landmarks]
