@@ -1,31 +1,38 @@
-"""The conventions, stated once, and every conversion between them.
+"""The conventions of the whole program, stated once, and the conversions between them.
 
-Vectors are (x, y, z); arrays are indexed [z, y, x] and [y, x]; the origin is voxel or pixel D // 2.
+Vectors are (x, y, z). Arrays are indexed [z, y, x] and [y, x]. The origin is voxel or pixel D // 2.
 
-Pose of a particle: a rotation A (volume frame -> image frame) and a displacement t of the particle in its image,
-in pixels. With V the volume, the image is
+The pose of a particle is a rotation A (volume frame -> image frame) and a displacement t of the
+particle in its image, in pixels. With V the volume, the image is
 
-    I(x + tx, y + ty) = sum_z V(A^T (x, y, z)),   I^(k) = V^(A^T (kx, ky, 0)) exp(-2 pi i k.t / D).
+    I(x + tx, y + ty) = sum_z V(A^T (x, y, z)),
+    I^(k) = V^(A^T (kx, ky, 0)) exp(-2 pi i k.t / D).
 
-RELION's angles: A = Rz(-psi) Ry(-tilt) Rz(-rot), i.e. A^T = Rotation.from_euler("ZYZ", [rot, tilt, psi]).
-RELION's origin is what must be added to bring the particle back: (rlnOriginXAngst, rlnOriginYAngst) = -t * pixel size.
+RELION's angles: A = Rz(-psi) Ry(-tilt) Rz(-rot), that is,
+A^T = Rotation.from_euler("ZYZ", [rot, tilt, psi]).
+RELION's origin must be added to bring the particle back to the centre:
+(rlnOriginXAngst, rlnOriginYAngst) = -t * pixel size.
 Scipion's transform T (4x4) maps image to volume coordinates: inv(T) = [A | t], T[:3, :3] = A^T.
-Quaternions are (w, x, y, z), unit, w >= 0, of the rotation A.
+Quaternions are (w, x, y, z), of unit norm, w >= 0, of the rotation A.
 
-Turning an image by psi counter-clockwise in (x, y) turns A into Rz(psi) A and t into Rz(psi) t. Flipping its x about
-D // 2 turns A into Ry(pi) A and tx into -tx. A symmetry operation g of the volume, V(g x) = V(x), makes A and A g the
-same pose.
-Images cannot tell hand: those of V at A are those of mirrored V (z -> -z) at Rz(pi) A Rz(pi).
+Rotating an image by psi counter-clockwise in (x, y) changes A into Rz(psi) A and t into Rz(psi) t.
+Flipping its x about D // 2 changes A into Ry(pi) A and tx into -tx.
+A symmetry operation g of the volume, V(g x) = V(x), makes A and A g the same pose.
+Images do not determine the hand: the images of V at A are those of the mirrored V (z -> -z) at
+Rz(pi) A Rz(pi).
 
-CTF: underfocus positive, Å; kV; mm; degrees; with the sign that keeps protein positive at low frequency, as RELION's.
-Angles are degrees at boundaries and radians inside, shifts Å at boundaries and pixels inside.
+CTF: underfocus is positive, in Å; kV; mm; degrees; the sign keeps protein positive at low
+frequency, as in RELION.
+Angles are in degrees at the boundaries of the program and in radians inside; shifts are in Å at the
+boundaries and in pixels inside.
 """
 
 from __future__ import annotations
 
-from typing import Tuple, Union
+from typing import Tuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.spatial.transform import Rotation
 
 
@@ -42,7 +49,10 @@ def euler_deg_to_rotations(angles_deg: np.ndarray) -> np.ndarray:
 
 
 def rotations_to_euler_deg(rotations: np.ndarray) -> np.ndarray:
-    """(N, 3, 3) rotations A -> (N, 3) RELION angles (rot, tilt, psi) in degrees; psi = 0 at the poles tilt = 0, 180."""
+    """(N, 3, 3) rotations A -> (N, 3) RELION angles (rot, tilt, psi) in degrees.
+
+    psi = 0 at the poles, tilt = 0 and 180.
+    """
     inverse = np.swapaxes(np.asarray(rotations, dtype=np.float64).reshape(-1, 3, 3), 1, 2)
     tilt = np.arctan2(np.hypot(inverse[:, 0, 2], inverse[:, 1, 2]), inverse[:, 2, 2])
     pole = np.hypot(inverse[:, 0, 2], inverse[:, 1, 2]) < 1e-9
@@ -89,27 +99,30 @@ def transforms_to_poses(transforms: np.ndarray) -> Tuple[np.ndarray, np.ndarray]
 
 
 def shifts_px_to_origin_angstrom(
-    shifts_px: np.ndarray, pixel_size_angstrom: Union[float, np.ndarray]
+    shifts_px: np.ndarray, pixel_size_angstrom: ArrayLike
 ) -> np.ndarray:
-    """Displacement t (N, 2) in pixels -> RELION's origin (N, 2) in Å; the pixel size is a number or (N,)."""
+    """Displacement t (N, 2) in pixels -> RELION's origin (N, 2) in Å.
+
+    The pixel size is a number or (N,).
+    """
     return -np.asarray(shifts_px, dtype=np.float64) * np.reshape(pixel_size_angstrom, (-1, 1))
 
 
 def origin_angstrom_to_shifts_px(
-    origin_angstrom: np.ndarray, pixel_size_angstrom: Union[float, np.ndarray]
+    origin_angstrom: np.ndarray, pixel_size_angstrom: ArrayLike
 ) -> np.ndarray:
     """RELION's origin (N, 2) in Å -> displacement t (N, 2) in pixels."""
     return -np.asarray(origin_angstrom, dtype=np.float64) / np.reshape(pixel_size_angstrom, (-1, 1))
 
 
-def rotations_about_z(angles_rad: np.ndarray) -> np.ndarray:
+def rotations_about_z(angles_rad: ArrayLike) -> np.ndarray:
     """(N,) angles -> (N, 3, 3) Rz."""
     angles = np.atleast_1d(np.asarray(angles_rad, dtype=np.float64))
     return Rotation.from_rotvec(angles[:, None] * np.array([0.0, 0.0, 1.0])).as_matrix()
 
 
-def turn_in_plane(rotations: np.ndarray, angles_rad: np.ndarray) -> np.ndarray:
-    """A of images turned in-plane by (N,) angles: Rz(psi) A."""
+def turn_in_plane(rotations: np.ndarray, angles_rad: ArrayLike) -> np.ndarray:
+    """A of images rotated in-plane by (N,) angles: Rz(psi) A."""
     return rotations_about_z(angles_rad) @ np.asarray(rotations, dtype=np.float64)
 
 
@@ -125,5 +138,8 @@ def opposite_hand(rotations: np.ndarray) -> np.ndarray:
 
 
 def viewing_directions(rotations: np.ndarray) -> np.ndarray:
-    """(N, 3) unit vectors along the beam in the volume frame, A^T z: (sin tilt cos rot, sin tilt sin rot, cos tilt)."""
+    """(N, 3) unit vectors along the beam in the volume frame.
+
+    A^T z = (sin tilt cos rot, sin tilt sin rot, cos tilt).
+    """
     return np.asarray(rotations, dtype=np.float64)[:, 2, :]

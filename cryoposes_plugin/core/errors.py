@@ -1,4 +1,4 @@
-"""The one family of errors that is meant for the user."""
+"""The errors that are meant for the user."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import zlib
 
 
 class CryoposesError(Exception):
-    """Something the user can mend: one sentence with what, where, the value and the remedy.
+    """Something the user can correct: one sentence with what, where, the value and the remedy.
 
     The program prints the sentence and ends with status 2; a protocol shows it in its form.
     """
 
     def __str__(self) -> str:
-        """On one line, whatever control characters a name in it holds."""
+        """The sentence on one line, even if a name in it holds control characters."""
         return re.sub(
             r"[\x00-\x1f\x7f\x85\u2028\u2029]",
             lambda found: repr(found[0])[1:-1],
@@ -30,14 +30,14 @@ class InputError(CryoposesError):
 
 
 class ConfigError(CryoposesError):
-    """A parameter, or a combination of parameters, that makes no sense."""
+    """A parameter, or a combination of parameters, that is not allowed."""
 
 
 class ResourceError(CryoposesError):
     """The machine lacks something: disk space, CUDA, an optional program."""
 
 
-#: What damaged files make NumPy, Keras and the modules below them raise.
+#: Exceptions that NumPy, Keras and the modules below them raise for damaged files.
 UNREADABLE = (
     ArithmeticError,
     LookupError,

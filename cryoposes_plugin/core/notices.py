@@ -1,4 +1,4 @@
-"""What a run warned of, kept for its metrics and its report: a line on the screen is soon gone."""
+"""The warnings of a run, collected for its metrics and its report."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Iterator, List, Set
 _PACKAGE = __name__.split(".")[0]
 
 
-class _Keeper(logging.Handler):
+class _Collector(logging.Handler):
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
         self.sentences: List[str] = []
@@ -21,7 +21,7 @@ class _Keeper(logging.Handler):
 
 
 class _Once(logging.Filter):
-    """Lets a warning of this package through once, however often a file is read."""
+    """Shows each warning of this package once, even if a file is read several times."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -38,18 +38,22 @@ class _Once(logging.Filter):
 
 @contextmanager
 def warnings_kept() -> Iterator[List[str]]:
-    """The warnings that this package logs within the block, each once, in the order in which they were said.
+    """The warnings that this package logs within the block, in order and without repetitions.
 
-    The screen shows each once, too.
+    The screen shows each of them once, too.
     """
-    keeper, ours, shown = _Keeper(), logging.getLogger(_PACKAGE), logging.getLogger().handlers
-    filters = [(handler, _Once()) for handler in shown]
-    ours.addHandler(keeper)
+    collector, package, handlers = (
+        _Collector(),
+        logging.getLogger(_PACKAGE),
+        logging.getLogger().handlers,
+    )
+    filters = [(handler, _Once()) for handler in handlers]
+    package.addHandler(collector)
     for handler, once in filters:
         handler.addFilter(once)
     try:
-        yield keeper.sentences
+        yield collector.sentences
     finally:
-        ours.removeHandler(keeper)
+        package.removeHandler(collector)
         for handler, once in filters:
             handler.removeFilter(once)

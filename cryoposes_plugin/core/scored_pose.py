@@ -1,7 +1,7 @@
-"""The pose that scores were given for, written beside them, because of another pose they say nothing.
+"""The pose that scores belong to, written beside them, because they are invalid for another pose.
 
-Other programs change poses and pass on the columns that they do not know. What reads particles, of whatever kind,
-compares this column with the pose that stands beside it.
+Other programs change poses and pass on columns that they do not know. Every reader of particles
+therefore compares this column with the pose of the particle.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from .types import ParticleTable
 
 logger = logging.getLogger(__name__)
 
-#: Other programs round what they pass on; the smallest step that a refinement takes is larger.
+#: Poses that differ by less are the same: other programs round numbers, and refinements take larger
+#: steps.
 _SAME_DEG, _SAME_ANGSTROM = 0.01, 0.01
 
 
@@ -30,14 +31,14 @@ def scored_poses(table: ParticleTable) -> List[str]:
 
 
 def has_scores(table: ParticleTable) -> bool:
-    """Whether the table says something of its poses, which then have to be written beside it."""
+    """Whether the table has scores or a pose source, so that their pose must be written too."""
     return table.rotations is not None and bool(table.scores or POSE_SOURCE in table.extra)
 
 
 def without_scores_of_other_poses(table: ParticleTable, source: str) -> ParticleTable:
-    """The table as it is where its poses are those of the column, else without scores and pose source, which is logged.
+    """The table without the column, and without scores and pose source if a pose has changed.
 
-    The column itself is taken out. `source` names the particles in the sentence.
+    That is logged; `source` names the particles in the sentence.
     """
     if SCORED_POSE not in table.extra:
         return table
@@ -46,8 +47,8 @@ def without_scores_of_other_poses(table: ParticleTable, source: str) -> Particle
     if not other.any():
         return table.replace(extra=extra)
     logger.warning(
-        "%s: the poses of %d of %d particles are not those that their scores were given for: another program changed "
-        "them. Scores and pose source are left out.",
+        "%s: another program changed the poses of %d of %d particles after they were scored. "
+        "Scores and pose source are left out.",
         source,
         other.sum(),
         len(table),
@@ -57,7 +58,7 @@ def without_scores_of_other_poses(table: ParticleTable, source: str) -> Particle
 
 
 def same_poses(table: ParticleTable, texts: Iterable[str]) -> np.ndarray:
-    """(N,) bool: whether each particle is at the pose of its text (see `scored_poses`)."""
+    """(N,) bool: whether each particle has the pose of its text (see `scored_poses`)."""
     if table.rotations is None:
         return np.zeros(len(table), dtype=bool)
     numbers = np.array([_numbers(str(text)) for text in texts])
@@ -65,9 +66,8 @@ def same_poses(table: ParticleTable, texts: Iterable[str]) -> np.ndarray:
     cosine = (np.einsum("nij,nij->n", scored, table.rotations) - 1) / 2
     turned_deg = np.rad2deg(np.arccos(np.clip(cosine, -1, 1)))
     origins = conventions.shifts_px_to_origin_angstrom(_shifts_px(table), table.pixel_size_angstrom)
-    moved_angstrom = np.linalg.norm(
-        numbers[:, 3:] - origins, axis=1
-    )  # of a damaged text NaN, which is not less
+    # NaN for a damaged text, which compares as different
+    moved_angstrom = np.linalg.norm(numbers[:, 3:] - origins, axis=1)
     return (turned_deg <= _SAME_DEG) & (moved_angstrom <= _SAME_ANGSTROM)
 
 

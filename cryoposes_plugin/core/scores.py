@@ -1,25 +1,30 @@
-"""The registry of scores: every column that the program writes about a particle's pose, and what people call it.
+"""The registry of scores: every column that the program writes about a particle's pose.
 
-Whatever lists scores (forms, filter, plots, guides, other plugins' columns) takes them from here. All of them belong to
-the pose that a particle has: of another pose they say nothing. Plain enough for Python 3.8, because Scipion's GUI
-imports it.
+Forms, filter, plots, guides and the columns that other plugins are asked to keep are derived from
+it. Scores belong to the pose that the particle has and are invalid for another one. This module
+runs on Python 3.8, because Scipion's GUI imports it.
 """
 
 from __future__ import annotations
 
-from typing import Any, Iterable, NamedTuple, Optional, Tuple
+from typing import Iterable, NamedTuple, Optional, Tuple, TypeVar
+
+import numpy as np
+
+ArrayOrNumber = TypeVar("ArrayOrNumber", float, np.ndarray)
 
 LOW, HIGH, NEITHER = "low", "high", ""
 
-#: Of every one of our columns.
+#: Every column of this program begins with it.
 PREFIX = "cryoposes"
-#: The same as attributes of a Scipion particle.
+#: The same for the attributes of a Scipion particle.
 ATTRIBUTE_PREFIX = "_" + PREFIX
-#: Text: what a pose came from, such as "network:<digest of the model>" or "truth".
+#: Text: where a pose comes from, such as "network:<digest of the model>" or "truth".
 POSE_SOURCE = "cryoposesPoseSource"
-#: In the sentence on a network that is no better than chance, and at the end of the source of the poses it gives.
+#: For a network that is no better than chance: in the sentence about it, and at the end of the
+#: source of its poses.
 LEARNED_NOTHING, FROM_NOTHING = "has learned nothing", ",learned-nothing"
-#: Text: the pose that the scores were given for (see `scored_pose`).
+#: Text: the pose that the scores belong to (see `scored_pose`).
 SCORED_POSE = "cryoposesScoredPose"
 TEXTS = (POSE_SOURCE, SCORED_POSE)
 
@@ -42,9 +47,12 @@ MOVED_SHIFT = "cryoposesMovedAngstrom"
 
 
 class Score(NamedTuple):
-    """name : column of a STAR file without underscore. label : in forms and plots, without the unit. unit : "" of what
-    has none. better : the end at which a pose is the more certain, NEITHER of what does not rank. commands : who writes
-    it. help : one sentence."""
+    """A score of a particle's pose.
+
+    name : column of a STAR file, without underscore. label : name in forms and plots, without unit.
+    unit : "" if it has none. better : whether low or high values are more certain, NEITHER if the
+    score does not rank. commands : that write it. help : one sentence.
+    """
 
     name: str
     label: str
@@ -67,8 +75,8 @@ class Score(NamedTuple):
 
 _REFINING = ("infer", "refine", "iterate", "initial-volume")
 
-#: In the order in which one is preferred to another. Scipion stores the place of a choice: new ones that rank go to
-#: the end of those that do.
+#: In order of preference. Scipion stores the position of a choice, so new scores that rank are
+#: added after the last one that does.
 SCORES: Tuple[Score, ...] = (
     Score(
         TRACE,
@@ -76,7 +84,7 @@ SCORES: Tuple[Score, ...] = (
         "",
         LOW,
         ("infer",),
-        "How widely the network spreads its belief over the orientations; it ranks particles and is not an angle.",
+        "Spread of the network's orientation distribution; a ranking score, not an angle.",
     ),
     Score(
         DISPERSION,
@@ -84,7 +92,7 @@ SCORES: Tuple[Score, ...] = (
         "",
         LOW,
         ("infer",),
-        "The same along the least certain direction alone; it ranks particles and is not an angle.",
+        "The same spread along the least certain direction only; a ranking score, not an angle.",
     ),
     Score(
         EXPECTED_ERROR,
@@ -92,7 +100,7 @@ SCORES: Tuple[Score, ...] = (
         "°",
         LOW,
         _REFINING,
-        "Root mean square error of the orientation that the noise leaves, if the pose is near the right one.",
+        "Root mean square error of the orientation due to noise, if the pose is nearly correct.",
     ),
     Score(
         WRONG_BASIN,
@@ -100,7 +108,8 @@ SCORES: Tuple[Score, ...] = (
         "",
         LOW,
         _REFINING,
-        "How probable it is that the pose is another one altogether, or that the image shows no such particle.",
+        "Probability that the correct pose is a different one, or that the image does not show the "
+        "particle.",
     ),
     Score(
         IMAGE_RESIDUAL,
@@ -108,7 +117,8 @@ SCORES: Tuple[Score, ...] = (
         "",
         LOW,
         _REFINING,
-        "Power that volume and pose leave in the image, over that of the noise: 1 where they leave nothing but noise.",
+        "Power of the image that volume and pose do not explain, divided by the noise power: 1 "
+        "if only noise is left.",
     ),
     Score(
         DISTANCE_RESIDUAL,
@@ -116,7 +126,8 @@ SCORES: Tuple[Score, ...] = (
         "°",
         LOW,
         ("recover",),
-        "How far the particle's distances to others are from those between the recovered orientations.",
+        "Root mean square difference between the given distances of the particle to others and the "
+        "recovered ones.",
     ),
     Score(
         OUTLIER_SCORE,
@@ -124,23 +135,25 @@ SCORES: Tuple[Score, ...] = (
         "",
         LOW,
         ("recover",),
-        "The residual of the distances in units of the set's spread about its median; outliers are above 4.",
+        "Deviation of the distance residual from its median, in units of its spread; outliers "
+        "are above 4.",
     ),
     Score(
         SEARCH_CERTAINTY,
-        "certainty of the search",
+        "posterior probability",
         "",
         HIGH,
         ("initial-volume",),
-        "Posterior probability of the pose among all that the search for an initial volume tried.",
+        "Posterior probability of the pose among all poses that the search for an initial volume "
+        "tried.",
     ),
     Score(
         EXPECTED_SHIFT_ERROR,
-        "expected error of the shift",
+        "expected shift error",
         "Å",
         LOW,
         _REFINING,
-        "Root mean square error of the shift that the noise leaves, if the pose is near the right one.",
+        "Root mean square error of the shift due to noise, if the pose is nearly correct.",
     ),
     Score(
         ANGULAR_ERROR,
@@ -148,7 +161,7 @@ SCORES: Tuple[Score, ...] = (
         "°",
         LOW,
         ("compare",),
-        "Angle between the pose and the true one.",
+        "Angle between the estimated and the true orientation.",
     ),
     Score(
         SHIFT_ERROR,
@@ -156,7 +169,7 @@ SCORES: Tuple[Score, ...] = (
         "Å",
         LOW,
         ("compare",),
-        "Distance between the shift and the true one.",
+        "Distance between the estimated and the true shift.",
     ),
     Score(
         BASINS,
@@ -164,58 +177,58 @@ SCORES: Tuple[Score, ...] = (
         "",
         NEITHER,
         _REFINING,
-        "Number of different poses in which the refinements of this particle ended.",
+        "Number of different poses in which the refinements of the particle ended.",
     ),
     Score(
         PARTICLE_SCALE,
-        "strength of the particle",
+        "particle scale",
         "",
         NEITHER,
         _REFINING,
-        "Scale of the volume in the image, over the median of the set.",
+        "Scale of the volume in the image, divided by the median scale of the set.",
     ),
     Score(
         MOVED,
-        "turned by the refinement",
+        "rotation by the refinement",
         "°",
         NEITHER,
         ("infer", "refine"),
-        "Angle between the pose that was given and the refined one.",
+        "Angle between the given and the refined orientation.",
     ),
     Score(
         MOVED_SHIFT,
-        "moved by the refinement",
+        "shift by the refinement",
         "Å",
         NEITHER,
         ("refine",),
-        "Distance between the shift that was given and the refined one.",
+        "Distance between the given and the refined shift.",
     ),
 )
 
-#: Every column of ours that other programs are asked to pass on.
+#: Every column that other programs are asked to pass on.
 COLUMNS: Tuple[str, ...] = (*(score.name for score in SCORES), *TEXTS)
 _BY_NAME = {score.name: score for score in SCORES}
-#: Those that rank particles, by column.
+#: Columns of the scores that rank particles.
 RANKING: Tuple[str, ...] = tuple(score.name for score in SCORES if score.better)
 
 
 def score_named(name: str) -> Score:
-    """The registered score, or one that is called by its column: of a file of another version."""
+    """The registered score, or one named after its column if it is not registered."""
     return _BY_NAME.get(name, Score(name, name, "", NEITHER, (), ""))
 
 
 def title_of(name: str) -> str:
-    """What people call the score with this column, with its unit."""
+    """The label of the score with this column, with its unit."""
     return score_named(name).title
 
 
-def cost(name: str, values: Any):
+def cost(name: str, values: ArrayOrNumber) -> ArrayOrNumber:
     """The values (a number or an array) with the sign that makes lower more certain."""
     return -values if score_named(name).better == HIGH else values
 
 
 def best_ranking(names: Iterable[str], command: str = "") -> Optional[str]:
-    """The score to rank by among these columns, those that the command writes first; None without any."""
+    """The column to rank by, preferably one that the command writes; None if no column ranks."""
     present = set(names)
     ranking = [score for score in SCORES if score.better and score.name in present]
     own = [score for score in ranking if command in score.commands]

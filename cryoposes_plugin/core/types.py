@@ -1,4 +1,4 @@
-"""What travels between the steps: particles as a table, volumes as arrays. Frames: see `conventions`."""
+"""The data passed between the steps: particle tables and volumes. Frames: see `conventions`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .errors import InputError
 #: A path as callers give it.
 AnyPath = Union[str, "os.PathLike[str]"]
 
-#: How the images relate to the CTF: y = C x, y = sign(C) C x, y = C^2 x.
+#: How images y relate to the CTF C and the projection x: y = C x, y = sign(C) C x, y = C^2 x.
 IMAGE_STATES = ("raw", "phase-flipped", "ctf-premultiplied")
 
 
@@ -23,7 +23,7 @@ IMAGE_STATES = ("raw", "phase-flipped", "ctf-premultiplied")
 class OpticsGroup:
     """Acquisition shared by many particles; one row of RELION's `data_optics`.
 
-    `None` means that the file does not say. `extra` holds the columns that are not modelled here
+    `None` means that the value is unknown. `extra` holds the columns that are not modelled here
     (beam tilt, aberrations, anisotropic magnification, ...) verbatim, by STAR label.
     """
 
@@ -96,7 +96,7 @@ def acquisition_of_particles(
 
 @dataclass(frozen=True)
 class ParticleTable:
-    """N particles: where their images are and what is known of them. No pixel is held here.
+    """N particles: where their images are and what is known about them, without pixels.
 
     Attributes
     ----------
@@ -110,7 +110,7 @@ class ParticleTable:
     random_subset : (N,) int 1 or 2 (half sets), or None.
     scores : our own columns by STAR label without underscore (`cryoposesTrace`, ...), (N,) float64.
     extra : every other column verbatim, by STAR label without underscore, (N,) arrays of str.
-    explicit_ids : whether the ids came with the particles (rlnImageId) or were counted on reading.
+    explicit_ids : whether the ids came with the particles (rlnImageId) or were assigned on reading.
     """
 
     ids: np.ndarray
@@ -131,8 +131,8 @@ class ParticleTable:
         if len(np.unique(self.ids)) != len(self.ids):
             values, counts = np.unique(self.ids, return_counts=True)
             raise InputError(
-                f"Particle id {values[counts > 1][0]} occurs {counts.max()} times; ids must be unique: "
-                "remove the duplicates from the particle set."
+                f"Particle id {values[counts > 1][0]} occurs {counts.max()} times; ids must be "
+                "unique: remove the duplicates from the particle set."
             )
 
     def __len__(self) -> int:
@@ -176,7 +176,7 @@ class ParticleTable:
 
 @dataclass(frozen=True)
 class Volume:
-    """A density on a cubic grid: `data` (D, D, D) float32 indexed [z, y, x], origin at voxel D // 2."""
+    """A density `data` (D, D, D) float32, indexed [z, y, x], with its origin at voxel D // 2."""
 
     data: np.ndarray
     pixel_size_angstrom: float
@@ -186,7 +186,7 @@ class Volume:
         return self.data.shape[0]
 
     def mirrored(self) -> Volume:
-        """V(x, y, -z) about voxel D // 2; of an even box the first layer stays where it is."""
+        """V(x, y, -z) about voxel D // 2; in an even box the first layer stays in place."""
         data = self.data[::-1]
         return Volume(
             np.roll(data, 1, axis=0) if self.box_size_px % 2 == 0 else data.copy(),

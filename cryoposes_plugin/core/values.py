@@ -1,6 +1,6 @@
-"""The gate for numbers that enter or leave: of the right type, finite and within limits, else one sentence.
+"""Checks of values that enter or leave the program: type, finiteness and limits.
 
-Every reader asks here, so that a limit is stated once.
+Every reader uses them, so that each limit is stated once. Also the phrasing of values in sentences.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 from .errors import CryoposesError, InputError
 
-#: What a pixel or a voxel can measure.
+#: Limits of a pixel or voxel size.
 SMALLEST_PIXEL_ANGSTROM, LARGEST_PIXEL_ANGSTROM = 0.01, 1000.0
 
 
@@ -26,18 +26,22 @@ def real(
     maximum: Optional[float] = None,
     error: Type[CryoposesError] = InputError,
 ) -> float:
-    """A finite number within limits (inclusive) as a float, no bool and no text; `error` that says what it is else.
+    """A finite real number within limits.
 
     Parameters
     ----------
-    value : from outside, of any type.
-    what : names it in the sentence.
+    value : any value; booleans and text are not numbers.
+    what : names the value in the sentence.
     remedy : ends the sentence.
     minimum, maximum : inclusive limits; None for no limit.
-    error : class of the exception.
+    error : class of the exception that is raised for any other value.
+
+    Returns
+    -------
+    The number as a float.
     """
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
-        raise error(f"{what} is {shown(value)}, which is no number; {remedy}.")
+        raise error(f"{what} is {shown(value)}, which is not a number; {remedy}.")
     try:
         number = float(value)
     except OverflowError:
@@ -56,18 +60,18 @@ def integer(
     maximum: Optional[int] = None,
     error: Type[CryoposesError] = InputError,
 ) -> int:
-    """A whole number within limits (inclusive); a float that is whole is none.
+    """An integer within limits; a float with an integral value is not accepted.
 
     Parameters
     ----------
-    value : from outside, of any type.
-    what : names it in the sentence.
+    value : any value.
+    what : names the value in the sentence.
     remedy : ends the sentence.
     minimum, maximum : inclusive limits; None for no limit.
-    error : class of the exception.
+    error : class of the exception that is raised for any other value.
     """
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral):
-        raise error(f"{what} is {shown(value)}, which is no whole number; {remedy}.")
+        raise error(f"{what} is {shown(value)}, which is not a whole number; {remedy}.")
     check_limits(int(value), what, remedy, minimum, maximum, error)
     return int(value)
 
@@ -80,11 +84,11 @@ def check_limits(
     maximum: Optional[float],
     error: Type[CryoposesError] = InputError,
 ) -> None:
-    """`error` where a number lies outside of minimum and maximum (inclusive, None: open).
+    """Raise an error if a number lies outside limits.
 
     Parameters
     ----------
-    number : to be checked.
+    number : the number.
     what : names it in the sentence.
     remedy : ends the sentence.
     minimum, maximum : inclusive limits; None for no limit.
@@ -103,21 +107,21 @@ def text(
     error: Type[CryoposesError] = InputError,
     longest: int = 4096,
 ) -> str:
-    """Text of a sensible length, without control characters.
+    """Text of moderate length without null characters.
 
     Parameters
     ----------
-    value : from outside, of any type.
-    what : names it in the sentence.
+    value : any value.
+    what : names the value in the sentence.
     remedy : ends the sentence.
-    error : class of the exception.
-    longest : number of characters.
+    error : class of the exception that is raised for any other value.
+    longest : number of characters that are allowed.
     """
     if not isinstance(value, str):
-        raise error(f"{what} is {shown(value)}, which is no text; {remedy}.")
+        raise error(f"{what} is {shown(value)}, which is not text; {remedy}.")
     if len(value) > longest or "\0" in value:
         raise error(
-            f"{what} is {shown(value)}, which is too long or holds a null character; {remedy}."
+            f"{what} is {shown(value)}, which is too long or contains a null character; {remedy}."
         )
     return value
 
@@ -125,44 +129,44 @@ def text(
 def truth(
     value: Any, what: str, remedy: str = "correct it", error: Type[CryoposesError] = InputError
 ) -> bool:
-    """true or false, and not 0, 1 or the words.
+    """True or False; 0, 1 and words are not accepted.
 
     Parameters
     ----------
-    value : from outside, of any type.
-    what : names it in the sentence.
+    value : any value.
+    what : names the value in the sentence.
     remedy : ends the sentence.
-    error : class of the exception.
+    error : class of the exception that is raised for any other value.
     """
     if not isinstance(value, (bool, np.bool_)):
         raise error(f"{what} is {shown(value)}, which is neither true nor false; {remedy}.")
     return bool(value)
 
 
-#: The check of a type that JSON, a form or a command line gives.
+#: The check of each type of value in JSON, forms and command lines.
 CHECKS: Dict[type, Callable[..., Any]] = {bool: truth, int: integer, float: real, str: text}
 
 
 def parse_object(
     content: str, what: str, remedy: str = "repair it", error: Type[CryoposesError] = InputError
 ) -> Dict[str, Any]:
-    """A JSON object by the letter of JSON: no NaN, no key twice.
+    """The JSON object in a text, by the strict rules of JSON: no NaN and no repeated keys.
 
     Parameters
     ----------
-    content : of the file.
+    content : the text.
     what : names it in the sentence.
     remedy : ends the sentence.
-    error : class of the exception for everything else.
+    error : class of the exception that is raised for any other text.
     """
     try:
         value = json.loads(content, object_pairs_hook=_each_key_once, parse_constant=_no_constant)
     except RecursionError:
         raise error(f"{what} is nested too deeply; {remedy}.") from None
     except ValueError as problem:
-        raise error(f"{what} is not JSON ({shown_error(problem)}); {remedy}.") from problem
+        raise error(f"{what} is not valid JSON ({shown_error(problem)}); {remedy}.") from problem
     if not isinstance(value, dict):
-        raise error(f"{what} is {shown(value)} and no JSON object; {remedy}.")
+        raise error(f"{what} is {shown(value)} and not a JSON object; {remedy}.")
     return value
 
 
@@ -175,22 +179,22 @@ def _each_key_once(pairs: List[Tuple[str, Any]]) -> Dict[str, Any]:
 
 
 def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is no number of JSON")
+    raise ValueError(f"{name} is not a JSON number")
 
 
 def check_pixel_size(value: Any, subject: str, remedy: str = "correct it") -> float:
-    """In Å, of what `subject` names."""
+    """The pixel size in Å of what `subject` names; InputError outside the limits."""
     number = real(value, f"{subject}: the pixel size", remedy, 0.0)
     if not SMALLEST_PIXEL_ANGSTROM <= number <= LARGEST_PIXEL_ANGSTROM:
         raise InputError(
-            f"{subject} has a pixel size of {number:g} Å, outside of {SMALLEST_PIXEL_ANGSTROM:g} to "
-            f"{LARGEST_PIXEL_ANGSTROM:g} Å; {remedy}."
+            f"{subject} has a pixel size of {number:g} Å, outside the range of "
+            f"{SMALLEST_PIXEL_ANGSTROM:g} to {LARGEST_PIXEL_ANGSTROM:g} Å; {remedy}."
         )
     return number
 
 
 def shown(value: Any) -> str:
-    """A value for a sentence: its repr on one line, cut where it is long."""
+    """A value for a sentence: its repr on one line, cut if it is long."""
     try:
         words = f"{value:g}" if isinstance(value, (float, np.floating)) else repr(value)
     except (ValueError, RecursionError):  # Python does not print integers of thousands of digits
@@ -199,7 +203,7 @@ def shown(value: Any) -> str:
 
 
 def shown_error(error: BaseException) -> str:
-    """What an exception says, on one line of moderate length and without a full stop."""
+    """The message of an exception on one line of moderate length, without a full stop."""
     return _one_line(
         getattr(error, "strerror", None) or str(error) or type(error).__name__, 200
     ).rstrip(".")
@@ -216,11 +220,11 @@ def counted(number: int, noun: str) -> str:
 
 
 def require_finite(values: np.ndarray, what: str) -> None:
-    """InputError where something that is about to be written holds NaN or infinity: nothing of the kind leaves."""
+    """InputError if values that are about to be written contain NaN or infinity."""
     values = np.asarray(values)
     if values.dtype.kind in "fc" and not np.isfinite(values).all():
         bad = int(values.size - np.count_nonzero(np.isfinite(values)))
         raise InputError(
-            f"{what} would hold {bad} NaN or infinite numbers and is not written; look for images or poses out of all "
-            "proportion."
+            f"{what} would contain {bad} NaN or infinite numbers and is not written; look for "
+            "images or poses with extreme values."
         )

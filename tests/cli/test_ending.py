@@ -84,7 +84,7 @@ def test_a_damaged_end_is_told_before_the_run_is_called_finished(run, caplog):
     assert run() == 0
     Path("out/metrics.json").write_text("")
     assert run() == 2
-    assert "out/metrics.json is not JSON" in caplog.text
+    assert "out/metrics.json is not valid JSON" in caplog.text
     assert "already finished" not in caplog.text
 
 

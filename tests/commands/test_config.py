@@ -78,14 +78,14 @@ def test_unknown_and_foreign_configs_are_refused():
     [
         ({"ctf": "false"}, "ctf in the config is 'false', which is neither true nor false"),
         ({"ctf": 0}, "ctf in the config is 0, which is neither true nor false"),
-        ({"seed": True}, "seed in the config is True, which is no whole number"),
-        ({"seed": 1.0}, "seed in the config is 1, which is no whole number"),
-        ({"number": "7"}, "number in the config is '7', which is no whole number"),
-        ({"number": None}, "number in the config is None, which is no whole number"),
-        ({"shift_px": [1.5]}, "shift_px in the config is [1.5], which is no number"),
+        ({"seed": True}, "seed in the config is True, which is not a whole number"),
+        ({"seed": 1.0}, "seed in the config is 1, which is not a whole number"),
+        ({"number": "7"}, "number in the config is '7', which is not a whole number"),
+        ({"number": None}, "number in the config is None, which is not a whole number"),
+        ({"shift_px": [1.5]}, "shift_px in the config is [1.5], which is not a number"),
         ({"shift_px": 10**400}, "shift_px in the config is"),
         ({"volume": "a.mrc"}, "volume in the config is 'a.mrc', not a list"),
-        ({"volume": [["a.mrc"]]}, "volume in the config is ['a.mrc'], which is no text"),
+        ({"volume": [["a.mrc"]]}, "volume in the config is ['a.mrc'], which is not text"),
         (
             {"defocus_range_angstrom": [1.0]},
             "defocus_range_angstrom in the config is [1.0], not a list of 2",
@@ -94,8 +94,8 @@ def test_unknown_and_foreign_configs_are_refused():
             {"defocus_range_angstrom": 1.0},
             "defocus_range_angstrom in the config is 1, not a list of 2",
         ),
-        ({"like": 3}, "like in the config is 3, which is no text"),
-        ({"orientations": {}}, "orientations in the config is {}, which is no text"),
+        ({"like": 3}, "like in the config is 3, which is not text"),
+        ({"orientations": {}}, "orientations in the config is {}, which is not text"),
         ({"command": ["simulate"]}, "is for the command ['simulate'], not for 'simulate'"),
         ({"schema_version": "1"}, "schema version '1'"),
     ],
@@ -108,14 +108,14 @@ def test_values_of_another_type_are_one_sentence(values, sentence):
 @pytest.mark.parametrize(
     "text, sentence",
     [
-        ("", "is not JSON"),
-        ("[]", "is [] and no JSON object"),
-        ("null", "is None and no JSON object"),
+        ("", "is not valid JSON"),
+        ("[]", "is [] and not a JSON object"),
+        ("null", "is None and not a JSON object"),
         ('{"seed": 1, "seed": 2}', "'seed' occurs twice"),
-        ('{"snr": NaN}', "NaN is no number of JSON"),
-        ('{"snr": -Infinity}', "-Infinity is no number of JSON"),
+        ('{"snr": NaN}', "NaN is not a JSON number"),
+        ('{"snr": -Infinity}', "-Infinity is not a JSON number"),
         ('{"snr": 1e999}', "snr in the config is inf; give a finite number"),
-        ('{"seed": ' + "9" * 5000 + "}", "is not JSON"),
+        ('{"seed": ' + "9" * 5000 + "}", "is not valid JSON"),
         ('{"volume": ' + "[" * 10**5 + "]" * 10**5 + "}", "is nested too deeply"),
     ],
 )
@@ -206,7 +206,8 @@ def test_numbers_out_of_all_proportion(option, tmp_path, monkeypatch, caplog):
 
 
 @pytest.mark.parametrize(
-    "content, sentence", [(b"\xff\xfe", "no UTF-8 text"), (None, "is a folder"), (b"{", "not JSON")]
+    "content, sentence",
+    [(b"\xff\xfe", "not UTF-8 text"), (None, "is a folder"), (b"{", "not valid JSON")],
 )
 def test_a_damaged_config_file_is_named(tmp_path, caplog, content, sentence):
     path = tmp_path / "c.json"

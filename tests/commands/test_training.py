@@ -266,7 +266,7 @@ def other_weights(folder):
         (spoil_card(surprise=1), "has 'surprise', which is unknown"),
         (spoil_card(network={"kind": "transformer"}), "network of kind 'transformer'"),
         (spoil_card(network={"kind": "polar", "wings": 2}), "no part of a network here"),
-        (no_json, "is not JSON"),
+        (no_json, "is not valid JSON"),
         (other_weights, "does not hold the weights"),
         (lambda folder: (folder / "model.keras").unlink(), "holds no model.keras"),
         (lambda folder: (folder / "model_card.json").unlink(), "holds no model_card.json"),

@@ -86,7 +86,7 @@ def test_a_program_that_changes_angles_and_keeps_columns_takes_the_scores_from_t
     assert back.scores == {}
     assert not {"cryoposesPoseSource", SCORED_POSE} & set(back.extra)
     assert (
-        "the poses of 1 of 6 particles are not those that their scores were given for"
+        "another program changed the poses of 1 of 6 particles after they were scored"
         in caplog.text
     )
 

@@ -59,6 +59,7 @@ def _distances(config: CompareConfig) -> Figure:
 
 def _both_sets(config: CompareConfig) -> Tuple[ParticleTable, ParticleTable]:
     truth, estimate = (
-        read_particles(p, images_from=config.images_from) for p in (config.truth, config.estimate)
+        read_particles(str(p), images_from=config.images_from)
+        for p in (config.truth, config.estimate)
     )
     return truth, estimate

@@ -211,7 +211,8 @@ def _error_scales(
 
 def _read(config: CompareConfig) -> Tuple[ParticleTable, ParticleTable]:
     truth, estimate = (
-        read_particles(p, ("poses",), config.images_from) for p in (config.truth, config.estimate)
+        read_particles(str(p), ("poses",), config.images_from)
+        for p in (config.truth, config.estimate)
     )
     return truth, estimate
 

@@ -20,7 +20,7 @@ def pictures(folder: Path, config: FilterConfig) -> Dict[str, Picture]:
     if not all((folder / name).exists() for name in (ACCEPTED_NAME, REJECTED_NAME)):
         return {}
 
-    everything = read_particles(config.particles, images_from=config.images_from)
+    everything = read_particles(str(config.particles), images_from=config.images_from)
     accepted = accept(config, everything)
     threshold = saved_metrics(folder).get("threshold")
 

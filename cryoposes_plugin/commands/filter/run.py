@@ -94,7 +94,7 @@ def run(config: FilterConfig, run: RunDirectory) -> Dict[str, Any]:
 
 
 def _read_and_decide(config: FilterConfig) -> Tuple[ParticleTable, np.ndarray]:
-    table = read_particles(config.particles, images_from=config.images_from)
+    table = read_particles(str(config.particles), images_from=config.images_from)
     if config.score not in table.scores:
         known = ", ".join(sorted(table.scores)) or "no score at all"
         raise InputError(

@@ -69,7 +69,7 @@ def read_model_inputs(
     InputError : where a part is unusable or the parts do not fit together.
     """
     model = load(model_path)
-    table = read_particles(particles_path, images_from=images_from)
+    table = read_particles(str(particles_path), images_from=images_from)
     card = model.card
     check_fits_model(table, card.pixel_size_angstrom, card.mask_diameter_angstrom)
     images = ResampledImages(table, card.box_size_px, card.pixel_size_angstrom)

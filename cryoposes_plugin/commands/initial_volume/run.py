@@ -80,7 +80,7 @@ def check(config: InitialVolumeConfig) -> None:
 def read_inputs(config: InitialVolumeConfig) -> SearchInputs:
     """InputError or ConfigError in one sentence where parts are unusable or do not fit together."""
     parse_symmetry(config.symmetry)
-    table = read_particles(config.particles, images_from=config.images_from).replace(
+    table = read_particles(str(config.particles), images_from=config.images_from).replace(
         rotations=None, shifts_px=None, scores={}
     )
     check_ctf(table, config.particles)

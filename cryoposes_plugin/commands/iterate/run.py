@@ -43,9 +43,9 @@ def _read(config: IterateConfig) -> Tuple[RoundSettings, Start]:
             PoseModel.load, config.model, config.particles, config.images_from
         )
 
-    table = read_particles(config.particles, () if network else ("poses",), config.images_from)
+    table = read_particles(str(config.particles), () if network else ("poses",), config.images_from)
     check_ctf(table, config.particles)
-    volume = read_volume(config.volume)
+    volume = read_volume(str(config.volume))
     check_volume(str(config.volume), volume, table)
     box, pixel = even_grid(table, str(config.particles))
     config.check_images(box * pixel, pixel, volume.pixel_size_angstrom)

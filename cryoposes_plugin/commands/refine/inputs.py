@@ -29,9 +29,9 @@ class RefinementInputs:
 def read_inputs(config: RefineConfig) -> RefinementInputs:
     """Open everything; InputError or ConfigError in one sentence where parts are unusable or do not fit together."""
     group = symmetry_rotations(config.symmetry)
-    table = read_particles(config.particles, ("poses",), config.images_from)
+    table = read_particles(str(config.particles), ("poses",), config.images_from)
     check_ctf(table, config.particles)
-    volume = read_volume(config.volume)
+    volume = read_volume(str(config.volume))
     check_volume(str(config.volume), volume, table)
     grid = working_grid(table, config.working_box_px)
     check_resolution(config.command, config.resolution_angstrom, grid.field_of_view_angstrom)

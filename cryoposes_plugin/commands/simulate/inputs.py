@@ -61,7 +61,7 @@ def read_inputs(config: SimulateConfig) -> SimulationInputs:
     volumes = read_densities(config, config.volume, like)
     poses = None
     if config.orientations == "particles":
-        poses = read_particles(config.orientations_from, ("poses",), config.images_from)
+        poses = read_particles(str(config.orientations_from), ("poses",), config.images_from)
     box, pixel = image_grid(config, volumes, like)
     if config.image_state != "raw" and not config.ctf:
         raise ConfigError(

@@ -1,6 +1,6 @@
-"""Files and folders that are whole or absent, and the folder of results that is made of them.
+"""Files and folders that are whole or absent, and the folder of results that consists of them.
 
-Everything is written in a private folder beside its place and then renamed onto it. Whatever lies in
+Everything is written in a private folder beside its place and then renamed onto it. Whatever is in
 that place before (a link, a pipe, a folder that a killed run left) is never opened.
 """
 
@@ -39,7 +39,7 @@ class Folder:
         return self.path / name
 
     def inside(self, name: str) -> Folder:
-        """The sub-folder of this name, made if needed; a link of this name is replaced, never followed."""
+        """The sub-folder of this name, made if needed; a link is replaced, never followed."""
         path = self.file(name)
         if path.is_symlink() or not path.is_dir():
             remove(path)
@@ -48,7 +48,7 @@ class Folder:
 
     @contextmanager
     def atomic(self, name: str) -> Iterator[Path]:
-        """A temporary path (file or folder) that takes its name when the block ends without an exception."""
+        """A temporary path (file or folder) that takes its name if the block does not fail."""
         with atomic_path(self.file(name)) as part:
             yield part
 
@@ -68,7 +68,7 @@ def identity(path: AnyPath) -> Optional[Tuple[int, int]]:
 
 
 def _plain(value: Any) -> Any:
-    """NumPy numbers, arrays and paths as JSON knows them; a number that is not finite becomes null."""
+    """NumPy values and paths as JSON values; a number that is not finite becomes null."""
     if isinstance(value, dict):
         return {str(name): _plain(part) for name, part in value.items()}
     if isinstance(value, (list, tuple)):
@@ -82,10 +82,10 @@ def _plain(value: Any) -> Any:
 
 @contextmanager
 def atomic_path(target: AnyPath) -> Iterator[Path]:
-    """A temporary path with the name of the target, renamed onto it on success and removed on failure.
+    """A temporary path with the name of the target, renamed onto it on success, removed on failure.
 
-    It lies in the folder `<target>.part`, which is newly made and which nobody else can write to. So
-    no link can be planted in place of the file, or of what a library writes beside it.
+    It lies in the folder `<target>.part`, which is newly made and which nobody else can write to.
+    So no link can be planted in place of the file, or of what a library writes beside it.
     """
     target = Path(target)
     private = target.with_name(target.name + TEMPORARY)
@@ -112,7 +112,7 @@ def atomic_path(target: AnyPath) -> Iterator[Path]:
 
 
 def move(part: Path, target: Path) -> None:
-    """Rename; a folder gives way to a file and anything to a folder, which a rename alone does not do."""
+    """Rename, replacing a folder by a file or anything by a folder, which renaming alone cannot."""
     if part.is_dir() or target.is_dir():
         remove(target)
     os.replace(part, target)
@@ -128,7 +128,7 @@ def create(path: Path) -> BinaryIO:
 
 
 def reopen(path: Path, size: int) -> BinaryIO:
-    """Open a file of this many bytes that `create` made; OSError for a link, a hard link, anything else."""
+    """Open a file of this size that `create` made; OSError for a link or anything else."""
     handle = _open(path, 0)
     status = os.fstat(handle.fileno())
     if status.st_nlink != 1 or status.st_size != size:
@@ -143,7 +143,7 @@ def _open(path: Path, flags: int) -> BinaryIO:
 
 
 def remove(path: Path) -> None:
-    """Remove the file, link or folder of this name if there is one; the target of a link stays."""
+    """Remove the file, link or folder of this name, if any; the target of a link stays."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     elif os.path.lexists(path):

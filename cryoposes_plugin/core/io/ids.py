@@ -1,7 +1,7 @@
-"""Which particles are the same: within a set, and of two sets; never by position.
+"""Which particles are the same, within a set and between two sets; never by their position.
 
-A particle is its image: the whole path of its stack and the slice in it. rlnImageId names it where it does not
-contradict the images; where it does, the images win, and the join says so.
+A particle is identified by its image: the whole path of the stack and the slice. rlnImageId is used
+if it does not contradict the images; otherwise the images decide, and the join says so.
 """
 
 from __future__ import annotations
@@ -15,19 +15,25 @@ from typing import Callable, NamedTuple, Tuple
 import numpy as np
 
 from ..errors import InputError
-from ..types import ParticleTable
+from ..types import AnyPath, ParticleTable
 from .mrc import Stack
 from .stack_copies import originals
 
 logger = logging.getLogger(__name__)
 
-#: How sets may be joined; "auto" decides by what they hold.
+#: How sets may be joined; "auto" decides by their contents.
 JOINS = ("auto", "image", "id")
 _MOST_FOLDERS = 32
 
+#: Rows in one set and the rows of the same particles in another.
+Rows = Tuple[np.ndarray, np.ndarray]
+
 
 class Join(NamedTuple):
-    """Rows (in a, in b) of the particles that are in both sets, in a's order; `how`, and what is to be said of it."""
+    """The rows in a and in b of the particles that are in both sets, in the order of a.
+
+    how : what they were joined by. note : a sentence on it, or "".
+    """
 
     rows_a: np.ndarray
     rows_b: np.ndarray
@@ -36,7 +42,7 @@ class Join(NamedTuple):
 
 
 def join_tables(a: ParticleTable, b: ParticleTable) -> Tuple[np.ndarray, np.ndarray]:
-    """Rows (in a, in b) of the particles that are in both, in a's order; InputError if there are none."""
+    """Rows in a and in b of common particles, in the order of a; InputError if there are none."""
     found = join(a, b)
     return found.rows_a, found.rows_b
 
@@ -50,9 +56,7 @@ def join(a: ParticleTable, b: ParticleTable, by: str = "auto") -> Join:
     """
     ids = a.explicit_ids and b.explicit_ids
     if by == "id" and not ids:
-        raise InputError(
-            "One of the two sets has no ids (rlnImageId) that tell its particles apart; join by image."
-        )
+        raise InputError("One of the two sets has no unique ids (rlnImageId); join by image.")
     by_image = _pair(*_image_keys(a, b, os.path.realpath))
     by_id = _pair(a.ids, b.ids) if ids else _NOTHING
     if by == "id" or (by == "auto" and ids and _agree(by_id, by_image, a, b)):
@@ -71,25 +75,26 @@ def join(a: ParticleTable, b: ParticleTable, by: str = "auto") -> Join:
 
 
 def image_groups(table: ParticleTable) -> np.ndarray:
-    """(N,) number of each particle's image: copies of one image have the same, those in copies of a stack too."""
+    """(N,) number of each image; copies of an image, also in copies of a stack, have the same."""
     original = originals(table.stack_paths)
     keys, _ = _image_keys(table, table, lambda path: os.path.abspath(original[path]))
     return np.unique(keys, return_inverse=True)[1].reshape(-1)
 
 
 def image_name(table: ParticleTable, row: int) -> str:
-    """The image of a particle, for a sentence."""
+    """The name of a particle's image in a sentence."""
     return f"image {table.slice_index[row] + 1} of {table.stack_paths[table.stack_index[row]]}"
 
 
 def warn_of_copies(table: ParticleTable) -> None:
-    """Say how many particles are copies of another one's image."""
+    """Warn if some particles have the image of another one."""
     image = image_groups(table)
     counts = np.bincount(image)
     if len(counts) < len(table):
         first = image_name(table, int(np.flatnonzero(image == np.argmax(counts > 1))[0]))
         logger.warning(
-            "The %d particles are %d images: some are there more than once (as %s).%s",
+            "The %d particles have only %d different images: some occur more than once (such as "
+            "%s).%s",
             len(table),
             len(counts),
             first,
@@ -98,7 +103,7 @@ def warn_of_copies(table: ParticleTable) -> None:
 
 
 def copied_stack(table: ParticleTable) -> str:
-    """A sentence on the first stack that is a copy of another one of the set; "" where there is none."""
+    """A sentence on the first stack that is a copy of another one in the set, or ""."""
     pair = next(
         ((copy, first) for copy, first in originals(table.stack_paths).items() if copy != first),
         None,
@@ -108,19 +113,19 @@ def copied_stack(table: ParticleTable) -> str:
 
 _NOTHING = (np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
 _NOTE_IMAGES_WIN = (
-    "The ids of the two sets (rlnImageId) contradict their images: the particles were joined by image, whole path and "
-    "slice."
+    "The ids of the two sets (rlnImageId) contradict their images: the particles were joined by "
+    "image (whole path and slice)."
 )
 _NOTE_MOVED = (
-    "No stack of the two sets is the same file: the particles were joined by {}, as if the stacks had been moved or "
-    "copied."
+    "The two sets have no stack file in common: the particles were joined by {}, as if the "
+    "stacks had been moved or copied."
 )
 
 
 def _image_keys(
     a: ParticleTable, b: ParticleTable, name: Callable
 ) -> Tuple[np.ndarray, np.ndarray]:
-    """One number for each image, the same in both sets where stack (by `name` of its path) and slice are."""
+    """A number for each image, equal for equal stacks (by `name` of the path) and slices."""
     known: dict = {}
     name = lru_cache(maxsize=None)(name)
     codes = [
@@ -133,7 +138,7 @@ def _image_keys(
 
 
 def _pair(keys_a: np.ndarray, keys_b: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
-    """Rows of equal keys in a's order; the k-th of several equal ones belongs to the k-th of the other set."""
+    """The rows of equal keys in the order of a; the k-th of equal keys is paired with the k-th."""
     places = np.concatenate([_occurrence(keys_a), _occurrence(keys_b)])
     codes = np.unique(np.concatenate([keys_a, keys_b]), return_inverse=True)[1].reshape(-1)
     codes = codes * (1 + places.max(initial=0)) + places
@@ -144,7 +149,7 @@ def _pair(keys_a: np.ndarray, keys_b: np.ndarray) -> Tuple[np.ndarray, np.ndarra
 
 
 def _occurrence(keys: np.ndarray) -> np.ndarray:
-    """(N,) how many equal keys stand before each."""
+    """(N,) how many equal keys come before each."""
     order = np.argsort(keys, kind="stable")
     ranks = np.arange(len(keys))
     begins = np.r_[True, np.diff(keys[order]) != 0][: len(keys)]
@@ -153,8 +158,8 @@ def _occurrence(keys: np.ndarray) -> np.ndarray:
     return out
 
 
-def _agree(by_id, by_image, a: ParticleTable, b: ParticleTable) -> bool:
-    """Whether ids and images, the whole paths, say the same of every particle that either of them joins."""
+def _agree(by_id: Rows, by_image: Rows, a: ParticleTable, b: ParticleTable) -> bool:
+    """Whether joining by ids and by whole image paths gives the same pairs."""
     if not len(by_id[0]) or not len(by_image[0]):
         return False
     images = _image_keys(a, b, os.path.realpath)
@@ -165,13 +170,13 @@ def _agree(by_id, by_image, a: ParticleTable, b: ParticleTable) -> bool:
 
 
 def _single(keys: np.ndarray) -> np.ndarray:
-    """Rows whose key no other row has."""
+    """The rows with a unique key."""
     _, first, counts = np.unique(keys, return_index=True, return_counts=True)
     return first[counts == 1]
 
 
-def _join_moved(a: ParticleTable, b: ParticleTable, by_id) -> Join:
-    """No stack is in both sets by its whole path: by the end of the path, as much of it as tells the stacks apart."""
+def _join_moved(a: ParticleTable, b: ParticleTable, by_id: Rows) -> Join:
+    """Join sets without a common stack by the ends of the paths that distinguish the stacks."""
     tails = next((k for k in range(1, _MOST_FOLDERS) if _distinct(a, k) and _distinct(b, k)), None)
     if tails is None:
         return Join(*_NOTHING, "file name")
@@ -187,17 +192,17 @@ def _join_moved(a: ParticleTable, b: ParticleTable, by_id) -> Join:
     )
 
 
-def _tail(path, number: int) -> Tuple[str, ...]:
+def _tail(path: AnyPath, number: int) -> Tuple[str, ...]:
     return Path(os.path.abspath(path)).parts[-number:]
 
 
 def _distinct(table: ParticleTable, number: int) -> bool:
-    """Whether the last parts of their paths tell the stacks apart."""
+    """Whether the last parts of their paths distinguish the stacks."""
     return len({_tail(path, number) for path in table.stack_paths}) == len(table.stack_paths)
 
 
 def _difference(a: ParticleTable, b: ParticleTable, rows_a: np.ndarray, rows_b: np.ndarray) -> str:
-    """A sentence where the first common image is another in the two files; both may be gone, or one."""
+    """A sentence if the first common image differs between the two files, as far as they exist."""
     images = []
     for table, row in ((a, rows_a[0]), (b, rows_b[0])):
         try:
@@ -209,8 +214,8 @@ def _difference(a: ParticleTable, b: ParticleTable, rows_a: np.ndarray, rows_b: 
     if np.array_equal(images[0], images[1]):
         return ""
     return (
-        f" They do differ: {image_name(a, rows_a[0])} and {image_name(b, rows_b[0])} are not the same image, so these "
-        "may be other particles."
+        f" However, {image_name(a, rows_a[0])} and {image_name(b, rows_b[0])} are not the same "
+        "image, so these may be different particles."
     )
 
 
@@ -220,6 +225,7 @@ def _nothing_common(a: ParticleTable, b: ParticleTable, by: str, common_ids: int
         f", though {common_ids} ids are in both (rlnImageId)" if by == "auto" and common_ids else ""
     )
     return (
-        f"The two particle sets ({len(a)} and {len(b)} particles) share no {what}{also}; give two sets that come from "
-        "the same particles, or join them by id (--join-by id) if their images were made anew."
+        f"The two particle sets ({len(a)} and {len(b)} particles) share no {what}{also}; give two "
+        "sets of the same particles, or join them by id (--join-by id) if their images were made "
+        "again."
     )

@@ -1,8 +1,9 @@
 """Which file a stack name in a STAR file means.
 
-A relative name means: from the STAR's own folder, else from the working directory (RELION's project), else, if it names
-folders, from one of the folders above the STAR: RELION's names begin at the project, which is above its STAR files.
-Where different files would fit, nothing is guessed: the error lists them, and `images_from` decides.
+A relative name starts from the folder of the STAR file, or from the working directory (RELION's
+project), or, if it contains folders, from one of the folders above the STAR file: RELION's names
+start from the project, which is above its STAR files.
+If different files fit, the error lists them, and `images_from` decides.
 """
 
 from __future__ import annotations
@@ -10,20 +11,23 @@ from __future__ import annotations
 import os
 from functools import lru_cache
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
 from ..errors import InputError
 
-_REMEDY = "say with --images-from DIR which folder the names are taken from"
+_REMEDY = "give with --images-from DIR the folder that the names start from"
 
-#: What tells files apart: device and inode.
+#: Device and inode, which identify a file.
 Identity = Tuple[int, int]
 
 
 class ImageReferences(NamedTuple):
-    """Where N images are: image i is slice `slice_index[i]` (from 0) of `stack_paths[stack_index[i]]`."""
+    """Where N images are.
+
+    Image i is slice `slice_index[i]`, from 0, of the stack `stack_paths[stack_index[i]]`.
+    """
 
     stack_paths: Tuple[Path, ...]
     stack_index: np.ndarray
@@ -33,14 +37,16 @@ class ImageReferences(NamedTuple):
 def resolve_stacks(
     star: Path, names: Sequence[str], images_from: Optional[str] = None
 ) -> List[Path]:
-    """The file of each stack name; a name that fits no file at all stays as it is (not every command needs images).
+    """The file of each stack name.
+
+    A name that fits no file stays as it is, because not every command needs images.
 
     Raises
     ------
-    InputError : more than one file fits, only the bare file name does, or two names are one file.
+    InputError : several files fit, only the bare file name fits, or two names mean one file.
     """
     if images_from and not os.path.isdir(images_from):
-        raise InputError(f"--images-from {images_from} is no folder; check the path.")
+        raise InputError(f"--images-from {images_from} is not a folder; check the path.")
     folders = _Folders(star)
     found = [
         _given(star, name, names, images_from) if images_from else folders.resolve(name)
@@ -51,9 +57,10 @@ def resolve_stacks(
 
 
 def written_name(path: Path, star: Path) -> str:
-    """How a STAR file at `star` names this stack, so that it is found again from this working directory and others.
+    """The name of a stack in a STAR file at `star`, with which it is found again.
 
-    Relative to the working directory, as RELION wants it, where that leads there, else absolute.
+    Relative to the working directory, as RELION expects, if that name leads to the stack; otherwise
+    absolute.
     """
     absolute = os.path.abspath(path)
     relative = os.path.relpath(absolute)
@@ -70,7 +77,7 @@ def written_name(path: Path, star: Path) -> str:
 
 
 class _Folders:
-    """Where the names in one STAR file may begin, in the order of their meaning."""
+    """The folders that the names in a STAR file may start from, in order of precedence."""
 
     def __init__(self, star: Path):
         self.star = star
@@ -92,17 +99,18 @@ class _Folders:
         fitting = {**beside, **others, **first}
         if len(fitting) > 1:
             raise InputError(
-                f"{self.star}: {name} may be {_listed(fitting.values())}, which are different files; {_REMEDY}."
+                f"{self.star}: {name} may be {_listed(fitting.values())}, which are different "
+                f"files; {_REMEDY}."
             )
         if beside and not first and not others:
             raise InputError(
-                f"{self.star}: {name} does not exist, and {_listed(fitting.values())} has the same file name only; "
-                f"if that is the stack, {_REMEDY}."
+                f"{self.star}: {name} does not exist, and {_listed(fitting.values())} has only the "
+                f"same file name; if that is the stack, {_REMEDY}."
             )
         return next(iter(fitting.values()), Path(name))
 
     def _existing(self, name: str, folders: Sequence[Path]) -> Dict[Identity, Path]:
-        """Different files of that name; a folder that is not there is asked for once, however many names begin so."""
+        """The different files of that name; whether a folder exists is looked up only once."""
         found: Dict[Identity, Path] = {}
         for folder in folders:
             path = folder / name
@@ -113,7 +121,7 @@ class _Folders:
 
 
 def _folders_above(star: Path) -> List[Path]:
-    """The folders above the STAR, and above what it is a link to."""
+    """The folders above the STAR file, and above the target if it is a link."""
     real = Path(os.path.realpath(star))
     return list(
         dict.fromkeys(
@@ -123,7 +131,7 @@ def _folders_above(star: Path) -> List[Path]:
 
 
 def _nearer(folders: Sequence[Path]) -> List[Path]:
-    """Those below the working directory if that is above the STAR, else all: what may be meant instead of it."""
+    """The folders below the working directory if that is above the STAR file, otherwise all."""
     here = Path(os.path.realpath(os.curdir))
     return (
         [folder for folder in folders if here in folder.parents]
@@ -138,7 +146,7 @@ def _has_folders(name: str) -> bool:
 
 
 def _given(star: Path, name: str, names: Sequence[str], images_from: str) -> Path:
-    """Below the folder that the user gave, by the whole name, or by the bare file name if only one stack has it."""
+    """The file below the folder of the user, by its whole name, or by its file name if unique."""
     if os.path.isabs(name) and os.path.exists(name):
         return Path(name)
     whole, bare = Path(images_from, name), Path(images_from, os.path.basename(name))
@@ -149,24 +157,26 @@ def _given(star: Path, name: str, names: Sequence[str], images_from: str) -> Pat
         return bare
     if os.path.exists(bare):
         raise InputError(
-            f"{star}: {bare} may be any of {_listed(sorted(alike))}; give with --images-from the folder in which "
-            "these begin."
+            f"{star}: {bare} may be any of {_listed(sorted(alike))}; give with --images-from the "
+            "folder that these names start from."
         )
     raise InputError(
-        f"{star}: {name} is not in {images_from}; give with --images-from the folder in which it begins."
+        f"{star}: {name} is not in {images_from}; give with --images-from the folder that the name "
+        "starts from."
     )
 
 
 def _check_distinct(star: Path, names: Sequence[str], found: Sequence[Path]) -> None:
-    """Two ways to write one path are one stack; two paths to one file would make every particle of it two."""
+    """InputError if two paths lead to one file, whose particles would then count twice."""
     owners: Dict[Identity, int] = {}
     for i, path in enumerate(found):
         identity = _identity(path)
         first = i if identity is None else owners.setdefault(identity, i)
         if os.path.abspath(found[first]) != os.path.abspath(path):
             raise InputError(
-                f"{star}: the stacks {names[first]} and {names[i]} are one file ({os.path.realpath(path)}); "
-                "give the stack one name, or its images may count twice."
+                f"{star}: the stacks {names[first]} and {names[i]} are one file "
+                f"({os.path.realpath(path)}); give the stack one name, or its images may count "
+                "twice."
             )
 
 
@@ -178,5 +188,5 @@ def _identity(path: Path) -> Optional[Identity]:
     return status.st_dev, status.st_ino
 
 
-def _listed(paths) -> str:
+def _listed(paths: Iterable[object]) -> str:
     return " or ".join(str(path) for path in paths)

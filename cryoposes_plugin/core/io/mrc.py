@@ -1,4 +1,4 @@
-"""MRC files: volumes read whole, images one by one, both written whole or not at all."""
+"""MRC files: volumes are read whole, images one by one; both are written whole or not at all."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from typing import BinaryIO, Optional, Tuple
 
 import mrcfile
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..errors import InputError, ResourceError
 from ..memory import require_memory
 from ..quantities import volume_questions
-from ..types import Volume
+from ..types import AnyPath, Volume
 from ..values import check_pixel_size, require_finite, shown_error
 from .files import fill, is_atomic_model
 from .folder import TEMPORARY, atomic_path, create, move, remove, reopen
@@ -23,21 +24,21 @@ from .mrc_header import DAMAGED, HEADER_BYTES, MrcHeader, read_header
 logger = logging.getLogger(__name__)
 
 _FLOAT32_MODE = 2
-#: Beyond these, squares and sums of single precision overflow or vanish.
+#: Beyond these limits, squares and sums overflow or vanish in single precision.
 _LARGEST_VALUE, _SMALLEST_RANGE = 1e12, 1e-15
 _CHUNK_BYTES = 2**24
 
 
-def read_volume(path) -> Volume:
-    """A cubic, finite MRC map (gzip or bzip2 too), float32 in [z, y, x] whatever its axes; InputError otherwise.
+def read_volume(path: AnyPath) -> Volume:
+    """A cubic, finite MRC map, also gzip or bzip2, as float32 in [z, y, x]; InputError otherwise.
 
-    The origin in the header is not looked at, as in RELION: the centre is voxel D // 2.
+    The origin in the header is ignored, as in RELION: the centre is voxel D // 2.
     """
     subject = f"Volume {path}"
     if is_atomic_model(path):
         raise InputError(
-            f"{subject} is an atomic model and a map is needed; give volume.mrc of the folder in which `simulate` or "
-            "`train` made a map of it."
+            f"{subject} is an atomic model, but a map is needed; give volume.mrc from the folder "
+            "in which `simulate` or `train` made a map of it."
         )
     header = read_header(path, subject)
     pixel_size_angstrom = _checked_voxel(header)
@@ -47,9 +48,7 @@ def read_volume(path) -> Volume:
     data = _read_data(header)
     if header.compression is None and header.file_bytes > header.need_bytes:
         extra = header.file_bytes - header.need_bytes
-        logger.warning(
-            "%s has %d bytes more than its header tells of; is it whole?", subject, extra
-        )
+        logger.warning("%s has %d bytes more than its header says; is it complete?", subject, extra)
     along = [header.axes[::-1].index(axis) for axis in (3, 2, 1)]
     data = np.ascontiguousarray(data.transpose(along), dtype=np.float32)
     _check_values(data, subject)
@@ -57,7 +56,7 @@ def read_volume(path) -> Volume:
 
 
 def _checked_voxel(header: MrcHeader) -> float:
-    """The one voxel size of a cubic map."""
+    """The voxel size of a cubic map."""
     subject, sizes = header.subject, header.voxel_angstrom
     if len(set(header.shape)) != 1:
         shape = " x ".join(str(n) for n in header.shape[::-1])
@@ -67,12 +66,12 @@ def _checked_voxel(header: MrcHeader) -> float:
     if not header.orthogonal:
         angles = " x ".join(f"{angle:g}" for angle in header.cell_deg)
         raise InputError(
-            f"{subject} has a cell of {angles} degrees; a grid of right angles is needed: resample it."
+            f"{subject} has a cell of {angles} degrees; an orthogonal grid is needed: resample it."
         )
     if not min(sizes) > 0 or not max(sizes) - min(sizes) <= 1e-3 * max(sizes):
         raise InputError(
-            f"{subject} has voxel size {sizes[0]:g} x {sizes[1]:g} x {sizes[2]:g} Å; one positive size is "
-            "needed: set it in the header."
+            f"{subject} has voxel size {sizes[0]:g} x {sizes[1]:g} x {sizes[2]:g} Å; one positive "
+            "size is needed: set it in the header."
         )
     return check_pixel_size(sizes[0], subject, "set it in the header")
 
@@ -81,7 +80,8 @@ def _check_values(data: np.ndarray, subject: str) -> None:
     finite = np.isfinite(data)
     if not finite.all():
         raise InputError(
-            f"{subject} holds {int(finite.size - np.count_nonzero(finite))} NaN or infinite voxels; repair the map."
+            f"{subject} holds {int(finite.size - np.count_nonzero(finite))} NaN or infinite "
+            "voxels; repair the map."
         )
     low, high = float(data.min()), float(data.max())
     if low == high:
@@ -90,12 +90,13 @@ def _check_values(data: np.ndarray, subject: str) -> None:
         )
     if max(-low, high) > _LARGEST_VALUE or high - low < _SMALLEST_RANGE:
         raise InputError(
-            f"{subject} has values from {low:g} to {high:g}, with which single precision cannot compute; scale the map."
+            f"{subject} has values from {low:g} to {high:g}, outside the range of single "
+            "precision; scale the map."
         )
 
 
 def _read_data(header: MrcHeader) -> np.ndarray:
-    """(sections, rows, columns) of the file's own dtype."""
+    """(sections, rows, columns) in the dtype of the file."""
     data = np.empty(header.shape, header.dtype)
     try:
         with header.open() as handle:
@@ -108,17 +109,17 @@ def _read_data(header: MrcHeader) -> np.ndarray:
     return data
 
 
-def write_volume(path, data: np.ndarray, pixel_size_angstrom: float) -> None:
-    """(D, D, D) -> float32 MRC."""
+def write_volume(path: AnyPath, data: np.ndarray, pixel_size_angstrom: float) -> None:
+    """Write a map (D, D, D) as float32."""
     _write(path, data, pixel_size_angstrom, volume=True)
 
 
-def write_stack(path, images: np.ndarray, pixel_size_angstrom: float) -> None:
-    """(N, D, D) -> float32 MRC stack, for stacks that fit into memory."""
+def write_stack(path: AnyPath, images: np.ndarray, pixel_size_angstrom: float) -> None:
+    """Write images (N, D, D) that fit into memory as a float32 stack."""
     _write(path, images, pixel_size_angstrom, volume=False)
 
 
-def _write(path, data, pixel_size_angstrom: float, volume: bool) -> None:
+def _write(path: AnyPath, data: np.ndarray, pixel_size_angstrom: float, volume: bool) -> None:
     require_finite(data, str(path))
     with atomic_path(path) as part:
         with mrcfile.new(part, overwrite=True) as mrc:
@@ -127,23 +128,23 @@ def _write(path, data, pixel_size_angstrom: float, volume: bool) -> None:
             mrc.voxel_size = pixel_size_angstrom
 
 
-def read_stack_header(path) -> Tuple[int, int, float]:
-    """(number of images, box size, pixel size in Å, 0 if unset); InputError for a stack that is cut or not square."""
+def read_stack_header(path: AnyPath) -> Tuple[int, int, float]:
+    """(number of images, box size, pixel size in Å or 0); InputError for an unusable stack."""
     header = _stack_header(path)
     number, box, _ = header.shape
     pixel = header.voxel_angstrom[0]
     return number, box, pixel if math.isfinite(pixel) else 0.0
 
 
-def stack_size(path) -> Tuple[Optional[int], Optional[int]]:
-    """(number of images, box size); None for a stack that is missing or damaged, which its reader reports."""
+def stack_size(path: AnyPath) -> Tuple[Optional[int], Optional[int]]:
+    """(number of images, box size), None for a missing or damaged stack (its reader reports it)."""
     try:
         return read_stack_header(path)[:2]
     except InputError:
         return None, None
 
 
-def _stack_header(path) -> MrcHeader:
+def _stack_header(path: AnyPath) -> MrcHeader:
     subject = f"Image stack {path}"
     header = read_header(path, subject)
     _, rows, columns = header.shape
@@ -156,7 +157,7 @@ def _stack_header(path) -> MrcHeader:
     if header.axes != (1, 2, 3):
         axes = ", ".join(map(str, header.axes))
         raise InputError(
-            f"{subject} has axes {axes} in MAPC, MAPR, MAPS; images need 1, 2, 3: write it anew."
+            f"{subject} has axes {axes} in MAPC, MAPR, MAPS; images need 1, 2, 3: write it again."
         )
     return header
 
@@ -164,10 +165,11 @@ def _stack_header(path) -> MrcHeader:
 class Stack:
     """An image stack that is open for reading.
 
-    Images are read, not mapped: a file that is cut meanwhile is an InputError, where a memory map ends the program.
+    Images are read, not memory-mapped: if the file is truncated meanwhile, that is an InputError,
+    whereas a memory map would end the program.
     """
 
-    def __init__(self, path):
+    def __init__(self, path: AnyPath):
         self.header = _stack_header(path)
         self._file = os.open(path, os.O_RDONLY)
 
@@ -182,17 +184,17 @@ class Stack:
     def box_size_px(self) -> int:
         return self.header.shape[1]
 
-    def read(self, slices, box_size_px: Optional[int] = None) -> np.ndarray:
-        """(n, D, D) float32 of these images, counted from 0; InputError where the stack is not what it was."""
+    def read(self, slices: ArrayLike, box_size_px: Optional[int] = None) -> np.ndarray:
+        """(n, D, D) float32 of these slices, from 0; InputError if the stack has changed."""
         slices = np.asarray(slices, dtype=np.int64)
         box_size_px = self.box_size_px if box_size_px is None else box_size_px
         if box_size_px != self.box_size_px or slices.max(initial=-1) >= len(self):
             raise InputError(
-                f"{self.header.subject} was replaced while it was read: it has {len(self)} images of "
-                f"{self.box_size_px} px now; start anew."
+                f"{self.header.subject} was replaced while it was read: it has {len(self)} images "
+                f"of {self.box_size_px} px now; run again."
             )
         out = np.empty((len(slices), self.box_size_px, self.box_size_px), self.header.dtype)
-        # neighbours in the file are read at once
+        # consecutive images are read at once
         starts = np.flatnonzero(np.diff(slices, prepend=slices[:1] - 2) != 1)
         for start, end in zip(starts, [*starts[1:], len(slices)]):
             self._read_into(out[start:end], int(slices[start]))
@@ -211,27 +213,38 @@ class Stack:
                 ) from error
             if not read:
                 raise InputError(
-                    f"{self.header.subject} was cut while it was read: image {first + done // image_bytes + 1} of "
-                    f"{len(self)} is not there any more; copy it again."
+                    f"{self.header.subject} was truncated while it was read: image "
+                    f"{first + done // image_bytes + 1} of {len(self)} is missing; copy it again."
                 )
             done += read
 
 
-def read_stack(path) -> np.ndarray:
-    """(N, D, D) float32, for stacks that fit into memory."""
+def read_stack(path: AnyPath) -> np.ndarray:
+    """The images (N, D, D) float32 of a stack that fits into memory."""
     stack = Stack(path)
     return stack.read(np.arange(len(stack)))
 
 
 class StackWriter:
-    """Writes a float32 stack of n images in order, resumably: `<path>.part` until `finish` renames it.
+    """Writes a float32 stack in order, and can be resumed; `finish` renames `<path>.part`.
 
-    The space is allocated first (a full disk is an error then, not a crash later); `resume_at` is the number of images
-    that a caller knows to be on disk.
+    The disk space is allocated first, so that a full disk is an error at the beginning.
+
+    Parameters
+    ----------
+    path : the stack.
+    number : number of images.
+    box_size_px, pixel_size_angstrom : of the images.
+    resume_at : number of images that are known to be on disk already.
     """
 
     def __init__(
-        self, path, number: int, box_size_px: int, pixel_size_angstrom: float, resume_at: int = 0
+        self,
+        path: AnyPath,
+        number: int,
+        box_size_px: int,
+        pixel_size_angstrom: float,
+        resume_at: int = 0,
     ):
         self.path = Path(path)
         self.part = _begun(self.path)
@@ -246,8 +259,8 @@ class StackWriter:
             if not resume_at:
                 remove(self.part)
             raise ResourceError(
-                f"{self.path} needs {size / 2**20:.0f} MiB and cannot be allocated ({error.strerror}); free "
-                "some space or choose another place."
+                f"{self.path} needs {size / 2**20:.0f} MiB and cannot be allocated "
+                f"({error.strerror}); free some space or choose another place."
             ) from error
         if not resume_at:
             self._file.write(_new_stack_header(number, box_size_px, pixel_size_angstrom))
@@ -266,28 +279,30 @@ class StackWriter:
             return reopen(self.part, size)
         except OSError as error:
             raise InputError(
-                f"{self.part} is not the stack that was begun; remove the run's folder and start anew."
+                f"{self.part} is not the stack that was begun; remove the folder of the run and "
+                "run again."
             ) from error
 
     def append(self, images: np.ndarray) -> None:
-        """(B, D, D) next images."""
+        """Write the next images (B, D, D)."""
         images = np.ascontiguousarray(images, dtype=np.float32)
         if images.shape[1:] != (self.box_size_px,) * 2 or self.written + len(images) > self.number:
             raise ValueError(
-                f"expected at most {self.number - self.written} images of {self.box_size_px} px, received "
-                f"{images.shape}"
+                f"expected at most {self.number - self.written} images of {self.box_size_px} px, "
+                f"received {images.shape}"
             )
         require_finite(images, str(self.path))
         try:
             self._file.write(images.data)
         except OSError as error:
             raise ResourceError(
-                f"{self.path} cannot be written ({error.strerror}); free some space, then run again."
+                f"{self.path} cannot be written ({error.strerror}); free some space, then run "
+                "again."
             ) from error
         self.written += len(images)
 
     def flush(self) -> int:
-        """Force to disk; returns how many images are there for certain."""
+        """Force the images to disk; returns how many there are."""
         self._file.flush()
         os.fsync(self._file.fileno())
         return self.written
@@ -296,7 +311,7 @@ class StackWriter:
         self._file.close()
 
     def finish(self) -> None:
-        """Check that all images are there and give the file its name."""
+        """Check that all images are written and give the file its name."""
         if self.written != self.number:
             raise ValueError(f"expected {self.number} images, received {self.written}")
         self.flush()

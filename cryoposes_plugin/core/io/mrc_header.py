@@ -1,4 +1,4 @@
-"""The first 1,024 bytes of an MRC file (MRC2014), checked against the file before anything is read or allocated."""
+"""The header of an MRC file (MRC2014), checked against the file before its data are read."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import numpy as np
 from mrcfile.dtypes import HEADER_DTYPE
 
 from ..errors import InputError
+from ..types import AnyPath
 from ..values import shown_error
 from .files import COMPRESSIONS, first_bytes, kind_of
 
@@ -21,7 +22,7 @@ HEADER_BYTES = 1024
 _DTYPES = {0: "i1", 1: "i2", 2: "f4", 6: "u2", 12: "f2"}
 _COMPLEX = (3, 4)
 _OPENERS: Dict[Optional[str], Callable] = {None: open, "gzip": gzip.open, "bzip2": bz2.open}
-#: What damaged compressed files raise while they are read.
+#: Exceptions that reading damaged compressed files raises.
 DAMAGED = (EOFError, OSError, zlib.error, ValueError)
 _IMOD_STAMP, _IMOD_SIGNED = 1146047817, 1
 _NO_HEADER = "it does not begin with an MRC header"
@@ -31,11 +32,12 @@ _RIGHT_ANGLE_TOLERANCE_DEG = 0.1
 
 @dataclass(frozen=True)
 class MrcHeader:
-    """What is needed to read the data.
+    """What is needed to read the data of an MRC file.
 
-    shape : (sections, rows, columns). axes : which of X, Y, Z (1, 2, 3) the columns, rows and sections run along.
-    voxel_angstrom : along X, Y, Z, as the file has it (0 if unset). cell_deg : angles of the cell, 0 if unset.
-    offset : bytes before the data. compression : None, "gzip" or "bzip2".
+    shape : (sections, rows, columns). axes : which of X, Y, Z (1, 2, 3) the columns, rows and
+    sections run along. voxel_angstrom : along X, Y, Z, as the file has it (0 if unset). cell_deg :
+    angles of the cell, 0 if unset. offset : bytes before the data. compression : None, "gzip" or
+    "bzip2".
     """
 
     path: Path
@@ -61,12 +63,13 @@ class MrcHeader:
         )
 
     def open(self) -> BinaryIO:
-        """The file, decompressed while it is read."""
+        """The open file, which is decompressed while it is read."""
         return _OPENERS[self.compression](self.path, "rb")
 
 
-def read_header(path, subject: str) -> MrcHeader:
-    """The header of an MRC file of any byte order; InputError for what is none, or promises more than the file has.
+def read_header(path: AnyPath, subject: str) -> MrcHeader:
+    """The header of an MRC file of any byte order; InputError if it is invalid or the file too
+    short.
 
     subject : how sentences name the file ("Volume a.mrc").
     """
@@ -89,7 +92,7 @@ def read_header(path, subject: str) -> MrcHeader:
 
 
 def _foreign(start: bytes, kind: Optional[str]) -> Optional[str]:
-    """What a file is that is known not to be MRC."""
+    """What kind of file it is, if it is known not to be MRC."""
     if kind is not None:
         return f"it is a {kind} file"
     if start and not start.strip(_TEXT):
@@ -97,7 +100,7 @@ def _foreign(start: bytes, kind: Optional[str]) -> Optional[str]:
     return f"it has {len(start)} bytes, fewer than a header" if len(start) < HEADER_BYTES else None
 
 
-def _decompressed(path, kind: str, subject: str) -> bytes:
+def _decompressed(path: AnyPath, kind: str, subject: str) -> bytes:
     try:
         with _OPENERS[kind](path, "rb") as handle:
             return handle.read(HEADER_BYTES)
@@ -108,49 +111,52 @@ def _decompressed(path, kind: str, subject: str) -> bytes:
 
 
 def _fields(start: bytes) -> Optional[np.void]:
-    """The header's record in the byte order in which it makes sense; the stamp's if it says MAP; else None."""
+    """The header in a plausible byte order, or in that of its stamp if it says MAP, or None."""
     stamped = ">" if start[212] == 0x11 else "<"
     records = [
         np.frombuffer(start, HEADER_DTYPE.newbyteorder(order))[0]
         for order in (stamped, "<>"[stamped == "<"])
     ]
-    sensible = next((record for record in records if _makes_sense(record)), None)
-    if sensible is None and start[208:211] == b"MAP":
+    plausible = next((record for record in records if _is_plausible(record)), None)
+    if plausible is None and start[208:211] == b"MAP":
         return records[0]
-    return sensible
+    return plausible
 
 
-def _makes_sense(record) -> bool:
+def _is_plausible(record: np.void) -> bool:
     modes = (*_DTYPES, *_COMPLEX, 101)
     sizes = [int(record[name]) for name in ("nx", "ny", "nz")]
     axes = _axes(record)
     return int(record["mode"]) in modes and all(0 < n < 2**24 for n in sizes) and axes is not None
 
 
-def _axes(record) -> Optional[Tuple[int, int, int]]:
+def _axes(record: np.void) -> Optional[Tuple[int, int, int]]:
     axes = int(record["mapc"]), int(record["mapr"]), int(record["maps"])
-    if axes == (0, 0, 0):  # old programs leave them unset
+    if axes == (0, 0, 0):  # left unset by old programs
         return (1, 2, 3)
     return axes if sorted(axes) == [1, 2, 3] else None
 
 
-def _checked(fields, path: Path, subject: str, compression: Optional[str]) -> MrcHeader:
+def _checked(fields: np.void, path: Path, subject: str, compression: Optional[str]) -> MrcHeader:
     columns, rows, sections = (int(fields[name]) for name in ("nx", "ny", "nz"))
     mode, extended = int(fields["mode"]), int(fields["nsymbt"])
     axes, angles = _axes(fields), fields["cellb"]
     if min(columns, rows, sections) < 1:
         raise InputError(
-            f"{subject} is {columns} x {rows} x {sections} pixels by its header; copy it again."
+            f"{subject} is {columns} x {rows} x {sections} pixels according to its header; copy it "
+            "again."
         )
     if mode not in _DTYPES:
-        what = "complex numbers" if mode in _COMPLEX else "no real numbers"
+        what = "complex numbers" if mode in _COMPLEX else "not real numbers"
         raise InputError(
-            f"{subject} has MRC mode {mode} ({what}); modes 0, 1, 2, 6 and 12 are read: convert it."
+            f"{subject} has MRC mode {mode} ({what}); modes 0, 1, 2, 6 and 12 are supported: "
+            "convert it."
         )
     if axes is None:
-        said = ", ".join(str(int(fields[name])) for name in ("mapc", "mapr", "maps"))
+        axes_text = ", ".join(str(int(fields[name])) for name in ("mapc", "mapr", "maps"))
         raise InputError(
-            f"{subject} has axes {said} in MAPC, MAPR, MAPS; 1, 2, 3 in some order are needed: repair it."
+            f"{subject} has axes {axes_text} in MAPC, MAPR, MAPS; 1, 2, 3 in some order are "
+            "needed: repair it."
         )
     if extended < 0:
         raise InputError(f"{subject} has an extended header of {extended} bytes; copy it again.")
@@ -168,8 +174,8 @@ def _checked(fields, path: Path, subject: str, compression: Optional[str]) -> Mr
     )
 
 
-def _dtype_text(fields, mode: int) -> str:
-    """NumPy's name of the type; bytes are signed, unless IMOD or the range of the values says otherwise."""
+def _dtype_text(fields: np.void, mode: int) -> str:
+    """NumPy's name of the type; bytes are signed unless IMOD or their range says otherwise."""
     order = fields.dtype["nx"].str[0]
     if mode != 0:
         return order + _DTYPES[mode]
@@ -178,8 +184,8 @@ def _dtype_text(fields, mode: int) -> str:
     return "u1" if imod_unsigned or (fields["dmin"] >= 0 and 127 < fields["dmax"] <= 255) else "i1"
 
 
-def _voxel_angstrom(fields, axes) -> Tuple[float, float, float]:
-    """The cell over its samples; where these are unset, over the voxels that the file has along each of X, Y, Z."""
+def _voxel_angstrom(fields: np.void, axes: Tuple[int, int, int]) -> Tuple[float, float, float]:
+    """The cell divided by its samples or, if these are unset, by the voxels along X, Y and Z."""
     there = dict(zip(axes, (int(fields[name]) for name in ("nx", "ny", "nz"))))
     samples = [int(fields[name]) for name in ("mx", "my", "mz")]
     if samples == [0, 0, 0]:
@@ -189,16 +195,16 @@ def _voxel_angstrom(fields, axes) -> Tuple[float, float, float]:
     return x, y, z
 
 
-def _check_size(header: MrcHeader, fields) -> None:
+def _check_size(header: MrcHeader, fields: np.void) -> None:
     have, need = header.file_bytes, header.need_bytes
     if have < need:
         sections, rows, columns = header.shape
         raise InputError(
-            f"{header.subject} is truncated: it has {have} bytes and {columns} x {rows} x {sections} pixels need "
-            f"{need}; copy it again."
+            f"{header.subject} is truncated: it has {have} bytes and {columns} x {rows} x "
+            f"{sections} pixels need {need}; copy it again."
         )
     if have != need and not bytes(fields["map"]).startswith(b"MAP"):
         raise InputError(
-            f"{header.subject} cannot be read as MRC (its header does not say MAP and tells of {need} bytes, not "
-            f"{have}); give a valid MRC file."
+            f"{header.subject} cannot be read as MRC (its header does not say MAP and implies "
+            f"{need} bytes, not {have}); give a valid MRC file."
         )

@@ -1,4 +1,4 @@
-"""NumPy archives (npz) of any origin: the shapes of their arrays are checked before data are read."""
+"""NumPy archives (npz) of any origin; shapes are checked before data are read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What results were made from: versions of packages, and digests of files and folders."""
+"""What results depend on: versions of packages, and digests of files and folders."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _PACKAGES = (
 
 
 def package_versions() -> Dict[str, str]:
-    """Version by name, of Python and of the packages that results depend on, as far as installed."""
+    """Version by name, of Python and of the installed packages that results depend on."""
     versions = {"python": platform.python_version()}
     for name in _PACKAGES:
         try:

@@ -1,4 +1,4 @@
-"""Stacks that are byte for byte copies of one another, told by their size and a few samples of their bytes."""
+"""Stacks that are copies of one another, recognised by their size and a few samples of bytes."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import hashlib
 import os
 from functools import lru_cache
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import IO, Dict, List, Optional, Sequence, Tuple
 
 _SAMPLES, _SAMPLE_BYTES = 4, 2**14
 
 
 def originals(paths: Sequence[Path]) -> Dict[Path, Path]:
-    """Each stack -> the first of those that hold the same; one that cannot be read is a copy of none."""
+    """Each stack -> the first one with the same contents, itself if it cannot be read."""
     alike: Dict[int, List[Path]] = {}
     for path in paths:
         status = _status(path)
@@ -38,7 +38,7 @@ def _status(path: Path) -> Optional[Tuple[int, int]]:
 
 @lru_cache(maxsize=None)
 def _content(path: str, size: int, modified_ns: int) -> Optional[bytes]:
-    """Digest of samples from the header to the end; None for a file without content: one value throughout."""
+    """Digest of samples of the file; None if it cannot be read or has the same value throughout."""
     try:
         with open(path, "rb", buffering=0) as handle:
             parts = [_sample(handle, size, i) for i in range(_SAMPLES)]
@@ -49,6 +49,6 @@ def _content(path: str, size: int, modified_ns: int) -> Optional[bytes]:
     return hashlib.sha256(b"".join(parts)).digest()
 
 
-def _sample(handle, size: int, number: int) -> bytes:
+def _sample(handle: IO[bytes], size: int, number: int) -> bytes:
     handle.seek(max(0, size - _SAMPLE_BYTES) * number // (_SAMPLES - 1))
     return handle.read(_SAMPLE_BYTES)

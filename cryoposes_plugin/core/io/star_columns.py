@@ -1,4 +1,4 @@
-"""Numbers out of the text columns of a STAR table, with one sentence for each value that is not one."""
+"""Numbers from the text columns of a STAR table, and the sentences about values that are not."""
 
 from __future__ import annotations
 

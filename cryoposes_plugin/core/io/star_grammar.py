@@ -1,10 +1,11 @@
 """STAR files as RELION reads and writes them: text <-> tables of text columns. This is not CIF.
 
-A row is a line, its values are parted by white space (ASCII's). A value in quotes begins with ' or " and ends with the
-same, followed by white space; quotes elsewhere are plain characters. `data_`, `loop_` and `_label` mean something only
-where a line begins with them and a header may stand: among rows, a line of as many words as there are columns is a row,
-whatever it begins with. Comments begin with #, at the beginning of a line or behind a row's last value.
-Beyond RELION: Windows' and old Macintosh's ends of lines, byte order marks, blank lines between rows.
+A row is a line, and its values are separated by ASCII white space. A quoted value begins with ' or
+" and ends with the same character followed by white space; other quotes are plain characters.
+`data_`, `loop_` and `_label` are special only at the beginning of a line where a header may occur:
+among rows, a line with as many words as there are columns is a row, whatever it begins with.
+Comments begin with #, at the beginning of a line or after the last value of a row. Beyond RELION:
+line ends of Windows and old Macintosh, byte order marks, blank lines between rows.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from ..errors import InputError
+from ..types import AnyPath
 from .folder import atomic_path
 
 _SPACE = " \t\f\v"
@@ -24,13 +26,13 @@ _WORD = re.compile(f"[^{_SPACE}]+")
 _CLOSING = {quote: re.compile(f"{quote}(?=[{_SPACE}]|$)") for quote in "'\""}
 _CONTROLS = [chr(i) for i in range(32) if chr(i) not in "\t\n\v\f\r"]
 _UNWRITABLE = re.compile("[\x00-\x08\x0a-\x1f\ud800-\udc7f\udd00-\udfff]")
-#: Words at the beginning of a value that some reader takes for something else.
+#: Beginnings of values that some readers would misunderstand.
 _NEEDS_QUOTES = re.compile(
     f"""^$|^['"#;_]|^(data_|loop_|save_|stop_|global_)|[{_SPACE}]""", re.IGNORECASE
 )
-#: Characters without which a value needs no quotes and can be written.
+#: A value without these characters needs no quotes and can be written.
 _SUSPECT_WITHIN = "'\"#;_ " + "".join(chr(i) for i in range(32) if i != 10)
-#: A row beginning with one of these has to be looked at twice: it may be a comment or a header.
+#: A line that begins with one of these may be a comment or a header.
 _SUSPECT = frozenset("#dDlL")
 _ROWS_AT_ONCE = 4096
 
@@ -39,9 +41,10 @@ Splitter = Callable[[str], List[str]]
 
 @dataclass(frozen=True)
 class Table:
-    """One loop, or the label-value pairs, of a block: `columns` by label without underscore, lists of text.
+    """One loop, or the label-value pairs, of a block.
 
-    `number` of rows; `line` where the table begins in its file, from 1.
+    columns : lists of text, by label without underscore. number : of rows. line : where the table
+    begins in its file, from 1.
     """
 
     block: str
@@ -53,17 +56,18 @@ class Table:
         return self.number
 
 
-def read_star(path) -> List[Table]:
-    """All tables of a STAR file; InputError, with the line, for what is not one."""
+def read_star(path: AnyPath) -> List[Table]:
+    """All tables of a STAR file; InputError, with the line, for anything else."""
     return parse(_text(Path(path)), path)
 
 
-def write_star(path, tables: Sequence[Table]) -> None:
-    """Write the tables, and see that they are read back, before the file takes its name.
+def write_star(path: AnyPath, tables: Sequence[Table]) -> None:
+    """Write the tables, and check that they can be read back before the file takes its name.
 
     Raises
     ------
-    InputError : a value that STAR cannot hold: several lines, or both kinds of quotes before a blank.
+    InputError : a value that STAR cannot hold: several lines, or both kinds of quotes before a
+        blank.
     """
     with atomic_path(path) as part:
         with open(part, "w", encoding="utf-8", errors="surrogateescape", newline="\n") as handle:
@@ -72,12 +76,16 @@ def write_star(path, tables: Sequence[Table]) -> None:
         found = parse(_text(part), path, keep=False)
         if [_shape(t) for t in found] != [_shape(t) for t in tables]:
             raise InputError(
-                f"{path} would not be read back as it was written; please report this with the input."
+                f"{path} would not be read back as it was written; please report this with the "
+                "input."
             )
 
 
-def parse(text: str, path, keep: bool = True) -> List[Table]:
-    """Tables of a text; `path` is for the sentences; without `keep` their columns stay empty and are counted only."""
+def parse(text: str, path: AnyPath, keep: bool = True) -> List[Table]:
+    """The tables in a text.
+
+    path : names the text in sentences. keep : whether to fill the columns or only to count rows.
+    """
     split = _splitter(text)
     lines = (text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text).split("\n")
     tables: List[Table] = []
@@ -91,7 +99,8 @@ def parse(text: str, path, keep: bool = True) -> List[Table]:
             block, at = words[0][len("data_") :], at + 1
         elif block is None:
             raise InputError(
-                f"{path}: line {at + 1} begins with {words[0][:40]!r} and a STAR file with data_."
+                f"{path}: line {at + 1} begins with {words[0][:40]!r}, but a STAR file begins with "
+                "data_."
             )
         elif _is_header(words, "loop_"):
             table, at = _loop(lines, at + 1, block, split, path, keep)
@@ -101,8 +110,8 @@ def parse(text: str, path, keep: bool = True) -> List[Table]:
             tables.append(table)
         else:
             raise InputError(
-                f"{path}: line {at + 1} begins with {words[0][:40]!r} where data_, loop_ or a label is expected; "
-                "repair the file."
+                f"{path}: line {at + 1} begins with {words[0][:40]!r} where data_, loop_ or a "
+                "label is expected; repair the file."
             )
     return tables
 
@@ -124,7 +133,8 @@ def _text(path: Path) -> str:
     if control is not None:
         line = text.count("\n", 0, text.index(control)) + 1
         raise InputError(
-            f"{path} holds the byte {ord(control)} in line {line} and is no text; give a RELION STAR file."
+            f"{path} holds the byte {ord(control)} in line {line}, so it is not text; give a "
+            "RELION STAR file."
         )
     return text
 
@@ -134,13 +144,15 @@ def _splitter(text: str) -> Splitter:
 
 
 def _is_header(words: Sequence[str], begin: str) -> bool:
-    """`data_name` or `loop_` alone in its line, but for a comment."""
+    """Whether the line is `data_name` or `loop_` alone, apart from a comment."""
     word = words[0].lower()
     fits = word.startswith(begin) if begin == "data_" else word == begin
     return fits and (len(words) == 1 or words[1][0] == "#")
 
 
-def _pairs(lines: List[str], at: int, block: str, split: Splitter, path) -> Tuple[Table, int]:
+def _pairs(
+    lines: List[str], at: int, block: str, split: Splitter, path: AnyPath
+) -> Tuple[Table, int]:
     begin = at
     columns: Dict[str, List[str]] = {}
     while at < len(lines):
@@ -151,8 +163,8 @@ def _pairs(lines: List[str], at: int, block: str, split: Splitter, path) -> Tupl
             values = _values(lines[at], 2, split)
             if len(words) == 1 or words[1][0] == "#" or values is None:
                 raise InputError(
-                    f"{path}: line {at + 1}, {words[0]}, has {_counted(words[1:])} and one is expected; is loop_ "
-                    "missing before the labels? Put it there."
+                    f"{path}: line {at + 1}, {words[0]}, has {_counted(words[1:])}, but one is "
+                    "expected; if loop_ is missing before the labels, insert it."
                 )
             _add_label(columns, values[0], path, at)
             columns[values[0][1:]].append(values[1])
@@ -161,7 +173,7 @@ def _pairs(lines: List[str], at: int, block: str, split: Splitter, path) -> Tupl
 
 
 def _loop(
-    lines: List[str], at: int, block: str, split: Splitter, path, keep: bool
+    lines: List[str], at: int, block: str, split: Splitter, path: AnyPath, keep: bool
 ) -> Tuple[Table, int]:
     begin = at
     columns, at = _labels(lines, at, split, path)
@@ -172,12 +184,18 @@ def _loop(
 
 
 def _rows(
-    lines: List[str], begin: int, columns, where: str, split: Splitter, path, keep: bool
+    lines: List[str],
+    begin: int,
+    columns: Dict[str, List[str]],
+    where: str,
+    split: Splitter,
+    path: AnyPath,
+    keep: bool,
 ) -> Tuple[int, int]:
     """Fill the columns; returns the number of rows and the line of the next header."""
     width = len(columns)
     number, gap = 0, False
-    values: List[str] = []  # row after row: lists of rows would keep the garbage collector busy
+    values: List[str] = []  # one flat list: lists of rows would slow down the garbage collector
     for at in range(begin, len(lines)):
         line = lines[at]
         row: Optional[List[str]] = split(line)
@@ -190,8 +208,9 @@ def _rows(
             row = _row(line, row, width, split)
         if row is None:
             raise InputError(
-                f"{path}: row {number + 1} of {where} (line {at + 1}) has {_counted(_quoted_words(line))} and "
-                f"the table has {width} columns; repair the row (values with blanks need quotes)."
+                f"{path}: row {number + 1} of {where} (line {at + 1}) has "
+                f"{_counted(_quoted_words(line))}, but the table has {width} columns; repair the "
+                "row (values with blanks need quotes)."
             )
         if row:
             values += row
@@ -204,7 +223,9 @@ def _rows(
     return number, at
 
 
-def _labels(lines: List[str], at: int, split: Splitter, path) -> Tuple[Dict[str, List[str]], int]:
+def _labels(
+    lines: List[str], at: int, split: Splitter, path: AnyPath
+) -> Tuple[Dict[str, List[str]], int]:
     columns: Dict[str, List[str]] = {}
     while at < len(lines):
         words = split(lines[at])
@@ -216,9 +237,9 @@ def _labels(lines: List[str], at: int, split: Splitter, path) -> Tuple[Dict[str,
     return columns, at
 
 
-def _add_label(columns: Dict[str, List[str]], word: str, path, at: int) -> None:
+def _add_label(columns: Dict[str, List[str]], word: str, path: AnyPath, at: int) -> None:
     if len(word) == 1 or word[1:] in columns:
-        what = "is empty" if len(word) == 1 else "is there twice"
+        what = "is empty" if len(word) == 1 else "occurs twice"
         raise InputError(f"{path}: the label {word} in line {at + 1} {what}; repair the file.")
     columns[word[1:]] = []
 
@@ -226,7 +247,7 @@ def _add_label(columns: Dict[str, List[str]], word: str, path, at: int) -> None:
 def _ends_table(
     lines: List[str], at: int, words: List[str], width: int, gap: bool, split: Splitter
 ) -> bool:
-    """Whether this line is the header of the next table, not a row that begins like one."""
+    """Whether this line is the header of the next table, and not a row that begins like one."""
     if not (_is_header(words, "data_") or _is_header(words, "loop_")):
         return False
     if len(words) != width or gap:
@@ -237,7 +258,7 @@ def _ends_table(
 
 
 def _row(line: str, words: List[str], width: int, split: Splitter) -> Optional[List[str]]:
-    """Its values, [] of a comment, None of a wrong number of values."""
+    """The values of a line; [] for a comment, None for a wrong number of values."""
     if not words[0].strip("#"):
         return []
     values = _values(line, width, split)
@@ -245,7 +266,7 @@ def _row(line: str, words: List[str], width: int, split: Splitter) -> Optional[L
 
 
 def _values(line: str, width: int, split: Splitter) -> Optional[List[str]]:
-    """As many as there are columns, quotes taken off, a comment behind them dropped; None if it is another number."""
+    """The values without quotes and comment; None if their number is not that of the columns."""
     for words in ([_quoted_words(line)] if "'" in line or '"' in line else []) + [split(line)]:
         if len(words) == width or (len(words) > width and words[width][:1] == "#"):
             return words[:width]
@@ -287,12 +308,12 @@ def _shape(table: Table) -> Tuple[str, List[str], int]:
     return table.block, list(table.columns), table.number
 
 
-def format_table(table: Table, path) -> str:
-    """The text of a table, values quoted where they need it; `path` is for the sentences."""
+def format_table(table: Table, path: AnyPath) -> str:
+    """The text of a table, with quotes where needed; `path` names it in sentences."""
     return "".join(_lines(table, path))
 
 
-def _lines(table: Table, path) -> Iterator[str]:
+def _lines(table: Table, path: AnyPath) -> Iterator[str]:
     yield f"\ndata_{table.block}\n\nloop_\n"
     yield from (f"_{label} #{i}\n" for i, label in enumerate(table.columns, 1))
     written = [_written(values, label, path) for label, values in table.columns.items()]
@@ -300,8 +321,8 @@ def _lines(table: Table, path) -> Iterator[str]:
     yield "\n"
 
 
-def _written(values: Sequence[str], label: str, path) -> Sequence[str]:
-    """The values with quotes where they need them; most columns need none, which one search tells."""
+def _written(values: Sequence[str], label: str, path: AnyPath) -> Sequence[str]:
+    """The values, with quotes where needed; a single search finds that most columns need none."""
     whole = "\n".join(values)
     plain = whole.isascii() and "" not in values and whole.count("\n") == len(values) - 1
     if plain and not any(character in whole for character in _SUSPECT_WITHIN):
@@ -309,11 +330,12 @@ def _written(values: Sequence[str], label: str, path) -> Sequence[str]:
     return [_quoted(value, row, label, path) for row, value in enumerate(values, 1)]
 
 
-def _quoted(value: str, row: int, label: str, path) -> str:
+def _quoted(value: str, row: int, label: str, path: AnyPath) -> str:
     what = f"{path}: _{label} of row {row}, {value[:60]!r},"
     if _UNWRITABLE.search(value):
         raise InputError(
-            f"{what} holds a line break or a control character, which a STAR file cannot; rename it."
+            f"{what} contains a line break or a control character, which STAR files cannot hold; "
+            "rename it."
         )
     if not _NEEDS_QUOTES.search(value):
         return value
@@ -321,5 +343,6 @@ def _quoted(value: str, row: int, label: str, path) -> str:
         if not re.search(f"{quote}[{_SPACE}]", value):
             return f"{quote}{value}{quote}"
     raise InputError(
-        f"{what} holds blanks behind both kinds of quotes, which a STAR file cannot; rename it."
+        f"{what} contains blanks after both kinds of quotes, which STAR files cannot hold; rename "
+        "it."
     )

@@ -1,4 +1,4 @@
-"""The optics groups of a STAR file: a table in RELION 3.1, columns of the particles in RELION 3.0."""
+"""The optics groups of a STAR file: a table in RELION 3.1, particle columns in RELION 3.0."""
 
 from __future__ import annotations
 
@@ -191,8 +191,8 @@ def _pixel_size_30(particles: ParticleColumns, row: Row, first: int) -> str:
         value = _number_30(particles, row, label, first)
         if value <= 0:
             raise InputError(
-                f"{particles.path}: _{label} of {particle_name(first)} is {row[label]}, which gives "
-                f"no pixel size; correct it, or add a column _{PIXEL_SIZE}."
+                f"{particles.path}: _{label} of {particle_name(first)} is {row[label]}, which "
+                f"gives no pixel size; correct it, or add a column _{PIXEL_SIZE}."
             )
         return value
 
@@ -287,8 +287,8 @@ class _Row:
         if of_stack is not None and of_stack != box:
             raise InputError(
                 f"{self.path}: _{BOX_SIZE} of optics group {self.name} is {box} px and the images "
-                f"of {self.stack} have {of_stack} px; correct it, or give the stack that belongs to "
-                "the particles."
+                f"of {self.stack} have {of_stack} px; correct it, or give the stack that belongs "
+                "to the particles."
             )
         unknown = box == 0 and of_stack is None and self.stack is not None
         if not 0 <= box <= _LARGEST_BOX_PX or unknown:

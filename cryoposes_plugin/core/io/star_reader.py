@@ -17,7 +17,7 @@ from .. import conventions
 from ..errors import InputError
 from ..scored_pose import without_scores_of_other_poses
 from ..scores import PREFIX, TEXTS
-from ..types import CtfTable, ParticleTable, acquisition_of_particles
+from ..types import AnyPath, CtfTable, ParticleTable, acquisition_of_particles
 from .image_paths import ImageReferences, resolve_stacks
 from .mrc import stack_size
 from .star_columns import ParticleColumns, shown_text
@@ -68,7 +68,7 @@ _OTHER_KINDS = {
 
 
 def read_particles(
-    path, require: Sequence[str] = (), images_from: Optional[str] = None
+    path: AnyPath, require: Sequence[str] = (), images_from: Optional[str] = None
 ) -> ParticleTable:
     """Read a particle STAR file.
 
@@ -116,8 +116,8 @@ def read_particles(
     return without_scores_of_other_poses(table, str(path))
 
 
-def stack_paths(path, images_from: Optional[str] = None) -> List[Path]:
-    """The stacks that a particle STAR file names, including missing ones, as `read_particles` finds them."""
+def stack_paths(path: AnyPath, images_from: Optional[str] = None) -> List[Path]:
+    """The stacks that a particle STAR file names, as `read_particles` finds them, or missing."""
     path = Path(path)
     particles, _ = _tables(path)
     return list(_image_references(path, particles.columns[IMAGE_NAME], images_from).stack_paths)
@@ -212,7 +212,7 @@ def _image_references(
 
 
 def _check_single(star: Path, names: Sequence[str], files: Sequence[Path]) -> None:
-    """InputError if the first name without a slice is a stack of several images: a tilt series or a volume."""
+    """InputError if the first name without a slice is a stack of several images."""
     row = next((i for i, name in enumerate(names) if "@" not in name), None)
     number = None if row is None else stack_size(files[row])[0]
     if row is not None and number is not None and number > 1:

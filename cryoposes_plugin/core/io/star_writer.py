@@ -11,7 +11,7 @@ from .. import conventions
 from ..errors import InputError
 from ..scored_pose import has_scores, scored_poses
 from ..scores import SCORED_POSE
-from ..types import CtfTable, OpticsGroup, ParticleTable
+from ..types import AnyPath, CtfTable, OpticsGroup, ParticleTable
 from .image_paths import written_name
 from .star_grammar import Table, write_star
 from .star_labels import (
@@ -41,7 +41,7 @@ _RELATIVE_PRECISION = 1e-9
 Columns = Dict[str, List[str]]
 
 
-def write_particles(path, table: ParticleTable) -> None:
+def write_particles(path: AnyPath, table: ParticleTable) -> None:
     """Write a particle table as RELION 3.1 reads it.
 
     Stacks are named relative to the working directory, as RELION expects, or by absolute path if
@@ -98,7 +98,7 @@ def _group_text(value: Union[None, str, float], label: str, group: OpticsGroup) 
     return text if exact else f"{value:.9g}"
 
 
-def _particle_columns(path, table: ParticleTable) -> Columns:
+def _particle_columns(path: AnyPath, table: ParticleTable) -> Columns:
     names = [written_name(stack, Path(path)) for stack in table.stack_paths]
     columns = {
         IMAGE_NAME: [
@@ -148,7 +148,7 @@ def _ctf_columns(table: ParticleTable, ctf: CtfTable) -> Columns:
 
 
 def _extra_columns(table: ParticleTable, written: Set[str]) -> Columns:
-    """The columns that pass through, without a single old angle or origin that contradicts the poses."""
+    """The columns that pass through, without old angles or origins that contradict the poses."""
     if table.rotations is not None:
         written = written.union(ANGLES)
     if table.shifts_px is not None:

@@ -60,7 +60,7 @@ def is_state(name: str) -> bool:
 
 
 def remove_state(folder: AnyPath) -> None:
-    """Remove the state of a finished run and half-written files from its folder and its sub-folders."""
+    """Remove the state and half-written files of a finished run from its folder and below."""
     for place, folders, files in os.walk(folder):
         for name in [*folders, *files]:
             if is_state(name):

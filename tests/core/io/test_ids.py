@@ -90,7 +90,7 @@ def test_files_of_one_name_that_differ_are_said_to(tmp_path, rng, caplog):
             for name in ("a", "b")
         )
     )
-    assert "may be other particles" in caplog.text
+    assert "may be different particles" in caplog.text
 
 
 def test_unrelated_sets_that_share_ids_share_nothing():
@@ -98,7 +98,7 @@ def test_unrelated_sets_that_share_ids_share_nothing():
     with pytest.raises(InputError, match="share no image .* though 2 ids are in both"):
         join(a, b)
     assert joined(a, b, "id") == ([(0, 0), (1, 1)], "id")
-    with pytest.raises(InputError, match="no ids"):
+    with pytest.raises(InputError, match="no unique ids"):
         join(a, table("b.mrcs:1"), "id")
 
 

@@ -68,7 +68,7 @@ def test_what_a_name_means(make, tmp_path, files, star, name, expected):
             ["a/Extract", "Extract"],
         ),
         (["s/p.mrcs", "here/A/p.mrcs"], "s/p.star", "A/p.mrcs", ["s/p.mrcs", "A/p.mrcs"]),
-        (["s/p.mrcs"], "s/p.star", "A/p.mrcs", ["s/p.mrcs has the same file name only"]),
+        (["s/p.mrcs"], "s/p.star", "A/p.mrcs", ["s/p.mrcs has only the same file name"]),
         (["s/p.mrcs"], "s/p.star", "/gone/p.mrcs", []),
     ],
 )
@@ -96,7 +96,7 @@ def test_images_from_decides(make, tmp_path):
         resolve_stacks(tmp_path / "s/p.star", ["A/p.mrcs", "B/p.mrcs"], str(tmp_path / "e"))
     with pytest.raises(InputError, match="q.mrcs is not in"):
         found("s/p.star", "q.mrcs", tmp_path, str(tmp_path / "e"))
-    with pytest.raises(InputError, match="is no folder"):
+    with pytest.raises(InputError, match="is not a folder"):
         found("s/p.star", "q.mrcs", tmp_path, "nowhere")
 
 

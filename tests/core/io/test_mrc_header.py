@@ -196,8 +196,8 @@ def test_impossible_headers(volume, offset, values, kind, sentence, read):
     [
         (40, (np.nan,) * 3, "voxel size nan"),
         (40, (np.inf,) * 3, "voxel size inf"),
-        (40, (8e-30,) * 3, "outside of 0.01 to 1000"),
-        (40, (8e30,) * 3, "outside of 0.01 to 1000"),
+        (40, (8e-30,) * 3, "outside the range of 0.01 to 1000"),
+        (40, (8e30,) * 3, "outside the range of 0.01 to 1000"),
         (52, (90.0, 90.0, 120.0), "90 x 90 x 120 degrees"),
         (1024, (1e38,), "single precision"),
         (1024, (np.inf,), "NaN or infinite"),
@@ -232,17 +232,17 @@ def test_a_stack_that_is_cut_while_it_is_read(stack):
     reader = Stack(stack)
     os.truncate(stack, 1024 + 3 * 8 * 8 * 4 - 1)
     np.testing.assert_array_equal(reader.read([1]).shape, (1, 8, 8))
-    with pytest.raises(InputError, match="was cut while it was read: image 3 of 5"):
+    with pytest.raises(InputError, match="was truncated while it was read: image 3 of 5"):
         reader.read([0, 1, 2, 3])
 
 
 def test_writers_refuse_what_is_not_finite(tmp_path, data):
     data[1, 2, 3] = np.nan
     for write in (write_volume, write_stack):
-        with pytest.raises(InputError, match="would hold 1 NaN"):
+        with pytest.raises(InputError, match="would contain 1 NaN"):
             write(tmp_path / "x.mrc", data, PIXEL)
     writer = StackWriter(tmp_path / "y.mrcs", 8, 8, PIXEL)
-    with pytest.raises(InputError, match="would hold 1 NaN"):
+    with pytest.raises(InputError, match="would contain 1 NaN"):
         writer.append(data)
     writer.close()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["y.mrcs.part"]

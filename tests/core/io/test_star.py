@@ -166,7 +166,7 @@ def test_relion_30_is_read(tmp_path, rng):
         ("000002@stack", "two@stack", "write it as 000001@stack.mrcs"),
         ("_rlnVoltage", "_rlnNoVoltage", "has defocus values but no voltage; add the acquisition"),
         ("_rlnMagnification", "_rlnNoMagnification", "its particles have no pixel size"),
-        ("hello", "", "row 1 of data_ (line 20) has 14 values and the table has 15 columns"),
+        ("hello", "", "row 1 of data_ (line 20) has 14 values, but the table has 15 columns"),
     ],
 )
 def test_a_broken_star_is_one_sentence(tmp_path, rng, old, new, sentence):

@@ -112,18 +112,18 @@ def test_label_value_pairs_are_a_row():
     [
         (
             HEADER + "m 1@p.mrcs 2\nm 1@p.mrcs\n",
-            r"row 2 of data_particles \(line 9\) has 2 values .* 3 columns",
+            r"row 2 of data_particles \(line 9\) has 2 values, but the table has 3 columns",
         ),
         (
             HEADER + "m 1@p.mrcs 2\n9\nm 1@p.mrcs 3\n",
-            r"row 2 of data_particles \(line 9\) has 1 value and",
+            r"row 2 of data_particles \(line 9\) has 1 value, but",
         ),
-        (HEADER + "my mic 1@p.mrcs 2\n", "has 4 values and the table has 3 columns"),
+        (HEADER + "my mic 1@p.mrcs 2\n", "has 4 values, but the table has 3 columns"),
         (HEADER + "m 1@p.mrcs 2\n\nexported by\n", "row 2 .* has 2 values"),
-        (HEADER.replace("_rlnAngleRot", "_rlnImageName"), "_rlnImageName in line 7 is there twice"),
+        (HEADER.replace("_rlnAngleRot", "_rlnImageName"), "_rlnImageName in line 7 occurs twice"),
         ("data_\nloop_\n1 2\n", "loop_ in line 2 has no labels"),
-        ("data_\n_rlnImageName #1\n_rlnAngleRot #2\n1@p 2\n", "is loop_ missing"),
-        ("loop_\n_rlnImageName\n1@p\n", "begins with 'loop_' and a STAR file with data_"),
+        ("data_\n_rlnImageName #1\n_rlnAngleRot #2\n1@p 2\n", "if loop_ is missing"),
+        ("loop_\n_rlnImageName\n1@p\n", "begins with 'loop_', but a STAR file begins with data_"),
         ("data_\nhello\n", "line 2 begins with 'hello'"),
     ],
 )
@@ -134,7 +134,7 @@ def test_what_is_no_table_is_one_sentence(text, sentence):
 
 def test_a_binary_file_is_one_sentence(tmp_path):
     (tmp_path / "p.star").write_bytes(b"data_\n\x1f\x8b\x08\x00")
-    with pytest.raises(InputError, match="holds the byte 0 in line 2 and is no text"):
+    with pytest.raises(InputError, match="holds the byte 0 in line 2, so it is not text"):
         read_star(tmp_path / "p.star")
 
 
@@ -181,6 +181,6 @@ def test_whatever_is_written_is_read(tmp_path_factory, rows):
 
 @pytest.mark.parametrize("value", ["two\nlines", "a\rb", "nul\0", "\ud800", 'a\' "b c" d'])
 def test_what_star_cannot_hold_is_one_sentence(tmp_path, value):
-    with pytest.raises(InputError, match="_label of row 2, .* a STAR file cannot"):
+    with pytest.raises(InputError, match="_label of row 2, .* which STAR files cannot"):
         write_star(tmp_path / "p.star", [Table("x", {"label": ["fine", value]}, 2)])
     assert not list(tmp_path.iterdir())

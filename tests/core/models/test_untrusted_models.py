@@ -70,8 +70,8 @@ def test_a_model_comes_back(folder, trained):
     "change, sentence",
     [
         (lambda c: c.update(symmetry="C0"), "symmetry is 'C0', which is no point group"),
-        (lambda c: c.update(symmetry=4), "symmetry is 4, which is no text"),
-        (lambda c: c.update(box_size_px=16.0), "box_size_px is 16, which is no whole number"),
+        (lambda c: c.update(symmetry=4), "symmetry is 4, which is not text"),
+        (lambda c: c.update(box_size_px=16.0), "box_size_px is 16, which is not a whole number"),
         (
             lambda c: c.update(box_size_px=10**9),
             "box_size_px is 1000000000 and must be at most 2048",
@@ -79,7 +79,7 @@ def test_a_model_comes_back(folder, trained):
         (lambda c: c.update(pixel_size_angstrom=0), "pixel size of 0"),
         (
             lambda c: c.update(mask_diameter_angstrom="wide"),
-            "mask_diameter_angstrom is 'wide', which is no number",
+            "mask_diameter_angstrom is 'wide', which is not a number",
         ),
         (lambda c: c.update(ctf_correction="wiener"), "ctf_correction is 'wiener', none of"),
         (lambda c: c.update(gives=["poses"]), "gives is ['poses'], none of"),
