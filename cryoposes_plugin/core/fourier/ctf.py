@@ -14,7 +14,7 @@ from ..types import CtfTable
 PACKED_FIELDS = tuple(f.name for f in dataclasses.fields(CtfTable))
 
 
-def electron_wavelength_angstrom(voltage_kv, xp: Any = np):
+def electron_wavelength_angstrom(voltage_kv: Any, xp: Any = np):
     """Relativistic wavelength in Å, with the constants of RELION: h / sqrt(2 m e U (1 + e U / (2 m c^2)))."""
     volts = 1e3 * voltage_kv
     return 12.2643247 / xp.sqrt(volts * (1.0 + 0.978466e-6 * volts))
@@ -35,12 +35,14 @@ def pack_ctf(ctf: CtfTable) -> np.ndarray:
     )
 
 
-def unpack_ctf(packed) -> Dict[str, Any]:
+def unpack_ctf(packed: Any) -> Dict[str, Any]:
     """The columns of a packed CTF (N, 8), array or tensor, by CtfTable's field names; each (N,)."""
     return {name: packed[:, column] for column, name in enumerate(PACKED_FIELDS)}
 
 
-def ctf_values(frequencies_x, frequencies_y, ctf: Union[CtfTable, Mapping[str, Any]], xp: Any = np):
+def ctf_values(
+    frequencies_x: Any, frequencies_y: Any, ctf: Union[CtfTable, Mapping[str, Any]], xp: Any = np
+):
     """CTF of N particles at the given spatial frequencies.
 
     CTF(s) = sin(chi(s) + p + arcsin(w)) exp(-B s^2 / 4),
@@ -72,6 +74,7 @@ def ctf_values(frequencies_x, frequencies_y, ctf: Union[CtfTable, Mapping[str, A
     double_angle = math.pi / 90.0 * c["defocus_angle_deg"]
     spherical = 0.5e7 * math.pi * c["spherical_aberration_mm"] * wavelength**3
     offset = math.pi / 180.0 * c["phase_shift_deg"] + _arcsin(c["amplitude_contrast"], xp)
+
     # df(theta) s^2 as a quadratic form: no arctangent, no division at s = 0.
     quadratic = mean * s2 + half * (
         xp.cos(double_angle) * difference + xp.sin(double_angle) * product
@@ -80,18 +83,18 @@ def ctf_values(frequencies_x, frequencies_y, ctf: Union[CtfTable, Mapping[str, A
     return xp.sin(phase) * xp.exp(-0.25 * c["bfactor_angstrom2"] * s2)
 
 
-def _arcsin(values, xp):
+def _arcsin(values: Any, xp: Any):
     return xp.arcsin(values) if xp is np else xp.asin(values)
 
 
-def state_filter(ctf, image_state: str, xp: Any = np) -> Optional[Any]:
+def state_filter(ctf: Any, image_state: str, xp: Any = np) -> Optional[Any]:
     """What a raw image y = C x + n is multiplied with in Fourier space to reach `image_state`: None for "raw"."""
     if image_state == "phase-flipped":
         return xp.sign(ctf)
     return ctf if image_state == "ctf-premultiplied" else None
 
 
-def signal_filter(ctf, image_state: str, xp: Any = np):
+def signal_filter(ctf: Any, image_state: str, xp: Any = np):
     """What the image's signal carries of the CTF: C, |C| or C^2 for "raw", "phase-flipped", "ctf-premultiplied"."""
     if image_state == "phase-flipped":
         return xp.abs(ctf)

@@ -20,6 +20,12 @@ def resampling_matrix(box_in: int, pixel_in: float, box_out: int, pixel_out: flo
 
     Frequencies k / (box_in pixel_in), |k| < box_in / 2, enter whole where they lie below the new Nyquist frequency; the
     unpaired highest one of an even box enters as a cosine.
+
+    Parameters
+    ----------
+    box_in : number of samples of the input.
+    pixel_in : pixel size of the input, in any unit.
+    box_out, pixel_out : of the output, in the same unit.
     """
     position_out = (np.arange(box_out) - box_out // 2) * pixel_out
     position_in = (np.arange(box_in) - box_in // 2) * pixel_in
@@ -34,6 +40,7 @@ def resampling_matrix(box_in: int, pixel_in: float, box_out: int, pixel_out: flo
     )
     if pixel_out <= pixel_in * (1 + 1e-9):
         weight[:] = 1.0
+
     # cos(a - b) = cos a cos b + sin a sin b: two matrix products instead of a cube
     out, inner = (
         2 * np.pi / length * np.outer(position, k) for position in (position_out, position_in)
@@ -48,7 +55,14 @@ def resampling_matrix(box_in: int, pixel_in: float, box_out: int, pixel_out: flo
 def resample_images(
     images: np.ndarray, pixel_in: float, box_out: int, pixel_out: float
 ) -> np.ndarray:
-    """(B, D, D) -> (B, box_out, box_out) float32; for a wider field of view the mean of an image's rim is taken off."""
+    """(B, D, D) -> (B, box_out, box_out) float32; for a wider field of view the mean of an image's rim is taken off.
+
+    Parameters
+    ----------
+    images : (B, D, D).
+    pixel_in : pixel size of the input, in any unit.
+    box_out, pixel_out : of the output, in the same unit.
+    """
     box_in = images.shape[-1]
     if box_in == box_out and np.isclose(pixel_in, pixel_out, rtol=1e-6):
         return np.asarray(images, dtype=np.float32)
@@ -89,7 +103,14 @@ def without_solvent(volume: Volume) -> Volume:
 def resample_volume(
     data: np.ndarray, pixel_in: float, box_out: int, pixel_out: float
 ) -> np.ndarray:
-    """(D, D, D) -> (box_out, box_out, box_out) float32, density kept."""
+    """(D, D, D) -> (box_out, box_out, box_out) float32, density kept.
+
+    Parameters
+    ----------
+    data : (D, D, D).
+    pixel_in : pixel size of the input, in any unit.
+    box_out, pixel_out : of the output, in the same unit.
+    """
     box_in = data.shape[0]
     if box_in == box_out and np.isclose(pixel_in, pixel_out, rtol=1e-6):
         return np.asarray(data, dtype=np.float32)

@@ -44,6 +44,7 @@ class SliceSampler:
         halves = np.arange(-math.ceil(2 * fine_radius), math.ceil(2 * fine_radius) + 1) / 2
         self._fine_x, self._fine_y = halves[halves >= 0], halves
         fx, fy = np.meshgrid(self._fine_x, self._fine_y, indexing="ij")
+
         fine = _half_disk(fx, fy, 0, fine_radius)
         self._fine = np.flatnonzero(fine)
         self.kx = np.concatenate([kx[coarse], fx[fine]]).astype(np.float32)

@@ -91,7 +91,12 @@ class AstraForwardModel:
     def images(
         self, volume_index: Any, rotations: Any, shifts_px: Any, ctf: Optional[Any] = None
     ) -> Any:
-        """(B, D, D) float32 tensor; arguments as `ForwardModel.images`, without a gradient."""
+        """(B, D, D) float32 tensor; arguments as `ForwardModel.images`, without a gradient.
+
+        Parameters
+        ----------
+        volume_index, rotations, shifts_px, ctf : see `ForwardModel.images`.
+        """
         from .forward_model import crop, modulate
 
         projections = self._projector.project(

@@ -48,6 +48,13 @@ def signal_variance(
 
     By the projection-slice theorem and Parseval: the mean power of a projection at frequency k is the mean of |V^|^2
     over the sphere of radius |k|. No image is simulated. `ctf_power` p is 2 for images multiplied by their CTF.
+
+    Parameters
+    ----------
+    volumes : each with the same share of the images.
+    ctf : CTFs of a sample of the images, or None.
+    box_size_px, pixel_size_angstrom : of the images.
+    ctf_power : p.
     """
     d = box_size_px
     radius = shell_index(d, 2, half=False)
@@ -84,6 +91,13 @@ def measure_background(
     Tukey 1958), isotropic. At most SAMPLE images are read.
 
     option : what the user gives where nothing can be measured, for the sentences of the InputErrors.
+
+    Parameters
+    ----------
+    images : the source of the particles' images.
+    diameter_angstrom : of the circle that holds the particle.
+    seed : of the draw of a sample of images.
+    option : what the user gives instead where nothing can be measured; named in the InputErrors.
     """
     number = len(images)
     rows = np.sort(np.random.default_rng(seed).choice(number, min(number, SAMPLE), replace=False))
@@ -95,6 +109,7 @@ def measure_background(
             f"A circle of {diameter_angstrom:g} Å leaves no background in images of "
             f"{images.box_size_px * images.pixel_size_angstrom:.0f} Å to measure the noise of; give {option}."
         )
+
     shares, products = [], np.zeros((2 * images.box_size_px, images.box_size_px + 1))
     for part in np.array_split(rows, -(-len(rows) // 100)):
         pixels = images.read(part).astype(np.float64)
@@ -106,6 +121,7 @@ def measure_background(
         shares.append(variance / total)
         background /= np.sqrt(np.maximum(variance, 1e-12 * total))[:, None, None]
         products += (np.abs(_padded_transform(background)) ** 2).sum(axis=0) / len(rows)
+
     share = float(np.concatenate(shares).mean())
     if share < _LEAST_NOISE or _masked(images, rows):
         raise InputError(
@@ -135,7 +151,16 @@ def noise_power_like(
     background: Background,
 ) -> np.ndarray:
     """(D, D) power of the noise of raw images of the volumes' grey values, its mean the variance, at the box D and
-    pixel size of `images`: in this state they then have this background."""
+    pixel size of `images`: in this state they then have this background.
+
+    Parameters
+    ----------
+    volumes : those that will be simulated.
+    ctf : CTFs of a sample of the images, or None.
+    images : the images to imitate.
+    image_state : of these images: "raw", "phase-flipped" or "ctf-premultiplied".
+    background : measured on these images.
+    """
     grid = (images.box_size_px, images.pixel_size_angstrom)
     premultiplied = image_state == "ctf-premultiplied"
     variance = (
@@ -162,6 +187,7 @@ def _isotropic_power(products: np.ndarray, outside: np.ndarray) -> np.ndarray:
     reach = max(2.0, _REACH * d)
     squared = squared_frequencies(2 * d, 2, half=False)
     near = squared < reach**2
+
     # Far apart pixels are independent: what is left there is lack of the mean that was subtracted.
     of_mean = sums[~near].sum() / max(pairs[~near].sum(), 1.0)
     sum_at, pairs_at = (shell_sums(a[near], squared[near]) for a in (sums, pairs))

@@ -87,7 +87,11 @@ class ForwardModel:
 
 
 def _shift_and_ctf(
-    cycles: tf.Tensor, shifts_px, ctf, pixel_size_angstrom: float, image_state: str = "raw"
+    cycles: tf.Tensor,
+    shifts_px: tf.Tensor,
+    ctf: Optional[tf.Tensor],
+    pixel_size_angstrom: float,
+    image_state: str = "raw",
 ) -> tf.Tensor:
     """(B, P) complex64 factor C exp(-2 pi i k.t) at P frequencies (P, 2) in cycles per pixel."""
     phase = (-2.0 * math.pi) * tf.matmul(shifts_px, cycles, transpose_b=True)
@@ -98,8 +102,18 @@ def _shift_and_ctf(
     return tf.complex(amplitude * tf.cos(phase), amplitude * tf.sin(phase))
 
 
-def modulate(images, shifts_px, ctf, pixel_size_angstrom: float) -> tf.Tensor:
-    """Shift images (B, D, D) by (B, 2) pixels and apply their CTF (B, 8) or none."""
+def modulate(
+    images: tf.Tensor, shifts_px: tf.Tensor, ctf: Optional[tf.Tensor], pixel_size_angstrom: float
+) -> tf.Tensor:
+    """Shift images and apply their CTF.
+
+    Parameters
+    ----------
+    images : (B, D, D).
+    shifts_px : (B, 2) in pixels.
+    ctf : (B, 8) packed parameters (see `pack_ctf`), or None.
+    pixel_size_angstrom : of the images.
+    """
     d = int(images.shape[1])
     x, y = frequency_grid(d, 1.0)
     cycles = tf.stack([tf.constant(a.ravel(), tf.float32) for a in (x, y)], axis=1)
@@ -113,8 +127,18 @@ def crop(images: tf.Tensor, box_size_px: int) -> tf.Tensor:
     return images[:, edge : edge + box_size_px, edge : edge + box_size_px]
 
 
-def apply_image_state(images, ctf, image_state: str, pixel_size_angstrom: float) -> tf.Tensor:
-    """Raw images (B, D, D) flipped in phase or multiplied by their CTF (B, 8), noise and all; "raw" as they are."""
+def apply_image_state(
+    images: tf.Tensor, ctf: Optional[tf.Tensor], image_state: str, pixel_size_angstrom: float
+) -> tf.Tensor:
+    """Raw images, signal and noise, brought to an image state.
+
+    Parameters
+    ----------
+    images : (B, D, D), raw.
+    ctf : (B, 8) packed parameters (see `pack_ctf`), or None.
+    image_state : "raw" (nothing is done), "phase-flipped" or "ctf-premultiplied".
+    pixel_size_angstrom : of the images.
+    """
     images = tf.convert_to_tensor(images)
     if image_state == "raw":
         return images

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from typing import List, Sequence, Tuple
+from typing import Any, List, Sequence, Tuple
 
 import numpy as np
 import scipy.fft
@@ -94,7 +94,7 @@ class FourierVolumes:
         # V^(q) = conj(V^(-q)): the real part's gradient and the imaginary part's value change sign with q.
         return (value, [side * g for g in gradient]), (side * value_im, gradient_im)
 
-    def _locate(self, points):
+    def _locate(self, points: tf.Tensor):
         """Side of the half space, node below and fractions beyond it; only x >= 0 is stored."""
         side = tf.where(points[0] < 0, -1.0, 1.0)
         points = [a * side for a in points]
@@ -103,7 +103,7 @@ class FourierVolumes:
         index = [tf.cast(base[0], tf.int32)] + [tf.cast(b + half, tf.int32) for b in base[1:]]
         return side, index, [a - b for a, b in zip(points, base)]
 
-    def _corners(self, volume_index, index):
+    def _corners(self, volume_index: tf.Tensor, index: tf.Tensor):
         """((z, y, x), (real, imaginary)) of the eight nodes around each point."""
         per_volume, per_z, per_y = self.layout.strides
         size = self.layout.size
@@ -119,7 +119,7 @@ class FourierVolumes:
                 )
 
 
-def _trilinear(corners, fraction):
+def _trilinear(corners: Any, fraction: tf.Tensor):
     """Value and gradient [x, y, z] of the interpolation between eight corners {(z, y, x): (B, P)}."""
     fx, fy, fz = fraction
     along_x = {(z, y): corners[z, y, 1] - corners[z, y, 0] for z in (0, 1) for y in (0, 1)}
@@ -146,7 +146,7 @@ def fourier_volume(volume: np.ndarray, size: int) -> np.ndarray:
     return scipy.fft.fftshift(transform, axes=(0, 1)).astype(np.complex64)
 
 
-def _table(volumes: Sequence[np.ndarray], size: int, packed, width: int) -> np.ndarray:
+def _table(volumes: Sequence[np.ndarray], size: int, packed: Any, width: int) -> np.ndarray:
     """(V * S * S * width, 2 * neighbours) float32: each voxel's neighbours side by side, for one read."""
     table = np.empty((len(volumes), size, size, width, len(packed)), np.complex64)
     for target, volume in zip(table, volumes):

@@ -33,7 +33,15 @@ def noise_amplitude(box_size_px: int, correlation_px: float) -> Optional[np.ndar
 def simulate_noise(
     seed: int, ids: np.ndarray, box_size_px: int, correlation_px: float = 0.0
 ) -> np.ndarray:
-    """(B, D, D) float32 noise of variance 1 for the images with these ids."""
+    """(B, D, D) float32 noise of variance 1 for the images with these ids.
+
+    Parameters
+    ----------
+    seed : of the noise; an image's own depends on the seed and its id alone.
+    ids : (B,) of the images.
+    box_size_px : D.
+    correlation_px : standard deviation of the Gaussian that correlates neighbouring pixels; 0 for white noise.
+    """
     noise = white_noise(seed, ids, box_size_px)
     amplitude = noise_amplitude(box_size_px, correlation_px)
     if amplitude is None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import gzip
 import math
 from pathlib import Path
-from typing import Optional, Tuple
+from typing import Any, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -40,7 +40,7 @@ class AtomicModel:
     InputError for a file that cannot be read or has no atoms, ConfigError for an assembly that it does not have.
     """
 
-    def __init__(self, path, assembly: Optional[str] = None):
+    def __init__(self, path: Union[str, Path], assembly: Optional[str] = None):
         import gemmi
 
         self.path = Path(path)
@@ -136,13 +136,14 @@ def _check_text(path: Path) -> None:
         raise InputError(
             f"{subject} cannot be read ({shown_error(error)}); copy it again."
         ) from error
+
     if length > _LARGEST_TEXT_BYTES:
         raise InputError(
             f"{subject} has more than {_LARGEST_TEXT_BYTES >> 20} MiB of text; give a smaller model."
         )
 
 
-def _check_atoms(model, path: Path) -> None:
+def _check_atoms(model: Any, path: Path) -> None:
     total = 0.0
     for number, site in enumerate(model.all(), 1):
         atom = site.atom
@@ -159,13 +160,14 @@ def _check_atoms(model, path: Path) -> None:
                 f"{what} is of element {atom.element.name}, which scatters unknown; correct it."
             )
         total += atom.occ * (atom.element.name != "X")
+
     if total <= 0:
         raise InputError(
             f"{path} has {number} atoms, all of occupancy 0 or of unknown element; correct them."
         )
 
 
-def _assembled(structure, name: str, path: Path):
+def _assembled(structure: Any, name: str, path: Path):
     import gemmi
 
     names = [assembly.name for assembly in structure.assemblies]
@@ -185,9 +187,20 @@ def _assembled(structure, name: str, path: Path):
 
 
 def settle_grid(
-    models, boxes: Tuple[Optional[int], ...], pixels: Tuple[Optional[float], ...], command: str
+    models: Sequence[AtomicModel],
+    boxes: Tuple[Optional[int], ...],
+    pixels: Tuple[Optional[float], ...],
+    command: str,
 ) -> Tuple[int, float]:
-    """(box in px, pixel size in Å) of atomic models: the first that is given, else a box that the largest one fills."""
+    """Box in pixels and pixel size in Å for the densities of atomic models.
+
+    Parameters
+    ----------
+    models : all of which must fit into the box.
+    boxes, pixels : of the options, in order; the first that is not None is taken. Without a box size, the box is one that
+        the largest model fills.
+    command : for the sentences.
+    """
     pixel = next((p for p in pixels if p is not None), None)
     if pixel is None:
         raise ConfigError(

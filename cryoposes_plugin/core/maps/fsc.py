@@ -67,6 +67,12 @@ def resolution_angstrom(
     """Where the curve first falls below the threshold, interpolated linearly between shells; Nyquist if it never does.
 
     The zero frequency is left out. A curve that is below the threshold from the first shell on gives the box size.
+
+    Parameters
+    ----------
+    curve : (S,) FSC by shell.
+    threshold : e.g. 0.143.
+    box_size_px, pixel_size_angstrom : of the maps.
     """
     shells = np.arange(1, len(curve))
     below = np.flatnonzero(curve[1:] < threshold)
@@ -101,7 +107,14 @@ class HalfMapFsc:
         return np.arange(len(self.unmasked)) / (self.box_size_px * self.pixel_size_angstrom)
 
     def resolution_angstrom(self, curve: str, threshold: float) -> float:
-        """Of the curve named "unmasked", "masked" or "corrected"."""
+        """Of the curve named "unmasked", "masked" or "corrected".
+
+        Parameters
+        ----------
+        curve : (S,) FSC by shell.
+        threshold : e.g. 0.143.
+        box_size_px, pixel_size_angstrom : of the maps.
+        """
         return resolution_angstrom(
             getattr(self, curve), threshold, self.box_size_px, self.pixel_size_angstrom
         )
@@ -115,7 +128,16 @@ def half_map_fsc(
     statement: str,
     seed: int = 0,
 ) -> HalfMapFsc:
-    """All curves of two half maps (D, D, D) under a mask of the same shape; `seed` is that of the random phases."""
+    """All FSC curves of two half maps under a mask.
+
+    Parameters
+    ----------
+    half1, half2 : (D, D, D).
+    pixel_size_angstrom : of the maps.
+    mask : (D, D, D), soft.
+    statement : whether the halves are independent, in a sentence for the report.
+    seed : of the random phases.
+    """
     box = half1.shape[0]
     unmasked = fourier_shell_correlation(half1, half2)
     masked = fourier_shell_correlation(half1 * mask, half2 * mask)

@@ -103,7 +103,11 @@ def _random_ellipsoid(rng: np.random.Generator, radius: float) -> np.ndarray:
 
 
 def _next_bead(
-    rng, chain: np.ndarray, centre: np.ndarray, to_domain: np.ndarray, bond: float
+    rng: np.random.Generator,
+    chain: np.ndarray,
+    centre: np.ndarray,
+    to_domain: np.ndarray,
+    bond: float,
 ) -> np.ndarray:
     """One bond on from the end of the chain: of 24 tries, the one that clashes least and stays in its domain."""
     if len(chain) == 0:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Dict, Sequence
+from typing import Dict, Sequence, Union
 
 import numpy as np
 from scipy import ndimage
@@ -47,11 +47,21 @@ _BLUR_PX = 1.0
 
 
 def turned(
-    data: np.ndarray, operation: np.ndarray, shift_px=(0.0, 0.0, 0.0), order: int = 1
+    data: np.ndarray,
+    operation: np.ndarray,
+    shift_px: Union[Sequence[float], np.ndarray] = (0.0, 0.0, 0.0),
+    order: int = 1,
 ) -> np.ndarray:
     """V(g (x - t)) on the grid of (D, D, D) data [z, y, x], for a rotation g (3, 3) and t on (x, y, z).
 
     Turned about voxel D // 2, interpolated by splines of the given order.
+
+    Parameters
+    ----------
+    data : (D, D, D), indexed [z, y, x].
+    operation : g.
+    shift_px : t.
+    order : of the splines.
     """
     origin = np.full(3, centre(data.shape[0]), dtype=np.float64)
     matrix = operation[::-1, ::-1]  # the same in the array's order

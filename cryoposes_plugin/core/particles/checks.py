@@ -24,7 +24,14 @@ def same_pixel_size(a_angstrom: float, b_angstrom: float) -> bool:
 def pixel_sizes_differ(
     what: str, box_size_px: int, own_angstrom: float, images_angstrom: float
 ) -> str:
-    """The sentence on a map, named by `what`, that has the images' box and another pixel size."""
+    """The sentence on a map, named by `what`, that has the images' box and another pixel size.
+
+    Parameters
+    ----------
+    what : names the map.
+    box_size_px : of both.
+    own_angstrom, images_angstrom : pixel size of the map and of the images.
+    """
     return (
         f"{what} and the images both have a box of {box_size_px} px, but their pixel sizes are "
         f"{own_angstrom:g} and {images_angstrom:g} Å/px; correct the one that is wrong."

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import List, Optional, Tuple
+from pathlib import Path
+from typing import List, Optional, Tuple, Union
 
 import numpy as np
 
@@ -91,7 +92,7 @@ def _sentence(name: str, contrast: Contrast) -> str:
     )
 
 
-def map_sentence(path, volume: Volume) -> Optional[str]:
+def map_sentence(path: Union[str, Path, None], volume: Volume) -> Optional[str]:
     """What there is to say of a map whose protein seems to be negative."""
     difference, skewness = map_contrast(volume.data)
     if difference >= 0 or skewness > _MAP_SKEWNESS:
@@ -103,7 +104,7 @@ def map_sentence(path, volume: Volume) -> Optional[str]:
     )
 
 
-def warn_of_map(path, volume: Volume) -> None:
+def warn_of_map(path: Union[str, Path, None], volume: Volume) -> None:
     sentence = map_sentence(path, volume)
     if sentence:
         logger.warning("%s", sentence)

@@ -94,7 +94,7 @@ class GreyValues:
                 self._usual = self._measure()
             return self._usual
 
-    def read(self, rows) -> np.ndarray:
+    def read(self, rows: np.ndarray) -> np.ndarray:
         """(n, D, D) float32 with a background of mean 0."""
         rows = np.asarray(rows)
         usual = self.usual
@@ -142,6 +142,7 @@ class GreyValues:
                 int(self._table.optics_index[part[0]]), _faulty_places(images)
             )
             peak[at] = _peaks(images, places)
+
         usual_peak = float(np.median(peak[peak > 0])) if (peak > 0).any() else 0.0
         for part in _of_one_group(self._table, rows):
             at, places = np.searchsorted(rows, part), faulty[int(self._table.optics_index[part[0]])]
@@ -152,6 +153,7 @@ class GreyValues:
                 f"The images are blank: none of the {len(rows)} that were looked at has any contrast "
                 f"({_name(self._table, rows[0])} is the first); give the stack that holds the particles."
             )
+
         background, whole, rows = background[told], whole[told], rows[told]
         middle = max(float(np.median(background)), 1e-300), float(np.median(whole))
         noisy = float(np.median((background / whole) ** 2)) > _LEAST_NOISE
@@ -164,7 +166,7 @@ class GreyValues:
         """InputError for a set of blank images, as a sample of it tells."""
         _ = self.usual
 
-    def informative(self, rows) -> np.ndarray:
+    def informative(self, rows: np.ndarray) -> np.ndarray:
         """(n,) bool: whether images that were read hold anything at all."""
         return self._found[rows] != BLANK
 
@@ -200,6 +202,7 @@ class GreyValues:
                 more = f" and {len(rows) - _NAMED} more" if len(rows) > _NAMED else ""
                 number = "There is one image" if len(rows) == 1 else f"There are {len(rows)} images"
                 out.append(sentence.format(number, names + more))
+
         if self.usual.wrapped > _SHARE_WRAPPED:
             out.append(
                 f"Grey values seem to have wrapped around: {100 * self.usual.wrapped:.0f} % of neighbouring pixels "
@@ -274,6 +277,7 @@ def _mend_hot_pixels(
     rest = np.zeros(len(images))
     if far.any():
         rest[far] = _deviations(images[far])[1]
+
     for i in np.flatnonzero(
         far & (limit > 0)
     ):  # without noise nothing tells a fault from a sharp particle

@@ -35,6 +35,7 @@ def half_sets(table: ParticleTable, seed: int) -> Tuple[np.ndarray, bool]:
     subset = table.random_subset
     if subset is None:
         return draw_half_sets(table.ids, seed, image), True
+
     values = np.unique(subset)
     if len(values) == 1:
         logger.warning("All particles are in half set %d: new half sets are drawn.", values[0])
@@ -45,6 +46,7 @@ def half_sets(table: ParticleTable, seed: int) -> Tuple[np.ndarray, bool]:
             f"Particle {table.ids[wrong[0]]} is in half set {subset[wrong[0]]} (rlnRandomSubset); half sets are 1 "
             "and 2: correct the column, or remove it to have half sets drawn."
         )
+
     _check_apart(table, subset, image)
     smaller, larger = sorted(((subset == half).sum(), half) for half in (1, 2))
     if smaller[0] < _LEAST_SHARE * len(table):
@@ -83,6 +85,7 @@ def _images(table: ParticleTable) -> np.ndarray:
         raise InputError(
             f"All {len(table)} particles are {first}; two half maps need one each: give other particles."
         )
+
     logger.warning(
         "The %d particles are %d images: some are there more than once (as %s); copies belong into one half set.%s",
         len(table),

@@ -46,6 +46,7 @@ class ParticleImages:
         smallest, largest = (
             extreme.reduceat(boxes, begins) for extreme in (np.minimum, np.maximum)
         )
+
         for i, path in enumerate(table.stack_paths[index] for index in used):
             number, box, _ = read_stack_header(path)
             if last[i] >= number or first[i] < 0:
@@ -63,7 +64,7 @@ class ParticleImages:
     def __len__(self) -> int:
         return len(self.table)
 
-    def read(self, rows) -> np.ndarray:
+    def read(self, rows: np.ndarray) -> np.ndarray:
         """(n, D, D) float32 of these rows, which must share one box; InputError names a particle with NaN."""
         rows = np.asarray(rows)
         boxes = np.unique(self.table.box_size_px[rows])
@@ -86,7 +87,7 @@ class ParticleImages:
             self._stacks.move_to_end(index)
             return self._stacks[index]
 
-    def _check_finite(self, images, rows) -> None:
+    def _check_finite(self, images: np.ndarray, rows: np.ndarray) -> None:
         bad = np.flatnonzero(~np.isfinite(images.sum(axis=(1, 2), dtype=np.float64)))
         if len(bad):
             row = rows[bad[0]]
@@ -132,7 +133,7 @@ class ResampledImages:
         """What there is to say of images that are not like the others, and of a contrast that seems to be inverted."""
         return [*self.grey.sentences(), *contrast_sentences(self.table, self.grey)]
 
-    def read(self, rows) -> np.ndarray:
+    def read(self, rows: np.ndarray) -> np.ndarray:
         """(n, box, box) float32."""
         rows = np.asarray(rows)
         out = np.empty((len(rows), self.box_size_px, self.box_size_px), dtype=np.float32)

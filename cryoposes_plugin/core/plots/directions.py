@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Mapping, Tuple
+from typing import Any, Mapping, Tuple
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -32,7 +32,7 @@ def direction_density(rotations: np.ndarray) -> np.ndarray:
     return counts * counts.size / number
 
 
-def draw_mollweide(axes, density: np.ndarray, top: float):
+def draw_mollweide(axes: Any, density: np.ndarray, top: float):
     """The density (h, 2 h) on axes of projection 'mollweide', coloured from 0 to `top`; returns the mesh."""
     fine, longitude, height = _fine_grid(density)
     mesh = axes.pcolormesh(
@@ -47,7 +47,7 @@ def draw_mollweide(axes, density: np.ndarray, top: float):
     return mesh
 
 
-def draw_polar(axes, density: np.ndarray, top: float):
+def draw_polar(axes: Any, density: np.ndarray, top: float):
     """The same on polar axes: the angle is rot, the radius sin(tilt / 2), so that areas are true (Lambert)."""
     fine, longitude, height = _fine_grid(density)
     radius = np.sqrt((1 - height) / 2)
@@ -59,6 +59,7 @@ def draw_polar(axes, density: np.ndarray, top: float):
         np.deg2rad([0, 60, 120, 180, 240, 300]), ["rot 0°", "60°", "120°", "180°", "-120°", "-60°"]
     )
     axes.tick_params(labelsize=7)
+
     axes.set_yticks(
         np.sin(np.deg2rad(_TILTS_DEG) / 2),
         [f"{tilt}°" for tilt in _TILTS_DEG],
@@ -85,6 +86,7 @@ def direction_maps(sets: Mapping[str, np.ndarray], title: str = "Viewing directi
         below = figure.add_subplot(grid[1, column], projection="mollweide")
         mesh = draw_mollweide(below, density, top)
         drawn += [polar, below]
+
     if mesh is not None:
         figure.colorbar(mesh, ax=drawn, shrink=0.6, label="density, 1 = even over the sphere")
     return figure

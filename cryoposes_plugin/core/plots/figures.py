@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from typing import Tuple
+from typing import Any, Tuple
 
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -20,7 +20,7 @@ _DOTS_PER_INCH = 120
 class LiteralFigure(Figure):
     """A figure whose titles, labels and legends say a name as it is, `$` and bytes that are no text included."""
 
-    def draw(self, renderer) -> None:
+    def draw(self, renderer: Any) -> None:
         _take_literally(self)
         super().draw(renderer)
 
@@ -45,7 +45,14 @@ def new_figure(width_inch: float = 6.4, height_inch: float = 4.0) -> Figure:
 
 
 def style_axes(axes: Axes, title: str = "", x: str = "", y: str = "") -> Axes:
-    """Title, axis labels, a light grid and no frame above and to the right."""
+    """Title, axis labels, a light grid and no frame above and to the right.
+
+    Parameters
+    ----------
+    axes : to style; returned.
+    title : above the axes.
+    x, y : labels of the axes.
+    """
     axes.set_title(title, loc="left", fontsize=11, fontweight="bold")
     axes.set_xlabel(x)
     axes.set_ylabel(y)
@@ -58,12 +65,19 @@ def style_axes(axes: Axes, title: str = "", x: str = "", y: str = "") -> Axes:
 def single_axes(
     title: str, x: str, y: str, size: Tuple[float, float] = (6.4, 4.0)
 ) -> Tuple[Figure, Axes]:
-    """A figure with one dressed pair of axes."""
+    """A figure with one pair of axes.
+
+    Parameters
+    ----------
+    title : above the axes.
+    x, y : labels of the axes.
+    size : of the figure, in inches.
+    """
     figure = new_figure(*size)
     return figure, style_axes(figure.add_subplot(), title, x, y)
 
 
-def add_legend(axes: Axes, **arguments) -> None:
+def add_legend(axes: Axes, **arguments: Any) -> None:
     if axes.get_legend_handles_labels()[0]:
         axes.legend(frameon=False, fontsize=9, **arguments)
 

@@ -20,7 +20,15 @@ from .figures import (
 def image_gallery(
     images: np.ndarray, labels: Sequence[str] = (), columns: int = 6, title: str = ""
 ) -> Figure:
-    """Images (n, D, D) in rows of `columns`, each on its own grey scale."""
+    """Images (n, D, D) in rows of `columns`, each on its own grey scale.
+
+    Parameters
+    ----------
+    images : (n, D, D).
+    labels : one for each image, or none.
+    columns : images in a row.
+    title : above all.
+    """
     rows = -(-len(images) // columns)
     figure = new_figure(1.35 * columns, 1.55 * rows + 0.3)
     figure.suptitle(title, fontsize=11, fontweight="bold", x=0.02, ha="left")
@@ -53,6 +61,7 @@ def particles_beside_reprojections(
         rows[1, i].set_xlabel(
             f"cc {correlation:.2f}", fontsize=8, color=GREEN if correlation > 0 else RED
         )
+
     rows[0, 0].set_ylabel("particle", fontsize=9)
     rows[1, 0].set_ylabel("reprojection", fontsize=9)
     return figure

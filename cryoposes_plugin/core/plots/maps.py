@@ -26,13 +26,22 @@ def fsc_curve(
     thresholds: Sequence[float] = (0.5, 0.143),
     note: str = "",
 ) -> Figure:
-    """FSC curves (S,) by label over the frequency (S,) in 1/Å, with thresholds and a note that the reader must see."""
+    """FSC curves over the spatial frequency.
+
+    Parameters
+    ----------
+    frequency_per_angstrom : (S,) in 1/Å.
+    curves : (S,) each, by label.
+    thresholds : drawn as horizontal lines.
+    note : what the reader must know, written below the title.
+    """
     frequency = np.asarray(frequency_per_angstrom, dtype=np.float64)
     figure, axes = single_axes("Fourier shell correlation", "resolution [Å]", "FSC", (6.8, 4.4))
     for (label, values), color in zip(curves.items(), PALETTE * (len(curves) // len(PALETTE) + 1)):
         dashed = label.lower().startswith(("random", "phase"))
         style = dict(linewidth=1.2, linestyle="--") if dashed else dict(linewidth=1.8)
         axes.plot(frequency, values, label=label, color=color, **style)
+
     for threshold in thresholds:
         axes.axhline(threshold, color=GREY, linewidth=1, linestyle=":")
         axes.annotate(
@@ -45,6 +54,7 @@ def fsc_curve(
             fontsize=8,
             color=GREY,
         )
+
     axes.axhline(0, color="black", linewidth=0.6)
     axes.set_ylim(-0.15, 1.05)
     positive = frequency[frequency > 0]
@@ -68,6 +78,7 @@ def volume_slices(data: np.ndarray, pixel_size_angstrom: float, title: str = "Vo
     figure.suptitle(
         f"{title}: {box} px, {pixel_size_angstrom:.4g} Å/px", fontsize=11, fontweight="bold"
     )
+
     for column, (axis, name, across, up) in enumerate(
         ((2, "x", "y", "z"), (1, "y", "x", "z"), (0, "z", "x", "y"))
     ):
@@ -88,11 +99,20 @@ def volume_slices(data: np.ndarray, pixel_size_angstrom: float, title: str = "Vo
             axes.set_xlabel(f"{across} [Å]", fontsize=8)
             axes.set_ylabel(f"{up} [Å]", fontsize=8)
             axes.tick_params(labelsize=7)
+
     return figure
 
 
 def volume_section(data: np.ndarray, pixel_size_angstrom: float, axis: str, index: int) -> Figure:
-    """One slice of a (D, D, D) array indexed [z, y, x], across x, y or z at voxel `index`, on the grey scale of all."""
+    """One slice of a volume, on the grey scale of the whole volume.
+
+    Parameters
+    ----------
+    data : (D, D, D), indexed [z, y, x].
+    pixel_size_angstrom : of the volume.
+    axis : "x", "y" or "z", perpendicular to the slice.
+    index : voxel along that axis.
+    """
     data = np.asarray(data)
     number, across, up = {"x": (2, "y", "z"), "y": (1, "x", "z"), "z": (0, "x", "y")}[axis]
     box = data.shape[number]
@@ -104,6 +124,7 @@ def volume_section(data: np.ndarray, pixel_size_angstrom: float, axis: str, inde
     )
     low, high = np.percentile(data, [0.5, 99.9])
     image = np.take(data, index, axis=number)
+
     axes.imshow(
         image,
         cmap="gray",
@@ -130,6 +151,7 @@ def symmetry_bars(
         ORANGE if name == chosen else GREEN if value >= agrees else BLUE
         for name, value in correlations.items()
     ]
+
     axes.bar(list(correlations), list(correlations.values()), color=colors)
     axes.axhline(
         agrees,

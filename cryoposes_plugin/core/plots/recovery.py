@@ -47,6 +47,7 @@ def distances_against_recovered(recovered_deg: np.ndarray, given_deg: np.ndarray
     index = np.clip(np.digitize(recovered_deg, edges) - 1, 0, len(edges) - 2)
     counts = np.bincount(index, minlength=len(edges) - 1)
     means = np.bincount(index, given_deg, len(edges) - 1)[counts > 0] / counts[counts > 0]
+
     axes.plot(
         (0.5 * (edges[1:] + edges[:-1]))[counts > 0],
         means,

@@ -40,6 +40,7 @@ def spectra(
             label=name,
         )
         right.plot(frequency[1:], noise[1:], color=colour, linewidth=1.3, label=name)
+
     for axes in (left, right):
         axes.set_ylim(0, 1.25 * axes.get_ylim()[1])  # a level curve lies on no edge
         add_legend(axes)

@@ -34,7 +34,15 @@ def uncertainty_histogram(
     name: str = "score",
     threshold: Optional[float] = None,
 ) -> Figure:
-    """Histogram of scores (N,), the accepted part (N,) bool coloured if it is given, the threshold marked."""
+    """Histogram of scores, with the accepted particles in colour.
+
+    Parameters
+    ----------
+    scores : (N,).
+    accepted : (N,) bool, or None.
+    name : label of the axis.
+    threshold : marked by a line, if given.
+    """
     scores = np.asarray(scores, dtype=np.float64)
     figure, axes = single_axes(
         f"Uncertainty of {counted(len(scores), 'particle')}", _score_label(name), "particles"
@@ -46,6 +54,7 @@ def uncertainty_histogram(
         hair = -1e-6 * width if score_named(name).better == HIGH else 1e-6 * width
         edges = edges + (threshold - edges[np.argmin(np.abs(edges - threshold))]) + hair
         edges = np.concatenate([[edges[0] - width], edges, [edges[-1] + width]])
+
     if accepted is None:
         axes.hist(scores, bins=edges, color=BLUE)
     else:
@@ -61,6 +70,7 @@ def uncertainty_histogram(
         axes.axvline(
             threshold, color=RED, linestyle="--", linewidth=1.3, label=f"threshold {threshold:.4g}"
         )
+
     legend_below(figure, axes)
     return figure
 
@@ -77,6 +87,7 @@ def error_histogram(errors_deg: np.ndarray, title: str = "Angular error") -> Fig
     axes.set_xlim(0, top)
     median = float(np.median(errors))
     axes.axvline(median, color=RED, linestyle="--", linewidth=1.3)
+
     share = axes.twinx()
     share.plot(
         errors, 100 * np.arange(1, len(errors) + 1) / len(errors), color=ORANGE, linewidth=1.5
@@ -95,6 +106,7 @@ def error_histogram(errors_deg: np.ndarray, title: str = "Angular error") -> Fig
         axes.plot(
             [], [], linestyle="none", label=f"{beyond} beyond {top:.0f}°, largest {errors[-1]:.0f}°"
         )
+
     legend_below(figure, axes)
     return figure
 
@@ -113,6 +125,7 @@ def error_against_uncertainty(
         scores[shown], errors[shown], s=5, color=BLUE, alpha=0.25, linewidths=0, rasterized=True
     )
     bins = [b for b in np.array_split(order, min(_BINS_OF_EQUAL_NUMBER, len(order))) if len(b)]
+
     left.plot(
         [np.median(scores[b]) for b in bins],
         [np.median(errors[b]) for b in bins],
@@ -133,6 +146,7 @@ def error_against_uncertainty(
     for percentile, color, label in ((50, BLUE, "median"), (90, ORANGE, "90th percentile")):
         kept = [np.percentile(errors[order[:n]], percentile) for n in shares]
         right.plot(100 * shares / len(order), kept, color=color, linewidth=1.8, label=label)
+
     right.axhline(
         float(np.median(errors)), color=GREY, linestyle=":", linewidth=1.2, label="median of all"
     )

@@ -30,6 +30,12 @@ def learning_curve(
     """Training loss against the step (left), median validation error in degrees where it was measured (right).
 
     `learning_rate`, one value a step, is drawn faintly without an axis of its own. NaN are gaps.
+
+    Parameters
+    ----------
+    steps, loss : the training loss at these steps.
+    validation_steps, validation_error_deg : median error of the validation images at these steps.
+    learning_rate : one value for each of `steps`.
     """
     figure, axes = single_axes("Learning curve", "training step", "training loss")
     axes.plot(steps, loss, color=BLUE, linewidth=1.3, label="training loss")
@@ -39,6 +45,7 @@ def learning_curve(
         rate.plot(steps, learning_rate, color=GREY, linewidth=1, alpha=0.6, linestyle=":")
         rate.set_axis_off()
         axes.plot([], [], color=GREY, linestyle=":", label="learning rate (no scale)")
+
     if len(validation_steps):
         right = axes.twinx()
         right.plot(
@@ -58,6 +65,7 @@ def learning_curve(
         axes.plot(
             [], [], color=ORANGE, marker="o", markersize=3.5, label=f"median validation error{last}"
         )
+
     add_legend(axes, loc="upper right")
     return figure
 
@@ -74,6 +82,7 @@ def distance_density(true_deg: np.ndarray, estimated_deg: np.ndarray) -> Figure:
     counts, *_, mesh = axes.hist2d(
         true_deg, estimated_deg, bins=(edges, edges), cmap="viridis", cmin=1, rasterized=True
     )
+
     # of a poor network, estimates that were cut to 180° would take all the colours
     mesh.set_clim(1, max(2.0, float(np.nanpercentile(counts, _COLOURED_PERCENTILE))))
     axes.plot([0, 180], [0, 180], color=RED, linewidth=1, linestyle="--")

@@ -38,6 +38,13 @@ def cgls(
 
     The number of iterations regularises. Stops early where |A^T (b - A x)| has fallen by `tolerance`.
     `on_iteration(k, relative gradient)` is called after each.
+
+    Parameters
+    ----------
+    operator : gives A^T A x and A^T b.
+    iterations : at most.
+    tolerance : by which the gradient must have fallen.
+    on_iteration : called with k and the gradient relative to the first.
     """
     gradient = np.array(operator.right_hand_side())
     x = np.zeros_like(gradient)
@@ -54,6 +61,7 @@ def cgls(
         direction = gradient + (norm / previous) * direction
         if on_iteration is not None:
             on_iteration(k, float(np.sqrt(norm / first)))
+
     return x
 
 

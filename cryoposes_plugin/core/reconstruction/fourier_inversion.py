@@ -56,6 +56,13 @@ class FourierGrid:
 
         The sample k = (kx, ky) of an image lies at A^T (kx, ky, 0) in the volume's frame. Both are multiplied with the
         sampler's density weights, which leave the ratio of the sums as it is but for variations within the kernel.
+
+        Parameters
+        ----------
+        numerator : (B, n) complex64, CTF-weighted samples of the images.
+        weight : (B, n) float32, their weights.
+        rotations : (B, 3, 3).
+        sampler : the samples' frequencies and density weights.
         """
         values = np.stack([numerator.real, numerator.imag, weight]) * sampler.density_weight
         step = max(1, _SAMPLES_PER_CHUNK // len(sampler))
@@ -80,6 +87,7 @@ class FourierGrid:
             sign = np.where(points[0] < 0, np.float32(-1), np.float32(1))
             imaginary[block] *= sign
             self._spread(points * sign, nodes[block], kernel[block])
+
         columns = np.arange(0, nodes.size + 1, 8, dtype=nodes.dtype)
         shape = (self.sums.shape[1], number)
         matrix = sparse.csc_matrix(
