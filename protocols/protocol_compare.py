@@ -10,7 +10,7 @@ import numpy as np
 from pwem.objects import SetOfParticles
 
 from cryoposes_plugin.commands.compare.config import CompareConfig
-from cryoposes_plugin.commands.config import COMPARISON, Config
+from cryoposes_plugin.commands.config import COMPARISON, COMPUTATION, Config
 from cryoposes_plugin.core.io.names import ERRORS_NAME
 from cryoposes_plugin.core.values import counted
 from cryoposes_plugin.scipion import convert, forms, results
@@ -51,7 +51,7 @@ class ProtCryoposesCompare(ProtCryoposesBase):
                 pointer_condition="hasAlignmentProj",
             )
         forms.add_group(form, CompareConfig, COMPARISON)
-        forms.add_fields(form, CompareConfig, "seed")
+        forms.add_group(form, CompareConfig, COMPUTATION)
 
     def _input_problems(self) -> List[str]:
         return super()._input_problems() or self._common_problems("inputTruth", "inputEstimate")

@@ -139,7 +139,7 @@ class ThresholdWizard(Wizard):
 
 
 def grid_of(protocol) -> Optional[Dict[str, Any]]:
-    """Parameter -> value, from the particles or the volume of the form; None without both."""
+    """Parameter -> value, from the particles or the volume of the form; None without either."""
     particles, volume = first_particles(protocol), first_volume(protocol)
     if particles is not None:
         return {"boxSizePx": particles.getXDim(), "pixelSizeAngstrom": particles.getSamplingRate()}
@@ -149,7 +149,7 @@ def grid_of(protocol) -> Optional[Dict[str, Any]]:
 
 
 def average_of(protocol):
-    """((D, D) average image, pixel size in Å) of volume or particles; None without both."""
+    """((D, D) average image, pixel size in Å) of volume or particles; None without either."""
     volume, particles = first_volume(protocol), first_particles(protocol)
     if volume is not None:
         return average_projection(volume), volume.getSamplingRate()
