@@ -109,6 +109,6 @@ class RecoverConfig(RecoveryConfig):
         super().validate()
         if self.volume is not None and self.method == "minibatch":
             raise ConfigError(
-                "recover: --method minibatch uses distances between particles, and --volume gives references instead; "
-                "leave one of them out."
+                "recover: --method minibatch uses distances between particles, but --volume gives "
+                "distances to projections; leave one of them out."
             )
