@@ -83,7 +83,8 @@ SCIPION_PACKAGES = {
 TENSOR_PACKAGES = {"tensorflow", "keras"}
 #: Modules that only tensors need, and so may import TensorFlow when they are imported.
 TENSOR_MODULES = re.compile(
-    r"core/((networks|models|training)/\w+|imaging/(fourier_projector|fourier_volumes|forward_model)"
+    r"core/((networks|models|training)/\w+"
+    r"|imaging/(fourier_projector|fourier_volumes|forward_model|transforms)"
     r"|refinement/(reference_bank|likelihood|whitened_images|shift_\w+))\.py"
     r"|commands/(train|infer|recover|iterate)/\w+\.py"
 )
@@ -93,8 +94,10 @@ TENSOR_USERS = re.compile(
 )
 #: What Scipion imports to show the plugin, on whatever Python Scipion runs.
 GUI_FILES = re.compile(
-    r"(plugin|objects|constants|commands/(registry|config|imaging_config|recovery_config|plausibility|recover/checks|initial_volume/checks)|commands/\w+/config|commands/train/presets"
-    r"|core/errors|core/types|core/quantities|core/particles/plausibility|core/imaging/settings|core/(networks|training)/choices|core/training/recipe|(protocols|scipion|viewers|wizards)/\w+)\.py"
+    r"(plugin|objects|constants|commands/(registry|config|imaging_config|recovery_config|plausibility)"
+    r"|commands/(recover|initial_volume)/checks|commands/\w+/config|commands/train/(presets|recipe)"
+    r"|core/errors|core/types|core/quantities|core/particles/plausibility|core/imaging/settings"
+    r"|core/(networks|training)/choices|core/training/recipe|(protocols|scipion|viewers|wizards)/\w+)\.py"
 )
 #: The STAR file's reader and writer, and the conversion of Scipion's sets (whose attributes carry RELION's names).
 STAR_OWNERS = {

@@ -1,4 +1,4 @@
-"""Volumes to project, whatever they come from: MRC maps as they are, atomic models as density."""
+"""Volumes to project: MRC maps as they are, atomic models as density."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ from .imaging_config import ImagingConfig
 def read_densities(
     config: ImagingConfig, paths: Tuple[str, ...], like: Optional[ParticleTable]
 ) -> Tuple[Volume, ...]:
-    """One Volume for each path, in their order.
+    """One volume for each path, in their order.
 
-    Atomic models come at the images' box and pixel size: those of the config, else of `like`, else of the first map.
+    The density of an atomic model has the box and pixel size of the images: those of the config,
+    otherwise of `like`, otherwise of the first map.
     """
     models = {path: AtomicModel(path, config.assembly) for path in paths if is_atomic_model(path)}
     maps = {path: read_volume(path) for path in paths if path not in models}
@@ -29,8 +30,9 @@ def read_densities(
         return tuple(maps[path] for path in paths)
     if config.resolution_angstrom is None:
         raise ConfigError(
-            f"{config.command}: {next(iter(models))} is an atomic model; say with --resolution-angstrom how fine its "
-            "density shall be."
+            f"{config.command}: {next(iter(models))} is an atomic model; give the resolution of "
+            "its density with "
+            "--resolution-angstrom."
         )
 
     optics = [] if like is None else [like.optics[i] for i in np.unique(like.optics_index)]
@@ -42,6 +44,7 @@ def read_densities(
         (config.pixel_size_angstrom, *(p for _, p in others)),
         config.command,
     )
+
     resolution = config.resolution_angstrom
     densities = {path: model.density(resolution, box, pixel) for path, model in models.items()}
     return tuple(maps[path] if path in maps else densities[path] for path in paths)
@@ -55,10 +58,11 @@ def write_densities(folder: Folder, volumes: Sequence[Volume]) -> None:
 
 
 def _refuse(config: ImagingConfig, *names: str) -> None:
-    """What belongs to atomic models only is a mistake where there are none."""
+    """ConfigError if options of atomic models are given and there are none."""
     for name in names:
         if getattr(config, name) is not None:
             raise ConfigError(
-                f"{config.command}: --{name.replace('_', '-')} is given and no volume is an atomic model (.pdb, .cif); "
+                f"{config.command}: --{name.replace('_', '-')} is given and no volume is an atomic "
+                "model (.pdb, .cif); "
                 "leave it out."
             )

@@ -18,12 +18,17 @@ from cryoposes_plugin.core.geometry.sampling import random_rotations
 from cryoposes_plugin.core.imaging.forward_model import ForwardModel, apply_image_state
 from cryoposes_plugin.core.models.model_card import ModelCard
 from cryoposes_plugin.core.models.pose_model import PoseModel
-from cryoposes_plugin.core.networks import build as presets
+from cryoposes_plugin.core.networks.build import build_network
 from cryoposes_plugin.core.networks.choices import REPRESENTATIONS
 from cryoposes_plugin.core.networks.cryoforum2023 import CryoforumConfig
-from cryoposes_plugin.core.networks.representations import NUMBERS, forms_of, rotations_of
-from cryoposes_plugin.core.training import losses, objectives, pair_sampling
+from cryoposes_plugin.core.networks.representations import (
+    NUMBERS,
+    bingham_matrices_of,
+    rotations_of,
+)
+from cryoposes_plugin.core.training import components, losses, objectives, pair_sampling
 from cryoposes_plugin.core.training.labels import PoseLabels
+from cryoposes_plugin.core.training.tasks import PoseTask
 
 from ..particle_sets import make_ctf
 
@@ -37,16 +42,16 @@ LIAN = TrainConfig(volume=("a",), preset="lian2022")
     [
         (
             TrainConfig(volume=("a",), representation="svd9"),
-            "--representation is 'svd9' and the network of --preset default has no such choice; leave it out, or give "
+            "--representation is 'svd9', and the network of --preset default has no such choice; leave it out, or give "
             "--preset cryoforum2023 or lian2022.",
         ),
         (
             TrainConfig(volume=("a",), heads=3),
-            "--heads is 3 and the network of --preset default has no such choice",
+            "--heads is 3, and the network of --preset default has no such choice",
         ),
         (
             TrainConfig(volume=("a",), regression_weight=0.5),
-            "--regression-weight is 0.5 and the network of",
+            "--regression-weight is 0.5, and the network of",
         ),
         (
             dataclasses.replace(LIAN, pooling="max"),
@@ -89,7 +94,7 @@ def test_presets_are_those_of_the_papers():
         "learning_rate",
         "l2",
     )
-    assert [CHUNG.chosen(n) for n in names] == [
+    assert [getattr(CHUNG.recipe(), n) for n in names] == [
         "bingham10",
         "geodesic",
         "siamese+auxiliary",
@@ -99,7 +104,7 @@ def test_presets_are_those_of_the_papers():
         1e-3,
         1e-3,
     ]
-    assert [LIAN.chosen(n) for n in names] == [
+    assert [getattr(LIAN.recipe(), n) for n in names] == [
         "quaternion",
         "quaternion",
         "single",
@@ -109,12 +114,12 @@ def test_presets_are_those_of_the_papers():
         5e-5,
         1e-4,
     ]
-    assert LIAN.chosen("regression_weight") == 0.8
-    assert dataclasses.replace(LIAN, symmetry="D2").chosen("regression_weight") == 0.1
-    assert dataclasses.replace(LIAN, regression_weight=0.0).chosen("regression_weight") == 0.0
-    assert TrainConfig(volume=("a",)).chosen("ctf_correction") == "phase-flip"
+    assert LIAN.recipe().regression_weight == 0.8
+    assert dataclasses.replace(LIAN, symmetry="D2").recipe().regression_weight == 0.1
+    assert dataclasses.replace(LIAN, regression_weight=0.0).recipe().regression_weight == 0.0
+    assert TrainConfig(volume=("a",)).recipe().ctf_correction == "phase-flip"
     assert (
-        dataclasses.replace(CHUNG, ctf_correction="premultiply").chosen("ctf_correction")
+        dataclasses.replace(CHUNG, ctf_correction="premultiply").recipe().ctf_correction
         == "premultiply"
     )
     for config in (CHUNG, LIAN, TrainConfig(volume=("a",))):
@@ -134,11 +139,11 @@ def choices():
 
 
 def tiny_network(config, monkeypatch):
-    monkeypatch.setattr(presets, "CryoforumConfig", functools.partial(CryoforumConfig, **TINY))
+    monkeypatch.setattr(components, "CryoforumConfig", functools.partial(CryoforumConfig, **TINY))
     # with some weights two eigenvalues nearly meet, and the rounding of two graphs then shows in the pose
     keras.utils.set_random_seed(0)
-    described = presets.network_config(config, 16, 7.0)
-    return described, presets.build_network(described)
+    described = components.network_description(config.recipe(), 16, 7.0)
+    return described, build_network(described)
 
 
 @pytest.mark.parametrize("changes", choices(), ids=lambda c: "_".join(str(v) for v in c.values()))
@@ -149,7 +154,7 @@ def test_every_choice_has_gradients_and_survives_the_card(
     config.validate()
     described, network = tiny_network(config, monkeypatch)
     projector = ForwardModel([asymmetric_volume], 16, 15.0) if config.regression_weight else None
-    objective = presets.make_objective(config, described, None, 1.0, projector)
+    objective = PoseTask(config.recipe(), np.eye(3)[None]).objective(described, 1.0, projector)
     images = tf.constant(rng.standard_normal((6, 16, 16)), tf.float32)
     truth = tf.constant(random_rotations(6, rng), tf.float32)
     labels = PoseLabels(truth, tf.zeros((6, 2)), tf.zeros(6))
@@ -163,9 +168,9 @@ def test_every_choice_has_gradients_and_survives_the_card(
         assert np.isfinite(gradient.numpy()).all(), variable.name
         # What is negative before the generalised mean is cut off there: the last slope may get no gradient.
         assert variable.name == "alpha" or np.abs(gradient.numpy()).max() > 0, variable.name
-    assert ("distance" in parts) == (config.chosen("training_style") == "siamese+auxiliary")
-    assert ("scores" in parts) == (config.chosen("heads") > 1)
-    assert ("reprojection" in parts) == (config.chosen("regression_weight") < 1)
+    assert ("distance" in parts) == (config.recipe().training_style == "siamese+auxiliary")
+    assert ("scores" in parts) == (config.recipe().heads > 1)
+    assert ("reprojection" in parts) == (config.recipe().regression_weight < 1)
 
     card = ModelCard("cryoforum2023", 16, 5.0, 70.0, "none", "raw", "C1", described)
     model = PoseModel(card, network)
@@ -195,7 +200,7 @@ def test_descending_the_loss_finds_the_rotation(representation, loss, rng):
         with tf.GradientTape() as tape:
             outputs = {
                 "rotations": rotations_of(representation, numbers),
-                "forms": forms_of(representation, numbers),
+                "bingham_matrices": bingham_matrices_of(representation, numbers),
             }
             value = tf.reduce_sum(objectives._regression(loss, outputs, truth))
         optimizer.apply_gradients([(tape.gradient(value, numbers), numbers)])
@@ -212,7 +217,7 @@ def test_descending_the_loss_finds_the_rotation(representation, loss, rng):
 def outputs_of(rotations, scores=None):
     outputs = {
         "rotations": tf.constant(rotations, tf.float32),
-        "forms": tf.zeros((*rotations.shape[:2], 4, 4)),
+        "bingham_matrices": tf.zeros((*rotations.shape[:2], 4, 4)),
     }
     return outputs if scores is None else {**outputs, "scores": tf.constant(scores, tf.float32)}
 
@@ -221,7 +226,7 @@ def test_the_winner_takes_nearly_all(rng):
     truth = random_rotations(5, rng)
     heads = np.stack([random_rotations(5, rng), truth, random_rotations(5, rng)], axis=1)
     config = dataclasses.replace(CHUNG, heads=3, training_style="single")
-    objective = objectives.encoder_objective(config, None, None)
+    objective = objectives.encoder_objective(config.recipe(), None, None)
     labels = PoseLabels(tf.constant(truth, tf.float32), tf.zeros((5, 2)), tf.zeros(5))
     loss, parts = objective(
         outputs_of(heads, np.tile([0.0, 9.0, 0.0], (5, 1))), labels, tf.constant(0.5)
@@ -239,7 +244,7 @@ def test_two_hypotheses_hold_two_modes_apart(rng):
     """The same image with two poses, three times in four the first: one hypothesis each, and scores that say so."""
     poses = random_rotations(2, rng)
     config = dataclasses.replace(CHUNG, heads=2, representation="svd9", training_style="single")
-    objective = objectives.encoder_objective(config, None, None)
+    objective = objectives.encoder_objective(config.recipe(), None, None)
     numbers = tf.Variable(0.5 * rng.standard_normal((1, 2, 9)), dtype=tf.float32)
     scores = tf.Variable(tf.zeros((1, 2)))
     optimizer = keras.optimizers.Adam(0.05)
@@ -250,7 +255,9 @@ def test_two_hypotheses_hold_two_modes_apart(rng):
     def step():
         with tf.GradientTape() as tape:
             repeated = {"rotations": tf.repeat(rotations_of("svd9", numbers), 4, axis=0)}
-            repeated.update(forms=tf.zeros((4, 2, 4, 4)), scores=tf.repeat(scores, 4, axis=0))
+            repeated.update(
+                bingham_matrices=tf.zeros((4, 2, 4, 4)), scores=tf.repeat(scores, 4, axis=0)
+            )
             value, _ = objective(repeated, labels, tf.constant(0.5))
         variables = [numbers, scores]
         optimizer.apply_gradients(zip(tape.gradient(value, variables), variables))
@@ -281,7 +288,7 @@ def test_a_siamese_pair_counts_both_its_images(rng):
 def test_the_objective_is_eq_4_of_chung(rng):
     truth, predicted = random_rotations(6, rng), random_rotations(6, rng)
     labels = PoseLabels(tf.constant(truth, tf.float32), tf.zeros((6, 2)), tf.zeros(6))
-    objective = objectives.encoder_objective(CHUNG, None, None)
+    objective = objectives.encoder_objective(CHUNG.recipe(), None, None)
     loss, _ = objective(outputs_of(predicted[:, None]), labels, tf.constant(0.25))
     d = angular_distance_rad(truth, predicted)
     pairs = list(itertools.combinations(range(6), 2))
@@ -300,7 +307,7 @@ def test_the_objective_is_eq_15_of_lian_and_knows_symmetry(asymmetric_volume, rn
     projector = ForwardModel([asymmetric_volume], 16, 15.0)
     truth, predicted = (tf.constant(random_rotations(4, rng), tf.float32) for _ in range(2))
     labels = PoseLabels(truth, tf.zeros((4, 2)), tf.zeros(4))
-    loss, _ = objectives.encoder_objective(LIAN, None, projector)(
+    loss, _ = objectives.encoder_objective(LIAN.recipe(), None, projector)(
         outputs_of(predicted.numpy()[:, None]), labels, tf.constant(0.5)
     )
     expected = 0.8 * tf.reduce_mean(losses.quaternion_loss(predicted, truth))
@@ -311,9 +318,9 @@ def test_the_objective_is_eq_15_of_lian_and_knows_symmetry(asymmetric_volume, rn
     config = dataclasses.replace(LIAN, symmetry="C2", regression_weight=1.0)
     assert (
         float(
-            objectives.encoder_objective(config, group, None)(outputs_of(equivalent), labels, 0.5)[
-                0
-            ]
+            objectives.encoder_objective(config.recipe(), group, None)(
+                outputs_of(equivalent), labels, 0.5
+            )[0]
         )
         < 1e-5
     )

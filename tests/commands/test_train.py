@@ -133,7 +133,7 @@ def test_several_volumes_symmetry_and_stratified_pairs(in_folder):
             "--volume narrow.mrc --like sim/particles.star",
             "is 32 Å wide and the images are 240 Å wide",
         ),
-        ("--particles few/particles.star", "holds 5 particles; at least 20 are needed"),
+        ("--particles few/particles.star", "holds 5 particles; training needs at least 20"),
         ("--volume map.mrc --snr 1 --symmetry X7", "Symmetry 'X7' is unknown"),
         (
             "--volume map.mrc --snr 1 --model-box-size-px 32",

@@ -20,10 +20,11 @@ from cryoposes_plugin.core.errors import InputError, ResourceError
 from cryoposes_plugin.core.fourier.resampling import resample_volume
 from cryoposes_plugin.core.io.mrc import write_volume
 from cryoposes_plugin.core.models.pose_model import PoseModel
-from cryoposes_plugin.core.networks import build as presets
+from cryoposes_plugin.core.networks.build import build_network
 from cryoposes_plugin.core.networks.cryoforum2023 import CryoforumConfig
 from cryoposes_plugin.core.networks.lian2022 import LianConfig
 from cryoposes_plugin.core.networks.polar import PolarConfig
+from cryoposes_plugin.core.training import components
 from cryoposes_plugin.core.training.trainer import Trainer
 
 from ..out_of_memory import refusal
@@ -66,12 +67,12 @@ def weights(model):
 @pytest.fixture(autouse=True)
 def small_networks(monkeypatch):
     """The architectures of the presets at a size that a test can wait for."""
-    monkeypatch.setattr(presets, "PolarConfig", functools.partial(PolarConfig, **SMALL_POLAR))
+    monkeypatch.setattr(components, "PolarConfig", functools.partial(PolarConfig, **SMALL_POLAR))
     monkeypatch.setattr(
-        presets, "CryoforumConfig", functools.partial(CryoforumConfig, doubles=(8, 8, 8, 16))
+        components, "CryoforumConfig", functools.partial(CryoforumConfig, doubles=(8, 8, 8, 16))
     )
     small_lian = functools.partial(LianConfig, blocks=((1, 8), (1, 8)), middle=(8, 16), dense=(16,))
-    monkeypatch.setattr(presets, "LianConfig", small_lian)
+    monkeypatch.setattr(components, "LianConfig", small_lian)
 
 
 def test_an_interrupted_run_ends_with_the_weights_of_an_uninterrupted_one(
@@ -109,7 +110,7 @@ def test_a_batch_that_memory_refuses_is_one_sentence_with_the_remedy(config, tmp
         raise refusal()
 
     monkeypatch.setattr(Trainer, "_compiled_step", step)
-    sentence = r"does not take a batch of 8 images of 24 px; give a smaller --batch-size, 4 say, .* \(.*OOM"
+    sentence = r"A batch of 8 images of 24 px does not fit into the memory; give a smaller --batch-size, such as 4, .* \(.*OOM"
     with pytest.raises(ResourceError, match=sentence):
         train(config, tmp_path / "run")
     assert not (tmp_path / "run/model").exists()
@@ -212,7 +213,9 @@ def test_the_model_folder(config, tmp_path, rng):
     images = rng.standard_normal((3, BOX, BOX)).astype(np.float32)
     prediction = model.predict(images)
     np.testing.assert_allclose(np.linalg.det(prediction.rotations), 1.0)
-    np.testing.assert_allclose(prediction.bingham, np.swapaxes(prediction.bingham, 1, 2), rtol=1e-6)
+    np.testing.assert_allclose(
+        prediction.bingham_matrices, np.swapaxes(prediction.bingham_matrices, 1, 2), rtol=1e-6
+    )
     # Scale and offset of the images have no part in it, nor has the batch they come in.
     one = model.predict(5 * images[:1] + 2)
     np.testing.assert_allclose(one.rotations, prediction.rotations[:1], atol=1e-4)
@@ -225,12 +228,9 @@ def test_the_model_folder(config, tmp_path, rng):
 
 
 def test_a_model_without_the_shift_output_still_works(tiny_model, rng, tmp_path):
-    """As models were before there was one: their card does not name it."""
-    network = {k: v for k, v in tiny_model.card.network.items() if k != "shift"}
-    old = PoseModel(
-        dataclasses.replace(tiny_model.card, network=network), presets.build_network(network)
-    )
-    old.save(tmp_path / "model")
+    network = {**tiny_model.card.network, "shift": False}
+    model = PoseModel(dataclasses.replace(tiny_model.card, network=network), build_network(network))
+    model.save(tmp_path / "model")
     loaded, images = (
         PoseModel.load(tmp_path / "model"),
         rng.standard_normal((2, 16, 16)).astype(np.float32),
@@ -265,7 +265,7 @@ def other_weights(folder):
         (spoil_card(schema_version=99), "has schema version 99, and this version reads 1"),
         (spoil_card(surprise=1), "has 'surprise', which is unknown"),
         (spoil_card(network={"kind": "transformer"}), "network of kind 'transformer'"),
-        (spoil_card(network={"kind": "polar", "wings": 2}), "no part of a network here"),
+        (spoil_card(network={"kind": "polar", "wings": 2}), "which no network of this version has"),
         (no_json, "is not valid JSON"),
         (other_weights, "does not hold the weights"),
         (lambda folder: (folder / "model.keras").unlink(), "holds no model.keras"),
@@ -284,7 +284,6 @@ def test_a_spoiled_model_is_refused_with_one_sentence(tiny_model, spoil, sentenc
 @pytest.fixture(scope="module")
 def tiny_model():
     from cryoposes_plugin.core.models.model_card import ModelCard
-    from cryoposes_plugin.core.networks.build import build_network
 
     network = {
         "kind": "polar",

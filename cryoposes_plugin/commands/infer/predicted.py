@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from ...core import plots
 from ...core.imaging.reprojections import low_passed
 from ...core.io.state_files import INFERENCE, PeriodicSave, read_arrays, rows_done, write_arrays
-from ...core.models import uncertainty as bingham
+from ...core.models.uncertainty import largest_dispersion, total_dispersion
 from ...core.parallel import in_order
 from ...core.particles.batches import batches
 from ...core.progress import Progress
@@ -153,8 +153,8 @@ def _predict_batch(
     images, ctf, state = inputs.read_batch(rows)
     prediction = inputs.model.predict(images, ctf, state)
     predictions.rotations[rows] = prediction.rotations
-    predictions.dispersion[rows] = bingham.largest_dispersion(prediction.bingham)
-    predictions.trace[rows] = bingham.trace(prediction.bingham)
+    predictions.dispersion[rows] = largest_dispersion(prediction.bingham_matrices)
+    predictions.trace[rows] = total_dispersion(prediction.bingham_matrices)
     if finder is not None:
         shifts, _ = finder.find(images, prediction.rotations, ctf, state)
         predictions.shifts_px[rows] = shifts.shifts_px

@@ -17,7 +17,7 @@ from ...core.types import Volume
 from ..infer.inputs import ModelInputs
 
 _BATCH = 200
-#: CTFs over which the mean power of the signal is taken.
+#: Number of CTFs over which the mean power of the signal is computed.
 _CTF_SAMPLE = 512
 
 
@@ -59,7 +59,7 @@ def embed_references(
     amplitude = np.sqrt(
         noise_power_like([volume], ctf, images, state, background)[:, : box // 2 + 1]
     )
-    orientations = "quarter-sphere" if model.card.knows_a_quarter else "uniform"
+    orientations = "quarter-sphere" if model.card.quarter_sphere else "uniform"
     imaging = Imaging(
         PoseDistribution(orientations), CtfDistribution() if ctf is not None else None
     )

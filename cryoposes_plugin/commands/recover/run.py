@@ -134,7 +134,7 @@ def _among_each_other(
         recovery.rotations[number:],
         copies.psi_rad,
         copies.mirrored,
-        half_turn=model.card.knows_a_quarter,
+        half_turn=model.card.quarter_sphere,
         seed=config.seed,
     )
     return RecoveredPoses(

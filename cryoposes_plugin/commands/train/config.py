@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Optional, Tuple
+from typing import ClassVar, Optional, Tuple
 
 from ...core.errors import ConfigError
 from ...core.imaging.settings import PoseDistribution
@@ -17,9 +17,9 @@ from ...core.networks.choices import (
 from ...core.training.choices import (
     LOSSES,
     PAIR_SAMPLINGS,
-    REPRESENTATION_OF_LIKELIHOOD,
     TRAINING_STYLES,
 )
+from ...core.training.recipe import Recipe
 from ..config import (
     AUGMENTATION,
     INPUT,
@@ -33,25 +33,14 @@ from ..config import (
     option,
 )
 from ..imaging_config import ImagingConfig
-from .presets import BY_PRESET, PRESETS, Preset
+from .presets import BY_PRESET, PRESETS
+from .recipe import check_recipe, recipe_of
 
 NO_NOISE_LEVEL = (
     "train: the noise level of the simulated images is not given; give --snr, --noise-variance, or "
     "--like with particles on which it can be measured."
 )
 _CHOSEN_BY_NETWORK = "chosen by the network"
-#: Options that only some networks have.
-_NETWORK_CHOICES = (
-    "representation",
-    "pooling",
-    "filter_bank",
-    "heads",
-    "loss",
-    "training_style",
-    "regression_weight",
-    "feature_distance",
-    "features",
-)
 
 
 @dataclass(frozen=True)
@@ -454,101 +443,31 @@ class TrainConfig(ImagingConfig):
         super().validate()
         if not self.volume and not self.particles:
             raise ConfigError(
-                "train: neither --volume nor --particles is given; give a map to simulate images from, or "
+                "train: neither --volume nor --particles is given; give a map to simulate images "
+                "from, or "
                 "particles with poses."
             )
         if self.minutes is None and self.epochs is None and self.steps is None:
             raise ConfigError("train: none of --minutes, --epochs, --steps is given; give one.")
+
         if self.orientations != "uniform" and not self.volume:
             raise ConfigError(
-                f"train: --orientations is {self.orientations!r}, of simulated projections, and --volume is missing; "
+                f"train: --orientations is {self.orientations!r}, of simulated projections, and "
+                "--volume is missing; "
                 "leave it out, or give a map."
             )
-        self._validate_network_choices()
-        self._validate_losses()
-        if self.preset_values.gives_distances:
-            self._validate_distances()
+        check_recipe(self, self.recipe())
 
     def check_noise(self) -> None:
-        """Raise where simulated images have no noise level: what a run needs, and a config alone does not."""
+        """ConfigError if simulated images have no noise level, which a run needs and a config does
+        not.
+        """
         if self.volume and not self.like and self.snr is None and self.noise_variance is None:
             raise ConfigError(NO_NOISE_LEVEL)
 
     def pose_distribution(self) -> PoseDistribution:
         return replace(super().pose_distribution(), orientations=self.orientations)
 
-    @property
-    def preset_values(self) -> Preset:
-        return PRESETS[self.preset]
-
-    def chosen(self, name: str) -> Any:
-        """The value of a field, the preset's where the user leaves it to the preset; None where there is none."""
-        value = getattr(self, name)
-        if value not in (None, BY_PRESET):
-            return value
-        return self.preset_values.value(name, symmetric=self.symmetry.strip().upper() != "C1")
-
-    def _validate_network_choices(self) -> None:
-        for name in _NETWORK_CHOICES:
-            value = getattr(self, name)
-            if value in (None, BY_PRESET) or getattr(self.preset_values, name) is not None:
-                continue
-            able = [
-                preset for preset, values in PRESETS.items() if getattr(values, name) is not None
-            ]
-            raise ConfigError(
-                f"train: --{name.replace('_', '-')} is {value!r} and the network of --preset {self.preset} has no such "
-                f"choice; leave it out, or give --preset {' or '.join(able)}."
-            )
-
-    def _validate_losses(self) -> None:
-        loss, representation, style = (
-            self.chosen(name) for name in ("loss", "representation", "training_style")
-        )
-        needed = REPRESENTATION_OF_LIKELIHOOD.get(loss, representation)
-        if representation != needed:
-            raise ConfigError(
-                f"train: --loss {loss} is the likelihood of --representation {needed}, and the representation is "
-                f"{representation!r}; give --representation {needed} or another loss."
-            )
-        able = self.preset_values.training_styles
-        if style is not None and style not in able:
-            raise ConfigError(
-                f"train: --training-style is {style!r} and --preset {self.preset} is trained as {' or '.join(able)}; "
-                "give one of these."
-            )
-        if style in ("single", "siamese") and self.distance_weight:
-            raise ConfigError(
-                f"train: --distance-weight is {self.distance_weight:g} and --training-style {style!r} has no distance "
-                "loss; leave it out, or give --training-style siamese+auxiliary."
-            )
-        sampling = self.chosen("pair_sampling")
-        if style == "single" and sampling != "random":
-            raise ConfigError(
-                f"train: --pair-sampling is {sampling!r} and --training-style 'single' has no pairs; leave "
-                "it out, or give --training-style siamese."
-            )
-        weight = self.chosen("regression_weight")
-        if weight is not None and weight < 1 and len(self.volume) != 1:
-            raise ConfigError(
-                f"train: --regression-weight is {weight:g}, which compares reprojections of one map, and --volume "
-                f"gives {len(self.volume)}; give one map, or --regression-weight 1."
-            )
-
-    def _validate_distances(self) -> None:
-        if self.distance_weight is not None:
-            raise ConfigError(
-                f"train: --distance-weight is {self.distance_weight:g} and --preset {self.preset} learns nothing but "
-                "distances; leave it out."
-            )
-        kind = self.chosen("feature_distance")
-        if self.preset_values.network == "polar-distance" and kind != "trace":
-            raise ConfigError(
-                f"train: --feature-distance is {kind!r} and the features of --preset distance are made for 'trace'; "
-                "leave it out, or give --preset banjac2021."
-            )
-        if self.symmetry.strip().upper() != "C1":
-            raise ConfigError(
-                f"train: --symmetry is {self.symmetry} and --preset {self.preset} learns distances, which do not tell "
-                "rotations under a symmetry; give C1 (and --orientations quarter-sphere for D2) or --preset default."
-            )
+    def recipe(self) -> Recipe:
+        """The choices of this training, the preset's where the user makes none."""
+        return recipe_of(self)

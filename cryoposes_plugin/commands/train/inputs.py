@@ -1,10 +1,10 @@
-"""What a training run is made from: files read and checked, grid, noise and image state settled. No network yet."""
+"""Inputs of a training run: files are read and checked; grid, noise and image state are determined."""
 
 from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import Any, Optional, Sequence, Tuple
+from typing import Any, Dict, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from ...core.errors import ConfigError, InputError
 from ...core.geometry.symmetry import symmetry_rotations
 from ...core.imaging import draws
 from ...core.imaging.background import (
+    Background,
     cropped_noise_amplitude,
     measure_background,
     noise_power_like,
@@ -22,45 +23,54 @@ from ...core.io.star import read_particles
 from ...core.particles.checks import check_fits_model, check_scale
 from ...core.particles.grids import Grid
 from ...core.particles.images import ParticleImages, ResampledImages
+from ...core.training.recipe import Recipe
 from ...core.types import CtfTable, ParticleTable, Volume
+from ...core.values import counted
 from ..imaging_inputs import read_densities
 from ..plausibility import check_diameter
 from ..simulate.inputs import image_grid
 from .config import NO_NOISE_LEVEL, TrainConfig
+from .presets import PRESETS
 
 logger = logging.getLogger(__name__)
 
-#: CTFs over which the mean power of the signal is taken.
+#: Number of CTFs over which the mean power of the signal is computed.
 _CTF_SAMPLE = 512
 _FEWEST_LABELLED = 20
-#: Share of the labelled particles that is never learned from, at most.
+#: Largest share of the labelled particles that is held out.
 _LARGEST_VALIDATION_SHARE = 0.2
-#: The mask ends this far from the edge of the box, in pixels of the network's images.
+#: Distance of the mask from the edge of the box, in pixels of the network's images.
 _MASK_MARGIN_PX = 1.5
 
 
 @dataclass(frozen=True)
 class Noise:
-    """Of raw simulated images.
+    """Noise of raw simulated images.
 
-    amplitude : (D, D // 2 + 1) float32 of the noise on the network's grid, by which the transform of white noise of
-    variance 1 is multiplied. variance : at the images' own pixel size; snr : that it means there, None without noise.
+    amplitude : (D, D // 2 + 1) float32 on the network's grid; the transform of white noise of
+    variance 1 is multiplied by it.
+    variance, snr : at the images' own pixel size; the SNR is None without noise.
+    measured : level and spectrum in the images of --like, if they were measured.
     """
 
     amplitude: np.ndarray
     variance: float
     snr: Optional[float]
+    measured: Optional[Background] = None
 
 
 @dataclass(frozen=True)
 class Plan:
     """Inputs of a training run.
 
+    recipe : the choices of the training, resolved.
     grid, model_grid : of the user's images and of the network's: one field of view.
-    simulated_state, labelled_state : of the images, see `types.IMAGE_STATES`. noise : of the raw simulated images.
+    simulated_state, labelled_state : of the images, see `types.IMAGE_STATES`. noise : of the raw
+    simulated images.
     group : (G, 3, 3) symmetry rotations.
     """
 
+    recipe: Recipe
     volumes: Tuple[Volume, ...]
     like: Optional[ParticleTable]
     labelled: Optional[ParticleTable]
@@ -79,24 +89,29 @@ class Plan:
 
 
 def make_plan(config: TrainConfig) -> Plan:
-    """Read and check everything; InputError or ConfigError where something is missing or does not fit."""
+    """Read and check everything; InputError or ConfigError if something is missing or does not fit."""
+    recipe = config.recipe()
     group = symmetry_rotations(config.symmetry)
     needs_ctf = ("ctf",) if config.ctf else ()
     like = read_particles(config.like, needs_ctf, config.images_from) if config.like else None
     labelled = None
     if config.particles:
-        needs_ctf = ("ctf",) if config.ctf and config.chosen("ctf_correction") != "none" else ()
+        needs_ctf = ("ctf",) if config.ctf and recipe.ctf_correction != "none" else ()
         labelled = read_particles(config.particles, ("poses", *needs_ctf), config.images_from)
+
     volumes = read_densities(config, config.volume, like if like is not None else labelled)
     grid = image_grid(config, volumes, like if like is not None else labelled)
     model_grid = grid.rescaled(model_box_size_px(config, grid.box_size_px))
+
     for path, volume in zip(config.volume, volumes):
         check_scale(path, volume, grid)
     if labelled is not None:
         _check_labelled(config, labelled, grid, model_grid)
+
     state = _common_state(like, "--like") if like is not None else config.image_state
     noise = _noise(config, volumes, like, grid, model_grid, state) if volumes else None
     return Plan(
+        recipe,
         volumes,
         like,
         labelled,
@@ -111,24 +126,25 @@ def make_plan(config: TrainConfig) -> Plan:
 
 
 def model_box_size_px(config: TrainConfig, box_size_px: int) -> int:
-    """Box at which the network works, even and no larger than the images'."""
-    box = config.model_box_size_px or min(config.preset_values.largest_box_px, box_size_px)
+    """Box at which the network works, even and no larger than that of the images."""
+    box = config.model_box_size_px or min(PRESETS[config.preset].largest_box_px, box_size_px)
     if box > box_size_px:
         raise ConfigError(
-            f"train: --model-box-size-px is {box} and the images have {box_size_px} px; give {box_size_px} or less."
+            f"train: --model-box-size-px is {box} and the images have {box_size_px} px; give "
+            f"{box_size_px} or less."
         )
     return box - box % 2
 
 
 def validation_number(config: TrainConfig, labelled: int) -> int:
-    """How many of the labelled particles are kept apart."""
+    """Number of labelled particles that are held out."""
     return max(1, min(config.validation_number, int(_LARGEST_VALIDATION_SHARE * labelled)))
 
 
 def _mask_diameter(
     config: TrainConfig, grid: Grid, model_grid: Grid, volumes: Sequence[Volume]
 ) -> float:
-    """As configured, else what both the images and the widest volume hold."""
+    """As configured, otherwise as large as fits into both the images and the widest volume."""
     largest = grid.field_of_view_angstrom - 2 * _MASK_MARGIN_PX * model_grid.pixel_size_angstrom
     diameter = config.mask_diameter_angstrom
     check_diameter(config.command, "mask_diameter_angstrom", diameter, grid.field_of_view_angstrom)
@@ -140,10 +156,9 @@ def _check_labelled(
     config: TrainConfig, table: ParticleTable, grid: Grid, model_grid: Grid
 ) -> None:
     if len(table) < _FEWEST_LABELLED:
-        number = "one particle" if len(table) == 1 else f"{len(table)} particles"
         raise InputError(
-            f"{config.particles} holds {number}; at least {_FEWEST_LABELLED} are needed to learn from, and a few "
-            "thousand to learn well."
+            f"{config.particles} holds {counted(len(table), 'particle')}; training needs at least "
+            f"{_FEWEST_LABELLED}, and a few thousand to work well."
         )
     check_fits_model(table, model_grid.pixel_size_angstrom, grid.field_of_view_angstrom)
     ParticleImages(table)
@@ -153,7 +168,8 @@ def _common_state(table: ParticleTable, flag: str) -> str:
     states = sorted({table.optics[i].image_state for i in np.unique(table.optics_index)})
     if len(states) > 1:
         raise InputError(
-            f"The particles of {flag} are in different states ({', '.join(states)}); train on one kind."
+            f"The particles of {flag} are in different states ({', '.join(states)}); give "
+            "particles of one state."
         )
     return states[0]
 
@@ -166,9 +182,13 @@ def _noise(
     model_grid: Grid,
     state: str,
 ) -> Noise:
-    """Of the SNR or variance given, white or coloured as configured; else level and spectrum are those of --like."""
+    """Noise of the given SNR or variance, white or coloured as configured; otherwise with the
+    spectrum of --like.
+    """
     ctf = draws.draw_ctfs(config.imaging().ctf, _CTF_SAMPLE, config.seed, like)
     signal = signal_variance(volumes, ctf, grid.box_size_px, grid.pixel_size_angstrom)
+    measured = None
+
     given = config.noise_variance if config.snr is None else signal / config.snr
     if given is not None:
         variance = given
@@ -177,12 +197,14 @@ def _noise(
             coloured, grid.box_size_px, model_grid.box_size_px
         )
     elif like is not None:
-        power = _measured_noise_power(config, volumes, ctf, like, grid, model_grid, state)
+        power, measured = _measured_noise_power(config, volumes, ctf, like, grid, model_grid, state)
         variance = float(power.mean()) * (grid.box_size_px / model_grid.box_size_px) ** 2
         amplitude = np.sqrt(power[:, : model_grid.box_size_px // 2 + 1])
     else:
         raise ConfigError(NO_NOISE_LEVEL)
-    return Noise(amplitude.astype(np.float32), variance, signal / variance if variance else None)
+
+    snr = signal / variance if variance else None
+    return Noise(amplitude.astype(np.float32), variance, snr, measured)
 
 
 def _measured_noise_power(
@@ -193,25 +215,34 @@ def _measured_noise_power(
     grid: Grid,
     model_grid: Grid,
     state: str,
-) -> np.ndarray:
-    """(D, D) power of the noise of raw images on the network's grid, as --like has it."""
+) -> Tuple[np.ndarray, Background]:
+    """(D, D) power spectrum of the noise of raw images on the network's grid, and what was measured
+    on --like.
+    """
     check_fits_model(like, model_grid.pixel_size_angstrom, grid.field_of_view_angstrom)
     images = ResampledImages(like, *model_grid)
-    # The corners: where many particles fill their box, a smaller circle would take signal for noise.
+    # In the corners: if particles fill their box, a smaller circle would take signal for noise.
     background = measure_background(images, grid.field_of_view_angstrom, config.seed)
-    logger.info(
-        "train: the images of --like have SNR %.3g at %.3g Å/px; the power of their noise is %.2g times its mean at "
-        "the lowest frequencies.",
-        background.snr,
-        model_grid.pixel_size_angstrom,
-        background.power[0, 0],
-    )
-    return noise_power_like(volumes, ctf, images, state, background)
+    return noise_power_like(volumes, ctf, images, state, background), background
 
 
-def summary(plan: Plan) -> dict:
-    """What the model card and the metrics say about the data, JSON-able."""
-    numbers: dict[str, Any] = {
+def log_measured_noise(plan: Plan) -> None:
+    """Say which noise was measured on --like, if any."""
+    measured = None if plan.noise is None else plan.noise.measured
+    if measured is not None:
+        logger.info(
+            "train: the SNR of the images of --like is %.3g at %.3g Å/px; the power of their noise "
+            "at the lowest "
+            "frequency is %.2g times the mean power.",
+            measured.snr,
+            plan.model_grid.pixel_size_angstrom,
+            measured.power[0, 0],
+        )
+
+
+def summary(plan: Plan) -> Dict[str, Any]:
+    """Figures of the data for the model card and the metrics, as JSON."""
+    numbers: Dict[str, Any] = {
         "box_size_px": plan.grid.box_size_px,
         "pixel_size_angstrom": plan.grid.pixel_size_angstrom,
         "volumes": len(plan.volumes),

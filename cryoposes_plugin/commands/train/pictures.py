@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from ...core import plots
 from ...core.io.names import HISTORY_NAME
+from ...core.training.history import DISTANCE_FIGURES, POSE_FIGURES
 from ..drawing import Picture, columns
 from .config import TrainConfig
 
@@ -30,11 +31,9 @@ def learning_curve_of(folder) -> Figure:
     def column(name: str) -> np.ndarray:
         return history.get(name, np.full(len(history.get("step", ())), np.nan))
 
-    # the error of poses, or of the distances of a network that estimates these
-    steps, median = column("step"), column("median_error_deg")
-    if not np.isfinite(median).any():
-        median = column("median_distance_error_deg")
-
+    # The first of the validation figures is the median error, of poses or of distances.
+    name = next((f[0] for f in (POSE_FIGURES, DISTANCE_FIGURES) if f[0] in history), "")
+    steps, median = column("step"), column(name)
     measured = np.isfinite(median)
     return plots.learning_curve(
         steps.tolist(), column("loss").tolist(), steps[measured].tolist(), median[measured].tolist()

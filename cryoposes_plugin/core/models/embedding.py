@@ -1,4 +1,6 @@
-"""Features of a whole particle set, streamed and resumable, of copies of some images, and of simulated references."""
+"""Features of a whole particle set, streamed and resumable, of copies of some images, and of
+simulated references.
+"""
 
 from __future__ import annotations
 
@@ -24,13 +26,16 @@ from .distance_model import DistanceModel
 
 logger = logging.getLogger(__name__)
 
-#: Copies are turned by angles from this to 180 degrees minus this, to either side: others tell little.
+#: Copies are turned by angles from this to 180 degrees minus this, to either side: others tell
+#: little.
 _LEAST_TURN_RAD = np.deg2rad(30.0)
 
 
 @dataclass(frozen=True)
 class Embedding:
-    """features : (N, F) float32. shifts_px : (N, 2), pixels of the model's images, or None. rate : images a second."""
+    """features : (N, F) float32. shifts_px : (N, 2), pixels of the model's images, or None. rate :
+    images per second.
+    """
 
     features: np.ndarray
     shifts_px: Optional[np.ndarray]
@@ -39,7 +44,9 @@ class Embedding:
 
 @dataclass(frozen=True)
 class Copies:
-    """features : (M, F) of copies of particles `rows` (M,), flipped where `mirrored` (M,), then turned by psi_rad."""
+    """features : (M, F) of copies of particles `rows` (M,), flipped where `mirrored` (M,), then
+    turned by psi_rad.
+    """
 
     features: np.ndarray
     rows: np.ndarray
@@ -50,9 +57,16 @@ class Copies:
 def embed_particles(
     model: DistanceModel, particles: ParticleBatches, run: Folder, batch_size: int, threads: int = 0
 ) -> Embedding:
-    """All particles; an interrupted run goes on after the last batches that were saved.
+    """Features of all particles; an interrupted run continues after the last batches that were
+    saved.
 
-    threads : that work on batches of their own; 0: one for each core.
+    Parameters
+    ----------
+    model : the network with its card.
+    particles : their images are at the model's box and pixel size.
+    run : folder in which the state is saved.
+    batch_size : images per batch.
+    threads : number of threads, each of which works on its own batches; 0 for one per core.
     """
     number = len(particles.table)
     done, found = _resumed(run, number)
@@ -81,7 +95,9 @@ def embed_particles(
 
 
 def _resumed(run: Folder, number: int) -> Tuple[int, np.ndarray]:
-    """Rows done in the order of the batches, and what they gave: (N, F + 2), empty where there is nothing yet."""
+    """Rows done in the order of the batches, and what they gave: (N, F + 2), empty where there is
+    nothing yet.
+    """
     path = run.file(EMBEDDING)
     if not path.exists():
         return 0, np.zeros((0, 0), np.float32)
@@ -95,7 +111,17 @@ def _resumed(run: Folder, number: int) -> Tuple[int, np.ndarray]:
 def embed_copies(
     model: DistanceModel, particles: ParticleBatches, number: int, batch_size: int, seed: int
 ) -> Copies:
-    """Copies of at most `number` particles drawn at random, turned by random angles, every other one flipped before."""
+    """Features of copies of random particles, rotated by random angles, every second one flipped
+    before.
+
+    Parameters
+    ----------
+    model : the network with its card.
+    particles : their images are at the model's box and pixel size.
+    number : largest number of copies.
+    batch_size : images per batch.
+    seed : of particles, angles and flips.
+    """
     rng = np.random.default_rng(seed)
     drawn = rng.permutation(len(particles.table))[:number]
     places, n = batches(particles.table.take(drawn), batch_size), len(drawn)

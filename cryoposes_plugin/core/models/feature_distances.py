@@ -1,10 +1,11 @@
-"""Distances between images from their features: of batches while training (TensorFlow), of whole sets in use (NumPy).
+"""Distances between images from their features: of batches while training (TensorFlow), of whole
+sets in use (NumPy).
 
 With c the cosine of the angle between two feature vectors f, g:
 
-    cosine     d = 2 arccos c             (Banjac et al. 2021, appendix D)
-    euclidean  d = |f - g|                (there)
-    trace      d = arccos((3 c - 1) / 2)  so that 3 c = 1 + 2 cos d = tr(A^T B), as of the nine numbers of a rotation
+    cosine     d = 2 arccos c             (Banjac et al. 2021, appendix D) euclidean  d = |f - g|
+    (there) trace      d = arccos((3 c - 1) / 2)  so that 3 c = 1 + 2 cos d = tr(A^T B), as of the
+    nine numbers of a rotation
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _TINY = 1e-12
 
 
 def raw_features(outputs: Dict[str, tf.Tensor]) -> Tuple[tf.Tensor, ...]:
-    """A network's features (B, F), and shifts where it gives them."""
+    """Features (B, F) from a network's outputs, and shifts if it gives them."""
     return (outputs["features"], outputs["shift"]) if "shift" in outputs else (outputs["features"],)
 
 

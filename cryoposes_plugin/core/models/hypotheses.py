@@ -1,4 +1,6 @@
-"""Several candidate rotations for an image, best first, from the distribution that a network predicts (TensorFlow)."""
+"""Several candidate rotations for an image, best first, from the distribution that a network
+predicts (TensorFlow).
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ from typing import Dict, Tuple
 import tensorflow as tf
 
 from ..networks.quaternions import quaternion_rotations
-from ..networks.representations import best_head, nearest_rotations
+from ..networks.representations import best_hypothesis, nearest_rotations
 
 _SEED = (20211, 7)
 #: Draws from the envelope for every one that is wanted.
@@ -18,12 +20,15 @@ _NEWTON_STEPS = 8
 Candidates = Tuple[tf.Tensor, tf.Tensor]
 
 
-def grid_candidates(matrices: tf.Tensor, logits: tf.Tensor, grid: tf.Tensor, number: tf.Tensor):
-    """The estimate itself, then the number - 1 most probable rotations of the grid: rotations (B, K, 3, 3), log weights
-    (B, K) and rows of the grid (B, K) int32, -1 for the estimate.
+def grid_candidates(
+    matrices: tf.Tensor, logits: tf.Tensor, grid: tf.Tensor, number: tf.Tensor
+) -> Tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """The estimate itself, then the number - 1 most probable rotations of the grid: rotations (B,
+    K, 3, 3), log weights (B, K) and rows of the grid (B, K) int32, -1 for the estimate.
 
-    matrices : (B, 3, 3) raw 9-D predictions. logits : (B, G). grid : (G, 3, 3). number : () int32, from 1 to G + 1.
-    Log weights are the log probabilities of the grid rotations; the estimate has that of the one nearest to it.
+    matrices : (B, 3, 3) raw 9-D predictions. logits : (B, G). grid : (G, 3, 3). number : () int32,
+    from 1 to G + 1. Log weights are the log probabilities of the grid rotations; the estimate has
+    that of the one nearest to it.
     """
     log_probabilities = tf.nn.log_softmax(logits)
     estimate = nearest_rotations(matrices)
@@ -35,14 +40,15 @@ def grid_candidates(matrices: tf.Tensor, logits: tf.Tensor, grid: tf.Tensor, num
     return rotations, tf.concat([of_estimate[:, None], best], axis=1), on_grid
 
 
-def bingham_candidates(matrices: tf.Tensor, number: tf.Tensor) -> Candidates:
-    """The mode of the density exp(-q^T A q), then number - 1 draws from it, of the same random numbers for every image.
+def bingham_candidates(bingham_matrices: tf.Tensor, number: tf.Tensor) -> Candidates:
+    """The mode of the density exp(-q^T M q), then number - 1 draws from it, of the same random
+    numbers for every image.
 
-    matrices : (B, 4, 4) A. Log weights are log densities relative to the mode. Drawn by rejection from an angular
-    central Gaussian (Kent, Ganeiban & Mardia 2013), whose acceptance is 40 % or better; the few that `_TRIALS` draws
-    all reject keep the likeliest one.
+    bingham_matrices : (B, 4, 4) M. Log weights are log densities relative to the mode. Drawn by
+    rejection from an angular central Gaussian (Kent, Ganeiban & Mardia 2013), whose acceptance is
+    40 % or better; the few that `_TRIALS` draws all reject keep the likeliest one.
     """
-    values, vectors = tf.linalg.eigh(matrices)
+    values, vectors = tf.linalg.eigh(bingham_matrices)
     excess = values - values[:, :1]
     along = _draw_bingham(vectors, excess, number - 1)
     mode = tf.broadcast_to(tf.constant([1.0, 0.0, 0.0, 0.0]), (tf.shape(along)[0], 1, 4))
@@ -54,27 +60,30 @@ def bingham_candidates(matrices: tf.Tensor, number: tf.Tensor) -> Candidates:
     return rotations, -tf.einsum("bki,bi->bk", along * along, excess)
 
 
-def head_candidates(outputs: Dict[str, tf.Tensor], number: tf.Tensor) -> Candidates:
-    """The network's own hypotheses, most probable first, then draws from the Bingham distribution of the first.
+def hypothesis_candidates(outputs: Dict[str, tf.Tensor], number: tf.Tensor) -> Candidates:
+    """The network's own hypotheses, most probable first, then draws from the Bingham distribution
+    of the first.
 
     Log weights of hypotheses are log probabilities; those of draws fall off from that of the first.
     """
-    estimate, form = best_head(outputs)
+    estimate, bingham_matrices = best_hypothesis(outputs)
     heads = outputs["rotations"].shape[1]
-    scores = outputs.get("scores", tf.zeros((tf.shape(form)[0], heads)))
+    scores = outputs.get("scores", tf.zeros((tf.shape(bingham_matrices)[0], heads)))
     log_weights, order = tf.math.top_k(tf.nn.log_softmax(scores), heads)
     rotations = tf.gather(outputs["rotations"], order, batch_dims=1)
     rotations = tf.concat([estimate[:, None], rotations[:, 1:]], axis=1)
-    drawn, relative = bingham_candidates(form, tf.maximum(number - heads, 0) + 1)
+    drawn, relative = bingham_candidates(bingham_matrices, tf.maximum(number - heads, 0) + 1)
     rotations = tf.concat([rotations, drawn[:, 1:]], axis=1)
     log_weights = tf.concat([log_weights, log_weights[:, :1] + relative[:, 1:]], axis=1)
     return rotations[:, :number], log_weights[:, :number]
 
 
 def _draw_bingham(vectors: tf.Tensor, excess: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
-    """(B, n, 4) unit vectors of density exp(-sum_i e_i x_i^2), e (B, 4) with e_1 = 0, in the frame of `vectors`.
+    """(B, n, 4) unit vectors of density exp(-sum_i e_i x_i^2), e (B, 4) with e_1 = 0, in the frame
+    of `vectors`.
 
-    The random numbers are turned into that frame: order and sign of equal eigenvalues' vectors then matter not.
+    The random numbers are turned into that frame: order and sign of equal eigenvalues' vectors then
+    matter not.
     """
     b = _envelope(excess)
     shape = (number, _TRIALS)

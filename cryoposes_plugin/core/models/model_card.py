@@ -1,4 +1,4 @@
-"""What a model says about itself: all that is needed to use it, as JSON beside the weights."""
+"""The description of a model: everything that is needed to use it, as JSON beside the weights."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import logging
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Union
 
 from ..errors import ConfigError, InputError
 from ..geometry.symmetry import parse_symmetry
@@ -35,10 +35,12 @@ _TABLES = ("network", "training", "data_digests", "validation", "versions")
 class ModelCard:
     """Description of a trained model.
 
-    box_size_px, pixel_size_angstrom : of the images that the network sees; their product is its field of view.
-    mask_diameter_angstrom, ctf_correction : its preprocessing. image_state : of the images it was trained on.
-    network : what `presets.build_network` rebuilds it from. training : images, steps, SNR, ...
-    data_digests : SHA-256 by input file. validation : errors on images kept apart, degrees.
+    box_size_px, pixel_size_angstrom : of the images that the network sees; their product is its
+    field of view.
+    mask_diameter_angstrom, ctf_correction : its preprocessing. image_state : of the images it was
+    trained on.
+    network : description for `networks.build.build_network`. training : images, steps, SNR, ...
+    data_digests : SHA-256 by input file. validation : figures on held-out images.
     gives : "poses", or "distances" between images.
     """
 
@@ -60,16 +62,19 @@ class ModelCard:
 
     @property
     def field_of_view_angstrom(self) -> float:
+        """Width of the images that the network sees."""
         return self.box_size_px * self.pixel_size_angstrom
 
     @property
-    def knows_a_quarter(self) -> bool:
-        """Whether it was trained on the views of a D2 particle from a quarter of the sphere alone."""
+    def quarter_sphere(self) -> bool:
+        """Whether it was trained on viewing directions from a quarter of the sphere only, for a D2
+        particle.
+        """
         return self.training.get("orientations") == "quarter-sphere"
 
     @property
     def warnings(self) -> List[str]:
-        """What training found that a user of the model must know."""
+        """Warnings of the training that a user of the model must know."""
         found = self.training.get("warnings")
         return (
             [sentence for sentence in found if isinstance(sentence, str)]
@@ -82,39 +87,46 @@ class ModelCard:
         """Whether its errors are those of chance."""
         return any(LEARNED_NOTHING in sentence for sentence in self.warnings)
 
-    def repeat_warnings(self, folder) -> None:
+    def repeat_warnings(self, folder: Union[str, Path]) -> None:
+        """Log the warnings of the training."""
         for sentence in self.warnings:
-            logger.warning("Of the training of %s: %s", folder, sentence)
+            logger.warning("Training of %s: %s", folder, sentence)
 
     @property
     def gives_distances(self) -> bool:
+        """Whether it gives distances between images instead of poses."""
         return self.gives == "distances"
 
-    def check_gives_poses(self, folder) -> None:
-        """InputError for a model of distances."""
+    def check_gives_poses(self, folder: Union[str, Path]) -> None:
+        """InputError for a model that gives distances."""
         if self.gives_distances:
             raise InputError(
-                f"Model {folder} gives distances between images and no poses; recover poses from them with "
+                f"Model {folder} gives distances between images and no poses; recover poses from "
+                "them with "
                 "`cryoposes recover --model`, or train with another preset."
             )
 
-    def check_tells_rotations(self, folder) -> None:
-        """InputError where rotations do not follow from distances: under a symmetry."""
+    def check_tells_rotations(self, folder: Union[str, Path]) -> None:
+        """InputError for a model with symmetry, under which distances do not determine rotations."""
         if self.symmetry.strip().upper() != "C1":
             raise InputError(
-                f"Model {folder} was trained for symmetry {self.symmetry}, under which distances do not tell "
+                f"Model {folder} was trained for symmetry {self.symmetry}, under which distances "
+                "do not determine "
                 "rotations; use `cryoposes infer`."
             )
 
     def to_json(self) -> str:
+        """The card as JSON."""
         return (
             json.dumps(_finite(dataclasses.asdict(self)), indent=2, sort_keys=True, allow_nan=False)
             + "\n"
         )
 
     @classmethod
-    def read(cls, folder) -> ModelCard:
-        """The card of a model folder; InputError where it is missing, no JSON, of another schema or incomplete."""
+    def read(cls, folder: Union[str, Path]) -> ModelCard:
+        """Read the card of a model folder; InputError if it is missing, not JSON, of another schema
+        or incomplete.
+        """
         path = Path(folder) / CARD_NAME
         if not path.is_file():
             inside = Path(folder) / MODEL_NAME
@@ -122,6 +134,7 @@ class ModelCard:
                 f"its model is {inside}: give that" if (inside / CARD_NAME).is_file() else _REMEDY
             )
             raise InputError(f"{folder} holds no {CARD_NAME}; {remedy}.")
+
         values = read_object(path, f"Model card {path}", _REMEDY)
         version = values.get("schema_version")
         if version != SCHEMA_VERSION:
@@ -129,6 +142,7 @@ class ModelCard:
                 f"Model card {path} has schema version {shown(version)}, and this version reads "
                 f"{SCHEMA_VERSION}: train the model again with this version."
             )
+
         known = {f.name: f for f in dataclasses.fields(cls)}
         missing = [n for n, f in known.items() if n not in values and not _has_default(f)]
         unknown = sorted(set(values) - set(known))
@@ -143,17 +157,19 @@ class ModelCard:
 
 
 def _check_entry(name: str, value: Any, what: str) -> None:
-    """InputError where a value is not of its type, or none of the choices."""
+    """InputError for a value of another type, or that is not one of the choices."""
     if name in _CHOICES:
         if value not in _CHOICES[name]:
             raise InputError(
-                f"{what} is {shown(value)}, none of {', '.join(_CHOICES[name])}; {_REMEDY}."
+                f"{what} is {shown(value)}, not one of {', '.join(_CHOICES[name])}; {_REMEDY}."
             )
+
     elif name == "symmetry":
         _check_symmetry(value, what)
     elif name in _TABLES:
         if not isinstance(value, dict):
-            raise InputError(f"{what} is {shown(value)} and no table; {_REMEDY}.")
+            raise InputError(f"{what} is {shown(value)}, not a table; {_REMEDY}.")
+
     elif name == "pixel_size_angstrom":
         check_pixel_size(value, what, _REMEDY)
     elif name == "mask_diameter_angstrom":
@@ -168,6 +184,7 @@ def _check_entry(name: str, value: Any, what: str) -> None:
         )
     else:
         text(value, what, _REMEDY)
+
     if name == "validation":
         for key, number in value.items():
             if number is not None:
@@ -178,11 +195,13 @@ def _check_symmetry(value: Any, what: str) -> None:
     try:
         parse_symmetry(text(value, what, _REMEDY))
     except ConfigError:
-        raise InputError(f"{what} is {shown(value)}, which is no point group; {_REMEDY}.") from None
+        raise InputError(
+            f"{what} is {shown(value)}, which is not a point group; {_REMEDY}."
+        ) from None
 
 
 def _finite(value: Any) -> Any:
-    """JSON has no NaN: numbers that could not be measured are null."""
+    """The value with null for numbers that are not finite, which JSON does not have."""
     if isinstance(value, dict):
         return {k: _finite(v) for k, v in value.items()}
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from pathlib import Path
-from typing import Any, Tuple
+from typing import Any, Tuple, Union
 
 import keras
 
@@ -22,11 +22,11 @@ from .weights_file import check_finite, check_weights, weights_bytes
 logger = logging.getLogger(__name__)
 
 WEIGHTS_NAME = "model.keras"
-_NOT_IN_OLDER_CARDS = {"shift", "filter_bank"}
+PathLike = Union[str, Path]
 
 
-def read_network(folder) -> Tuple[ModelCard, keras.Model]:
-    """Rebuild the network from the card and read its weights: nothing that the folder holds is executed.
+def read_network(folder: PathLike) -> Tuple[ModelCard, keras.Model]:
+    """Rebuild the network from the card and read its weights; nothing in the folder is executed.
 
     InputError for a folder, card or weights that do not fit.
     """
@@ -37,8 +37,10 @@ def read_network(folder) -> Tuple[ModelCard, keras.Model]:
             f"{folder} holds no {WEIGHTS_NAME}; give the model folder that `train` wrote."
         )
     check_size(card, path)
+
     network = build_network(card.network)
     check_weights(path, sum(variable.value.numpy().nbytes for variable in network.weights))
+
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -46,7 +48,8 @@ def read_network(folder) -> Tuple[ModelCard, keras.Model]:
     except UNREADABLE as error:
         logger.debug("Loading %s failed: %s", path, error)
         raise InputError(
-            f"{path} does not hold the weights of the network that its card describes; give the model "
+            f"{path} does not hold the weights of the network that its card describes; give the "
+            "model "
             "folder as `train` wrote it."
         ) from error
     check_finite(network, path)
@@ -54,37 +57,46 @@ def read_network(folder) -> Tuple[ModelCard, keras.Model]:
 
 
 def check_size(card: ModelCard, path: Path) -> None:
-    """InputError where the card describes no whole network, or one larger than its weights, before memory is taken."""
+    """InputError if the network of the card is incomplete or larger than its weights, before memory
+    is allocated.
+    """
     kind, architecture = architecture_of(card.network)
     _check_whole(card, kind, architecture, f"The card of model {path.parent}")
     need, there = 4 * least_weights(kind, architecture), weights_bytes(path)
     if need > there:
         raise InputError(
-            f"The card of model {path.parent} describes a network of {need} bytes and more, and {path.name} holds "
+            f"The card of model {path.parent} describes a network of at least {need} bytes, and "
+            f"{path.name} holds "
             f"{there}; give the model folder as `train` wrote it."
         )
     require_memory(3 * there, f"Model {path.parent}")
 
 
 def _check_whole(card: ModelCard, kind: str, architecture: Any, subject: str) -> None:
-    """InputError where an entry is missing, which would be another network, or contradicts the rest of the card."""
+    """InputError if an entry is missing, which would give another network, or contradicts the rest
+    of the card.
+    """
     needed = {**architecture.to_dict(), **({"distance": ""} if kind == "polar-distance" else {})}
-    missing = sorted(set(needed) - set(card.network) - _NOT_IN_OLDER_CARDS)
+    missing = sorted(set(needed) - set(card.network))
     if missing:
         raise InputError(
-            f"{subject} lacks {missing[0]!r} of its network; give the model folder as `train` wrote it."
+            f"{subject} lacks {missing[0]!r} of its network; give the model folder as `train` "
+            "wrote it."
         )
+
     if (
         card.gives_distances != ("distance" in card.network)
         or card.box_size_px != architecture.box_size_px
     ):
         raise InputError(
-            f"{subject} says that it gives {card.gives} of images of {card.box_size_px} px, and its network is of kind "
-            f"{kind!r} for {architecture.box_size_px} px; give the model folder as `train` wrote it."
+            f"{subject} says that it gives {card.gives} of images of {card.box_size_px} px, and "
+            "its network is of kind "
+            f"{kind!r} for {architecture.box_size_px} px; give the model folder as `train` wrote "
+            "it."
         )
 
 
-def write_network(folder, card: ModelCard, network: keras.Model) -> None:
+def write_network(folder: PathLike, card: ModelCard, network: keras.Model) -> None:
     """Write model.keras and model_card.json; the folder appears whole or not at all."""
     with atomic_path(folder) as part:
         part.mkdir(parents=True)
@@ -93,7 +105,7 @@ def write_network(folder, card: ModelCard, network: keras.Model) -> None:
 
 
 def preprocessing_of(card: ModelCard) -> Preprocessing:
-    """What images go through before the network sees them."""
+    """Preprocessing of images for the network of a card."""
     return Preprocessing(
         card.box_size_px, card.pixel_size_angstrom, card.mask_diameter_angstrom, card.ctf_correction
     )

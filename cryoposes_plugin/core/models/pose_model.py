@@ -1,9 +1,9 @@
-"""A trained model in use: images in, rotations and their distributions out."""
+"""A trained model that gives poses: images in, rotations and their distributions out."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Iterator, List, Optional, Tuple
+from typing import Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import keras
 import numpy as np
@@ -11,43 +11,50 @@ import tensorflow as tf
 
 from ..geometry.rotations import project_to_so3
 from ..memory import BatchLimit
-from ..networks.build import predicted_bingham, predicted_rotations
+from ..networks.build import predicted_bingham_matrices, predicted_rotations
 from ..networks.rotation_grid import grid_rotations
 from ..types import CtfTable
-from .hypotheses import grid_candidates, head_candidates
+from .hypotheses import grid_candidates, hypothesis_candidates
 from .model_card import ModelCard
-from .model_folder import preprocessing_of, read_network, write_network
-from .network_inputs import network_inputs, traced_for_any_batch
+from .model_folder import PathLike, preprocessing_of, read_network, write_network
+from .network_inputs import Tensors, network_inputs, traced_for_any_batch
 
 LARGEST_NUMBER = 4096
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """rotations : (B, 3, 3) float64, A of `conventions`. bingham : (B, 4, 4) float64 symmetric matrices M of densities
-    exp(-q^T M q) over quaternions (w, x, y, z) of A: see `uncertainty.bingham`. shifts_px : (B, 2) float64,
-    displacement (x, y) in pixels of the network's images, or None from a network that does not predict it."""
+    """Poses of B images, with the uncertainty of their orientations.
+
+    rotations : (B, 3, 3) float64, A of `conventions`.
+    bingham_matrices : (B, 4, 4) float64 symmetric matrices M of densities exp(-q^T M q) over the
+    quaternions (w, x, y, z) of A, see `models.uncertainty`.
+    shifts_px : (B, 2) float64, displacement (x, y) in pixels of the network's images, or None from
+    a network that does not predict it.
+    """
 
     rotations: np.ndarray
-    bingham: np.ndarray
+    bingham_matrices: np.ndarray
     shifts_px: Optional[np.ndarray] = None
 
 
 @dataclass(frozen=True)
 class Hypotheses:
-    """Candidate poses of B images, K each. Iterates over rotations, log_weights and shifts_px.
+    """K candidate poses for each of B images. Iterates over rotations, log_weights and shifts_px.
 
-    rotations : (B, K, 3, 3) float32; the first is the rotation of `PoseModel.predict`, the others follow by weight.
-    log_weights : (B, K) float32, logarithms of probabilities up to a constant that an image's candidates share.
-    shifts_px : (B, 2) float32, pixels of the network's images; zeros from a network that does not predict them.
-    bingham : (B, 4, 4) float64, as in `Prediction`.
-    on_grid : (B, K) int32, which of `PoseModel.grid` a rotation is; -1 for none of them.
+    rotations : (B, K, 3, 3) float32; the first is the rotation of `PoseModel.predict`, the others
+    follow by weight.
+    log_weights : (B, K) float32, logarithms of probabilities up to a constant for each image.
+    shifts_px : (B, 2) float32, pixels of the network's images; zeros from a network that does not
+    predict them.
+    bingham_matrices : (B, 4, 4) float64, as in `Prediction`.
+    on_grid : (B, K) int32, index of the rotation in `PoseModel.grid`; -1 if it is not one of them.
     """
 
     rotations: np.ndarray
     log_weights: np.ndarray
     shifts_px: np.ndarray
-    bingham: np.ndarray
+    bingham_matrices: np.ndarray
     on_grid: np.ndarray
 
     def __iter__(self) -> Iterator[np.ndarray]:
@@ -55,35 +62,40 @@ class Hypotheses:
 
 
 class PoseModel:
-    """A network with its card. Predictions are computed in float32, whatever it was trained in."""
+    """A network with its card. Predictions are computed in float32, also after training in another
+    type.
+    """
 
     def __init__(self, card: ModelCard, network: keras.Model):
         self.card, self.network = card, network
         self.memory = BatchLimit("images")
         self.preprocessing = preprocessing_of(card)
         classifies = "grid" in network.output
-        #: (G, 3, 3) float32 rotations that the network is a classifier over, or None.
+        #: (G, 3, 3) float32 rotations over which the network is a classifier, or None.
         self.grid = (
             grid_rotations(card.network["bins"], card.network["views"]) if classifies else None
         )
 
     @classmethod
-    def load(cls, folder) -> PoseModel:
-        """See `model_folder.read_network`; InputError for a model that gives distances too."""
+    def load(cls, folder: PathLike) -> PoseModel:
+        """Read a model folder, see `model_folder.read_network`; InputError also for a model that
+        gives distances.
+        """
         card, network = read_network(folder)
         card.check_gives_poses(folder)
         return cls(card, network)
 
-    def save(self, folder) -> None:
+    def save(self, folder: PathLike) -> None:
         """Write model.keras and model_card.json; the folder appears whole or not at all."""
         write_network(folder, self.card, self.network)
 
     def predict(
         self, images: np.ndarray, ctf: Optional[CtfTable] = None, image_state: str = "raw"
     ) -> Prediction:
-        """Poses of images (B, D, D) at the card's box and pixel size, of any scale and offset, protein white.
+        """Poses of images (B, D, D) at the card's box and pixel size, of any scale and offset,
+        protein white.
 
-        Raw images with a CTF have their phases flipped if the model was trained so; images that are phase-flipped or
+        The CTF of raw images is corrected as in training; images that are phase-flipped or
         multiplied by their CTF already are taken as they are.
         """
         tensors = network_inputs(images, ctf, image_state, self.card.box_size_px)
@@ -97,11 +109,23 @@ class PoseModel:
         image_state: str = "raw",
         number: int = 8,
     ) -> Hypotheses:
-        """`number` candidate poses for each of images (B, D, D), taken as in `predict`, from one pass of the network.
+        """Candidate poses of images, from one pass of the network.
 
-        Where the network is a classifier over a grid of rotations, its most probable ones follow the estimate; else the
-        other hypotheses that it was trained for, then draws from the Bingham distribution around the estimate, the same
-        ones every time.
+        The first candidate is the estimate. If the network is a classifier over a grid of
+        rotations, the most probable ones follow; otherwise its other hypotheses, then draws from
+        the Bingham distribution around the estimate, the same ones every time.
+
+        Parameters
+        ----------
+        images : (B, D, D) as in `predict`.
+        ctf : of the images, or None.
+        image_state : of the images, see `types.IMAGE_STATES`.
+        number : of candidates for each image.
+
+        Raises
+        ------
+        ValueError
+            If more candidates are asked for than there are.
         """
         largest = LARGEST_NUMBER if self.grid is None else min(LARGEST_NUMBER, 1 + len(self.grid))
         if not 1 <= number <= largest:
@@ -111,16 +135,21 @@ class PoseModel:
         tensors = network_inputs(images, ctf, image_state, self.card.box_size_px)
         candidates = traced_for_any_batch(self._hypotheses, tensors, tf.TensorSpec((), tf.int32))
         wanted = tf.constant(number, tf.int32)
-        found = self._by_parts(lambda *part: candidates(*part, wanted), tensors)
-        rotations, log_weights, on_grid, shifts_px, matrices = found
-        return Hypotheses(rotations, log_weights, shifts_px, symmetric(matrices), on_grid)
+        outputs = self._by_parts(lambda *part: candidates(*part, wanted), tensors)
+        rotations, log_weights, on_grid, shifts_px, bingham_matrices = outputs
+        return Hypotheses(rotations, log_weights, shifts_px, symmetric(bingham_matrices), on_grid)
 
     @property
     def predicts_shifts(self) -> bool:
+        """Whether the network predicts in-plane shifts."""
         return "shift" in self.network.output
 
-    def _by_parts(self, function, tensors) -> List[np.ndarray]:
-        """Outputs of a function of (images, CTFs or None), of as many images at once as the memory takes."""
+    def _by_parts(
+        self, function: Callable[..., Sequence[tf.Tensor]], tensors: Tensors
+    ) -> List[np.ndarray]:
+        """Outputs of a function of (images, CTFs or None), for as many images at once as fit into
+        memory.
+        """
 
         def work(rows: np.ndarray) -> List[np.ndarray]:
             part = slice(rows[0], rows[-1] + 1)
@@ -132,19 +161,21 @@ class PoseModel:
         return [np.concatenate(column) for column in zip(*self.memory.parts(work, len(tensors[0])))]
 
     @tf.function
-    def _predict(self, images: tf.Tensor, ctf: Optional[tf.Tensor]):
+    def _predict(self, images: tf.Tensor, ctf: Optional[tf.Tensor]) -> Tuple[tf.Tensor, ...]:
         return raw_prediction(self._outputs(images, ctf))
 
-    def _outputs(self, images: tf.Tensor, ctf: Optional[tf.Tensor]):
+    def _outputs(self, images: tf.Tensor, ctf: Optional[tf.Tensor]) -> Dict[str, tf.Tensor]:
         return self.network(
             self.preprocessing.normalise(self.preprocessing.correct(images, ctf)), training=False
         )
 
     @tf.function
-    def _hypotheses(self, images: tf.Tensor, ctf: Optional[tf.Tensor], number: tf.Tensor):
+    def _hypotheses(
+        self, images: tf.Tensor, ctf: Optional[tf.Tensor], number: tf.Tensor
+    ) -> Tuple[tf.Tensor, ...]:
         outputs = self._outputs(images, ctf)
         if self.grid is None:
-            rotations, log_weights = head_candidates(outputs, number)
+            rotations, log_weights = hypothesis_candidates(outputs, number)
             on_grid = -tf.ones(tf.shape(log_weights), tf.int32)
         else:
             grid = tf.constant(self.grid)
@@ -152,24 +183,24 @@ class PoseModel:
                 outputs["matrix"], outputs["grid"], grid, number
             )
         shifts = outputs.get("shift", tf.zeros((tf.shape(images)[0], 2)))
-        return rotations, log_weights, on_grid, shifts, predicted_bingham(outputs)
+        return rotations, log_weights, on_grid, shifts, predicted_bingham_matrices(outputs)
 
 
-def raw_prediction(outputs) -> Tuple[tf.Tensor, ...]:
-    """What `to_prediction` takes, of a network's outputs."""
-    raw = (predicted_rotations(outputs), predicted_bingham(outputs))
+def raw_prediction(outputs: Dict[str, tf.Tensor]) -> Tuple[tf.Tensor, ...]:
+    """Tensors for `to_prediction` from a network's outputs."""
+    raw = (predicted_rotations(outputs), predicted_bingham_matrices(outputs))
     return (*raw, outputs["shift"]) if "shift" in outputs else raw
 
 
 def to_prediction(
-    matrices: np.ndarray, bingham: np.ndarray, shifts_px: Optional[np.ndarray] = None
+    matrices: np.ndarray, bingham_matrices: np.ndarray, shifts_px: Optional[np.ndarray] = None
 ) -> Prediction:
-    """From the network's raw numbers (B, 3, 3), (B, 4, 4) and (B, 2), float32."""
+    """Prediction from the network's raw numbers (B, 3, 3), (B, 4, 4) and (B, 2), float32."""
     shifts = None if shifts_px is None else shifts_px.astype(np.float64)
-    return Prediction(project_to_so3(matrices), symmetric(bingham), shifts)
+    return Prediction(project_to_so3(matrices), symmetric(bingham_matrices), shifts)
 
 
 def symmetric(matrices: np.ndarray) -> np.ndarray:
-    """(B, n, n) float64, the symmetric part."""
+    """(B, n, n) float64 symmetric parts of matrices."""
     matrices = matrices.astype(np.float64)
     return 0.5 * (matrices + np.swapaxes(matrices, 1, 2))

@@ -1,9 +1,11 @@
-"""What every image goes through before the network sees it, in training and in use alike (TensorFlow)."""
+"""What every image goes through before the network sees it, in training and in use alike
+(TensorFlow).
+"""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any, Dict, Optional
+from dataclasses import dataclass
+from typing import Optional
 
 import numpy as np
 import tensorflow as tf
@@ -18,19 +20,17 @@ _STATE_AFTER = {"none": "raw", "phase-flip": "phase-flipped", "premultiply": "ct
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """CTF correction, soft circular mask of this diameter, then mean 0 and standard deviation 1 inside the mask.
+    """CTF correction, soft circular mask of this diameter, then mean 0 and standard deviation 1
+    inside the mask.
 
-    ctf_correction : "phase-flip" makes the signal's CTF |C|, "premultiply" C^2, which weighs each frequency by its
-    signal, "none" leaves C.
+    ctf_correction : "phase-flip" makes the signal's CTF |C|, "premultiply" C^2, which weighs each
+    frequency by its signal, "none" leaves C.
     """
 
     box_size_px: int
     pixel_size_angstrom: float
     mask_diameter_angstrom: float
     ctf_correction: str
-
-    def to_dict(self) -> Dict[str, Any]:
-        return asdict(self)
 
     @property
     def mask(self) -> np.ndarray:
@@ -39,7 +39,9 @@ class Preprocessing:
         return soft_circle(self.box_size_px, outer, SOFT_EDGE_PX)
 
     def correct(self, images: tf.Tensor, ctf: Optional[tf.Tensor]) -> tf.Tensor:
-        """Raw images (B, D, D) with CTFs (B, 8), phases flipped or multiplied by the CTF, or left as they are."""
+        """Raw images (B, D, D) with CTFs (B, 8), phases flipped or multiplied by the CTF, or left
+        as they are.
+        """
         if ctf is None:
             return images
         return apply_image_state(

@@ -1,4 +1,6 @@
-"""The weights of `model.keras`, checked before Keras reads them: sizes by the headers, nothing outside of the file."""
+"""The weights of `model.keras`, checked before Keras reads them: sizes by the headers, nothing
+outside of the file.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +9,7 @@ import zipfile
 from pathlib import Path
 
 import h5py
+import keras
 import numpy as np
 
 from ..errors import UNREADABLE, InputError
@@ -21,7 +24,9 @@ _REMEDY = "give the model folder as `train` wrote it"
 
 
 def weights_bytes(path: Path) -> int:
-    """Size of the weights within model.keras; InputError for a file that is none, or has other members."""
+    """Size of the weights within model.keras; InputError for a file that is none, or has other
+    members.
+    """
     subject = f"Model file {path}"
     check_regular(path, subject, _REMEDY)
     try:
@@ -38,11 +43,14 @@ def weights_bytes(path: Path) -> int:
 
 
 def check_weights(path: Path, network_bytes: int) -> None:
-    """InputError unless the arrays of model.keras lie in it, whole, and are about as large as the network's."""
+    """InputError unless the arrays of model.keras lie in it, whole, and are about as large as the
+    network's.
+    """
     subject, size = f"Model file {path}", weights_bytes(path)
     if not network_bytes <= size <= 2 * network_bytes + _SLACK_BYTES:
         raise InputError(
-            f"{subject} holds {size} bytes of weights and the network of its card needs {network_bytes}; {_REMEDY}."
+            f"{subject} holds {size} bytes of weights and the network of its card needs "
+            f"{network_bytes}; {_REMEDY}."
         )
     require_memory(2 * size, subject)
     try:
@@ -83,8 +91,8 @@ def _dataset_bytes(entry: h5py.Dataset, subject: str, left: int) -> int:
     return entry.nbytes
 
 
-def check_finite(network, path: Path) -> None:
-    """InputError where a weight that was read is NaN or infinite."""
+def check_finite(network: keras.Model, path: Path) -> None:
+    """InputError if a weight is NaN or infinite."""
     for variable in network.weights:
         if not np.isfinite(np.asarray(variable, dtype=np.float64)).all():
             raise InputError(

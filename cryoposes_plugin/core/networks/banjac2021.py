@@ -1,7 +1,8 @@
-"""The feature extractor of Banjac 2021 (appendix E): convolutions alone, then the average over the image.
+"""The feature extractor of Banjac 2021 (appendix E): convolutions, then the average over the image.
 
-It has no layer that knows the place in the image, so that a shift changes little, and takes images of any size. The
-paper draws the network and does not list it: kernels and channels are ours, the 512 features the paper's.
+No layer depends on the position in the image, so that a shift changes little. The paper shows the
+network in a figure without listing it: the 512 features are those of the paper, kernels and
+channels are not.
 """
 
 from __future__ import annotations
@@ -12,14 +13,15 @@ from typing import Any, Dict, Tuple
 
 import keras
 
-from .layers import Conv2D, convolution_blocks
+from .layers import Conv2D, KerasTensor, convolution_blocks, normalised_convolution
 
 
 @dataclass(frozen=True)
 class BanjacConfig:
-    """Architecture: `stem` as (kernel, channels) of the single convolutions, `doubles` the channels of pairs of 3 x 3
-    convolutions, each ended by 2 x 2 max-pooling; `features` of the last, linear one; `distance` between them, see
-    `feature_distances`."""
+    """Architecture: `stem` as (kernel, channels) of the single convolutions, `doubles` the channels
+    of pairs of 3 x 3 convolutions, each ended by 2 x 2 max-pooling; `features` of the last, linear
+    one; `distance` between them, see `feature_distances`.
+    """
 
     box_size_px: int
     stem: Tuple[Tuple[int, int], ...] = ((7, 32), (5, 64))
@@ -30,6 +32,7 @@ class BanjacConfig:
     l2: float = 0.0
 
     def to_dict(self) -> Dict[str, Any]:
+        """The architecture as in a model card."""
         return asdict(self)
 
 
@@ -42,30 +45,27 @@ def build_banjac_encoder(config: BanjacConfig, compute_dtype: str = "float32") -
     )(images)
     convolution, pool = (partial(layer, config, policy) for layer in (_convolution, _pool))
     features = convolution_blocks(features, config.stem, config.doubles, convolution, pool)
-    features = Conv2D(config.features, 1, dtype=policy, name="features_conv", **_start(config))(
-        features
-    )
+    features = Conv2D(
+        config.features, 1, dtype=policy, name="features_conv", **_kernel_options(config)
+    )(features)
     pooled = keras.layers.GlobalAveragePooling2D(dtype="float32", name="features")(features)
     return keras.Model(images, {"features": pooled}, name="banjac_encoder")
 
 
 def _convolution(
-    config: BanjacConfig, policy: str, features, channels: int, kernel: int, name: str
-):
-    features = Conv2D(
-        channels,
-        kernel,
-        padding="same",
-        use_bias=False,
-        dtype=policy,
-        name=f"{name}_conv",
-        **_start(config),
-    )(features)
-    features = keras.layers.BatchNormalization(dtype=policy, name=f"{name}_norm")(features)
+    config: BanjacConfig,
+    policy: str,
+    features: KerasTensor,
+    channels: int,
+    kernel: int,
+    name: str,
+) -> KerasTensor:
+    options = _kernel_options(config)
+    features = normalised_convolution(features, channels, kernel, policy, name, **options)
     return keras.layers.Activation("relu", dtype=policy, name=f"{name}_relu")(features)
 
 
-def _pool(config: BanjacConfig, policy: str, features, name: str):
+def _pool(config: BanjacConfig, policy: str, features: KerasTensor, name: str) -> KerasTensor:
     features = keras.layers.MaxPooling2D(2, padding="same", dtype=policy, name=f"{name}_pool")(
         features
     )
@@ -76,6 +76,6 @@ def _pool(config: BanjacConfig, policy: str, features, name: str):
     return features
 
 
-def _start(config: BanjacConfig) -> Dict[str, Any]:
+def _kernel_options(config: BanjacConfig) -> Dict[str, Any]:
     regularizer = keras.regularizers.L2(config.l2) if config.l2 else None
     return {"kernel_initializer": "he_normal", "kernel_regularizer": regularizer}

@@ -1,6 +1,8 @@
-"""The network of Chung 2023 (section 3.4, table S1), and what that paper compares it with (table 1).
+"""The network of Chung 2023 (section 3.4, table S1), and the variants that the paper compares it
+with (table 1).
 
-A filter bank, VGG-like blocks with PReLU and batch normalisation, a pooling over the image, one or several poses.
+It has a filter bank, VGG-like blocks with PReLU and batch normalisation, a pooling over the image,
+and gives one or several poses.
 """
 
 from __future__ import annotations
@@ -11,17 +13,26 @@ from typing import Any, Dict, Tuple
 
 import keras
 
-from .layers import Conv2D, FilterBank, GeneralisedMeanPooling, PReLU, convolution_blocks
+from .layers import (
+    FilterBank,
+    GeneralisedMeanPooling,
+    KerasTensor,
+    PReLU,
+    convolution_blocks,
+    normalised_convolution,
+)
 from .pose_head import pose_head
 
 
 @dataclass(frozen=True)
 class CryoforumConfig:
-    """Architecture: `stem` as (kernel, channels) of the single convolutions, `doubles` the channels of each DoubleConv.
+    """Architecture: `stem` as (kernel, channels) of the single convolutions, `doubles` the channels
+    of each DoubleConv.
 
-    Every one is followed by 2 x 2 max-pooling and dropout. The supplement's table prints 128, 256, 512, 1024 where the
-    text says 64, 128, 256, 1024: the default follows the text. filter_bank, filters : kind and number of the blurred
-    copies; pooling, representation : see `config.train_presets`; heads : number of weighted hypotheses.
+    Every one is followed by 2 x 2 max-pooling and dropout. The supplement's table prints 128, 256,
+    512, 1024 where the text says 64, 128, 256, 1024: the default follows the text. filter_bank,
+    filters : kind and number of the blurred copies; pooling, representation : see
+    `networks.choices`; heads : number of weighted hypotheses.
     """
 
     box_size_px: int
@@ -36,6 +47,7 @@ class CryoforumConfig:
     heads: int = 1
 
     def to_dict(self) -> Dict[str, Any]:
+        """The architecture as in a model card."""
         return asdict(self)
 
 
@@ -51,8 +63,8 @@ def build_cryoforum_encoder(config: CryoforumConfig, compute_dtype: str = "float
     return keras.Model(images, outputs, name="cryoforum_encoder")
 
 
-def _pooled_over_image(features, pooling: str):
-    """(B, H, W, C) -> (B, C), twice as many for "max+average", which are put side by side."""
+def _pooled_over_image(features: KerasTensor, pooling: str) -> KerasTensor:
+    """(B, H, W, C) -> (B, C), or (B, 2 C) for "max+average", one after the other."""
     layers = {
         "generalised-mean": [GeneralisedMeanPooling],
         "max": [keras.layers.GlobalMaxPooling2D],
@@ -71,20 +83,18 @@ def _pooled_over_image(features, pooling: str):
 
 
 def _convolution(
-    config: CryoforumConfig, policy: str, features, channels: int, kernel: int, name: str
-):
-    regularizer = keras.regularizers.L2(config.l2)
-    features = Conv2D(
-        channels,
-        kernel,
-        padding="same",
-        use_bias=False,
-        kernel_initializer="he_normal",
-        kernel_regularizer=regularizer,
-        dtype=policy,
-        name=f"{name}_conv",
-    )(features)
-    features = keras.layers.BatchNormalization(dtype=policy, name=f"{name}_norm")(features)
+    config: CryoforumConfig,
+    policy: str,
+    features: KerasTensor,
+    channels: int,
+    kernel: int,
+    name: str,
+) -> KerasTensor:
+    options = {
+        "kernel_initializer": "he_normal",
+        "kernel_regularizer": keras.regularizers.L2(config.l2),
+    }
+    features = normalised_convolution(features, channels, kernel, policy, name, **options)
     return PReLU(
         shared_axes=[1, 2],
         alpha_initializer=keras.initializers.Constant(0.25),
@@ -93,8 +103,8 @@ def _convolution(
     )(features)
 
 
-def _pool(config: CryoforumConfig, policy: str, features, name: str):
-    # "same" keeps small boxes (16 px) from vanishing after six halvings.
+def _pool(config: CryoforumConfig, policy: str, features: KerasTensor, name: str) -> KerasTensor:
+    # "same" keeps small boxes, such as 16 px, from vanishing when they are halved six times.
     features = keras.layers.MaxPooling2D(2, padding="same", dtype=policy, name=f"{name}_pool")(
         features
     )

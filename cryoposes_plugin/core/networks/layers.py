@@ -1,9 +1,11 @@
-"""Keras layers of the networks. Importing this module registers them; every one returns from its `get_config`."""
+"""Keras layers of the networks. Importing this module registers them; each can be rebuilt from its
+`get_config`.
+"""
 
 from __future__ import annotations
 
 import math
-from typing import Any, Callable, Dict, List, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import keras
 import numpy as np
@@ -13,20 +15,23 @@ from ..conventions import rotations_to_quaternions
 from .choices import FILTER_BANKS
 from .rotation_grid import bin_angles_rad, bump_moments, grid_rotations, turns_about_z
 
+KerasTensor = keras.KerasTensor
+Shape = Tuple[Optional[int], ...]
+
 PACKAGE = "cryoposes"
 register = keras.saving.register_keras_serializable(package=PACKAGE)
 
 
 def fan_out(tensor: tf.Tensor, number: int) -> List[tf.Tensor]:
-    """The tensor `number` times, for as many consumers, whose gradients are added in their order.
+    """`number` copies of a tensor, one for each consumer, whose gradients are added in their order.
 
-    TensorFlow sums three and more gradients in an order that depends on which of their buffers is free first; a
-    training would not repeat to the last bit.
+    TensorFlow sums three and more gradients in an order that depends on which of their buffers is
+    free first, so that a training would not repeat to the last bit.
     """
 
     @tf.custom_gradient
-    def copies(x):
-        def gradient(*upstream):
+    def copies(x: tf.Tensor) -> Tuple[List[tf.Tensor], Callable[..., tf.Tensor]]:
+        def gradient(*upstream: tf.Tensor) -> tf.Tensor:
             return tf.reduce_sum(tf.stack(upstream), axis=0)
 
         return [tf.identity(x) for _ in range(number)], gradient
@@ -38,14 +43,14 @@ def fan_out(tensor: tf.Tensor, number: int) -> List[tf.Tensor]:
 class FanOut(keras.layers.Layer):
     """`fan_out` as a layer: a list of `number` equal tensors."""
 
-    def __init__(self, number: int, **kwargs):
+    def __init__(self, number: int, **kwargs: Any):
         super().__init__(**kwargs)
         self.number = number
 
-    def call(self, features):
+    def call(self, features: tf.Tensor) -> List[tf.Tensor]:
         return fan_out(features, self.number)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> List[Shape]:
         return [tuple(input_shape)] * self.number
 
     def get_config(self) -> Dict[str, Any]:
@@ -54,17 +59,18 @@ class FanOut(keras.layers.Layer):
 
 @register
 class PolarResampling(keras.layers.Layer):
-    """(B, D, D) -> (angles, B, radii): bilinear samples at radii 0.5, 1.5, ... steps about pixel D // 2.
+    """(B, D, D) -> (angles, B, radii): bilinear samples at radii 0.5, 1.5, ... steps about pixel D
+    // 2.
 
-    outer_radius_px : where the last radius ends; the step is outer_radius_px / radii. Angles come first here and in the
-    layers after it: a shift along the circle then moves whole blocks.
+    outer_radius_px : where the last radius ends; the step is outer_radius_px / radii. Angles come
+    first here and in the layers after it: a shift along the circle then moves whole blocks.
     """
 
-    def __init__(self, angles: int, radii: int, outer_radius_px: float, **kwargs):
+    def __init__(self, angles: int, radii: int, outer_radius_px: float, **kwargs: Any):
         super().__init__(**kwargs)
         self.angles, self.radii, self.outer_radius_px = angles, radii, outer_radius_px
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         box = input_shape[-1]
         theta = bin_angles_rad(self.angles)[:, None]
         radius = (np.arange(self.radii) + 0.5) * self.outer_radius_px / self.radii
@@ -77,14 +83,15 @@ class PolarResampling(keras.layers.Layer):
         self._weight = np.stack(weight).reshape(4, -1, 1).astype(np.float32)
         super().build(input_shape)
 
-    def call(self, images):
-        # Pixels first: the gather then copies whole rows, ten times faster than picking single numbers.
+    def call(self, images: tf.Tensor) -> tf.Tensor:
+        # Pixels first: the gather then copies whole rows, ten times faster than picking single
+        # numbers.
         pixels = tf.transpose(tf.reshape(images, (-1, images.shape[1] * images.shape[2])))
         samples = tf.reshape(tf.gather(pixels, self._index), (4, self.angles * self.radii, -1))
         polar = tf.reduce_sum(samples * tf.cast(self._weight, samples.dtype), axis=0)
         return tf.transpose(tf.reshape(polar, (self.angles, self.radii, -1)), (0, 2, 1))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (self.angles, input_shape[0], self.radii)
 
     def get_config(self) -> Dict[str, Any]:
@@ -94,17 +101,19 @@ class PolarResampling(keras.layers.Layer):
 
 @register
 class CircularTemplates(keras.layers.Layer):
-    """(angles, B, C) -> (bins, B, templates): correlation with learned templates that span the whole circle.
+    """(angles, B, C) -> (bins, B, templates): correlation with learned templates that span the
+    whole circle.
 
-    What matched filtering does: each template is compared with the image at every in-plane angle at once, at `bins`
-    angles. The templates are held as Fourier series along the circle, and the transforms are matrix products too.
+    What matched filtering does: each template is compared with the image at every in-plane angle at
+    once, at `bins` angles. The templates are held as Fourier series along the circle, and the
+    transforms are matrix products too.
     """
 
-    def __init__(self, templates: int, bins: int, **kwargs):
+    def __init__(self, templates: int, bins: int, **kwargs: Any):
         super().__init__(**kwargs)
         self.templates, self.bins = templates, bins
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         angles, _, channels = input_shape
         self.orders = angles // 2 + 1
         phase, phase_out = (
@@ -113,18 +122,20 @@ class CircularTemplates(keras.layers.Layer):
         weight = (
             np.where(np.isin(np.arange(self.orders), (0, angles / 2)), 1.0, 2.0)[:, None] / angles
         )
+
         # The real Fourier series of a function on the circle, and back: cosines, then sines.
         self._forward = np.concatenate([np.cos(phase), -np.sin(phase)]).astype(np.float32)
         self._backward = np.concatenate(
             [weight * np.cos(phase_out), -weight * np.sin(phase_out)]
         ).T.astype(np.float32)
+
         initial = keras.initializers.RandomNormal(1.0 / math.sqrt(channels * angles))
         self.kernel = self.add_weight(
             shape=(2, self.orders, channels, self.templates), initializer=initial, name="kernel"
         )
         super().build(input_shape)
 
-    def call(self, features):
+    def call(self, features: tf.Tensor) -> tf.Tensor:
         angles, channels = features.shape[0], features.shape[2]
         forward, backward = (tf.cast(m, features.dtype) for m in (self._forward, self._backward))
         series = tf.matmul(forward, tf.reshape(features, (angles, -1)))
@@ -140,7 +151,7 @@ class CircularTemplates(keras.layers.Layer):
         result = tf.matmul(backward, tf.reshape(product, (2 * self.orders, -1)))
         return tf.reshape(result, (self.bins, -1, self.templates))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (self.bins, input_shape[1], self.templates)
 
     def get_config(self) -> Dict[str, Any]:
@@ -151,14 +162,17 @@ class CircularTemplates(keras.layers.Layer):
 class CircularConvolution(keras.layers.Layer):
     """(angles, B, C) -> (angles, B, width): convolution along the circle, as one matrix product.
 
-    The kernel is kept as a matrix (taps * C, width), which the Muon optimizer wants. gain scales the He initialisation.
+    The kernel is a matrix (taps * C, width), as the Muon optimizer requires. gain scales the He
+    initialisation.
     """
 
-    def __init__(self, width: int, taps: int = 1, dilation: int = 1, gain: float = 1.0, **kwargs):
+    def __init__(
+        self, width: int, taps: int = 1, dilation: int = 1, gain: float = 1.0, **kwargs: Any
+    ):
         super().__init__(**kwargs)
         self.width, self.taps, self.dilation, self.gain = width, taps, dilation, gain
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         initial = keras.initializers.VarianceScaling(2.0 * self.gain**2, "fan_in")
         fan_in = self.taps * input_shape[-1]
         self.kernel = self.add_weight(
@@ -167,7 +181,7 @@ class CircularConvolution(keras.layers.Layer):
         self.bias = self.add_weight(shape=(self.width,), initializer="zeros", name="bias")
         super().build(input_shape)
 
-    def call(self, features):
+    def call(self, features: tf.Tensor) -> tf.Tensor:
         if self.taps > 1:
             steps = [(tap - self.taps // 2) * self.dilation for tap in range(self.taps)]
             copies = fan_out(features, self.taps)
@@ -180,7 +194,7 @@ class CircularConvolution(keras.layers.Layer):
             tf.matmul(tf.reshape(features, (-1, channels)), kernel) + bias, (angles, -1, self.width)
         )
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (*input_shape[:2], self.width)
 
     def get_config(self) -> Dict[str, Any]:
@@ -192,79 +206,87 @@ class CircularConvolution(keras.layers.Layer):
 class RootMeanSquareNorm(keras.layers.Layer):
     """Divide each position's features by their root mean square, then scale them by learned gains."""
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         self.gain = self.add_weight(shape=(input_shape[-1],), initializer="ones", name="gain")
         super().build(input_shape)
 
-    def call(self, features):
+    def call(self, features: tf.Tensor) -> tf.Tensor:
         features, squared = fan_out(features, 2)
         power = tf.square(tf.cast(squared, tf.float32))
         scale = tf.math.rsqrt(tf.reduce_mean(power, axis=-1, keepdims=True) + 1e-6)
         return features * tf.cast(scale, features.dtype) * tf.cast(self.gain, features.dtype)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return input_shape
 
 
 @register
 class TurnedMatrixMean(keras.layers.Layer):
-    """(bins, B, 9) -> (B, 3, 3): the mean over bins of Rz(bin) M_bin, so that a turned image gives Rz M."""
+    """(bins, B, 9) -> (B, 3, 3): the mean over bins of Rz(bin) M_bin, so that a rotated image gives
+    Rz M.
+    """
 
-    def call(self, numbers):
+    def call(self, numbers: tf.Tensor) -> tf.Tensor:
         bins = numbers.shape[0]
         matrices = tf.reshape(tf.cast(numbers, tf.float32), (bins, -1, 3, 3))
         return tf.einsum("kij,kbjl->bil", turns_about_z(bins), matrices) / bins
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (input_shape[1], 3, 3)
 
 
 @register
 class TurnedVectorMean(keras.layers.Layer):
-    """(bins, B, 2) -> (B, 2): the mean over bins of Rz(bin) v_bin, so that a turned image gives Rz v."""
+    """(bins, B, 2) -> (B, 2): the mean over bins of Rz(bin) v_bin, so that a rotated image gives Rz
+    v.
+    """
 
-    def call(self, numbers):
+    def call(self, numbers: tf.Tensor) -> tf.Tensor:
         bins = numbers.shape[0]
         vectors = tf.cast(numbers, tf.float32)
         return tf.einsum("kij,kbj->bi", turns_about_z(bins)[:, :2, :2], vectors) / bins
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (input_shape[1], 2)
 
 
 @register
 class GridLogits(keras.layers.Layer):
-    """(bins, B, views) -> (B, bins * views) float32, of the rotations of `rotation_grid.grid_rotations`."""
+    """(bins, B, views) -> (B, bins * views) float32, of the rotations of
+    `rotation_grid.grid_rotations`.
+    """
 
-    def call(self, numbers):
+    def call(self, numbers: tf.Tensor) -> tf.Tensor:
         bins, views = numbers.shape[0], numbers.shape[2]
         return tf.reshape(tf.transpose(tf.cast(numbers, tf.float32), (1, 0, 2)), (-1, bins * views))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (input_shape[1], input_shape[0] * input_shape[2])
 
 
 @register
 class GridMean(keras.layers.Layer):
-    """(B, bins * views) logits -> (B, 3, 3): the mean rotation of the distribution, without the bumps' width.
+    """(B, bins * views) logits -> (B, 3, 3): the mean rotation of the distribution, without the
+    bumps' width.
 
-    The distribution is learned from bumps of a known concentration around the true rotation; these shrink every mean by
-    a known factor, which is divided out. Turns with the image, as its grid does.
+    The distribution is learned from bumps of a known concentration around the true rotation, which
+    shrink every mean by a known factor; it is divided out. The mean rotates with the image, as the
+    grid does.
     """
 
-    def __init__(self, bins: int, views: int, concentration: float, **kwargs):
+    def __init__(self, bins: int, views: int, concentration: float, **kwargs: Any):
         super().__init__(**kwargs)
         self.bins, self.views, self.concentration = bins, views, concentration
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         shrinking = bump_moments(self.concentration)[0]
         self._grid = grid_rotations(self.bins, self.views).reshape(-1, 9) / np.float32(shrinking)
         super().build(input_shape)
 
-    def call(self, logits):
+    def call(self, logits: tf.Tensor) -> tf.Tensor:
         return tf.reshape(tf.matmul(tf.nn.softmax(logits), self._grid), (-1, 3, 3))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (input_shape[0], 3, 3)
 
     def get_config(self) -> Dict[str, Any]:
@@ -276,33 +298,35 @@ class GridMean(keras.layers.Layer):
 class GridBingham(keras.layers.Layer):
     """(B, bins * views) logits -> (B, 4, 4) positive definite A = (I - g Q)^2, Q the mean of q q^T.
 
-    Q is freed of the bumps' width, which shrinks its traceless part by a known factor. A has the eigenvectors of Q: its
-    mode is the mean rotation, and the narrower the distribution, the smaller the mode's eigenvalue. How small it may
-    get, g < 1, is learned; the square makes room for peaks sharper than the bumps.
+    The width of the bumps, which shrinks the traceless part of Q by a known factor, is removed from
+    Q. A has the eigenvectors of Q: its mode is the mean rotation, and the narrower the
+    distribution, the smaller the eigenvalue of the mode. Its lower limit is learned through g < 1;
+    the square allows for peaks sharper than the bumps.
     """
 
-    def __init__(self, bins: int, views: int, concentration: float, **kwargs):
+    def __init__(self, bins: int, views: int, concentration: float, **kwargs: Any):
         super().__init__(**kwargs)
         self.bins, self.views, self.concentration = bins, views, concentration
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         shrinking = bump_moments(self.concentration)[1]
         quaternions = rotations_to_quaternions(grid_rotations(self.bins, self.views))
         outer = np.einsum("gi,gj->gij", quaternions, quaternions)
         sharp = (outer - 0.25 * (1 - shrinking) * np.eye(4)) / shrinking
-        # The largest eigenvalue that Q can have then is more than 1 by a little: keep 1 - g Q positive there too.
+        # The largest eigenvalue of Q can then be slightly more than 1; 1 - g Q stays positive there
+        # too.
         largest = (0.75 + 0.25 * shrinking) / shrinking
         self._grid = (sharp / largest).reshape(-1, 16).astype(np.float32)
         initial = keras.initializers.Constant(3.0)
         self.sharpness = self.add_weight(shape=(), initializer=initial, name="sharpness")
         super().build(input_shape)
 
-    def call(self, logits):
+    def call(self, logits: tf.Tensor) -> tf.Tensor:
         mean = tf.reshape(tf.matmul(tf.nn.softmax(logits), self._grid), (-1, 4, 4))
         root = tf.eye(4) - tf.sigmoid(self.sharpness) * mean
         return tf.matmul(root, root)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (input_shape[0], 4, 4)
 
     def get_config(self) -> Dict[str, Any]:
@@ -312,16 +336,16 @@ class GridBingham(keras.layers.Layer):
 
 @register
 class Conv2D(keras.layers.Conv2D):
-    """Keras' convolution; a map of a few pixels goes through it as one matrix product of its patches.
+    """Convolution of Keras, computed as one matrix product of patches for images of a few pixels.
 
-    There the gradients of a CPU's convolution take up to a hundred times as long. The class bears Keras' name because
-    files of weights are read by it.
+    The gradients of a convolution on a CPU take up to a hundred times as long there. The class has
+    the name of Keras' own because files of weights are read by it.
     """
 
-    #: Above them the convolution is the faster one.
+    #: For larger images the convolution is faster.
     LARGEST_PRODUCT_PX = 4
 
-    def convolution_op(self, inputs, kernel):
+    def convolution_op(self, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
         plain = (
             self.padding == "same"
             and self.data_format == "channels_last"
@@ -329,6 +353,7 @@ class Conv2D(keras.layers.Conv2D):
         )
         if not plain or max(inputs.shape[1:3]) > self.LARGEST_PRODUCT_PX:
             return super().convolution_op(inputs, kernel)
+
         down, across = (
             _Taps(*axis) for axis in zip(inputs.shape[1:3], self.kernel_size, self.strides)
         )
@@ -342,7 +367,9 @@ class Conv2D(keras.layers.Conv2D):
 
 
 class _Taps:
-    """The taps of a "same" convolution that meet the map, along one axis of `size` pixels; the others see zeros."""
+    """The taps of a "same" convolution that meet the map, along one axis of `size` pixels; the
+    others see zeros.
+    """
 
     def __init__(self, size: int, width: int, stride: int):
         self.span, self.stride = stride * (-(-size // stride) - 1) + 1, stride
@@ -359,30 +386,33 @@ class _Taps:
 
 @register
 class PReLU(keras.layers.PReLU):
-    """Keras' rectifier. The derivative at exactly 0 is that from the right; Keras' is 0, which is between none.
+    """Keras' rectifier. The derivative at exactly 0 is that from the right; Keras' is 0, which is
+    between none.
 
     The class bears Keras' name because files of weights are read by it.
     """
 
-    def call(self, inputs):
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
         return tf.where(inputs >= 0, inputs, tf.cast(self.alpha, inputs.dtype) * inputs)
 
 
 @register
 class FilterBank(keras.layers.Layer):
-    """(B, D, D) -> (B, D, D, 1 + number): the image beside copies blurred ever more (Chung 2023, section 3.3).
+    """(B, D, D) -> (B, D, D, 1 + number): the image beside copies blurred ever more (Chung 2023,
+    section 3.3).
 
-    kind : "gaussian", exp(-f^2 / 2 c^2), or "low-pass", flat up to its edge (Butterworth of order 4), which rings a
-    little. Cut-offs c fall geometrically from half of Nyquist. "none" leaves the image alone.
+    kind : "gaussian", exp(-f^2 / 2 c^2), or "low-pass", flat up to its edge (Butterworth of order
+    4), which rings a little. Cut-offs c fall geometrically from half of Nyquist. "none" leaves the
+    image alone.
     """
 
-    def __init__(self, number: int = 5, kind: str = "low-pass", **kwargs):
+    def __init__(self, number: int = 5, kind: str = "low-pass", **kwargs: Any):
         super().__init__(**kwargs)
         if kind not in FILTER_BANKS:
             raise ValueError(f"expected a kind of {FILTER_BANKS}, received {kind!r}")
         self.number, self.kind = number if kind != "none" else 0, kind
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         box = input_shape[-1]
         fx, fy = np.meshgrid(np.fft.rfftfreq(box), np.fft.fftfreq(box))
         cut = 0.25 * 2.0 ** (-0.5 * np.arange(self.number))
@@ -391,7 +421,7 @@ class FilterBank(keras.layers.Layer):
         self._filters = filters.astype(np.float32)
         super().build(input_shape)
 
-    def call(self, images):
+    def call(self, images: tf.Tensor) -> tf.Tensor:
         if not self.number:
             return images[..., None]
         wide = tf.cast(images, tf.float32)
@@ -400,7 +430,7 @@ class FilterBank(keras.layers.Layer):
         stack = tf.concat([wide[:, None], blurred], axis=1)
         return tf.cast(tf.transpose(stack, (0, 2, 3, 1)), images.dtype)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (*input_shape, 1 + self.number)
 
     def get_config(self) -> Dict[str, Any]:
@@ -411,26 +441,28 @@ class FilterBank(keras.layers.Layer):
 class UnitRange(keras.layers.Layer):
     """(B, D, D) -> (B, D, D, 1) between -1 and 1: divided by the largest magnitude of the image."""
 
-    def call(self, images):
+    def call(self, images: tf.Tensor) -> tf.Tensor:
         largest = tf.reduce_max(tf.abs(images), axis=(1, 2), keepdims=True)
         return tf.math.divide_no_nan(images, largest)[..., None]
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (*input_shape, 1)
 
 
 @register
 class GeneralisedMeanPooling(keras.layers.Layer):
-    """(B, H, W, C) -> (B, C): (mean x^p)^(1/p), one p learned (Chung 2023, section 3.4); x is cut at 1e-6."""
+    """(B, H, W, C) -> (B, C): (mean x^p)^(1/p), one p learned (Chung 2023, section 3.4); x is cut
+    at 1e-6.
+    """
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         # p = 1 + softplus(raw) stays above 1, the average; it starts at 3.
         self.raw = self.add_weight(
             shape=(), initializer=keras.initializers.Constant(math.log(math.e**2 - 1)), name="p"
         )
         super().build(input_shape)
 
-    def call(self, features):
+    def call(self, features: tf.Tensor) -> tf.Tensor:
         power = 1.0 + tf.nn.softplus(tf.cast(self.raw, tf.float32))
         logs = tf.math.log(tf.maximum(tf.cast(features, tf.float32), 1e-6))
         count = tf.cast(tf.shape(features)[1] * tf.shape(features)[2], tf.float32)
@@ -438,20 +470,53 @@ class GeneralisedMeanPooling(keras.layers.Layer):
         total = tf.reduce_logsumexp(power * logs, axis=(1, 2)) - tf.math.log(count)
         return tf.cast(tf.exp(total / power), features.dtype)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (input_shape[0], input_shape[3])
 
 
+def normalised_convolution(
+    features: KerasTensor, channels: int, kernel: int, policy: str, name: str, **options: Any
+) -> KerasTensor:
+    """Convolution without bias, then batch normalisation.
+
+    Parameters
+    ----------
+    features : (B, H, W, C).
+    channels : of the result.
+    kernel : width in pixels.
+    policy : Keras' policy of number formats.
+    name : the layers are called NAME_conv and NAME_norm.
+    options : of the convolution.
+    """
+    convolution = Conv2D(
+        channels,
+        kernel,
+        padding="same",
+        use_bias=False,
+        dtype=policy,
+        name=f"{name}_conv",
+        **options,
+    )
+    features = convolution(features)
+    return keras.layers.BatchNormalization(dtype=policy, name=f"{name}_norm")(features)
+
+
 def convolution_blocks(
-    features,
+    features: KerasTensor,
     stem: Sequence[Tuple[int, int]],
     doubles: Sequence[int],
-    convolution: Callable[[Any, int, int, str], Any],
-    pool: Callable[[Any, str], Any],
-):
-    """Single convolutions `stem`, (kernel, channels) each, then pairs of 3 x 3 ones, each ended by a pooling.
+    convolution: Callable[[KerasTensor, int, int, str], KerasTensor],
+    pool: Callable[[KerasTensor, str], KerasTensor],
+) -> KerasTensor:
+    """Single convolutions, then pairs of 3 x 3 convolutions, each followed by a pooling.
 
-    convolution : (features, channels, kernel, name) -> features; pool : (features, name) -> features.
+    Parameters
+    ----------
+    features : (B, H, W, C).
+    stem : (kernel, channels) of each single convolution.
+    doubles : channels of each pair.
+    convolution : (features, channels, kernel, name) -> features.
+    pool : (features, name) -> features.
     """
     for number, (kernel, channels) in enumerate(stem):
         features = pool(convolution(features, channels, kernel, f"stem{number}"), f"stem{number}")

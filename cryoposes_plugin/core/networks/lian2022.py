@@ -1,7 +1,8 @@
-"""The network of Lian 2022 (section 2.4): the first blocks of VGG16, two more convolutions, fully connected layers.
+"""The network of Lian 2022 (section 2.4): the first blocks of VGG16, two more convolutions, fully
+connected layers.
 
-The paper starts from weights learned on ImageNet; here they start at random, and one channel does for its three equal
-ones. It does not say how wide the layers between are: `middle` and `dense` are ours.
+The paper starts from weights learned on ImageNet and uses three equal channels; here the weights
+start at random and one channel is used. The widths `middle` and `dense` are not given in the paper.
 """
 
 from __future__ import annotations
@@ -11,14 +12,16 @@ from typing import Any, Dict, Tuple
 
 import keras
 
-from .layers import Conv2D, UnitRange
+from .layers import Conv2D, KerasTensor, UnitRange
 from .pose_head import pose_head
 
 
 @dataclass(frozen=True)
 class LianConfig:
-    """Architecture: `blocks` as (convolutions, channels), each ended by 2 x 2 max-pooling; `middle` channels of the two
-    convolutions of stride 2 after them; `dense` widths of the fully connected layers; and the pose head."""
+    """Architecture: `blocks` as (convolutions, channels), each ended by 2 x 2 max-pooling; `middle`
+    channels of the two convolutions of stride 2 after them; `dense` widths of the fully connected
+    layers; and the pose head.
+    """
 
     box_size_px: int
     blocks: Tuple[Tuple[int, int], ...] = ((2, 64), (2, 128), (3, 256))
@@ -30,6 +33,7 @@ class LianConfig:
     l2: float = 1e-4
 
     def to_dict(self) -> Dict[str, Any]:
+        """The architecture as in a model card."""
         return asdict(self)
 
 
@@ -38,18 +42,20 @@ def build_lian_encoder(config: LianConfig, compute_dtype: str = "float32") -> ke
     policy = "mixed_bfloat16" if compute_dtype == "bfloat16" else "float32"
     images = keras.Input((config.box_size_px, config.box_size_px), name="images")
     features = UnitRange(dtype=policy, name="range")(images)
+
     for block, (number, channels) in enumerate(config.blocks):
         for part in range(number):
-            features = _convolution(
-                features, channels, 1, config, policy, f"block{block}_conv{part}"
-            )
+            name = f"block{block}_conv{part}"
+            features = _strided_convolution(config, policy, features, channels, 1, name)
         features = keras.layers.MaxPooling2D(
             2, padding="same", dtype=policy, name=f"block{block}_pool"
         )(features)
+
     for number, channels in enumerate(config.middle):
-        features = _convolution(features, channels, 2, config, policy, f"middle{number}")
+        features = _strided_convolution(config, policy, features, channels, 2, f"middle{number}")
     features = keras.layers.MaxPooling2D(2, padding="same", dtype=policy, name="pool")(features)
     features = keras.layers.Flatten(dtype=policy, name="flat")(features)
+
     for number, width in enumerate(config.dense):
         features = keras.layers.Dense(
             width,
@@ -70,7 +76,14 @@ def build_lian_encoder(config: LianConfig, compute_dtype: str = "float32") -> ke
     )
 
 
-def _convolution(features, channels: int, stride: int, config: LianConfig, policy: str, name: str):
+def _strided_convolution(
+    config: LianConfig,
+    policy: str,
+    features: KerasTensor,
+    channels: int,
+    stride: int,
+    name: str,
+) -> KerasTensor:
     return Conv2D(
         channels,
         3,

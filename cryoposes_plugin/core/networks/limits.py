@@ -1,12 +1,20 @@
-"""What a network's description in a model card may say: types, ranges and size, checked before anything is built."""
+"""Types, ranges and size of a network's description in a model card, checked before anything is
+built.
+"""
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Tuple, Union
 
 from ..errors import InputError
 from ..values import integer, real, shown, truth
 from .choices import FEATURE_DISTANCES, FILTER_BANKS, POOLINGS, REPRESENTATIONS
+
+if TYPE_CHECKING:
+    from .banjac2021 import BanjacConfig
+    from .cryoforum2023 import CryoforumConfig
+    from .lian2022 import LianConfig
+    from .polar import PolarConfig
 
 _REMEDY = "give the model folder as `train` wrote it"
 _LONGEST_LIST, _LARGEST_WIDTH = 16, 8192
@@ -43,13 +51,13 @@ _KNOWN = {"kind", "shift", *_INTEGERS, *_REALS, *_CHOICES, *_PAIRS, *_WIDTHS}
 
 
 def check_network(values: Any, what: str) -> None:
-    """InputError that names the entry of a network's description that no network of this program has."""
+    """InputError for an entry of a network's description that no network of this program has."""
     if not isinstance(values, dict):
-        raise InputError(f"{what} is {shown(values)} and no description of a network; {_REMEDY}.")
+        raise InputError(f"{what} is {shown(values)}, not a description of a network; {_REMEDY}.")
     for name, value in values.items():
         if name not in _KNOWN:
             raise InputError(
-                f"{what} has {shown(name)}, which is no part of a network here; {_REMEDY}."
+                f"{what} has {shown(name)}, which no network of this version has; {_REMEDY}."
             )
         _check_entry(name, value, f"{what}: {name}")
 
@@ -59,17 +67,19 @@ def _check_entry(name: str, value: Any, what: str) -> None:
         for part in _listed(value, what):
             if not isinstance(part, (list, tuple)) or len(part) != 2:
                 raise InputError(
-                    f"{what} has {shown(part)} where a pair of numbers belongs; {_REMEDY}."
+                    f"{what} has {shown(part)} in the place of a pair of numbers; {_REMEDY}."
                 )
             for number, limits in zip(part, _PAIRS[name]):
                 integer(number, what, _REMEDY, *limits)
+
     elif name in _WIDTHS:
         for number in _listed(value, what):
             integer(number, what, _REMEDY, 1, _LARGEST_WIDTH)
+
     elif name in _CHOICES:
         if value not in _CHOICES[name]:
             raise InputError(
-                f"{what} is {shown(value)}, none of {', '.join(_CHOICES[name])}; {_REMEDY}."
+                f"{what} is {shown(value)}, not one of {', '.join(_CHOICES[name])}; {_REMEDY}."
             )
     elif name in _INTEGERS:
         integer(value, what, _REMEDY, *_INTEGERS[name])
@@ -88,25 +98,25 @@ def _listed(value: Any, what: str) -> Tuple:
 
 
 def least_weights(kind: str, config: Any) -> int:
-    """Weights of the large layers of a network: no more than it has, of a checked config of `build_network`."""
+    """Number of weights of the large layers of a checked network, a lower limit of what it has."""
     count: Callable[[Any], int] = _COUNTS[kind]
     return count(config)
 
 
-def _polar(config) -> int:
+def _polar(config: PolarConfig) -> int:
     templates = 2 * (config.angles // 2 + 1) * config.radii * config.templates
     blocks = config.blocks * (config.taps + 1) * config.width**2
     return templates + config.templates * config.width + blocks + config.width * config.views
 
 
-def _convolutions(config) -> int:
+def _convolutions(config: Union[BanjacConfig, CryoforumConfig]) -> int:
     stem = _chain([(kernel, channels) for kernel, channels in config.stem], 1)
     return stem + _chain(
         [(3, channels) for channels in config.doubles for _ in (0, 1)], config.stem[-1][1]
     )
 
 
-def _lian(config) -> int:
+def _lian(config: LianConfig) -> int:
     blocks = _chain([(3, channels) for number, channels in config.blocks for _ in range(number)], 1)
     middle = _chain([(3, channels) for channels in config.middle], config.blocks[-1][1])
     side = config.box_size_px >> (len(config.blocks) + len(config.middle) + 1)
@@ -117,8 +127,8 @@ def _lian(config) -> int:
     )
 
 
-def _chain(layers, channels: int) -> int:
-    """Weights of convolutions (kernel, channels) one after the other."""
+def _chain(layers: Iterable[Tuple[int, int]], channels: int) -> int:
+    """Number of weights of consecutive convolutions (kernel, channels)."""
     total = 0
     for kernel, following in layers:
         total += kernel**2 * channels * following

@@ -1,8 +1,10 @@
-"""The default network: a polar grid, templates and convolutions along the circle, and heads that turn with the image.
+"""The default network: a polar grid, templates and convolutions along the circle, and outputs that
+rotate with the image.
 
-Radii are channels: every layer is one matrix product over (image, angle) rows, which is what a CPU does best. A turn of
-the image by one angle bin moves the bins round by one; each bin's output is turned by the bin's angle before they are
-averaged, so that the prediction turns with the image exactly: A -> Rz A.
+Radii are channels: every layer is one matrix product over (image, angle) rows, which is fast on a
+CPU. A rotation of the image by one angle bin moves the bins along the circle by one; the output of
+each bin is rotated by its angle before they are averaged, so that the prediction rotates with the
+image exactly: A -> Rz A.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from .layers import (
     GridBingham,
     GridLogits,
     GridMean,
+    KerasTensor,
     PolarResampling,
     RootMeanSquareNorm,
     TurnedMatrixMean,
@@ -35,10 +38,13 @@ class PolarConfig:
     """Architecture of the polar encoder.
 
     box_size_px : of the images; outer_radius_px : of the polar grid; angles, radii : its size.
-    templates : learned templates of the whole circle; bins : angle bins of their correlations and all that follows.
-    width : channels; blocks : residual blocks; taps : of their convolutions, dilated by 1, 2, 4, 8, 1, ...
-    views : viewing directions of the classification over views x bins; concentration : of the bumps it learns from
-    (50: 6 degrees, half the spacing of 384 views); dropout : rate before the heads.
+    templates : learned templates of the whole circle; bins : angle bins of their correlations and
+    all that follows.
+    width : channels; blocks : residual blocks; taps : of their convolutions, dilated by 1, 2, 4, 8,
+    1, ...
+    views : viewing directions of the classification over views x bins; concentration : of the bumps
+    it learns from (50: 6 degrees, half the spacing of 384 views); dropout : rate before the
+    outputs.
     shift : whether the in-plane shift is predicted too.
     """
 
@@ -57,14 +63,16 @@ class PolarConfig:
     shift: bool = True
 
     def to_dict(self) -> Dict[str, Any]:
+        """The architecture as in a model card."""
         return asdict(self)
 
 
 def build_polar_encoder(config: PolarConfig, compute_dtype: str = "float32") -> keras.Model:
-    """Network (B, D, D) -> {"matrix": (B, 3, 3), "bingham": (B, 4, 4), "grid": (B, bins * views) logits,
-    "shift": (B, 2) pixels (x, y) of the images}.
+    """Network (B, D, D) -> {"matrix": (B, 3, 3), "bingham": (B, 4, 4), "grid": (B, bins * views)
+    logits, "shift": (B, 2) pixels (x, y) of the images}.
 
-    compute_dtype : "float32", or "bfloat16" for the matrix products alone (weights and heads stay float32).
+    compute_dtype : "float32", or "bfloat16" for the matrix products alone (weights and heads stay
+    float32).
     """
     policy = "mixed_bfloat16" if compute_dtype == "bfloat16" else "float32"
     images = keras.Input((config.box_size_px, config.box_size_px), name="images")
@@ -75,9 +83,11 @@ def build_polar_encoder(config: PolarConfig, compute_dtype: str = "float32") -> 
 
 
 def build_polar_distances(config: PolarConfig, compute_dtype: str = "float32") -> keras.Model:
-    """The same network as a measure of distance, (B, D, D) -> {"features": (B, 9), "grid", "shift"}.
+    """The same network as a measure of distance, (B, D, D) -> {"features": (B, 9), "grid",
+    "shift"}.
 
-    The features are the nine numbers of "matrix"; they turn with the image, and so do the distances between them.
+    The features are the nine numbers of "matrix"; they rotate with the image, and so do the
+    distances between them.
     """
     poses = build_polar_encoder(config, compute_dtype)
     features = keras.layers.Reshape((9,), dtype="float32", name="features")(poses.output["matrix"])
@@ -85,19 +95,25 @@ def build_polar_distances(config: PolarConfig, compute_dtype: str = "float32") -
     return keras.Model(poses.input, outputs, name="polar_distances")
 
 
-def network_on_circle(polar, config: PolarConfig, policy: str = "float32") -> Dict[str, Any]:
-    """What follows the polar grid (angles, B, radii): layers that commute with turning the circle by a bin."""
+def network_on_circle(
+    polar: KerasTensor, config: PolarConfig, policy: str = "float32"
+) -> Dict[str, KerasTensor]:
+    """Outputs from the polar grid (angles, B, radii), by layers that commute with a rotation of the
+    circle by a bin.
+    """
     features = _stem(polar, config, policy)
     for block in range(config.blocks):
         features = _residual_block(features, config, block, policy)
     features = RootMeanSquareNorm(dtype=policy, name="norm")(features)
     if config.dropout:
         features = keras.layers.Dropout(config.dropout, dtype=policy, name="dropout")(features)
-    return _heads(features, config, policy)
+    return _outputs(features, config, policy)
 
 
-def _stem(polar, config: PolarConfig, policy: str):
-    """Templates of the whole image first: at low SNR they gather what a local filter, then cut off, would lose."""
+def _stem(polar: KerasTensor, config: PolarConfig, policy: str) -> KerasTensor:
+    """Templates of the whole image first: at low SNR they gather signal that would be lost after a
+    local filter.
+    """
     matched = CircularTemplates(config.templates, config.bins, dtype=policy, name="stem_templates")(
         polar
     )
@@ -106,7 +122,9 @@ def _stem(polar, config: PolarConfig, policy: str):
     return CircularConvolution(config.width, dtype=policy, name="stem_point")(matched)
 
 
-def _residual_block(features, config: PolarConfig, block: int, policy: str):
+def _residual_block(
+    features: KerasTensor, config: PolarConfig, block: int, policy: str
+) -> KerasTensor:
     name = f"block{block}"
     dilation = _DILATIONS[block % len(_DILATIONS)]
     inner = RootMeanSquareNorm(dtype=policy, name=f"{name}_norm")(features)
@@ -120,27 +138,28 @@ def _residual_block(features, config: PolarConfig, block: int, policy: str):
     return keras.layers.Add(dtype=policy, name=f"{name}_add")([features, inner])
 
 
-def _heads(features, config: PolarConfig, policy: str) -> Dict[str, Any]:
-    """A classifier over a grid of rotations: its mean, corrected by 9-D numbers, and its second moment (Bingham).
+def _outputs(features: KerasTensor, config: PolarConfig, policy: str) -> Dict[str, KerasTensor]:
+    """A classifier over a grid of rotations: its mean, corrected by 9-D numbers, and its second
+    moment (Bingham).
 
-    A distribution can hold two candidates apart where a regression would average them.
+    A distribution keeps two candidates apart, which a regression would average.
     """
 
     copies = iter(FanOut(3, dtype=policy, name="to_heads")(features))
 
-    def head(width: int, name: str):
+    def on_bins(width: int, name: str) -> KerasTensor:
         return CircularConvolution(width, gain=_HEAD_GAIN, dtype=policy, name=name)(next(copies))
 
     grid = (config.bins, config.views, config.concentration)
-    logits = GridLogits(dtype="float32", name="grid_logits")(head(config.views, "grid_bins"))
+    logits = GridLogits(dtype="float32", name="grid_logits")(on_bins(config.views, "grid_bins"))
     logits, for_mean, for_bingham = FanOut(3, dtype="float32", name="grid")(logits)
     mean = GridMean(*grid, dtype="float32", name="matrix_grid")(for_mean)
-    correction = TurnedMatrixMean(dtype="float32", name="matrix_turned")(head(9, "matrix_bins"))
+    correction = TurnedMatrixMean(dtype="float32", name="matrix_turned")(on_bins(9, "matrix_bins"))
     outputs = {
         "matrix": keras.layers.Add(dtype="float32", name="matrix")([mean, correction]),
         "bingham": GridBingham(*grid, dtype="float32", name="bingham")(for_bingham),
         "grid": logits,
     }
     if config.shift:
-        outputs["shift"] = TurnedVectorMean(dtype="float32", name="shift")(head(2, "shift_bins"))
+        outputs["shift"] = TurnedVectorMean(dtype="float32", name="shift")(on_bins(2, "shift_bins"))
     return outputs

@@ -1,4 +1,6 @@
-"""From numbers to orientations: the 10-D Bingham matrix and its mode, rotations and quaternions (TensorFlow)."""
+"""From numbers to orientations: the 10-D Bingham matrix and its mode, rotations and quaternions
+(TensorFlow).
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,8 @@ import tensorflow as tf
 
 #: Place of theta 1 to 10 in the upper triangle of L (Chung 2023, eq. 3).
 _PLACES = ((0, 0), (0, 1), (0, 2), (0, 3), (3, 3), (1, 1), (1, 2), (1, 3), (2, 3), (2, 2))
-#: Gaps of eigenvalues below this share of the mean eigenvalue count as degenerate in the gradient of the mode.
+#: Gaps of eigenvalues below this share of the mean eigenvalue count as degenerate in the gradient
+#: of the mode.
 _DEGENERATE_GAP = 1e-2
 
 
@@ -25,18 +28,21 @@ def triangular_matrix(theta: tf.Tensor) -> tf.Tensor:
 
 
 def bingham_matrix(theta: tf.Tensor) -> tf.Tensor:
-    """(..., 10) -> (..., 4, 4) symmetric positive semidefinite A = L L^T; its smallest eigenvector is the mode."""
+    """(..., 10) -> (..., 4, 4) symmetric positive semidefinite A = L L^T; its smallest eigenvector
+    is the mode.
+    """
     triangle = triangular_matrix(theta)
     return tf.matmul(triangle, triangle, transpose_b=True)
 
 
 @tf.custom_gradient
 def smallest_eigenvector(matrices: tf.Tensor):
-    """(B, 4, 4) symmetric -> (B, 4) unit eigenvectors of the smallest eigenvalue: the QCQP of Chung 2023, eq. 2.
+    """(B, 4, 4) symmetric -> (B, 4) unit eigenvectors of the smallest eigenvalue: the QCQP of Chung
+    2023, eq. 2.
 
-    The sign is arbitrary. The exact derivative sum_i v_i v_i^T dA v_1 / (l_1 - l_i) explodes where eigenvalues meet;
-    here a gap g enters as g / (g^2 + e^2) with e = 1 % of the mean eigenvalue, which is exact for gaps well above e
-    and vanishes with the gap.
+    The sign is arbitrary. The exact derivative sum_i v_i v_i^T dA v_1 / (l_1 - l_i) explodes where
+    eigenvalues meet; here a gap g enters as g / (g^2 + e^2) with e = 1 % of the mean eigenvalue,
+    which is exact for gaps well above e and vanishes with the gap.
     """
     values, vectors = tf.linalg.eigh(matrices)
     mode = vectors[:, :, 0]
@@ -54,7 +60,8 @@ def smallest_eigenvector(matrices: tf.Tensor):
 
 
 def rotation_quaternions(rotations: tf.Tensor) -> tf.Tensor:
-    """(B, 3, 3) rotations -> (B, 4) unit quaternions (w, x, y, z), sign arbitrary; no gradient is meant to pass.
+    """(B, 3, 3) rotations -> (B, 4) unit quaternions (w, x, y, z), sign arbitrary; no gradient is
+    meant to pass.
 
     The largest column of the 4x4 matrix 4 q q^T is taken, which is exact for every rotation.
     """
@@ -84,10 +91,11 @@ def quaternion_rotations(quaternions: tf.Tensor) -> tf.Tensor:
 
 
 def bingham_of_angular_gaussian(matrices: tf.Tensor) -> tf.Tensor:
-    """(B, 4, 4) A of an angular central Gaussian, p(q) ~ (q^T A q)^-2 -> (B, 4, 4) Bingham matrix of the same peak.
+    """(B, 4, 4) A of an angular central Gaussian, p(q) ~ (q^T A q)^-2 -> (B, 4, 4) Bingham matrix
+    of the same peak.
 
-    Near its mode p falls like exp(-2 (l_i / l_1 - 1) x_i^2), so that 2 A / l_1 has Lambda_i = -2 (l_i / l_1 - 1)
-    (Chung 2023, eq. 5: Lambda = l_1 - l_i of the returned matrix).
+    Near its mode p falls like exp(-2 (l_i / l_1 - 1) x_i^2), so that 2 A / l_1 has Lambda_i = -2
+    (l_i / l_1 - 1) (Chung 2023, eq. 5: Lambda = l_1 - l_i of the returned matrix).
     """
     smallest = tf.linalg.eigvalsh(matrices)[:, :1]
     return 2.0 * matrices / tf.maximum(smallest, 1e-12)[:, :, None]

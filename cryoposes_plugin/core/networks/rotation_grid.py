@@ -1,4 +1,6 @@
-"""The grid of rotations Rz(bin) V_view over which the polar network is a classifier, and the bumps it learns from."""
+"""The grid of rotations Rz(bin) V_view over which the polar network is a classifier, and the bumps
+it learns from.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ def turns_about_z(bins: int) -> np.ndarray:
 
 
 def grid_views(views: int) -> np.ndarray:
-    """(views, 3, 3) float32 rotations: viewing directions spread evenly (a Fibonacci spiral), in-plane angles fixed."""
+    """(views, 3, 3) float32 rotations: viewing directions spread evenly (a Fibonacci spiral),
+    in-plane angles fixed.
+    """
     index = np.arange(views) + 0.5
     tilt, azimuth = np.arccos(1 - 2 * index / views), np.pi * (1 + 5**0.5) * index
     beam = np.stack(
@@ -43,7 +47,8 @@ def grid_rotations(bins: int, views: int) -> np.ndarray:
 def bump_moments(concentration: float) -> Tuple[float, float]:
     """How a bump p(R) ~ exp(concentration tr(R^T A)) on SO(3) shrinks what is averaged over it.
 
-    (r, s): the mean of R is r A; the mean of q q^T is s a a^T + (1 - s) / 4 I, with a the quaternion of A.
+    (r, s): the mean of R is r A; the mean of q q^T is s a a^T + (1 - s) / 4 I, with a the
+    quaternion of A.
     """
     angle = np.linspace(0, np.pi, 20001)
     weight = (1 - np.cos(angle)) * np.exp(2 * concentration * (np.cos(angle) - 1))

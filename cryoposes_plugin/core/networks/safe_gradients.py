@@ -1,6 +1,8 @@
-"""Functions whose derivative TensorFlow leaves infinite, zero or to rounding at one point, with the right one there.
+"""Functions whose derivative TensorFlow leaves infinite, zero or to rounding at one point, with the
+right one there.
 
-At a kink the derivative given is the mean of those from all sides: 0 for a length at 0 and for an angle at 0 and pi.
+At a kink the derivative given is the mean of those from all sides: 0 for a length at 0 and for an
+angle at 0 and pi.
 """
 
 from __future__ import annotations
@@ -13,7 +15,9 @@ SHORTEST = 1e-6
 
 @tf.custom_gradient
 def scaled_bessel_i0(x: tf.Tensor):
-    """I0(x) exp(-x) of x >= 0. Its derivative at 0 is -1; TensorFlow's, of I0(x) exp(-|x|), is 0 there."""
+    """I0(x) exp(-x) of x >= 0. Its derivative at 0 is -1; TensorFlow's, of I0(x) exp(-|x|), is 0
+    there.
+    """
     value = tf.math.bessel_i0e(x)
     return value, lambda upstream: upstream * (tf.math.bessel_i1e(x) - value)
 
@@ -38,7 +42,9 @@ def length(vectors: tf.Tensor):
 
 @tf.custom_gradient
 def unit(vectors: tf.Tensor):
-    """(..., n) -> (..., n) vectors of length 1; those shorter than `SHORTEST` become 0 and pass no gradient."""
+    """(..., n) -> (..., n) vectors of length 1; those shorter than `SHORTEST` become 0 and pass no
+    gradient.
+    """
     norm = tf.sqrt(tf.reduce_sum(tf.square(vectors), axis=-1, keepdims=True))
     inverse = tf.where(norm < SHORTEST, tf.zeros_like(norm), 1.0 / tf.maximum(norm, SHORTEST))
     value = vectors * inverse

@@ -6,8 +6,8 @@ from typing import Mapping, Optional, Tuple
 
 import numpy as np
 
-from ..models import uncertainty as bingham
 from ..models.pose_model import PoseModel
+from ..models.uncertainty import largest_dispersion, total_dispersion
 from ..particles.batches import ParticleBatches
 from .poses import Poses
 from .starts import StartingPoses
@@ -73,8 +73,8 @@ class NetworkStarts:
 
         scores = {
             "rotations": hypotheses.rotations[:, 0],
-            "dispersion": bingham.largest_dispersion(hypotheses.bingham),
-            "trace": bingham.trace(hypotheses.bingham),
+            "dispersion": largest_dispersion(hypotheses.bingham_matrices),
+            "trace": total_dispersion(hypotheses.bingham_matrices),
         }
         return StartingPoses(poses, scores)
 

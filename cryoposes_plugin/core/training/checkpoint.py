@@ -1,4 +1,6 @@
-"""The whole state of a training run in one file: weights, optimizer, step and the state of every random generator."""
+"""The state of a training run in one file: weights, optimizer, step and the state of every random
+generator.
+"""
 
 from __future__ import annotations
 
@@ -19,14 +21,19 @@ _VARIABLE, _PENDING = "variable", "pending_"
 def state_variables(
     network: keras.Model, optimizer: keras.optimizers.Optimizer
 ) -> List[keras.Variable]:
-    """Every variable that training changes; `Model.variables` holds those of the dropout layers' generators too."""
+    """Every variable that training changes, those of the random generators of dropout layers
+    included.
+    """
     return [*network.variables, *optimizer.variables]
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What is known of a training beside its variables: the step, the seconds it took, the text of its history, and
-    the losses of the steps since the last row of that, by name."""
+    """State of a training beside its variables.
+
+    step, seconds : steps done and the time that they took. history : text of its history.
+    pending : losses of the steps since the last row of the history, by name.
+    """
 
     step: int = 0
     seconds: float = 0.0
@@ -34,12 +41,12 @@ class Checkpoint:
     pending: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def losses(self) -> List[Mapping[str, float]]:
-        """One of each step since the last row."""
+        """The pending losses, step by step."""
         return [dict(zip(self.pending, values)) for values in zip(*self.pending.values())]
 
 
 def save_checkpoint(path: Path, variables: List[keras.Variable], checkpoint: Checkpoint) -> None:
-    """Written under another name and renamed: whole or absent."""
+    """Write a checkpoint; the file appears whole or not at all."""
     arrays = {
         f"{_VARIABLE}{index}": keras.ops.convert_to_numpy(v) for index, v in enumerate(variables)
     }
@@ -49,7 +56,7 @@ def save_checkpoint(path: Path, variables: List[keras.Variable], checkpoint: Che
 
 
 def load_checkpoint(path: Path, variables: List[keras.Variable]) -> Optional[Checkpoint]:
-    """Set the variables; None where there is no checkpoint."""
+    """Set the variables and return the checkpoint; None if there is none."""
     if not path.exists():
         return None
     saved = read_arrays(path, {"step": np.array(0), "seconds": np.array(0.0)})
@@ -58,10 +65,12 @@ def load_checkpoint(path: Path, variables: List[keras.Variable]) -> Optional[Che
         raise InputError(
             f"Checkpoint {path} belongs to another network; train into a new output folder."
         )
+
     step = integer(saved["step"].item(), f"{path}: step", REDO, 0)
     seconds = real(saved["seconds"].item(), f"{path}: seconds", REDO, 0.0)
     for variable, array in zip(variables, arrays):
         variable.assign(array)
+
     pending = {
         name[len(_PENDING) :]: value for name, value in saved.items() if name.startswith(_PENDING)
     }

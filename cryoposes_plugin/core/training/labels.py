@@ -1,4 +1,4 @@
-"""The truth that training images come with."""
+"""True poses of training images, and predictions beside them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class PoseLabels(NamedTuple):
 
     rotations : (B, 3, 3) float32, A of `conventions`.
     shifts_px : (B, 2) float32, displacement (x, y) in pixels of the network's images.
-    shift_known : (B,) float32, 1 where `shifts_px` is the truth, 0 where nobody knows it.
+    shift_known : (B,) float32, 1 where `shifts_px` is the true shift, 0 where that is unknown.
     """
 
     rotations: Any
@@ -21,10 +21,18 @@ class PoseLabels(NamedTuple):
     shift_known: Any
 
 
+class Evaluation(NamedTuple):
+    """What a network predicts for held-out images, and their true poses."""
+
+    predicted: Any
+    truth: PoseLabels
+
+
 def concatenated(labels: Sequence[PoseLabels]) -> PoseLabels:
+    """The labels of several batches of tensors, one after the other."""
     return PoseLabels(*(tf.concat(part, axis=0) for part in zip(*labels)))
 
 
 def as_arrays(labels: Sequence[PoseLabels], number: int) -> PoseLabels:
-    """The first `number` of several batches, float64."""
+    """The first `number` labels of several batches of arrays, float64."""
     return PoseLabels(*(np.concatenate(part)[:number].astype(np.float64) for part in zip(*labels)))

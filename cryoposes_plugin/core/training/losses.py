@@ -1,4 +1,6 @@
-"""What training minimises: regression of rotations, likelihoods of distributions over them, and pairwise distances."""
+"""Losses: regression of rotations, likelihoods of distributions over them, and pairwise distances
+(TensorFlow).
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,6 @@ import tensorflow as tf
 
 from ..imaging.forward_model import ForwardModel
 from ..networks.bingham_normaliser import log_normaliser
-from ..networks.representations import davenport_matrices
 from ..networks.safe_gradients import angle, length
 
 
@@ -18,14 +19,17 @@ def matrix_loss(predicted: tf.Tensor, rotations: tf.Tensor) -> tf.Tensor:
 
 
 def shift_loss(predicted_px: tf.Tensor, shifts_px: tf.Tensor, known: tf.Tensor) -> tf.Tensor:
-    """Mean squared error along an axis, px^2, of shifts (B, 2) over the images where (B,) known is 1; 0 without any."""
+    """Mean squared error along an axis, px^2, of shifts (B, 2) over the images whose (B,) known is
+    1; 0 without any.
+    """
     squared = tf.reduce_mean(tf.square(predicted_px - shifts_px), axis=1)
     return tf.math.divide_no_nan(tf.reduce_sum(known * squared), tf.reduce_sum(known))
 
 
 def geodesic_distance(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
-    """Angle in radians between rotations (..., 3, 3), d = arccos((tr(A^T B) - 1) / 2) = 2 arccos|<p, q>| of their
-    quaternions (Chung 2023, eq. 1); finite gradient everywhere."""
+    """Angle in radians between rotations (..., 3, 3), d = arccos((tr(A^T B) - 1) / 2) = 2
+    arccos|<p, q>| of their quaternions (Chung 2023, eq. 1); finite gradient everywhere.
+    """
     return angle(0.5 * (_inner(a, b) - 1.0))
 
 
@@ -36,50 +40,50 @@ def chordal_distance(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
 
 
 def quaternion_loss(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
-    """1 - <p, q>^2 = sin^2(d / 2) = (3 - tr(A^T B)) / 4 of rotations (..., 3, 3) (Lian 2022, eq. 12)."""
+    """1 - <p, q>^2 = sin^2(d / 2) = (3 - tr(A^T B)) / 4 of rotations (..., 3, 3) (Lian 2022, eq.
+    12).
+    """
     return 0.25 * (3.0 - _inner(a, b))
 
 
-def bingham_loss(forms: tf.Tensor, quaternions: tf.Tensor) -> tf.Tensor:
-    """(B,) negative log likelihoods of quaternions (B, 4) under p(q) = exp(-q^T M q) / c(M), forms M (B, 4, 4).
+def bingham_loss(bingham_matrices: tf.Tensor, quaternions: tf.Tensor) -> tf.Tensor:
+    """(B,) negative log likelihoods of quaternions (B, 4) under p(q) = exp(-q^T M q) / c(M), M (B,
+    4, 4).
 
-    The density is taken with respect to the uniform one: 0 for a form that prefers nothing.
+    The density is taken with respect to the uniform one: the loss is 0 for a matrix without
+    preference.
     """
-    return tf.einsum("bi,bij,bj->b", quaternions, forms, quaternions) + log_normaliser(forms)
-
-
-def matrix_fisher_loss(parameters: tf.Tensor, rotations: tf.Tensor) -> tf.Tensor:
-    """(B,) negative log likelihoods of rotations (B, 3, 3) under p(A) = exp(tr(F^T A)) / c(F) (Lee 2018), F (B, 3, 3).
-
-    tr(F^T A) is a quadratic form of the quaternion of A: the same density as a Bingham distribution's.
-    """
-    return log_normaliser(-davenport_matrices(parameters)) - _inner(parameters, rotations)
+    form = tf.einsum("bi,bij,bj->b", quaternions, bingham_matrices, quaternions)
+    return form + log_normaliser(bingham_matrices)
 
 
 def reprojection_loss(
     projector: ForwardModel, predicted: tf.Tensor, rotations: tf.Tensor
 ) -> tf.Tensor:
-    """Mean |X(predicted) - X(true)| over the pixels of noise-free projections without CTF (Lian 2022, eq. 14).
+    """Mean |X(predicted) - X(true)| over the pixels of noise-free projections without CTF (Lian
+    2022, eq. 14).
 
-    In units of the mean |X(true)|, so that it does not depend on the map's scale. Any common shift will do (there):
-    none is applied. Symmetric particles need no further care. predicted, rotations : (B, 3, 3).
+    It is in units of the mean |X(true)|, so that it does not depend on the scale of the map. No
+    shift is applied, as any common shift gives the same loss. Symmetric particles need no special
+    treatment. predicted, rotations : (B, 3, 3).
     """
     index, shifts_px = (
         tf.zeros_like(predicted[:, 0, 0], tf.int32),
         tf.zeros_like(predicted[:, 0, :2]),
     )
-    mine, true = (
+    estimated, true = (
         projector.images(index, r, shifts_px, None)
         for r in (predicted, tf.stop_gradient(rotations))
     )
-    return tf.reduce_mean(tf.abs(mine - true)) / tf.reduce_mean(tf.abs(true))
+    return tf.reduce_mean(tf.abs(estimated - true)) / tf.reduce_mean(tf.abs(true))
 
 
 def angular_gaussian_loss(matrices: tf.Tensor, quaternions: tf.Tensor) -> tf.Tensor:
-    """Mean negative log likelihood of quaternions (B, 4) under angular central Gaussians (B, 4, 4), up to a constant.
+    """Mean negative log likelihood of quaternions (B, 4) under angular central Gaussians (B, 4, 4),
+    up to a constant.
 
-    p(q) = sqrt(det A) (q^T A q)^-2 / (2 pi^2): normalised in closed form, antipodally symmetric, invariant to the scale
-    of A, and without eigenvectors in its gradient.
+    p(q) = sqrt(det A) (q^T A q)^-2 / (2 pi^2): normalised in closed form, antipodally symmetric,
+    invariant to the scale of A, and without eigenvectors in its gradient.
     """
     form = tf.einsum("bi,bij,bj->b", quaternions, matrices, quaternions)
     factor = tf.linalg.cholesky(matrices)
@@ -90,9 +94,19 @@ def angular_gaussian_loss(matrices: tf.Tensor, quaternions: tf.Tensor) -> tf.Ten
 def grid_targets(
     rotations: tf.Tensor, turns: tf.Tensor, views: tf.Tensor, concentration: float
 ) -> tf.Tensor:
-    """(B, K * J) probabilities of the grid rotations Rz(k) V_j: a von Mises-Fisher bump around each rotation (B, 3, 3).
+    """Probabilities of the grid rotations Rz(k) V_j, a von Mises-Fisher bump p ~ exp(c tr(A^T Rz(k)
+    V_j)).
 
-    turns : (K, 3, 3), views : (J, 3, 3); p ~ exp(concentration tr(A^T Rz(k) V_j)).
+    Parameters
+    ----------
+    rotations : (B, 3, 3) true rotations A, around which the bumps lie.
+    turns : (K, 3, 3) rotations Rz(k).
+    views : (J, 3, 3) rotations V_j.
+    concentration : c.
+
+    Returns
+    -------
+    (B, K * J) probabilities, with k first.
     """
     turned_back = tf.einsum("kji,bjl->bkil", turns, rotations)
     shape = tf.shape(turned_back)
@@ -109,22 +123,27 @@ def grid_loss(logits: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
 def matrix_pair_loss(predicted: tf.Tensor, rotations: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
     """Pairwise distances of raw 9-D predictions: weighted mean of (<M_i, M_j> - <A_i, A_j>)^2 / 3.
 
-    <A_i, A_j> = 1 + 2 cos d: the distance enters through its cosine, which needs neither a projection onto SO(3) nor an
+    <A_i, A_j> = 1 + 2 cos d: the distance enters through its cosine, which needs neither a
+    projection onto SO(3) nor an
     arc cosine. weights : (B, B), see `pair_sampling.pair_weights`.
     """
     return tf.reduce_sum(weights * tf.square(_products(predicted) - _products(rotations))) / 3.0
 
 
 def rotation_pair_loss(predicted: tf.Tensor, true: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
-    """L_DE of Chung 2023: weighted mean of |d(R_i, R_j) - d(A_i, A_j)| over pairs of rotations (B, 3, 3)."""
-    mine, theirs = (angle(0.5 * (_products(r) - 1.0)) for r in (predicted, true))
-    return tf.reduce_sum(weights * tf.abs(mine - theirs))
+    """L_DE of Chung 2023: weighted mean of |d(R_i, R_j) - d(A_i, A_j)| over pairs of rotations (B,
+    3, 3).
+    """
+    estimated, known = (angle(0.5 * (_products(r) - 1.0)) for r in (predicted, true))
+    return tf.reduce_sum(weights * tf.abs(estimated - known))
 
 
 def nearest_equivalent(
     rotations: tf.Tensor, predicted: tf.Tensor, group: Optional[tf.Tensor]
 ) -> tf.Tensor:
-    """Of the equal rotations A g, g in the group (G, 3, 3), the one nearest to each prediction (B, 3, 3)."""
+    """Of the equivalent rotations A g, g in the group (G, 3, 3), the one nearest to each prediction
+    (B, 3, 3).
+    """
     if group is None:
         return rotations
     candidates = tf.einsum("bij,gjk->bgik", rotations, group)

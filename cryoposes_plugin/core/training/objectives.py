@@ -1,4 +1,4 @@
-"""What training minimises, put together from `losses` as config and preset say."""
+"""The objectives of training, put together from `losses` as a recipe says."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from typing import Callable, Dict, Optional, Tuple
 
 import tensorflow as tf
 
-from ...commands.train.config import TrainConfig
 from ..imaging.forward_model import ForwardModel
 from ..models import feature_distances
 from ..networks.polar import PolarConfig
@@ -14,6 +13,7 @@ from ..networks.quaternions import rotation_quaternions
 from ..networks.rotation_grid import grid_views, turns_about_z
 from . import losses, pair_sampling, schedules
 from .labels import PoseLabels
+from .recipe import Recipe
 
 Outputs = Dict[str, tf.Tensor]
 #: (outputs of the network, true poses, fraction of the training done) -> (loss, its parts)
@@ -22,27 +22,41 @@ Objective = Callable[[Outputs, PoseLabels, tf.Tensor], Tuple[tf.Tensor, Outputs]
 _GRID_WEIGHT = 0.3
 _BINGHAM_WEIGHT = 0.1
 _PAIR_WEIGHT = 0.1
-#: Of the squared error of the shift in units of the typical shift; the unit is never less than `_SHIFT_UNIT_PX`.
+#: Weight of the squared error of the shift in units of the typical shift, which is taken as
+#: `_SHIFT_UNIT_PX` at least.
 _SHIFT_WEIGHT = 0.1
 _SHIFT_UNIT_PX = 0.5
-#: Share of the loss that the hypotheses that did not win get between them, so that none is left behind.
+#: Share of the loss that all hypotheses but the winner get together, so that each of them keeps
+#: learning.
 _LOSERS_SHARE = 0.05
 _SCORES_WEIGHT = 0.1
 
 
 def polar_objective(
-    config: TrainConfig, polar: PolarConfig, group: Optional[tf.Tensor], typical_shift_px: float
+    recipe: Recipe, polar: PolarConfig, group: Optional[tf.Tensor], typical_shift_px: float
 ) -> Objective:
-    """group : (G, 3, 3) float32 symmetry rotations, or None for C1. typical_shift_px : root mean square of an axis."""
+    """Objective of the polar network: regression, classification over a grid, uncertainty,
+    distances and shifts.
+
+    Parameters
+    ----------
+    recipe : the choices of the training.
+    polar : architecture of the network.
+    group : (G, 3, 3) float32 symmetry rotations, or None for C1.
+    typical_shift_px : root mean square of the shift along an axis.
+    """
     turns, views = tf.constant(turns_about_z(polar.bins)), tf.constant(grid_views(polar.views))
     shift_unit_px = max(typical_shift_px, _SHIFT_UNIT_PX)
 
-    def objective(outputs, labels, fraction):
+    def objective(
+        outputs: Outputs, labels: PoseLabels, fraction: tf.Tensor
+    ) -> Tuple[tf.Tensor, Outputs]:
         rotations = losses.nearest_equivalent(labels.rotations, outputs["matrix"], group)
         curriculum = _PAIR_WEIGHT * schedules.curriculum(fraction)[1]
-        weight = curriculum if config.distance_weight is None else config.distance_weight
-        pairs = pair_sampling.pair_weights(rotations, config.chosen("pair_sampling"))
+        weight = curriculum if recipe.distance_weight is None else recipe.distance_weight
+        pairs = pair_sampling.pair_weights(rotations, recipe.pair_sampling)
         targets = losses.grid_targets(rotations, turns, views, polar.concentration)
+
         parts = {
             "regression": losses.matrix_loss(outputs["matrix"], rotations),
             "grid": losses.grid_loss(outputs["grid"], targets),
@@ -52,6 +66,7 @@ def polar_objective(
             "distance": losses.matrix_pair_loss(outputs["matrix"], rotations, pairs),
             "shift": losses.shift_loss(outputs["shift"], labels.shifts_px, labels.shift_known),
         }
+
         total = (
             parts["regression"] + _GRID_WEIGHT * parts["grid"] + _BINGHAM_WEIGHT * parts["bingham"]
         )
@@ -62,44 +77,49 @@ def polar_objective(
 
 
 def encoder_objective(
-    config: TrainConfig, group: Optional[tf.Tensor], projector: Optional[ForwardModel]
+    recipe: Recipe, group: Optional[tf.Tensor], projector: Optional[ForwardModel]
 ) -> Objective:
-    """Of the networks that end in a `pose_head`, H hypotheses each.
+    """Objective of the networks that end in a `pose_head`, with H hypotheses for each image.
 
-    The hypothesis with the smallest error wins and is trained (Guzman-Rivera et al. 2012), the others a little
-    (Rupprecht et al. 2017); the scores learn which one wins. Over the winners, with w of Lian 2022 (eq. 15) and the
-    curriculum b1, b2 of Chung 2023 (eq. 4):
+    The hypothesis with the smallest error wins and is trained (Guzman-Rivera et al. 2012), the
+    others a little (Rupprecht et al. 2017); the scores learn which one wins. Over the winners, with
+    w of Lian 2022 (eq. 15) and the curriculum b1, b2 of Chung 2023 (eq. 4):
 
         single, siamese     w regression + (1 - w) reprojection
         siamese+auxiliary   2 b1 (w regression + (1 - w) reprojection) + b2 distance
 
-    "single" averages over images; a Siamese pair regresses both its images, so that the average is over sampled pairs.
-    projector : makes the reprojections, needed where w < 1.
+    "single" averages over images; a Siamese pair regresses both its images, so that the average is
+    over sampled pairs.
+    group : (G, 3, 3) float32 symmetry rotations, or None for C1. projector : makes the
+    reprojections, for w < 1.
     """
-    w, auxiliary = (
-        config.chosen("regression_weight"),
-        config.chosen("training_style") == "siamese+auxiliary",
-    )
+    w = recipe.regression_weight
+    auxiliary = recipe.training_style == "siamese+auxiliary"
 
-    def objective(outputs, labels, fraction):
+    def objective(
+        outputs: Outputs, labels: PoseLabels, fraction: tf.Tensor
+    ) -> Tuple[tf.Tensor, Outputs]:
         truth = _nearest_for_each(labels.rotations, outputs["rotations"], group)
-        errors = _regression(config.chosen("loss"), outputs, truth)
+        errors = _regression(recipe.loss, outputs, truth)
         winner = tf.argmin(errors, axis=1)
         best, best_truth = (
             tf.gather(r, winner, batch_dims=1) for r in (outputs["rotations"], truth)
         )
-        pairs = pair_sampling.pair_weights(best_truth, config.chosen("pair_sampling"))
+        pairs = pair_sampling.pair_weights(best_truth, recipe.pair_sampling)
         per_image = tf.reduce_sum(_shares(winner, tf.shape(errors)[1]) * errors, axis=1)
-        parts = {"regression": _average(per_image, pairs, config.chosen("training_style"))}
+        parts = {"regression": _average(per_image, pairs, recipe.training_style)}
         total = w * parts["regression"]
+
         if projector is not None and w < 1:
             parts["reprojection"] = losses.reprojection_loss(projector, best, best_truth)
             total += (1 - w) * parts["reprojection"]
+
         if auxiliary:
             beta1, beta2 = schedules.curriculum(fraction)
             parts["distance"] = losses.rotation_pair_loss(best, best_truth, pairs)
-            weight = beta2 if config.distance_weight is None else config.distance_weight
+            weight = beta2 if recipe.distance_weight is None else recipe.distance_weight
             total = 2.0 * beta1 * total + weight * parts["distance"]
+
         if "scores" in outputs:
             cross_entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(
                 winner, outputs["scores"]
@@ -111,12 +131,16 @@ def encoder_objective(
     return objective
 
 
-def distance_objective(config: TrainConfig) -> Objective:
-    """L_DE of Banjac et al. 2021, eq. 3: squared errors of the distances of all pairs of a batch, by their features."""
-    kind = config.chosen("feature_distance")
+def distance_objective(recipe: Recipe) -> Objective:
+    """L_DE of Banjac et al. 2021, eq. 3: squared errors of the distances between all pairs of a
+    batch.
+    """
+    kind = recipe.feature_distance
 
-    def objective(outputs, labels, fraction):
-        pairs = pair_sampling.pair_weights(labels.rotations, config.chosen("pair_sampling"))
+    def objective(
+        outputs: Outputs, labels: PoseLabels, fraction: tf.Tensor
+    ) -> Tuple[tf.Tensor, Outputs]:
+        pairs = pair_sampling.pair_weights(labels.rotations, recipe.pair_sampling)
         estimated = feature_distances.pairs_of_batch(kind, outputs["features"])
         error = estimated - pair_sampling.pair_distances(labels.rotations)
         parts = {"distance": tf.reduce_sum(pairs * tf.square(error))}
@@ -126,21 +150,25 @@ def distance_objective(config: TrainConfig) -> Objective:
 
 
 def polar_distance_objective(
-    config: TrainConfig, polar: PolarConfig, typical_shift_px: float
+    recipe: Recipe, polar: PolarConfig, typical_shift_px: float
 ) -> Objective:
-    """What the truth enters by are distances alone.
+    """Objective of the polar network of distances: the true poses enter through distances alone.
 
-    siamese : those between the images of a batch, by the cosines of their features, 3 c_ij = 1 + 2 cos d_ij.
-    landmarks : those to the orientations A_k of the grid as well. With features f_i and vec(A_k) in the place of
-    landmarks' features, the mean over k of (<f_i, vec A_k> - 1 - 2 cos d_ik)^2 is |f_i - vec A_i|^2 / 3 for landmarks
-    spread evenly, and the classification over them learns from exp(concentration (1 + 2 cos d_ik)).
+    siamese : distances between the images of a batch, by the cosines of their features, 3 c_ij = 1
+    + 2 cos d_ij.
+    landmarks : distances to the orientations A_k of the grid as well. With features f_i of the
+    images and vec(A_k) of the landmarks, the mean over k of (<f_i, vec A_k> - 1 - 2 cos d_ik)^2 is
+    |f_i - vec A_i|^2 / 3 for landmarks spread evenly, and the classification over them learns from
+    exp(concentration (1 + 2 cos d_ik)).
     """
     turns, views = tf.constant(turns_about_z(polar.bins)), tf.constant(grid_views(polar.views))
     shift_weight = _SHIFT_WEIGHT / max(typical_shift_px, _SHIFT_UNIT_PX) ** 2
-    with_landmarks = config.chosen("training_style") == "landmarks"
+    with_landmarks = recipe.training_style == "landmarks"
 
-    def objective(outputs, labels, fraction):
-        pairs = pair_sampling.pair_weights(labels.rotations, config.chosen("pair_sampling"))
+    def objective(
+        outputs: Outputs, labels: PoseLabels, fraction: tf.Tensor
+    ) -> Tuple[tf.Tensor, Outputs]:
+        pairs = pair_sampling.pair_weights(labels.rotations, recipe.pair_sampling)
         flat = tf.reshape(labels.rotations, (-1, 9))
         error = 3.0 * feature_distances.cosines_of_batch(outputs["features"]) - tf.matmul(
             flat, flat, transpose_b=True
@@ -152,6 +180,7 @@ def polar_distance_objective(
         total = (_PAIR_WEIGHT if with_landmarks else 1.0) * parts[
             "distance"
         ] + shift_weight * parts["shift"]
+
         if with_landmarks:
             targets = losses.grid_targets(labels.rotations, turns, views, polar.concentration)
             matrices = tf.reshape(outputs["features"], (-1, 3, 3))
@@ -166,7 +195,7 @@ def polar_distance_objective(
 def _nearest_for_each(
     rotations: tf.Tensor, predicted: tf.Tensor, group: Optional[tf.Tensor]
 ) -> tf.Tensor:
-    """(B, H, 3, 3) truths, the equivalent nearest to each hypothesis."""
+    """(B, H, 3, 3) true rotations, for each hypothesis the equivalent one nearest to it."""
     heads = predicted.shape[1]
     repeated = tf.repeat(rotations, heads, axis=0)
     nearest = losses.nearest_equivalent(repeated, tf.reshape(predicted, (-1, 3, 3)), group)
@@ -174,11 +203,13 @@ def _nearest_for_each(
 
 
 def _regression(loss: str, outputs: Outputs, truth: tf.Tensor) -> tf.Tensor:
-    """(B, H) errors."""
+    """(B, H) losses of the rotations."""
     if loss in ("bingham", "matrix-fisher"):
         shape = tf.shape(truth)[:2]
         quaternions = rotation_quaternions(tf.reshape(truth, (-1, 3, 3)))
-        errors = losses.bingham_loss(tf.reshape(outputs["forms"], (-1, 4, 4)), quaternions)
+        errors = losses.bingham_loss(
+            tf.reshape(outputs["bingham_matrices"], (-1, 4, 4)), quaternions
+        )
         return tf.reshape(errors, shape)
     distance = {
         "geodesic": losses.geodesic_distance,

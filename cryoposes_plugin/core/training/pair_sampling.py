@@ -20,8 +20,9 @@ def pair_distances(rotations: tf.Tensor) -> tf.Tensor:
 def pair_weights(rotations: tf.Tensor, sampling: str) -> tf.Tensor:
     """(B, B) weights of the pairs i < j, summing to 1 (0 elsewhere).
 
-    "random": every pair counts the same. "stratified": every occupied bin of distance counts the same. The paper
-    discards pairs until the bins are equally full; weighting them has the same expectation and wastes none.
+    "random": every pair counts the same. "stratified": every occupied bin of distance counts the
+    same. The paper discards pairs until the bins are equally full; weighting them has the same
+    expectation and wastes none.
     """
     number = tf.shape(rotations)[0]
     upper = tf.linalg.band_part(tf.ones((number, number)), 0, -1) - tf.eye(number)

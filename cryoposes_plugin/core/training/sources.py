@@ -1,11 +1,14 @@
-"""Where training images come from. A batch is a function of (seed, step) alone: nothing else has to be remembered.
+"""Sources of training images. A batch is a function of (seed, step) alone, so that nothing else has
+to be saved.
 
-What a source draws for a step are small NumPy arrays; the images are made from them inside the compiled step.
+For each step a source draws small NumPy arrays; the images are made from them inside the compiled
+step.
 """
 
 from __future__ import annotations
 
-from typing import Dict, List, Optional, Sequence, Tuple
+from abc import ABC, abstractmethod
+from typing import ClassVar, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 import tensorflow as tf
@@ -22,12 +25,31 @@ from .augmentation import Augmentation
 from .labels import PoseLabels, concatenated
 
 Arrays = Dict[str, np.ndarray]
-#: Step that the first validation batch takes its random numbers from: far beyond any training step.
-VALIDATION_STEP = 2**30
 _SHIFT_SAMPLE = 1000
 
 
-class SimulatedSource:
+class Source(ABC):
+    """Images with their poses, batch by batch.
+
+    validation_step : step of the first validation batch.
+    """
+
+    validation_step: ClassVar[int] = 0
+
+    @abstractmethod
+    def arrays(self, number: int, step: int) -> Arrays:
+        """What is drawn or read for a batch of `number` images."""
+
+    @abstractmethod
+    def images(self, arrays: Dict[str, tf.Tensor]) -> Tuple[tf.Tensor, PoseLabels]:
+        """Network input (B, D, D) of what `arrays` gave, and its poses."""
+
+    @abstractmethod
+    def typical_shift_px(self) -> float:
+        """Root mean square of a shift along an axis, in pixels of the network's images."""
+
+
+class SimulatedSource(Source):
     """Projections of volumes, simulated on the fly at the box and pixel size of the network.
 
     Parameters
@@ -37,11 +59,15 @@ class SimulatedSource:
     volumes : maps to project, in equal parts.
     grid : of the user's images.
     preprocessing : what images go through before the network sees them, on the network's grid.
-    noise_amplitude : (D, D // 2 + 1) float32, amplitude of the noise of raw images on the network's grid of box D. The
+    noise_amplitude : (D, D // 2 + 1) float32, amplitude of the noise of raw images on the network's
+    grid of box D. The
         transform of white noise of variance 1 is multiplied by it.
     image_state : of the images, see `types.IMAGE_STATES`.
     like : particles whose CTFs are used instead of drawn ones.
     """
+
+    # Far beyond any training step.
+    validation_step = 2**30
 
     def __init__(
         self,
@@ -63,7 +89,6 @@ class SimulatedSource:
         self.noise_amplitude = noise_amplitude
 
     def arrays(self, number: int, step: int) -> Arrays:
-        """What is drawn for a batch of `number` images."""
         seed = (self.seed, step)
         rotations, shifts = draws.draw_poses(self.imaging.poses, number, seed)
         ctf = draws.draw_ctfs(self.imaging.ctf, number, seed, self.like)
@@ -78,7 +103,6 @@ class SimulatedSource:
         return arrays if ctf is None else {**arrays, "ctf": pack_ctf(ctf)}
 
     def images(self, arrays: Dict[str, tf.Tensor]) -> Tuple[tf.Tensor, PoseLabels]:
-        """Network input (B, D, D) and its poses."""
         ctf, pixel = arrays.get("ctf"), self.preprocessing.pixel_size_angstrom
         images = self.model.images(
             arrays["volume_index"], arrays["rotations"], arrays["shifts_px"], ctf
@@ -94,7 +118,6 @@ class SimulatedSource:
         )
 
     def typical_shift_px(self) -> float:
-        """Root mean square of a shift along an axis, in pixels of the network's images."""
         drawn = draws.draw_shifts(self.imaging.poses, _SHIFT_SAMPLE, self.seed)
         return (
             float(np.sqrt(np.mean(drawn**2)))
@@ -102,7 +125,7 @@ class SimulatedSource:
             / self.preprocessing.pixel_size_angstrom
         )
 
-    def _noise(self, seed: tf.Tensor, shape) -> tf.Tensor:
+    def _noise(self, seed: tf.Tensor, shape: tf.TensorShape) -> tf.Tensor:
         noise = tf.random.stateless_normal(shape, seed)
         if np.ptp(self.noise_amplitude) == 0:
             return noise * float(self.noise_amplitude[0, 0])
@@ -110,10 +133,20 @@ class SimulatedSource:
         return tf.signal.irfft2d(transform, [shape[1], shape[2]])
 
 
-class LabelledSource:
-    """Particles with known poses: read from their stacks, corrected, augmented. Every epoch has its own order.
+class LabelledSource(Source):
+    """Particles with known poses, read from their stacks, corrected and augmented. Every epoch has
+    its own order.
 
-    rows : the particles to take, positions in the table. An epoch's last, incomplete batch is completed from the next.
+    The last batch of an epoch, if it is incomplete, is filled up from the next epoch.
+
+    Parameters
+    ----------
+    seed : of the order of the particles and of the augmentation.
+    images : of the particles, at the box and pixel size of the network.
+    rows : (M,) rows of the table of particles that are used.
+    preprocessing : what images go through before the network sees them.
+    image_state : of the images, see `types.IMAGE_STATES`.
+    augmentation : None for images as they are.
     """
 
     def __init__(
@@ -141,8 +174,8 @@ class LabelledSource:
         chosen = np.empty(number, dtype=np.int64)
         for epoch in np.unique(epochs):
             order = np.random.default_rng([self.seed, int(epoch)]).permutation(self.rows)
-            mine = epochs == epoch
-            chosen[mine] = order[places[mine]]
+            in_epoch = epochs == epoch
+            chosen[in_epoch] = order[places[in_epoch]]
         return chosen
 
     def arrays(self, number: int, step: int) -> Arrays:
@@ -157,37 +190,40 @@ class LabelledSource:
             "shift_known": np.full(number, self.shifts_px is not None, np.float32),
             "noise_seed": np.array([self.seed % 2**31, step], np.int32),
         }
-        return {**arrays, "ctf": pack_ctf(table.ctf.take(rows))} if self.correct else arrays  # type: ignore[union-attr]
+        if not self.correct or table.ctf is None:
+            return arrays
+        return {**arrays, "ctf": pack_ctf(table.ctf.take(rows))}
 
     def images(self, arrays: Dict[str, tf.Tensor]) -> Tuple[tf.Tensor, PoseLabels]:
         images = self.preprocessing.correct(arrays["particles"], arrays.get("ctf"))
         labels = PoseLabels(arrays["rotations"], arrays["shifts_px"], arrays["shift_known"])
         if self.augmentation is not None:
-            # Noise of a particle image is in its own unit: its standard deviation.
+            # The noise of a particle image is given in units of the image's standard deviation.
             deviation = tf.math.reduce_std(images, axis=(1, 2), keepdims=True)
             images = tf.math.divide_no_nan(images, deviation)
             images, labels = self.augmentation.apply(images, labels, arrays["noise_seed"])
         return self.preprocessing.normalise(images), labels
 
     def typical_shift_px(self) -> float:
-        """Root mean square of a shift along an axis, in pixels of the network's images."""
         known = np.zeros(1) if self.shifts_px is None else self.shifts_px[self.rows]
         extra = 0.0 if self.augmentation is None else self.augmentation.shift_px
         return float(np.sqrt(np.mean(known**2) + extra**2))
 
 
 def _shifts_px(images: ResampledImages) -> Optional[np.ndarray]:
-    """(N, 2) float32 in pixels of the resampled images, or None where all are zero: what a set without shifts holds."""
+    """(N, 2) float32 in pixels of the resampled images, or None if all are zero, as in a set
+    without shifts.
+    """
     given = images.table.shifts_px
     if given is None or not given.any():
         return None
     return (given * images.scale[:, None]).astype(np.float32)
 
 
-class MixedSource:
-    """Every batch in equal parts from several sources."""
+class MixedSource(Source):
+    """Batches made in equal parts from several sources."""
 
-    def __init__(self, sources: Sequence):
+    def __init__(self, sources: Sequence[Source]):
         self.sources = list(sources)
 
     def arrays(self, number: int, step: int) -> Arrays:
@@ -201,18 +237,17 @@ class MixedSource:
     def images(self, arrays: Dict[str, tf.Tensor]) -> Tuple[tf.Tensor, PoseLabels]:
         results: List[Tuple[tf.Tensor, PoseLabels]] = []
         for index, source in enumerate(self.sources):
-            mine = {
+            part = {
                 name.split("/", 1)[1]: value
                 for name, value in arrays.items()
                 if name.startswith(f"{index}/")
             }
-            results.append(source.images(mine))
+            results.append(source.images(part))
         return tf.concat([images for images, _ in results], axis=0), concatenated(
             [labels for _, labels in results]
         )
 
     def typical_shift_px(self) -> float:
-        """Root mean square of a shift along an axis, in pixels of the network's images."""
         return float(np.sqrt(np.mean([source.typical_shift_px() ** 2 for source in self.sources])))
 
     def _parts(self, number: int) -> List[int]:

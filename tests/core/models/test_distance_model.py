@@ -19,10 +19,10 @@ from cryoposes_plugin.core.models.distance_model import DistanceModel
 from cryoposes_plugin.core.models.model_card import ModelCard
 from cryoposes_plugin.core.models.model_folder import write_network
 from cryoposes_plugin.core.models.pose_model import PoseModel
-from cryoposes_plugin.core.networks import build as presets
 from cryoposes_plugin.core.networks.banjac2021 import BanjacConfig, build_banjac_encoder
-from cryoposes_plugin.core.training import objectives
-from cryoposes_plugin.core.training.distance_validation import Features, distance_summary
+from cryoposes_plugin.core.networks.build import build_network
+from cryoposes_plugin.core.training import components, objectives
+from cryoposes_plugin.core.training.distance_errors import Features, distance_summary
 from cryoposes_plugin.core.training.labels import PoseLabels
 
 from ...particle_sets import make_ctf
@@ -75,7 +75,7 @@ def test_the_loss_is_the_squared_error_of_the_distances(rng, kind):
         volume=("a",), preset="banjac2021", feature_distance=kind, pair_sampling="random"
     )
     rotations = random_rotations(12, rng)
-    objective = objectives.distance_objective(config)
+    objective = objectives.distance_objective(config.recipe())
     labels = PoseLabels(*(tf.constant(a, tf.float32) for a in truth(rotations)))
     features = np.abs(rng.standard_normal((12, 9)))
     loss, parts = objective(
@@ -96,7 +96,7 @@ def test_the_preset_is_that_of_the_paper():
         "ctf_correction",
         "batch_size",
     )
-    assert [BANJAC.chosen(name) for name in names] == [
+    assert [getattr(BANJAC.recipe(), name) for name in names] == [
         "cosine",
         512,
         "stratified",
@@ -104,11 +104,11 @@ def test_the_preset_is_that_of_the_paper():
         "none",
         128,
     ]
-    network = presets.network_config(BANJAC, 64, 30.0)
+    network = components.network_description(BANJAC.recipe(), 64, 30.0)
     assert network["kind"] == "banjac"
     assert network["features"] == 512
     assert network["distance"] == "cosine"
-    assert isinstance(presets.make_optimizer(BANJAC), keras.optimizers.RMSprop)
+    assert isinstance(components.make_optimizer(BANJAC.recipe()), keras.optimizers.RMSprop)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_the_preset_is_that_of_the_paper():
     [
         (
             dict(feature_distance="trace"),
-            "--feature-distance is 'trace' and the network of --preset default has no",
+            "--feature-distance is 'trace', and the network of --preset default has no",
         ),
         (
             dict(preset="banjac2021", distance_weight=0.5),
@@ -124,11 +124,11 @@ def test_the_preset_is_that_of_the_paper():
         ),
         (
             dict(preset="banjac2021", loss="geodesic"),
-            "--loss is 'geodesic' and the network of --preset banjac2021",
+            "--loss is 'geodesic', and the network of --preset banjac2021",
         ),
         (
             dict(preset="banjac2021", symmetry="D2"),
-            "--symmetry is D2 and --preset banjac2021 learns distances",
+            "--symmetry is D2, and --preset banjac2021 learns distances",
         ),
     ],
 )
@@ -146,7 +146,7 @@ def test_the_encoder_sees_what_an_image_holds_and_hardly_where(rng):
     first, moved, other = network(blobs, training=False)["features"].numpy()
     np.testing.assert_allclose(first, moved, atol=1e-4 * np.abs(first).max())
     assert np.abs(first - other).max() > 0.05 * np.abs(first).max()
-    rebuilt = presets.build_network({"kind": "banjac", **TINY.to_dict()})
+    rebuilt = build_network({"kind": "banjac", **TINY.to_dict()})
     assert [w.shape for w in rebuilt.weights] == [w.shape for w in network.weights]
 
 

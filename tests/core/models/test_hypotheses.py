@@ -11,7 +11,7 @@ from cryoposes_plugin.core.geometry.sampling import random_rotations
 from cryoposes_plugin.core.models.hypotheses import (
     bingham_candidates,
     grid_candidates,
-    head_candidates,
+    hypothesis_candidates,
 )
 from cryoposes_plugin.core.models.model_card import ModelCard
 from cryoposes_plugin.core.models.pose_model import PoseModel
@@ -117,9 +117,9 @@ def test_heads_come_by_their_score_and_draws_after_them(rng):
     scores = np.array([[0.0, 2.0, 1.0], [3.0, -1.0, 0.5]], np.float32)
     outputs = {
         name: tf.constant(v)
-        for name, v in (("rotations", rotations), ("forms", forms), ("scores", scores))
+        for name, v in (("rotations", rotations), ("bingham_matrices", forms), ("scores", scores))
     }
-    got, log_weights = (t.numpy() for t in head_candidates(outputs, tf.constant(7)))
+    got, log_weights = (t.numpy() for t in hypothesis_candidates(outputs, tf.constant(7)))
     order = np.array([[1, 2, 0], [0, 2, 1]])
     np.testing.assert_allclose(
         got[:, :3], np.take_along_axis(rotations, order[..., None, None], 1), atol=1e-6
@@ -131,6 +131,6 @@ def test_heads_come_by_their_score_and_draws_after_them(rng):
     assert got.shape == (2, 7, 3, 3)
     assert (log_weights[:, 3:] < log_weights[:, :1]).all()
     assert np.rad2deg(angular_distance_rad(got[:, 3:], got[:, :1])).max() < 45
-    fewer, weights = head_candidates(outputs, tf.constant(2))
+    fewer, weights = hypothesis_candidates(outputs, tf.constant(2))
     np.testing.assert_allclose(fewer, got[:, :2])
     assert weights.shape == (2, 2)

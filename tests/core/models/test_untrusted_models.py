@@ -81,8 +81,8 @@ def test_a_model_comes_back(folder, trained):
             lambda c: c.update(mask_diameter_angstrom="wide"),
             "mask_diameter_angstrom is 'wide', which is not a number",
         ),
-        (lambda c: c.update(ctf_correction="wiener"), "ctf_correction is 'wiener', none of"),
-        (lambda c: c.update(gives=["poses"]), "gives is ['poses'], none of"),
+        (lambda c: c.update(ctf_correction="wiener"), "ctf_correction is 'wiener', not one of"),
+        (lambda c: c.update(gives=["poses"]), "gives is ['poses'], not one of"),
         (
             lambda c: c.update(validation={"median_error_deg": "small"}),
             "'median_error_deg' is 'small'",

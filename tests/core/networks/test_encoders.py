@@ -301,7 +301,7 @@ def test_cryoforum_encoder_has_the_layers_of_the_paper():
     assert len(pools) == 6
     assert pools[-1].output.shape[1:] == (2, 2, 1024)
     assert network.get_layer("filters").output.shape[-1] == 6
-    assert network.output["forms"].shape[1:] == (1, 4, 4)
+    assert network.output["bingham_matrices"].shape[1:] == (1, 4, 4)
     assert network.output["rotations"].shape[1:] == (1, 3, 3)
 
 

@@ -53,7 +53,7 @@ def test_every_representation_gives_rotations_with_the_right_gradient(name, rng)
 @pytest.mark.parametrize("name", list(representations.NUMBERS))
 def test_the_mode_of_every_form_is_the_rotation(name, rng):
     numbers = tf.constant(rng.standard_normal((8, representations.NUMBERS[name])))
-    forms = representations.forms_of(name, numbers).numpy()
+    forms = representations.bingham_matrices_of(name, numbers).numpy()
     mode = np.linalg.eigh(forms)[1][:, :, 0]
     rotations = representations.rotations_of(name, numbers).numpy()
     np.testing.assert_allclose(quaternion_rotations(tf.constant(mode)), rotations, atol=1e-6)
@@ -134,7 +134,7 @@ def test_longer_numbers_mean_sharper_forms(rng):
     for name in ("svd9", "quaternion", "bingham10"):
         numbers = rng.standard_normal((4, representations.NUMBERS[name]))
         short, long = (
-            np.linalg.eigvalsh(representations.forms_of(name, tf.constant(f * numbers)))
+            np.linalg.eigvalsh(representations.bingham_matrices_of(name, tf.constant(f * numbers)))
             for f in (1, 3)
         )
         assert (long[:, 1] - long[:, 0] > 2 * (short[:, 1] - short[:, 0])).all()

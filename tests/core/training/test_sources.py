@@ -50,7 +50,7 @@ def simulated(config):
     preprocessing = Preprocessing(
         *plan.model_grid,
         plan.mask_diameter_angstrom,
-        config.chosen("ctf_correction"),
+        config.recipe().ctf_correction,
     )
     return SimulatedSource(
         config.seed,

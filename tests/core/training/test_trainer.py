@@ -10,14 +10,15 @@ import pytest
 
 from cryoposes_plugin.commands.run_directory import RunDirectory
 from cryoposes_plugin.commands.train.config import TrainConfig
-from cryoposes_plugin.core.training import pace
-from cryoposes_plugin.core.training.trainer import Length, Trainer
+from cryoposes_plugin.core.training import step_budget
+from cryoposes_plugin.core.training.history import POSE_FIGURES
+from cryoposes_plugin.core.training.trainer import Duration, Trainer
 
 
 class Clock:
     def __init__(self, monkeypatch):
         self.now = 1000.0
-        monkeypatch.setattr(pace, "clock", lambda: self.now)
+        monkeypatch.setattr(step_budget, "clock", lambda: self.now)
 
 
 class OneNumber(Trainer):
@@ -25,9 +26,10 @@ class OneNumber(Trainer):
 
     def __init__(self, clock, seconds_of_step=lambda step: 1.0, killed_before=None):
         self.clock, self.seconds_of_step, self.killed_before = clock, seconds_of_step, killed_before
-        self.batch_size, self.peak, self.schedule = 4, 0.1, "one-cycle"
+        self.recipe = SimpleNamespace(batch_size=4, learning_rate=0.1, schedule="one-cycle")
         self.variables = [keras.Variable(0.0, dtype="float64")]
-        self.session = SimpleNamespace(validate=self._errors)
+        task = SimpleNamespace(figures=POSE_FIGURES)
+        self.validation = SimpleNamespace(figures=self._errors, task=task)
 
     @property
     def number(self):
@@ -52,7 +54,7 @@ def clock(monkeypatch):
 
 def go(trainer, folder, steps=None, minutes=None, checkpoint_minutes=0.5):
     run = RunDirectory.open(folder, TrainConfig(volume=(__file__,), steps=steps, minutes=minutes))
-    return trainer.train(run, Length(steps, minutes, trainer.clock.now), checkpoint_minutes)
+    return trainer.train(run, Duration(steps, minutes, trainer.clock.now), checkpoint_minutes)
 
 
 def cut(trainer, *arguments, **parameters):
@@ -132,10 +134,3 @@ def test_by_another_clock_a_run_repeats_its_record(clock, tmp_path):
     reach = int((expected[1:, 0] <= last).sum())
     assert reach > 8
     np.testing.assert_array_equal(rows[1 : 1 + reach], expected[1 : 1 + reach])
-
-
-def test_a_state_of_an_earlier_version_is_read(clock, tmp_path):
-    run = RunDirectory.open(tmp_path / "run", TrainConfig(volume=(__file__,), minutes=5.0))
-    run.write_json("training_state.json", {"total_steps": 20})
-    trainer = OneNumber(clock, lambda step: 300 / 20)
-    assert go(trainer, run.path, minutes=5.0)["steps"] == pytest.approx(20, abs=2)

@@ -10,7 +10,7 @@ from cryoposes_plugin.core.geometry import symmetry
 from cryoposes_plugin.core.geometry.sampling import random_rotations
 from cryoposes_plugin.core.models.pose_model import Prediction
 from cryoposes_plugin.core.training.labels import PoseLabels
-from cryoposes_plugin.core.training.validation import error_summary
+from cryoposes_plugin.core.training.pose_errors import error_summary
 
 DEGREES = np.array([1.0, 2.0, 4.0, 6.0, 90.0])
 C1 = np.eye(3)[None]

@@ -2,23 +2,23 @@
 
 import pytest
 
-from cryoposes_plugin.core.training.pace import Pace
+from cryoposes_plugin.core.training.step_budget import StepBudget
 
 VALIDATION_S = 6.0
 
 
 def course(minutes, seconds_of_step, record=(), step=0, seconds=0.0):
     """Run to the end: (steps, seconds with validations and writing, record)."""
-    pace, validated = Pace(None, minutes, record), 0
-    while pace.total(step) is None or step < pace.total(step):
+    budget, validated = StepBudget(None, minutes, record), 0
+    while budget.total(step) is None or step < budget.total(step):
         seconds += seconds_of_step(step, seconds)
         step += 1
-        pace.count(step, seconds)
-        share = 0 if pace.total(step) is None else 12 * step // pace.total(step)
+        budget.count(step, seconds)
+        share = 0 if budget.total(step) is None else 12 * step // budget.total(step)
         if share > validated:
             validated, seconds = share, seconds + VALIDATION_S
-            pace.validation_took(VALIDATION_S)
-    return step, seconds + VALIDATION_S + 3, pace.record
+            budget.validation_took(VALIDATION_S)
+    return step, seconds + VALIDATION_S + 3, budget.record
 
 
 def steady(step, seconds):
@@ -70,12 +70,12 @@ def test_a_resumed_course_follows_the_record_and_then_the_clock():
     assert len(after) > len(known)
     assert again > steps
     assert seconds == pytest.approx(600, rel=0.05)
-    pace = Pace(None, 10, after)
-    assert [pace.total(since) for since, _ in after] == [total for _, total in after]
-    assert pace.total(known[0][0] - 1) is None
+    budget = StepBudget(None, 10, after)
+    assert [budget.total(since) for since, _ in after] == [total for _, total in after]
+    assert budget.total(known[0][0] - 1) is None
 
 
 def test_a_number_of_steps_is_that_number():
-    pace = Pace(25, None)
-    assert not any(pace.count(step, 1e3 * step) for step in range(1, 26))
-    assert pace.total(0) == pace.total(25) == 25
+    budget = StepBudget(25, None)
+    assert not any(budget.count(step, 1e3 * step) for step in range(1, 26))
+    assert budget.total(0) == budget.total(25) == 25

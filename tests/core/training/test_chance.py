@@ -7,11 +7,13 @@ from scipy.spatial.transform import Rotation
 from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
 from cryoposes_plugin.core.geometry.sampling import random_rotations
 from cryoposes_plugin.core.geometry.symmetry import symmetric_distance_rad, symmetry_rotations
-from cryoposes_plugin.core.training.verdict import (
+from cryoposes_plugin.core.training.chance import (
     CHANCE_ERROR,
     chance_of_distances,
     chance_of_poses,
-    warnings_of,
+    distances_learned_nothing,
+    poses_learned_nothing,
+    too_few_steps,
 )
 
 
@@ -26,10 +28,6 @@ def off_by(truth, degrees, rng):
     return Rotation.from_rotvec(np.deg2rad(degrees) * axes).as_matrix() @ truth
 
 
-def says_nothing_was_learned(errors):
-    return any("has learned nothing" in sentence for sentence in warnings_of(errors, 1000, True))
-
-
 @pytest.mark.parametrize("symmetry", ["C1", "C4", "D7", "I"])
 @pytest.mark.parametrize("number", [60, 500])
 def test_poses_of_uniform_views(symmetry, number, rng):
@@ -40,9 +38,9 @@ def test_poses_of_uniform_views(symmetry, number, rng):
     for estimate in (random_rotations(number, rng), constant):
         errors = summary(estimate, truth, group)
         assert errors[CHANCE_ERROR] == pytest.approx(chance, rel=0.2)
-        assert says_nothing_was_learned(errors)
+        assert poses_learned_nothing(errors)
     for degrees in (2.0, 0.6 * chance):
-        assert not says_nothing_was_learned(summary(off_by(truth, degrees, rng), truth, group))
+        assert not poses_learned_nothing(summary(off_by(truth, degrees, rng), truth, group))
 
 
 def test_preferred_views_are_not_taken_for_skill(rng):
@@ -50,8 +48,8 @@ def test_preferred_views_are_not_taken_for_skill(rng):
     truth = off_by(np.repeat(np.eye(3)[None], 400, axis=0), 15.0, rng)
     mean = np.repeat(np.eye(3)[None], 400, axis=0)
     group = np.eye(3)[None]
-    assert says_nothing_was_learned(summary(mean, truth, group))
-    assert not says_nothing_was_learned(summary(off_by(truth, 5.0, rng), truth, group))
+    assert poses_learned_nothing(summary(mean, truth, group))
+    assert not poses_learned_nothing(summary(off_by(truth, 5.0, rng), truth, group))
 
 
 def test_distances(rng):
@@ -68,14 +66,14 @@ def test_distances(rng):
         }
 
     nine = truth.reshape(-1, 9)
-    assert says_nothing_was_learned(errors(rng.standard_normal((200, 9))))
-    assert not says_nothing_was_learned(errors(nine + 0.3 * rng.standard_normal(nine.shape)))
+    assert distances_learned_nothing(errors(rng.standard_normal((200, 9))))
+    assert not distances_learned_nothing(errors(nine + 0.3 * rng.standard_normal(nine.shape)))
 
 
-def test_a_time_for_few_steps_is_said():
-    (sentence,) = warnings_of({}, 8, limited_by_time=True)
-    assert "8 training steps" in sentence
-    assert "more minutes" in sentence
-    assert (
-        warnings_of({}, 8, limited_by_time=False) == warnings_of({}, 50, limited_by_time=True) == []
-    )
+def test_the_sentences():
+    nothing = {"median_error_deg": 120.0, CHANCE_ERROR: 125.0, f"{CHANCE_ERROR}_spread": 2.0}
+    sentence = poses_learned_nothing(nothing)
+    assert "has learned nothing: its median error on held-out images is 120°" in sentence
+    assert "8 training steps" in too_few_steps(8)
+    assert "more minutes" in too_few_steps(8)
+    assert too_few_steps(50) is None

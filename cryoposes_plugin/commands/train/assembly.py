@@ -1,0 +1,191 @@
+"""A training run put together from its config and plan, and the model that it leaves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Tuple
+
+import keras
+import numpy as np
+
+from ...core.io.provenance import digest_path, package_versions
+from ...core.models.model_card import ModelCard
+from ...core.models.model_folder import write_network
+from ...core.models.preprocessing import Preprocessing
+from ...core.networks.build import build_network
+from ...core.particles.images import ResampledImages
+from ...core.training import components
+from ...core.training.augmentation import Augmentation
+from ...core.training.chance import too_few_steps
+from ...core.training.labels import Evaluation
+from ...core.training.sources import LabelledSource, MixedSource, SimulatedSource, Source
+from ...core.training.tasks import Task, task_of
+from ...core.training.trainer import Trainer
+from ...core.training.validation import Validation
+from .config import TrainConfig
+from .inputs import Plan, summary, validation_number
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """The parts of a training run, made fresh; the trainer loads the state of a checkpoint into
+    them.
+
+    network : description of the network, as in a model card. held_out : source of the images that
+    are not trained on.
+    """
+
+    config: TrainConfig
+    plan: Plan
+    task: Task
+    preprocessing: Preprocessing
+    network: Dict[str, Any]
+    held_out: Source
+    trainer: Trainer
+
+    def validation(self, network: keras.Model) -> Validation:
+        """Evaluates a network on the held-out images."""
+        return _validation(self.config, self.plan, self.task, self.held_out, network)
+
+
+def assemble(config: TrainConfig, plan: Plan) -> Assembly:
+    """Make network, optimizer, objective, sources and validation of a run."""
+    recipe = plan.recipe
+    preprocessing = Preprocessing(
+        *plan.model_grid,
+        plan.mask_diameter_angstrom,
+        _ctf_correction(config, plan),
+    )
+    description = components.network_description(
+        recipe, plan.model_grid.box_size_px, plan.mask_radius_px
+    )
+    network = build_network(description, components.compute_dtype(recipe.network))
+    optimizer = components.make_optimizer(recipe)
+
+    simulated = _simulated(config, plan, preprocessing)
+    labelled = _labelled(config, plan, preprocessing)
+    training, held_out = _sources(simulated, labelled)
+
+    task = task_of(recipe, plan.group)
+    projector = None if simulated is None else simulated.model
+    objective = task.objective(description, training.typical_shift_px(), projector)
+    validation = _validation(config, plan, task, held_out, network)
+    trainer = Trainer(network, optimizer, objective, training, validation, recipe)
+    return Assembly(config, plan, task, preprocessing, description, held_out, trainer)
+
+
+def write_model(
+    assembly: Assembly, folder: Path, done: Dict[str, Any]
+) -> Tuple[Evaluation, ModelCard]:
+    """Write the trained network, in float32, with its card.
+
+    done : steps, images and rate of the training. Returns the network's evaluation on held-out
+    images, and its card.
+    """
+    config, plan, task = assembly.config, assembly.plan, assembly.task
+    network = build_network(assembly.network)
+    network.set_weights(assembly.trainer.network.get_weights())
+    evaluation = assembly.validation(network).evaluate()
+    figures = {**task.summary(evaluation), **task.chance(evaluation, config.seed)}
+
+    by_time = config.steps is None and config.epochs is None
+    warnings = [task.learned_nothing(figures), too_few_steps(done["steps"]) if by_time else None]
+    training = {
+        **summary(plan),
+        "orientations": config.orientations,
+        **done,
+        "warnings": [sentence for sentence in warnings if sentence],
+        **_atomic_model_options(config),
+    }
+    card = ModelCard(
+        preset=config.preset,
+        box_size_px=plan.model_grid.box_size_px,
+        pixel_size_angstrom=plan.model_grid.pixel_size_angstrom,
+        mask_diameter_angstrom=plan.mask_diameter_angstrom,
+        ctf_correction=assembly.preprocessing.ctf_correction,
+        image_state=plan.simulated_state if plan.volumes else plan.labelled_state,
+        symmetry=config.symmetry,
+        network=assembly.network,
+        training=training,
+        validation=figures,
+        gives=task.gives,
+        data_digests={Path(path).name: digest_path(path) for path in config.input_paths()},
+        seed=config.seed,
+        versions=package_versions(),
+    )
+    write_network(folder, card, network)
+    return evaluation, card
+
+
+def _ctf_correction(config: TrainConfig, plan: Plan) -> str:
+    """A network that saw no CTF must not have phases flipped for it later."""
+    labelled_ctf = plan.labelled is not None and plan.labelled.ctf is not None
+    return plan.recipe.ctf_correction if config.ctf or labelled_ctf else "none"
+
+
+def _atomic_model_options(config: TrainConfig) -> Dict[str, Any]:
+    """How atomic models were made into maps, so that `infer` can make the same map."""
+    if config.resolution_angstrom is None:
+        return {}
+    return {"resolution_angstrom": config.resolution_angstrom, "assembly": config.assembly}
+
+
+def _validation(
+    config: TrainConfig, plan: Plan, task: Task, held_out: Source, network: keras.Model
+) -> Validation:
+    number = config.validation_number
+    if plan.labelled is not None:
+        number = validation_number(config, len(plan.labelled))
+    return Validation(network, held_out, number, task)
+
+
+def _simulated(
+    config: TrainConfig, plan: Plan, preprocessing: Preprocessing
+) -> Optional[SimulatedSource]:
+    if plan.noise is None:
+        return None
+    return SimulatedSource(
+        config.seed,
+        config.imaging(),
+        plan.volumes,
+        plan.grid,
+        preprocessing,
+        plan.noise.amplitude,
+        plan.simulated_state,
+        plan.like,
+    )
+
+
+def _labelled(
+    config: TrainConfig, plan: Plan, preprocessing: Preprocessing
+) -> Optional[Tuple[LabelledSource, LabelledSource]]:
+    """Sources of the particles to learn from, and of the held-out ones."""
+    if plan.labelled is None:
+        return None
+    images = ResampledImages(plan.labelled, *plan.model_grid)
+    order = np.random.default_rng(config.seed).permutation(len(plan.labelled))
+    number = validation_number(config, len(order))
+
+    augmentation = Augmentation(
+        config.augment_rotation,
+        config.augment_mirror,
+        config.augment_shift_px,
+        config.augment_noise,
+    )
+    common = (preprocessing, plan.labelled_state)
+    return (
+        LabelledSource(config.seed, images, np.sort(order[number:]), *common, augmentation),
+        LabelledSource(config.seed, images, np.sort(order[:number]), *common, None),
+    )
+
+
+def _sources(
+    simulated: Optional[SimulatedSource], labelled: Optional[Tuple[LabelledSource, LabelledSource]]
+) -> Tuple[Source, Source]:
+    """The source to learn from, and that of held-out images: labelled ones if there are any."""
+    training: List[Source] = [
+        source for source in (simulated, labelled and labelled[0]) if source is not None
+    ]
+    held_out = labelled[1] if labelled else training[0]
+    return (training[0] if len(training) == 1 else MixedSource(training)), held_out
