@@ -47,7 +47,7 @@ def test_images_of_the_other_contrast_than_the_map_are_an_error(inverted, tmp_pa
         == 2
     )
     assert (
-        "their contrast is opposite to its: the particles are darker than their background"
+        "their contrasts are opposite: the particles are darker than their background"
         in caplog.text
     )
 

@@ -308,7 +308,7 @@ def test_sentences(scene, tmp_path, caplog):
     write_stack_as_it_is(folder / "nan.mrcs", spoiled, PIXEL)
     write_particles(folder / "nan.star", table.replace(stack_paths=(folder / "nan.mrcs",)))
     cases = [
-        (("--volume", folder / "wrong.mrc"), "in.star", "40 px, and 8 Å/px where they have 4 Å/px"),
+        (("--volume", folder / "wrong.mrc"), "in.star", "their pixel sizes are 8 and 4 Å/px"),
         (("--volume", folder / "small.mrc"), "in.star", "80 Å wide and the model looks at 140 Å"),
         ((), "noctf.star", "has no CTF"),
         ((), "nan.star", f"particle {table.ids[4]} "),

@@ -344,7 +344,7 @@ def test_sentences(scene, tmp_path, caplog):
     )
     write_volume(folder / "level.mrc", level.data, PIXEL)
     cases = [
-        ({"volume": "wrong.mrc"}, (), "40 px, and 10 Å/px where they have 5 Å/px"),
+        ({"volume": "wrong.mrc"}, (), "their pixel sizes are 10 and 5 Å/px"),
         ({"volume": "flat.mrc"}, (), "is constant (1 everywhere)"),
         ({"volume": "tiny.mrc"}, (), "is 60 Å wide and the images are 200 Å wide"),
         ({"volume": "unlike.mrc"}, (), "nothing in common with the volume"),

@@ -1,4 +1,4 @@
-"""What `infer` and `recover` are given, read and checked before any long work."""
+"""The input of `infer` and `recover`, read and checked before any long work."""
 
 from __future__ import annotations
 
@@ -88,19 +88,20 @@ def read_model_inputs(
 
 
 def volume_of_training(path: str, card: ModelCard) -> Volume:
-    """A map; of an atomic model, the density that training made of it, by the network's card."""
+    """A map, or the density that the training of the network made of an atomic model."""
     if not is_atomic_model(path):
         return read_volume(path)
     resolution = card.training.get("resolution_angstrom")
     if resolution is None:
         raise InputError(
-            f"{path} is an atomic model and the network was trained on no such model; give the map that it was trained "
-            "on, volume.mrc of the training's folder."
+            f"{path} is an atomic model, but the network was not trained on one; give the map that it was trained on, "
+            "volume.mrc in the folder of the training."
         )
     if digest_path(path) not in card.data_digests.values():
         logger.warning(
             "%s is not the atomic model that the network was trained on; is this intended?", path
         )
+
     what, remedy = "Model card: training", "train again, or give a map"
     return AtomicModel(path, card.training.get("assembly")).density(
         real(resolution, f"{what}: resolution_angstrom", remedy, 1e-2, 1e3),

@@ -35,7 +35,13 @@ _LEAST_MOVED_DEG = 10.0
 def refine_hypotheses(
     config: InferConfig, run: RunDirectory, inputs: ModelInputs, volume: Volume
 ) -> Estimate:
-    """Poses of all particles; raises NoAgreement where images and volume have nothing in common."""
+    """Poses of all particles; raises NoAgreement where images and volume have nothing in common.
+
+    Parameters
+    ----------
+    config, run, inputs : of the command.
+    volume : to refine against.
+    """
     refinement = make_refinement(config, inputs, volume)
     results = refine_all(refinement, run, config.batch_size, config.seed)
     table = _with_poses(config, inputs, refinement, results)
@@ -94,6 +100,7 @@ def _with_poses(
         TRACE: np.where(blank, UNCERTAIN, network["trace"]),
         MOVED: turned,
     }
+
     source = f"{inputs.pose_source};refined:{digest_path(str(config.volume))[:12]}"
     return table.replace(
         scores={**table.scores, **scores},
@@ -148,6 +155,7 @@ def mirror_warning(
     """
     if np.median(moved_deg) < _LEAST_MOVED_DEG:
         return None
+
     group = refinement.groups[0]
     rows = refinement.sample(group, seed)
     fit = fit_to_mirror(
@@ -160,6 +168,7 @@ def mirror_warning(
     )
     if fit is None:
         return None
+
     return (
         f"Volume {path} seems to be the mirror image (along {fit.axis}) of the volume that the network was trained on: "
         f"the network's poses fit its mirror better (mean likelihood gain {fit.mirror_gain:.1f}, and {fit.gain:.1f} "

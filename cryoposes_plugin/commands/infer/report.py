@@ -20,6 +20,7 @@ def metrics_of(inputs: ModelInputs, estimate: Estimate) -> Dict[str, Any]:
     shifts_angstrom = (
         np.linalg.norm(np.asarray(table.shifts_px), axis=1) * table.pixel_size_angstrom
     )
+
     return {
         "particles": len(table),
         "particles_per_second": rate if rate > 0 else None,
@@ -89,6 +90,7 @@ def _on_input(inputs: ModelInputs, metrics: Dict[str, Any]) -> List[str]:
             "better centred particles may help."
         )
     notes += not_modelled(metrics["columns_not_modelled"])
+
     states = sorted(
         {inputs.table.optics[i].image_state for i in np.unique(inputs.table.optics_index)}
     )

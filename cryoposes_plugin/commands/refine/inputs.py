@@ -1,4 +1,4 @@
-"""What `refine` is given, read and checked before any long work."""
+"""The input of `refine`, read and checked before any long work."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a refinement says about its poses: numbers, notes, pictures."""
+"""What a refinement reports on its poses: numbers, notes and figures."""
 
 from __future__ import annotations
 
@@ -22,13 +22,14 @@ from ...core.scores import (
 from ...core.types import ParticleTable
 from ...core.values import counted
 
-#: A particle is said to have found no clear pose where another one is right with at least this probability.
+#: A pose is called ambiguous if it is wrong with at least this probability.
 _AMBIGUOUS = 0.5
 
 
 def metrics_of(refinement: Refinement, results: Results, table: ParticleTable) -> Dict[str, Any]:
     """Numbers for metrics.json."""
     scores, grid, rate = table.scores, refinement.grid, results.particles_per_second
+
     return {
         "particles": len(table),
         "particles_per_second": rate if rate > 0 else None,
@@ -53,15 +54,15 @@ def metrics_of(refinement: Refinement, results: Results, table: ParticleTable) -
 def report_notes(metrics: Dict[str, Any]) -> List[str]:
     """What a reader of the poses must know."""
     notes = [
-        "Expected errors hold for a pose in the right basin; the probability of a wrong one is given apart."
+        "Expected errors hold for a pose in the right basin; the probability of a wrong pose is given separately."
     ]
     if metrics["particles_without_signal"]:
         notes.append(
-            f"{metrics['particles_without_signal']} particles fit no pose better than noise does; filter them out."
+            f"{metrics['particles_without_signal']} particles fit no pose better than noise; filter them out."
         )
     if metrics["ambiguous_particles"]:
         notes.append(
-            f"More likely wrong than right, by cryoposesWrongBasin: {counted(metrics['ambiguous_particles'], 'pose')}."
+            f"More likely wrong than right according to {WRONG_BASIN}: {counted(metrics['ambiguous_particles'], 'pose')}."
         )
     notes += not_modelled(metrics["columns_not_modelled"])
     return notes
@@ -80,7 +81,7 @@ def refinement_figures(
             ),
         ),
         "agreement": (
-            "Amplitude of the map in the images, and the noise, as the images tell; then they disagree.",
+            "Amplitude of the map in the images, and amplitude of the noise, as far as images and map agree.",
             plots.spectra(
                 {
                     table.optics[group].name: (s.amplitude, np.sqrt(s.noise_variance))
@@ -90,6 +91,7 @@ def refinement_figures(
             ),
         ),
     }
+
     if MOVED in scores:
         figures["moved"] = (
             "How far each orientation moved.",

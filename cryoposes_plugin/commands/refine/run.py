@@ -96,6 +96,7 @@ def run(config: RefineConfig, run: RunDirectory) -> Dict[str, Any]:
 def make_refinement(config: RefineConfig, inputs: RefinementInputs) -> Refinement:
     """The refinement of the particles from their own poses, or from these and others around them."""
     scale = _working_pixels_per_pixel(inputs)
+
     around = turns_around(config.search_deg, config.search_starts) if config.search_deg else None
     settings = Settings(
         search_shift_px=config.search_shift_px * float(scale.max()) if config.search_deg else 0.0,
@@ -104,6 +105,7 @@ def make_refinement(config: RefineConfig, inputs: RefinementInputs) -> Refinemen
             np.inf if config.prior_shift_px is None else config.prior_shift_px * float(scale.min()),
         ),
     )
+
     return Refinement(
         inputs.table,
         inputs.volume,

@@ -1,8 +1,8 @@
-"""Amplitude and noise of an optics group, from a sample of its images, in turns with their poses."""
+"""Amplitude and noise of an optics group, measured on a sample of its images in turns with their poses."""
 
 from __future__ import annotations
 
-from typing import Callable
+from typing import Callable, Optional
 
 import numpy as np
 
@@ -21,9 +21,21 @@ ROUNDS = (256, 256, SAMPLE)
 
 
 def reprojections(
-    likelihood: PoseLikelihood, points: FourierPoints, observed: Observations, rotations, shifts_px
+    likelihood: PoseLikelihood,
+    points: FourierPoints,
+    observed: Observations,
+    rotations: np.ndarray,
+    shifts_px: np.ndarray,
 ) -> np.ndarray:
-    """(B, P) complex64 c exp(-2 pi i k.t / D) x(A^T k), unweighted."""
+    """Unweighted reprojections of a map, c exp(-2 pi i k.t / D) x(A^T k), (B, P) complex64.
+
+    Parameters
+    ----------
+    likelihood : of the map.
+    points : of images and map.
+    observed : B images, whose modulation is applied.
+    rotations, shifts_px : (B, 3, 3) and (B, 2).
+    """
     phase = (-2 * np.pi / points.box_size_px) * shifts_px.astype(np.float32) @ points.frequencies.T
     return observed.modulation * likelihood.slices(rotations, len(points)) * np.exp(1j * phase)
 
@@ -32,11 +44,20 @@ def measure_spectra(
     likelihood: PoseLikelihood,
     points: FourierPoints,
     observed: Observations,
-    rotations,
-    shifts_px,
-    scale=None,
+    rotations: np.ndarray,
+    shifts_px: np.ndarray,
+    scale: Optional[np.ndarray] = None,
 ) -> Spectra:
-    """Spectra of images at poses (B, 3, 3), (B, 2), their own scales (B,) taken into account where they are known."""
+    """Spectra of images at given poses.
+
+    Parameters
+    ----------
+    likelihood : of the map.
+    points : of images and map.
+    observed : B images of one optics group.
+    rotations, shifts_px : (B, 3, 3) and (B, 2).
+    scale : (B,) of the signal of each image, if it is known.
+    """
     model = reprojections(likelihood, points, observed, rotations, shifts_px)
     # Scales around 1, so that the amplitude keeps the mean.
     scale = np.ones(len(model)) if scale is None else scale / max(float(np.median(scale)), 1e-12)
@@ -53,18 +74,25 @@ def calibrate(
     last_shell: int,
     threads: int = 0,
 ) -> Spectra:
-    """Spectra of a group from a sample of its images, up to `last_shell`; `make` builds a search with given spectra.
+    """Spectra of an optics group from a sample of its images.
 
+    Parameters
+    ----------
+    make : makes a search with given spectra.
+    observed : the sample.
+    starts : poses to start from.
+    first : spectra to begin with.
+    last_shell : beyond which no spectra are measured.
     threads : that work on parts of the sample; 0: one for each core.
     """
     spectra = first
     for number in ROUNDS:
-        search, some = make(spectra), observed.take(slice(0, number))
-        refined = search.refine_in_parts(some, starts.take(starts.particle < number), threads)
+        search, sample = make(spectra), observed.take(slice(0, number))
+        refined = search.refine_in_parts(sample, starts.take(starts.particle < number), threads)
         spectra = measure_spectra(
             search.likelihood,
             search.points,
-            some,
+            sample,
             refined.rotations,
             refined.shifts_px,
             refined.scale,
@@ -77,8 +105,8 @@ def calibrate(
 def agreement(search: MultiStart, observed: Observations, starts: Poses) -> float:
     """How surely images and map belong together: standard normal if they do not, large if they do.
 
-    Any map fits noise once poses are fitted to it. So poses are found with one half of the coefficients and judged by
-    the other, whose noise is independent: sum <m, y> / sqrt(sum <m, m>) over all images.
+    Any map fits noise once poses are fitted to it. So poses are found with one half of the coefficients and tested on
+    the other half, whose noise is independent: sum <m, y> / sqrt(sum <m, m>) over all images.
     """
     points, spectra = search.points, search.spectra
     first = np.random.default_rng(0).random(len(points)) < 0.5

@@ -1,4 +1,4 @@
-"""Whether poses belong to the map or to its mirror, or to neither: tested with the poses as they are."""
+"""Whether poses belong to a map, to its mirror image, or to neither; the poses are tested as they are."""
 
 from __future__ import annotations
 
@@ -17,24 +17,30 @@ from .observations import Observations
 from .poses import Poses
 from .whitened_images import WhitenedImages
 
-#: Two means are told apart if their difference is so many times its standard error ...
+#: Two means differ significantly if their difference is this many times its standard error ...
 _SIGNIFICANT = 4.0
-#: ... and the two hands if theirs is also this share of what the poses explain beyond chance.
+#: ... and so do the two hands if their difference is also this share of what the poses explain beyond chance.
 _LEAST_EFFECT = 0.2
 _FEWEST_PARTICLES = 5
 #: A map's mirror must explain this many times as much as the map, so that poses are said to belong to the mirror.
 _TIMES_THE_GAIN = 1.5
 #: Half turns that make the mirrors along x and y from the mirror along z.
 _HALF_TURNS = {"z": np.diag([1.0, 1, 1]), "x": np.diag([-1.0, 1, -1]), "y": np.diag([1.0, -1, -1])}
-#: Parts of the images, those that fit best, in which poses are looked for that fit: the rest may be of something else.
+#: The test may use the best-fitting half, quarter, ... of the images: the others may show something else.
 _BEST_PARTS, _SMALLEST_PART = (2, 4, 8, 16), 10
 
 
 @dataclass(frozen=True)
 class HandTest:
-    """Mean gain (see `likelihood`) of the poses with the map and with its mirror, the difference's standard error,
-    infinite where there are too few particles to tell it; and by how much the better of the two exceeds the same
-    orientations handed round among the particles, with its standard error."""
+    """The result of a test of the hand.
+
+    Attributes
+    ----------
+    gain, mirror_gain : mean gain (see `likelihood`) of the poses with the map and with its mirror.
+    standard_error : of their difference; infinite if there are too few particles to estimate it.
+    beyond_chance : by how much the better of the two exceeds the gain of the same orientations in random order.
+    chance_error : standard error of `beyond_chance`.
+    """
 
     gain: float
     mirror_gain: float
@@ -74,21 +80,21 @@ class HandTest:
     def statement(self) -> str:
         numbers = f"mean likelihood gain {self.gain:.1f} with the map, {self.mirror_gain:.1f} with its mirror"
         return {
-            "same": f"As given, the poses fit the map better than its mirror ({numbers}): the hand is the map's.",
-            "opposite": f"As they were given, the poses fit the map's mirror better than the map ({numbers}): they "
+            "same": f"As given, the poses fit the map better than its mirror ({numbers}): their hand is that of the map.",
+            "opposite": f"As given, the poses fit the map's mirror better than the map ({numbers}): they "
             "belong to the other hand; mirror the map, or the poses.",
             "open": self._open(numbers),
             "undecided": "As given, the poses fit neither the map nor its mirror better than the same orientations "
-            f"handed round among the particles ({numbers}, {self._chance:.1f} by chance): they are no poses of these "
-            "particles in this map's frame.",
+            f"shuffled among the particles ({numbers}, {self._chance:.1f} by chance): they are not poses of these "
+            "particles in the frame of this map.",
         }[self.verdict]
 
     def _open(self, numbers: str) -> str:
         if np.isfinite(self.standard_error):
-            return (
-                f"As given, the poses fit map and mirror alike ({numbers}): the hand is inherited."
-            )
-        return f"The particles are too few to tell the hand of their poses ({numbers}): it is inherited."
+            return f"As given, the poses fit the map and its mirror equally well ({numbers}): their hand is kept."
+        return (
+            f"There are too few particles to test the hand of their poses ({numbers}): it is kept."
+        )
 
 
 def compare_hands(
@@ -99,9 +105,17 @@ def compare_hands(
     poses: Poses,
     last_shell: int,
 ) -> HandTest:
-    """Compare both hands on images at unchanged poses, each map with spectra fitted to it up to a shell.
+    """Compare both hands on images at unchanged poses, each map with spectra fitted to it.
 
-    The comparison is of those images, all or the best part, on which the poses differ most clearly from chance.
+    The comparison uses all images, or the best-fitting part on which the poses differ most clearly from chance.
+
+    Parameters
+    ----------
+    volume : the map.
+    points, pixel_size_angstrom : of the images.
+    observed : B images of one optics group.
+    poses : one for each image.
+    last_shell : up to which images and map are compared.
     """
     number = len(poses.rotations)
     hands = [
@@ -111,10 +125,11 @@ def compare_hands(
     gains = np.stack([hand.gains(poses.rotations) for hand in hands])
     if number < _FEWEST_PARTICLES:
         return HandTest(float(gains[0].mean()), float(gains[1].mean()), np.inf)
+
     better = int(gains[1].mean() > gains[0].mean())
     chance = hands[better].gains(poses.rotations[np.random.default_rng(0).permutation(number)])
-    telling = _telling(gains[better], chance)
-    (same, opposite), beyond = gains[:, telling], (gains[better] - chance)[telling]
+    informative = _most_informative(gains[better], chance)
+    (same, opposite), beyond = gains[:, informative], (gains[better] - chance)[informative]
     return HandTest(
         float(same.mean()),
         float(opposite.mean()),
@@ -162,6 +177,7 @@ def fit_to_mirror(
         )
         for axis, turn in _HALF_TURNS.items()
     }
+
     axis = max(tests, key=lambda name: tests[name].mirror_gain)
     mirror, gain = tests[axis].mirror_gain, tests["z"].gain
     if tests[axis].verdict != "opposite" or mirror < _TIMES_THE_GAIN * gain:
@@ -175,9 +191,9 @@ class _Hand:
     def __init__(
         self,
         volume: Volume,
-        points,
+        points: FourierPoints,
         pixel_size_angstrom: float,
-        observed,
+        observed: Observations,
         poses: Poses,
         last_shell: int,
     ):
@@ -195,10 +211,10 @@ class _Hand:
         return profile(self._gram(rotations, self._poses.shifts_px, self._poses.particle))[0]
 
 
-def _telling(given: np.ndarray, chance: np.ndarray) -> np.ndarray:
-    """Indices of the images that tell poses from chance most clearly.
+def _most_informative(given: np.ndarray, chance: np.ndarray) -> np.ndarray:
+    """Indices of the images on which the given poses differ from chance most clearly.
 
-    They are chosen by the larger of the two gains, so that poses that are chance are not favoured.
+    They are chosen by the larger of the two gains, so that random poses are not favoured.
     """
     order = np.argsort(-np.maximum(given, chance), kind="stable")
     parts = [

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Callable, NamedTuple, Optional, Tuple
+from typing import Callable, NamedTuple, Optional, Tuple, Union
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -17,10 +17,10 @@ from scipy.spatial.transform import Rotation
 from .likelihood import PARAMETERS
 from .poses import Poses
 
-#: The end: a full step would gain less than this in twice the log likelihood (a seventh of a standard deviation). That
-#: step is taken without looking again.
+#: A pose has converged when a full step would gain less than this in twice the log likelihood (a seventh of a standard
+#: deviation). That step is taken without evaluating the likelihood again.
 TOLERANCE = 2e-2
-#: Or it would gain less than this and failed: the interpolated likelihood has small kinks.
+#: A pose has also converged when a step fails that would gain less than this: interpolation leaves small kinks.
 _KINK = 0.1
 _FIRST_DAMPING, _LARGEST_DAMPING = 1e-3, 1e6
 _EASE, _STIFFEN = 0.2, 8.0
@@ -48,7 +48,7 @@ class Optima:
     normal: np.ndarray
     converged: np.ndarray
 
-    def take(self, rows) -> Optima:
+    def take(self, rows: Union[np.ndarray, slice]) -> Optima:
         """Some of them, in the given order."""
         return Optima(
             self.poses.take(rows),
@@ -138,16 +138,18 @@ class _State:
         self.converged = self.expected < tolerance
 
     def step(self, rows: np.ndarray) -> None:
-        """One trial step of these; accepted where the gain rises."""
+        """One trial step of these poses, accepted where the gain rises."""
         delta = self._deltas(rows)
         turned = Rotation.from_rotvec(delta[:, :3]).as_matrix() @ self.rotations[rows]
         moved = self.shifts[rows] + delta[:, 3:]
         gain, scale, gradient, normal = self._evaluate(rows, turned, moved)
+
         better = gain > self.gain[rows]
         won = rows[better]
         self.rotations[won], self.shifts[won] = turned[better], moved[better]
         self.gain[won], self.scale[won] = gain[better], scale[better]
         self.gradient[won], self.normal[won] = gradient[better], normal[better]
+
         self.damping[rows] *= np.where(better, _EASE, _STIFFEN)
         left = self.expected[rows] = self._expected_gain(rows)
         self.converged[rows] = (
@@ -157,12 +159,12 @@ class _State:
         )
 
     def behind(self, gap: float) -> np.ndarray:
-        """(B,) bool: no hope to come within the gap of the best pose of the same image."""
+        """(B,) bool: not expected to come within the gap of the best pose of the same image."""
         best = np.maximum.reduceat(self.gain, self._first)[self._image]
         return self.gain + self.expected < best - gap
 
     def settle(self) -> None:
-        """The last step, full and on trust, of those that gain next to nothing by it."""
+        """A last full step, without evaluation, of the poses that gain next to nothing by it."""
         small = np.flatnonzero(self.expected < self.tolerance)
         if len(small) == 0:
             return

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
-from typing import List, NamedTuple, Tuple
+from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 import tensorflow as tf
@@ -125,7 +125,7 @@ class PoseLikelihood:
         return _scan_slices(self._map.radians, slices, poses, shift_grid_px, images)
 
 
-def _floats(*shape) -> tf.TensorSpec:
+def _floats(*shape: Optional[int]) -> tf.TensorSpec:
     return tf.TensorSpec(shape, tf.float32)
 
 
@@ -262,16 +262,18 @@ def _by_rotation(
     return [-scale * ky * along_beam, scale * kx * along_beam, scale * turned]
 
 
-def _values(volumes: FourierVolumes, points) -> Tuple[tf.Tensor, tf.Tensor]:
+def _values(volumes: FourierVolumes, points: Sequence[tf.Tensor]) -> Tuple[tf.Tensor, tf.Tensor]:
     """Real and imaginary parts, (B, P) each."""
     return volumes.values(_first(points), points)
 
 
-def _first(points) -> tf.Tensor:
+def _first(points: Sequence[tf.Tensor]) -> tf.Tensor:
     """(B,) zeros: there is one volume."""
     return tf.zeros(tf.shape(points[0])[:1], tf.int32)
 
 
-def _product(real, imaginary, cosine, sine):
+def _product(
+    real: tf.Tensor, imaginary: tf.Tensor, cosine: tf.Tensor, sine: tf.Tensor
+) -> Tuple[tf.Tensor, tf.Tensor]:
     """(real + i imaginary) (cosine + i sine), as two tensors."""
     return real * cosine - imaginary * sine, real * sine + imaginary * cosine

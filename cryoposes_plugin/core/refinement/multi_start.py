@@ -1,15 +1,15 @@
-"""From several candidate poses of an image to the best one: a scan, then frequency marching with ever fewer of them.
+"""The best of several candidate poses of an image: a scan, then frequency marching with fewer and fewer candidates.
 
-Low frequencies have wide basins and tell little, high frequencies the reverse. So candidates are first compared up to
-the frequency that their own errors allow, each over a grid of shifts; the best distinct ones are refined there, then
-up to higher and higher frequencies, and those that fall behind in likelihood are left.
+Low frequencies have wide basins and little information, high frequencies the reverse. So candidates are first compared
+up to the frequency that their own errors allow, each over a grid of shifts. The best distinct ones are refined there,
+then up to higher and higher frequencies; those that fall behind in likelihood are dropped.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import List, Optional, Tuple
+from typing import List, Optional, Tuple, Union
 
 import numpy as np
 
@@ -29,16 +29,16 @@ from .whitened_images import WhitenedImages
 #: Candidates closer than this lead to one basin; refined poses closer than that are one.
 _DISTINCT_CANDIDATES_RAD = np.deg2rad(7.0)
 _DISTINCT_POSES_RAD = np.deg2rad(3.0)
-#: A pose is left behind when another one's gain is higher by this: e^-15 in likelihood.
+#: A pose is dropped when the gain of another one is higher by this: a factor of e^-15 in likelihood.
 _GAP = 30.0
-#: In the scan candidates lie beside their peaks: there one may also lack this share of the best gain.
+#: In the scan candidates lie beside their peaks, so that one may also lack this share of the best gain.
 _SCAN_SHARE = 0.6
-#: Iterations of all stages but the last, where only the basin has to be told.
+#: Iterations of each stage but the last: only the basin must be found.
 _ITERATIONS = 6
 _LAST_ITERATIONS = 25
-#: ... and what is still to be gained may be this much.
+#: ... and the gain that is still expected may be this large.
 _EARLY_TOLERANCE = 0.1
-#: Images that a thread takes at once where several share them.
+#: Number of images that a thread works on at once.
 _AT_ONCE = 128
 #: Mean square angle between two rotations drawn at random.
 _ANY_ROTATION_RAD2 = np.pi**2 / 3 + 2
@@ -46,8 +46,11 @@ _ANY_ROTATION_RAD2 = np.pi**2 / 3 + 2
 
 @dataclass(frozen=True)
 class Settings:
-    """search_shift_px : how far around each start's shift the scan goes. keep : how many poses enter each stage, the
-    last number for all further ones. prior : around the anchors of the starts."""
+    """How poses are searched.
+
+    search_shift_px : the largest distance of a shift from that of its start. keep : number of poses that enter each
+    stage; the last number holds for all further stages. prior : around the anchors of the starts.
+    """
 
     search_shift_px: float = 8.0
     keep: Tuple[int, ...] = (8, 4, 2)
@@ -71,7 +74,7 @@ class Refined:
     wrong_basin: np.ndarray
     converged: np.ndarray
 
-    def take(self, rows) -> Refined:
+    def take(self, rows: Union[np.ndarray, slice]) -> Refined:
         return Refined(*(getattr(self, field.name)[rows] for field in dataclasses.fields(self)))
 
 

@@ -1,9 +1,9 @@
-"""Images as the refinement sees them: whitened Fourier coefficients, and what the model is multiplied with."""
+"""Images in the refinement: Fourier coefficients with white noise, and the factor by which the model is multiplied."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Optional
+from typing import Optional, Tuple, Union
 
 import numpy as np
 
@@ -20,14 +20,16 @@ _SMALLEST_CTF = 0.02
 class Observations:
     """B images of one optics group.
 
-    coefficients : (B, P) complex64, white but for the shell's noise. modulation : (B, P) float32, what their signal
-    carries of the CTF.
+    Attributes
+    ----------
+    coefficients : (B, P) complex64; the noise depends on the shell alone.
+    modulation : (B, P) float32, the part of the CTF that the signal carries.
     """
 
     coefficients: np.ndarray
     modulation: np.ndarray
 
-    def take(self, rows) -> Observations:
+    def take(self, rows: Union[np.ndarray, slice]) -> Observations:
         return Observations(self.coefficients[rows], self.modulation[rows])
 
     @property
@@ -36,10 +38,10 @@ class Observations:
         return float(np.mean(np.abs(self.coefficients) ** 2))
 
     def only(self, used: np.ndarray) -> Observations:
-        """The same with the coefficients that are not used, (P,) bool, set to zero: they then say nothing."""
+        """The same with all coefficients set to zero but the used ones, (P,) bool: they then carry no information."""
         return Observations(self.coefficients * used, self.modulation * used.astype(np.float32))
 
-    def whitened(self, points: FourierPoints, spectra: Spectra):
+    def whitened(self, points: FourierPoints, spectra: Spectra) -> Tuple[np.ndarray, np.ndarray]:
         """(y, c): (B, P) complex64 and (B, P) float32 with y = c x exp(-2 pi i k.t / D) + n, n of unit variance in its
         real and in its imaginary part."""
         weight = np.sqrt(2.0 / np.maximum(spectra.noise_variance, 1e-300))
@@ -56,15 +58,26 @@ def observe(
     image_state: str,
     pixel_size_angstrom: float,
 ) -> Observations:
-    """Transform images (B, D, D) whose CTFs and state ("raw", "phase-flipped", "ctf-premultiplied") are given."""
+    """Transform images of one optics group.
+
+    Parameters
+    ----------
+    points : at which the transforms are sampled.
+    images : (B, D, D).
+    ctf : of each image, or None for images without a CTF.
+    image_state : "raw", "phase-flipped" or "ctf-premultiplied".
+    pixel_size_angstrom : of the images.
+    """
     coefficients = points.transform(images)
     if ctf is None:
         return Observations(coefficients, np.ones(coefficients.shape, np.float32))
+
     cycles = points.frequencies / (points.box_size_px * pixel_size_angstrom)
     columns = {name: np.asarray(values, dtype=np.float32) for name, values in vars(ctf).items()}
     values = ctf_values(cycles[:, 0], cycles[:, 1], columns).astype(np.float32)
     if image_state == "raw":
         return Observations(coefficients, values)
+
     size = np.abs(values)
     if image_state == "ctf-premultiplied":
         # C (C x + n) / |C| = |C| x + n': white noise again

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Optional
+from typing import Optional, Union
 
 import numpy as np
 
@@ -36,7 +36,7 @@ class Poses:
         """(B,) bool: the first pose of each image; the poses of an image must stand together."""
         return np.r_[True, self.particle[1:] != self.particle[:-1]]
 
-    def take(self, rows) -> Poses:
+    def take(self, rows: Union[np.ndarray, slice]) -> Poses:
         """Some of the poses, in the given order."""
         values = (getattr(self, field.name) for field in fields(self))
         return Poses(*(None if value is None else value[rows] for value in values))

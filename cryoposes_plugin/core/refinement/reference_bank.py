@@ -1,10 +1,10 @@
-"""A map's slices at orientations all over SO(3), and the ones that fit an image best."""
+"""Slices of a map that are computed once: at the rotations of a grid, and all over SO(3) to find those that fit best."""
 
 from __future__ import annotations
 
 import threading
 from functools import lru_cache
-from typing import Optional, Tuple
+from typing import List, Optional, Tuple
 
 import numpy as np
 import tensorflow as tf
@@ -18,11 +18,11 @@ from .search_grids import MARCH, scan_shifts
 
 #: HEALPix order of the orientations, 36,864 of them 7.5° apart.
 _ORDER = 3
-#: One in so many of them is compared again, a stage of the march further out.
+#: One in this many of them is compared again, up to higher frequencies.
 _ONE_IN = 4
 #: Coefficients of all slices together, at most: 270 MB, and less than half as much for the first step.
 MOST_COEFFICIENTS = 2**25
-#: Orientations that a thread interpolates at once: interpolation takes many times the memory of what it gives.
+#: Orientations that a thread interpolates at once: interpolation takes many times the memory of its result.
 _AT_ONCE = 2048
 
 
@@ -47,11 +47,18 @@ class SliceTable:
 
 
 class ReferenceBank:
-    """Slices at all orientations of a grid, ready for comparison in two steps.
+    """Slices at all orientations of a grid, for comparison with images in two steps.
 
-    All orientations are compared up to the given radius in cycles per box, the best of them again `MARCH` times as far,
-    up to `radius`; both less where the slices would take too much memory. Noise that is strong at low frequencies
-    misleads the first comparison, not the second. threads : that make the slices; 0: one for each core.
+    All orientations are compared up to a first radius, the best of them again up to `MARCH` times that radius; both
+    radii are smaller where the slices would take too much memory. Noise that is strong at low frequencies misleads the
+    first comparison but not the second.
+
+    Parameters
+    ----------
+    likelihood : of the map.
+    points : of the images.
+    radius : of the first comparison, in cycles per box.
+    threads : that compute the slices; 0: one for each core.
     """
 
     def __init__(
@@ -103,7 +110,12 @@ class ReferenceBank:
         return Poses(particle, self.rotations[rotation], shifts), gain
 
     def _best_of(
-        self, y, c, shift_px, waves, number: int
+        self,
+        y: np.ndarray,
+        c: np.ndarray,
+        shift_px: np.ndarray,
+        waves: List[np.ndarray],
+        number: int,
     ) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(rows of the rotations, rows of the last shift grid, gains) for one image, (number,) each."""
         c = c[: self._numbers[-1]]

@@ -1,4 +1,4 @@
-"""Refinement of a particle set against a map: a grid to work on, spectra of each optics group, then batch by batch."""
+"""Refinement of a particle set against a map: first the spectra of each optics group, then the poses in batches."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ from .unfinished import UnfinishedResults
 
 logger = logging.getLogger(__name__)
 
-#: Before the noise is known, only frequencies up to this are looked at, in Å ...
+#: Before the noise is known, only detail down to this resolution is used ...
 _FIRST_RESOLUTION_ANGSTROM = 20.0
-#: ... and in any case so many shells.
+#: ... and at least this many shells.
 _FEWEST_SHELLS = 8
 
-#: Images and map belong together if `agreement` on so many of the images is at least this.
+#: Number of images on which `agreement` is tested, and its least value for images and map that belong together.
 AGREEMENT_SAMPLE, AGREEMENT = 128, 5.0
-#: Fewer shells hold no orientation: what agrees there is a difference of level.
+#: Fewer shells carry no information on the orientation: only the grey levels agree there.
 _FEWEST_AGREEING = 3
-#: An optics group with fewer particles measures no spectra of its own where a larger one has.
-_FEWEST_OF_ITS_OWN = 30
+#: A group with fewer particles takes the spectra of a larger one.
+_FEWEST_FOR_OWN_SPECTRA = 30
 #: Number of images in a batch of the global search.
 _SEARCHED_AT_ONCE = 32
 
@@ -151,7 +151,7 @@ class Refinement:
             observed = self.observe(rows)
             size = np.count_nonzero(self.table.optics_index == group)
             larger = next((g for g in power if self._alike(g, group)), None)
-            if size < _FEWEST_OF_ITS_OWN and larger is not None:
+            if size < _FEWEST_FOR_OWN_SPECTRA and larger is not None:
                 spectra[group] = spectra[larger].times(observed.power / power[larger])
                 continue
             spectra[group], power[group] = self._measured(group, rows, observed), observed.power
@@ -172,18 +172,19 @@ class Refinement:
         return spectra
 
     def _no_agreement(self, group: int) -> InputError:
-        """Why: the contrast where images and map tell that one of them is inverted, else what there is to check."""
+        """The reason: inverted contrast if images and map show it, otherwise what to check."""
         subject = f"The particles of optics group {self.table.optics[group].name} have nothing in common with the volume"
         contrast, (_, skewness) = (
             image_contrast(self.table, self.images.grey, group),
             self._map_contrast,
         )
+
         if contrast.opposite_to(skewness):
             return InvertedContrast(
-                f"{subject} at any pose that was tried, and their contrast is opposite to its: the particles are "
+                f"{subject} at any pose that was tried, and their contrasts are opposite: the particles are "
                 f"{'darker' if contrast.effect < 0 else 'brighter'} than their background by "
                 f"{abs(contrast.significance):.0f} standard errors ({contrast.number} images), and the skewness of the "
-                f"volume is {skewness:.1f}; multiply the one of which protein is negative by -1."
+                f"volume is {skewness:.1f}; multiply the one in which protein is negative by -1."
             )
         return NoAgreement(
             f"{subject} at any pose that was tried; check that the map belongs to them, that protein is white in "
@@ -212,7 +213,7 @@ class Refinement:
         if not informative.any():
             raise InputError(
                 f"The images of optics group {self.table.optics[self.table.optics_index[rows[0]]].name} are blank: "
-                f"none of {len(rows)} has any contrast; give the stack that holds the particles, or remove them."
+                f"none of {len(rows)} has any contrast; give the stack that contains the particles, or remove them."
             )
         return rows[informative]
 
@@ -256,7 +257,15 @@ class Refinement:
 def residuals(
     points: FourierPoints, spectra: Spectra, observed: Observations, refined: Refined
 ) -> np.ndarray:
-    """(B,) chi-square per degree of freedom; pose, shift and scale take six."""
+    """(B,) chi-square per degree of freedom; orientation, shift and scale take six.
+
+    Parameters
+    ----------
+    points : of images and map.
+    spectra : of the optics group.
+    observed : B images.
+    refined : their poses.
+    """
     y, _ = observed.whitened(points, spectra)
     used = 2 * np.count_nonzero(spectra.amplitude[points.shell] > 0)
     power = np.einsum("bp,bp->b", y.real, y.real) + np.einsum("bp,bp->b", y.imag, y.imag)

@@ -23,7 +23,7 @@ from .multi_start import Refined
 from .scales import ScaleDistribution
 from .spectra import Spectra
 
-#: From this probability on an image is taken to have nothing of the map.
+#: An image with at least this probability is taken to show nothing of the map.
 _UNFIT = 0.5
 
 
@@ -52,18 +52,24 @@ class Results:
 def score_columns(
     results: Results, pixel_size_angstrom: float, blank: np.ndarray
 ) -> Dict[str, np.ndarray]:
-    """What the particles' STAR file says of each pose, by column; expected errors are root mean squares.
+    """The scores of each pose, by column; expected errors are root mean squares.
 
-    blank : (N,) bool, images that tell nothing: their scores are the worst.
+    Parameters
+    ----------
+    results : of N particles.
+    pixel_size_angstrom : of the working grid.
+    blank : (N,) bool, images without contrast: they get the worst scores.
     """
     refined = results.refined
     variance = np.einsum("bii->bi", refined.covariance)
     median = float(np.median(refined.scale[~blank])) or 1.0
-    nothing = nothing_of_the_map(refined, blank)
-    # Right only if it is so among the poses that were tried, and if one of these is the right one at all.
-    right = (1.0 - refined.wrong_basin) * (1.0 - nothing)
-    # Pure noise fits no worse than a particle does.
-    empty = nothing >= _UNFIT
+
+    # A pose is right if it is the best one that was tried, and if the right one was tried at all.
+    unfit = unfit_probability(refined, blank)
+    right = (1.0 - refined.wrong_basin) * (1.0 - unfit)
+    # Pure noise has as good a residual as a particle.
+    empty = unfit >= _UNFIT
+
     return {
         EXPECTED_ERROR: np.rad2deg(np.sqrt(variance[:, :3].sum(axis=1))),
         EXPECTED_SHIFT_ERROR: pixel_size_angstrom * np.sqrt(variance[:, 3:].sum(axis=1)),
@@ -74,23 +80,31 @@ def score_columns(
     }
 
 
-def nothing_of_the_map(refined: Refined, blank: np.ndarray) -> np.ndarray:
-    """(N,) probability that an image holds none of the map, as the scale of its signal tells; 1 for blank images."""
-    nothing = np.ones(len(blank))
-    nothing[~blank] = ScaleDistribution(refined.scale[~blank]).probability_of_wrong
-    return nothing
+def unfit_probability(refined: Refined, blank: np.ndarray) -> np.ndarray:
+    """(N,) probability, from the scale of its signal, that an image shows nothing of the map; 1 for blank images."""
+    unfit = np.ones(len(blank))
+    unfit[~blank] = ScaleDistribution(refined.scale[~blank]).probability_of_wrong
+    return unfit
 
 
-def worst_where(untold: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """(N,) scores of which the lowest is best: where nothing is told, one more than the largest of all others."""
-    others = values[~untold]
-    return np.where(untold, others.max() + 1.0, values) if len(others) else values
+def worst_where(unknown: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """(N,) scores of which the lowest is best; unknown ones, (N,) bool, become one more than the largest of the others."""
+    others = values[~unknown]
+    return np.where(unknown, others.max() + 1.0, values) if len(others) else values
 
 
 def with_poses(
     table: ParticleTable, results: Results, working_pixel_angstrom: float, blank: np.ndarray
 ) -> ParticleTable:
-    """The particles at their refined poses, with what is known of each; see `score_columns`."""
+    """The particles at their refined poses, with the scores of these.
+
+    Parameters
+    ----------
+    table : the particles that were refined.
+    results : their refined poses.
+    working_pixel_angstrom : pixel size of the working grid.
+    blank : (N,) bool, see `score_columns`.
+    """
     scale = working_pixel_angstrom / table.pixel_size_angstrom
     return table.replace(
         rotations=results.refined.rotations,
@@ -102,8 +116,17 @@ def with_poses(
 def write_covariance(
     folder: Folder, table: ParticleTable, results: Results, working_pixel_angstrom: float
 ) -> None:
-    """covariance.npz: ids (N,), covariance (N, 5, 5) of (w, t), w in radians in the image's frame (A = exp([w]x) A^),
-    t in Å."""
+    """Write covariance.npz: ids (N,), and covariance (N, 5, 5) of (w, t).
+
+    w is in radians in the image's frame (A = exp([w]x) A^), t in Å.
+
+    Parameters
+    ----------
+    folder : of the results.
+    table : the particles.
+    results : their refined poses.
+    working_pixel_angstrom : pixel size of the working grid.
+    """
     unit = np.array([1.0, 1.0, 1.0, working_pixel_angstrom, working_pixel_angstrom])
     covariance = results.refined.covariance * unit[:, None] * unit
     require_finite(covariance, str(folder.file(COVARIANCE_NAME)))

@@ -1,4 +1,4 @@
-"""What the scales of the particles' signal tell of their poses.
+"""Wrong poses found from the scales of the particles' signals.
 
 In a wrong basin the map explains less of an image than in the right one: the scale of its signal comes out too small.
 """
@@ -10,16 +10,16 @@ from scipy.special import ndtr
 
 #: A scale below that of right poses by this factor, and by so many standard deviations of its logarithm, is low.
 _LOW, _DEVIATIONS = 0.85, 2.0
-#: Right poses are told by these shares of all scales, in standard deviations of a normal distribution.
+#: The distribution of right poses is fitted to these quantiles of all scales, which for a normal distribution lie at ...
 _SHARES, _NORMAL = (0.7, 0.9), (0.5244, 1.2816)
-#: The logarithms scatter by this at least: a few particles may have one scale by chance.
+#: Least standard deviation of the logarithms: a few particles may have equal scales by chance.
 _SMALLEST_DEVIATION = 0.02
 
 
 class ScaleDistribution:
-    """How the scales of right poses are distributed, a log-normal law.
+    """The log-normal distribution of the scales of right poses.
 
-    The largest scales tell it: those of wrong poses are among the others.
+    It is fitted to the largest scales, because those of wrong poses are smaller.
 
     scale : (N,) of all particles.
     """
@@ -43,6 +43,6 @@ class ScaleDistribution:
         discovery rate, Efron 2007), counted in steps of half a standard deviation.
         """
         step = np.floor((self._logarithm - self._right) / (0.5 * self._deviation))
-        steps, place, found = np.unique(step, return_inverse=True, return_counts=True)
+        steps, index, counts = np.unique(step, return_inverse=True, return_counts=True)
         expected = len(step) * (ndtr(0.5 * (steps + 1)) - ndtr(0.5 * steps))
-        return np.where(self.low, (1.0 - np.minimum(1.0, expected / found))[place], 0.0)
+        return np.where(self.low, (1.0 - np.minimum(1.0, expected / counts))[index], 0.0)

@@ -1,4 +1,4 @@
-"""Where a particle lies in its image: sub-pixel correlation with the reprojection at its pose.
+"""The shift of a particle in its image: sub-pixel correlation with the reprojection at its pose.
 
 With X the image and P the CTF-modulated reprojection without shift, the shift t of the model X = S_t P + n that fits
 best under noise of power 1 / W maximises sum_k W Re(conj(P^) X^ exp(2 pi i k.t / D)). The maximum is looked for on
@@ -53,11 +53,13 @@ def estimate_shifts(
     multiplicity = _multiplicity(box)
     weights = (multiplicity > 0) * (np.float32(1.0) if weights is None else weights)
     product = np.conj(reprojection_ft) * image_ft * weights
+
     coarse = _whole_pixel_peaks(product, max_shift_px)
     shifts, heights = _refine(product * multiplicity, coarse, box)
     length = np.linalg.norm(shifts, axis=1)
     shrink = np.minimum(1.0, max_shift_px / np.maximum(length, 1e-12))
     at_edge = (length > max_shift_px - _FINE_STEP_PX) & (length > 0)
+
     norm = np.sqrt(
         _power(image_ft, weights * multiplicity) * _power(reprojection_ft, weights * multiplicity)
     )
@@ -111,10 +113,12 @@ def _refine(product: np.ndarray, coarse: np.ndarray, box: int):
     moved = product * along_y * along_x
     ky, kx = (2 * np.pi * f(box) for f in (np.fft.fftfreq, np.fft.rfftfreq))
     rows, columns = (line_phases(-offsets, k).astype(np.complex64) for k in (ky, kx))
+
     fine = np.matmul(np.matmul(rows, moved.astype(np.complex64)), columns.T).real.astype(np.float64)
     inner = fine[:, 1:-1, 1:-1].reshape(len(fine), -1).argmax(axis=1)
     y, x = np.divmod(inner, len(offsets) - 2)
     y, x, image = y + 1, x + 1, np.arange(len(fine))
+
     at_y, height_y = _parabola(*(fine[image, y + d, x] for d in (-1, 0, 1)))
     at_x, height_x = _parabola(*(fine[image, y, x + d] for d in (-1, 0, 1)))
     shifts = np.stack(

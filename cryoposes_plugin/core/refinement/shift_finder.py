@@ -62,13 +62,21 @@ class ShiftFinder:
         return np.concatenate(self.memory.parts(work, len(rotations)))
 
     def calibrate(self, images: np.ndarray, reprojections: np.ndarray) -> None:
-        """Measure the weights of the frequencies on a sample (kept as they are for a small one)."""
+        """Measure the weights of the frequencies on a sample; a small sample changes nothing."""
         self.weights = measured_weights(images, reprojections, self._max_shift_px, self.weights)
 
     def find(
         self, images: np.ndarray, rotations: np.ndarray, ctf: Optional[CtfTable], image_state: str
     ) -> Tuple[ShiftEstimate, np.ndarray]:
-        """Shifts of (B, D, D) images at (B, 3, 3) rotations, and the reprojections."""
+        """Shifts of images at given rotations, and the reprojections (B, D, D).
+
+        Parameters
+        ----------
+        images : (B, D, D), of one optics group.
+        rotations : (B, 3, 3).
+        ctf : of each image, or None.
+        image_state : see `types.IMAGE_STATES`.
+        """
         reprojections = self.reprojections(rotations, ctf, image_state)
         return estimate_shifts(
             images, reprojections, self._max_shift_px, self.weights

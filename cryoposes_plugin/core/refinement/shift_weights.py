@@ -1,4 +1,4 @@
-"""Which frequencies tell where a particle lies, when its pose is not known exactly.
+"""Frequency weights for estimating shifts when the pose is only approximate.
 
 A pose that is off by an angle moves the density by that angle times its distance from the centre. Beyond the frequency
 of that displacement image and reprojection no longer agree, and what is left of the reprojection is noise; without
@@ -17,7 +17,7 @@ from ..fourier.phase_ramp import phase_ramp
 from ..fourier.shells import shell_counts, shell_index, shell_means
 from .shift_estimation import estimate_shifts
 
-#: The pose error that is reckoned with before anything is measured.
+#: The pose error that is assumed before anything is measured.
 _EXPECTED_ERROR_RAD = np.deg2rad(20.0)
 #: Of a displacement angle * radius, the part that is seen along one axis of the image, on average over the density.
 _SEEN_PART = 0.45
@@ -37,13 +37,19 @@ def prior_weights(box_size_px: int, radius_px: float) -> np.ndarray:
 def measured_weights(
     images: np.ndarray, reprojections: np.ndarray, max_shift_px: float, prior: np.ndarray
 ) -> np.ndarray:
-    """(D, D // 2 + 1) float32 weights, measured on images (B, D, D) and their reprojections at shift zero.
+    """Weights (D, D // 2 + 1) float32, measured shell by shell on images that are aligned with the prior weights.
 
-    The shifts found with the prior weights bring the two on top of each other; the weights follow from the spectra's
-    shells. With fewer images than FEWEST_IMAGES, or nothing in common, the prior is returned.
+    The prior is returned for fewer images than FEWEST_IMAGES, and where images and reprojections share nothing.
+
+    Parameters
+    ----------
+    images, reprojections : (B, D, D); the reprojections at shift zero.
+    max_shift_px : largest shift that is searched.
+    prior : (D, D // 2 + 1) weights to begin with.
     """
     if len(images) < FEWEST_IMAGES:
         return prior
+
     box = images.shape[-1]
     shifts = estimate_shifts(images, reprojections, max_shift_px, prior).shifts_px
     image_ft, reprojection_ft = (
@@ -57,6 +63,7 @@ def measured_weights(
     residual = np.maximum(image_power - amplitude * cross, _SMALLEST_RESIDUAL * image_power + 1e-30)
     chance = np.sqrt(power * residual / (len(images) * shell_counts(shells)))
     weights = np.where(cross > _SIGNIFICANT * chance, amplitude / residual, 0.0)
+
     weights[0] = 0
     weights[box // 2 :] = 0
     if not weights.max() > 0:

@@ -1,4 +1,4 @@
-"""How strong the reference is in the images, and how strong the noise, shell by shell, as the images themselves tell.
+"""Amplitude of the map in the images and power of the noise, shell by shell, measured on the images.
 
 With the reprojection m_i = C_i S_i P_i x of particle i at its pose, its own scale s_i, and the coefficients y_i,
 
@@ -6,8 +6,8 @@ With the reprojection m_i = C_i S_i P_i x of particle i at its pose, its own sca
 
 over a shell's coefficients.
 
-The amplitude a takes up the map's units, its sharpening and what wrong details and poses it has: where map and images
-share nothing, a is zero and the shell counts for nothing. So the same map times 1,000 leads to the same poses.
+The amplitude a accounts for the units of the map, its sharpening, and errors of the map and the poses. Where map and
+images share nothing, a is zero and the shell is not used. So the same map times 1,000 leads to the same poses.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ import numpy as np
 
 from ..fourier.points import FourierPoints
 
-#: An amplitude counts if it is so many times its standard error.
+#: An amplitude is significant if it is this many times its standard error.
 _SIGNIFICANT = 3.0
-#: The residual is never taken for less than this share of the images' power: interpolation is no better.
+#: Least residual, as a share of the power of the images: interpolation is not more accurate.
 _SMALLEST_RESIDUAL = 1e-4
 
 
@@ -73,6 +73,7 @@ class SpectraSums:
         amplitude = np.divide(
             cross, model, out=np.zeros_like(cross), where=model > 1e-12 * model.max()
         )
+
         residual = np.maximum(image - amplitude * cross, _SMALLEST_RESIDUAL * image)
         count = self.number * points.shell_counts()
         error = np.sqrt(
@@ -83,12 +84,13 @@ class SpectraSums:
                 where=count * model > 0,
             )
         )
+
         amplitude = np.where(amplitude > _SIGNIFICANT * error, amplitude, 0.0)
         return Spectra(_contiguous(amplitude), np.where(amplitude > 0, residual, image))
 
 
 def _contiguous(amplitude: np.ndarray) -> np.ndarray:
-    """Zero from the first shell on where three in a row are zero: what comes later is chance."""
+    """Zero from the first of three consecutive zeros on: agreement beyond them is due to chance."""
     silent = amplitude == 0
     silent[0] = False
     run = silent[:-2] & silent[1:-1] & silent[2:]

@@ -35,7 +35,7 @@ def test_no_hand_is_told_where_neither_fits(scene):
         start = dataclasses.replace(scene.near(0.0, 0.0), rotations=random)
         test = compare_hands(scene.volume, scene.points, PIXEL, images, start, 19)
         assert test.verdict == "undecided"
-        assert "no poses of these particles" in test.statement
+        assert "not poses of these particles" in test.statement
     start = dataclasses.replace(start, rotations=np.tile(np.eye(3), (NUMBER, 1, 1)))
     assert (
         compare_hands(scene.volume, scene.points, PIXEL, images, start, 19).verdict == "undecided"
