@@ -7,6 +7,7 @@ from typing import Any, Dict, List, Tuple
 import numpy as np
 
 from ...core.conventions import rotations_to_quaternions
+from ...core.geometry.rotations import quaternion_distance_rad
 from ...core.recovery.pairs import PairDistances
 from ...core.recovery.solve import Recovery, outliers
 
@@ -78,7 +79,7 @@ def recovery_figures(
     q = rotations_to_quaternions(result.rotations)
     first = np.searchsorted(pairs.indptr, shown, side="right") - 1
     cosine = np.abs(np.einsum("na,na->n", q[first], q[pairs.second[shown]]))
-    recovered = 2 * np.arccos(np.minimum(cosine, 1.0))
+    recovered = quaternion_distance_rad(cosine)
     measured = pairs.distance_rad[shown]
 
     return {

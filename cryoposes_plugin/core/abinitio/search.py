@@ -23,7 +23,7 @@ from ..conventions import centre
 from ..fourier.masks import soft_sphere
 from ..fourier.points import FourierPoints
 from ..fourier.slices import SliceSampler
-from ..geometry.sampling import random_rotations, rotation_grid
+from ..geometry.sampling import healpix_grid, random_rotations
 from ..reconstruction.fourier_inversion import FourierGrid, Inversion
 from ..refinement.likelihood import PoseLikelihood
 from ..refinement.search_grids import SHIFT_STEP, shift_grid
@@ -143,7 +143,7 @@ class Search:
         rng: np.random.Generator,
     ) -> SearchResult:
         noise = np.maximum(state.noise_variance, floor * self.power)
-        rotations = rotation_grid(comparison.stage.order) @ random_rotations(1, rng)
+        rotations = healpix_grid(comparison.stage.order) @ random_rotations(1, rng)
         slices = comparison.slices(state.volume, rotations)
         drawn = comparison.draw(slices, state.shifts_px, noise, self.draws, rng)
         shifts = comparison.moved(state.shifts_px[drawn.image], drawn.shift)
@@ -176,7 +176,7 @@ def likeliest_poses(
     shifts = np.zeros((len(images), 2))
     for stage in (dataclasses.replace(DETAIL[0], local=False), DETAIL[-1]):
         comparison = SliceComparison(images, FourierPoints(images.box_size_px), stage, max_shift_px)
-        rotations = rotation_grid(stage.order) @ random_rotations(1, rng)
+        rotations = healpix_grid(stage.order) @ random_rotations(1, rng)
         slices = comparison.slices(state.volume, rotations)
         drawn = comparison.draw(slices, shifts, state.noise_variance, 1, rng)
         shifts = comparison.moved(shifts, drawn.best_shift)

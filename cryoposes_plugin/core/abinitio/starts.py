@@ -8,7 +8,7 @@ from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from ..geometry.sampling import rotation_grid
+from ..geometry.sampling import healpix_grid
 from ..io.folder import Folder
 from ..io.state_files import SEARCH_DETAIL, SEARCH_START, damaged, read_arrays, write_arrays
 from ..maps.alignment import align_maps
@@ -86,7 +86,7 @@ def search_all(search: Search, number: int, seed: int, run: Folder) -> SearchOut
 
 def _comparisons(stage: Stage) -> int:
     """Rotations that an image is compared with in all iterations."""
-    return stage.iterations * len(rotation_grid(stage.order))
+    return stage.iterations * len(healpix_grid(stage.order))
 
 
 def _course(
@@ -104,7 +104,7 @@ def _course(
     state = search.start(rng) if state is None else state
     explained: List[float] = []
     for stage in stages:
-        count = len(rotation_grid(stage.order)) * len(search.images)
+        count = len(healpix_grid(stage.order)) * len(search.images)
 
         def advance(found: SearchResult, count: int = count) -> None:
             explained.append(found.explained)

@@ -18,7 +18,7 @@ from typing import List
 import numpy as np
 
 from ..conventions import quaternions_to_rotations, rotations_to_quaternions
-from ..geometry.rotations import project_to_so3
+from ..geometry.rotations import project_to_so3, quaternion_distance_rad
 
 _RIDGES = (1e-9, 0.03, 1.0)
 _RANDOM_STARTS = 16
@@ -112,14 +112,12 @@ def _polish(q: np.ndarray, p: np.ndarray, matrix: np.ndarray, iterations: int) -
     """Weighted orthogonal Procrustes and signs in turns, from a start."""
     for _ in range(iterations):
         cosines = np.einsum("na,na->n", p, q @ matrix.T)
-        weights = np.copysign(1 / np.maximum(_distance(cosines), _SMALLEST_DISTANCE_RAD), cosines)
+        weights = np.copysign(
+            1 / np.maximum(quaternion_distance_rad(cosines), _SMALLEST_DISTANCE_RAD), cosines
+        )
         u, _, vt = np.linalg.svd((p * weights[:, None]).T @ q)
         previous, matrix = matrix, u @ vt
         if np.abs(matrix - previous).max() < _CONVERGED:
             break
-    residuals = _distance(np.einsum("na,na->n", p, q @ matrix.T))
+    residuals = quaternion_distance_rad(np.einsum("na,na->n", p, q @ matrix.T))
     return Orthogonal4(matrix, float(residuals.mean()))
-
-
-def _distance(cosines: np.ndarray) -> np.ndarray:
-    return 2 * np.arccos(np.minimum(np.abs(cosines), 1.0))

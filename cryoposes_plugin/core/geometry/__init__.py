@@ -1,0 +1,1 @@
+"""Rotations: distances and means, distributions and grids of orientations, and point groups."""

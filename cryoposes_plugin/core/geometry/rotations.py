@@ -18,6 +18,11 @@ def angular_distance_rad(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return 2.0 * np.arcsin(np.clip(chord / (2.0 * np.sqrt(2.0)), 0.0, 1.0))
 
 
+def quaternion_distance_rad(products: np.ndarray) -> np.ndarray:
+    """Geodesic distance 2 arccos |<p, q>|, radians, from inner products of unit quaternions."""
+    return 2 * np.arccos(np.minimum(np.abs(products), 1.0))
+
+
 def project_to_so3(matrices: np.ndarray) -> np.ndarray:
     """The rotations nearest to (..., 3, 3) matrices in the Frobenius norm (orthogonal Procrustes)."""
     u, _, vt = np.linalg.svd(np.asarray(matrices, dtype=np.float64))

@@ -54,13 +54,13 @@ def healpix_rotations(n: int, rng: np.random.Generator) -> np.ndarray:
     order = 0
     while 12 * 4**order * in_plane_steps(order) < n:
         order += 1
-    everything = rotation_grid(order)
+    everything = healpix_grid(order)
     chosen = np.sort(rng.choice(len(everything), size=n, replace=False))
     rng.shuffle(chosen)
     return everything[chosen] @ random_rotations(1, rng)
 
 
-def rotation_grid(order: int) -> np.ndarray:
+def healpix_grid(order: int) -> np.ndarray:
     """All orientations of a HEALPix x in-plane grid: 576 of them 30° apart for order 1, then eight times as many."""
     directions, steps = healpix_directions(order), in_plane_steps(order)
     psi = np.tile(2 * np.pi * np.arange(steps) / steps, len(directions))

@@ -16,7 +16,7 @@ from scipy.spatial.transform import Rotation
 from ..errors import InputError
 from ..fourier.gridding import padded_for_interpolation
 from ..fourier.phase_ramp import point_ramp
-from ..geometry.sampling import rotation_grid
+from ..geometry.sampling import healpix_grid
 from ..types import Volume
 from .symmetry import turned
 
@@ -87,7 +87,7 @@ def search_turns(scores: Scores, shells: Sequence[int], at_once: int) -> List[Fo
     The grid is scanned, `at_once` rotations together, and the best of it are refined up to the first of the shells; two
     go on to the last.
     """
-    grid = rotation_grid(_ORDER)
+    grid = healpix_grid(_ORDER)
     scanned = np.concatenate(
         [
             scores(grid[at : at + at_once], np.zeros(3), shells[0])
@@ -140,9 +140,21 @@ class _Target:
         self.values = MapTransform(data).at(self.k)
 
     def correlations(
-        self, transform: MapTransform, rotations: np.ndarray, shell: int, shift_px=(0, 0, 0)
+        self,
+        transform: MapTransform,
+        rotations: np.ndarray,
+        shell: int,
+        shift_px: Sequence[float] = (0, 0, 0),
     ) -> np.ndarray:
-        """(B,) normalised correlation of G(A^T k) exp(-2 pi i k.t / D) with the reference."""
+        """(B,) normalised correlations of G(A^T k) exp(-2 pi i k.t / D) with the reference.
+
+        Parameters
+        ----------
+        transform : G, of the other map.
+        rotations : (B, 3, 3) rotations A.
+        shell : the last one that is compared.
+        shift_px : t (3,) (x, y, z).
+        """
         number = int(np.searchsorted(self.radius, shell, side="right"))
         k, values = self.k[:number], self.values[:number]
         moved = transform.at(k @ rotations) * point_ramp(k, shift_px, self.box)

@@ -18,26 +18,7 @@ from ..types import Volume
 logger = logging.getLogger(__name__)
 
 #: Point groups that are tried where none is named.
-USUAL_GROUPS = (
-    "C2",
-    "C3",
-    "C4",
-    "C5",
-    "C6",
-    "C7",
-    "C8",
-    "D2",
-    "D3",
-    "D4",
-    "D5",
-    "D6",
-    "D7",
-    "D8",
-    "T",
-    "O",
-    "I1",
-    "I2",
-)
+USUAL_GROUPS = tuple("C2 C3 C4 C5 C6 C7 C8 D2 D3 D4 D5 D6 D7 D8 T O I1 I2".split())
 #: A map agrees with itself this well about its axes, noise and interpolation allowed for.
 AGREES = 0.8
 #: Below this it hardly has them.

@@ -1,0 +1,1 @@
+"""Maps from particles with poses: direct Fourier inversion, and CGLS on CUDA."""

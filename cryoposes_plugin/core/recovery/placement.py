@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..conventions import rotations_to_quaternions
+from ..geometry.rotations import quaternion_distance_rad
 from ..geometry.sampling import healpix_directions, rotations_viewing
 from .pairs import PairDistances
 
@@ -81,8 +82,8 @@ def _costs(
     cap: float,
 ) -> np.ndarray:
     """(P, G) sums of capped residuals of candidates (P, G, 4) against others (P, K, 4); distances, weights (P, K)."""
-    cosines = np.minimum(np.abs(candidates @ np.swapaxes(others, 1, 2)), 1.0)
-    residuals = np.minimum(np.abs(distances[:, None, :] - 2 * np.arccos(cosines)), cap)
+    angles = quaternion_distance_rad(candidates @ np.swapaxes(others, 1, 2))
+    residuals = np.minimum(np.abs(distances[:, None, :] - angles), cap)
     return np.einsum("pgk,pk->pg", residuals, weights)
 
 

@@ -9,6 +9,7 @@ from typing import List, Optional, Tuple
 import numpy as np
 
 from ..conventions import quaternions_to_rotations, rotations_to_quaternions
+from ..geometry.rotations import quaternion_distance_rad
 from .least_squares import Fit, refine
 from .pairs import FEWEST_DISTANCES, PairDistances, connected_parts
 from .placement import place
@@ -170,9 +171,7 @@ def against_known(
 
     for trial in _TRIED_OFFSETS:
         found = rotations_to_quaternions(closed_form(distances - trial * spread_rad, references))
-        residuals = np.where(
-            measured, distances - 2 * np.arccos(np.minimum(np.abs(found @ known.T), 1.0)), 0.0
-        )
+        residuals = np.where(measured, distances - quaternion_distance_rad(found @ known.T), 0.0)
         mean = residuals.sum(axis=1) / np.maximum(number, 1)
         spread = (residuals**2).sum(axis=1) / np.maximum(number, 1) - mean**2
         better = told & (spread < least)

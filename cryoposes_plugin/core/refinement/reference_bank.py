@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from ..fourier.points import FourierPoints
-from ..geometry.sampling import rotation_grid
+from ..geometry.sampling import healpix_grid
 from ..parallel import in_order
 from .likelihood import PoseLikelihood
 from .poses import Poses
@@ -156,4 +156,4 @@ def _compared(slices: tf.Tensor, turned: tf.Tensor, modulation: tf.Tensor, numbe
 
 @lru_cache(maxsize=1)
 def _rotations() -> np.ndarray:
-    return rotation_grid(_ORDER)
+    return healpix_grid(_ORDER)

@@ -5,7 +5,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
-from cryoposes_plugin.core.geometry.sampling import random_rotations, rotation_grid
+from cryoposes_plugin.core.geometry.sampling import healpix_grid, random_rotations
 from cryoposes_plugin.core.geometry.symmetry import symmetry_rotations
 from cryoposes_plugin.core.maps.phantom import make_phantom
 from cryoposes_plugin.core.maps.symmetry import turned
@@ -160,7 +160,7 @@ def test_axes_are_found_and_poses_go_with_the_volume(phantom, symmetry="C3"):
 
 
 def test_the_grid_of_rotations_is_even():
-    grid = rotation_grid(1)
+    grid = healpix_grid(1)
     assert len(grid) == 576
     nearest = [np.sort(angular_distance_rad(grid, g))[1] for g in grid[:40]]
     assert np.rad2deg(min(nearest)) > 15
