@@ -121,7 +121,7 @@ class Config:
     """Base of all configs."""
 
     command: ClassVar[str] = ""
-    #: Name of the protocol in Scipion.
+    #: Name of the protocol in Scipion; empty for a command without a protocol.
     title: ClassVar[str] = ""
     #: One clause for the command line.
     description: ClassVar[str] = ""

@@ -80,7 +80,7 @@ def in_form_words(message: str, config_class: Type[Config]) -> str:
 
 def _protocol(match) -> str:
     config_class = CONFIGS.get(match.group(1))
-    return match.group() if config_class is None else f"'{config_class.title}'"
+    return f"'{config_class.title}'" if config_class and config_class.title else match.group()
 
 
 def _labelled(match, config_class: Type[Config]) -> str:

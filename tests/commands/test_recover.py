@@ -150,7 +150,7 @@ def test_poses_are_right_up_to_a_rotation_of_the_volume_and_its_hand(scene, orac
     np.testing.assert_allclose(out.shifts_px, 0.5)
     for name in ("recovery_loss", "distance_density", "residual_histogram", "direction_maps"):
         assert (tmp_path / f"run/{name}.png").stat().st_size > 3000
-    assert any("its hand are left open" in note for note in metrics["notes"])
+    assert any("its hand are undetermined" in note for note in metrics["notes"])
 
 
 @pytest.mark.oracle

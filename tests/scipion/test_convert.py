@@ -118,7 +118,7 @@ def test_scores_and_pose_source_end_where_another_program_changes_the_poses(
     )
     assert back.scores == {}
     assert "cryoposesPoseSource" not in back.extra
-    assert "another program changed them" in caplog.text
+    assert "another program changed the poses" in caplog.text
 
 
 @pytest.mark.parametrize("found", [{}, {"cryoposesAngularErrorDeg": np.arange(7.0)}])

@@ -69,7 +69,7 @@ def test_the_summary_and_the_viewer_show_distances(project, recovered, distance_
     from cryoposes_plugin.viewers import CryoposesRunViewer
 
     assert any("Mean errors against the true poses" in line for line in recovered.summary())
-    assert any("its hand are left open" in line for line in recovered.summary())
+    assert any("its hand are undetermined" in line for line in recovered.summary())
     assert any("gives distances between images" in line for line in distance_network.summary())
     viewer = CryoposesRunViewer(project=project, protocol=recovered)
     assert {"distance_density", "recovery_loss", "direction_maps", "uncertainty_histogram"} <= set(

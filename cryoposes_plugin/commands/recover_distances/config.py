@@ -12,7 +12,6 @@ from ..recovery_config import RecoveryConfig
 @dataclass(frozen=True)
 class RecoverDistancesConfig(RecoveryConfig):
     command: ClassVar[str] = "recover-distances"
-    title: ClassVar[str] = "recover rotations from a file of distances"
     description: ClassVar[str] = "recover rotations from a file of distances between particles"
     place: ClassVar[int] = 80
     last_bits: ClassVar[Tuple[str, ...]] = ("threads",)
