@@ -144,7 +144,7 @@ class _Target:
         transform: MapTransform,
         rotations: np.ndarray,
         shell: int,
-        shift_px: Sequence[float] = (0, 0, 0),
+        shift_px: np.ndarray,
     ) -> np.ndarray:
         """(B,) normalised correlations of G(A^T k) exp(-2 pi i k.t / D) with the reference.
 

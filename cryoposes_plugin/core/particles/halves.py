@@ -38,7 +38,7 @@ def half_sets(table: ParticleTable, seed: int) -> Tuple[np.ndarray, bool]:
 
     values = np.unique(subset)
     if len(values) == 1:
-        logger.warning("All particles are in half set %d: new half sets are drawn.", values[0])
+        logger.warning("All particles are in half set %d, so new half sets are drawn.", values[0])
         return draw_half_sets(table.ids, seed, image), True
     wrong = np.flatnonzero((subset != 1) & (subset != 2))
     if len(wrong):
@@ -52,7 +52,7 @@ def half_sets(table: ParticleTable, seed: int) -> Tuple[np.ndarray, bool]:
     if smaller[0] < _LEAST_SHARE * len(table):
         logger.warning(
             "Half set %d holds %d particles and half set %d %d (rlnRandomSubset): the resolution is that of the "
-            "smaller one. Is that meant? Remove the column to have equal half sets drawn.",
+            "smaller one. Is this intended? Remove the column to have equal half sets drawn.",
             *(smaller[1], smaller[0], larger[1], larger[0]),
         )
     return subset.astype(np.int64), False
@@ -87,7 +87,7 @@ def _images(table: ParticleTable) -> np.ndarray:
         )
 
     logger.warning(
-        "The %d particles are %d images: some are there more than once (as %s); copies belong into one half set.%s",
+        "The %d particles are %d images: some occur more than once (as %s); copies belong into one half set.%s",
         len(table),
         len(counts),
         first,
