@@ -1,11 +1,13 @@
-"""The ablations of Chung 2023 (table 1) in small: one choice of the convolutional encoder changed at a time.
+"""The ablations of Chung 2023 (table 1) in small: one choice of the convolutional encoder changed
+at a time.
 
     python benchmarks/ablations.py --map MAP [--box 16 --steps 500] [--only representation pooling]
 
-Projections of the map, centred, without CTF, are simulated on the fly; every network is trained for the same number of
-steps, as many as the unchanged one makes in the time, and tested on the same images that it never saw. Prints median
-angular errors. The paper's dropout and weight decay are for hours of training: in minutes nothing is learned with them
-(`--dropout 0.3 --l2 1e-3`), and the table is without.
+Projections of the map, centred, without CTF, are simulated on the fly; every network is trained for
+the same number of steps, as many as the unchanged one makes in the time, and tested on the same
+images that it never saw. Prints median angular errors. The paper's dropout and weight decay are for
+hours of training: in minutes nothing is learned with them (`--dropout 0.3 --l2 1e-3`), and the
+table is without.
 """
 
 import argparse
@@ -83,7 +85,8 @@ def main():
     reference, steps = median_error_deg(config)
     config = dataclasses.replace(config, steps=steps)
     print(
-        f"{arguments.map.name}, {arguments.box} px, SNR {arguments.snr:g}, {steps} steps of {arguments.batch} images"
+        f"{arguments.map.name}, {arguments.box} px, SNR {arguments.snr:g}, {steps} steps of "
+        f"{arguments.batch} images"
     )
     print(f"{'changed':16} {'to':32} {'median error, degrees':>22}")
     for name, values in ABLATIONS.items():

@@ -1,12 +1,14 @@
 """Poses a second and their error, against relion_refine on the same images and cores.
 
-    python benchmarks/against_relion.py --map MAP.mrc --particles sim/particles.star --model net/model --folder OUT
+    python benchmarks/against_relion.py --map MAP.mrc --particles sim/particles.star --model
+    net/model --folder OUT
 
-RELION starts from the same map, in the grey values of the images, and no poses. Its first iteration is a
-global search of 36,864 orientations (HEALPix order 3, 7.5°) and a grid of shifts; two more, always on that map,
-search 1.8° and 0.46° apart around the poses found: the whole run. Ours is `cryoposes infer` with the map, start-up and
-calibration included, on --ours of the images; RELION takes the first --number of them. Training is apart: it is paid
-once for a map and a data set, and `--training-seconds` tells after how many images.
+RELION starts from the same map, in the grey values of the images, and no poses. Its first iteration
+is a global search of 36,864 orientations (HEALPix order 3, 7.5°) and a grid of shifts; two more,
+always on that map, search 1.8° and 0.46° apart around the poses found: the whole run. Ours is
+`cryoposes infer` with the map, start-up and calibration included, on --ours of the images; RELION
+takes the first --number of them. Training is apart: it is paid once for a map and a data set, and
+`--training-seconds` tells after how many images.
 """
 
 from __future__ import annotations

@@ -1,9 +1,11 @@
-"""Whether protein is white, as images and maps tell by themselves: the numbers that `core.io.contrast` goes by.
+"""Whether protein is white, as images and maps tell by themselves: the numbers that
+`core.io.contrast` goes by.
 
     python benchmarks/contrast.py --data FOLDER [--number 300]
 
-FOLDER holds `images/` and `maps/` (see the developer documentation). Prints the table of `docs/benchmarks.md`:
-simulated images of every map at several SNRs, the real sets as they are, and the maps themselves.
+FOLDER holds `images/` and `maps/` (see the developer documentation). Prints the table of
+`docs/benchmarks.md`: simulated images of every map at several SNRs, the real sets as they are, and
+the maps themselves.
 """
 
 from __future__ import annotations
@@ -107,7 +109,8 @@ def row(name: str, snr: str, table: ParticleTable, grey: GreyValues) -> None:
     found = image_contrast(table, grey, 0)
     verdict = "yes" if found.inverted else "no"
     print(
-        f"| {name} | {snr} | {found.number} | {found.effect:.2f} | {found.significance:.1f} | {verdict} |",
+        f"| {name} | {snr} | {found.number} | {found.effect:.2f} | {found.significance:.1f} | "
+        f"{verdict} |",
         flush=True,
     )
 

@@ -1,9 +1,11 @@
-"""The CTFs of a real data set as a STAR file, for `--like` of `simulate` and of `benchmarks/poses.py`.
+"""The CTFs of a real data set as a STAR file, for `--like` of `simulate` and of
+`benchmarks/poses.py`.
 
-    python benchmarks/ctf_star.py ctf_empiar10028_20k_D_apix_dfu_dfv_dfang_kV_cs_w_ps.npy --output ctfs.star
+    python benchmarks/ctf_star.py ctf_empiar10028_20k_D_apix_dfu_dfv_dfang_kV_cs_w_ps.npy --output
+    ctfs.star
 
-The table has nine columns: box, Å/px, defocus U and V, angle, kV, Cs, amplitude contrast, phase shift. The images that
-the file names do not exist.
+The table has nine columns: box, Å/px, defocus U and V, angle, kV, Cs, amplitude contrast, phase
+shift. The images that the file names do not exist.
 """
 
 from __future__ import annotations

@@ -1,17 +1,19 @@
-"""Distances between images, and the poses recovered from them: markdown tables, one sub-command each.
+"""Distances between images, and the poses recovered from them: markdown tables, one sub-command
+each.
 
-    python benchmarks/distances.py losses --map 70S.mrc --folder OUT        # what distances are learned from
-    python benchmarks/distances.py gauge --map 70S.mrc --folder OUT         # no reference: is the beam found?
-    python benchmarks/distances.py landmarks --map 70S.mrc --folder OUT     # distances to projections of the volume
-    python benchmarks/distances.py published --map 5j0n.mrc --folder OUT    # Banjac et al. 2021, Figs. 10 and 11
-    python benchmarks/distances.py sensitivity --map 5j0n.mrc --folder OUT  # Fig. 9: shifts, noise
-    python benchmarks/distances.py orientations --map 70S.mrc --folder OUT  # Fig. 13: other than uniform
-    python benchmarks/distances.py features --map 70S.mrc --folder OUT      # Fig. 17: distance, number of features
-    python benchmarks/distances.py stages --known A.pdb B.pdb ... --unseen C.pdb ... --folder OUT  # proteins never seen
+    python benchmarks/distances.py losses --map 70S.mrc --folder OUT # what distances are learned
+    from python benchmarks/distances.py gauge --map 70S.mrc --folder OUT # no reference: is the beam
+    found? python benchmarks/distances.py landmarks --map 70S.mrc --folder OUT # distances to
+    projections of the volume python benchmarks/distances.py published --map 5j0n.mrc --folder OUT #
+    Banjac et al. 2021, Figs. 10 and 11 python benchmarks/distances.py sensitivity --map 5j0n.mrc
+    --folder OUT # Fig. 9: shifts, noise python benchmarks/distances.py orientations --map 70S.mrc
+    --folder OUT # Fig. 13: other than uniform python benchmarks/distances.py features --map 70S.mrc
+    --folder OUT # Fig. 17: distance, number of features python benchmarks/distances.py stages
+    --known A.pdb B.pdb ... --unseen C.pdb ... --folder OUT # proteins never seen
 
-Runs are left in the folder and resumed there. Errors are means over the particles: "O(4)" after the registration that
-the paper uses, which moves the beam as well, "physical" after a rotation of the volume and its hand alone. `--model`
-takes a model that is there already.
+Runs are left in the folder and resumed there. Errors are means over the particles: "O(4)" after the
+registration that the paper uses, which moves the beam as well, "physical" after a rotation of the
+volume and its hand alone. `--model` takes a model that is there already.
 """
 
 from __future__ import annotations
@@ -155,7 +157,8 @@ def landmarks(arguments) -> None:
 def published(arguments) -> None:
     """1,650 projections of 116 px without CTF and shifts, noise of variance 0 and 16.
 
-    The paper shows a particle of symmetry D2 from a quarter of the sphere only: give `--orientations quarter-sphere`.
+    The paper shows a particle of symmetry D2 from a quarter of the sphere only: give
+    `--orientations quarter-sphere`.
     """
     arguments.folder.mkdir(parents=True, exist_ok=True)
     arguments.map, arguments.number = padded_map(arguments.map, arguments.folder), PUBLISHED_TEST

@@ -1,9 +1,11 @@
-"""From a map cut at 40 Å to the resolution of true poses: a network that has seen only the cut map, then `iterate`.
+"""From a map cut at 40 Å to the resolution of true poses: a network that has seen only the cut map,
+then `iterate`.
 
-    python benchmarks/from_low_resolution.py --map ribosome70S_C1_64_5.64A.mrc --snr 0.4 --minutes 8 --folder OUT
+    python benchmarks/from_low_resolution.py --map ribosome70S_C1_64_5.64A.mrc --snr 0.4 --minutes 8
+    --folder OUT
 
-Prints the rounds, and the FSC with the true map, shell by shell, beside that of a reconstruction from the true poses:
-unmasked both.
+Prints the rounds, and the FSC with the true map, shell by shell, beside that of a reconstruction
+from the true poses: unmasked both.
 """
 
 from __future__ import annotations

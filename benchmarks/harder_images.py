@@ -1,11 +1,15 @@
-"""Images that do not flatter: what the STAR file says of them, and the map they are refined against, is not quite true.
+"""Images that do not flatter: what the STAR file says of them, and the map they are refined
+against, is not quite true.
 
-    python benchmarks/harder_images.py --map ribosome70S_C1_128_2.82A.mrc --box 64 --pixel 5.64 --snr 0.1 --output OUT
+    python benchmarks/harder_images.py --map ribosome70S_C1_128_2.82A.mrc --box 64 --pixel 5.64
+    --snr 0.1 --output OUT
 
-The images are exact slices (finufft) of a map on a finer grid than the reference; noise is coloured; pixel size and
-defocus are not those that the file states, and the signal's scale differs from particle to particle. Then
+The images are exact slices (finufft) of a map on a finer grid than the reference; noise is
+coloured; pixel size and defocus are not those that the file states, and the signal's scale differs
+from particle to particle. Then
 
-    python benchmarks/poses.py --map ribosome70S_C1_64_5.64A.mrc --particles OUT/particles.star --snr 0.1 --folder OUT
+    python benchmarks/poses.py --map ribosome70S_C1_64_5.64A.mrc --particles OUT/particles.star
+    --snr 0.1 --folder OUT
 """
 
 from __future__ import annotations

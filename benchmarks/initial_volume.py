@@ -1,11 +1,13 @@
-"""Initial volumes of proteins never seen, from images alone: errors of the poses, and resolution against the true map.
+"""Initial volumes of proteins never seen, from images alone: errors of the poses, and resolution
+against the true map.
 
-    python benchmarks/initial_volume.py --models FILE.pdb ... [--sets noise-free full] [--number 300] [--folder DIR]
+    python benchmarks/initial_volume.py --models FILE.pdb ... [--sets noise-free full] [--number
+    300] [--folder DIR]
 
-For each atomic model: images of its density (64 px, particle two thirds of the box), `cryoposes initial-volume`; then
-the volume is brought into the frame of the density by rotation, displacement and hand alone, and compared by FSC.
-Poses are compared after one rotation and hand; of a symmetric particle without the symmetry's equivalents, so that only
-C1 particles have meaningful errors there.
+For each atomic model: images of its density (64 px, particle two thirds of the box), `cryoposes
+initial-volume`; then the volume is brought into the frame of the density by rotation, displacement
+and hand alone, and compared by FSC. Poses are compared after one rotation and hand; of a symmetric
+particle without the symmetry's equivalents, so that only C1 particles have meaningful errors there.
 """
 
 from __future__ import annotations
@@ -101,8 +103,9 @@ def main() -> None:
             label = path.name.split(".")[0]
             row = measure(path, name, folder / f"{label}_{name}", arguments)
             print(
-                f"| {name} | {label} | {row['pixel']:.2f} | {row['median_deg']:.2f}°, {100 * row['below_10']:.0f} % | "
-                f"{row['resolution']:.1f} | {100 * row['explained']:.0f} % | {row['seconds']:.0f} |",
+                f"| {name} | {label} | {row['pixel']:.2f} | {row['median_deg']:.2f}°, "
+                f"{100 * row['below_10']:.0f} % | {row['resolution']:.1f} | "
+                f"{100 * row['explained']:.0f} % | {row['seconds']:.0f} |",
                 flush=True,
             )
 

@@ -1,10 +1,13 @@
-"""From nothing to poses: simulate, train, estimate with refinement, and compare with a refinement started at the truth.
+"""From nothing to poses: simulate, train, estimate with refinement, and compare with a refinement
+started at the truth.
 
-    python benchmarks/poses.py --map ribosome70S_C1_64_5.64A.mrc --snr 0.4 0.1 0.05 --minutes 15 --folder OUT
+    python benchmarks/poses.py --map ribosome70S_C1_64_5.64A.mrc --snr 0.4 0.1 0.05 --minutes 15
+    --folder OUT
 
-Prints one row of a table for each SNR ("inf": no noise). Errors are absolute: the volume fixes the frame. The expected
-error from the normal matrix at the truth, all shells, pose and shift jointly, stands for the Cramer-Rao bound. The FSC
-is that of maps reconstructed from the estimated and from the true poses with the true map, unmasked.
+Prints one row of a table for each SNR ("inf": no noise). Errors are absolute: the volume fixes the
+frame. The expected error from the normal matrix at the truth, all shells, pose and shift jointly,
+stands for the Cramer-Rao bound. The FSC is that of maps reconstructed from the estimated and from
+the true poses with the true map, unmasked.
 """
 
 from __future__ import annotations
@@ -257,8 +260,10 @@ def errors_deg(estimate, truth, group) -> np.ndarray:
 
 
 def reprojection_rmse(map_path: str, estimate: np.ndarray, truth: np.ndarray) -> float:
-    """Root mean square difference of noise-free projections at estimated and true rotations (Lian 2022, eq. 16), as a
-    share of the root mean square projection: their own scale of grey values is not stated."""
+    """Root mean square difference of noise-free projections at estimated and true rotations (Lian
+    2022, eq. 16), as a share of the root mean square projection: their own scale of grey values is
+    not stated.
+    """
     import tensorflow as tf
 
     volume = read_volume(map_path)

@@ -1,9 +1,11 @@
-"""Real particle stacks through a Scipion project: import, train on their map, estimate, filter, reconstruct.
+"""Real particle stacks through a Scipion project: import, train on their map, estimate, filter,
+reconstruct.
 
     python benchmarks/real_particles.py --data FOLDER [--minutes 1] [--folder real-particles]
 
-FOLDER holds `images/` and `maps/` (see the developer documentation). Each set is imported from its STAR file by pwem's
-import protocol (scipion-em-relion installed). A step that stops says why, in one sentence, and the next set follows.
+FOLDER holds `images/` and `maps/` (see the developer documentation). Each set is imported from its
+STAR file by pwem's import protocol (scipion-em-relion installed). A step that stops says why, in
+one sentence, and the next set follows.
 """
 
 import argparse

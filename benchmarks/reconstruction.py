@@ -1,10 +1,12 @@
-"""Reconstruction beside relion_reconstruct: FSC against the map that the images were made from, and wall time.
+"""Reconstruction beside relion_reconstruct: FSC against the map that the images were made from, and
+wall time.
 
     python benchmarks/reconstruction.py --map MAP.mrc [--number 5000] [--repeats 3] [--folder DIR]
 
-Makes four sets of images with true uniform poses (noise-free without and with CTF, SNR 1 and 0.1 with CTF and shifts),
-and reconstructs each with both programs, process start-up included. FSCs go up to 0.8 of Nyquist: without a mask, and
-with both maps inside one soft sphere of 75 % of the box. RELION is left out where it is not installed.
+Makes four sets of images with true uniform poses (noise-free without and with CTF, SNR 1 and 0.1
+with CTF and shifts), and reconstructs each with both programs, process start-up included. FSCs go
+up to 0.8 of Nyquist: without a mask, and with both maps inside one soft sphere of 75 % of the box.
+RELION is left out where it is not installed.
 """
 
 from __future__ import annotations
@@ -89,8 +91,8 @@ def measure(name: str, options: Sequence[str], arguments, folder: Path, truth: n
     its = curves(read_volume(theirs).data, truth)
     differences = [(a - b).min() for a, b in zip(mine, its)]
     return (
-        f"{row} {its[0].min():9.4f} {its[1].min():9.4f} {seconds:8.2f} {cpu_seconds:8.2f} {differences[0]:+10.4f} "
-        f"{differences[1]:+10.4f}"
+        f"{row} {its[0].min():9.4f} {its[1].min():9.4f} {seconds:8.2f} {cpu_seconds:8.2f} "
+        f"{differences[0]:+10.4f} {differences[1]:+10.4f}"
     )
 
 
@@ -114,7 +116,8 @@ def main() -> None:
     arguments = parser.parse_args()
     truth = read_volume(arguments.map)
     print(
-        f"{arguments.map.name}: {truth.box_size_px} px of {truth.pixel_size_angstrom:.4g} Å, {arguments.number} images"
+        f"{arguments.map.name}: {truth.box_size_px} px of {truth.pixel_size_angstrom:.4g} Å, "
+        f"{arguments.number} images"
     )
     print(f"{'':20s} {'ours':>37s} {'relion_reconstruct':>37s} {'ours - RELION, worst':>21s}")
     columns = f"{'lowest':>9s} {'masked':>9s} {'wall s':>8s} {'CPU s':>8s} "

@@ -1,13 +1,15 @@
-"""Rotations from pairwise distances: time, error after registration over O(4), and loss, as markdown tables.
+"""Rotations from pairwise distances: time, error after registration over O(4), and loss, as
+markdown tables.
 
     python benchmarks/recovery.py exact                   # exact distances
-    python benchmarks/recovery.py noise --number 1650     # Banjac et al. 2021, Fig. 7: errors of variance 0 to 0.8
-    python benchmarks/recovery.py starts                  # Banjac 2020, Table 1: where the mini-batch method starts
-    python benchmarks/recovery.py distributions           # Banjac et al. 2021, Fig. 13: other than uniform orientations
-    python benchmarks/recovery.py large --number 100000   # time and memory
+    python benchmarks/recovery.py noise --number 1650 # Banjac et al. 2021, Fig. 7: errors of
+    variance 0 to 0.8 python benchmarks/recovery.py starts # Banjac 2020, Table 1: where the
+    mini-batch method starts python benchmarks/recovery.py distributions # Banjac et al. 2021, Fig.
+    13: other than uniform orientations python benchmarks/recovery.py large --number 100000 # time
+    and memory
 
-Distances carry Gaussian errors that are not clipped, and whose variance the method is not told. Errors `per image`:
-half of the variance is common to all distances of an image.
+Distances carry Gaussian errors that are not clipped, and whose variance the method is not told.
+Errors `per image`: half of the variance is common to all distances of an image.
 """
 
 import argparse

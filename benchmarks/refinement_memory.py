@@ -1,9 +1,11 @@
 """Memory of `cryoposes infer` with a map, for many images.
 
-    python benchmarks/refinement_memory.py --model NET/model --map MAP.mrc --snr 0.4 --number 5000 100000 --folder OUT
+    python benchmarks/refinement_memory.py --model NET/model --map MAP.mrc --snr 0.4 --number 5000
+    100000 --folder OUT
 
-Simulates the images with CTF and shifts and estimates their poses; prints images/s, start-up and calibration included,
-and the largest anonymous memory of the process (the memory-mapped stack is not counted), as sampled ten times a second.
+Simulates the images with CTF and shifts and estimates their poses; prints images/s, start-up and
+calibration included, and the largest anonymous memory of the process (the memory-mapped stack is
+not counted), as sampled ten times a second.
 """
 
 import argparse

@@ -1,9 +1,11 @@
 """Images a second of the refinement alone, from the network's output.
 
-    python benchmarks/refinement_speed.py --model NET/model --particles sim/particles.star --map MAP.mrc --number 4096
+    python benchmarks/refinement_speed.py --model NET/model --particles sim/particles.star --map
+    MAP.mrc --number 4096
 
-The network's hypotheses are computed first and kept; then all batches are refined against the map, as `infer` does, on
-all cores. Prints images a second, and the angular error where the particles have true poses.
+The network's hypotheses are computed first and kept; then all batches are refined against the map,
+as `infer` does, on all cores. Prints images a second, and the angular error where the particles
+have true poses.
 """
 
 from __future__ import annotations
@@ -67,12 +69,14 @@ def main() -> None:
         [len(start.poses) / len(rows) for start, rows in zip(starts.values(), parts)]
     )
     print(
-        f"{len(found) / seconds:.0f} images/s on {number_of_cores()} cores, {hypotheses:.0f} hypotheses an image"
+        f"{len(found) / seconds:.0f} images/s on {number_of_cores()} cores, {hypotheses:.0f} "
+        "hypotheses an image"
     )
     if inputs.table.rotations is not None:
         error = np.rad2deg(angular_distance_rad(found, inputs.table.rotations[: len(found)]))
         print(
-            f"median {np.median(error):.3f}°, {100 * (error < 5).mean():.2f} % below 5°, before the global search"
+            f"median {np.median(error):.3f}°, {100 * (error < 5).mean():.2f} % below 5°, before "
+            "the global search"
         )
 
 

@@ -2,8 +2,9 @@
 
     python benchmarks/simulation.py --map MAP [--box 64 --number 20000] ...
 
-Prints one row a box size: images/s (start-up apart), wall time with start-up, and the largest anonymous memory of the
-process (the memory-mapped stack is not counted), as sampled ten times a second.
+Prints one row a box size: images/s (start-up apart), wall time with start-up, and the largest
+anonymous memory of the process (the memory-mapped stack is not counted), as sampled ten times a
+second.
 """
 
 import argparse

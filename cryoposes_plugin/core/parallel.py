@@ -21,8 +21,8 @@ def in_order(
 ) -> Iterator[Tuple[Piece, Result]]:
     """Each piece with its result, in the order of the pieces, computed by several threads.
 
-    For work that spends its time outside the interpreter. Threads are at most one piece ahead, so that memory stays
-    bounded. An error in a piece is raised when its turn comes.
+    For work that spends its time outside the interpreter. Threads are at most one piece ahead, so
+    that memory stays bounded. An error in a piece is raised when its turn comes.
 
     Parameters
     ----------

@@ -7,7 +7,8 @@ import time
 
 logger = logging.getLogger(__name__)
 
-#: Environment variable: "stdout" sends the progress there, instead of to stderr with warnings and errors.
+#: Environment variable: "stdout" sends the progress there, instead of to stderr with warnings and
+#: errors.
 PROGRESS_TO = "CRYOPOSES_PROGRESS_TO"
 
 

@@ -1,6 +1,8 @@
-"""Damaged inputs by the thousand: each ends in success or in one sentence, quickly and within a little memory.
+"""Damaged inputs by the thousand: each ends in success or in one sentence, quickly and within a
+little memory.
 
-`python -m tests.fuzz.attack [number] [seed]` puts them through whole commands, a process of its own for each part.
+`python -m tests.fuzz.attack [number] [seed]` puts them through whole commands, a process of its own
+for each part.
 """
 
 import json
@@ -25,7 +27,8 @@ from .inputs import Input, make_inputs
 
 #: Seconds are those of the processor: other work on the machine does not count.
 LONGEST_SECONDS, LARGEST_MIB = 20.0, 1024
-#: Of the damaged inputs that a command takes, so many are also run to the end: a run takes seconds, a check none.
+#: Of the damaged inputs that a command takes, so many are also run to the end: a run takes seconds,
+#: a check none.
 _RUN_EVERY = 12
 
 

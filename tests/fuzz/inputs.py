@@ -41,8 +41,9 @@ _PDB = "ATOM  {0:5d}  CA  ALA A{0:4d}    {1:8.3f}{2:8.3f}{3:8.3f}  1.00 20.00   
 class Input:
     """A file (`path`) of valid `content`, and what is done with it once it is damaged.
 
-    read : the reader in this process. commands : arguments of the program, without --output. names_it : whether every
-    sentence about it names the file. in_place : of a run's folder, which the command is given as its output.
+    read : the reader in this process. commands : arguments of the program, without --output.
+    names_it : whether every sentence about it names the file. in_place : of a run's folder, which
+    the command is given as its output.
     """
 
     path: Path

@@ -1,4 +1,4 @@
-"""Whether protein is white: what images and maps say of it by themselves, with the evidence in numbers."""
+"""Whether protein is white in images and positive in maps, with the evidence in numbers."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ logger = logging.getLogger(__name__)
 #: Images that tell the contrast of a set.
 _SAMPLE = 512
 _AT_ONCE = 64
-#: Frequencies up to this, in cycles a box: there the transform of any particle that the box holds is positive, a hollow
-#: one's too.
+#: Frequencies up to this, in cycles a box: there the transform of any particle that the box holds
+#: is positive, a hollow one's too.
 _HIGHEST_CYCLES = 1.5
 #: Radius of the ball that stands for the particle, as a share of the box.
 _BALL_SHARE = 0.3
-#: Below this mean over standard deviation of one image, and so many standard errors below zero, a set is inverted.
+#: Below this mean over standard deviation of one image, and so many standard errors below zero, a
+#: set is inverted.
 _LEAST_EFFECT, _LEAST_SIGNIFICANCE = 0.5, 5.0
 _FEWEST = 5
 #: A map is inverted whose inside lies below its border and whose values have a skewness below this.
@@ -34,8 +35,9 @@ _INSIDE_SHARE = 0.35
 
 @dataclass(frozen=True)
 class Contrast:
-    """Of a set of images: the particle's mean brightness over the scatter of a single image, and over its own standard
-    error; positive where protein is white."""
+    """Of a set of images: the particle's mean brightness over the scatter of a single image, and
+    over its own standard error; positive where protein is white.
+    """
 
     effect: float
     significance: float
@@ -63,8 +65,9 @@ class Contrast:
 def image_contrast(table: ParticleTable, grey: GreyValues, group: int) -> Contrast:
     """Measured on a sample of an optics group.
 
-    About the centre of an image stands something of the size of a particle: a ball's projection, times the CTF, is
-    compared with it at the lowest frequencies, where its transform is positive whatever its shape.
+    About the centre of an image stands something of the size of a particle: a ball's projection,
+    times the CTF, is compared with it at the lowest frequencies, where its transform is positive
+    whatever its shape.
     """
     rows = np.flatnonzero(table.optics_index == group)
     rows = rows[np.unique(np.linspace(0, len(rows) - 1, _SAMPLE).astype(np.int64))]
@@ -85,10 +88,10 @@ def contrast_sentences(table: ParticleTable, grey: GreyValues) -> List[str]:
 
 def _sentence(name: str, contrast: Contrast) -> str:
     return (
-        f"Protein seems to be black in the images of optics group {name}: at their centres they are darker than "
-        f"around, by {-contrast.effect:.1f} times the scatter of one image, {-contrast.significance:.0f} standard "
-        f"errors on {contrast.number} images. Is the contrast inverted? Protein is taken to be white: "
-        "if so, multiply the images by -1."
+        f"Protein seems to be black in the images of optics group {name}: at their centres they "
+        f"are darker than around, by {-contrast.effect:.1f} times the scatter of one image, "
+        f"{-contrast.significance:.0f} standard errors on {contrast.number} images. Is the "
+        "contrast inverted? Protein is taken to be white: if so, multiply the images by -1."
     )
 
 
@@ -98,9 +101,10 @@ def map_sentence(path: Union[str, Path, None], volume: Volume) -> Optional[str]:
     if difference >= 0 or skewness > _MAP_SKEWNESS:
         return None
     return (
-        f"Protein seems to be negative in volume {path}: inside it lies {-difference:.1f} standard deviations below "
-        f"the border of the box, and the skewness of its values is {skewness:.1f}. Is it inverted? Protein is taken to "
-        "be positive: if so, multiply the map by -1."
+        f"Protein seems to be negative in volume {path}: inside it lies {-difference:.1f} standard "
+        "deviations below the border of the box, and the skewness of its values is "
+        f"{skewness:.1f}. Is it inverted? Protein is taken to be positive: if so, multiply the map "
+        "by -1."
     )
 
 
@@ -152,8 +156,9 @@ def _transfer(ctf: Optional[CtfTable], image_state: str, x: np.ndarray, y: np.nd
 
 
 def _lowest_frequencies(box_size_px: int):
-    """Cosines about the centre (D D, P) float32 of the lowest frequencies (P,) x and y in cycles a pixel, and the
-    ball's transform there."""
+    """Cosines about the centre (D D, P) float32 of the lowest frequencies (P,) x and y in cycles a
+    pixel, and the ball's transform there.
+    """
     reach = int(_HIGHEST_CYCLES)
     kx, ky = (k.ravel() for k in np.meshgrid(np.arange(-reach, reach + 1), np.arange(reach + 1)))
     half = (kx**2 + ky**2 <= _HIGHEST_CYCLES**2) & ((ky > 0) | (kx > 0))

@@ -1,8 +1,10 @@
-"""Grey values of particle images: background level, gain and faults, of each image by itself and against its set.
+"""Grey values of particle images: background level, gain and faults, of each image by itself and
+against its set.
 
-A detector's counts, images that nobody normalised, and normalised ones hold the same particle: the level of the
-background is no signal, and where the images of a set differ in gain the noise around the particles tells it. Pixels
-and images that are like no others are mended or said, so that one of them does not spoil a set.
+A detector's counts, images that nobody normalised, and normalised ones hold the same particle: the
+level of the background is no signal, and where the images of a set differ in gain the noise around
+the particles tells it. Pixels and images that are like no others are mended or said, so that one of
+them does not spoil a set.
 """
 
 from __future__ import annotations
@@ -24,7 +26,8 @@ _SAMPLE = 512
 #: A pixel so many standard deviations away from the image's middle is a fault of the detector ...
 #: ... so many times further than this share of the others, if its neighbours do not go with it ...
 _HOT_DEVIATIONS, _TIMES_THE_REST, _REST, _ALONE = 20.0, 6.0, 0.95, 0.75
-#: ... and so many times further than the furthest pixel of most images: peaks of a sharp particle are in all of them.
+#: ... and so many times further than the furthest pixel of most images: peaks of a sharp particle
+#: are in all of them.
 _TIMES_THE_PEAK = 3.0
 #: So many images tell which places of a detector are at fault in all of them.
 _FEWEST_FOR_PLACES = 16
@@ -35,14 +38,17 @@ _PIXELS_LOOKED_AT = 128
 _MAD_TO_SIGMA = 1.4826
 #: Backgrounds that differ by less than this are alike but for chance ...
 _ALIKE, _SHARE_UNLIKE = 1.25, 0.05
-#: ... and a single image is brought to the others' scale where it differs by more than this; beyond that it is named.
+#: ... and a single image is brought to the others' scale where it differs by more than this; beyond
+#: that it is named.
 _OTHER_GAIN, _NAMED_GAIN = 1.5, 10.0
-#: With a smaller share of an image's variance around the particle there is no noise that could tell its gain.
+#: With a smaller share of an image's variance around the particle there is no noise that could tell
+#: its gain.
 _LEAST_NOISE = 0.1
 #: Below this share of the usual standard deviation an image is blank.
 _BLANK = 1e-5
 _NAMED, _AT_ONCE = 5, 64
-#: Counts of 16 bits that were read as numbers with a sign jump by more than half their range, and do so often.
+#: Counts of 16 bits that were read as numbers with a sign jump by more than half their range, and
+#: do so often.
 _SIGNED_RANGE, _SHARE_WRAPPED = 2.0**15, 0.01
 
 #: What an image is found to be.
@@ -56,9 +62,10 @@ _SENTENCES = {
 
 @dataclass(frozen=True)
 class Usual:
-    """What is usual in a set: standard deviations of background and of whole images, whether there is noise to tell
-    an image's gain, whether gains differ throughout, and the share of neighbouring pixels between which counts seem
-    to have wrapped around."""
+    """What is usual in a set: standard deviations of background and of whole images, whether there
+    is noise to tell an image's gain, whether gains differ throughout, and the share of neighbouring
+    pixels between which counts seem to have wrapped around.
+    """
 
     background: float
     whole: float
@@ -72,10 +79,11 @@ class Usual:
 
 
 class GreyValues:
-    """Takes the level off the images of a table, mends hot pixels, and brings images of another gain to one scale.
+    """Takes the level off the images of a table, mends hot pixels, and brings images of another
+    gain to one scale.
 
-    Images that are alike but for chance keep their relative scale. What each image was found to be is kept as images
-    are read.
+    Images that are alike but for chance keep their relative scale. What each image was found to be
+    is kept as images are read.
 
     read : rows -> (n, D, D) float32 as stored.
     """
@@ -118,7 +126,8 @@ class GreyValues:
         if not usual.noisy:
             return np.where(np.maximum(of_whole, 1 / of_whole) > _NAMED_GAIN, of_whole, 1.0)
         gain = np.maximum(background, 1e-300) / usual.background
-        # Ice, dead lines, or a mask: an image whose background is not like the others' is judged by the whole of it.
+        # Ice, dead lines, or a mask: an image whose background is not like the others' is judged by
+        # the whole of it.
         gain = np.where(gain * 3 < of_whole, of_whole, gain)
         if usual.gains_differ:
             return gain
@@ -150,8 +159,9 @@ class GreyValues:
         told = whole > 0
         if not told.any():
             raise InputError(
-                f"The images are blank: none of the {len(rows)} that were looked at has any contrast "
-                f"({_name(self._table, rows[0])} is the first); give the stack that holds the particles."
+                f"The images are blank: none of the {len(rows)} that were looked at has any "
+                f"contrast ({_name(self._table, rows[0])} is the first); give the stack that holds "
+                "the particles."
             )
 
         background, whole, rows = background[told], whole[told], rows[told]
@@ -205,9 +215,10 @@ class GreyValues:
 
         if self.usual.wrapped > _SHARE_WRAPPED:
             out.append(
-                f"Grey values seem to have wrapped around: {100 * self.usual.wrapped:.0f} % of neighbouring pixels "
-                "differ by more than 32768, as where counts above 32767 were written as numbers with a sign (MRC mode "
-                "1). Were they? Write the stack in mode 6 or 2."
+                f"Grey values seem to have wrapped around: {100 * self.usual.wrapped:.0f} % of "
+                "neighbouring pixels differ by more than 32768, as where counts above 32767 were "
+                "written as numbers with a sign (MRC mode 1). Were they? Write the stack in mode "
+                "6 or 2."
             )
         return out
 
@@ -219,8 +230,9 @@ def _beyond(gain: np.ndarray, of_whole: np.ndarray, limit: np.ndarray) -> np.nda
 
 
 def share_wrapped(images: np.ndarray) -> np.ndarray:
-    """(n,) share of neighbouring pixels, of images (n, D, D) of 16-bit integers with a sign, that differ by more than
-    half of their range; 0 for other grey values."""
+    """(n,) share of neighbouring pixels, of images (n, D, D) of 16-bit integers with a sign, that
+    differ by more than half of their range; 0 for other grey values.
+    """
     if (
         not np.ptp(images) > _SIGNED_RANGE
         or np.abs(images).max() > _SIGNED_RANGE
@@ -237,8 +249,8 @@ def levelled(
 
     usual_peak, faulty : see `Usual`; what is known of the set, if it is.
 
-    Returns the images, and (n,) each: whether pixels were mended, and the standard deviations of the background and of
-    the whole image.
+    Returns the images, and (n,) each: whether pixels were mended, and the standard deviations of
+    the background and of the whole image.
     """
     mended = _mend_hot_pixels(images, usual_peak, faulty)
     flat = images.reshape(len(images), -1)
@@ -295,8 +307,9 @@ def _mend_hot_pixels(
 def _hot(
     image: np.ndarray, middle: float, limit: float, times: float
 ) -> Tuple[np.ndarray, np.ndarray]:
-    """(D, D) bool of pixels further from the middle than `limit` and so many times the rest, and than all around them;
-    and the medians of what is around each."""
+    """(D, D) bool of pixels further from the middle than `limit` and so many times the rest, and
+    than all around them; and the medians of what is around each.
+    """
     around = ndimage.median_filter(image, footprint=_AROUND, mode="mirror")
     deviation = np.abs(image - middle)
     hot = deviation > max(limit, times * np.quantile(deviation, _REST))

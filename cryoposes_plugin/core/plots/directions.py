@@ -1,4 +1,4 @@
-"""Where particles are seen from, of one set or of several side by side: polar and Mollweide maps of equal area."""
+"""Equal-area maps of the viewing directions of one or several particle sets."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ from ..conventions import viewing_directions
 from ..values import counted
 from .figures import new_figure
 
-#: A bin of the sphere is drawn as so many pieces along each side, so that the map's outline stays round.
+#: A bin of the sphere is drawn as so many pieces along each side, so that the map's outline stays
+#: round.
 _FINER = 8
 _TILTS_DEG = (30, 60, 90, 120, 150)
 
 
 def direction_density(rotations: np.ndarray) -> np.ndarray:
-    """(h, 2 h) density of the viewing directions A^T z of (N, 3, 3) rotations; 1 is even over the sphere.
+    """(h, 2 h) density of the viewing directions A^T z of (N, 3, 3) rotations; 1 is even over the
+    sphere.
 
     Bins have equal areas: rows along z from -1 to 1, columns along the longitude from -pi to pi.
     """
@@ -33,7 +35,7 @@ def direction_density(rotations: np.ndarray) -> np.ndarray:
 
 
 def draw_mollweide(axes: Any, density: np.ndarray, top: float):
-    """The density (h, 2 h) on axes of projection 'mollweide', coloured from 0 to `top`; returns the mesh."""
+    """Draw a density (h, 2 h) on Mollweide axes, coloured from 0 to `top`; returns the mesh."""
     fine, longitude, height = _fine_grid(density)
     mesh = axes.pcolormesh(
         longitude, np.arcsin(height), fine, cmap="viridis", vmin=0, vmax=top, rasterized=True
@@ -48,7 +50,7 @@ def draw_mollweide(axes: Any, density: np.ndarray, top: float):
 
 
 def draw_polar(axes: Any, density: np.ndarray, top: float):
-    """The same on polar axes: the angle is rot, the radius sin(tilt / 2), so that areas are true (Lambert)."""
+    """Draw it on polar axes: angle rot, radius sin(tilt / 2), an equal-area map (Lambert)."""
     fine, longitude, height = _fine_grid(density)
     radius = np.sqrt((1 - height) / 2)
     mesh = axes.pcolormesh(
@@ -72,7 +74,7 @@ def draw_polar(axes: Any, density: np.ndarray, top: float):
 
 
 def direction_maps(sets: Mapping[str, np.ndarray], title: str = "Viewing directions") -> Figure:
-    """Polar (above) and Mollweide maps (below) of each named set of (N, 3, 3) rotations, on one scale of colours."""
+    """Polar and Mollweide maps of each named set of (N, 3, 3) rotations, on one colour scale."""
     figure = new_figure(3.6 * max(len(sets), 2), 5.6)
     figure.suptitle(title, fontsize=11, fontweight="bold", x=0.02, ha="left")
     grid = figure.add_gridspec(2, len(sets), height_ratios=[1.35, 1])

@@ -1,4 +1,4 @@
-"""The look that all figures share, and how they are saved: matplotlib Figures without pyplot or any global state."""
+"""The common style of all figures: matplotlib Figures without pyplot or any global state."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _DOTS_PER_INCH = 120
 
 
 class LiteralFigure(Figure):
-    """A figure whose titles, labels and legends say a name as it is, `$` and bytes that are no text included."""
+    """A figure that shows names as they are, including `$` and bytes that are not text."""
 
     def draw(self, renderer: Any) -> None:
         _take_literally(self)
@@ -26,7 +26,7 @@ class LiteralFigure(Figure):
 
 
 def _take_literally(artist: Artist) -> None:
-    """But for the numbers along the axes, which are formulas where an axis is logarithmic."""
+    """Except the numbers along the axes, which are formulas if an axis is logarithmic."""
     for child in artist.get_children():
         if isinstance(child, Text):
             child.set_parse_math(False)
@@ -78,12 +78,13 @@ def single_axes(
 
 
 def add_legend(axes: Axes, **arguments: Any) -> None:
+    """Add a legend if anything has a label."""
     if axes.get_legend_handles_labels()[0]:
         axes.legend(frameon=False, fontsize=9, **arguments)
 
 
 def legend_below(figure: Figure, axes: Axes) -> None:
-    """Beside the axes, where it lies over no bars."""
+    """Add a legend below the axes, where it covers no bars."""
     handles, labels = axes.get_legend_handles_labels()
     if handles:
         figure.legend(

@@ -69,7 +69,7 @@ def fsc_curve(
 
 
 def volume_slices(data: np.ndarray, pixel_size_angstrom: float, title: str = "Volume") -> Figure:
-    """Central slices (top) and projections (bottom) along x, y and z of a (D, D, D) array indexed [z, y, x]."""
+    """Central slices (top) and projections (bottom) of a map (D, D, D), along x, y and z."""
     data = np.asarray(data, dtype=np.float64)
     box = data.shape[0]
     first = -(box // 2 + 0.5) * pixel_size_angstrom
@@ -141,11 +141,11 @@ def volume_section(data: np.ndarray, pixel_size_angstrom: float, axis: str, inde
 def symmetry_bars(
     correlations: Mapping[str, float], chosen: str = "", agrees: float = 0.8
 ) -> Figure:
-    """The lowest correlation of a map with itself under each group's operations, the chosen group marked."""
+    """The lowest self-correlation of a map under the operations of each point group."""
     figure, axes = single_axes(
         f"Symmetry {chosen}" if chosen else "Symmetry",
         "point group",
-        "lowest correlation with itself, turned",
+        "lowest self-correlation",
     )
     colors = [
         ORANGE if name == chosen else GREEN if value >= agrees else BLUE

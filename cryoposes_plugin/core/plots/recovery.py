@@ -1,4 +1,4 @@
-"""Figures of a recovery: arrays in degrees in, matplotlib Figures out."""
+"""Plots of a recovery from distances: arrays in degrees in, matplotlib Figures out."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def residual_histogram(pairs_deg: np.ndarray, particles_deg: np.ndarray) -> Figu
 
 
 def distances_against_recovered(recovered_deg: np.ndarray, given_deg: np.ndarray) -> Figure:
-    """Density of given against recovered distances, the diagonal, and the mean of the given ones in each bin."""
+    """Density of given against recovered distances, with the diagonal and the mean in bins."""
     figure, axes = single_axes(
         "Distances", "recovered distance [°]", "given distance [°]", (5.6, 4.6)
     )
@@ -61,7 +61,7 @@ def distances_against_recovered(recovered_deg: np.ndarray, given_deg: np.ndarray
 
 
 def loss_curve(losses_rad2: Sequence[float]) -> Figure:
-    """Mean squared residual of the distances in the course of a recovery, as the root in degrees."""
+    """Root mean square residual (degrees) of the distances in each pass of a recovery."""
     figure, axes = single_axes("Recovery", "pass", "root mean square residual [°]", (5.6, 3.6))
     residuals = np.rad2deg(np.sqrt(losses_rad2))
     axes.plot(np.arange(len(residuals)), residuals, color=BLUE, marker="o", markersize=3)

@@ -22,7 +22,7 @@ from .figures import (
 def spectra(
     groups: Mapping[str, Tuple[np.ndarray, np.ndarray]], field_of_view_angstrom: float
 ) -> Figure:
-    """Of each optics group: amplitude and standard deviation of the noise, (shells,) each, against the resolution."""
+    """Signal amplitude and standard deviation of the noise by shell, for each optics group."""
     figure = new_figure(8.6, 3.6)
     left, right = figure.subplots(1, 2)
     style_axes(left, "Map in the images", "spatial frequency [1/Å]", "amplitude")
@@ -48,9 +48,9 @@ def spectra(
 
 
 def search_course(explained: Sequence[np.ndarray], chosen: Sequence[bool]) -> Figure:
-    """Share of the images' power that the volume of each random start explains, iteration by iteration."""
+    """Fraction of the images' power explained in each iteration, for each random start."""
     figure, axes = single_axes(
-        "Search from random starts", "iteration", "share of the power explained"
+        "Search from random starts", "iteration", "fraction of the power explained"
     )
     for start, (course, best) in enumerate(zip(explained, chosen), start=1):
         axes.plot(

@@ -1,4 +1,4 @@
-"""Plots of scores and errors of particles: arrays in, matplotlib Figures out. Angles in degrees."""
+"""Plots of the scores and errors of particles: arrays in, matplotlib Figures out."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def uncertainty_histogram(
 
 
 def error_histogram(errors_deg: np.ndarray, title: str = "Angular error") -> Figure:
-    """Histogram of (N,) angular errors, and the share of particles below each error."""
+    """Histogram of (N,) angular errors, and the fraction of particles below each error."""
     errors = np.sort(np.asarray(errors_deg, dtype=np.float64))
     figure, axes = single_axes(
         f"{title} of {counted(len(errors), 'particle')}", "angular error [°]", "particles"
@@ -114,7 +114,7 @@ def error_histogram(errors_deg: np.ndarray, title: str = "Angular error") -> Fig
 def error_against_uncertainty(
     scores: np.ndarray, errors_deg: np.ndarray, name: str = "score"
 ) -> Figure:
-    """Angular error (N,) against the score (N,), and the median error of the most certain share that is kept."""
+    """Angular error (N,) against the score (N,), and the error of the most certain particles."""
     scores, errors = (np.asarray(values, dtype=np.float64) for values in (scores, errors_deg))
     order = np.argsort(cost(name, scores), kind="stable")
     figure = new_figure(9.0, 3.9)
@@ -133,14 +133,17 @@ def error_against_uncertainty(
         marker="o",
         markersize=3.5,
         linewidth=1.5,
-        label="median of equal parts",
+        label="median in bins of equal size",
     )
     left.xaxis.set_major_locator(MaxNLocator(5))
     left.set_yscale("symlog", linthresh=max(1.0, float(np.median(errors))))
     left.set_ylim(bottom=0)
     add_legend(left)
     style_axes(
-        right, "Error of what is kept", "share kept, most certain first [%]", "angular error [°]"
+        right,
+        "Error of the particles kept",
+        "fraction kept, most certain first [%]",
+        "angular error [°]",
     )
     shares = np.unique(np.linspace(max(1, len(order) // 50), len(order), 60).astype(int))
     for percentile, color, label in ((50, BLUE, "median"), (90, ORANGE, "90th percentile")):
@@ -156,7 +159,7 @@ def error_against_uncertainty(
 
 
 def value_histogram(values: np.ndarray, title: str, label: str) -> Figure:
-    """Histogram of (N,) values with their median; the longest tail of one per cent is gathered in the last bin."""
+    """Histogram of (N,) values with their median; the last bin holds the largest 1 %."""
     values = np.asarray(values, dtype=np.float64)
     values = values[np.isfinite(values)]
     figure, axes = single_axes(title, label, "particles")

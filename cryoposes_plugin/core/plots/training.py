@@ -27,7 +27,8 @@ def learning_curve(
     validation_error_deg: Sequence[float] = (),
     learning_rate: Optional[Sequence[float]] = None,
 ) -> Figure:
-    """Training loss against the step (left), median validation error in degrees where it was measured (right).
+    """Training loss against the step (left), median validation error in degrees where it was
+    measured (right).
 
     `learning_rate`, one value a step, is drawn faintly without an axis of its own. NaN are gaps.
 
@@ -71,7 +72,7 @@ def learning_curve(
 
 
 def distance_density(true_deg: np.ndarray, estimated_deg: np.ndarray) -> Figure:
-    """Density of estimated against true angular distances (M,) of pairs of particles; a good estimate is a diagonal."""
+    """Density of estimated against true angular distances (M,) of pairs; ideally a diagonal."""
     figure, axes = single_axes(
         f"Distances of {len(true_deg)} pairs of poses",
         "true distance [°]",
@@ -83,7 +84,7 @@ def distance_density(true_deg: np.ndarray, estimated_deg: np.ndarray) -> Figure:
         true_deg, estimated_deg, bins=(edges, edges), cmap="viridis", cmin=1, rasterized=True
     )
 
-    # of a poor network, estimates that were cut to 180° would take all the colours
+    # otherwise estimates of a poor network, cut to 180°, would dominate the colours
     mesh.set_clim(1, max(2.0, float(np.nanpercentile(counts, _COLOURED_PERCENTILE))))
     axes.plot([0, 180], [0, 180], color=RED, linewidth=1, linestyle="--")
     axes.set_aspect("equal")
