@@ -62,7 +62,8 @@ def test_the_readme_names_every_command(command):
 @pytest.mark.parametrize("page", ["README.md", "docs/user_guide.md"])
 @pytest.mark.parametrize("title", [config.title for config in CONFIGS.values()])
 def test_readme_and_user_guide_name_every_protocol(page, title):
-    assert title in (ROOT / page).read_text(encoding="utf-8")
+    words = (ROOT / page).read_text(encoding="utf-8").split()
+    assert title in " ".join(words)
 
 
 @pytest.mark.parametrize("page", ["user_guide.md", "tutorial.md"])
