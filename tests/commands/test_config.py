@@ -54,7 +54,7 @@ def test_the_device_does_not_change_the_digest():
         (TrainConfig(volume=("a",), preset="gpt"), "--preset is 'gpt'; choose one of default"),
         (
             TrainConfig(particles="a", orientations="quarter-sphere"),
-            "of simulated projections, and --volume is missing",
+            "which is for simulated images, but --volume is missing",
         ),
         (InferConfig(particles="a"), "--model is missing"),
     ],

@@ -444,24 +444,20 @@ class TrainConfig(ImagingConfig):
         if not self.volume and not self.particles:
             raise ConfigError(
                 "train: neither --volume nor --particles is given; give a map to simulate images "
-                "from, or "
-                "particles with poses."
+                "from, or particles with poses."
             )
         if self.minutes is None and self.epochs is None and self.steps is None:
             raise ConfigError("train: none of --minutes, --epochs, --steps is given; give one.")
 
         if self.orientations != "uniform" and not self.volume:
             raise ConfigError(
-                f"train: --orientations is {self.orientations!r}, of simulated projections, and "
-                "--volume is missing; "
-                "leave it out, or give a map."
+                f"train: --orientations is {self.orientations!r}, which is for simulated images, but "
+                "--volume is missing; leave it out, or give a map."
             )
         check_recipe(self, self.recipe())
 
     def check_noise(self) -> None:
-        """ConfigError if simulated images have no noise level, which a run needs and a config does
-        not.
-        """
+        """ConfigError if simulated images have no noise level, which only a run needs."""
         if self.volume and not self.like and self.snr is None and self.noise_variance is None:
             raise ConfigError(NO_NOISE_LEVEL)
 

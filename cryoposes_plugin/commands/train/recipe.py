@@ -1,4 +1,4 @@
-"""The recipe of a training: the user's choices, and those of the preset where the user makes none."""
+"""The recipe of a training: the choices of the user, and otherwise those of the preset."""
 
 from __future__ import annotations
 
@@ -61,8 +61,8 @@ def _check_network_choices(config: TrainConfig) -> None:
         able = [n for n, preset in PRESETS.items() if getattr(preset.recipe, name) is not None]
         raise ConfigError(
             f"train: --{name.replace('_', '-')} is {value!r}, and the network of --preset "
-            f"{config.preset} has no such "
-            f"choice; leave it out, or give --preset {' or '.join(able)}."
+            f"{config.preset} has no such choice; leave it out, or give --preset "
+            f"{' or '.join(able)}."
         )
 
 
@@ -72,60 +72,53 @@ def _check_losses(config: TrainConfig, recipe: Recipe) -> None:
     if representation != needed:
         raise ConfigError(
             f"train: --loss {loss} is the likelihood of --representation {needed}, and the "
-            "representation is "
-            f"{representation!r}; give --representation {needed} or another loss."
+            f"representation is {representation!r}; give --representation {needed} or another "
+            "loss."
         )
 
     able = recipe.possible_training_styles
     if style is not None and style not in able:
         raise ConfigError(
             f"train: --training-style is {style!r}, and --preset {config.preset} is trained as "
-            f"{' or '.join(able)}; "
-            "give one of these."
+            f"{' or '.join(able)}; give one of these."
         )
     if style in ("single", "siamese") and config.distance_weight:
         raise ConfigError(
             f"train: --distance-weight is {config.distance_weight:g}, and --training-style "
-            f"{style!r} has no distance "
-            "loss; leave it out, or give --training-style siamese+auxiliary."
+            f"{style!r} has no distance loss; leave it out, or give --training-style "
+            "siamese+auxiliary."
         )
 
     if style == "single" and recipe.pair_sampling != "random":
         raise ConfigError(
             f"train: --pair-sampling is {recipe.pair_sampling!r}, and --training-style 'single' "
-            "has no pairs; leave "
-            "it out, or give --training-style siamese."
+            "has no pairs; leave it out, or give --training-style siamese."
         )
 
     weight = recipe.regression_weight
     if weight is not None and weight < 1 and len(config.volume) != 1:
         raise ConfigError(
             f"train: --regression-weight is {weight:g}, which compares reprojections of one map, "
-            "and --volume "
-            f"gives {len(config.volume)}; give one map, or --regression-weight 1."
+            f"and --volume gives {len(config.volume)}; give one map, or --regression-weight 1."
         )
 
 
 def _check_distances(config: TrainConfig, recipe: Recipe) -> None:
     if config.distance_weight is not None:
         raise ConfigError(
-            f"train: --distance-weight is {config.distance_weight:g}, and --preset {config.preset} "
-            "learns nothing but "
-            "distances; leave it out."
+            f"train: --distance-weight is {config.distance_weight:g}, and --preset "
+            f"{config.preset} learns only distances; leave it out."
         )
 
     if recipe.network == "polar-distance" and recipe.feature_distance != "trace":
         raise ConfigError(
             f"train: --feature-distance is {recipe.feature_distance!r}, and the features of "
-            "--preset distance are "
-            "made for 'trace'; leave it out, or give --preset banjac2021."
+            "--preset distance are made for 'trace'; leave it out, or give --preset banjac2021."
         )
 
     if config.symmetry.strip().upper() != "C1":
         raise ConfigError(
             f"train: --symmetry is {config.symmetry}, and --preset {config.preset} learns "
-            "distances, from which "
-            "rotations cannot be told under a symmetry; give C1 (and --orientations quarter-sphere "
-            "for D2) or "
-            "--preset default."
+            "distances, which do not determine the rotations of a symmetric particle; give C1 "
+            "(and --orientations quarter-sphere for D2) or --preset default."
         )

@@ -120,7 +120,7 @@ def test_the_preset_is_that_of_the_paper():
         ),
         (
             dict(preset="banjac2021", distance_weight=0.5),
-            "--preset banjac2021 learns nothing but distances",
+            "--preset banjac2021 learns only distances",
         ),
         (
             dict(preset="banjac2021", loss="geodesic"),
