@@ -1,4 +1,4 @@
-"""What a run depends on: parameters, versions, contents of its inputs, and which images it saw."""
+"""What a run depends on: parameters, versions, the contents of its inputs, and the images that it read."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ def make_manifest(config: Config) -> Dict[str, Any]:
 
 
 def input_digests(config: Config) -> Dict[str, str]:
-    """Of every file and folder that the config names."""
+    """Digests of all files and folders that the config names."""
     return {str(p): digest_path(p) for p in config.input_paths() if p.exists()}
 
 
 def image_stacks(config: Config) -> List[str]:
-    """Absolute paths of the stacks that the command reads images of, sorted."""
+    """Absolute paths of the image stacks that the command reads, sorted."""
     stars = [getattr(config, name) for name in config.image_fields if getattr(config, name)]
     images_from = getattr(config, "images_from", None)
     return sorted(
@@ -53,8 +53,7 @@ def image_stacks(config: Config) -> List[str]:
 
 
 def _stamps(paths: List[str], budget_bytes: float) -> Dict[str, Dict[str, Any]]:
-    """Size and time of each stack and, as far as the budget goes, a digest of its bytes; nothing of one that is not
-    there."""
+    """Size and time of each stack and, within the budget, a digest of its bytes; nothing of a stack that does not exist."""
     stamps: Dict[str, Dict[str, Any]] = {}
     for path in paths:
         stamp = _size_and_time(path)
@@ -85,19 +84,22 @@ def _readable(path: str) -> Iterator[None]:
 
 
 def check_unchanged(manifest: Mapping[str, Any], config: Config, folder: Path, remedy: str) -> None:
-    """Raise where inputs or images are not those of the manifest: a run that went on would mix two results.
+    """Raise ConfigError where inputs or images are not those of the manifest: a resumed run would mix two results.
 
-    folder : of the run, whose manifest it is; remedy : ends the sentence.
+    Parameters
+    ----------
+    manifest : of the run.
+    config : whose inputs are compared.
+    folder : of the run.
+    remedy : ends the sentence.
     """
     since = f"since the run in {folder} began"
     before = {**_part(manifest, "inputs", folder)}
-    for name, digest in list(before.items()):  # a file may be named otherwise than it was
+    for name, digest in list(before.items()):  # a file may be given by another name
         before.setdefault(real_path(name, manifest.get("directory")), digest)
     for name, digest in input_digests(config).items():
         if before.get(name, before.get(real_path(name), digest)) != digest:
             raise ConfigError(f"{name} has changed {since}; {remedy}.")
-    if "images" not in manifest:  # by a version that did not look at them
-        return
     images = _part(manifest, "images", folder)
     for path in image_stacks(config):
         why = _change(images.get(path), path)
@@ -106,7 +108,7 @@ def check_unchanged(manifest: Mapping[str, Any], config: Config, folder: Path, r
 
 
 def real_path(name: str, directory: Any = None) -> str:
-    """The one name of a file, given relative to a directory (the working directory where that is no text)."""
+    """The real path of a file that is given relative to a directory (the working directory by default)."""
     return os.path.realpath(
         os.path.join(directory if isinstance(directory, str) else os.curdir, name)
     )
@@ -122,9 +124,9 @@ def _part(manifest: Mapping[str, Any], name: str, folder: Path) -> Dict[str, Any
 
 
 def _change(before: Any, path: str) -> Optional[str]:
-    """What happened to a stack, None where it is as it was. Where its contents are, its time is no matter."""
+    """What happened to a stack; None if it is unchanged. Its time does not matter where its contents are known."""
     if not isinstance(before, dict):
-        return "was put in the place of another one"
+        return "replaces another one"
     now = _size_and_time(path)
     if before.get("bytes") != now.get("bytes"):
         return f"has changed (from {before.get('bytes', 'no')} to {now.get('bytes', 'no')} bytes)"
@@ -132,9 +134,7 @@ def _change(before: Any, path: str) -> Optional[str]:
         return None
     if "sha256" in before:
         return (
-            None
-            if before["sha256"] == _whole_digest(path)
-            else "has changed (its contents are others)"
+            None if before["sha256"] == _whole_digest(path) else "has changed (its contents differ)"
         )
     return "was written or touched (--digest-images tells the two apart)"
 

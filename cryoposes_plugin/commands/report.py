@@ -1,4 +1,4 @@
-"""A run on one page: HTML in one file with its figures inside, and each figure as a PNG beside it."""
+"""The report of a run: one HTML page with its figures inside, and each figure as a PNG file."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ def write_report(
     notes: Sequence[str] = (),
     figures: Mapping[str, Tuple[str, Figure]],
 ) -> None:
-    """Write report.html and the figures, each whole or not at all.
+    """Write report.html and the figures, each complete or not at all.
 
     Parameters
     ----------
     folder : of the run.
-    title, lead : heading and one sentence on what was done.
-    numbers : name -> value; floats are rounded, an inner mapping makes a table of its own under its name.
-    notes : sentences that the reader must not miss; shown in a box.
+    title, lead : heading, and one sentence on what was done.
+    numbers : name -> value; floats are rounded, and an inner mapping becomes a table of its own under its name.
+    notes : sentences that the reader must not miss, shown in a box.
     figures : name -> (caption, figure), embedded in the page and saved as name.png.
     """
     parts = [
@@ -70,7 +70,7 @@ def write_report(
 
 
 def add_notes(folder, notes: Sequence[str]) -> None:
-    """Put further notes at the head of a report, if there is one; those that it has already are not repeated."""
+    """Add notes to the top of a report, if there is one, without repeating those that it has."""
     path = Path(folder) / REPORT_NAME
     page = path.read_text(encoding="utf-8") if path.exists() else ""
     notes = [note for note in notes if _note(note) not in page]
@@ -89,7 +89,7 @@ def _note(note: str) -> str:
 
 
 def append_figures(folder, figures: Mapping[str, Tuple[str, Figure]]) -> None:
-    """Add figures, name -> (caption, figure), to the end of a report that is there, and save each as name.png."""
+    """Add figures, name -> (caption, figure), to the end of an existing report, and save each as name.png."""
     path = Path(folder) / REPORT_NAME
     page = path.read_text(encoding="utf-8")
     drawn = _drawn(folder, figures)

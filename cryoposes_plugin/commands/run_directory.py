@@ -1,7 +1,7 @@
-"""The folder of a run: what was asked, what came out, and whether it may be resumed.
+"""The folder of a run: its config, its results, and whether it may be resumed.
 
-config.json is written first, which takes the folder in one step, and metrics.json last: a folder with metrics.json is
-finished, one without was interrupted.
+config.json is written first, which claims the folder in one step, and metrics.json last: a run with metrics.json is
+finished, one without it was interrupted.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _NEW_FOLDER = "delete its folder and run again, or give a new one"
 
 
 class RunDirectory(Folder):
-    """Open with `RunDirectory.open`; write through `atomic`, so that every file is whole or absent."""
+    """Open it with `RunDirectory.open`; write through `atomic`, so that every file is complete or absent."""
 
     def __init__(self, path: Path, config: Config, resumed: bool):
         super().__init__(path, resumed)
@@ -60,12 +60,12 @@ class RunDirectory(Folder):
 
     @classmethod
     def _claim(cls, path: Path, config: Config) -> RunDirectory:
-        """config.json takes the folder. It is free as well where a run stopped before that."""
+        """Claim the folder with config.json. A folder in which a run stopped before that is free, too."""
         strangers = _strangers(path)
         if strangers:
             raise ConfigError(
-                f"Output folder {path} is not empty (it holds {strangers[0]}) and is no run of this "
-                "program; give a new folder."
+                f"Output folder {path} is not empty (it holds {strangers[0]}) and is not a run of "
+                "this program; give a new folder."
             )
         path.mkdir(parents=True, exist_ok=True)
         run = cls(path, config, resumed=False)
@@ -94,7 +94,7 @@ class RunDirectory(Folder):
         return os.path.lexists(self.file(METRICS_NAME))
 
     def finish(self, metrics: Dict[str, Any], device: str = "cpu") -> None:
-        """Complete manifest.json and write metrics.json, which finishes the run; then its state may go."""
+        """Complete manifest.json and write metrics.json, which finishes the run; then remove its state."""
         manifest = self._read_manifest()
         check_unchanged(manifest, self.config, self.path, "delete the folder and run again")
         found = {"device": device, "versions": package_versions(), "results": _results(self.path)}
@@ -103,18 +103,18 @@ class RunDirectory(Folder):
         self.tidy()
 
     def tidy(self) -> None:
-        """Remove what an interrupted run would have gone on from."""
+        """Remove the state from which an interrupted run would have continued."""
         try:
             remove_state(self.path)
         except OSError as error:
             logger.warning(
-                "%s: what the run went on from cannot be removed (%s).",
+                "%s: the saved state of the run cannot be removed (%s).",
                 self.path,
                 shown_error(error),
             )
 
     def _check_results(self, manifest: Dict[str, Any]) -> None:
-        """ConfigError where a result of the finished run is not there any more."""
+        """ConfigError where a result of the finished run no longer exists."""
         names = manifest.get("results")
         gone = (
             [str(n) for n in names if not self.file(str(n)).exists()]
@@ -125,36 +125,37 @@ class RunDirectory(Folder):
             others = f" and {len(gone) - 1} more are" if gone[1:] else " is"
             raise ConfigError(
                 f"{self.path} is finished, but of its results {gone[0]}{others} missing; put back what was moved, or "
-                f"delete {self.path / METRICS_NAME} and run again to make them anew."
+                f"delete {self.path / METRICS_NAME} and run again to make them again."
             )
 
     def _read_manifest(self) -> Dict[str, Any]:
         path = self.path / MANIFEST_NAME
         if not os.path.lexists(path):
             raise ConfigError(
-                f"{path} is missing: what the run there depends on is not known; {_NEW_FOLDER}."
+                f"{path} is missing, so it is not known what the run depends on; {_NEW_FOLDER}."
             )
         return read_json(path, _NEW_FOLDER)
 
     def metrics(self) -> Dict[str, Any]:
-        """Of a finished run; InputError where its file is damaged."""
+        """The metrics of a finished run; InputError where their file is damaged."""
         return read_json(
-            self.file(METRICS_NAME), "delete this file and run again: the run is finished anew"
+            self.file(METRICS_NAME),
+            "delete this file and run again: the run will be finished again",
         )
 
 
 def _check_links(path: Path) -> None:
-    """ConfigError where the folder, or one above it, is a link to what does not exist."""
-    for place in (path, *path.parents):
-        if place.is_symlink() and not place.exists():
+    """ConfigError where the folder, or one above it, is a link to a folder that does not exist."""
+    for folder in (path, *path.parents):
+        if folder.is_symlink() and not folder.exists():
             raise ConfigError(
-                f"Output folder {path}: {place} is a link to {os.readlink(place)}, which does not exist; make that "
-                "folder, or give another."
+                f"Output folder {path}: {folder} is a link to {os.readlink(folder)}, which does not exist; make "
+                "that folder, or give another one."
             )
 
 
 def _results(path: Path) -> List[str]:
-    """Names of what a run leaves for whoever goes on with it: no report, no picture, of folders the network alone."""
+    """Names of the results that later steps use: no report, no pictures, and of folders only that of a network."""
     names = [
         place.name
         for place in path.iterdir()
@@ -164,7 +165,7 @@ def _results(path: Path) -> List[str]:
 
 
 def _strangers(path: Path) -> List[str]:
-    """Names in the folder, sorted, but for what a run leaves that was stopped before it began."""
+    """Names in the folder, sorted, without those that a run leaves if it is stopped before it begins."""
     names = os.listdir(path) if path.exists() else []
     return sorted(
         n for n in names if not n.endswith(TEMPORARY) and n not in (MANIFEST_NAME, ERROR_LOG_NAME)
@@ -173,7 +174,7 @@ def _strangers(path: Path) -> List[str]:
 
 @contextmanager
 def alone_in(path) -> Iterator[None]:
-    """One process at a time works in a run's folder: a second one waits, and then finds what the first has left."""
+    """Lets one process at a time work in the folder of a run: a second one waits, and then finds the results of the first."""
     folder = _locked(Path(path))
     try:
         yield
@@ -183,8 +184,8 @@ def alone_in(path) -> Iterator[None]:
 
 
 def _locked(path: Path) -> Optional[int]:
-    """A descriptor that holds the lock of the folder that has this name now: who waited may have waited for one that
-    was deleted since. None where the folder cannot be made: `RunDirectory.open` says what is wrong."""
+    """A descriptor that holds the lock of the folder that has this name now: a process may have waited for a folder that
+    was deleted meanwhile. None where the folder cannot be made: `RunDirectory.open` says what is wrong."""
     while True:
         try:
             path.mkdir(parents=True, exist_ok=True)
@@ -259,13 +260,13 @@ def _path_options(config: Config) -> List[str]:
 
 
 def _files(value: Any, directory: Any = None) -> List[str]:
-    """What paths given relative to a directory are, however they are written."""
+    """Absolute real paths of files that are given relative to a directory."""
     return [real_path(v, directory) for v in (value if isinstance(value, tuple) else (value,)) if v]
 
 
 def _directory(path: Path) -> Any:
-    """The working directory in which the run there began; None where that is not known."""
+    """The working directory in which the run began; None where that is not known."""
     try:
         return read_json(path / MANIFEST_NAME, _NEW_FOLDER).get("directory")
-    except CryoposesError:  # said when the manifest is needed
+    except CryoposesError:  # reported when the manifest is needed
         return None

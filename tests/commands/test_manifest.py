@@ -54,7 +54,7 @@ def test_a_run_whose_images_changed_says_so(images, finished):
     write_stack("b.mrcs", np.zeros((3, 32, 32), np.float32), 5.0)
     with pytest.raises(
         ConfigError,
-        match=r"Image stack .*b.mrcs has changed .its contents are others. since the run in run began",
+        match=r"Image stack .*b.mrcs has changed .its contents differ. since the run in run began",
     ):
         images()
     Path("b.mrcs").write_bytes(b"")
@@ -76,7 +76,7 @@ def test_one_byte_of_a_stack_counts(images):
     content = bytearray(Path("b.mrcs").read_bytes())
     content[5000] ^= 1
     Path("b.mrcs").write_bytes(content)
-    with pytest.raises(ConfigError, match="b.mrcs has changed .its contents are others"):
+    with pytest.raises(ConfigError, match="b.mrcs has changed .its contents differ"):
         images()
 
 
@@ -105,7 +105,7 @@ def test_where_contents_are_recorded_a_copy_is_the_same_and_others_are_not(image
     os.utime("a.mrcs", (1, 1))
     assert images().resumed
     write_stack("a.mrcs", np.zeros((3, 32, 32), np.float32), 5.0)
-    with pytest.raises(ConfigError, match="its contents are others"):
+    with pytest.raises(ConfigError, match="its contents differ"):
         images()
 
 
