@@ -88,7 +88,15 @@ def minibatch_rotations(
 def loss_and_gradient(
     q: np.ndarray, first: np.ndarray, second: np.ndarray, distances: np.ndarray, weight: np.ndarray
 ) -> Tuple[float, np.ndarray]:
-    """Weighted mean squared residual of a batch, and its gradient (N, 4)."""
+    """Weighted mean squared residual of a batch of M pairs, and its gradient (N, 4).
+
+    Parameters
+    ----------
+    q : (N, 4) quaternions, of any length.
+    first, second : (M,) the particles of each pair.
+    distances : (M,) in radians.
+    weight : (M,) or one number.
+    """
     lengths = np.linalg.norm(q, axis=1, keepdims=True)
     a, b = (q[rows] / lengths[rows] for rows in (first, second))
     cosine = np.einsum("na,na->n", a, b)
