@@ -220,7 +220,7 @@ def test_with_a_volume_its_projections_are_as_noisy_as_the_particles(scene, tmp_
     np.testing.assert_allclose(
         out.rotations @ np.swapaxes(out.rotations, 1, 2) - np.eye(3), 0, atol=1e-6
     )
-    assert any("are in the frame of" in note for note in metrics["notes"])
+    assert any("have the frame and the hand of" in note for note in metrics["notes"])
     config = RecoverConfig(volume=str(folder / "map.mrc"))
     assert recovery_notes(config, metrics) == metrics["notes"]
     for residual, said in ((12.0, False), (37.0, True)):
