@@ -58,18 +58,14 @@ FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 BETWEEN_COMMANDS = {
     ("infer", "refine"): "a network's poses are refined against a volume like given ones",
     ("initial_volume", "iterate"): "the search ends with rounds of refinement",
-    ("initial_volume", "reconstruct"): "and with a reconstruction",
     ("iterate", "infer"): "the first poses may come from a network",
     ("iterate", "reconstruct"): "every round ends with a reconstruction",
-    ("iterate", "refine"): "every round refines",
     ("recover", "infer"): "images are prepared for the model as for poses",
     ("recover", "recover_distances"): "rotations are recovered and shown in the same way",
-    ("recover", "train"): "projections to place the poses by are made as in training",
-    ("refine", "reconstruct"): "TO BE CUT",
     ("train", "simulate"): "images are simulated with the same inputs",
 }
-#: Common modules of the commands that know the single ones.
-KNOW_ALL_COMMANDS = {"commands/registry.py", "commands/pictures.py"}
+#: The common module that knows every command.
+KNOW_ALL_COMMANDS = {"commands/registry.py"}
 SCIPION_PACKAGES = {
     "pyworkflow",
     "pwem",

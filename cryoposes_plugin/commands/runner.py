@@ -33,7 +33,7 @@ def run_command(config: Config, output: str) -> dict:
         _ask(config)
         module = module_of(config.command)
         module.check(config)
-        return _run_alone(module, config, output, warnings)
+        return run_alone(module, config, output, warnings)
 
 
 def _ask(config: Config) -> None:
@@ -57,7 +57,7 @@ def _check_inputs(config: Config) -> None:
             ) from error
 
 
-def _run_alone(module, config: Config, output: str, warnings: List[str]) -> dict:
+def run_alone(module, config: Config, output: str, warnings: List[str]) -> dict:
     from .pictures import complete_report
     from .report import add_notes
 

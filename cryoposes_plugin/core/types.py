@@ -152,6 +152,7 @@ class ParticleTable:
         ):
             value = getattr(self, name)
             changed[name] = None if value is None else value[rows]
+
         return dataclasses.replace(
             self,
             **changed,

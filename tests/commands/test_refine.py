@@ -20,7 +20,7 @@ from cryoposes_plugin.core.io.folder import Folder
 from cryoposes_plugin.core.io.mrc import read_volume, write_volume
 from cryoposes_plugin.core.io.star import read_particles, write_particles
 from cryoposes_plugin.core.maps.phantom import make_phantom
-from cryoposes_plugin.core.particles.checks import check_pixel_size
+from cryoposes_plugin.core.particles.checks import check_same_pixel_size
 from cryoposes_plugin.core.refinement.unfinished import UnfinishedResults
 from cryoposes_plugin.core.scores import POSE_SOURCE
 from cryoposes_plugin.core.types import Volume
@@ -298,9 +298,9 @@ def test_a_volume_may_have_the_pixel_size_of_any_group(scene):
     )
     groups = np.arange(NUMBER) % 2
     volume = read_volume(folder / "map.mrc")
-    check_pixel_size("map.mrc", volume, true.replace(optics=optics, optics_index=groups))
+    check_same_pixel_size("map.mrc", volume, true.replace(optics=optics, optics_index=groups))
     with pytest.raises(InputError, match="correct the one that is wrong"):
-        check_pixel_size("map.mrc", volume, true.replace(optics=optics[1:]))
+        check_same_pixel_size("map.mrc", volume, true.replace(optics=optics[1:]))
 
 
 def test_symmetry_that_the_map_has_not_and_copies_are_said(scene, caplog):

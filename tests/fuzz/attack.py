@@ -21,6 +21,7 @@ from typing import Dict, List
 import numpy as np
 
 from cryoposes_plugin.cli import main as program
+from cryoposes_plugin.commands import runner
 from cryoposes_plugin.core.errors import CryoposesError
 
 from .inputs import Input, make_inputs
@@ -108,7 +109,7 @@ class _Said(logging.Handler):
 
 def attack_commands(inputs: Dict[str, Input], number: int, seed: int, folder: Path) -> Tally:
     """Whole commands, in this process; of those that a check lets through, every twelfth is run to its end."""
-    tally, kinds, whole = Tally(), sorted(inputs), program._run_alone
+    tally, kinds, whole = Tally(), sorted(inputs), runner.run_alone
     for case in range(number):
         kind = kinds[case % len(kinds)]
         entry = inputs[kind]
@@ -116,7 +117,7 @@ def attack_commands(inputs: Dict[str, Input], number: int, seed: int, folder: Pa
         command = entry.commands[(case // len(kinds)) % len(entry.commands)]
         output = [] if entry.run else ["--output", str(folder / f"out{case}")]
         runs = bool(entry.run) or (case // len(kinds)) % _RUN_EVERY == 0
-        program._run_alone = whole if runs else lambda *_: {}
+        runner.run_alone = whole if runs else lambda *_: {}
         start = time.process_time()
         outcome = _outcome_of_command(
             [*command, *output], entry, "whole run" if runs else "success"
@@ -127,7 +128,7 @@ def attack_commands(inputs: Dict[str, Input], number: int, seed: int, folder: Pa
             time.process_time() - start,
         )
         entry.path.write_bytes(entry.content)
-    program._run_alone = whole
+    runner.run_alone = whole
     tally.most_mib = _peak_mib()
     return tally
 

@@ -71,6 +71,7 @@ def join(a: ParticleTable, b: ParticleTable, by: str = "auto") -> Join:
         raise InputError(_nothing_common(a, b, by, len(by_id[0])))
     if found.note:
         logger.warning("%s", found.note)
+
     return found
 
 

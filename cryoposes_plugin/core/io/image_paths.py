@@ -107,6 +107,7 @@ class _Folders:
                 f"{self.star}: {name} does not exist, and {_listed(fitting.values())} has only the "
                 f"same file name; if that is the stack, {_REMEDY}."
             )
+
         return next(iter(fitting.values()), Path(name))
 
     def _existing(self, name: str, folders: Sequence[Path]) -> Dict[Identity, Path]:
@@ -160,6 +161,7 @@ def _given(star: Path, name: str, names: Sequence[str], images_from: str) -> Pat
             f"{star}: {bare} may be any of {_listed(sorted(alike))}; give with --images-from the "
             "folder that these names start from."
         )
+
     raise InputError(
         f"{star}: {name} is not in {images_from}; give with --images-from the folder that the name "
         "starts from."

@@ -44,6 +44,7 @@ def read_volume(path: AnyPath) -> Volume:
     pixel_size_angstrom = _checked_voxel(header)
     for question in volume_questions(subject, header.shape[0], pixel_size_angstrom):
         logger.warning("%s", question)
+
     require_memory(4 * 3 * math.prod(header.shape), subject)
     data = _read_data(header)
     if header.compression is None and header.file_bytes > header.need_bytes:
@@ -73,6 +74,7 @@ def _checked_voxel(header: MrcHeader) -> float:
             f"{subject} has voxel size {sizes[0]:g} x {sizes[1]:g} x {sizes[2]:g} Å; one positive "
             "size is needed: set it in the header."
         )
+
     return check_pixel_size(sizes[0], subject, "set it in the header")
 
 
@@ -83,6 +85,7 @@ def _check_values(data: np.ndarray, subject: str) -> None:
             f"{subject} holds {int(finite.size - np.count_nonzero(finite))} NaN or infinite "
             "voxels; repair the map."
         )
+
     low, high = float(data.min()), float(data.max())
     if low == high:
         raise InputError(
@@ -211,6 +214,7 @@ class Stack:
                 raise InputError(
                     f"{self.header.subject} cannot be read ({shown_error(error)}); try again."
                 ) from error
+
             if not read:
                 raise InputError(
                     f"{self.header.subject} was truncated while it was read: image "
@@ -262,6 +266,7 @@ class StackWriter:
                 f"{self.path} needs {size / 2**20:.0f} MiB and cannot be allocated "
                 f"({error.strerror}); free some space or choose another place."
             ) from error
+
         if not resume_at:
             self._file.write(_new_stack_header(number, box_size_px, pixel_size_angstrom))
         self._file.seek(HEADER_BYTES + resume_at * self._image_bytes)

@@ -79,6 +79,7 @@ def read_header(path: AnyPath, subject: str) -> MrcHeader:
         start = _decompressed(path, kind, subject)
     elif kind in COMPRESSIONS:
         raise InputError(f"{subject} is compressed ({kind}): unpack it first.")
+
     fields = _fields(start) if len(start) == HEADER_BYTES else None
     foreign = _foreign(start, None if kind in _OPENERS else kind)
     if foreign or fields is None:
@@ -152,6 +153,7 @@ def _checked(fields: np.void, path: Path, subject: str, compression: Optional[st
             f"{subject} has MRC mode {mode} ({what}); modes 0, 1, 2, 6 and 12 are supported: "
             "convert it."
         )
+
     if axes is None:
         axes_text = ", ".join(str(int(fields[name])) for name in ("mapc", "mapr", "maps"))
         raise InputError(
@@ -160,6 +162,7 @@ def _checked(fields: np.void, path: Path, subject: str, compression: Optional[st
         )
     if extended < 0:
         raise InputError(f"{subject} has an extended header of {extended} bytes; copy it again.")
+
     return MrcHeader(
         path=path,
         subject=subject,

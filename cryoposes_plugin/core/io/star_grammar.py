@@ -91,6 +91,7 @@ def parse(text: str, path: AnyPath, keep: bool = True) -> List[Table]:
     tables: List[Table] = []
     block: Optional[str] = None
     at = 0
+
     while at < len(lines):
         words = split(lines[at])
         if not words or words[0][0] in "#;":
@@ -113,6 +114,7 @@ def parse(text: str, path: AnyPath, keep: bool = True) -> List[Table]:
                 f"{path}: line {at + 1} begins with {words[0][:40]!r} where data_, loop_ or a "
                 "label is expected; repair the file."
             )
+
     return tables
 
 
@@ -123,6 +125,7 @@ def _text(path: Path) -> str:
         raise InputError(
             f"{path} cannot be read ({error.strerror}); give a RELION STAR file."
         ) from error
+
     if data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
         text = data.decode("utf-16", "replace")
     else:
@@ -169,6 +172,7 @@ def _pairs(
             _add_label(columns, values[0], path, at)
             columns[values[0][1:]].append(values[1])
         at += 1
+
     return Table(block, columns, 1, begin + 1), at
 
 
@@ -196,6 +200,7 @@ def _rows(
     width = len(columns)
     number, gap = 0, False
     values: List[str] = []  # one flat list: lists of rows would slow down the garbage collector
+
     for at in range(begin, len(lines)):
         line = lines[at]
         row: Optional[List[str]] = split(line)
@@ -219,6 +224,7 @@ def _rows(
             _add_rows(columns, values, keep)
     else:
         at = len(lines)
+
     _add_rows(columns, values, keep)
     return number, at
 
@@ -283,6 +289,7 @@ def _quoted_words(line: str) -> List[str]:
         word = _WORD.search(line, at)
         if word is None:
             return words
+
         start, at = word.span()
         ends = closing.get(line[start], [])
         place = bisect_right(ends, start)

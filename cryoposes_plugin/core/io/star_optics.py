@@ -260,6 +260,7 @@ class _Row:
                 OLD_PIXEL_SIZE,
                 PIXEL_SIZE,
             )
+
         if pixel is None:
             present = {*self.row, *self.particles.columns}
             related = sorted(present.intersection(_OTHER_PIXEL_SIZES))
@@ -275,6 +276,7 @@ class _Row:
                 f"{self.path}: optics group {self.name} has pixel size {pixel}; "
                 f"give a positive _{PIXEL_SIZE}."
             )
+
         return pixel
 
     def _box_size(self) -> int:

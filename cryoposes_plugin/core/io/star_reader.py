@@ -136,6 +136,7 @@ def _tables(path: Path) -> Tuple[Table, Optional[Table]]:
         )
     if not len(particles):
         raise InputError(f"{path} holds no particles; give a STAR file with at least one.")
+
     optics = _only(
         [t for t in tables if t is not particles and _is_optics(t)], path, "optics groups"
     )
@@ -279,6 +280,7 @@ def _warn_of_shared_id(
     other_image = (np.diff(stacks[order]) != 0) | (np.diff(slices[order]) != 0)
     if not (same_id & other_image).any():
         return
+
     at = int(np.flatnonzero(same_id & other_image)[0])
     first, second = (f"{slices[i] + 1}@{paths[stacks[i]]}" for i in order[at : at + 2])
     logger.warning(
@@ -301,6 +303,7 @@ def _ctf(particles: ParticleColumns, optics: Optics) -> Optional[CtfTable]:
         f"{particles.path} has defocus values but no",
         "add the acquisition parameters to the optics table",
     )
+
     return CtfTable(
         defocus_u_angstrom=particles.floats(DEFOCUS[0]),
         defocus_v_angstrom=particles.floats(DEFOCUS[1]),

@@ -52,12 +52,12 @@ def check_volume(path: Optional[str], volume: Volume, table: ParticleTable) -> N
         raise InputError(
             f"Volume {path} is constant ({value:g} everywhere); give a map with density."
         )
-    check_pixel_size(path, volume, table)
+    check_same_pixel_size(path, volume, table)
     for optics in groups_in_use(table):
         _check_width(path, volume, Grid(optics.box_size_px, optics.pixel_size_angstrom))
 
 
-def check_pixel_size(path: Optional[str], volume: Volume, table: ParticleTable) -> None:
+def check_same_pixel_size(path: Optional[str], volume: Volume, table: ParticleTable) -> None:
     """A map with the box of the images and another pixel size, unless one group of images has both."""
     groups = groups_in_use(table)
     if any(has_grid_of(volume, optics) for optics in groups):

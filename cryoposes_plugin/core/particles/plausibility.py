@@ -186,7 +186,7 @@ def kinship_question(a: ParticleTable, b: ParticleTable, common: int) -> List[st
     if a.ctf is None or b.ctf is None:
         return [f"{shared}; do they come from the same particles?"]
 
-    first, second = (0.5 * (t.ctf.defocus_u_angstrom + t.ctf.defocus_v_angstrom) for t in (a, b))  # type: ignore
+    first, second = (0.5 * (c.defocus_u_angstrom + c.defocus_v_angstrom) for c in (a.ctf, b.ctf))
     if (np.abs(first - second) > _SAME_DEFOCUS_ANGSTROM).mean() > _MOST:
         raise InputError(
             f"{shared}, with a defocus of {first[row]:.0f} and {second[row]:.0f} Å; give two sets that come from the "
