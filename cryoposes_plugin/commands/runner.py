@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from contextlib import contextmanager
-from typing import Iterator, List, Optional
+from typing import Any, Iterator, List, Optional
 
 from ..core.errors import ConfigError
 from ..core.io.error_log import not_fatal
@@ -57,7 +57,20 @@ def _check_inputs(config: Config) -> None:
             ) from error
 
 
-def run_alone(module, config: Config, output: str, warnings: List[str]) -> dict:
+def run_alone(module: Any, config: Config, output: str, warnings: List[str]) -> dict:
+    """Run a command in its folder, which no other process may use meanwhile.
+
+    Parameters
+    ----------
+    module : of the command (see `registry.module_of`).
+    config : of the command.
+    output : folder of the run.
+    warnings : sentences that the run's report repeats.
+
+    Returns
+    -------
+    The metrics of the run.
+    """
     from .pictures import complete_report
     from .report import add_notes
 

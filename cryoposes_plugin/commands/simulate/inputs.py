@@ -67,6 +67,7 @@ def read_inputs(config: SimulateConfig) -> SimulationInputs:
         raise ConfigError(
             f"simulate: --image-state is {config.image_state!r} and --no-ctf is given; images without a CTF are 'raw'."
         )
+
     check_diameter(
         config.command, "particle_diameter_angstrom", config.particle_diameter_angstrom, box * pixel
     )
@@ -91,6 +92,7 @@ def image_grid(
             [v.pixel_size_angstrom for v in volumes],
             "the volumes",
         )
+
     box = config.box_size_px or int(
         _common(boxes, "box sizes", source, "px", "--box-size-px", config.command)
     )
@@ -106,6 +108,7 @@ def image_grid(
         check_field_of_view(
             config.command, box, pixel, max(v.box_size_px * v.pixel_size_angstrom for v in volumes)
         )
+
     return Grid(box, float(pixel))
 
 
@@ -159,6 +162,7 @@ def _draw_ctf_and_optics(config: SimulateConfig, inputs: SimulationInputs):
         optics = OpticsGroup("simulated", pixel, box, *acquisition, image_state=state)
         ctf = draws.draw_ctfs(config.imaging().ctf, n, config.seed)
         return ctf, (optics,), np.zeros(n, dtype=np.int64)
+
     # Poses and CTFs from one file belong together: particle by particle. Else the CTFs are shuffled.
     twin = _same_file(config.like, config.orientations_from)
     rows = np.arange(n) % len(like) if twin else draws.like_rows(len(like), n, config.seed)
@@ -169,6 +173,7 @@ def _draw_ctf_and_optics(config: SimulateConfig, inputs: SimulationInputs):
         )
         for o in like.optics
     )
+
     return (
         (like.ctf.take(rows) if config.ctf and like.ctf is not None else None),
         groups,
@@ -187,6 +192,7 @@ def particle_table(stack: Path, inputs: SimulationInputs, drawn: Draws) -> Parti
     place, micrograph = number % _PARTICLES_PER_MICROGRAPH, number // _PARTICLES_PER_MICROGRAPH
     x, y = place % _COLUMNS_PER_MICROGRAPH, place // _COLUMNS_PER_MICROGRAPH
     box = inputs.box_size_px
+
     extra = {
         star_labels.COORDINATE_X: np.char.mod("%.1f", (x + 0.5) * box).astype(object),
         star_labels.COORDINATE_Y: np.char.mod("%.1f", (y + 0.5) * box).astype(object),
@@ -197,6 +203,7 @@ def particle_table(stack: Path, inputs: SimulationInputs, drawn: Draws) -> Parti
     }
     if len(inputs.volumes) > 1:
         extra[star_labels.CLASS_NUMBER] = np.char.mod("%d", drawn.volume_index + 1).astype(object)
+
     return ParticleTable(
         ids=number + 1,
         stack_paths=(stack,),

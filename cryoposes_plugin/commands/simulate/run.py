@@ -75,6 +75,7 @@ def run(config: SimulateConfig, run: RunDirectory) -> Dict[str, Any]:
         logger.warning(
             "The images hold no signal finer than the volume's %.3g Å (Nyquist).", 2 * coarsest
         )
+
     write_densities(run, inputs.volumes)
     state = _read_state(run, config.number)
     writer = _open_stack(config, inputs, state, run)

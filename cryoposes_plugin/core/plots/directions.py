@@ -30,7 +30,7 @@ def direction_density(rotations: np.ndarray) -> np.ndarray:
     directions = viewing_directions(rotations)
     longitude = np.arctan2(directions[:, 1], directions[:, 0])
     edges = [np.linspace(-1, 1, columns // 2 + 1), np.linspace(-np.pi, np.pi, columns + 1)]
-    counts, _, _ = np.histogram2d(directions[:, 2], longitude, bins=edges)
+    counts, _, _ = np.histogram2d(directions[:, 2], longitude, bins=edges)  # type: ignore[arg-type]
     return counts * counts.size / number
 
 
