@@ -24,7 +24,7 @@ import scipy.fft
 
 from cryoposes_plugin.commands.simulate.config import SimulateConfig
 from cryoposes_plugin.commands.simulate.inputs import (
-    Inputs,
+    SimulationInputs,
     draw,
     particle_diameter_angstrom,
     particle_table,
@@ -46,7 +46,7 @@ def main() -> None:
         volume=(arguments.map,), number=arguments.number, snr=arguments.snr, seed=arguments.seed
     )
     volume = read_volume(arguments.map)
-    inputs = Inputs((volume,), arguments.box, arguments.pixel, None, None)
+    inputs = SimulationInputs((volume,), arguments.box, arguments.pixel, None, None)
     drawn = draw(config, inputs)
     signal = true_signal(arguments, volume, drawn)
     variance = signal.reshape(len(signal), -1).var(axis=1).mean() / arguments.snr
