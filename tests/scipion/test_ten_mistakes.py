@@ -152,7 +152,7 @@ def a_first_volume_from_one_particle(desk):
     one.append(desk.particles.getFirstItem().clone())
     return first_volume(
         desk, one
-    ), "Particles: an initial volume needs at least 50 particles, and this set has 1"
+    ), "Particles: an initial volume needs at least 50 particles and this set has 1"
 
 
 def a_particle_wider_than_its_images(desk):
@@ -214,7 +214,7 @@ def distances_by_a_model_for_finer_pixels(desk):
 def distances_under_a_symmetry(desk):
     card = Path(desk.model.getFolder(), "model_card.json")
     card.write_text(json.dumps({**json.loads(card.read_text()), "symmetry": "D2"}))
-    return recovery(desk), "distances do not tell rotations; use 'estimate poses'"
+    return recovery(desk), "distances do not determine rotations; use 'estimate poses'"
 
 
 def true_poses_of_other_particles(desk):
