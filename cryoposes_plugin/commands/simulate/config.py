@@ -134,6 +134,7 @@ class SimulateConfig(ImagingConfig):
                 f"simulate: --orientations-from is given and --orientations is "
                 f"{self.orientations!r}; give --orientations particles, or leave the particles out."
             )
+
         if len(self.preferred_directions_deg) % 2:
             raise ConfigError(
                 f"simulate: --preferred-directions has {len(self.preferred_directions_deg)} "

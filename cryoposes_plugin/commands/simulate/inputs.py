@@ -1,4 +1,4 @@
-"""What a simulation is made from: inputs read and checked, box and pixel size settled, everything drawn."""
+"""Inputs of a simulation: files read and checked, box and pixel size determined, all draws made."""
 
 from __future__ import annotations
 

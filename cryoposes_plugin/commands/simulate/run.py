@@ -1,4 +1,6 @@
-"""The `simulate` command: y = C S P x + n, streamed into a stack that grows in order and can be resumed."""
+"""The `simulate` command: y = C S P x + n, streamed into a stack that grows in order and can be
+resumed.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,8 @@ from .inputs import (
 
 logger = logging.getLogger(__name__)
 
-#: The mean signal variance of larger sets is measured on this many images, drawn without repetition.
+#: The mean signal variance of larger sets is measured on this many images, drawn without
+#: repetition.
 SIGNAL_SAMPLE = 2000
 PIXELS_PER_BATCH = 2**19
 #: Images in the report.
@@ -46,7 +49,9 @@ _SHOWN = 6
 
 @dataclass
 class _State:
-    """What an interrupted run must know: images on disk, noise, and sums for the metrics over these images."""
+    """State of an interrupted run: images on disk, noise, and sums over these images for the
+    metrics.
+    """
 
     written: int = 0
     noise_variance: Optional[float] = None
@@ -55,7 +60,7 @@ class _State:
 
 
 def check(config: SimulateConfig) -> None:
-    """Raise what can be known to be wrong before any long work."""
+    """Raise what can be found wrong before any long computation."""
     config.validate()
     if config.projector == "astra":
         require_cuda()
@@ -66,8 +71,8 @@ def check(config: SimulateConfig) -> None:
 def run(config: SimulateConfig, run: RunDirectory) -> Dict[str, Any]:
     """Write particles.mrcs and particles.star with the true poses; returns the metrics.
 
-    Image i is a function of the config and i alone: neither the batch nor an interruption changes it, on one machine
-    with one number of threads.
+    Image i is a function of the config and i alone: neither the batch nor an interruption changes
+    it, on one machine with one number of threads.
     """
     inputs = read_inputs(config)
     coarsest = max(v.pixel_size_angstrom for v in inputs.volumes)
@@ -77,11 +82,13 @@ def run(config: SimulateConfig, run: RunDirectory) -> Dict[str, Any]:
         )
 
     write_densities(run, inputs.volumes)
+
     state = _read_state(run, config.number)
     writer = _open_stack(config, inputs, state, run)
     drawn = draw(config, inputs)
     renderer = _Renderer(config, inputs, drawn)
     rate = _write_stack(renderer, writer, state, run) if writer else None
+
     metrics = _metrics(config, inputs, state, rate)
     with not_fatal(run.path, "its report"):
         _report(config, renderer, run, metrics)
@@ -92,7 +99,9 @@ def run(config: SimulateConfig, run: RunDirectory) -> Dict[str, Any]:
 def _open_stack(
     config: SimulateConfig, inputs: SimulationInputs, state: _State, run: RunDirectory
 ) -> Optional[StackWriter]:
-    """The stack with all its space allocated, before anything is computed; None if it is whole already."""
+    """The stack with all its space allocated before anything is computed; None if it is complete
+    already.
+    """
     path = run.file(STACK_NAME)
     if state.written == config.number and path.is_file() and not path.is_symlink():
         return None
@@ -104,7 +113,9 @@ def _open_stack(
 def _write_stack(
     renderer: _Renderer, writer: StackWriter, state: _State, run: RunDirectory
 ) -> float:
-    """Write what is missing, bring `state` up to date, in memory and on disk; returns images a second."""
+    """Write the missing images and update `state`, in memory and on disk; returns images per
+    second.
+    """
     if state.noise_variance is None:
         state.noise_variance = renderer.noise_variance()
     if state.written:
@@ -144,7 +155,7 @@ def _read_state(run: RunDirectory, number: int) -> _State:
 
 
 class _Renderer:
-    """Makes the images of a simulation, batch by batch; every batch has one size, so that nothing is traced twice."""
+    """Makes the images of a simulation in batches of one size, so that nothing is traced twice."""
 
     def __init__(self, config: SimulateConfig, inputs: SimulationInputs, drawn: Draws):
         self.config, self.drawn = config, drawn
@@ -174,7 +185,9 @@ class _Renderer:
         return images.numpy()[: len(rows)]
 
     def noise_variance(self) -> float:
-        """One noise variance for the set: as configured, or the mean signal variance over the SNR."""
+        """Noise variance of the whole set: as configured, or the mean variance of the signal
+        divided by the SNR.
+        """
         config = self.config
         if config.snr is None:
             return config.noise_variance or 0.0
@@ -183,7 +196,8 @@ class _Renderer:
         variances = np.concatenate([_variances(self.signal(part)) for part in parts])
         if not variances.any():
             raise InputError(
-                "simulate: the images hold no signal, so that an SNR has no meaning; check that the volume's "
+                "simulate: the images hold no signal, so that an SNR cannot be defined; check that "
+                "the volume's "
                 "density lies at its centre and the box is large enough."
             )
         return float(variances.mean() / config.snr)
@@ -191,7 +205,9 @@ class _Renderer:
     def batches(
         self, first: int, noise_variance: float
     ) -> Iterator[Tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """From image `first` on: images (B, D, D), their signals' variances over the box and inside the mask (B,)."""
+        """From image `first` on: images (B, D, D), their signals' variances over the box and inside
+        the mask (B,).
+        """
         for start in range(first, self.config.number, self.batch_size):
             rows = np.arange(start, min(start + self.batch_size, self.config.number))
             signal = self.signal(rows)
@@ -199,7 +215,9 @@ class _Renderer:
             yield (self._finish(signal, rows, noise_variance), *variances)
 
     def _finish(self, images: np.ndarray, rows: np.ndarray, noise_variance: float) -> np.ndarray:
-        """Add noise, then what processing does: phase flip or multiplication by the CTF, normalisation."""
+        """Add noise, then what processing does: phase flip or multiplication by the CTF,
+        normalisation.
+        """
         config = self.config
         if noise_variance > 0:
             noise = simulate_noise(config.seed, rows, self.box_size_px, config.noise_correlation_px)
