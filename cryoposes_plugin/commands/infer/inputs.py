@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import Callable, Generic, Optional, TypeVar
+from typing import Any, Callable, Generic, Optional, TypeVar
 
 from ...core.errors import InputError
 from ...core.io.files import is_atomic_model
@@ -48,7 +48,7 @@ class ModelInputs(ParticleBatches, Generic[Model]):
 
 
 def read_model_inputs(
-    load: Callable[[Optional[str]], Model],
+    load: Callable[[Any], Model],
     model_path: Optional[str],
     particles_path: Optional[str],
     images_from: Optional[str] = None,

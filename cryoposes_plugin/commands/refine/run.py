@@ -150,9 +150,12 @@ def moved(
     before: ParticleTable, after: ParticleTable, group: np.ndarray
 ) -> Tuple[np.ndarray, np.ndarray]:
     """How far each pose moved: in degrees (N,), up to a symmetry operation, and in Å (N,)."""
-    turned = np.rad2deg(symmetric_distance_rad(after.rotations, before.rotations, group))
+    rotations = np.asarray(after.rotations), np.asarray(before.rotations)
+    turned = np.rad2deg(symmetric_distance_rad(*rotations, group))
     start = np.zeros((len(before), 2)) if before.shifts_px is None else before.shifts_px
-    return turned, np.linalg.norm(after.shifts_px - start, axis=1) * before.pixel_size_angstrom
+    return turned, np.linalg.norm(
+        np.asarray(after.shifts_px) - start, axis=1
+    ) * before.pixel_size_angstrom
 
 
 def _hand_test(

@@ -87,7 +87,7 @@ class ModelCard:
         """Whether its errors are those of chance."""
         return any(LEARNED_NOTHING in sentence for sentence in self.warnings)
 
-    def repeat_warnings(self, folder: Union[str, Path]) -> None:
+    def repeat_warnings(self, folder: Union[str, Path, None]) -> None:
         """Log the warnings of the training."""
         for sentence in self.warnings:
             logger.warning("Training of %s: %s", folder, sentence)
@@ -106,7 +106,7 @@ class ModelCard:
                 "`cryoposes recover --model`, or train with another preset."
             )
 
-    def check_tells_rotations(self, folder: Union[str, Path]) -> None:
+    def check_tells_rotations(self, folder: Union[str, Path, None]) -> None:
         """InputError for a model with symmetry, under which distances do not determine rotations."""
         if self.symmetry.strip().upper() != "C1":
             raise InputError(

@@ -12,8 +12,9 @@ from functools import partial
 from typing import Any, Dict, Tuple
 
 import keras
+from keras import KerasTensor
 
-from .layers import Conv2D, KerasTensor, convolution_blocks, normalised_convolution
+from .layers import Conv2D, convolution_blocks, normalised_convolution
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,11 @@ from functools import partial
 from typing import Any, Dict, Tuple
 
 import keras
+from keras import KerasTensor
 
 from .layers import (
     FilterBank,
     GeneralisedMeanPooling,
-    KerasTensor,
     PReLU,
     convolution_blocks,
     normalised_convolution,

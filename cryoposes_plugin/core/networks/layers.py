@@ -5,18 +5,18 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Sequence, Tuple
 
 import keras
 import numpy as np
 import tensorflow as tf
+from keras import KerasTensor
 
 from ..conventions import rotations_to_quaternions
 from .choices import FILTER_BANKS
 from .rotation_grid import bin_angles_rad, bump_moments, grid_rotations, turns_about_z
 
-KerasTensor = keras.KerasTensor
-Shape = Tuple[Optional[int], ...]
+Shape = Tuple[Any, ...]
 
 PACKAGE = "cryoposes"
 register = keras.saving.register_keras_serializable(package=PACKAGE)

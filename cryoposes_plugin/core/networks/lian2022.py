@@ -11,8 +11,9 @@ from dataclasses import asdict, dataclass
 from typing import Any, Dict, Tuple
 
 import keras
+from keras import KerasTensor
 
-from .layers import Conv2D, KerasTensor, UnitRange
+from .layers import Conv2D, UnitRange
 from .pose_head import pose_head
 
 

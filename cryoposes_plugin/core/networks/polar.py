@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Dict
 
 import keras
+from keras import KerasTensor
 
 from .layers import (
     CircularConvolution,
@@ -21,7 +22,6 @@ from .layers import (
     GridBingham,
     GridLogits,
     GridMean,
-    KerasTensor,
     PolarResampling,
     RootMeanSquareNorm,
     TurnedMatrixMean,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Optional, Union
+from typing import Any, List, Optional, Union
 
 import numpy as np
 
@@ -38,5 +38,6 @@ class Poses:
 
     def take(self, rows: Union[np.ndarray, slice]) -> Poses:
         """Some of the poses, in the given order."""
-        values = (getattr(self, field.name) for field in fields(self))
-        return Poses(*(None if value is None else value[rows] for value in values))
+        values: List[Any] = [getattr(self, field.name) for field in fields(self)]
+        taken: List[Any] = [None if value is None else value[rows] for value in values]
+        return Poses(*taken)

@@ -5,7 +5,7 @@ import.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Optional, Tuple
+from typing import Any, Tuple
 
 from .choices import DISTANCE_TRAINING_STYLES, POSE_TRAINING_STYLES
 
@@ -37,16 +37,16 @@ class Recipe:
     dropout: float
     ctf_correction: str
     pair_sampling: str = "random"
-    representation: Optional[str] = None
-    pooling: Optional[str] = None
-    filter_bank: Optional[str] = None
-    heads: Optional[int] = None
-    loss: Optional[str] = None
-    training_style: Optional[str] = None
-    regression_weight: Optional[float] = None
-    distance_weight: Optional[float] = None
-    feature_distance: Optional[str] = None
-    features: Optional[int] = None
+    representation: Any = None
+    pooling: Any = None
+    filter_bank: Any = None
+    heads: Any = None
+    loss: Any = None
+    training_style: Any = None
+    regression_weight: Any = None
+    distance_weight: Any = None
+    feature_distance: Any = None
+    features: Any = None
 
     @property
     def gives_distances(self) -> bool:

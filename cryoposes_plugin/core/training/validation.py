@@ -37,8 +37,8 @@ class Validation:
             columns.append([tensor.numpy() for tensor in tensors])
             truths.append(PoseLabels(*(tensor.numpy() for tensor in labels)))
 
-        arrays = [np.concatenate(column)[: self.number] for column in zip(*columns)]
-        return Evaluation(self.task.prediction(arrays), as_arrays(truths, self.number))
+        whole = [np.concatenate(column)[: self.number] for column in zip(*columns)]
+        return Evaluation(self.task.prediction(whole), as_arrays(truths, self.number))
 
     def figures(self) -> Dict[str, float]:
         """Validation figures of the network as it is now."""
