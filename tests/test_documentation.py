@@ -1,6 +1,7 @@
 """Documentation: links and pictures exist, and what the pages name is what the program has."""
 
 import dataclasses
+import importlib
 import re
 from pathlib import Path
 
@@ -14,6 +15,7 @@ DOCS = ROOT / "docs"
 if not DOCS.is_dir():
     pytest.skip("the documentation is not installed", allow_module_level=True)
 PAGES = sorted(DOCS.glob("*.md")) + [ROOT / "README.md", ROOT / "CHANGELOG.md"]
+ROOMS = sorted(p.parent.name for p in (ROOT / "cryoposes_plugin/core").glob("*/__init__.py"))
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 
 
@@ -72,6 +74,15 @@ def test_parameters_in_bold_are_labels_of_the_forms(page):
     bold = re.findall(r"\*\*([A-Z][^*.]+)\*\*", (DOCS / page).read_text(encoding="utf-8"))
     assert len(bold) > 5
     assert {" ".join(name.split()) for name in bold} - labels == set()
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_the_api_page_lists_what_each_room_shows(room):
+    package = importlib.import_module(f"cryoposes_plugin.core.{room}")
+    public = getattr(package, "__all__", None) or vars(package).get("__dir__", list)()
+    page = (DOCS / "api.md").read_text(encoding="utf-8")
+    listed = set(re.findall(rf":: {re.escape(package.__name__)}\.(\w+)$", page, re.M))
+    assert set(public) - listed == set()
 
 
 def test_the_files_that_the_developers_page_names_exist():
