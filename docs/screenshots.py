@@ -45,6 +45,7 @@ def main(folder: Path, project_name: str, target: Path) -> int:
     window = ProjectWindow(Manager().getProjectPath(project_name))
     window.show()
     widget = window.getViewWidget()
+    window.root.geometry("1600x1000+0+0")
     photograph(window.root, target / "project.png", whole_screen=True, seconds=3)
     runs = different_runs(window.project)
     for name, protocol in runs.items():
