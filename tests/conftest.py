@@ -32,8 +32,6 @@ from scipy import ndimage
 
 from cryoposes_plugin.core.types import Volume
 
-from .house_exceptions import STILL
-
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
@@ -52,9 +50,6 @@ def pytest_collection_modifyitems(items):
             item.add_marker("scipion")
         if {"relion", "shared_data"} & set(item.fixturenames):
             item.add_marker("oracle")
-        broken = STILL.get(getattr(item, "originalname", ""), ())
-        if broken and (item.callspec.params["name"] if hasattr(item, "callspec") else "") in broken:
-            item.add_marker(pytest.mark.xfail(reason="see tests/house_exceptions.py"))
     if "PYTEST_XDIST_WORKER" in os.environ:
         from .sharing import rank
 
