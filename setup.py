@@ -1,7 +1,7 @@
 """Packaging of scipion-em-cryoposes.
 
-The real folders `protocols/` and `tests/` are mapped into the package; the links of the same names inside
-`cryoposes_plugin/` are for running from a clone, and `find_packages` must not follow them.
+The real folders `protocols/` and `tests/` are mapped into the package; the links of the same names
+inside `cryoposes_plugin/` are for running from a clone, and `find_packages` must not follow them.
 """
 
 import re
@@ -25,8 +25,9 @@ for name in LINKED:
     package_dir[mapped] = name
     packages += [mapped] + [f"{mapped}.{sub}" for sub in find_packages(name)]
 
-# Scipion's GUI may run on an older Python than the compute program, which then has an environment of its own
-# (`scipion installb`, or CRYOPOSES_ENV_ACTIVATION): there the plugin installs without what only computing needs.
+# Scipion's GUI may run on an older Python than the compute program, which then has an environment
+# of its own (`scipion installb`, or CRYOPOSES_ENV_ACTIVATION): there the plugin installs without
+# what only computing needs.
 COMPUTING = 'python_version >= "3.10" and python_version < "3.13"'
 
 setup(

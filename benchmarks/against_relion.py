@@ -35,9 +35,9 @@ from cryoposes_plugin.core.refinement.likelihood import PoseLikelihood
 from cryoposes_plugin.core.refinement.observations import observe
 
 RELION = (
-    "relion_refine --i {input} --ref reference.mrc --o {output}/run --iter 1 --K 1 --tau2_fudge 4 --ctf --sym C1 "
-    "{search} --norm --scale --flatten_solvent --zero_mask --firstiter_cc --particle_diameter {diameter:.0f} --pad 2 "
-    "--j {threads} --dont_check_norm"
+    "relion_refine --i {input} --ref reference.mrc --o {output}/run --iter 1 --K 1 --tau2_fudge 4 "
+    "--ctf --sym C1 {search} --norm --scale --flatten_solvent --zero_mask --firstiter_cc "
+    "--particle_diameter {diameter:.0f} --pad 2 --j {threads} --dont_check_norm"
 )
 #: Folder of each iteration, its search, and how fine it looks at the map.
 SEARCHES = {

@@ -89,7 +89,9 @@ def what_the_model_is(model: str) -> tuple:
 
 
 def losses(arguments) -> None:
-    """Poses, landmarks or pairs alone as what a network learns from, after the same number of steps."""
+    """Poses, landmarks or pairs alone as what a network learns from, after the same number of
+    steps.
+    """
     star = simulated(arguments, "sim", snr=arguments.snr)
     table(
         "preset",
@@ -187,7 +189,9 @@ def published(arguments) -> None:
 
 
 def sensitivity(arguments) -> None:
-    """Shifts of a triangular distribution, or white noise; a network for each, on projections as in `published`."""
+    """Shifts of a triangular distribution, or white noise; a network for each, on projections as in
+    `published`.
+    """
     arguments.folder.mkdir(parents=True, exist_ok=True)
     arguments.map = padded_map(arguments.map, arguments.folder)
     table(
@@ -237,7 +241,9 @@ def padded_map(path: str, folder: Path) -> str:
 
 
 def resolution(arguments, name: str, star: str, poses: Path) -> float:
-    """Å where the FSC of the reconstruction with the map falls below 0.5; poses in the map's frame, by a rotation."""
+    """Å where the FSC of the reconstruction with the map falls below 0.5; poses in the map's frame,
+    by a rotation.
+    """
     truth, estimate = read_particles(star), read_particles(poses)
     frame = register(estimate.rotations, truth.rotations, np.eye(3)[None], hands=HANDS)
     placed = arguments.folder / f"{name}.star"
@@ -287,7 +293,9 @@ def features(arguments) -> None:
 
 
 def stages(arguments) -> None:
-    """Banjac 2020: the proteins learned from without and with noise, others without; then both with the full model."""
+    """Banjac 2020: the proteins learned from without and with noise, others without; then both with
+    the full model.
+    """
     known, unseen = (
         densities(files, arguments.folder) for files in (arguments.known, arguments.unseen)
     )

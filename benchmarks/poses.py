@@ -232,7 +232,9 @@ def training_config(
 
 
 def resolutions(folder: Path, star: str, map_path: str, symmetry: str) -> list:
-    """Resolution at FSC 0.5 with the map, from estimated and true poses; the lowest difference of their FSC."""
+    """Resolution at FSC 0.5 with the map, from estimated and true poses; the lowest difference of
+    their FSC.
+    """
     volume = read_volume(map_path)
     curves = []
     for name, particles in (("estimated", str(folder / "poses/particles.star")), ("true", star)):
@@ -282,7 +284,9 @@ def reprojection_rmse(map_path: str, estimate: np.ndarray, truth: np.ndarray) ->
 
 
 def normalised_errors(estimate, truth, group, saved) -> np.ndarray:
-    """(N,) e^T C^-1 e of the rotations: chi-square with three degrees of freedom where the covariance is right."""
+    """(N,) e^T C^-1 e of the rotations: chi-square with three degrees of freedom where the
+    covariance is right.
+    """
     nearest = nearest_equivalent(truth, estimate, group)
     error = Rotation.from_matrix(nearest @ np.swapaxes(estimate, 1, 2)).as_rotvec()
     return np.einsum("bi,bij,bj->b", error, np.linalg.inv(saved["covariance"][:, :3, :3]), error)

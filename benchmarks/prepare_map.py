@@ -48,7 +48,9 @@ def centred(data: np.ndarray, box: int) -> np.ndarray:
 
 
 def in_box(data: np.ndarray, box: int) -> np.ndarray:
-    """(box, box, box): padded with zeros or cut so that voxel n // 2 of each axis comes to box // 2."""
+    """(box, box, box): padded with zeros or cut so that voxel n // 2 of each axis comes to box //
+    2.
+    """
     cut = tuple(
         slice(max(n // 2 - box // 2, 0), max(n // 2 - box // 2, 0) + min(n, box))
         for n in data.shape

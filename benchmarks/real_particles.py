@@ -57,7 +57,9 @@ SETS = {
 
 
 def copy_inputs(data: Path, real: RealSet, folder: Path):
-    """The import protocol links the stack that lies beside the STAR file; Scipion reads no gzipped map."""
+    """The import protocol links the stack that lies beside the STAR file; Scipion reads no gzipped
+    map.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     for name in (real.star, real.stack):
         shutil.copy(data / "images" / name, folder)

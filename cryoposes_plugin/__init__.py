@@ -1,7 +1,8 @@
-"""Scipion plugin that learns the orientations of cryo-EM particles and says how sure it is of each one.
+"""Scipion plugin that learns the orientations of cryo-EM particles and says how sure it is of each
+one.
 
-Scipion asks this module for `Plugin`; nothing of Scipion is imported before, so that `cryoposes_plugin.core` and the
-program `cryoposes` work without it.
+Scipion asks this module for `Plugin`; nothing of Scipion is imported before, so that
+`cryoposes_plugin.core` and the program `cryoposes` work without it.
 """
 
 __version__ = "0.1.0"

@@ -1,4 +1,6 @@
-"""Sphinx: Markdown pages and the docstrings of `core`, warnings as errors. `make docs` builds build/docs."""
+"""Sphinx: Markdown pages and the docstrings of `core`, warnings as errors. `make docs` builds
+build/docs.
+"""
 
 import os
 import sys
@@ -33,7 +35,9 @@ autodoc_default_options = {"members": True}
 
 
 def as_written(app, what, name, obj, options, lines):
-    """The docstrings are plain text with formulas: they are shown as they stand, not read as markup."""
+    """The docstrings are plain text with formulas: they are shown as they stand, not read as
+    markup.
+    """
     text = list(lines)
     lines[:] = (
         ["::", "", *(f"   {line}" for line in text), ""]

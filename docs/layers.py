@@ -2,10 +2,11 @@
 
     python docs/layers.py          writes docs/images/layers.svg
 
-A room is a folder of `cryoposes_plugin/core`, or a folder beside `core`; the modules directly in `core` are the room
-"core", those directly in `cryoposes_plugin` the room "plugin". `arrows` returns every import between rooms, as the
-tests of the import rules need it. The drawing leaves out the arrows that follow from two others, so that it can be
-read; an arrow that closes a circle is drawn in red.
+A room is a folder of `cryoposes_plugin/core`, or a folder beside `core`; the modules directly in
+`core` are the room "core", those directly in `cryoposes_plugin` the room "plugin". `arrows` returns
+every import between rooms, as the tests of the import rules need it. The drawing leaves out the
+arrows that follow from two others, so that it can be read; an arrow that closes a circle is drawn
+in red.
 """
 
 import ast

@@ -1,12 +1,15 @@
-"""Open and photograph Scipion's windows: the project, and every form, viewer and wizard of this plugin.
+"""Open and photograph Scipion's windows: the project, and every form, viewer and wizard of this
+plugin.
 
     make demo
-    xvfb-run -s "-screen 0 1600x1000x24" .venv/bin/python -O docs/screenshots.py demo-output demo docs/images/gui
+    xvfb-run -s "-screen 0 1600x1000x24" .venv/bin/python -O docs/screenshots.py demo-output demo
+    docs/images/gui
 
-Arguments: the folder that `make demo` wrote, the name of the project in it, and the folder for the pictures. In
-docs/images/gui only those pictures are kept that a page shows; elsewhere, all. The protocols that the demo leaves out
-are run first, which takes some minutes. A display (Xvfb will do) and ImageMagick's `import` are needed. The exit status
-is 1 if a window raised an exception or had nothing to show.
+Arguments: the folder that `make demo` wrote, the name of the project in it, and the folder for the
+pictures. In docs/images/gui only those pictures are kept that a page shows; elsewhere, all. The
+protocols that the demo leaves out are run first, which takes some minutes. A display (Xvfb will do)
+and ImageMagick's `import` are needed. The exit status is 1 if a window raised an exception or had
+nothing to show.
 """
 
 import logging
@@ -140,7 +143,9 @@ def run_once(project, label: str, protocol_class, pointers: dict, values: dict) 
 
 
 def different_runs(project) -> dict:
-    """Name for the pictures -> run, oldest first: of each protocol one run for each list of pictures that it has."""
+    """Name for the pictures -> run, oldest first: of each protocol one run for each list of
+    pictures that it has.
+    """
     from cryoposes_plugin.commands.pictures import pictures_of
 
     found, seen = {}, set()

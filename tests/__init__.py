@@ -1,4 +1,6 @@
-"""Run by pytest, all but `scipion.test_workflow`, which Scipion's own command `tests` finds as well."""
+"""Run by pytest, all but `scipion.test_workflow`, which Scipion's own command `tests` finds as
+well.
+"""
 
 
 def load_tests(loader, tests, pattern):

@@ -44,7 +44,9 @@ def pytest_xdist_make_scheduler(config, log):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Mark by folder and fixture, before pytest selects by marks; a worker of xdist takes its tests by rank."""
+    """Mark by folder and fixture, before pytest selects by marks; a worker of xdist takes its tests
+    by rank.
+    """
     for item in items:
         if item.nodeid.startswith("tests/scipion/"):
             item.add_marker("scipion")
@@ -67,7 +69,9 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="session")
 def relion():
-    """Runs a RELION program: relion("relion_project", "--i", ..., cwd=folder) -> its output; or a skip."""
+    """Runs a RELION program: relion("relion_project", "--i", ..., cwd=folder) -> its output; or a
+    skip.
+    """
     if shutil.which("relion_reconstruct") is None:
         pytest.skip("RELION is not installed (Debian: apt-get install relion)")
 
@@ -77,7 +81,8 @@ def relion():
         )
         if result.returncode:
             raise RuntimeError(
-                f"{command[0]} ended with {result.returncode}:\n{result.stdout[-2000:]}\n{result.stderr[-2000:]}"
+                f"{command[0]} ended with "
+                f"{result.returncode}:\n{result.stdout[-2000:]}\n{result.stderr[-2000:]}"
             )
         return result.stdout
 

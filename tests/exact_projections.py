@@ -1,4 +1,6 @@
-"""Exact images y = C S P x for the tests of the reconstruction: slices by finufft, independent of the package."""
+"""Exact images y = C S P x for the tests of the reconstruction: slices by finufft, independent of
+the package.
+"""
 
 import dataclasses
 

@@ -1,10 +1,12 @@
-"""Kills runs at the moments when files change, lets them go on, and compares with runs that nothing stopped.
+"""Kills runs at the moments when files change, lets them go on, and compares with runs that nothing
+stopped.
 
     python -m tests.kills --kills 60 --seed 1 [--commands refine infer ...] [--folder DIR]
 
-Every run is a child that is ended with SIGKILL just before or after the k-th rename, removal, new folder or fsync in
-its folder. States are saved after every batch here, so that a few images suffice. It prints a line a kill and a table,
-and ends with status 1 where a result differs. Children are forked once everything is imported and nothing computed.
+Every run is a child that is ended with SIGKILL just before or after the k-th rename, removal, new
+folder or fsync in its folder. States are saved after every batch here, so that a few images
+suffice. It prints a line a kill and a table, and ends with status 1 where a result differs.
+Children are forked once everything is imported and nothing computed.
 """
 
 import argparse
@@ -51,11 +53,13 @@ TIMES = re.compile(r".*(seconds|_per_second|_rate)$|device|arguments")
 MRC_LABELS = slice(220, 1024)
 
 
-# ---- children -----------------------------------------------------------------------------------------------------
+# ---- children ------------------------------------------------------------------------------------
 
 
 class Moments:
-    """Counts changes of files and ends the process at one of them: 2 k before the k-th, 2 k + 1 after it."""
+    """Counts changes of files and ends the process at one of them: 2 k before the k-th, 2 k + 1
+    after it.
+    """
 
     def __init__(self, end_at):
         self.end_at, self.count = end_at, 0
@@ -107,7 +111,9 @@ def import_everything():
 
 
 def in_child(folder, words, end_at=None):
-    """Run the program in a folder; (exit status, negative for a signal; moments passed; its last line)."""
+    """Run the program in a folder; (exit status, negative for a signal; moments passed; its last
+    line).
+    """
     (folder / "log").unlink(missing_ok=True)
     pid = os.fork()
     if pid == 0:
@@ -128,7 +134,9 @@ def in_child(folder, words, end_at=None):
 
 
 def make_inputs(folder, with_network):
-    """map.mrc, near.star (poses 6 degrees off), scored.star, distances.npz and a network that learned a moment."""
+    """map.mrc, near.star (poses 6 degrees off), scored.star, distances.npz and a network that
+    learned a moment.
+    """
     pid = os.fork()
     if pid == 0:
         from scipy.spatial.transform import Rotation
@@ -161,7 +169,7 @@ def make_inputs(folder, with_network):
         raise SystemExit("the inputs could not be made")
 
 
-# ---- comparison ---------------------------------------------------------------------------------------------------
+# ---- comparison ----------------------------------------------------------------------------------
 
 
 def contents(folder):
@@ -205,11 +213,13 @@ def differences(folder, reference):
     return "; ".join(f"{what}: {', '.join(names)}" for what, names in found if names)
 
 
-# ---- the whole -----------------------------------------------------------------------------------------------------
+# ---- the whole -----------------------------------------------------------------------------------
 
 
 def plant_links(name, words, place):
-    """A run that was begun, with a link at every place that it writes to: what they point to is not touched."""
+    """A run that was begun, with a link at every place that it writes to: what they point to is not
+    touched.
+    """
     reference, folder = place / "reference", place / "links"
     outside, out = folder / "outside", folder / "out"
     outside.mkdir(parents=True)
@@ -237,7 +247,9 @@ def plant_links(name, words, place):
 
 
 def moments_of(number, kills, rng):
-    """Which of 2 x number moments: half of them anywhere, half in the last third, where results are written."""
+    """Which of 2 x number moments: half of them anywhere, half in the last third, where results are
+    written.
+    """
     late = rng.integers(2 * number // 3, number, kills // 2)
     return sorted({*rng.integers(0, number, kills - kills // 2).tolist(), *late.tolist()})
 
@@ -267,7 +279,8 @@ def kill_and_compare(name, words, place, kills, rng):
             else differences(folder / "out", reference / "out")
         )
         say(
-            f"{name:18} {moment:4} of {number:4}  {time.monotonic() - began:5.1f} s  {why or 'same'}"
+            f"{name:18} {moment:4} of {number:4}  {time.monotonic() - began:5.1f} s  "
+            f"{why or 'same'}"
         )
         found.append((moment, why))
         if not why:

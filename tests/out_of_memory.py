@@ -1,4 +1,5 @@
-"""TensorFlow's own error where memory is not enough: it is asked once for more than any address space holds.
+"""TensorFlow's own error where memory is not enough: it is asked once for more than any address
+space holds.
 
 It tries for ten seconds before it gives up; the tests raise what it raised then.
 """

@@ -2,10 +2,11 @@
 
     python -m tests.same_numbers FOLDER [--inputs DIR] [--against FOLDER/digests.json]
 
-The inputs are made once and kept, with a network in them, so that two versions of the program can be compared on the
-same data: run each with the same `--inputs`, the second one with `--against` the digests of the first. Everything runs
-in one thread from seed 0. Text that only people read (reports, pictures, sentences in JSON files) is left out, as are
-times, dates and versions. The exit status is 1 where a number differs.
+The inputs are made once and kept, with a network in them, so that two versions of the program can
+be compared on the same data: run each with the same `--inputs`, the second one with `--against` the
+digests of the first. Everything runs in one thread from seed 0. Text that only people read
+(reports, pictures, sentences in JSON files) is left out, as are times, dates and versions. The exit
+status is 1 where a number differs.
 """
 
 import argparse
@@ -174,7 +175,8 @@ def main(argv=None):
         state = "missing" if name not in ours else "new" if name not in theirs else "differs"
         kills.say(f"{state:8} {name}")
     kills.say(
-        f"{len(theirs) - len([n for n in wrong if n in theirs])} of {len(theirs)} files are the same"
+        f"{len(theirs) - len([n for n in wrong if n in theirs])} of {len(theirs)} files are the "
+        "same"
     )
     return 1 if wrong else 0
 

@@ -1,4 +1,5 @@
-"""How the tests are shared out among processes: those of a file stay together, and the longest files come first.
+"""How the tests are shared out among processes: those of a file stay together, and the longest
+files come first.
 
 xdist's own groups are suffixes of the tests' names, which pytest does not take from 9.2 on.
 """

@@ -1,4 +1,6 @@
-"""The package's own source text as syntax trees, for the tests that read the rules of the house off it."""
+"""The package's own source text as syntax trees, for the tests that read the rules of the house off
+it.
+"""
 
 import ast
 import functools
@@ -61,7 +63,9 @@ def functions_of(name):
 
 
 def parameters_of(function, starred=False):
-    """The parameters (ast.arg) of a function without self and cls, with *args and **kwargs if `starred`."""
+    """The parameters (ast.arg) of a function without self and cls, with *args and **kwargs if
+    `starred`.
+    """
     arguments = function.args
     named = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
     more = [a for a in (arguments.vararg, arguments.kwarg) if a is not None and starred]

@@ -60,7 +60,9 @@ def test_no_two_public_functions_of_the_library_have_one_name():
 
 
 def test_functions_of_one_name_belong_to_different_commands():
-    """`infer.inputs.read_inputs` and `refine.inputs.read_inputs`: the command's folder tells them apart."""
+    """`infer.inputs.read_inputs` and `refine.inputs.read_inputs`: the command's folder tells them
+    apart.
+    """
     for function, files in named(ast.FunctionDef, CORE + COMMANDS).items():
         folders = {name.rpartition("/")[0] for name in files}
         if len(files) > 1 and function not in OF_EACH_COMMAND | set(SAME_MEANING):

@@ -1,4 +1,6 @@
-"""The rules of the house, read off the syntax trees: who may import whom, and what lives in one place only."""
+"""The rules of the house, read off the syntax trees: who may import whom, and what lives in one
+place only.
+"""
 
 import ast
 import importlib.util
@@ -37,7 +39,8 @@ MAY_IMPORT = {
     "conftest": set(),
     "": {"core", "constants", "plugin", "bibtex"},
 }
-#: The rooms of the library, lowest first: a room imports from lower floors alone, "" being the modules of core itself.
+#: The rooms of the library, lowest first: a room imports from lower floors alone, "" being the
+#: modules of core itself.
 FLOORS = (
     {""},
     {"geometry"},
@@ -95,7 +98,8 @@ GUI_FILES = re.compile(
     r"|core/errors|core/types|core/quantities|core/particles/plausibility|core/imaging/settings"
     r"|core/(networks|training)/choices|core/training/recipe|(protocols|scipion|viewers|wizards)/\w+)\.py"
 )
-#: The STAR file's reader and writer, and the conversion of Scipion's sets (whose attributes carry RELION's names).
+#: The STAR file's reader and writer, and the conversion of Scipion's sets (whose attributes carry
+#: RELION's names).
 STAR_OWNERS = {
     "core/io/star_labels.py",
     "core/io/star_optics.py",
@@ -107,7 +111,9 @@ STAR_OWNERS = {
 
 
 def part_of(dotted):
-    """The first level below the package that a dotted module lies in; None outside the package, '' for the package."""
+    """The first level below the package that a dotted module lies in; None outside the package, ''
+    for the package.
+    """
     levels = dotted.split(".")
     if levels[0] != "cryoposes_plugin":
         return None
@@ -121,7 +127,9 @@ def part_of(dotted):
 
 
 def at_import_time(tree):
-    """Import nodes that run when the module is imported: those outside functions and outside `if TYPE_CHECKING`."""
+    """Import nodes that run when the module is imported: those outside functions and outside `if
+    TYPE_CHECKING`.
+    """
     pending = list(tree.body)
     while pending:
         node = pending.pop()
@@ -143,7 +151,8 @@ def test_the_files_were_found():
 
 def test_the_reader_of_imports_sees_relative_and_nested_imports():
     tree = ast.parse(
-        "from ..core import conventions\ndef f():\n    import tensorflow as tf\nfrom . import arguments"
+        "from ..core import conventions\ndef f():\n    import tensorflow as tf\nfrom . import "
+        "arguments"
     )
     found = {module for module, _ in absolute_imports("cli/infer.py", tree)}
     assert {
@@ -222,7 +231,9 @@ def test_no_two_commands_use_each_other():
 
 @pytest.mark.parametrize("name", CORE)
 def test_the_library_knows_no_config_and_no_run_directory(name):
-    """Names of classes of the commands; a network's own config describes its layers and is the library's."""
+    """Names of classes of the commands; a network's own config describes its layers and is the
+    library's.
+    """
     above = {
         node.name
         for other in NAMES
@@ -374,8 +385,8 @@ def modules_after(statement):
 
 def test_importing_the_core_and_the_parser_loads_neither_scipion_nor_tensorflow():
     loaded = modules_after(
-        "import cryoposes_plugin.commands.registry, cryoposes_plugin.core.conventions, cryoposes_plugin.core.io.star;"
-        "import cryoposes_plugin.cli.main as m; m.make_parser()"
+        "import cryoposes_plugin.commands.registry, cryoposes_plugin.core.conventions, "
+        "cryoposes_plugin.core.io.star;import cryoposes_plugin.cli.main as m; m.make_parser()"
     )
     assert "numpy" in loaded
     assert not loaded & {"pyworkflow", "pwem", "tensorflow", "keras", "matplotlib", "astra"}
@@ -383,8 +394,8 @@ def test_importing_the_core_and_the_parser_loads_neither_scipion_nor_tensorflow(
 
 def test_what_scipions_gui_imports_does_not_load_tensorflow():
     loaded = modules_after(
-        "import cryoposes_plugin, cryoposes_plugin.protocols, cryoposes_plugin.plugin, cryoposes_plugin.objects,"
-        " cryoposes_plugin.viewers"
+        "import cryoposes_plugin, cryoposes_plugin.protocols, cryoposes_plugin.plugin, "
+        "cryoposes_plugin.objects, cryoposes_plugin.viewers"
     )
     assert "pyworkflow" in loaded
     assert not loaded & {"tensorflow", "keras", "astra"}

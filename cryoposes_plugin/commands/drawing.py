@@ -47,7 +47,9 @@ class Picture(NamedTuple):
 
 
 def pose_pictures(folder: Path, config: Config) -> Dict[str, Picture]:
-    """Pictures of estimated poses, of their scores, and, if the config has a volume, of its fit to the particles."""
+    """Pictures of estimated poses, of their scores, and, if the config has a volume, of its fit to
+    the particles.
+    """
     star = folder / PARTICLES_NAME
     if not star.exists():
         return {}
@@ -123,7 +125,8 @@ def directions(tables: Mapping[str, ParticleTable]) -> Figure:
 def best_and_worst(
     table: ParticleTable, volume_path, command: str, number: int = _BEST_AND_WORST
 ) -> Figure:
-    """The most and the least certain particles above the reprojections of the volume at their poses.
+    """The most and the least certain particles above the reprojections of the volume at their
+    poses.
 
     Parameters
     ----------

@@ -51,7 +51,9 @@ def read_densities(
 
 
 def write_densities(folder: Folder, volumes: Sequence[Volume]) -> None:
-    """Write the projected volumes to a folder: volume.mrc, or volume_1.mrc, volume_2.mrc, ... of several."""
+    """Write the projected volumes to a folder: volume.mrc, or volume_1.mrc, volume_2.mrc, ... of
+    several.
+    """
     for number, volume in enumerate(volumes, 1):
         name = VOLUME_NAME if len(volumes) == 1 else f"volume_{number}.mrc"
         write_volume(folder.file(name), volume.data, volume.pixel_size_angstrom)

@@ -1,4 +1,6 @@
-"""What a run depends on: parameters, versions, the contents of its inputs, and the images that it read."""
+"""What a run depends on: parameters, versions, the contents of its inputs, and the images that it
+read.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +55,9 @@ def image_stacks(config: Config) -> List[str]:
 
 
 def _stamps(paths: List[str], budget_bytes: float) -> Dict[str, Dict[str, Any]]:
-    """Size and time of each stack and, within the budget, a digest of its bytes; nothing of a stack that does not exist."""
+    """Size and time of each stack and, within the budget, a digest of its bytes; nothing of a stack
+    that does not exist.
+    """
     stamps: Dict[str, Dict[str, Any]] = {}
     for path in paths:
         stamp = _size_and_time(path)
@@ -84,7 +88,8 @@ def _readable(path: str) -> Iterator[None]:
 
 
 def check_unchanged(manifest: Mapping[str, Any], config: Config, folder: Path, remedy: str) -> None:
-    """Raise ConfigError where inputs or images are not those of the manifest: a resumed run would mix two results.
+    """Raise ConfigError where inputs or images are not those of the manifest: a resumed run would
+    mix two results.
 
     Parameters
     ----------
@@ -108,7 +113,9 @@ def check_unchanged(manifest: Mapping[str, Any], config: Config, folder: Path, r
 
 
 def real_path(name: str, directory: Any = None) -> str:
-    """The real path of a file that is given relative to a directory (the working directory by default)."""
+    """The real path of a file that is given relative to a directory (the working directory by
+    default).
+    """
     return os.path.realpath(
         os.path.join(directory if isinstance(directory, str) else os.curdir, name)
     )
@@ -118,13 +125,16 @@ def _part(manifest: Mapping[str, Any], name: str, folder: Path) -> Dict[str, Any
     value = manifest.get(name)
     if not isinstance(value, dict):
         raise ConfigError(
-            f"{Path(folder, MANIFEST_NAME)} is damaged (it has no {name}); delete its folder and run again."
+            f"{Path(folder, MANIFEST_NAME)} is damaged (it has no {name}); delete its folder and "
+            "run again."
         )
     return value
 
 
 def _change(before: Any, path: str) -> Optional[str]:
-    """What happened to a stack; None if it is unchanged. Its time does not matter where its contents are known."""
+    """What happened to a stack; None if it is unchanged. Its time does not matter where its
+    contents are known.
+    """
     if not isinstance(before, dict):
         return "replaces another one"
     now = _size_and_time(path)

@@ -1,6 +1,7 @@
 """The pictures of any run, drawn from the files in its folder: what viewers open and reports hold.
 
-Only the folder is needed, so that a run can be looked at while it works, and later on another machine.
+Only the folder is needed, so that a run can be looked at while it works, and later on another
+machine.
 """
 
 from __future__ import annotations
@@ -71,7 +72,8 @@ def read_config(folder) -> Optional[Config]:
 def complete_report(folder, leave_out: Sequence[str] = ()) -> List[str]:
     """Add to the run's report the pictures that it does not have yet; returns their names.
 
-    A picture that cannot be drawn (if images have moved, say) is left out with a warning: the results stand.
+    A picture that cannot be drawn (if images have moved, say) is left out with a warning: the
+    results stand.
     """
     folder = Path(folder)
     if not (folder / REPORT_NAME).exists():

@@ -1,7 +1,8 @@
-"""Whether options can be meant as they are given: impossible values are errors, unlikely ones are questions.
+"""Whether options can be meant as they are given: impossible values are errors, unlikely ones are
+questions.
 
-The program asks before any work, a form before launch. Scipion's GUI imports this module, so it must work with
-Python 3.8.
+The program asks before any work, a form before launch. Scipion's GUI imports this module, so it
+must work with Python 3.8.
 """
 
 from __future__ import annotations
@@ -93,11 +94,13 @@ def check_diameter(
     subject = f"{command}: --{name.replace('_', '-')} is {diameter_angstrom:g} Å and the images are"
     if diameter_angstrom > width_angstrom:
         raise ConfigError(
-            f"{subject} {width_angstrom:.0f} Å wide; give a smaller diameter, or images in a larger box."
+            f"{subject} {width_angstrom:.0f} Å wide; give a smaller diameter, or images in a "
+            "larger box."
         )
     if diameter_angstrom < _SMALLEST_DIAMETER_SHARE * width_angstrom:
         raise ConfigError(
-            f"{subject} {width_angstrom:.0f} Å wide, more than ten times that; give the particle's diameter in Å."
+            f"{subject} {width_angstrom:.0f} Å wide, more than ten times that; give the particle's "
+            "diameter in Å."
         )
 
 
@@ -115,8 +118,9 @@ def check_field_of_view(
     width = box_size_px * pixel_size_angstrom
     if width < _SMALLEST_IMAGE_SHARE * volume_angstrom:
         raise ConfigError(
-            f"{command}: images of {box_size_px} px of {pixel_size_angstrom:g} Å are {width:.4g} Å wide and the volume "
-            f"is {volume_angstrom:.4g} Å wide; correct the pixel size or the box size, or crop the volume."
+            f"{command}: images of {box_size_px} px of {pixel_size_angstrom:g} Å are {width:.4g} Å "
+            f"wide and the volume is {volume_angstrom:.4g} Å wide; correct the pixel size or the "
+            "box size, or crop the volume."
         )
 
 
@@ -132,19 +136,21 @@ def check_low_pass(
     ----------
     command : for the sentence.
     low_pass_angstrom : resolution of the filter.
-    nyquist_angstrom : finest resolution (Å) of each thing that limits it, by its name in the sentence.
+    nyquist_angstrom : finest resolution (Å) of each thing that limits it, by its name in the
+        sentence.
     width_angstrom : of the images.
     """
     subject = f"{command}: --low-pass-angstrom is {low_pass_angstrom:g}"
     for what, nyquist in nyquist_angstrom.items():
         if low_pass_angstrom < nyquist:
             raise ConfigError(
-                f"{subject} and there is nothing beyond {nyquist:.4g} Å in {what}; give a coarser cut."
+                f"{subject} and there is nothing beyond {nyquist:.4g} Å in {what}; give a coarser "
+                "cut."
             )
     if low_pass_angstrom > width_angstrom / 4:
         raise ConfigError(
-            f"{subject} and the images are {width_angstrom:.0f} Å wide: no shape is left of the particle at that "
-            f"resolution; give at most {width_angstrom / 4:.0f} Å."
+            f"{subject} and the images are {width_angstrom:.0f} Å wide: no shape is left of the "
+            f"particle at that resolution; give at most {width_angstrom / 4:.0f} Å."
         )
 
 
@@ -154,8 +160,8 @@ def check_resolution(
     """ConfigError for a finest detail that is no detail in images of this width."""
     if resolution_angstrom is not None and resolution_angstrom > width_angstrom / 4:
         raise ConfigError(
-            f"{command}: --resolution-angstrom is {resolution_angstrom:g} and the images are {width_angstrom:.0f} Å "
-            f"wide; give less than {width_angstrom / 4:.0f} Å."
+            f"{command}: --resolution-angstrom is {resolution_angstrom:g} and the images are "
+            f"{width_angstrom:.0f} Å wide; give less than {width_angstrom / 4:.0f} Å."
         )
 
 
@@ -218,8 +224,8 @@ def _resolution_questions(config: Any, table: ParticleTable) -> List[str]:
     if config.command != "refine" or wanted is None or wanted >= finest:
         return []
     return [
-        f"refine: --resolution-angstrom is {wanted:g} and the images hold nothing beyond {finest:.4g} Å: is it in Å, "
-        "or were other particles meant?"
+        f"refine: --resolution-angstrom is {wanted:g} and the images hold nothing beyond "
+        f"{finest:.4g} Å: is it in Å, or were other particles meant?"
     ]
 
 

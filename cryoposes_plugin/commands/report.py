@@ -44,7 +44,8 @@ def write_report(
     ----------
     folder : of the run.
     title, lead : heading, and one sentence on what was done.
-    numbers : name -> value; floats are rounded, and an inner mapping becomes a table of its own under its name.
+    numbers : name -> value; floats are rounded, and an inner mapping becomes a table of its own
+        under its name.
     notes : sentences that the reader must not miss, shown in a box.
     figures : name -> (caption, figure), embedded in the page and saved as name.png.
     """
@@ -89,7 +90,9 @@ def _note(note: str) -> str:
 
 
 def append_figures(folder, figures: Mapping[str, Tuple[str, Figure]]) -> None:
-    """Add figures, name -> (caption, figure), to the end of an existing report, and save each as name.png."""
+    """Add figures, name -> (caption, figure), to the end of an existing report, and save each as
+    name.png.
+    """
     path = Path(folder) / REPORT_NAME
     page = path.read_text(encoding="utf-8")
     drawn = _drawn(folder, figures)

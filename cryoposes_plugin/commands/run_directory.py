@@ -1,7 +1,7 @@
 """The folder of a run: its config, its results, and whether it may be resumed.
 
-config.json is written first, which claims the folder in one step, and metrics.json last: a run with metrics.json is
-finished, one without it was interrupted.
+config.json is written first, which claims the folder in one step, and metrics.json last: a run with
+metrics.json is finished, one without it was interrupted.
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ _NEW_FOLDER = "delete its folder and run again, or give a new one"
 
 
 class RunDirectory(Folder):
-    """Open it with `RunDirectory.open`; write through `atomic`, so that every file is complete or absent."""
+    """Open it with `RunDirectory.open`; write through `atomic`, so that every file is complete or
+    absent.
+    """
 
     def __init__(self, path: Path, config: Config, resumed: bool):
         super().__init__(path, resumed)
@@ -42,7 +44,9 @@ class RunDirectory(Folder):
 
     @classmethod
     def open(cls, path, config: Config) -> RunDirectory:
-        """Make the folder, or resume a run of the same config in it; ConfigError if it holds anything else."""
+        """Make the folder, or resume a run of the same config in it; ConfigError if it holds
+        anything else.
+        """
         path = Path(path)
         try:
             _check_links(path)
@@ -55,12 +59,15 @@ class RunDirectory(Folder):
             )
         except OSError as error:
             raise ResourceError(
-                f"Output folder {path} cannot be written ({shown_error(error)}); give another folder."
+                f"Output folder {path} cannot be written ({shown_error(error)}); give another "
+                "folder."
             ) from error
 
     @classmethod
     def _claim(cls, path: Path, config: Config) -> RunDirectory:
-        """Claim the folder with config.json. A folder in which a run stopped before that is free, too."""
+        """Claim the folder with config.json. A folder in which a run stopped before that is free,
+        too.
+        """
         strangers = _strangers(path)
         if strangers:
             raise ConfigError(
@@ -94,7 +101,9 @@ class RunDirectory(Folder):
         return os.path.lexists(self.file(METRICS_NAME))
 
     def finish(self, metrics: Dict[str, Any], device: str = "cpu") -> None:
-        """Complete manifest.json and write metrics.json, which finishes the run; then remove its state."""
+        """Complete manifest.json and write metrics.json, which finishes the run; then remove its
+        state.
+        """
         manifest = self._read_manifest()
         check_unchanged(manifest, self.config, self.path, "delete the folder and run again")
         found = {"device": device, "versions": package_versions(), "results": _results(self.path)}
@@ -124,8 +133,9 @@ class RunDirectory(Folder):
         if gone:
             others = f" and {len(gone) - 1} more are" if gone[1:] else " is"
             raise ConfigError(
-                f"{self.path} is finished, but of its results {gone[0]}{others} missing; put back what was moved, or "
-                f"delete {self.path / METRICS_NAME} and run again to make them again."
+                f"{self.path} is finished, but of its results {gone[0]}{others} missing; put back "
+                f"what was moved, or delete {self.path / METRICS_NAME} and run again to make them "
+                "again."
             )
 
     def _read_manifest(self) -> Dict[str, Any]:
@@ -149,13 +159,15 @@ def _check_links(path: Path) -> None:
     for folder in (path, *path.parents):
         if folder.is_symlink() and not folder.exists():
             raise ConfigError(
-                f"Output folder {path}: {folder} is a link to {os.readlink(folder)}, which does not exist; make "
-                "that folder, or give another one."
+                f"Output folder {path}: {folder} is a link to {os.readlink(folder)}, which does "
+                "not exist; make that folder, or give another one."
             )
 
 
 def _results(path: Path) -> List[str]:
-    """Names of the results that later steps use: no report, no pictures, and of folders only that of a network."""
+    """Names of the results that later steps use: no report, no pictures, and of folders only that
+    of a network.
+    """
     names = [
         place.name
         for place in path.iterdir()
@@ -165,7 +177,9 @@ def _results(path: Path) -> List[str]:
 
 
 def _strangers(path: Path) -> List[str]:
-    """Names in the folder, sorted, without those that a run leaves if it is stopped before it begins."""
+    """Names in the folder, sorted, without those that a run leaves if it is stopped before it
+    begins.
+    """
     names = os.listdir(path) if path.exists() else []
     return sorted(
         n for n in names if not n.endswith(TEMPORARY) and n not in (MANIFEST_NAME, ERROR_LOG_NAME)
@@ -174,7 +188,9 @@ def _strangers(path: Path) -> List[str]:
 
 @contextmanager
 def alone_in(path) -> Iterator[None]:
-    """Lets one process at a time work in the folder of a run: a second one waits, and then finds the results of the first."""
+    """Lets one process at a time work in the folder of a run: a second one waits, and then finds
+    the results of the first.
+    """
     folder = _locked(Path(path))
     try:
         yield
@@ -184,8 +200,10 @@ def alone_in(path) -> Iterator[None]:
 
 
 def _locked(path: Path) -> Optional[int]:
-    """A descriptor that holds the lock of the folder that has this name now: a process may have waited for a folder that
-    was deleted meanwhile. None where the folder cannot be made: `RunDirectory.open` says what is wrong."""
+    """A descriptor that holds the lock of the folder that has this name now: a process may have
+    waited for a folder that was deleted meanwhile. None where the folder cannot be made:
+    `RunDirectory.open` says what is wrong.
+    """
     while True:
         try:
             path.mkdir(parents=True, exist_ok=True)
@@ -239,8 +257,8 @@ def _check_same_run(path: Path, config: Config) -> None:
     if decisive:
         name = decisive[0]
         raise ConfigError(
-            f"Output folder {path} holds a run with {name} = {shown(theirs.get(name))}, not {shown(ours.get(name))}; "
-            "give a new folder, or the same parameters to resume."
+            f"Output folder {path} holds a run with {name} = {shown(theirs.get(name))}, not "
+            f"{shown(ours.get(name))}; give a new folder, or the same parameters to resume."
         )
 
     for name in changed:

@@ -1,4 +1,6 @@
-"""Running out of memory: halve the batch if its rows are independent, otherwise raise ResourceError."""
+"""Running out of memory: halve the batch if its rows are independent, otherwise raise
+ResourceError.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ Result = TypeVar("Result")
 
 
 def memory_errors() -> Tuple[Type[BaseException], ...]:
-    """The errors that are raised when memory runs out: of Python and NumPy, and of TensorFlow if it is loaded."""
+    """The errors that are raised when memory runs out: of Python and NumPy, and of TensorFlow if it
+    is loaded.
+    """
     errors = getattr(sys.modules.get("tensorflow"), "errors", None)
     return (MemoryError,) if errors is None else (MemoryError, errors.ResourceExhaustedError)
 
@@ -27,8 +31,8 @@ def memory_errors() -> Tuple[Type[BaseException], ...]:
 class BatchLimit:
     """The number of rows that fit into memory at once, as far as is known.
 
-    A batch that does not fit is halved, and all later batches are at most that large. Threads may share one limit: it
-    only ever decreases.
+    A batch that does not fit is halved, and all later batches are at most that large. Threads may
+    share one limit: it only ever decreases.
 
     Parameters
     ----------
@@ -43,7 +47,8 @@ class BatchLimit:
     def parts(self, work: Callable[[np.ndarray], Result], number: int) -> List[Result]:
         """Results of `work` for consecutive parts of the rows 0 ... number - 1.
 
-        The result of a row must not depend on the other rows. Raises ResourceError if not even one row fits.
+        The result of a row must not depend on the other rows. Raises ResourceError if not even one
+        row fits.
         """
         results: List[Result] = []
         start = 0
@@ -61,8 +66,9 @@ class BatchLimit:
     def _halve(self, size: int, error: BaseException) -> None:
         if size == 1:
             raise ResourceError(
-                f"Not even one of the {self.what} at a time fits into memory ({first_line(error)}); free some memory, "
-                "do not use the GPU (--gpu none), or use a machine with more."
+                f"Not even one of the {self.what} at a time fits into memory "
+                f"({first_line(error)}); free some memory, do not use the GPU (--gpu none), or use "
+                "a machine with more."
             ) from error
 
         with self._lock:
@@ -93,7 +99,9 @@ def first_line(error: BaseException) -> str:
 
 
 def available_bytes() -> Optional[int]:
-    """Memory that is left by the system and by the limit of this process; None if the system does not report it."""
+    """Memory that is left by the system and by the limit of this process; None if the system does
+    not report it.
+    """
     limits = [_free_memory(), _free_address_space()]
     return min((limit for limit in limits if limit is not None), default=None)
 
@@ -120,10 +128,12 @@ def _free_address_space() -> Optional[int]:
 
 
 def require_memory(need_bytes: int, subject: str) -> None:
-    """Raise ResourceError if something needs more memory than there is, before any of it is allocated."""
+    """Raise ResourceError if something needs more memory than there is, before any of it is
+    allocated.
+    """
     free = available_bytes()
     if free is not None and need_bytes > free:
         raise ResourceError(
-            f"{subject} needs about {need_bytes / 2**30:.3g} GiB of memory and {free / 2**30:.3g} GiB are free; use "
-            "a smaller one, or a machine with more memory."
+            f"{subject} needs about {need_bytes / 2**30:.3g} GiB of memory and {free / 2**30:.3g} "
+            "GiB are free; use a smaller one, or a machine with more memory."
         )

@@ -1,6 +1,8 @@
-"""Limits of the physical quantities that come in: impossible values are errors, unlikely ones are questions.
+"""Limits of the physical quantities that come in: impossible values are errors, unlikely ones are
+questions.
 
-Each is one sentence with the value. Scipion's GUI imports this module, so it must work with Python 3.8.
+Each is one sentence with the value. Scipion's GUI imports this module, so it must work with Python
+3.8.
 """
 
 from __future__ import annotations
@@ -13,7 +15,8 @@ import numpy as np
 
 from .errors import CryoposesError, InputError
 
-#: A slip of the unit is believed if it gives a value between the largest usual one and so small a part of it.
+#: A slip of the unit is believed if it gives a value between the largest usual one and so small a
+#: part of it.
 _SLIP_SPAN = 40
 #: A defocus below this is a slip of the unit: no micrograph is so close to focus throughout.
 _MICROMETRES = 100.0
@@ -23,7 +26,9 @@ PHASE_PLATE_DEG = 20.0
 
 @dataclass(frozen=True)
 class Quantity:
-    """Bounds of a number, inclusive. slips : (factor, unit) that people type by mistake, with the factor between."""
+    """Bounds of a number, inclusive. slips : (factor, unit) that people type by mistake, with the
+    factor between.
+    """
 
     name: str
     unit: str

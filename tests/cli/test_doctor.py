@@ -1,4 +1,6 @@
-"""The doctor says what is there, what is broken and what to do; a probe that crashes does not take it along."""
+"""The doctor says what is there, what is broken and what to do; a probe that crashes does not take
+it along.
+"""
 
 import json
 import os
@@ -72,7 +74,9 @@ def test_a_missing_package_and_relion(monkeypatch, tmp_path):
 
 @pytest.fixture
 def elsewhere(tmp_path, monkeypatch):
-    """An environment of variables in which the protocols compute with an interpreter of their own: its path."""
+    """An environment of variables in which the protocols compute with an interpreter of their own:
+    its path.
+    """
     for name in ("CRYOPOSES_ENV_ACTIVATION", "CRYOPOSES_PYTHON", "CRYOPOSES_HOME", "EM_ROOT"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("SCIPION_HOME", str(tmp_path))
@@ -121,8 +125,8 @@ def test_the_variables_name_the_environment(elsewhere, monkeypatch):
 
 def test_the_exit_status_tells_a_script_and_no_output_folder_is_asked_for():
     code = (
-        "import sys; from cryoposes_plugin.cli import doctor; doctor._TENSORFLOW_PROBE = 'raise SystemExit(1)';"
-        "from cryoposes_plugin.cli.main import main; sys.exit(main(['doctor']))"
+        "import sys; from cryoposes_plugin.cli import doctor; doctor._TENSORFLOW_PROBE = 'raise "
+        "SystemExit(1)';from cryoposes_plugin.cli.main import main; sys.exit(main(['doctor']))"
     )
     result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=300

@@ -1,4 +1,6 @@
-"""How the program ends: a status and one sentence for whatever happens, and a traceback in a file only."""
+"""How the program ends: a status and one sentence for whatever happens, and a traceback in a file
+only.
+"""
 
 import logging
 import os
@@ -19,7 +21,9 @@ SCORE = "cryoposesTrace"
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    """Runs `filter`, whose work is replaced: run(function of config and folder) -> status; the folder is `out`."""
+    """Runs `filter`, whose work is replaced: run(function of config and folder) -> status; the
+    folder is `out`.
+    """
     monkeypatch.chdir(tmp_path)
     table = make_particles(Path("a.mrcs"), 6, scores={SCORE: np.arange(6.0)})
     write_particles("a.star", table)

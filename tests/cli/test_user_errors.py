@@ -1,4 +1,5 @@
-"""The table of wrong inputs: each ends with status 2 and one sentence, before any long work, and leaves nothing whole.
+"""The table of wrong inputs: each ends with status 2 and one sentence, before any long work, and
+leaves nothing whole.
 
 A row: what is wrong, how the good inputs are spoiled, the command, and what the sentence must say.
 """
@@ -38,7 +39,9 @@ RESULTS = (
 
 @pytest.fixture(scope="module")
 def good(tmp_path_factory, asymmetric_volume):
-    """A map, particles of it, and a model trained for a moment: everything that the rows spoil a copy of."""
+    """A map, particles of it, and a model trained for a moment: everything that the rows spoil a
+    copy of.
+    """
     folder = tmp_path_factory.mktemp("good")
     write_volume(folder / "map.mrc", resample_volume_to_box(asymmetric_volume), PIXEL)
     status = main(

@@ -1,4 +1,6 @@
-"""An atomic model as the volume, from simulation to estimated poses; what was projected is left as volume.mrc."""
+"""An atomic model as the volume, from simulation to estimated poses; what was projected is left as
+volume.mrc.
+"""
 
 import gzip
 import json

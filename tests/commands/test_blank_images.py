@@ -1,4 +1,6 @@
-"""Blank, constant and pure noise images among particles: never the first by any score that was written."""
+"""Blank, constant and pure noise images among particles: never the first by any score that was
+written.
+"""
 
 import numpy as np
 import pytest
@@ -17,7 +19,9 @@ BLANK, NOISE = [3, 17, 30], [21, 22, 23]
 
 @pytest.fixture(scope="module")
 def spoilt(tmp_path_factory, asymmetric_volume):
-    """60 particles at their true poses, three of them blank or constant and three nothing but noise."""
+    """60 particles at their true poses, three of them blank or constant and three nothing but
+    noise.
+    """
     rng = np.random.default_rng(8)
     folder = tmp_path_factory.mktemp("spoilt")
     volume = asymmetric_volume.data[8:40, 8:40, 8:40]

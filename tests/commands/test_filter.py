@@ -1,4 +1,6 @@
-"""`cryoposes filter`: shares, ties and thresholds; the two sets together are the input; errors are one sentence."""
+"""`cryoposes filter`: shares, ties and thresholds; the two sets together are the input; errors are
+one sentence.
+"""
 
 import json
 

@@ -1,4 +1,6 @@
-"""`cryoposes infer`: poses for the original images, whatever their box; where shifts come from; resuming; sentences."""
+"""`cryoposes infer`: poses for the original images, whatever their box; where shifts come from;
+resuming; sentences.
+"""
 
 import json
 
@@ -27,7 +29,9 @@ MODEL_BOX, MODEL_PIXEL = 32, 5.0
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory):
-    """Noisy particles of 40 px x 4 Å in shuffled order with non-consecutive ids; an untrained model of 32 px x 5 Å."""
+    """Noisy particles of 40 px x 4 Å in shuffled order with non-consecutive ids; an untrained model
+    of 32 px x 5 Å.
+    """
     from cryoposes_plugin.core.imaging.forward_model import ForwardModel, pack_ctf
     from cryoposes_plugin.core.models.model_card import ModelCard
     from cryoposes_plugin.core.models.pose_model import PoseModel

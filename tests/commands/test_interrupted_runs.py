@@ -1,4 +1,6 @@
-"""Runs that are killed while they write go on and end with the same files: a few moments here, all with `slow`."""
+"""Runs that are killed while they write go on and end with the same files: a few moments here, all
+with `slow`.
+"""
 
 import re
 import subprocess

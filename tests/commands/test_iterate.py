@@ -1,4 +1,6 @@
-"""`cryoposes iterate`: from a map cut at low resolution to what the images hold, each half by itself."""
+"""`cryoposes iterate`: from a map cut at low resolution to what the images hold, each half by
+itself.
+"""
 
 import json
 

@@ -20,7 +20,9 @@ from tests.particle_sets import make_particles
 
 @pytest.fixture
 def images(tmp_path, monkeypatch):
-    """particles.star over two stacks, in the working directory; reopen(digest) opens the run in `run` of them."""
+    """particles.star over two stacks, in the working directory; reopen(digest) opens the run in
+    `run` of them.
+    """
     monkeypatch.chdir(tmp_path)
     for name in ("a.mrcs", "b.mrcs"):
         write_stack(name, np.ones((3, 32, 32), np.float32), 5.0)
@@ -134,7 +136,9 @@ def test_ten_thousand_stacks_are_looked_at_in_a_moment(tmp_path, monkeypatch):
 
 @pytest.fixture
 def volume_named(tmp_path, monkeypatch):
-    """reopen(volume) opens the run in `run` of particles that do not matter and a volume; a/map.mrc is there."""
+    """reopen(volume) opens the run in `run` of particles that do not matter and a volume; a/map.mrc
+    is there.
+    """
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "map.mrc").write_bytes(folder.encode())

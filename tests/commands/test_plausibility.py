@@ -1,4 +1,6 @@
-"""Both sides of every limit: what cannot be is an error, what is unlikely a question, and real metadata are neither."""
+"""Both sides of every limit: what cannot be is an error, what is unlikely a question, and real
+metadata are neither.
+"""
 
 import dataclasses
 
@@ -35,7 +37,9 @@ EULER = rotations_to_euler_deg(ROTATIONS)
 
 
 def particles(optics=None, rotations=ROTATIONS, shifts=None, **ctf):
-    """40 particles of 64 px and 2 Å; keywords replace attributes of the optics group and columns of the CTF."""
+    """40 particles of 64 px and 2 Å; keywords replace attributes of the optics group and columns of
+    the CTF.
+    """
     n = len(rotations)
     group = dataclasses.replace(OpticsGroup("first", 2.0, 64, 300.0, 2.7, 0.1), **(optics or {}))
     columns = {

@@ -1,4 +1,6 @@
-"""Choices of network and loss: which go together, what a preset means, and that every one trains, saves and loads."""
+"""Choices of network and loss: which go together, what a preset means, and that every one trains,
+saves and loads.
+"""
 
 import dataclasses
 import functools
@@ -42,8 +44,8 @@ LIAN = TrainConfig(volume=("a",), preset="lian2022")
     [
         (
             TrainConfig(volume=("a",), representation="svd9"),
-            "--representation is 'svd9', and the network of --preset default has no such choice; leave it out, or give "
-            "--preset cryoforum2023 or lian2022.",
+            "--representation is 'svd9', and the network of --preset default has no such choice; "
+            "leave it out, or give --preset cryoforum2023 or lian2022.",
         ),
         (
             TrainConfig(volume=("a",), heads=3),
@@ -127,7 +129,9 @@ def test_presets_are_those_of_the_papers():
 
 
 def choices():
-    """Every representation with a distance, the likelihoods, several heads, every pooling, bank and style."""
+    """Every representation with a distance, the likelihoods, several heads, every pooling, bank and
+    style.
+    """
     for representation in REPRESENTATIONS:
         yield dict(representation=representation, loss="geodesic", heads=1)
     yield dict(representation="bingham10", loss="bingham", heads=2)
@@ -140,7 +144,8 @@ def choices():
 
 def tiny_network(config, monkeypatch):
     monkeypatch.setattr(components, "CryoforumConfig", functools.partial(CryoforumConfig, **TINY))
-    # with some weights two eigenvalues nearly meet, and the rounding of two graphs then shows in the pose
+    # with some weights two eigenvalues nearly meet, and the rounding of two graphs then shows in
+    # the pose
     keras.utils.set_random_seed(0)
     described = components.network_description(config.recipe(), 16, 7.0)
     return described, build_network(described)
@@ -166,7 +171,8 @@ def test_every_choice_has_gradients_and_survives_the_card(
     for variable, gradient in zip(network.trainable_variables, gradients):
         assert gradient is not None, variable.name
         assert np.isfinite(gradient.numpy()).all(), variable.name
-        # What is negative before the generalised mean is cut off there: the last slope may get no gradient.
+        # What is negative before the generalised mean is cut off there: the last slope may get no
+        # gradient.
         assert variable.name == "alpha" or np.abs(gradient.numpy()).max() > 0, variable.name
     assert ("distance" in parts) == (config.recipe().training_style == "siamese+auxiliary")
     assert ("scores" in parts) == (config.recipe().heads > 1)
@@ -241,7 +247,9 @@ def test_the_winner_takes_nearly_all(rng):
 
 
 def test_two_hypotheses_hold_two_modes_apart(rng):
-    """The same image with two poses, three times in four the first: one hypothesis each, and scores that say so."""
+    """The same image with two poses, three times in four the first: one hypothesis each, and scores
+    that say so.
+    """
     poses = random_rotations(2, rng)
     config = dataclasses.replace(CHUNG, heads=2, representation="svd9", training_style="single")
     objective = objectives.encoder_objective(config.recipe(), None, None)

@@ -141,7 +141,9 @@ def test_given_half_sets_are_kept(particles, tmp_path):
 
 
 def test_optics_groups_of_two_grids_are_brought_together(volume, tmp_path, caplog):
-    """Half of the images at twice the pixel size: they help at low resolution and leave the rest alone."""
+    """Half of the images at twice the pixel size: they help at low resolution and leave the rest
+    alone.
+    """
     rng = np.random.default_rng(9)
     rotations, shifts = random_rotations(600, rng), rng.normal(0, 1, (600, 2))
     images = exact_projections(volume, rotations, shifts)

@@ -71,9 +71,11 @@ def scene(tmp_path_factory):
 
 @pytest.fixture
 def oracle(scene, monkeypatch):
-    """Makes the model see the true distances of the images, each with an error of its own; the first ones are junk.
+    """Makes the model see the true distances of the images, each with an error of its own; the
+    first ones are junk.
 
-    Its features are the nine numbers of a rotation up to one orthogonal map: no pose can be read off them.
+    Its features are the nine numbers of a rotation up to one orthogonal map: no pose can be read
+    off them.
     """
     from cryoposes_plugin.core.models.distance_model import DistanceModel, Embedded
 
@@ -155,7 +157,9 @@ def test_poses_are_right_up_to_a_rotation_of_the_volume_and_its_hand(scene, orac
 
 @pytest.mark.oracle
 def test_a_reconstruction_is_the_map_turned_and_perhaps_mirrored(scene, oracle, tmp_path):
-    """No alignment but a rotation of the volume, and its hand: a beam found wrong would leave a blur."""
+    """No alignment but a rotation of the volume, and its hand: a beam found wrong would leave a
+    blur.
+    """
     folder, table = scene
     assert recover(folder, tmp_path / "run") == 0
     out = read_particles(tmp_path / "run/particles.star")

@@ -1,4 +1,6 @@
-"""`cryoposes recover-distances`: distances of a file in, rotations and residuals out, and wrong input ends in one sentence."""
+"""`cryoposes recover-distances`: distances of a file in, rotations and residuals out, and wrong
+input ends in one sentence.
+"""
 
 import json
 

@@ -1,4 +1,6 @@
-"""`cryoposes refine`: what it writes, resuming, several optics groups, and the sentences for wrong input."""
+"""`cryoposes refine`: what it writes, resuming, several optics groups, and the sentences for wrong
+input.
+"""
 
 import dataclasses
 import json
@@ -32,7 +34,9 @@ NUMBER, BOX, PIXEL = 96, 40, 5.0
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory):
-    """(folder, true particles): map.mrc, true.star, and near.star with poses 6 degrees and 0.6 pixels off."""
+    """(folder, true particles): map.mrc, true.star, and near.star with poses 6 degrees and 0.6
+    pixels off.
+    """
     folder = tmp_path_factory.mktemp("refine")
     volume = make_phantom(BOX, PIXEL)
     write_volume(folder / "map.mrc", volume.data, PIXEL)
@@ -232,7 +236,9 @@ def test_optics_groups_have_spectra_of_their_own(scene, tmp_path):
 
 
 def test_a_group_of_a_few_takes_the_spectra_of_a_larger_one(scene, tmp_path):
-    """Noise alone in a group of its own would have stopped everybody; good images in other units stay good."""
+    """Noise alone in a group of its own would have stopped everybody; good images in other units
+    stay good.
+    """
     from cryoposes_plugin.core.io.mrc import write_stack
     from cryoposes_plugin.core.particles.images import ParticleImages
 

@@ -18,7 +18,9 @@ CONFIG = FilterConfig(particles="a.star", keep_quantile=0.5)
 
 
 def test_a_folder_that_was_not_taken_yet_is_free(tmp_path):
-    """What a run leaves that was stopped before its config.json was there, in this version or the one before."""
+    """What a run leaves that was stopped before its config.json was there, in this version or the
+    one before.
+    """
     (tmp_path / "manifest.json").write_text("{}")
     (tmp_path / "config.json.part").mkdir()
     (tmp_path / "config.json.part" / "config.json").write_text('{"comm')

@@ -1,4 +1,6 @@
-"""The `simulate` command: what it writes, what it refuses, and that an interruption changes nothing."""
+"""The `simulate` command: what it writes, what it refuses, and that an interruption changes
+nothing.
+"""
 
 import dataclasses
 import errno

@@ -67,7 +67,9 @@ def test_from_particles_with_poses_alone(in_folder):
 
 
 def test_training_that_learned_nothing_says_so_and_what_comes_of_it_repeats_it(in_folder, tmp_path):
-    """In the log, in the run's numbers, on the model card, in red in the report, and in what uses the poses."""
+    """In the log, in the run's numbers, on the model card, in red in the report, and in what uses
+    the poses.
+    """
     assert train(in_folder, "--volume", "map.mrc", "--snr", "1", *QUICK) == 0
     metrics = json.loads((in_folder / "metrics.json").read_text())
     (sentence,) = [line for line in metrics["warnings"] if "has learned nothing" in line]

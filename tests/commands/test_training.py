@@ -1,4 +1,6 @@
-"""Training runs: what a killed one resumes to, what a short one learns, what the model folder holds."""
+"""Training runs: what a killed one resumes to, what a short one learns, what the model folder
+holds.
+"""
 
 import dataclasses
 import functools

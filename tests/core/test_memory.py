@@ -1,4 +1,5 @@
-"""Memory that does not take a batch: halves of it give the same result; one sentence where nothing is left to halve.
+"""Memory that does not take a batch: halves of it give the same result; one sentence where nothing
+is left to halve.
 
 The error is TensorFlow's own.
 """

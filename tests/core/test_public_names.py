@@ -1,4 +1,6 @@
-"""The public names of the rooms: each can be imported, and asking for none of them loads no TensorFlow."""
+"""The public names of the rooms: each can be imported, and asking for none of them loads no
+TensorFlow.
+"""
 
 import importlib
 import subprocess

@@ -1,4 +1,6 @@
-"""Scores belong to poses: they are read back with the same poses, however rounded, and not with others."""
+"""Scores belong to poses: they are read back with the same poses, however rounded, and not with
+others.
+"""
 
 import dataclasses
 import logging
@@ -70,7 +72,9 @@ def test_scores_come_back_with_their_poses(table, tmp_path):
 def test_a_program_that_changes_angles_and_keeps_columns_takes_the_scores_from_them(
     table, tmp_path, caplog
 ):
-    """As relion_refine does: the angles of one line are others, the columns that it does not know are as before."""
+    """As relion_refine does: the angles of one line are others, the columns that it does not know
+    are as before.
+    """
     path = tmp_path / "a.star"
     write_particles(path, table)
     lines = path.read_text().splitlines()

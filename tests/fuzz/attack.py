@@ -108,7 +108,9 @@ class _Said(logging.Handler):
 
 
 def attack_commands(inputs: Dict[str, Input], number: int, seed: int, folder: Path) -> Tally:
-    """Whole commands, in this process; of those that a check lets through, every twelfth is run to its end."""
+    """Whole commands, in this process; of those that a check lets through, every twelfth is run to
+    its end.
+    """
     tally, kinds, whole = Tally(), sorted(inputs), runner.run_alone
     for case in range(number):
         kind = kinds[case % len(kinds)]
@@ -150,7 +152,9 @@ def _outcome_of_command(argv: List[str], entry: Input, success: str) -> str:
 
 
 def main(number: int = 2000, seed: int = 0, part: int = 300) -> None:
-    """Parts of `part` inputs in processes of their own, so that the peak of memory is that of a part."""
+    """Parts of `part` inputs in processes of their own, so that the peak of memory is that of a
+    part.
+    """
     counts, faults, slowest, most = Counter(), [], 0.0, 0.0
     for start in range(0, number, part):
         command = [

@@ -1,4 +1,6 @@
-"""Damage to files, drawn at random from a generator: of bytes, of lines and words, and within the formats."""
+"""Damage to files, drawn at random from a generator: of bytes, of lines and words, and within the
+formats.
+"""
 
 import gzip
 import io

@@ -1,4 +1,6 @@
-"""The main job's command line: what it refuses before it touches anything, and what it sets for Scipion."""
+"""The main job's command line: what it refuses before it touches anything, and what it sets for
+Scipion.
+"""
 
 import os
 

@@ -1,4 +1,6 @@
-"""Scipion's environment and a project. pyworkflow looks for plugins once: ours is registered before anything asks."""
+"""Scipion's environment and a project. pyworkflow looks for plugins once: ours is registered before
+anything asks.
+"""
 
 import importlib.util
 import os

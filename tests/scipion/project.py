@@ -119,7 +119,8 @@ def run_protocol(project, protocol):
         log = Path(project.path, protocol.getStderrLog())
         text = log.read_text(errors="replace")[-3000:] if log.exists() else ""
         raise RuntimeError(
-            f"{protocol.getClassName()} is {protocol.getStatus()}: {protocol.getErrorMessage()}\n{text}"
+            f"{protocol.getClassName()} is {protocol.getStatus()}: "
+            f"{protocol.getErrorMessage()}\n{text}"
         )
     return protocol
 
@@ -127,8 +128,9 @@ def run_protocol(project, protocol):
 def wait_for(project, protocol, condition, seconds=240):
     """The protocol as Scipion sees it once the condition holds for what the run itself wrote down.
 
-    Scipion's own update reads the run's database first and looks for its process after: of a run that ends in between
-    it says "Process N not found running". It is asked only when the run's database holds what is waited for.
+    Scipion's own update reads the run's database first and looks for its process after: of a run
+    that ends in between it says "Process N not found running". It is asked only when the run's
+    database holds what is waited for.
     """
     from pyworkflow.protocol import getUpdatedProtocol
 

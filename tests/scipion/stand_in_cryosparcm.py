@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
-"""Stands in for the proprietary cryosparcm: answers what scipion-em-cryosparc2 asks, and writes down what it asked.
+"""Stands in for the proprietary cryosparcm: answers what scipion-em-cryosparc2 asks, and writes
+down what it asked.
 
-Imports complete at once; every other job fails, so that a protocol ends where the program itself would start.
+Imports complete at once; every other job fails, so that a protocol ends where the program itself
+would start.
 """
 
 import os

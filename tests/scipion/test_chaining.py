@@ -1,5 +1,6 @@
-"""Particles on their way to and from other plugins: pwem's set protocols, RELION's with the real programs, and
-cryoSPARC's up to where the proprietary program would start."""
+"""Particles on their way to and from other plugins: pwem's set protocols, RELION's with the real
+programs, and cryoSPARC's up to where the proprietary program would start.
+"""
 
 import os
 import shutil
@@ -52,7 +53,9 @@ def traces(particles):
 
 
 def assert_same_particles(found, expected, some=False):
-    """Ids, poses, CTFs and scores of `found` are those of the same ids in `expected` (all of them, or `some`)."""
+    """Ids, poses, CTFs and scores of `found` are those of the same ids in `expected` (all of them,
+    or `some`).
+    """
     wanted, here = ids(expected), ids(found)
     assert set(here) < set(wanted) if some else here == wanted
     rows = np.searchsorted(wanted, here)
@@ -69,7 +72,7 @@ def assert_same_particles(found, expected, some=False):
     )
 
 
-# ---- pwem -----------------------------------------------------------------------------------------------------------
+# ---- pwem ----------------------------------------------------------------------------------------
 
 
 def test_pwems_set_protocols_keep_ids_poses_and_scores(project, simulated, inferred, filtered):
@@ -117,13 +120,15 @@ def test_pwems_set_protocols_keep_ids_poses_and_scores(project, simulated, infer
     assert np.rad2deg(angular_distance_rad(found, expected)).max() < 1e-3
 
 
-# ---- RELION ---------------------------------------------------------------------------------------------------------
+# ---- RELION --------------------------------------------------------------------------------------
 
 
 def test_relions_particles_are_estimated_filtered_and_reconstructed_by_relion(
     project, simulated, trained, imported, relion_environment
 ):
-    """Import from STAR -> estimate -> filter -> relion - reconstruct: the map that our reconstruction gives."""
+    """Import from STAR -> estimate -> filter -> relion - reconstruct: the map that our
+    reconstruction gives.
+    """
     from relion.protocols import ProtRelionReconstruct
 
     from cryoposes_plugin.protocols import (
@@ -226,7 +231,9 @@ def test_relions_local_refinement_from_our_poses(
 
 
 def _poses_near_the_truth(project, simulated):
-    """What a trained network gives: poses some 5 degrees off, with scores; registered by a protocol of ours."""
+    """What a trained network gives: poses some 5 degrees off, with scores; registered by a protocol
+    of ours.
+    """
     from cryoposes_plugin.core import conventions
     from cryoposes_plugin.core.io.star import write_particles
 
@@ -254,7 +261,7 @@ def _resolution_angstrom(protocol, threshold=0.143):
     return 1 / frequency[below[0] - 1 if len(below) else -1]
 
 
-# ---- cryoSPARC ------------------------------------------------------------------------------------------------------
+# ---- cryoSPARC -----------------------------------------------------------------------------------
 
 
 @pytest.fixture

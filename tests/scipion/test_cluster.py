@@ -1,4 +1,6 @@
-"""A cluster of stand-ins: sbatch, squeue and scancel are small scripts; everything else is as on a real one."""
+"""A cluster of stand-ins: sbatch, squeue and scancel are small scripts; everything else is as on a
+real one.
+"""
 
 import json
 import os
@@ -65,7 +67,9 @@ def cluster(tmp_path, monkeypatch):
 
 @pytest.fixture
 def queued(cluster, map_file, scipion_environment):
-    """Makes a simulation that goes to the queue, in a project of its own whose hosts are the stand-ins."""
+    """Makes a simulation that goes to the queue, in a project of its own whose hosts are the
+    stand-ins.
+    """
     from pwem.protocols import ProtImportVolumes
     from pyworkflow.project import Manager
 

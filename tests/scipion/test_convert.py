@@ -123,7 +123,9 @@ def test_scores_and_pose_source_end_where_another_program_changes_the_poses(
 
 @pytest.mark.parametrize("found", [{}, {"cryoposesAngularErrorDeg": np.arange(7.0)}])
 def test_a_result_does_not_take_former_scores_along(table, tmp_path, found):
-    """As `filter` (nothing new) and `compare` (errors) make their outputs, of the items of the input."""
+    """As `filter` (nothing new) and `compare` (errors) make their outputs, of the items of the
+    input.
+    """
     changed = changed_by_another_program(
         make_set(table, tmp_path / "set.sqlite"), tmp_path / "b.sqlite"
     )
@@ -218,7 +220,9 @@ def test_several_optics_groups_survive(tmp_path, rng):
 
 
 def without_groups(particles, path):
-    """The set as scipion-em-relion's import leaves it: the optics table, and no particle that says its group."""
+    """The set as scipion-em-relion's import leaves it: the optics table, and no particle that says
+    its group.
+    """
     plain = new_set(path)
     plain.copyInfo(particles)
     for item in particles:

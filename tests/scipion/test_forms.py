@@ -260,7 +260,8 @@ def test_what_is_no_number_is_said():
 
 def test_core_messages_speak_the_forms_language():
     said = forms.in_form_words(
-        "simulate: --snr 2 and --noise-variance 1 exclude each other; --defocus-range too; see --help.",
+        "simulate: --snr 2 and --noise-variance 1 exclude each other; --defocus-range too; see "
+        "--help.",
         SimulateConfig,
     )
     assert (

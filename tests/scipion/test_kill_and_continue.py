@@ -1,4 +1,6 @@
-"""The program is killed with SIGKILL in mid-work; Scipion's Continue gives what an uninterrupted run gives."""
+"""The program is killed with SIGKILL in mid-work; Scipion's Continue gives what an uninterrupted
+run gives.
+"""
 
 import os
 import signal
@@ -40,7 +42,9 @@ def make(project, imported, protocol_class, **parameters):
 
 
 def program_of(protocol):
-    """The process of the compute program, or None; another project's may run in a folder of the same name."""
+    """The process of the compute program, or None; another project's may run in a folder of the
+    same name.
+    """
     import psutil
 
     run = protocol._getExtraPath("run")
@@ -56,7 +60,9 @@ def program_of(protocol):
 
 
 def kill_when(project, protocol, is_under_way):
-    """Launch, kill the program as soon as it is under way, and return the protocol as Scipion then sees it."""
+    """Launch, kill the program as soon as it is under way, and return the protocol as Scipion then
+    sees it.
+    """
     project.launchProtocol(protocol, wait=False)
     deadline = time.monotonic() + SECONDS_TO_WAIT
     while time.monotonic() < deadline:
@@ -97,7 +103,8 @@ def uninterrupted(protocol, folder):
 def test_simulation(project, imported, tmp_path):
     from cryoposes_plugin.protocols import ProtCryoposesSimulate
 
-    # long enough that the first images are on disk for certain, a few seconds in, well before the last
+    # long enough that the first images are on disk for certain, a few seconds in, well before the
+    # last
     settings = dict(number=60000, boxSizePx=32, snr=0.5, seed=3)
     killed = make(project, imported, ProtCryoposesSimulate, **settings)
     # the state is written with the first images that are safely on disk

@@ -34,7 +34,9 @@ def test_loading_the_plugin_costs_scipion_less_than_a_third_of_a_second():
 
 
 def test_a_protocol_adds_little_to_its_program(project, simulated, tmp_path):
-    """CPU seconds of all processes: the wall clock tells of the machine's other work. The goal is 3 s."""
+    """CPU seconds of all processes: the wall clock tells of the machine's other work. The goal is 3
+    s.
+    """
     from cryoposes_plugin.protocols import ProtCryoposesCompare
 
     protocol = project.newProtocol(ProtCryoposesCompare)

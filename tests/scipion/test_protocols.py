@@ -1,4 +1,6 @@
-"""All protocols, end to end and tiny, in a real Scipion project; then RELION's and cryoSPARC's plugins on them."""
+"""All protocols, end to end and tiny, in a real Scipion project; then RELION's and cryoSPARC's
+plugins on them.
+"""
 
 import json
 import os

@@ -1,4 +1,6 @@
-"""*recover poses from distances* in a Scipion project: a distance network trained there, and who refuses it."""
+"""*recover poses from distances* in a Scipion project: a distance network trained there, and who
+refuses it.
+"""
 
 import numpy as np
 import pytest

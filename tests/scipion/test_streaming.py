@@ -1,4 +1,6 @@
-"""Input that is still growing: outputs grow with it, and hold in the end what a run on the complete set gives."""
+"""Input that is still growing: outputs grow with it, and hold in the end what a run on the complete
+set gives.
+"""
 
 import os
 from pathlib import Path

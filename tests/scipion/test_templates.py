@@ -1,4 +1,6 @@
-"""The workflow templates that Scipion lists: each is loaded, filled in and run, toy sized, from a script."""
+"""The workflow templates that Scipion lists: each is loaded, filled in and run, toy sized, from a
+script.
+"""
 
 import json
 import os
@@ -178,10 +180,12 @@ def test_scipions_own_command_runs_it_in_a_clean_home(
 
 
 def finished_runs(folder: Path, seconds: float):
-    """The runs of a project that works by itself, once all are finished; RuntimeError if one has failed for long.
+    """The runs of a project that works by itself, once all are finished; RuntimeError if one has
+    failed for long.
 
-    Read from the runs' own files: a project that is loaded here would take runs that wait for dead. Scipion's command
-    gives a run that follows from two imports two schedulers: what the first starts too early, the second starts again.
+    Read from the runs' own files: a project that is loaded here would take runs that wait for dead.
+    Scipion's command gives a run that follows from two imports two schedulers: what the first
+    starts too early, the second starts again.
     """
     from pwem import Domain
     from pyworkflow.project import Project

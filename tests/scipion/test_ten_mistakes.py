@@ -1,4 +1,6 @@
-"""The mistakes that a new user makes: each ends in one sentence in the form, before anything is launched."""
+"""The mistakes that a new user makes: each ends in one sentence in the form, before anything is
+launched.
+"""
 
 import json
 import shutil
@@ -244,7 +246,8 @@ def particles_that_their_run_has_not_made_yet(desk):
     form.inputLike.setExtended("outputParticles")
     return (
         form,
-        "Particles to imitate: 'simulation' has not produced outputParticles yet; wait until that run has finished",
+        "Particles to imitate: 'simulation' has not produced outputParticles yet; wait until that "
+        "run has finished",
     )
 
 

@@ -1,4 +1,6 @@
-"""The wizards propose what the input says; the windows themselves are opened by docs/screenshots.py."""
+"""The wizards propose what the input says; the windows themselves are opened by
+docs/screenshots.py.
+"""
 
 import mrcfile
 import numpy as np

@@ -1,4 +1,6 @@
-"""What `scipion tests` finds and runs: a unittest of the plugin in a project of its own, without any data set."""
+"""What `scipion tests` finds and runs: a unittest of the plugin in a project of its own, without
+any data set.
+"""
 
 import os
 import unittest
@@ -23,7 +25,9 @@ BOX, PIXEL, NUMBER = 32, 10.0, 60
 
 
 class TestCryoposesWorkflow(BaseTest):
-    """Import a made-up map, simulate, reconstruct from the true poses, compare the poses with themselves."""
+    """Import a made-up map, simulate, reconstruct from the true poses, compare the poses with
+    themselves.
+    """
 
     @classmethod
     def setUpClass(cls):

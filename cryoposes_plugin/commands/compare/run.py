@@ -44,9 +44,11 @@ _NOTABLE_TURN_DEG = 1.0
 
 @dataclass(frozen=True)
 class PoseComparison:
-    """Errors of the particles that are in both sets, (N,) each; `angular_deg` is under the chosen registration.
+    """Errors of the particles that are in both sets, (N,) each; `angular_deg` is under the chosen
+    registration.
 
-    `registration` is physical (a rotation, and perhaps the hand), and so is `registered_deg`, whichever was chosen.
+    `registration` is physical (a rotation, and perhaps the hand), and so is `registered_deg`,
+    whichever was chosen.
     """
 
     ids: np.ndarray
@@ -61,8 +63,8 @@ class PoseComparison:
     scores: Dict[str, np.ndarray]
     estimated_rotations: np.ndarray
     orthogonal4: Optional[Orthogonal4] = None
-    #: Median error in degrees with the other hand, and with the true poses permuted among the particles, each after the
-    #: best rotation; None where there are too few particles.
+    #: Median error in degrees with the other hand, and with the true poses permuted among the
+    #: particles, each after the best rotation; None where there are too few particles.
     other_hand_deg: Optional[float] = None
     by_chance_deg: Optional[float] = None
 
@@ -98,8 +100,8 @@ def check(config: CompareConfig) -> None:
     group = symmetry_rotations(config.symmetry)
     if config.registration == "orthogonal4" and len(group) > 1:
         raise ConfigError(
-            f"compare: --registration orthogonal4 does not allow for symmetry and --symmetry is {config.symmetry}; give "
-            "C1, or another registration."
+            "compare: --registration orthogonal4 does not allow for symmetry and --symmetry is "
+            f"{config.symmetry}; give C1, or another registration."
         )
     join(*_read(config), config.join_by)
 
@@ -113,8 +115,8 @@ def run(config: CompareConfig, run: RunDirectory) -> Dict[str, Any]:
     metrics = _metrics(config, result)
 
     logger.info(
-        "compare: %d particles joined by %s, %d only in the true set, %d only in the estimated one; median angular "
-        "error %.3f°, %.1f %% below 5°, median shift error %.2f Å.",
+        "compare: %d particles joined by %s, %d only in the true set, %d only in the estimated "
+        "one; median angular error %.3f°, %.1f %% below 5°, median shift error %.2f Å.",
         len(result.ids),
         result.join.how,
         result.only_in_truth,
@@ -144,8 +146,9 @@ def compare_tables(
     ----------
     truth, estimate : both with rotations and shifts.
     symmetry : point group; poses that it makes equal count as equal.
-    registration : "none", "rotation", "rotation-and-hand" or "orthogonal4": what is removed before the main errors are
-        computed. The errors after the best common rotation are computed in any case.
+    registration : "none", "rotation", "rotation-and-hand" or "orthogonal4": what is removed before
+        the main errors are computed. The errors after the best common rotation are computed in any
+        case.
     seed : of the registration.
     join_by : what identifies a particle in both sets.
     """
@@ -192,7 +195,9 @@ def compare_tables(
 def _error_scales(
     estimated: np.ndarray, true: np.ndarray, group: np.ndarray, found: Registration, seed: int
 ) -> Tuple[Optional[float], Optional[float]]:
-    """Median error in degrees with the other hand, and with permuted true poses; None for few particles."""
+    """Median error in degrees with the other hand, and with permuted true poses; None for few
+    particles.
+    """
 
     def median_deg(truth, hands) -> float:
         return float(
@@ -272,27 +277,28 @@ def notes(registration: str, result: PoseComparison) -> List[str]:
     number, found = len(result.ids), [result.join.note] if result.join.note else []
     if result.only_in_truth or result.only_in_estimate:
         found.append(
-            f"{result.only_in_truth} particles are only in the true set and {result.only_in_estimate} only in "
-            "the estimated one; they are not compared."
+            f"{result.only_in_truth} particles are only in the true set and "
+            f"{result.only_in_estimate} only in the estimated one; they are not compared."
         )
     if result.no_better_than_chance:
         found.append(_chance_note(result))
     elif result.other_hand_is_right:
         found.append(
-            f"The estimated poses have the other hand: after mirroring and rotation, their median error is "
-            f"{result.other_hand_deg:.2f}° (--registration rotation-and-hand)."
+            "The estimated poses have the other hand: after mirroring and rotation, their median "
+            f"error is {result.other_hand_deg:.2f}° (--registration rotation-and-hand)."
         )
 
     if registration == "orthogonal4":
         found.append(_orthogonal4_note(result))
     elif registration != "none":
         found.append(
-            f"The errors are those after the estimate was rotated by {result.registration.angle_deg:.2f}° "
-            f"(hand: {result.hand})."
+            "The errors are those after the estimate was rotated by "
+            f"{result.registration.angle_deg:.2f}° (hand: {result.hand})."
         )
         if number < _FEW_PARTICLES:
             found.append(
-                f"The common rotation was fitted to only {number} particles: the errors after it are too small."
+                f"The common rotation was fitted to only {number} particles: the errors after it "
+                "are too small."
             )
     elif (
         number >= _FEW_PARTICLES
@@ -301,18 +307,18 @@ def notes(registration: str, result: PoseComparison) -> List[str]:
         and np.median(result.registered_deg) < 0.9 * np.median(result.absolute_deg)
     ):
         found.append(
-            f"A common rotation of {result.registration.angle_deg:.2f}° would lower the median error to "
-            f"{np.median(result.registered_deg):.2f}°: the two sets may lie in different frames "
-            "(--registration)."
+            f"A common rotation of {result.registration.angle_deg:.2f}° would lower the median "
+            f"error to {np.median(result.registered_deg):.2f}°: the two sets may lie in different "
+            "frames (--registration)."
         )
     return found
 
 
 def _chance_note(result: PoseComparison) -> str:
     return (
-        "The estimated poses have nothing in common with the true ones: after the best common rotation the median "
-        f"error is {np.median(result.registered_deg):.1f}°, and {result.by_chance_deg:.1f}° if the true poses are "
-        "permuted among the particles."
+        "The estimated poses have nothing in common with the true ones: after the best common "
+        f"rotation the median error is {np.median(result.registered_deg):.1f}°, and "
+        f"{result.by_chance_deg:.1f}° if the true poses are permuted among the particles."
     )
 
 
@@ -323,9 +329,10 @@ def _orthogonal4_note(result: PoseComparison) -> str:
         else ""
     )
     return (
-        f"The errors are those after {inverse}multiplying the quaternions by the best orthogonal 4 x 4 matrix, which "
-        "is what pairwise distances leave undetermined. This is not physical, since it moves the beam; after the best "
-        f"rotation of the volume alone the median error is {np.median(result.registered_deg):.2f}°."
+        f"The errors are those after {inverse}multiplying the quaternions by the best orthogonal 4 "
+        "x 4 matrix, which is what pairwise distances leave undetermined. This is not physical, "
+        "since it moves the beam; after the best rotation of the volume alone the median error is "
+        f"{np.median(result.registered_deg):.2f}°."
     )
 
 
@@ -339,7 +346,8 @@ def _report(
     score = best_ranking(result.scores)
     if score is not None:
         figures["error_against_uncertainty"] = (
-            f"Angular error against the {title_of(score)}, and the error of the most certain particles.",
+            f"Angular error against the {title_of(score)}, and the error of the most certain "
+            "particles.",
             error_against_uncertainty(result.scores[score], result.angular_deg, score),
         )
     maps = direction_maps({"estimated": result.estimated_rotations})

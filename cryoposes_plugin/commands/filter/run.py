@@ -32,8 +32,8 @@ logger = logging.getLogger(__name__)
 def accept_share(scores: np.ndarray, share: float) -> np.ndarray:
     """(N,) bool: the round(share * N) particles with the lowest scores.
 
-    Particles with equal scores stay together: those at the limit are kept or not, whichever is closer to the share; they
-    are kept where no score is lower.
+    Particles with equal scores stay together: those at the limit are kept or not, whichever is
+    closer to the share; they are kept where no score is lower.
     """
     scores = np.asarray(scores)
     number = int(np.floor(share * len(scores) + 0.5))
@@ -75,7 +75,8 @@ def run(config: FilterConfig, run: RunDirectory) -> Dict[str, Any]:
 
     if unlearned:
         logger.warning(
-            "The poses of %s come from a network that %s, or were refined from such poses: do not rely on their scores.",
+            "The poses of %s come from a network that %s, or were refined from such poses: do not "
+            "rely on their scores.",
             counted(unlearned, "particle"),
             LEARNED_NOTHING,
         )
@@ -98,16 +99,16 @@ def _read_and_decide(config: FilterConfig) -> Tuple[ParticleTable, np.ndarray]:
     if config.score not in table.scores:
         known = ", ".join(sorted(table.scores)) or "no score at all"
         raise InputError(
-            f"{config.particles} has no column _{config.score} (it has {known}); estimate the poses with `infer` "
-            "first, or choose another --score."
+            f"{config.particles} has no column _{config.score} (it has {known}); estimate the "
+            "poses with `infer` first, or choose another --score."
         )
 
     scores = table.scores[config.score]
     if not np.isfinite(scores).all():
         row = int(np.flatnonzero(~np.isfinite(scores))[0])
         raise InputError(
-            f"Particle {table.ids[row]} of {config.particles} has {config.score} = {scores[row]}; remove it or "
-            "estimate its pose again."
+            f"Particle {table.ids[row]} of {config.particles} has {config.score} = {scores[row]}; "
+            "remove it or estimate its pose again."
         )
 
     config.check_number(len(table))
@@ -151,15 +152,18 @@ def criterion(metrics: Dict[str, Any]) -> str:
 
 
 def _ties_sentence(config: FilterConfig, scores: np.ndarray, accepted: np.ndarray) -> str:
-    """What there is to say where equal scores were kept together, or left together; "" for an exact share."""
+    """What there is to say where equal scores were kept together, or left together; "" for an exact
+    share.
+    """
     wanted, kept = config.number_kept(len(scores)), int(accepted.sum())
     if config.threshold is not None or kept == wanted:
         return ""
     costs = np.asarray(cost(config.score, scores))
     cut = costs == np.sort(costs)[wanted - 1]
     return (
-        f"{counted(int(cut.sum()), 'particle')} have the same {title_of(config.score)}, {scores[cut][0]:.6g}, and "
-        f"were not parted: {kept} of {len(scores)} are accepted, where the share asks for {wanted}."
+        f"{counted(int(cut.sum()), 'particle')} have the same {title_of(config.score)}, "
+        f"{scores[cut][0]:.6g}, and were not parted: {kept} of {len(scores)} are accepted, where "
+        f"the share asks for {wanted}."
     )
 
 

@@ -37,7 +37,8 @@ Model = TypeVar("Model", PoseModel, DistanceModel)
 
 @dataclass(frozen=True)
 class ModelInputs(ParticleBatches, Generic[Model]):
-    """Particles with their images at the model's box and pixel size, the model, and the volume if there is one.
+    """Particles with their images at the model's box and pixel size, the model, and the volume if
+    there is one.
 
     pose_source : what the poses come from, as the particles' STAR file says it.
     """
@@ -94,8 +95,8 @@ def volume_of_training(path: str, card: ModelCard) -> Volume:
     resolution = card.training.get("resolution_angstrom")
     if resolution is None:
         raise InputError(
-            f"{path} is an atomic model, but the network was not trained on one; give the map that it was trained on, "
-            "volume.mrc in the folder of the training."
+            f"{path} is an atomic model, but the network was not trained on one; give the map that "
+            "it was trained on, volume.mrc in the folder of the training."
         )
     if digest_path(path) not in card.data_digests.values():
         logger.warning(
@@ -133,6 +134,8 @@ def shift_finder(
 
 
 def write_density(path: Optional[str], folder: Folder, volume: Optional[Volume]) -> None:
-    """Write volume.mrc to a folder if the volume was made from an atomic model in the file at this path."""
+    """Write volume.mrc to a folder if the volume was made from an atomic model in the file at this
+    path.
+    """
     if path is not None and volume is not None and is_atomic_model(path):
         write_densities(folder, [volume])

@@ -1,4 +1,6 @@
-"""`infer` without refinement: the network's poses; shifts are measured against the volume if there is one."""
+"""`infer` without refinement: the network's poses; shifts are measured against the volume if there
+is one.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +59,8 @@ def predict_poses(config: InferConfig, run: RunDirectory, inputs: ModelInputs) -
 
 @dataclass(frozen=True)
 class _Predictions:
-    """What is known of the first `rows_done` of N particles, in the order of the batches; filled in place.
+    """What is known of the first `rows_done` of N particles, in the order of the batches; filled in
+    place.
 
     Attributes
     ----------
@@ -163,7 +166,9 @@ def _predict_batch(
 
 
 def _with_poses(inputs: ModelInputs, predictions: _Predictions) -> ParticleTable:
-    """The input with new poses (for the original images), scores and pose source; all else as it was."""
+    """The input with new poses (for the original images), scores and pose source; all else as it
+    was.
+    """
     table, blank = inputs.table, inputs.images.grey.blank
     source = np.full(len(table), inputs.pose_source, dtype=object)
     return table.replace(
@@ -190,14 +195,15 @@ def _figures(
 ) -> Dict[str, Tuple[str, Figure]]:
     figures = {
         "uncertainty_histogram": (
-            "The more negative the score, the more certain the network; the score ranks particles and is not an angle.",
+            "The more negative the score, the more certain the network; the score ranks particles "
+            "and is not an angle.",
             plots.uncertainty_histogram(predictions.trace, name=TRACE),
         ),
     }
     if finder is not None:
         figures["particles_beside_reprojections"] = (
-            "Particles beside the reprojections at their poses, centred and low-pass filtered, the most certain on the "
-            "left.",
+            "Particles beside the reprojections at their poses, centred and low-pass filtered, the "
+            "most certain on the left.",
             _beside_reprojections(inputs, predictions, finder),
         )
     return figures

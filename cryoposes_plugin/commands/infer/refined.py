@@ -1,4 +1,6 @@
-"""`infer` with a volume: the network's hypotheses are compared with the images and refined against the volume."""
+"""`infer` with a volume: the network's hypotheses are compared with the images and refined against
+the volume.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,8 @@ from .estimate import Estimate
 from .inputs import ModelInputs
 from .predicted import UNCERTAIN
 
-#: Poses that the refinement moves by less than this, in the median, belong to the volume and not to its mirror.
+#: Poses that the refinement moves by less than this, in the median, belong to the volume and not to
+#: its mirror.
 _LEAST_MOVED_DEG = 10.0
 
 
@@ -88,7 +91,9 @@ def make_refinement(config: InferConfig, inputs: ModelInputs, volume: Volume) ->
 def _with_poses(
     config: InferConfig, inputs: ModelInputs, refinement: Refinement, results: Results
 ) -> ParticleTable:
-    """The particles at their refined poses, with the scores of refinement and network; other scores are left out."""
+    """The particles at their refined poses, with the scores of refinement and network; other scores
+    are left out.
+    """
     pixel, blank = refinement.grid.pixel_size_angstrom, refinement.images.grey.blank
     table = with_poses(inputs.table.replace(scores={}), results, pixel, blank)
     network = results.start_scores
@@ -124,8 +129,8 @@ def _figures(
     return {
         **refinement_figures(refinement, results, table),
         "uncertainty_histogram": (
-            "Uncertainty by the network: the more negative the score, the more certain the network; the score ranks "
-            "particles and is not an angle.",
+            "Uncertainty by the network: the more negative the score, the more certain the "
+            "network; the score ranks particles and is not an angle.",
             plots.uncertainty_histogram(table.scores[TRACE], name=TRACE),
         ),
     }
@@ -142,7 +147,8 @@ def mirror_warning(
 ) -> Optional[str]:
     """A sentence where the network's orientations fit the mirror of the volume; None otherwise.
 
-    Tested on a sample of the largest optics group, at the refined shifts, and only if the orientations moved far.
+    Tested on a sample of the largest optics group, at the refined shifts, and only if the
+    orientations moved far.
 
     Parameters
     ----------
@@ -170,7 +176,8 @@ def mirror_warning(
         return None
 
     return (
-        f"Volume {path} seems to be the mirror image (along {fit.axis}) of the volume that the network was trained on: "
-        f"the network's poses fit its mirror better (mean likelihood gain {fit.mirror_gain:.1f}, and {fit.gain:.1f} "
-        "with the volume). The poses were searched for in the volume and have its hand; is this intended?"
+        f"Volume {path} seems to be the mirror image (along {fit.axis}) of the volume that the "
+        "network was trained on: the network's poses fit its mirror better (mean likelihood gain "
+        f"{fit.mirror_gain:.1f}, and {fit.gain:.1f} with the volume). The poses were searched for "
+        "in the volume and have its hand; is this intended?"
     )

@@ -61,7 +61,8 @@ def notes_of(
         *([not_refined] if not_refined else []),
         _on_shifts(config, metrics),
         "The network takes the images as they are: the input's shifts are not applied to them.",
-        f"The hand is that of {config.volume}, against which the poses were refined; images cannot tell it."
+        f"The hand is that of {config.volume}, against which the poses were refined; images cannot "
+        "tell it."
         if metrics["refined"]
         else "The hand is that of the data that the model was trained on; images cannot tell it.",
         *inputs.images.remarks(),
@@ -86,8 +87,8 @@ def _on_input(inputs: ModelInputs, metrics: Dict[str, Any]) -> List[str]:
     notes = []
     if metrics.get("shifts_at_edge_of_search"):
         notes.append(
-            f"{metrics['shifts_at_edge_of_search']} shifts lie at the edge of the search; a larger --max-shift-px or "
-            "better centred particles may help."
+            f"{metrics['shifts_at_edge_of_search']} shifts lie at the edge of the search; a larger "
+            "--max-shift-px or better centred particles may help."
         )
     notes += not_modelled(metrics["columns_not_modelled"])
 

@@ -39,7 +39,8 @@ def check(config: InferConfig) -> None:
 def run(config: InferConfig, run: RunDirectory) -> Dict[str, Any]:
     """Write particles.star and the report; returns the metrics.
 
-    An interrupted run continues after the last batches that were saved, and ends with the same result.
+    An interrupted run continues after the last batches that were saved, and ends with the same
+    result.
     """
     inputs = read_model_inputs(
         PoseModel.load, config.model, config.particles, config.images_from, config.volume

@@ -1,4 +1,6 @@
-"""What `initial-volume` requires of a set of particles. Scipion's GUI imports it, so it must work with Python 3.8."""
+"""What `initial-volume` requires of a set of particles. Scipion's GUI imports it, so it must work
+with Python 3.8.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +13,6 @@ def check_enough_particles(what: str, number: int) -> None:
     """InputError where particles, named by `what`, are too few for an initial volume."""
     if number < _FEWEST_PARTICLES:
         raise InputError(
-            f"{what}: an initial volume needs at least {_FEWEST_PARTICLES} particles and this set has {number}; give "
-            "more."
+            f"{what}: an initial volume needs at least {_FEWEST_PARTICLES} particles and this set "
+            f"has {number}; give more."
         )

@@ -22,7 +22,9 @@ from .config import InitialVolumeConfig
 
 
 def pictures(folder: Path, config: InitialVolumeConfig) -> Dict[str, Picture]:
-    """The search, then the volume and the poses; with rounds of refinement, the FSC of the half maps too."""
+    """The search, then the volume and the poses; with rounds of refinement, the FSC of the half
+    maps too.
+    """
     if not (folder / VOLUME_NAME).exists():
         return {}
 

@@ -1,7 +1,8 @@
 """The `initial-volume` command: a volume and poses from the images alone, without a reference.
 
-A search from random starts finds the shape at low resolution (`core.abinitio`) and the likeliest pose of every particle.
-Rounds of refinement and reconstruction (`commands.iterate.rounds`) then improve both.
+A search from random starts finds the shape at low resolution (`core.abinitio`) and the likeliest
+pose of every particle. Rounds of refinement and reconstruction (`commands.iterate.rounds`) then
+improve both.
 """
 
 from __future__ import annotations
@@ -51,15 +52,18 @@ from .config import InitialVolumeConfig
 logger = logging.getLogger(__name__)
 
 _FROM_REFINEMENT = (VOLUME_NAME, HALF1_NAME, HALF2_NAME, FSC_NAME, PARTICLES_NAME)
-#: Pixels along the field of view of the search, and the share of that field that the particle takes.
+#: Pixels along the field of view of the search, and the share of that field that the particle
+#: takes.
 SEARCH_BOX_PX = 32
 DIAMETER_SHARE = 0.75
-#: The refinement starts from the volume of the search, filtered this many shells below its last one.
+#: The refinement starts from the volume of the search, filtered this many shells below its last
+#: one.
 _CUT_SHELLS = 0.5
 _ASSIGNED_AT_ONCE = 2000
 #: Keeps the random numbers of the assignment apart from those of the starts.
 _ASSIGNMENT = 10**6
-#: The volume has the symmetry if its correlation with itself, rotated about the best axes, exceeds this.
+#: The volume has the symmetry if its correlation with itself, rotated about the best axes, exceeds
+#: this.
 _HAS_AXES = 0.7
 
 
@@ -93,7 +97,8 @@ def read_inputs(config: InitialVolumeConfig) -> SearchInputs:
 
 
 def run(config: InitialVolumeConfig, run: RunDirectory) -> Dict[str, Any]:
-    """Write volume.mrc and particles.star, and half maps and their FSC if there are rounds; returns the metrics.
+    """Write volume.mrc and particles.star, and half maps and their FSC if there are rounds; returns
+    the metrics.
 
     An interrupted run continues after the last start, or the last round, that was finished.
     """
@@ -127,8 +132,9 @@ def run(config: InitialVolumeConfig, run: RunDirectory) -> Dict[str, Any]:
 
 @dataclass(frozen=True)
 class Coarse:
-    """The result of the search: all particles with their poses, the volume in the frame of its axes, and its correlation
-    with itself about them (1 for C1)."""
+    """The result of the search: all particles with their poses, the volume in the frame of its
+    axes, and its correlation with itself about them (1 for C1).
+    """
 
     table: ParticleTable
     volume: Volume
@@ -251,7 +257,9 @@ def _write_coarse(run: RunDirectory, coarse: Coarse) -> None:
 
 
 def _write_history(part: Folder, outcome: SearchOutcome) -> None:
-    """search.csv: the share of the power explained after each iteration of each start, then of the detail."""
+    """search.csv: the share of the power explained after each iteration of each start, then of the
+    detail.
+    """
     with part.atomic(SEARCH_HISTORY_NAME) as file, open(
         file, "w", newline="", encoding="utf-8"
     ) as handle:
@@ -288,21 +296,23 @@ def _search_metrics(inputs: SearchInputs, outcome: SearchOutcome, used: int) -> 
 
 def _notes(config: InitialVolumeConfig, metrics: Dict[str, Any]) -> List[str]:
     notes = [
-        "The hand is arbitrary: images cannot tell it. Mirror volume and poses if it turns out to be the wrong one."
+        "The hand is arbitrary: images cannot tell it. Mirror volume and poses if it turns out to "
+        "be the wrong one."
     ]
     agreeing, starts = metrics["starts_that_agree"], metrics["starts"]
     if starts > 1 and agreeing > 1:
         notes.append(f"{agreeing} of {starts} random starts led to the same volume.")
     elif starts > 1:
         notes.append(
-            f"No two of {starts} random starts led to the same volume, so it may be wrong; give more particles, or more "
-            "starts."
+            f"No two of {starts} random starts led to the same volume, so it may be wrong; give "
+            "more particles, or more starts."
         )
 
     if metrics.get("symmetry_correlation", 1.0) < _HAS_AXES:
         notes.append(
-            f"The volume that was found without symmetry does not have {config.symmetry} symmetry (correlation "
-            f"{metrics['symmetry_correlation']:.2f} about the best axes); the symmetry was imposed nevertheless."
+            f"The volume that was found without symmetry does not have {config.symmetry} symmetry "
+            f"(correlation {metrics['symmetry_correlation']:.2f} about the best axes); the "
+            "symmetry was imposed nevertheless."
         )
     return notes
 

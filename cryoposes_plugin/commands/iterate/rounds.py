@@ -1,8 +1,8 @@
 """Rounds of refinement and reconstruction, each half of the particles with a map of its own.
 
-Both halves start from one map, low-pass filtered. Everything finer in a half's map comes from the images of that half,
-so the Fourier shell correlation of the two maps is independent beyond the filter. The rounds end when that correlation
-stops improving.
+Both halves start from one map, low-pass filtered. Everything finer in a half's map comes from the
+images of that half, so the Fourier shell correlation of the two maps is independent beyond the
+filter. The rounds end when that correlation stops improving.
 """
 
 from __future__ import annotations
@@ -56,10 +56,12 @@ class RoundSettings:
     low_pass_angstrom : resolution at which the starting volume is filtered.
     rounds : the largest number of rounds.
     symmetry : point group to impose.
-    mask_diameter_angstrom : of the soft sphere that the references are masked with; None: 90 % of the box.
-    working_box_px : box that larger images are binned to for the refinement; None: the default of `working_grid`.
-    hypotheses, max_shift_px : with a network: the largest number of its orientations for each particle, and the largest
-        shift in pixels of the images.
+    mask_diameter_angstrom : of the soft sphere that the references are masked with; None: 90 % of
+        the box.
+    working_box_px : box that larger images are binned to for the refinement; None: the default of
+        `working_grid`.
+    hypotheses, max_shift_px : with a network: the largest number of its orientations for each
+        particle, and the largest shift in pixels of the images.
     batch_size : number of images worked on at once.
     seed : of the half sets, of samples and of random phases.
     threads : 0 takes all cores.
@@ -89,8 +91,10 @@ class Reference:
 class Start:
     """What the rounds start from.
 
-    table : particles with their half sets. half : (N,) half sets, 1 or 2. half_drawn : whether they were drawn here.
-    volume : the filtered starting volume. group : (G, 3, 3) its symmetry. grid : on which images and maps are compared.
+    table : particles with their half sets. half : (N,) half sets, 1 or 2. half_drawn : whether they
+        were drawn here.
+    volume : the filtered starting volume. group : (G, 3, 3) its symmetry. grid : on which images
+        and maps are compared.
     network : proposes poses in every round, if there is one; otherwise the particles have poses.
     """
 
@@ -165,8 +169,8 @@ def refine_in_rounds(
 ) -> Tuple[Round, List[Dict[str, float]]]:
     """The best round, and the metrics of all rounds.
 
-    Every round leaves its particles and maps in a folder of its own; an interrupted run continues after the last
-    finished round.
+    Every round leaves its particles and maps in a folder of its own; an interrupted run continues
+    after the last finished round.
 
     Raises
     ------
@@ -205,7 +209,8 @@ def write_best_round(
     best: Round,
     history: List[Dict[str, float]],
 ) -> Dict[str, Any]:
-    """Write the maps, the particles, the FSC and the report of the best round; returns the metrics of the rounds.
+    """Write the maps, the particles, the FSC and the report of the best round; returns the metrics
+    of the rounds.
 
     Parameters
     ----------
@@ -248,7 +253,9 @@ def _round(
     table: ParticleTable,
     references: Tuple[Reference, Reference],
 ) -> Tuple[ParticleTable, Maps]:
-    """Refined particles and maps; the particles are read from the round's file, whether it is new or not."""
+    """Refined particles and maps; the particles are read from the round's file, whether it is new
+    or not.
+    """
     inside = folder.inside(f"round_{number:02d}")
     star = inside.file(PARTICLES_NAME)
     if not star.exists():

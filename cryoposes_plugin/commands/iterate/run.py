@@ -1,4 +1,6 @@
-"""The `iterate` command: rounds of refinement and reconstruction from a low-resolution map (see `rounds`)."""
+"""The `iterate` command: rounds of refinement and reconstruction from a low-resolution map (see
+`rounds`).
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ def check(config: IterateConfig) -> None:
 
 
 def run(config: IterateConfig, run: RunDirectory) -> Dict[str, Any]:
-    """Write volume.mrc, half1.mrc, half2.mrc, fsc.csv, particles.star and the report; returns the metrics."""
+    """Write volume.mrc, half1.mrc, half2.mrc, fsc.csv, particles.star and the report; returns the
+    metrics.
+    """
     settings, start = _read(config)
     best, history = refine_in_rounds(settings, run, start)
     return write_best_round(settings, run, start, best, history)

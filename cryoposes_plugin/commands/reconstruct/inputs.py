@@ -59,8 +59,8 @@ def _read_reference(path: str, grid: Grid, table: ParticleTable) -> Volume:
     if any(has_grid_of(volume, optics) for optics in groups_in_use(table)):
         return Volume(projected_density(volume, box, pixel), pixel)
     raise InputError(
-        f"Reference {path} has {volume.box_size_px} px of {volume.pixel_size_angstrom:.4g} Å and the "
-        f"map of these particles has {box} px of {pixel:.4g} Å; resample it to that grid."
+        f"Reference {path} has {volume.box_size_px} px of {volume.pixel_size_angstrom:.4g} Å and "
+        f"the map of these particles has {box} px of {pixel:.4g} Å; resample it to that grid."
     )
 
 

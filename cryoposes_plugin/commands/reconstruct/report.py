@@ -18,8 +18,8 @@ from ...core.types import Volume
 from ...core.values import counted
 
 THRESHOLDS = {"0143": 0.143, "05": 0.5}
-#: The reference has the opposite hand if the FSC of its mirror has this many times the area, and this
-#: many shells of area, more.
+#: The reference has the opposite hand if the FSC of its mirror has this many times the area, and
+#: this many shells of area, more.
 _OTHER_HAND_SHARE, _OTHER_HAND_SHELLS = 1.25, 1.0
 _CURVES = ("unmasked", "masked", "corrected")
 

@@ -23,7 +23,8 @@ from .report import has_other_hand, metrics_of, reference_fsc, write_fsc, write_
 
 logger = logging.getLogger(__name__)
 
-#: Diameter of the default mask, as a share of the box: a particle that is boxed well fills this much.
+#: Diameter of the default mask, as a share of the box: a particle that is boxed well fills this
+#: much.
 MASK_SHARE = 0.75
 
 

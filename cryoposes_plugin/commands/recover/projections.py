@@ -1,4 +1,6 @@
-"""Landmarks of known pose: simulated projections of a volume, with the CTF and noise of the particles."""
+"""Landmarks of known pose: simulated projections of a volume, with the CTF and noise of the
+particles.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,8 @@ def embed_references(
 ) -> Tuple[np.ndarray, np.ndarray, float]:
     """Features (K, F) of K projections, their rotations (K, 3, 3), and their SNR.
 
-    The rotations are drawn as in the training of the network: uniformly, or from a quarter of the sphere.
+    The rotations are drawn as in the training of the network: uniformly, or from a quarter of the
+    sphere.
 
     Parameters
     ----------

@@ -27,11 +27,13 @@ from ..run_directory import RunDirectory
 from .config import RecoverConfig
 
 _SAMPLE = 400
-#: The copies decide between R and R^-1 if the residual of one is below this share of that of the other.
+#: The copies decide between R and R^-1 if the residual of one is below this share of that of the
+#: other.
 _CLEARLY = 0.7
 #: Ranges of true distances, in degrees, for which errors of distances are reported separately.
 _RANGES_DEG = ((0, 60), (60, 120), (120, 180))
-#: Distances that a network has not learned leave residuals of about 37 degrees, good ones a few degrees.
+#: Distances that a network has not learned leave residuals of about 37 degrees, good ones a few
+#: degrees.
 _LARGE_RESIDUAL_DEG = 20.0
 
 
@@ -123,30 +125,32 @@ def recovery_notes(config: RecoverConfig, metrics: Dict[str, Any]) -> List[str]:
 
     if config.volume is None:
         found = [
-            "The poses are in a frame of their own: a rotation of the volume and its hand are undetermined, as always "
-            "without a reference.",
+            "The poses are in a frame of their own: a rotation of the volume and its hand are "
+            "undetermined, as always without a reference.",
         ]
         if metrics["beam_residual_deg"] > _CLEARLY * metrics["beam_residual_of_inverse_deg"]:
             found.append(
                 f"Rotated and mirrored copies determine the direction of the beam poorly (they are "
                 f"{metrics['beam_residual_deg']:.0f}° from where they should be, and "
-                f"{metrics['beam_residual_of_inverse_deg']:.0f}° for the inverse rotations): do not trust a "
-                "reconstruction from these poses."
+                f"{metrics['beam_residual_of_inverse_deg']:.0f}° for the inverse rotations): do "
+                "not trust a reconstruction from these poses."
             )
     else:
         found = [
-            f"The poses have the frame and the hand of {config.volume}; images cannot tell the hand."
+            f"The poses have the frame and the hand of {config.volume}; images cannot tell the "
+            "hand."
         ]
         if metrics["median_distance_residual_deg"] > _LARGE_RESIDUAL_DEG:
             found.append(
                 f"The distances to the volume's projections fit no pose (median residual "
-                f"{metrics['median_distance_residual_deg']:.0f}°): the network has not learned them. Train it longer, "
-                "and do not trust these poses."
+                f"{metrics['median_distance_residual_deg']:.0f}°): the network has not learned "
+                "them. Train it longer, and do not trust these poses."
             )
     found.append(shifts[metrics["shift_source"]])
     if metrics["outliers"]:
         found.append(
-            f"The distances of {metrics['outliers']} particles fit clearly worse than those of most."
+            f"The distances of {metrics['outliers']} particles fit clearly worse than those of "
+            "most."
         )
     found += not_modelled(metrics["columns_not_modelled"])
     return found

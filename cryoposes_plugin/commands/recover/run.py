@@ -1,4 +1,6 @@
-"""The `recover` command: poses of particles from the distances that a network estimates between their images."""
+"""The `recover` command: poses of particles from the distances that a network estimates between
+their images.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,8 @@ _MAD_TO_SIGMA = 1.4826
 class RecoveredPoses:
     """Rotations A (N, 3, 3), and root mean square residuals (N,) of the distances in radians.
 
-    pairs, recovery, beam : from distances between particles. reference_snr : from distances to projections of a volume.
+    pairs, recovery, beam : from distances between particles. reference_snr : from distances to
+        projections of a volume.
     """
 
     rotations: np.ndarray
@@ -68,7 +71,8 @@ def check(config: RecoverConfig) -> None:
 def run(config: RecoverConfig, run: RunDirectory) -> Dict[str, Any]:
     """Write particles.star and the report; returns the metrics.
 
-    An interrupted run continues after the last batches whose features were saved, with the same result.
+    An interrupted run continues after the last batches whose features were saved, with the same
+    result.
     """
     inputs = _read(config)
     model = inputs.model
@@ -118,7 +122,9 @@ def _read(config: RecoverConfig) -> ModelInputs[DistanceModel]:
 def _among_each_other(
     config: RecoverConfig, inputs: ModelInputs[DistanceModel], embedding: Embedding
 ) -> RecoveredPoses:
-    """Poses from distances to landmarks among the particles; copies of some determine the direction of the beam."""
+    """Poses from distances to landmarks among the particles; copies of some determine the direction
+    of the beam.
+    """
     model, number = inputs.model, len(inputs.table)
     copies = embed_copies(model, inputs, config.copies, config.batch_size, config.seed)
     features = np.concatenate([embedding.features, copies.features])

@@ -11,7 +11,8 @@ from ...core.geometry.rotations import quaternion_distance_rad
 from ...core.recovery.pairs import PairDistances
 from ...core.recovery.solve import Recovery, outliers
 
-#: Above this ratio of the mean errors of held-out pairs and of the others, the rotations cannot be trusted.
+#: Above this ratio of the mean errors of held-out pairs and of the others, the rotations cannot be
+#: trusted.
 _HELD_OUT_RATIO = 1.3
 _FEW_DISTANCES = 20
 _SHOWN_PAIRS = 20000
@@ -41,29 +42,30 @@ def recovery_metrics(pairs: PairDistances, result: Recovery) -> Dict[str, Any]:
 def recovered_notes(metrics: Dict[str, Any]) -> List[str]:
     """What a reader of the numbers must know."""
     notes = [
-        "Distances determine rotations up to a common transform: R -> A R B, and R -> R^-1. They tell neither the "
-        "direction of the beam nor the hand."
+        "Distances determine rotations up to a common transform: R -> A R B, and R -> R^-1. They "
+        "tell neither the direction of the beam nor the hand."
     ]
     if metrics["pairs_outside_0_pi"]:
         notes.append(
-            f"{metrics['pairs_outside_0_pi']} distances are below 0 or above pi, as happens with noise; they were "
-            "used as they are."
+            f"{metrics['pairs_outside_0_pi']} distances are below 0 or above pi, as happens with "
+            "noise; they were used as they are."
         )
     if metrics.get("held_out_ratio", 1.0) > _HELD_OUT_RATIO:
         notes.append(
-            f"The errors of held-out distances are {metrics['held_out_ratio']:.2f} times those of the others: there "
-            "are too few distances for their noise. Do not use these rotations."
+            f"The errors of held-out distances are {metrics['held_out_ratio']:.2f} times those of "
+            "the others: there are too few distances for their noise. Do not use these rotations."
         )
 
     if metrics["fewest_distances_of_a_particle"] < _FEW_DISTANCES:
         notes.append(
-            f"Some particles have few distances (at least {metrics['fewest_distances_of_a_particle']}); their "
-            "rotations may be wrong although their residuals are small."
+            "Some particles have few distances (at least "
+            f"{metrics['fewest_distances_of_a_particle']}); their rotations may be wrong although "
+            "their residuals are small."
         )
     if metrics["outliers"]:
         notes.append(
-            f"The distances of {metrics['outliers']} particles fit clearly worse than those of most; see "
-            "residuals.npy."
+            f"The distances of {metrics['outliers']} particles fit clearly worse than those of "
+            "most; see residuals.npy."
         )
     return notes
 

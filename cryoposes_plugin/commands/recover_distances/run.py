@@ -1,4 +1,6 @@
-"""The `recover-distances` command: rotations of particles from a file of the distances between them."""
+"""The `recover-distances` command: rotations of particles from a file of the distances between
+them.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ def check(config: RecoverDistancesConfig) -> None:
 
 
 def run(config: RecoverDistancesConfig, run: RunDirectory) -> Dict[str, Any]:
-    """Write rotations.npy (N, 3, 3), residuals.npy and expected_errors.npy (N,) [rad], and the report."""
+    """Write rotations.npy (N, 3, 3), residuals.npy and expected_errors.npy (N,) [rad], and the
+    report.
+    """
     pairs = read_pairs(str(config.distances))
     try:
         result = recover_pairs(config, pairs)

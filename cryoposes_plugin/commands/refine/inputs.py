@@ -18,7 +18,9 @@ from .config import RefineConfig
 
 @dataclass(frozen=True)
 class RefinementInputs:
-    """Particles with the poses to start from, the volume, its point group (G, 3, 3), and the grid to work on."""
+    """Particles with the poses to start from, the volume, its point group (G, 3, 3), and the grid
+    to work on.
+    """
 
     table: ParticleTable
     volume: Volume
@@ -27,7 +29,9 @@ class RefinementInputs:
 
 
 def read_inputs(config: RefineConfig) -> RefinementInputs:
-    """Open everything; InputError or ConfigError in one sentence where parts are unusable or do not fit together."""
+    """Open everything; InputError or ConfigError in one sentence where parts are unusable or do not
+    fit together.
+    """
     group = symmetry_rotations(config.symmetry)
     table = read_particles(str(config.particles), ("poses",), config.images_from)
     check_ctf(table, config.particles)

@@ -54,15 +54,18 @@ def metrics_of(refinement: Refinement, results: Results, table: ParticleTable) -
 def report_notes(metrics: Dict[str, Any]) -> List[str]:
     """What a reader of the poses must know."""
     notes = [
-        "Expected errors hold for a pose in the right basin; the probability of a wrong pose is given separately."
+        "Expected errors hold for a pose in the right basin; the probability of a wrong pose is "
+        "given separately."
     ]
     if metrics["particles_without_signal"]:
         notes.append(
-            f"{metrics['particles_without_signal']} particles fit no pose better than noise; filter them out."
+            f"{metrics['particles_without_signal']} particles fit no pose better than noise; "
+            "filter them out."
         )
     if metrics["ambiguous_particles"]:
         notes.append(
-            f"More likely wrong than right according to {WRONG_BASIN}: {counted(metrics['ambiguous_particles'], 'pose')}."
+            f"More likely wrong than right according to {WRONG_BASIN}: "
+            f"{counted(metrics['ambiguous_particles'], 'pose')}."
         )
     notes += not_modelled(metrics["columns_not_modelled"])
     return notes
@@ -75,13 +78,15 @@ def refinement_figures(
     scores, grid = table.scores, refinement.grid
     figures = {
         "expected_error": (
-            "Expected error of each orientation (root mean square), from the curvature of its likelihood.",
+            "Expected error of each orientation (root mean square), from the curvature of its "
+            "likelihood.",
             plots.value_histogram(
                 scores[EXPECTED_ERROR], "Expected error of the orientations", "expected error [°]"
             ),
         ),
         "agreement": (
-            "Amplitude of the map in the images, and amplitude of the noise, as far as images and map agree.",
+            "Amplitude of the map in the images, and amplitude of the noise, as far as images and "
+            "map agree.",
             plots.spectra(
                 {
                     table.optics[group].name: (s.amplitude, np.sqrt(s.noise_variance))

@@ -36,7 +36,8 @@ logger = logging.getLogger(__name__)
 #: What follows from a verdict on the given poses, unless there was a search.
 _LOST = {
     "undecided": "Poses refined from poses that fit no better than chance are unlikely to be right: each is marked as "
-    "wrong (cryoposesWrongBasin is 1); estimate poses first, with `cryoposes infer`, or search with --search-deg.",
+    "wrong (cryoposesWrongBasin is 1); estimate poses first, with `cryoposes infer`, or search "
+    "with --search-deg.",
     "opposite": "Poses refined from poses of the other hand are wrong: each is marked so (cryoposesWrongBasin is 1).",
 }
 
@@ -54,7 +55,8 @@ def check(config: RefineConfig) -> None:
 def run(config: RefineConfig, run: RunDirectory) -> Dict[str, Any]:
     """Write particles.star, covariance.npz and the report; returns the metrics.
 
-    An interrupted run continues after the last batches that were saved, and ends with the same result.
+    An interrupted run continues after the last batches that were saved, and ends with the same
+    result.
     """
     inputs = read_inputs(config)
     refinement = make_refinement(config, inputs)

@@ -54,7 +54,9 @@ class Draws:
 
 
 def read_inputs(config: SimulateConfig) -> SimulationInputs:
-    """Read the volumes and particle sets of a config; InputError or ConfigError where they do not fit together."""
+    """Read the volumes and particle sets of a config; InputError or ConfigError where they do not
+    fit together.
+    """
     like = None
     if config.like:
         like = read_particles(config.like, ("ctf",) if config.ctf else (), config.images_from)
@@ -65,7 +67,8 @@ def read_inputs(config: SimulateConfig) -> SimulationInputs:
     box, pixel = image_grid(config, volumes, like)
     if config.image_state != "raw" and not config.ctf:
         raise ConfigError(
-            f"simulate: --image-state is {config.image_state!r} and --no-ctf is given; images without a CTF are 'raw'."
+            f"simulate: --image-state is {config.image_state!r} and --no-ctf is given; images "
+            "without a CTF are 'raw'."
         )
 
     check_diameter(
@@ -101,8 +104,8 @@ def image_grid(
     )
     if box % 2:
         raise ConfigError(
-            f"{config.command}: the images would have the box of {source}, {box} px; give an even box with "
-            f"--box-size-px, such as {box + 1} (RELION needs it even)."
+            f"{config.command}: the images would have the box of {source}, {box} px; give an even "
+            f"box with --box-size-px, such as {box + 1} (RELION needs it even)."
         )
     if volumes:
         check_field_of_view(
@@ -121,8 +124,8 @@ def _common(
         )
     if max(values) - min(values) > _TOLERANCE * max(values):
         raise ConfigError(
-            f"{command}: {source} have {what} from {min(values):g} to {max(values):g} {unit}; say with {flag} "
-            "which one the images shall have."
+            f"{command}: {source} have {what} from {min(values):g} to {max(values):g} {unit}; say "
+            f"with {flag} which one the images shall have."
         )
     return values[0]
 
@@ -138,7 +141,9 @@ def particle_diameter_angstrom(
 
 
 def draw(config: SimulateConfig, inputs: SimulationInputs) -> Draws:
-    """Draw volume, pose, CTF and optics group of every image, a function of the config and its inputs alone."""
+    """Draw volume, pose, CTF and optics group of every image, a function of the config and its
+    inputs alone.
+    """
     n, seed = config.number, config.seed
     if inputs.poses is not None:
         rotations, shifts = draws.poses_of_particles(inputs.poses, n, inputs.pixel_size_angstrom)
@@ -163,10 +168,12 @@ def _draw_ctf_and_optics(config: SimulateConfig, inputs: SimulationInputs):
         ctf = draws.draw_ctfs(config.imaging().ctf, n, config.seed)
         return ctf, (optics,), np.zeros(n, dtype=np.int64)
 
-    # Poses and CTFs from one file belong together: particle by particle. Else the CTFs are shuffled.
+    # Poses and CTFs from one file belong together: particle by particle. Else the CTFs are
+    # shuffled.
     twin = _same_file(config.like, config.orientations_from)
     rows = np.arange(n) % len(like) if twin else draws.like_rows(len(like), n, config.seed)
-    # What the forward model leaves out (beam tilt, aberrations) must not be claimed of the new images.
+    # What the forward model leaves out (beam tilt, aberrations) must not be claimed of the new
+    # images.
     groups = tuple(
         dataclasses.replace(
             o, pixel_size_angstrom=pixel, box_size_px=box, image_state=state, extra={}
@@ -186,7 +193,9 @@ def _same_file(a: Optional[str], b: Optional[str]) -> bool:
 
 
 def particle_table(stack: Path, inputs: SimulationInputs, drawn: Draws) -> ParticleTable:
-    """The simulated particles with their true poses: ids 1 to N, in the order of the stack, on made-up micrographs."""
+    """The simulated particles with their true poses: ids 1 to N, in the order of the stack, on
+    made-up micrographs.
+    """
     n = len(drawn.rotations)
     number = np.arange(n)
     place, micrograph = number % _PARTICLES_PER_MICROGRAPH, number // _PARTICLES_PER_MICROGRAPH

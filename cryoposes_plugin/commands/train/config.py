@@ -451,8 +451,8 @@ class TrainConfig(ImagingConfig):
 
         if self.orientations != "uniform" and not self.volume:
             raise ConfigError(
-                f"train: --orientations is {self.orientations!r}, which is for simulated images, but "
-                "--volume is missing; leave it out, or give a map."
+                f"train: --orientations is {self.orientations!r}, which is for simulated images, "
+                "but --volume is missing; leave it out, or give a map."
             )
         check_recipe(self, self.recipe())
 

@@ -1,4 +1,5 @@
-"""A first volume and first poses from the images alone: a search from random starts at low resolution.
+"""A first volume and first poses from the images alone: a search from random starts at low
+resolution.
 
 The names below load TensorFlow when they are first used.
 """

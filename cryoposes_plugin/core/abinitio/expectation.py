@@ -1,12 +1,12 @@
 """The posterior of poses on a grid, and poses drawn from it.
 
-With white noise of variance s_k^2 in a coefficient and reference slices x_r(k) at the rotations of a grid, image i has
-at rotation r and shift t, up to a constant, the log likelihood
+With white noise of variance s_k^2 in a coefficient and reference slices x_r(k) at the rotations of
+a grid, image i has at rotation r and shift t, up to a constant, the log likelihood
 
     L_i(r, t) = sum_k (2 Re(c_ik x_r(k) y_ik* exp(-2 pi i k.t / D)) - c_ik^2 |x_r(k)|^2) / s_k^2,
 
-two matrix products for all images and rotations at once. Before, all rotations and shifts of the grid are equally
-likely.
+two matrix products for all images and rotations at once. Before, all rotations and shifts of the
+grid are equally likely.
 """
 
 from __future__ import annotations
@@ -21,10 +21,13 @@ _VALUES_AT_ONCE = 2**24
 
 @dataclass(frozen=True)
 class PoseDraws:
-    """Poses drawn from the posterior, M for each of N images, and what the posterior says of each image.
+    """Poses drawn from the posterior, M for each of N images, and what the posterior says of each
+    image.
 
-    image : (N M,) row. rotation, shift : (N M,) indices into the grids. best_rotation, best_shift : (N,) the likeliest.
-    certainty : (N,) posterior probability of that one, where an image without a particle competes too.
+    image : (N M,) row. rotation, shift : (N M,) indices into the grids. best_rotation, best_shift :
+        (N,) the likeliest.
+    certainty : (N,) posterior probability of that one, where an image without a particle competes
+        too.
     log_likelihood : (N,) of the image, poses summed over.
     """
 
@@ -48,7 +51,8 @@ def sample_poses(
     draws: int,
     rng: np.random.Generator,
 ) -> PoseDraws:
-    """Draw `draws` poses for each image, evenly over the posterior's cumulative sum (systematic sampling).
+    """Draw `draws` poses for each image, evenly over the posterior's cumulative sum (systematic
+    sampling).
 
     Parameters
     ----------

@@ -1,13 +1,16 @@
-"""Volume and poses from a random start: stochastic expectation maximisation at falling noise, shell by shell.
+"""Volume and poses from a random start: stochastic expectation maximisation at falling noise, shell
+by shell.
 
-Each iteration draws a few poses for every image from their posterior given the volume (`expectation`), on a grid that
-is turned at random, and reconstructs the volume from the images at all poses drawn. Two things keep it out of wrong
-optima: only the lowest shells take part at first, and the noise is taken to be at least a share of the images' power,
-which falls from one to a few per cent (deterministic annealing: Rose 1998). At the beginning all poses are about
-equally likely and the volume is nearly round; as the noise falls, the strongest shape appears first.
+Each iteration draws a few poses for every image from their posterior given the volume
+(`expectation`), on a grid that is turned at random, and reconstructs the volume from the images at
+all poses drawn. Two things keep it out of wrong optima: only the lowest shells take part at first,
+and the noise is taken to be at least a share of the images' power, which falls from one to a few
+per cent (deterministic annealing: Rose 1998). At the beginning all poses are about equally likely
+and the volume is nearly round; as the noise falls, the strongest shape appears first.
 
-Expectation maximisation over orientations is Sigworth 1998 and Scheres 2012; stochastic ab-initio is Punjani et al.
-2017. Here the steps are exact sums over a grid in few coefficients, as matrix products.
+Expectation maximisation over orientations is Sigworth 1998 and Scheres 2012; stochastic ab-initio
+is Punjani et al. 2017. Here the steps are exact sums over a grid in few coefficients, as matrix
+products.
 """
 
 from __future__ import annotations
@@ -40,8 +43,10 @@ _SLICES_AT_ONCE = 4096
 
 @dataclass(frozen=True)
 class Stage:
-    """Iterations up to a shell of the field of view, on a HEALPix grid of an order, while the floor of the noise falls
-    from one share of the images' power to another. `local`: shifts are looked for near those found before only."""
+    """Iterations up to a shell of the field of view, on a HEALPix grid of an order, while the floor
+    of the noise falls from one share of the images' power to another. `local`: shifts are looked
+    for near those found before only.
+    """
 
     last_shell: int
     order: int
@@ -66,7 +71,9 @@ DETAIL = (Stage(7, 2, 8, 0.3, 0.02, local=True), Stage(10, 3, 3, 0.05, 0.02, loc
 
 @dataclass(frozen=True)
 class SearchState:
-    """Of a search: the volume (D, D, D), the noise of each shell, and the shift (N, 2) that each image is near to."""
+    """Of a search: the volume (D, D, D), the noise of each shell, and the shift (N, 2) that each
+    image is near to.
+    """
 
     volume: np.ndarray
     noise_variance: np.ndarray
@@ -75,8 +82,10 @@ class SearchState:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """The state after an iteration, the likeliest pose of each image, how certain it is (see `PoseDraws`), the mean log
-    likelihood of an image, and the share of the images' power that the volume explains up to the stage's last shell."""
+    """The state after an iteration, the likeliest pose of each image, how certain it is (see
+    `PoseDraws`), the mean log likelihood of an image, and the share of the images' power that the
+    volume explains up to the stage's last shell.
+    """
 
     state: SearchState
     rotations: np.ndarray
@@ -87,7 +96,9 @@ class SearchResult:
 
 
 class Search:
-    """Iterates on N images. max_shift_px : largest shift, in pixels of the images. draws : poses drawn an image."""
+    """Iterates on N images. max_shift_px : largest shift, in pixels of the images. draws : poses
+    drawn an image.
+    """
 
     def __init__(self, images: WorkingImages, max_shift_px: float, draws: int):
         self.images, self.max_shift_px, self.draws = images, max_shift_px, draws
@@ -113,7 +124,8 @@ class Search:
         rng: np.random.Generator,
         on_iteration: Callable[[SearchResult], None] = lambda found: None,
     ) -> SearchResult:
-        """All iterations of a stage; the shifts that it finds are those that a local one after it starts from.
+        """All iterations of a stage; the shifts that it finds are those that a local one after it
+        starts from.
 
         Parameters
         ----------
@@ -162,7 +174,8 @@ class Search:
 def likeliest_poses(
     images: WorkingImages, state: SearchState, max_shift_px: float, rng: np.random.Generator
 ) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Rotations (N, 3, 3), shifts (N, 2) and certainties (N,) of images for a volume that stays as it is.
+    """Rotations (N, 3, 3), shifts (N, 2) and certainties (N,) of images for a volume that stays as
+    it is.
 
     Shifts are found on the coarser grid of rotations of `DETAIL`, then rotations on its finest.
 
@@ -228,7 +241,9 @@ class SliceComparison:
         )
 
     def moved(self, shifts_px: np.ndarray, step: np.ndarray) -> np.ndarray:
-        """Shifts (B, 2) with those of the grid (B,) that `draw` has found added, no longer than the largest."""
+        """Shifts (B, 2) with those of the grid (B,) that `draw` has found added, no longer than the
+        largest.
+        """
         sum_px = shifts_px + self._shift_grid[step]
         length = np.linalg.norm(sum_px, axis=1, keepdims=True)
         return sum_px * np.minimum(1.0, self._max_shift_px / np.maximum(length, 1e-9))
@@ -236,7 +251,9 @@ class SliceComparison:
     def residual_power(
         self, slices: np.ndarray, image: np.ndarray, shifts_px: np.ndarray
     ) -> np.ndarray:
-        """(number_of_shells,) mean |y - c exp(-2 pi i k.t / D) x|^2 of images at poses; 0 beyond the last shell."""
+        """(number_of_shells,) mean |y - c exp(-2 pi i k.t / D) x|^2 of images at poses; 0 beyond
+        the last shell.
+        """
         power = np.zeros(len(self.points))
         for at in range(0, len(image), _SLICES_AT_ONCE):
             part = slice(at, at + _SLICES_AT_ONCE)
@@ -277,7 +294,9 @@ class BackProjection:
 
 
 def _centred(volume: np.ndarray) -> np.ndarray:
-    """Rolled by whole voxels, so that the density above mean + one sigma has its centre of mass at D // 2."""
+    """Rolled by whole voxels, so that the density above mean + one sigma has its centre of mass at
+    D // 2.
+    """
     weight = np.clip(volume - volume.mean() - volume.std(), 0, None)
     if not weight.any():
         return volume

@@ -1,4 +1,6 @@
-"""The search from several random starts, each saved when it is done, and the likeliest carried on to more detail."""
+"""The search from several random starts, each saved when it is done, and the likeliest carried on
+to more detail.
+"""
 
 from __future__ import annotations
 
@@ -32,8 +34,9 @@ class StartResult:
 
 @dataclass(frozen=True)
 class SearchOutcome:
-    """The likeliest start's course with the detail, which one it was, and of all starts: log likelihood, correlation
-    with the likeliest start's volume (itself 1), and course."""
+    """The likeliest start's course with the detail, which one it was, and of all starts: log
+    likelihood, correlation with the likeliest start's volume (itself 1), and course.
+    """
 
     best: StartResult
     chosen: int
@@ -43,7 +46,8 @@ class SearchOutcome:
 
 
 def search_all(search: Search, number: int, seed: int, run: Folder) -> SearchOutcome:
-    """Run every start through `SHAPE` and the likeliest through `DETAIL`; goes on after what `run` holds.
+    """Run every start through `SHAPE` and the likeliest through `DETAIL`; goes on after what `run`
+    holds.
 
     Parameters
     ----------

@@ -20,7 +20,9 @@ _READ_AT_ONCE = 1024
 
 @dataclass(frozen=True)
 class WorkingImages:
-    """N images (N, D, D) float32 with their CTFs, if any, and the state of each (see `types.IMAGE_STATES`)."""
+    """N images (N, D, D) float32 with their CTFs, if any, and the state of each (see
+    `types.IMAGE_STATES`).
+    """
 
     images: np.ndarray
     ctf: Optional[CtfTable]
@@ -39,7 +41,9 @@ class WorkingImages:
         return WorkingImages(self.images[rows], ctf, self.states[rows], self.pixel_size_angstrom)
 
     def observations(self, points: FourierPoints, number: int) -> Tuple[np.ndarray, np.ndarray]:
-        """Coefficients and modulation (see `refinement.observations`) at the first `number` points, each (N, P)."""
+        """Coefficients and modulation (see `refinement.observations`) at the first `number` points,
+        each (N, P).
+        """
         y = np.empty((len(self), number), np.complex64)
         c = np.empty((len(self), number), np.float32)
         for state, rows in self._by_state():
@@ -49,7 +53,9 @@ class WorkingImages:
         return y, c
 
     def samples(self, sampler: SliceSampler) -> Tuple[np.ndarray, np.ndarray]:
-        """What each image adds to a reconstruction (see `reconstruction.slices.ctf_weighted`), without its shift."""
+        """What each image adds to a reconstruction (see `reconstruction.slices.ctf_weighted`),
+        without its shift.
+        """
         numerator = np.empty((len(self), len(sampler)), np.complex64)
         weight = np.empty((len(self), len(sampler)), np.float32)
         for state, rows in self._by_state():

@@ -1,4 +1,6 @@
-"""Errors of estimated poses against true ones, and the common frame in which two sets of poses agree best."""
+"""Errors of estimated poses against true ones, and the common frame in which two sets of poses
+agree best.
+"""
 
 from .errors import (
     angular_errors_deg,

@@ -13,7 +13,9 @@ FOUND_BELOW_DEG = 5.0
 
 
 def angular_errors_deg(estimate: np.ndarray, truth: np.ndarray, group: np.ndarray) -> np.ndarray:
-    """(N, 3, 3) and (N, 3, 3) rotations A, (G, 3, 3) symmetry -> (N,) degrees to the nearest equivalent pose."""
+    """(N, 3, 3) and (N, 3, 3) rotations A, (G, 3, 3) symmetry -> (N,) degrees to the nearest
+    equivalent pose.
+    """
     return np.rad2deg(symmetric_distance_rad(estimate, truth, group))
 
 

@@ -1,13 +1,14 @@
 """Registration over O(4), all that pairwise distances leave open (Banjac et al. 2021, eq. 5).
 
-d(q_i, q_j) stays the same when all quaternions are multiplied by one orthogonal 4 x 4 matrix: A -> L A R with two
-rotations, and A -> A^-1 before it where the determinant is negative. Only R, the rotation of the volume, is free in a
-microscope: L moves the beam. So the error that is left tells how well distances were turned into rotations, and is a
-lower bound to that of poses.
+d(q_i, q_j) stays the same when all quaternions are multiplied by one orthogonal 4 x 4 matrix: A ->
+L A R with two rotations, and A -> A^-1 before it where the determinant is negative. Only R, the
+rotation of the volume, is free in a microscope: L moves the beam. So the error that is left tells
+how well distances were turned into rotations, and is a lower bound to that of poses.
 
-Start: A_truth = L A_estimate R is linear, vec(A_truth) = (L x R^T) vec(A_estimate), so the least-squares 9 x 9 matrix,
-its entries sorted anew, is nearly of rank one in (L, R) (Van Loan and Pitsianis 1993). Then the mean distance is
-minimised by orthogonal Procrustes on the quaternions, their signs chosen in turns, with the weights 1 / distance.
+Start: A_truth = L A_estimate R is linear, vec(A_truth) = (L x R^T) vec(A_estimate), so the
+least-squares 9 x 9 matrix, its entries sorted anew, is nearly of rank one in (L, R) (Van Loan and
+Pitsianis 1993). Then the mean distance is minimised by orthogonal Procrustes on the quaternions,
+their signs chosen in turns, with the weights 1 / distance.
 """
 
 from __future__ import annotations
@@ -46,13 +47,14 @@ class Orthogonal4:
 
 
 def register_orthogonal4(estimate: np.ndarray, truth: np.ndarray, *, seed: int = 0) -> Orthogonal4:
-    """The T in O(4) with the smallest mean distance d(q_truth, T q_estimate), over both signs of its determinant.
+    """The T in O(4) with the smallest mean distance d(q_truth, T q_estimate), over both signs of
+    its determinant.
 
     Parameters
     ----------
     estimate, truth : (N, 3, 3) rotations A of the same N >= 1 particles.
-    seed : of the random starts that stand beside the closed form (it needs some ten particles), and of the draw that
-        judges them.
+    seed : of the random starts that stand beside the closed form (it needs some ten particles), and
+        of the draw that judges them.
     """
     if len(estimate) != len(truth) or len(truth) == 0:
         raise ValueError(

@@ -15,7 +15,8 @@ from ..types import ParticleTable
 def pair_distances_deg(
     truth: ParticleTable, estimate: ParticleTable, symmetry: str, pairs: int, join_by: str = "auto"
 ) -> Tuple[np.ndarray, np.ndarray]:
-    """(M,) true and estimated angular distances in degrees, modulo the symmetry, of pairs drawn with seed 0.
+    """(M,) true and estimated angular distances in degrees, modulo the symmetry, of pairs drawn
+    with seed 0.
 
     Parameters
     ----------

@@ -1,9 +1,11 @@
-"""The common frame of two sets of poses of the same particles: one rotation of the volume, and its hand.
+"""The common frame of two sets of poses of the same particles: one rotation of the volume, and its
+hand.
 
-Two reconstructions of one particle agree up to a rotation g of the volume: A_estimate g = A_truth, particle by
-particle, up to a symmetry operation s of the volume. So N = A_estimate^T A_truth lies at g s for every particle,
-scattered by the errors, and anywhere for outliers. g is the robust mean of these modulo s: found by trying the
-particles' own N as candidates, then by chordal means with weights that shrink with the residual.
+Two reconstructions of one particle agree up to a rotation g of the volume: A_estimate g = A_truth,
+particle by particle, up to a symmetry operation s of the volume. So N = A_estimate^T A_truth lies
+at g s for every particle, scattered by the errors, and anywhere for outliers. g is the robust mean
+of these modulo s: found by trying the particles' own N as candidates, then by chordal means with
+weights that shrink with the residual.
 """
 
 from __future__ import annotations
@@ -29,14 +31,18 @@ _SMALLEST_SCALE_RAD = 1e-6
 
 @dataclass(frozen=True)
 class Registration:
-    """The rotation g (3, 3), and whether the estimate's hand was "same" or "opposite" (mirrored before turning)."""
+    """The rotation g (3, 3), and whether the estimate's hand was "same" or "opposite" (mirrored
+    before turning).
+    """
 
     rotation: np.ndarray
     hand: str
     median_residual_rad: float
 
     def apply(self, rotations: np.ndarray) -> np.ndarray:
-        """(N, 3, 3) estimated rotations, brought into the frame of the truth. Shifts stay as they are."""
+        """(N, 3, 3) estimated rotations, brought into the frame of the truth. Shifts stay as they
+        are.
+        """
         rotations = np.asarray(rotations, dtype=np.float64)
         return (opposite_hand(rotations) if self.hand == "opposite" else rotations) @ self.rotation
 
@@ -88,7 +94,9 @@ def _register_hand(
 
 
 def _best_candidate(relative: np.ndarray, group: np.ndarray, seed: int) -> np.ndarray:
-    """The particle's own N (or the mean of all) that lies closest to the others, in a sum that outliers cannot rule."""
+    """The particle's own N (or the mean of all) that lies closest to the others, in a sum that
+    outliers cannot rule.
+    """
     rng = np.random.default_rng(seed)
     n = len(relative)
     candidates = relative[rng.choice(n, min(n, _CANDIDATES), replace=False)]
@@ -102,7 +110,9 @@ def _best_candidate(relative: np.ndarray, group: np.ndarray, seed: int) -> np.nd
 
 
 def _refine(rotation: np.ndarray, relative: np.ndarray, group: np.ndarray) -> np.ndarray:
-    """Chordal means of the representatives nearest to the present rotation, Cauchy weights at the median residual."""
+    """Chordal means of the representatives nearest to the present rotation, Cauchy weights at the
+    median residual.
+    """
     inverse_group = np.swapaxes(group, 1, 2)
     for _ in range(_ITERATIONS):
         nearest = nearest_equivalent(

@@ -15,13 +15,17 @@ PACKED_FIELDS = tuple(f.name for f in dataclasses.fields(CtfTable))
 
 
 def electron_wavelength_angstrom(voltage_kv: Any, xp: Any = np):
-    """Relativistic wavelength in Å, with the constants of RELION: h / sqrt(2 m e U (1 + e U / (2 m c^2)))."""
+    """Relativistic wavelength in Å, with the constants of RELION: h / sqrt(2 m e U (1 + e U / (2 m
+    c^2))).
+    """
     volts = 1e3 * voltage_kv
     return 12.2643247 / xp.sqrt(volts * (1.0 + 0.978466e-6 * volts))
 
 
 def frequency_grid(box_size_px: int, pixel_size_angstrom: float) -> Tuple[np.ndarray, np.ndarray]:
-    """(x, y) frequencies in 1/Å of the half plane of `rfft2`, each (D, D // 2 + 1) float64, zero at [0, 0]."""
+    """(x, y) frequencies in 1/Å of the half plane of `rfft2`, each (D, D // 2 + 1) float64, zero at
+    [0, 0].
+    """
     kx = np.fft.rfftfreq(box_size_px, pixel_size_angstrom)
     ky = np.fft.fftfreq(box_size_px, pixel_size_angstrom)
     x, y = np.meshgrid(kx, ky)
@@ -29,7 +33,9 @@ def frequency_grid(box_size_px: int, pixel_size_angstrom: float) -> Tuple[np.nda
 
 
 def pack_ctf(ctf: CtfTable) -> np.ndarray:
-    """(N, 8) float32, columns in the order of CtfTable's fields: what a tensor pipeline carries along."""
+    """(N, 8) float32, columns in the order of CtfTable's fields: what a tensor pipeline carries
+    along.
+    """
     return np.stack([np.asarray(getattr(ctf, name)) for name in PACKED_FIELDS], axis=-1).astype(
         np.float32
     )
@@ -48,14 +54,16 @@ def ctf_values(
     CTF(s) = sin(chi(s) + p + arcsin(w)) exp(-B s^2 / 4),
     chi(s) = pi lambda df(theta) s^2 - pi / 2 Cs lambda^3 s^4,
     df(theta) = (U + V) / 2 + (U - V) / 2 cos(2 (theta - angle)),
-    which is RELION's -sin(gamma): +w at s = 0, protein white on dark, underfocus positive (Rohou & Grigorieff 2015,
-    eq. 2 to 5, of the opposite sign).
+    which is RELION's -sin(gamma): +w at s = 0, protein white on dark, underfocus positive (Rohou &
+    Grigorieff 2015, eq. 2 to 5, of the opposite sign).
 
     Parameters
     ----------
-    frequencies_x, frequencies_y : shape S, 1/Å, in the frame of the image (x along the last axis of an image).
+    frequencies_x, frequencies_y : shape S, 1/Å, in the frame of the image (x along the last axis of
+        an image).
     ctf : CtfTable, or a mapping of its field names to (N,) arrays or tensors.
-    xp : `numpy`, or TensorFlow for tensors (then everything is float32 unless the inputs say otherwise).
+    xp : `numpy`, or TensorFlow for tensors (then everything is float32 unless the inputs say
+        otherwise).
 
     Returns
     -------
@@ -88,14 +96,18 @@ def _arcsin(values: Any, xp: Any):
 
 
 def state_filter(ctf: Any, image_state: str, xp: Any = np) -> Optional[Any]:
-    """What a raw image y = C x + n is multiplied with in Fourier space to reach `image_state`: None for "raw"."""
+    """What a raw image y = C x + n is multiplied with in Fourier space to reach `image_state`: None
+    for "raw".
+    """
     if image_state == "phase-flipped":
         return xp.sign(ctf)
     return ctf if image_state == "ctf-premultiplied" else None
 
 
 def signal_filter(ctf: Any, image_state: str, xp: Any = np):
-    """What the image's signal carries of the CTF: C, |C| or C^2 for "raw", "phase-flipped", "ctf-premultiplied"."""
+    """What the image's signal carries of the CTF: C, |C| or C^2 for "raw", "phase-flipped",
+    "ctf-premultiplied".
+    """
     if image_state == "phase-flipped":
         return xp.abs(ctf)
     return ctf * ctf if image_state == "ctf-premultiplied" else ctf

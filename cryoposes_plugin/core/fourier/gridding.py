@@ -9,7 +9,8 @@ from ..conventions import centre
 
 
 def interpolation_kernel(box_size_px: int, grid_size: int) -> np.ndarray:
-    """(D, D, D) float64: the factor by which trilinear interpolation attenuates a map, about D // 2.
+    """(D, D, D) float64: the factor by which trilinear interpolation attenuates a map, about D //
+    2.
 
     The transform of the triangle of one node's width along each axis: sinc^2(x / grid size).
     """
@@ -18,9 +19,11 @@ def interpolation_kernel(box_size_px: int, grid_size: int) -> np.ndarray:
 
 
 def padded_for_interpolation(data: np.ndarray, grid_size: int) -> np.ndarray:
-    """A map (D, D, D), divided by the kernel's transform, in a box of S voxels with its origin first.
+    """A map (D, D, D), divided by the kernel's transform, in a box of S voxels with its origin
+    first.
 
-    (S, S, S) float32 for a grid of `grid_size` S: its transform has phases about voxel D // 2 of the map.
+    (S, S, S) float32 for a grid of `grid_size` S: its transform has phases about voxel D // 2 of
+    the map.
     """
     box = data.shape[0]
     padded = np.zeros((grid_size,) * 3, np.float32)

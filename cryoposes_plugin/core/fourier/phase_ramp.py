@@ -11,7 +11,9 @@ import numpy as np
 
 
 def line_phases(displacements: np.ndarray, angular_frequencies: np.ndarray) -> np.ndarray:
-    """exp(-i w t) along one axis: t (...) and w (P,), in radians per unit of t -> (..., P) complex128."""
+    """exp(-i w t) along one axis: t (...) and w (P,), in radians per unit of t -> (..., P)
+    complex128.
+    """
     return np.exp(-1j * displacements[..., None] * angular_frequencies)
 
 

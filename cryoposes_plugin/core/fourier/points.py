@@ -1,4 +1,6 @@
-"""Frequencies of an image's transform: the half plane of `rfft2`, and its points ordered by resolution."""
+"""Frequencies of an image's transform: the half plane of `rfft2`, and its points ordered by
+resolution.
+"""
 
 from __future__ import annotations
 
@@ -24,12 +26,14 @@ def origin_signs(frequencies: np.ndarray) -> np.ndarray:
 class FourierPoints:
     """Points (kx, ky) of half the plane, 0 < |k| < D / 2, in cycles per box, ascending in |k|.
 
-    Of k and -k only one is kept, and the mean of the image is left out; each coefficient then stands
-    for two real numbers with independent noise. A prefix of the points is a low-passed image.
+    Of k and -k only one is kept, and the mean of the image is left out; each coefficient then
+    stands for two real numbers with independent noise. A prefix of the points is a low-passed
+    image.
 
     Attributes
     ----------
-    frequencies : (P, 2) float32. radius : (P,) float64, |k|. shell : (P,) the nearest integer to |k|.
+    frequencies : (P, 2) float32. radius : (P,) float64, |k|. shell : (P,) the nearest integer to
+        |k|.
     number_of_shells : D // 2 + 1.
     """
 

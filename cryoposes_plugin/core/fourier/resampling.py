@@ -1,8 +1,9 @@
 """Band-limited change of box and pixel size, exact for any ratio.
 
-Along one axis the samples' trigonometric interpolation, cut at the smaller of the two Nyquist frequencies and evaluated
-at the new positions, is a matrix: out = M in. The origin (pixel D // 2) stays the origin. What lies outside of the old
-box is taken as zero; amplitudes (densities, grey values) are kept.
+Along one axis the samples' trigonometric interpolation, cut at the smaller of the two Nyquist
+frequencies and evaluated at the new positions, is a matrix: out = M in. The origin (pixel D // 2)
+stays the origin. What lies outside of the old box is taken as zero; amplitudes (densities, grey
+values) are kept.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ from ..types import Volume
 
 @lru_cache(maxsize=32)
 def resampling_matrix(box_in: int, pixel_in: float, box_out: int, pixel_out: float) -> np.ndarray:
-    """(box_out, box_in) float64: periodic (Dirichlet) interpolation of box_in samples, cut at the new Nyquist.
+    """(box_out, box_in) float64: periodic (Dirichlet) interpolation of box_in samples, cut at the
+    new Nyquist.
 
-    Frequencies k / (box_in pixel_in), |k| < box_in / 2, enter whole where they lie below the new Nyquist frequency; the
-    unpaired highest one of an even box enters as a cosine.
+    Frequencies k / (box_in pixel_in), |k| < box_in / 2, enter whole where they lie below the new
+    Nyquist frequency; the unpaired highest one of an even box enters as a cosine.
 
     Parameters
     ----------
@@ -55,7 +57,8 @@ def resampling_matrix(box_in: int, pixel_in: float, box_out: int, pixel_out: flo
 def resample_images(
     images: np.ndarray, pixel_in: float, box_out: int, pixel_out: float
 ) -> np.ndarray:
-    """(B, D, D) -> (B, box_out, box_out) float32; for a wider field of view the mean of an image's rim is taken off.
+    """(B, D, D) -> (B, box_out, box_out) float32; for a wider field of view the mean of an image's
+    rim is taken off.
 
     Parameters
     ----------
@@ -83,7 +86,9 @@ def _rim_mean(images: np.ndarray) -> np.ndarray:
 
 
 def projected_density(volume: Volume, box_out: int, pixel_out: float) -> np.ndarray:
-    """(box_out, box_out, box_out) float32: the density above that of the solvent, on a grid that it is projected on."""
+    """(box_out, box_out, box_out) float32: the density above that of the solvent, on a grid that it
+    is projected on.
+    """
     return resample_volume(
         without_solvent(volume).data, volume.pixel_size_angstrom, box_out, pixel_out
     )
@@ -92,7 +97,8 @@ def projected_density(volume: Volume, box_out: int, pixel_out: float) -> np.ndar
 def without_solvent(volume: Volume) -> Volume:
     """The map less the median over the faces of its box.
 
-    Beyond the box there is nothing; a solvent other than zero would make a cube of the map, which turns with it.
+    Beyond the box there is nothing; a solvent other than zero would make a cube of the map, which
+    turns with it.
     """
     level = np.median(
         np.concatenate([np.take(volume.data, (0, -1), axis=axis).ravel() for axis in range(3)])

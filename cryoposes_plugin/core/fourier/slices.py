@@ -13,25 +13,29 @@ from ..errors import InputError
 from .phase_ramp import line_phases
 from .points import half_plane
 
-#: Below this frequency a slice is sampled twice as finely: there the rings |k| = 1, 2, 3, ... of whole frequencies
-#: leave gaps in the padded volume, which the interpolation would fill from one side.
+#: Below this frequency a slice is sampled twice as finely: there the rings |k| = 1, 2, 3, ... of
+#: whole frequencies leave gaps in the padded volume, which the interpolation would fill from one
+#: side.
 FINE_RADIUS_PX = 6
-#: Weight of the zero frequency, where the ramp has its minimum: the mean of |k| over the cell of a fine sample, nearly.
+#: Weight of the zero frequency, where the ramp has its minimum: the mean of |k| over the cell of a
+#: fine sample, nearly.
 _SMALLEST_RAMP = 0.25
 
 
 class SliceSampler:
     """Takes independent Fourier samples of D x D images out of half a disk.
 
-    Samples are at frequencies k = (kx, ky) in units of 1 / (D pixels), |k| < `radius_px`, of each pair k, -k one only
-    (kx > 0, or kx = 0 and ky >= 0): whole numbers, and halves too below `FINE_RADIUS_PX`. `radius_px` is at most D / 2:
-    the corners beyond the Nyquist sphere, and the unpaired Nyquist row, are cut.
+    Samples are at frequencies k = (kx, ky) in units of 1 / (D pixels), |k| < `radius_px`, of each
+    pair k, -k one only (kx > 0, or kx = 0 and ky >= 0): whole numbers, and halves too below
+    `FINE_RADIUS_PX`. `radius_px` is at most D / 2: the corners beyond the Nyquist sphere, and the
+    unpaired Nyquist row, are cut.
 
     Attributes
     ----------
     kx, ky : (n,) float32.
-    density_weight : (n,) float32, the area of a sample's cell times |k|. Slices through the origin are dense as
-        1 / |k|; with this weight the samples around a node count alike (the ramp of weighted back projection).
+    density_weight : (n,) float32, the area of a sample's cell times |k|. Slices through the origin
+        are dense as 1 / |k|; with this weight the samples around a node count alike (the ramp of
+        weighted back projection).
     """
 
     def __init__(self, box_size_px: int, radius_px: Optional[float] = None):
@@ -63,7 +67,8 @@ class SliceSampler:
         return self.kx * step, self.ky * step
 
     def transform(self, images: np.ndarray, shifts_px: np.ndarray) -> np.ndarray:
-        """(B, D, D) images of particles displaced by (B, 2) px -> (B, n) complex64, with the particle at the origin.
+        """(B, D, D) images of particles displaced by (B, 2) px -> (B, n) complex64, with the
+        particle at the origin.
 
         I^(k) exp(+2 pi i k.(t + D // 2) / D), the inverse of the shift in `conventions`.
         """
@@ -76,7 +81,9 @@ class SliceSampler:
         return samples
 
     def _fine_transform(self, images: np.ndarray) -> np.ndarray:
-        """The few fine samples (B, m), summed directly along x and then along y, in real arithmetic."""
+        """The few fine samples (B, m), summed directly along x and then along y, in real
+        arithmetic.
+        """
         number, d = images.shape[:2]
         along_x, along_y = (_cosines_and_sines(k, d) for k in (self._fine_x, self._fine_y))
         rows = images.reshape(-1, d) @ along_x
@@ -109,19 +116,22 @@ def _cosines_and_sines(k: np.ndarray, box_size_px: int) -> np.ndarray:
 def ctf_weighted(
     samples: np.ndarray, ctf: Optional[np.ndarray], image_state: str
 ) -> Tuple[np.ndarray, np.ndarray]:
-    """What one image adds to the numerator and to the weight of the least-squares estimate of the slice.
+    """What one image adds to the numerator and to the weight of the least-squares estimate of the
+    slice.
 
-    Raw images y = C x + n of white n: C y and C^2. Phase-flipped y = |C| x + n: |C| y and C^2. Premultiplied
-    y = C (C x + n): y and C^2. Without a CTF: y and 1.
+    Raw images y = C x + n of white n: C y and C^2. Phase-flipped y = |C| x + n: |C| y and C^2.
+    Premultiplied y = C (C x + n): y and C^2. Without a CTF: y and 1.
 
     Parameters
     ----------
-    samples : (B, n) complex64. ctf : (B, n) float32 or None. image_state : one of `types.IMAGE_STATES`.
+    samples : (B, n) complex64. ctf : (B, n) float32 or None. image_state : one of
+        `types.IMAGE_STATES`.
     """
     if ctf is None:
         if image_state != "raw":
             raise InputError(
-                f"Images are said to be {image_state} and have no CTF; give particles with their defocus values."
+                f"Images are said to be {image_state} and have no CTF; give particles with their "
+                "defocus values."
             )
         return samples, np.ones(samples.shape, dtype=np.float32)
     weight = ctf * ctf

@@ -1,4 +1,6 @@
-"""Distributions of orientations: rotations A of shape (n, 3, 3), reproducible from a NumPy generator."""
+"""Distributions of orientations: rotations A of shape (n, 3, 3), reproducible from a NumPy
+generator.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ def rotations_viewing(directions: np.ndarray, psi_rad: np.ndarray) -> np.ndarray
 
 
 def healpix_directions(order: int) -> np.ndarray:
-    """Centres of the 12 * 4^order equal-area HEALPix pixels in ring order, (n, 3) (Gorski et al. 2005, eqs. 2-9)."""
+    """Centres of the 12 * 4^order equal-area HEALPix pixels in ring order, (n, 3) (Gorski et al.
+    2005, eqs. 2-9).
+    """
     nside = 2**order
     ring = np.arange(1, 4 * nside)
     polar = np.minimum(ring, 4 * nside - ring)
@@ -46,10 +50,11 @@ def healpix_directions(order: int) -> np.ndarray:
 
 
 def healpix_rotations(n: int, rng: np.random.Generator) -> np.ndarray:
-    """n orientations of the coarsest HEALPix x in-plane grid that has n or more, drawn without repetition.
+    """n orientations of the coarsest HEALPix x in-plane grid that has n or more, drawn without
+    repetition.
 
-    In-plane step equal to the grid's angular spacing, as RELION's sampling does; the grid is turned by one random
-    rotation so that no image lies exactly on an axis.
+    In-plane step equal to the grid's angular spacing, as RELION's sampling does; the grid is turned
+    by one random rotation so that no image lies exactly on an axis.
     """
     order = 0
     while 12 * 4**order * in_plane_steps(order) < n:
@@ -61,7 +66,9 @@ def healpix_rotations(n: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def healpix_grid(order: int) -> np.ndarray:
-    """All orientations of a HEALPix x in-plane grid: 576 of them 30° apart for order 1, then eight times as many."""
+    """All orientations of a HEALPix x in-plane grid: 576 of them 30° apart for order 1, then eight
+    times as many.
+    """
     directions, steps = healpix_directions(order), in_plane_steps(order)
     psi = np.tile(2 * np.pi * np.arange(steps) / steps, len(directions))
     return rotations_viewing(np.repeat(directions, steps, axis=0), psi)
@@ -73,7 +80,9 @@ def in_plane_steps(order: int) -> int:
 
 
 def hemisphere(n: int, rng: np.random.Generator, octants: int = 4) -> np.ndarray:
-    """Viewing directions uniform on `octants` of the eight octants: 4 the half sphere z > 0, 2 the quarter y, z > 0."""
+    """Viewing directions uniform on `octants` of the eight octants: 4 the half sphere z > 0, 2 the
+    quarter y, z > 0.
+    """
     directions = rng.standard_normal((n, 3))
     directions[:, 2] = np.abs(directions[:, 2])
     if octants == 2:
@@ -84,9 +93,11 @@ def hemisphere(n: int, rng: np.random.Generator, octants: int = 4) -> np.ndarray
 def preferred(
     n: int, rng: np.random.Generator, directions: np.ndarray, concentration: float
 ) -> np.ndarray:
-    """Viewing directions von Mises-Fisher around (m, 3) directions, drawn equally often; in-plane angle uniform.
+    """Viewing directions von Mises-Fisher around (m, 3) directions, drawn equally often; in-plane
+    angle uniform.
 
-    In three dimensions the cosine w to the mean has density prop. to exp(kappa w): inverted in closed form.
+    In three dimensions the cosine w to the mean has density prop. to exp(kappa w): inverted in
+    closed form.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """Point groups as RELION and Scipion orient them.
 
-Main axis along z, dihedral 2-fold along x, T with 3-fold along z, O with 4-fold along z, I (RELION's and Xmipp's I2)
-with 2-folds along x, y, z.
+Main axis along z, dihedral 2-fold along x, T with 3-fold along z, O with 4-fold along z, I
+(RELION's and Xmipp's I2) with 2-folds along x, y, z.
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ def _generators(kind: str, order: int):
 
 
 def parse_symmetry(name: str):
-    """'d2' -> ('D', 2); C and D need an order, T and O have none, I may be I, I1 or I2. ConfigError otherwise."""
+    """'d2' -> ('D', 2); C and D need an order, T and O have none, I may be I, I1 or I2. ConfigError
+    otherwise.
+    """
     text = str(name).strip().upper()
     match = re.fullmatch(r"(?:([CD])([1-9]\d?)|(T|O)|(I)([12])?)", text)
     if match is None:
@@ -67,7 +69,9 @@ def symmetry_rotations(name: str) -> np.ndarray:
 
 
 def nearest_equivalent(rotations: np.ndarray, targets: np.ndarray, group: np.ndarray) -> np.ndarray:
-    """Of the equivalent rotations A g, the one nearest to the target, for each of (N, 3, 3) -> (N, 3, 3)."""
+    """Of the equivalent rotations A g, the one nearest to the target, for each of (N, 3, 3) -> (N,
+    3, 3).
+    """
     best = np.array(rotations, dtype=np.float64)
     traces = np.einsum("nij,nij->n", best, targets)
     for g in group[1:]:

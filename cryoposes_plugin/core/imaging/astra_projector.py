@@ -18,26 +18,28 @@ def require_cuda() -> None:
         import astra
     except ImportError as error:
         raise ResourceError(
-            "The projector 'astra' needs the package astra-toolbox, which is not installed; install it, or "
-            "choose the projector 'fourier'."
+            "The projector 'astra' needs the package astra-toolbox, which is not installed; "
+            "install it, or choose the projector 'fourier'."
         ) from error
     if not astra.use_cuda():
         raise ResourceError(
-            "The projector 'astra' needs a CUDA device and ASTRA finds none on this machine; choose the "
-            "projector 'fourier', which needs no GPU."
+            "The projector 'astra' needs a CUDA device and ASTRA finds none on this machine; "
+            "choose the projector 'fourier', which needs no GPU."
         )
 
 
 def projection_vectors(rotations: np.ndarray, box_size_px: int) -> np.ndarray:
     """(N, 3, 3) rotations A -> (N, 12) rows (ray, d, u, v) of ASTRA's `parallel3d_vec`.
 
-    In the volume frame the image's x, y and the beam are the rows of A: u = A^T x, v = A^T y, ray = A^T z. ASTRA puts
-    the origin of an even grid half a voxel before ours, between the voxels D // 2 - 1 and D // 2: the detector's centre
-    d is moved so that voxel D // 2 projects onto pixel D // 2.
+    In the volume frame the image's x, y and the beam are the rows of A: u = A^T x, v = A^T y, ray =
+    A^T z. ASTRA puts the origin of an even grid half a voxel before ours, between the voxels D // 2
+    - 1 and D // 2: the detector's centre d is moved so that voxel D // 2 projects onto pixel D //
+    2.
     """
     rotations = np.asarray(rotations, dtype=np.float64).reshape(-1, 3, 3)
     u, v, ray = rotations[:, 0], rotations[:, 1], rotations[:, 2]
-    # Coordinate of the centre D // 2 in ASTRA's frame, along every axis of the volume and of the detector.
+    # Coordinate of the centre D // 2 in ASTRA's frame, along every axis of the volume and of the
+    # detector.
     offset = box_size_px // 2 - (box_size_px - 1) / 2
     centre = offset * np.ones(3) - offset * (u + v)
     return np.concatenate([ray, centre, u, v], axis=1)
@@ -76,7 +78,9 @@ class AstraProjector:
 
 
 class AstraForwardModel:
-    """Noise-free images y = C S P x with P in real space: the interface of `forward_model.ForwardModel`."""
+    """Noise-free images y = C S P x with P in real space: the interface of
+    `forward_model.ForwardModel`.
+    """
 
     def __init__(self, volumes: Sequence[Volume], box_size_px: int, pixel_size_angstrom: float):
         self.box_size_px, self.pixel_size_angstrom = int(box_size_px), float(pixel_size_angstrom)

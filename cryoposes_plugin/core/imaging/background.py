@@ -1,4 +1,6 @@
-"""How noisy simulated training images must be: from an SNR, a noise variance, or particle images alike."""
+"""How noisy simulated training images must be: from an SNR, a noise variance, or particle images
+alike.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,8 @@ _RIMS_LOOKED_AT = 20
 _REACH = 0.25
 #: No frequency has less noise than this share of the mean.
 _SMALLEST_POWER = 0.02
-#: Where a premultiplied image holds less of its noise than this share, there is nothing to tell it by.
+#: Where a premultiplied image holds less of its noise than this share, there is nothing to tell it
+#: by.
 _SMALLEST_TRANSFER = 0.05
 
 
@@ -46,8 +49,9 @@ def signal_variance(
 ) -> float:
     """Variance over the whole box of y = C^p P x, averaged over orientations, CTFs and volumes.
 
-    By the projection-slice theorem and Parseval: the mean power of a projection at frequency k is the mean of |V^|^2
-    over the sphere of radius |k|. No image is simulated. `ctf_power` p is 2 for images multiplied by their CTF.
+    By the projection-slice theorem and Parseval: the mean power of a projection at frequency k is
+    the mean of |V^|^2 over the sphere of radius |k|. No image is simulated. `ctf_power` p is 2 for
+    images multiplied by their CTF.
 
     Parameters
     ----------
@@ -72,7 +76,8 @@ def signal_variance(
 class Background:
     """Noise around the particles of a set, as its images are.
 
-    snr : mean variance of the signal over that of the noise. power : (D, D) of the noise, by frequency in the order of
+    snr : mean variance of the signal over that of the noise. power : (D, D) of the noise, by
+        frequency in the order of
     `fftfreq`, mean 1.
     """
 
@@ -85,12 +90,14 @@ def measure_background(
 ) -> Background:
     """Level and spectrum of the noise outside a circle of `diameter_angstrom` about the centre.
 
-    There the particle's signal, and what the CTF spreads of it, ends: the SNR, (total variance - background variance) /
-    background variance, is a little too small where it does not. Ratios are taken image by image, so that the images'
-    scale has no part in it. The spectrum is the transform of the covariance of pairs of background pixels (Blackman and
-    Tukey 1958), isotropic. At most SAMPLE images are read.
+    There the particle's signal, and what the CTF spreads of it, ends: the SNR, (total variance -
+    background variance) / background variance, is a little too small where it does not. Ratios are
+    taken image by image, so that the images' scale has no part in it. The spectrum is the transform
+    of the covariance of pairs of background pixels (Blackman and Tukey 1958), isotropic. At most
+    SAMPLE images are read.
 
-    option : what the user gives where nothing can be measured, for the sentences of the InputErrors.
+    option : what the user gives where nothing can be measured, for the sentences of the
+        InputErrors.
 
     Parameters
     ----------
@@ -107,7 +114,8 @@ def measure_background(
     if not outside.any():
         raise InputError(
             f"A circle of {diameter_angstrom:g} Å leaves no background in images of "
-            f"{images.box_size_px * images.pixel_size_angstrom:.0f} Å to measure the noise of; give {option}."
+            f"{images.box_size_px * images.pixel_size_angstrom:.0f} Å to measure the noise of; "
+            f"give {option}."
         )
 
     shares, products = [], np.zeros((2 * images.box_size_px, images.box_size_px + 1))
@@ -125,8 +133,8 @@ def measure_background(
     share = float(np.concatenate(shares).mean())
     if share < _LEAST_NOISE or _masked(images, rows):
         raise InputError(
-            f"Around the particles there is next to no noise ({share:.2g} of the images' variance): they are masked, "
-            f"or have none; give {option}."
+            f"Around the particles there is next to no noise ({share:.2g} of the images' "
+            f"variance): they are masked, or have none; give {option}."
         )
     snr = 1.0 / share - 1.0
     if snr < SMALLEST_SNR:
@@ -150,8 +158,8 @@ def noise_power_like(
     image_state: str,
     background: Background,
 ) -> np.ndarray:
-    """(D, D) power of the noise of raw images of the volumes' grey values, its mean the variance, at the box D and
-    pixel size of `images`: in this state they then have this background.
+    """(D, D) power of the noise of raw images of the volumes' grey values, its mean the variance,
+    at the box D and pixel size of `images`: in this state they then have this background.
 
     Parameters
     ----------
@@ -178,7 +186,9 @@ def _padded_transform(images: np.ndarray) -> np.ndarray:
 
 
 def _isotropic_power(products: np.ndarray, outside: np.ndarray) -> np.ndarray:
-    """(D, D) spectrum, mean 1, from the mean |transform|^2 of padded images that are zero inside the circle."""
+    """(D, D) spectrum, mean 1, from the mean |transform|^2 of padded images that are zero inside
+    the circle.
+    """
     d = len(outside)
     sums, pairs = (
         scipy.fft.irfft2(a, s=(2 * d, 2 * d))
@@ -204,9 +214,11 @@ def _isotropic_power(products: np.ndarray, outside: np.ndarray) -> np.ndarray:
 def cropped_noise_amplitude(
     amplitude: Optional[np.ndarray], box_in: int, box_out: int
 ) -> np.ndarray:
-    """Amplitude spectrum (box_out, box_out // 2 + 1) of unit noise of box_in pixels after Fourier cropping to box_out.
+    """Amplitude spectrum (box_out, box_out // 2 + 1) of unit noise of box_in pixels after Fourier
+    cropping to box_out.
 
-    Grey values are kept, so that white noise of variance 1 becomes white noise of variance (box_out / box_in)^2.
+    Grey values are kept, so that white noise of variance 1 becomes white noise of variance (box_out
+    / box_in)^2.
     """
     if amplitude is None:
         amplitude = np.ones((box_in, box_in // 2 + 1), np.float32)

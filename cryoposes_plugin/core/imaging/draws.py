@@ -1,4 +1,6 @@
-"""Random volumes, poses and CTFs of simulated images, as functions of their distributions and a seed."""
+"""Random volumes, poses and CTFs of simulated images, as functions of their distributions and a
+seed.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,8 @@ from .settings import CtfDistribution, PoseDistribution
 
 Seed = Union[int, Sequence[int]]
 
-# One stream of random numbers each, so that changing one distribution leaves the others' draws as they were.
+# One stream of random numbers each, so that changing one distribution leaves the others' draws as
+# they were.
 _ROTATIONS, _SHIFTS, _CTFS, _VOLUMES, _LIKE, _SAMPLE = range(1, 7)
 
 
@@ -145,11 +148,13 @@ def draw_sample(n: int, size: int, seed: Seed) -> np.ndarray:
 def poses_of_particles(
     table: ParticleTable, n: int, pixel_size_angstrom: float
 ) -> Tuple[np.ndarray, np.ndarray]:
-    """Poses of a particle set in its order, repeated until there are n; shifts in pixels of the new images."""
+    """Poses of a particle set in its order, repeated until there are n; shifts in pixels of the new
+    images.
+    """
     if table.rotations is None or table.shifts_px is None:
         raise InputError(
-            "The particles of --orientations-from have no poses; give a set with rlnAngleRot, rlnAngleTilt, "
-            "rlnAnglePsi and origins."
+            "The particles of --orientations-from have no poses; give a set with rlnAngleRot, "
+            "rlnAngleTilt, rlnAnglePsi and origins."
         )
     rows = np.arange(n) % len(table)
     scale = table.pixel_size_angstrom / pixel_size_angstrom

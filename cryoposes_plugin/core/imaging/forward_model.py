@@ -1,4 +1,6 @@
-"""Noise-free images, y = C S P x: projection, shift and CTF in one pass through Fourier space (TensorFlow)."""
+"""Noise-free images, y = C S P x: projection, shift and CTF in one pass through Fourier space
+(TensorFlow).
+"""
 
 from __future__ import annotations
 
@@ -27,8 +29,8 @@ __all__ = ["ForwardModel", "apply_image_state", "crop", "modulate", "pack_ctf"]
 class ForwardModel:
     """Images of one or several volumes.
 
-    The volumes are resampled once to the pixel size of the images. Where a volume is wider than the images, projections
-    are made in a box that holds it and cut to the images' box at the end.
+    The volumes are resampled once to the pixel size of the images. Where a volume is wider than the
+    images, projections are made in a box that holds it and cut to the images' box at the end.
 
     Parameters
     ----------
@@ -71,13 +73,16 @@ class ForwardModel:
         ----------
         volume_index : (B,) int32.
         rotations : (B, 3, 3) float32, A of `conventions`. Differentiable.
-        shifts_px : (B, 2) float32, displacement (x, y) of the particle, pixels of the image. Differentiable.
+        shifts_px : (B, 2) float32, displacement (x, y) of the particle, pixels of the image.
+            Differentiable.
         ctf : (B, 8) float32 from `pack_ctf`, or None for no CTF.
-        image_state : the signal carries C ("raw"), |C| ("phase-flipped") or C^2 ("ctf-premultiplied").
+        image_state : the signal carries C ("raw"), |C| ("phase-flipped") or C^2
+            ("ctf-premultiplied").
 
         Returns
         -------
-        (B, D, D) float32, in units of the volume summed along z. Frequencies beyond Nyquist's circle are zero.
+        (B, D, D) float32, in units of the volume summed along z. Frequencies beyond Nyquist's
+        circle are zero.
         """
         slices = self._projector.slices(volume_index, rotations)
         slices *= _shift_and_ctf(

@@ -1,4 +1,6 @@
-"""Projections as central slices of the Fourier transform (TensorFlow, differentiable in the rotation)."""
+"""Projections as central slices of the Fourier transform (TensorFlow, differentiable in the
+rotation).
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,8 @@ class FourierProjector:
     Attributes
     ----------
     box_size_px : D.
-    frequencies : (P, 2) float32, the integer (kx, ky) of the points of the half plane with |k| < D / 2.
+    frequencies : (P, 2) float32, the integer (kx, ky) of the points of the half plane with |k| < D
+        / 2.
     """
 
     def __init__(self, volumes: Sequence[np.ndarray], padding: float):
@@ -34,7 +37,8 @@ class FourierProjector:
         self._signs = tf.constant(origin_signs(points))
 
     def slices(self, volume_index: tf.Tensor, rotations: tf.Tensor) -> tf.Tensor:
-        """(B, P) complex64: the slice at `frequencies`, (B,) int32 volumes at (B, 3, 3) float32 rotations A.
+        """(B, P) complex64: the slice at `frequencies`, (B,) int32 volumes at (B, 3, 3) float32
+        rotations A.
 
         Phases are those of an image with its origin at D // 2 and array index 0 at the corner.
         """
@@ -51,14 +55,18 @@ class FourierProjector:
 
 
 def slice_points(rotations: tf.Tensor, frequencies: tf.Tensor, scale: float) -> List[tf.Tensor]:
-    """A^T (kx, ky, 0) times `scale`, three of (B, P): x, y and z of P frequencies (P, 2) at rotations A (B, 3, 3)."""
+    """A^T (kx, ky, 0) times `scale`, three of (B, P): x, y and z of P frequencies (P, 2) at
+    rotations A (B, 3, 3).
+    """
     rows = scale * rotations[:, :2, :]
     kx, ky = frequencies[:, 0], frequencies[:, 1]
     return [rows[:, 0, a, None] * kx + rows[:, 1, a, None] * ky for a in (0, 1, 2)]
 
 
 def _half_disc(box_size_px: int) -> Tuple[np.ndarray, np.ndarray]:
-    """Integer frequencies (P, 2) inside the disc |k| < D / 2, and for each pixel of `rfft2` its point, or P."""
+    """Integer frequencies (P, 2) inside the disc |k| < D / 2, and for each pixel of `rfft2` its
+    point, or P.
+    """
     kx, ky = half_plane(box_size_px)
     inside = kx**2 + ky**2 < (box_size_px / 2) ** 2
     points = np.stack([kx[inside], ky[inside]], axis=1).astype(np.float32)

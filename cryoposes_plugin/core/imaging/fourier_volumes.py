@@ -1,4 +1,6 @@
-"""Volumes as tables of Fourier coefficients, read between the nodes by trilinear interpolation (TensorFlow)."""
+"""Volumes as tables of Fourier coefficients, read between the nodes by trilinear interpolation
+(TensorFlow).
+"""
 
 from __future__ import annotations
 
@@ -16,8 +18,9 @@ from . import padding as grids
 
 @dataclass(frozen=True)
 class TableLayout:
-    """Where the coefficients lie: edge of the grid, nodes per cycle per box, neighbours that are read at once and one
-    after the other, steps of an index between volumes and along z and y."""
+    """Where the coefficients lie: edge of the grid, nodes per cycle per box, neighbours that are
+    read at once and one after the other, steps of an index between volumes and along z and y.
+    """
 
     size: int
     scale: float
@@ -29,8 +32,8 @@ class TableLayout:
 class FourierVolumes:
     """The transforms of V volumes of one box on a padded grid.
 
-    The volume is divided by the interpolation kernel's transform, a sinc^2 along each axis. Relative error:
-    `grids.interpolation_error`.
+    The volume is divided by the interpolation kernel's transform, a sinc^2 along each axis.
+    Relative error: `grids.interpolation_error`.
 
     Parameters
     ----------
@@ -39,7 +42,8 @@ class FourierVolumes:
 
     Attributes
     ----------
-    scale : nodes of the grid per cycle per box. layout, table : all that `of_table` makes the same volumes from: a
+    scale : nodes of the grid per cycle per box. layout, table : all that `of_table` makes the same
+        volumes from: a
     compiled function can take them as arguments and serve every volume.
     """
 
@@ -68,7 +72,9 @@ class FourierVolumes:
     def values(
         self, volume_index: tf.Tensor, points: Sequence[tf.Tensor]
     ) -> Tuple[tf.Tensor, tf.Tensor]:
-        """Real and imaginary part, each (B, P), at `points` (x, y, z), each (B, P), in nodes of the grid."""
+        """Real and imaginary part, each (B, P), at `points` (x, y, z), each (B, P), in nodes of the
+        grid.
+        """
         side, index, (fx, fy, fz) = self._locate(points)
         weights = (((1.0 - fz), fz), ((1.0 - fy), fy), ((1.0 - fx), fx))
         real = imaginary = 0.0
@@ -83,7 +89,8 @@ class FourierVolumes:
     ) -> Tuple[Tuple[tf.Tensor, List[tf.Tensor]], Tuple[tf.Tensor, List[tf.Tensor]]]:
         """((value, gradient) of the real part, (value, gradient) of the imaginary part).
 
-        Values are (B, P), gradients three of these, along x, y and z, per node: the derivative of the interpolation.
+        Values are (B, P), gradients three of these, along x, y and z, per node: the derivative of
+        the interpolation.
         """
         side, index, fraction = self._locate(points)
         real, imaginary = {}, {}
@@ -91,7 +98,8 @@ class FourierVolumes:
             real[corner], imaginary[corner] = re, im
         value, gradient = _trilinear(real, fraction)
         value_im, gradient_im = _trilinear(imaginary, fraction)
-        # V^(q) = conj(V^(-q)): the real part's gradient and the imaginary part's value change sign with q.
+        # V^(q) = conj(V^(-q)): the real part's gradient and the imaginary part's value change sign
+        # with q.
         return (value, [side * g for g in gradient]), (side * value_im, gradient_im)
 
     def _locate(self, points: tf.Tensor):
@@ -139,15 +147,17 @@ def _trilinear(corners: Any, fraction: tf.Tensor):
 def fourier_volume(volume: np.ndarray, size: int) -> np.ndarray:
     """Transform of a volume on the padded grid, corrected for trilinear interpolation.
 
-    (D, D, D) float32 -> (S, S, S // 2 + 1) complex64 [kz, ky, kx] for a grid of `size` S; kz and ky ascend from -S / 2,
-    kx from 0.
+    (D, D, D) float32 -> (S, S, S // 2 + 1) complex64 [kz, ky, kx] for a grid of `size` S; kz and ky
+    ascend from -S / 2, kx from 0.
     """
     transform = scipy.fft.rfftn(padded_for_interpolation(volume, size))
     return scipy.fft.fftshift(transform, axes=(0, 1)).astype(np.complex64)
 
 
 def _table(volumes: Sequence[np.ndarray], size: int, packed: Any, width: int) -> np.ndarray:
-    """(V * S * S * width, 2 * neighbours) float32: each voxel's neighbours side by side, for one read."""
+    """(V * S * S * width, 2 * neighbours) float32: each voxel's neighbours side by side, for one
+    read.
+    """
     table = np.empty((len(volumes), size, size, width, len(packed)), np.complex64)
     for target, volume in zip(table, volumes):
         transform = fourier_volume(volume, size)

@@ -1,4 +1,6 @@
-"""Noise: white or coloured, the same for image i whatever the batch; and the normalisation that RELION wants."""
+"""Noise: white or coloured, the same for image i whatever the batch; and the normalisation that
+RELION wants.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,9 @@ import scipy.fft
 
 
 def white_noise(seed: int, ids: np.ndarray, box_size_px: int) -> np.ndarray:
-    """(B, D, D) float32 standard normal; image `ids[b]` depends on (seed, id) alone (a counter-based generator)."""
+    """(B, D, D) float32 standard normal; image `ids[b]` depends on (seed, id) alone (a
+    counter-based generator).
+    """
     noise = np.empty((len(ids), box_size_px, box_size_px), np.float32)
     for image, particle in zip(noise, ids):
         key = np.array([seed, particle], dtype=np.uint64)
@@ -18,9 +22,11 @@ def white_noise(seed: int, ids: np.ndarray, box_size_px: int) -> np.ndarray:
 
 
 def noise_amplitude(box_size_px: int, correlation_px: float) -> Optional[np.ndarray]:
-    """Amplitude (D, D // 2 + 1) float32 on the half plane that colours white noise and keeps variance 1; None if white.
+    """Amplitude (D, D // 2 + 1) float32 on the half plane that colours white noise and keeps
+    variance 1; None if white.
 
-    Half of the power is white, half that of white noise blurred by a Gaussian of standard deviation `correlation_px`.
+    Half of the power is white, half that of white noise blurred by a Gaussian of standard deviation
+    `correlation_px`.
     """
     if correlation_px == 0:
         return None
@@ -40,7 +46,8 @@ def simulate_noise(
     seed : of the noise; an image's own depends on the seed and its id alone.
     ids : (B,) of the images.
     box_size_px : D.
-    correlation_px : standard deviation of the Gaussian that correlates neighbouring pixels; 0 for white noise.
+    correlation_px : standard deviation of the Gaussian that correlates neighbouring pixels; 0 for
+        white noise.
     """
     noise = white_noise(seed, ids, box_size_px)
     amplitude = noise_amplitude(box_size_px, correlation_px)
@@ -50,7 +57,8 @@ def simulate_noise(
 
 
 def normalise_background(images: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """(B, D, D) float32 with mean 0 and standard deviation 1 outside the mask (D, D), each image by itself.
+    """(B, D, D) float32 with mean 0 and standard deviation 1 outside the mask (D, D), each image by
+    itself.
 
     What `relion_preprocess --norm` does. The mask leaves some background.
     """

@@ -12,11 +12,14 @@ import scipy.fft
 from ..errors import ResourceError
 from ..types import Volume
 
-#: Paddings of the Fourier grid, from which the smallest is taken that is accurate enough for a volume.
+#: Paddings of the Fourier grid, from which the smallest is taken that is accurate enough for a
+#: volume.
 PADDINGS = (2.0, 2.5, 3.0, 4.0)
-#: Bound of `interpolation_error`; against the exact transform, images of seven maps erred by 0.9 to 1.9 times it.
+#: Bound of `interpolation_error`; against the exact transform, images of seven maps erred by 0.9 to
+#: 1.9 times it.
 INTERPOLATION_ERROR = 0.01
-#: The table of neighbours may take this much memory; where all 8 would take more, 4, 2 or 1 are read at a time.
+#: The table of neighbours may take this much memory; where all 8 would take more, 4, 2 or 1 are
+#: read at a time.
 TABLE_BYTES = 700_000_000
 
 
@@ -28,8 +31,9 @@ def padded_size(box_size_px: int, padding: float) -> int:
 def interpolation_error(volume: Volume, field_angstrom: float) -> float:
     """Relative error that trilinear interpolation makes, on a Fourier grid of spacing 1 / field.
 
-    A density at x comes back, beside itself, at x + n field, with amplitudes sinc^2(u + n) / sinc^2(u), u = x / field,
-    along each axis; sum_n sinc^4(u + n) = (2 + cos 2 pi u) / 3. Averaged over the volume's energy.
+    A density at x comes back, beside itself, at x + n field, with amplitudes sinc^2(u + n) /
+    sinc^2(u), u = x / field, along each axis; sum_n sinc^4(u + n) = (2 + cos 2 pi u) / 3. Averaged
+    over the volume's energy.
     """
     d = volume.box_size_px
     u = (np.arange(d) - d // 2) * volume.pixel_size_angstrom / field_angstrom
@@ -42,7 +46,9 @@ def interpolation_error(volume: Volume, field_angstrom: float) -> float:
 def choose_padding(
     volumes: Sequence[Volume], box_size_px: int, pixel_size_angstrom: float
 ) -> float:
-    """Padding at which volumes are projected on a grid of this box: more for one that fills its box to the edge."""
+    """Padding at which volumes are projected on a grid of this box: more for one that fills its box
+    to the edge.
+    """
     for padding in PADDINGS[:-1]:
         field = padded_size(box_size_px, padding) * pixel_size_angstrom
         if all(interpolation_error(v, field) <= INTERPOLATION_ERROR for v in volumes):
@@ -51,7 +57,9 @@ def choose_padding(
 
 
 def packed_axes(table_bytes: int) -> Tuple[int, ...]:
-    """Axes (z 0, y 1, x 2) along which neighbours lie side by side, given the size of a table without neighbours."""
+    """Axes (z 0, y 1, x 2) along which neighbours lie side by side, given the size of a table
+    without neighbours.
+    """
     if 8 * table_bytes <= TABLE_BYTES:
         return (0, 1, 2)
     if 4 * table_bytes <= TABLE_BYTES:
@@ -62,7 +70,9 @@ def packed_axes(table_bytes: int) -> Tuple[int, ...]:
 def working_box_size_px(
     volumes: Sequence[Volume], box_size_px: int, pixel_size_angstrom: float
 ) -> int:
-    """Box that holds the images and every volume whole: density outside the image must not fold back into it."""
+    """Box that holds the images and every volume whole: density outside the image must not fold
+    back into it.
+    """
     needed = max(
         math.ceil(v.box_size_px * v.pixel_size_angstrom / pixel_size_angstrom - 1e-2)
         for v in volumes
@@ -75,11 +85,12 @@ def check_memory(volumes: Sequence[Volume], box_size_px: int, pixel_size_angstro
     box = working_box_size_px(volumes, box_size_px, pixel_size_angstrom)
     plain = 4 * padded_size(box, choose_padding(volumes, box, pixel_size_angstrom)) ** 3
     tables = len(volumes) * plain * 2 ** len(packed_axes(len(volumes) * plain))
-    # The padded volume, its transform and the shifted copy stand beside the table while it is filled.
+    # The padded volume, its transform and the shifted copy stand beside the table while it is
+    # filled.
     needed, there = tables + 3 * plain, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     if needed > there:
         raise ResourceError(
-            f"Projecting {len(volumes)} volume(s) on a grid of {box} px at {pixel_size_angstrom:g} Å/px takes "
-            f"{needed / 2**30:.0f} GiB and the machine has {there / 2**30:.0f} GiB; give a coarser pixel size, smaller "
-            "volumes or fewer of them."
+            f"Projecting {len(volumes)} volume(s) on a grid of {box} px at {pixel_size_angstrom:g} "
+            f"Å/px takes {needed / 2**30:.0f} GiB and the machine has {there / 2**30:.0f} GiB; "
+            "give a coarser pixel size, smaller volumes or fewer of them."
         )

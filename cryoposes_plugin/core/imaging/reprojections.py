@@ -1,4 +1,6 @@
-"""Some particles beside the reprojections of a map at their poses, in NumPy alone: for the eye, not to measure."""
+"""Some particles beside the reprojections of a map at their poses, in NumPy alone: for the eye, not
+to measure.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,8 @@ BLUR_PX = 1.5
 
 
 def project(data: np.ndarray, rotations: np.ndarray) -> np.ndarray:
-    """(D, D, D) density [z, y, x], (n, 3, 3) rotations -> (n, D, D) sums along the beam, trilinear in real space.
+    """(D, D, D) density [z, y, x], (n, 3, 3) rotations -> (n, D, D) sums along the beam, trilinear
+    in real space.
 
     Image(x, y) = sum_z V(A^T (x, y, z)), about voxel D // 2.
     """
@@ -39,10 +42,11 @@ def project(data: np.ndarray, rotations: np.ndarray) -> np.ndarray:
 def particles_and_reprojections(
     table: ParticleTable, volume: Volume, rows: np.ndarray
 ) -> Tuple[np.ndarray, np.ndarray]:
-    """Images of these particles, centred, and reprojections of the volume at their poses: (n, D, D) twice.
+    """Images of these particles, centred, and reprojections of the volume at their poses: (n, D, D)
+    twice.
 
-    The reprojections carry the particles' CTF; both are low-passed by the same Gaussian. Raises InputError for
-    particles without poses.
+    The reprojections carry the particles' CTF; both are low-passed by the same Gaussian. Raises
+    InputError for particles without poses.
     """
     if table.rotations is None or table.shifts_px is None:
         raise InputError(
@@ -67,7 +71,9 @@ def _grid(table: ParticleTable, rows: np.ndarray) -> Tuple[int, float]:
 
 
 def low_passed(images: np.ndarray, shifts_px: Optional[np.ndarray] = None) -> np.ndarray:
-    """(B, D, D) float64 images blurred by a Gaussian of 1.5 px, moved back by their shifts (B, 2) in px."""
+    """(B, D, D) float64 images blurred by a Gaussian of 1.5 px, moved back by their shifts (B, 2)
+    in px.
+    """
     box = images.shape[-1]
     spectrum = np.fft.rfft2(images) * gaussian_transfer(box, BLUR_PX)
     if shifts_px is not None:

@@ -1,4 +1,6 @@
-"""Distributions that poses and CTFs of simulated images are drawn from. Plain values, which Scipion's GUI can import."""
+"""Distributions that poses and CTFs of simulated images are drawn from. Plain values, which
+Scipion's GUI can import.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +12,14 @@ from typing import Optional, Tuple
 class PoseDistribution:
     """Distribution of orientations and in-plane shifts.
 
-    orientations : "uniform" on SO(3), "healpix", "euler" (uniform Euler angles), "half-sphere", "quarter-sphere" or
+    orientations : "uniform" on SO(3), "healpix", "euler" (uniform Euler angles), "half-sphere",
+        "quarter-sphere" or
     "preferred" views.
     preferred_directions_deg : (rot, tilt, rot, tilt, ...) of the preferred views.
     preferred_concentration : kappa of the von Mises-Fisher distribution around each of them.
     shifts : "none", "gaussian", "triangular" or "uniform", along x and y.
-    shift_px : standard deviation (gaussian) or half width (triangular, uniform), in pixels of the images.
+    shift_px : standard deviation (gaussian) or half width (triangular, uniform), in pixels of the
+        images.
     """
 
     orientations: str = "uniform"

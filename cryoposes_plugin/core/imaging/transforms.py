@@ -1,4 +1,6 @@
-"""In-plane rotation, mirroring and shifting of images, which change their poses in a known way (TensorFlow)."""
+"""In-plane rotation, mirroring and shifting of images, which change their poses in a known way
+(TensorFlow).
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,9 @@ import tensorflow as tf
 def mirror_where(
     flip: tf.Tensor, images: tf.Tensor, rotations: tf.Tensor
 ) -> Tuple[tf.Tensor, tf.Tensor]:
-    """Flip images (B, D, D) along x about D // 2 where (B,) flip is true; their rotations A become Ry(pi) A."""
+    """Flip images (B, D, D) along x about D // 2 where (B,) flip is true; their rotations A become
+    Ry(pi) A.
+    """
     turned = tf.constant([[-1.0], [1.0], [-1.0]]) * rotations
     images = tf.where(flip[:, None, None], _flip(images, 2), images)
     return images, tf.where(flip[:, None, None], turned, rotations)
@@ -27,8 +31,8 @@ def rotation_about_z(angles_rad: tf.Tensor) -> tf.Tensor:
 def rotate(images: tf.Tensor, angles_rad: tf.Tensor) -> tf.Tensor:
     """Rotate images (B, D, D) counter-clockwise in (x, y) about D // 2 by (B,) angles.
 
-    Quarter turns are exact. The rest, at most 45 degrees, is made of three shears by Fourier interpolation, which keep
-    the noise white; pixels near the corners wrap around.
+    Quarter turns are exact. The rest, at most 45 degrees, is made of three shears by Fourier
+    interpolation, which keep the noise white; pixels near the corners wrap around.
     """
     quarters = tf.round(angles_rad / (0.5 * math.pi))
     rest = angles_rad - quarters * (0.5 * math.pi)

@@ -1,7 +1,8 @@
 """Two maps of one particle brought into one frame: a rotation, a displacement, and the hand.
 
-The correlation of the maps' transforms within a sphere, Re sum F* G(A^T k) exp(2 pi i k.t), is scanned over SO(3) in
-the lowest shells, and the best rotations of either hand are refined with the displacement in more and more shells.
+The correlation of the maps' transforms within a sphere, Re sum F* G(A^T k) exp(2 pi i k.t), is
+scanned over SO(3) in the lowest shells, and the best rotations of either hand are refined with the
+displacement in more and more shells.
 """
 
 from __future__ import annotations
@@ -30,9 +31,11 @@ _ROTATIONS_AT_ONCE = 256
 
 @dataclass(frozen=True)
 class MapAlignment:
-    """V(x) of the estimate, mirrored in z if `hand` is "opposite", goes to V(A^T (x - t)) on the reference.
+    """V(x) of the estimate, mirrored in z if `hand` is "opposite", goes to V(A^T (x - t)) on the
+    reference.
 
-    rotation : A (3, 3). shift_px : t (3,) (x, y, z). correlation : of the transforms, up to the shell asked for.
+    rotation : A (3, 3). shift_px : t (3,) (x, y, z). correlation : of the transforms, up to the
+        shell asked for.
     """
 
     rotation: np.ndarray
@@ -48,13 +51,15 @@ class MapAlignment:
 
 
 def align_maps(estimate: Volume, reference: Volume, last_shell: int) -> MapAlignment:
-    """The rotation, displacement and hand that bring the estimate nearest to the reference up to a shell.
+    """The rotation, displacement and hand that bring the estimate nearest to the reference up to a
+    shell.
 
     Both on one grid; InputError otherwise.
     """
     if estimate.data.shape != reference.data.shape:
         raise InputError(
-            f"The maps have {estimate.box_size_px} and {reference.box_size_px} voxels a side; bring them to one grid."
+            f"The maps have {estimate.box_size_px} and {reference.box_size_px} voxels a side; "
+            "bring them to one grid."
         )
     target = _Target(reference.data, last_shell)
     found = []
@@ -75,7 +80,8 @@ def _search(target: _Target, transform: MapTransform, last_shell: int) -> List[F
     return search_turns(correlations, (first, *shells), _ROTATIONS_AT_ONCE)
 
 
-#: (rotations (B, 3, 3), displacement in pixels, last shell) -> (B,) what is to be as large as possible
+#: (rotations (B, 3, 3), displacement in pixels, last shell) -> (B,) what is to be as large as
+#: possible
 Scores = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
 #: (rotation, displacement, score)
 Found = Tuple[np.ndarray, np.ndarray, float]
@@ -84,8 +90,8 @@ Found = Tuple[np.ndarray, np.ndarray, float]
 def search_turns(scores: Scores, shells: Sequence[int], at_once: int) -> List[Found]:
     """The best of a grid over SO(3), refined with a displacement.
 
-    The grid is scanned, `at_once` rotations together, and the best of it are refined up to the first of the shells; two
-    go on to the last.
+    The grid is scanned, `at_once` rotations together, and the best of it are refined up to the
+    first of the shells; two go on to the last.
     """
     grid = healpix_grid(_ORDER)
     scanned = np.concatenate(

@@ -1,7 +1,8 @@
 """The scattering potential of an atomic model at a given resolution, on a grid.
 
-Each atom's potential is its electron form factor (a sum of Gaussians, as gemmi has them), blurred so that its transform
-falls to 1/e at the resolution d: by a Gaussian of sigma = d / (pi sqrt 2), i.e. B = 4 d^2.
+Each atom's potential is its electron form factor (a sum of Gaussians, as gemmi has them), blurred
+so that its transform falls to 1/e at the resolution d: by a Gaussian of sigma = d / (pi sqrt 2),
+i.e. B = 4 d^2.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from ..memory import require_memory
 from ..types import Volume
 from ..values import shown_error
 
-#: Samples of the finer grid on which the Gaussians are added up, in one resolution: aliasing is below 1e-3 then.
+#: Samples of the finer grid on which the Gaussians are added up, in one resolution: aliasing is
+#: below 1e-3 then.
 _SAMPLES = 5
 _LARGEST_GRID = 1024
 #: Of the grid and what is made of it.
@@ -35,9 +37,11 @@ _SPAN_SHARE = 2 / 3
 
 
 class AtomicModel:
-    """The atoms of a PDB or mmCIF file, without hydrogen and water, or of one of its biological assemblies.
+    """The atoms of a PDB or mmCIF file, without hydrogen and water, or of one of its biological
+    assemblies.
 
-    InputError for a file that cannot be read or has no atoms, ConfigError for an assembly that it does not have.
+    InputError for a file that cannot be read or has no atoms, ConfigError for an assembly that it
+    does not have.
     """
 
     def __init__(self, path: Union[str, Path], assembly: Optional[str] = None):
@@ -52,7 +56,8 @@ class AtomicModel:
             structure.remove_empty_chains()
         except UNREADABLE as error:
             raise InputError(
-                f"{path} cannot be read as PDB or mmCIF ({shown_error(error)}); give a valid atomic model."
+                f"{path} cannot be read as PDB or mmCIF ({shown_error(error)}); give a valid "
+                "atomic model."
             ) from error
         if len(structure) == 0 or structure[0].count_atom_sites() == 0:
             raise InputError(f"{path} holds no atoms; give a PDB or mmCIF file with coordinates.")
@@ -68,8 +73,8 @@ class AtomicModel:
         )
         if not self.radius_angstrom <= _LARGEST_RADIUS_ANGSTROM:
             raise InputError(
-                f"{path} reaches {self.radius_angstrom:g} Å from its centre, more than {_LARGEST_RADIUS_ANGSTROM:g} Å; "
-                "repair its coordinates."
+                f"{path} reaches {self.radius_angstrom:g} Å from its centre, more than "
+                f"{_LARGEST_RADIUS_ANGSTROM:g} Å; repair its coordinates."
             )
 
     def box_size_px(self, pixel_size_angstrom: float) -> int:
@@ -79,22 +84,26 @@ class AtomicModel:
     def density(
         self, resolution_angstrom: float, box_size_px: int, pixel_size_angstrom: float
     ) -> Volume:
-        """(D, D, D) with the centre of mass at voxel D // 2; ConfigError where the model does not fit into the box."""
+        """(D, D, D) with the centre of mass at voxel D // 2; ConfigError where the model does not
+        fit into the box.
+        """
         import gemmi
 
         width = box_size_px * pixel_size_angstrom
         needed = 2 * (self.radius_angstrom + resolution_angstrom)
         if needed > width:
             raise ConfigError(
-                f"{self.path.name} at {resolution_angstrom:g} Å is {needed:.0f} Å wide and the box is {width:.0f} Å; "
-                f"give --box-size-px {2 * math.ceil(needed / pixel_size_angstrom / 2)} or more."
+                f"{self.path.name} at {resolution_angstrom:g} Å is {needed:.0f} Å wide and the box "
+                f"is {width:.0f} Å; give --box-size-px "
+                f"{2 * math.ceil(needed / pixel_size_angstrom / 2)} or more."
             )
         finer = max(1, math.ceil(_SAMPLES * pixel_size_angstrom / resolution_angstrom))
         size, step = finer * box_size_px, pixel_size_angstrom / finer
         if size > _LARGEST_GRID:
             raise ConfigError(
-                f"{self.path.name} at {resolution_angstrom:g} Å in {box_size_px} px of {pixel_size_angstrom:g} Å needs "
-                f"a grid of {size} voxels; give a coarser --resolution-angstrom or a smaller box."
+                f"{self.path.name} at {resolution_angstrom:g} Å in {box_size_px} px of "
+                f"{pixel_size_angstrom:g} Å needs a grid of {size} voxels; give a coarser "
+                "--resolution-angstrom or a smaller box."
             )
         require_memory(
             _BYTES_A_VOXEL * size**3, f"The density of {self.path.name} in {box_size_px} px"
@@ -139,7 +148,8 @@ def _check_text(path: Path) -> None:
 
     if length > _LARGEST_TEXT_BYTES:
         raise InputError(
-            f"{subject} has more than {_LARGEST_TEXT_BYTES >> 20} MiB of text; give a smaller model."
+            f"{subject} has more than {_LARGEST_TEXT_BYTES >> 20} MiB of text; give a smaller "
+            "model."
         )
 
 
@@ -181,7 +191,8 @@ def _assembled(structure: Any, name: str, path: Path):
     atoms = copies * structure[0].count_atom_sites()
     if not 0 < atoms <= _MOST_ATOMS:
         raise InputError(
-            f"The assembly {name!r} of {path} would have {atoms} atoms; 1 to {_MOST_ATOMS} are taken: choose another."
+            f"The assembly {name!r} of {path} would have {atoms} atoms; 1 to {_MOST_ATOMS} are "
+            "taken: choose another."
         )
     return gemmi.make_assembly(chosen, structure[0], gemmi.HowToNameCopiedChain.Short)
 
@@ -197,14 +208,15 @@ def settle_grid(
     Parameters
     ----------
     models : all of which must fit into the box.
-    boxes, pixels : of the options, in order; the first that is not None is taken. Without a box size, the box is one that
-        the largest model fills.
+    boxes, pixels : of the options, in order; the first that is not None is taken. Without a box
+        size, the box is one that the largest model fills.
     command : for the sentences.
     """
     pixel = next((p for p in pixels if p is not None), None)
     if pixel is None:
         raise ConfigError(
-            f"{command}: {models[0].path.name} is an atomic model and has no pixel size; give --pixel-size-angstrom."
+            f"{command}: {models[0].path.name} is an atomic model and has no pixel size; give "
+            "--pixel-size-angstrom."
         )
     box = next((b for b in boxes if b is not None), None)
     return box or max(model.box_size_px(pixel) for model in models), pixel

@@ -1,7 +1,8 @@
-"""Fourier shell correlation of two half maps: unmasked, masked, corrected for the mask, and what it is worth.
+"""Fourier shell correlation of two half maps: unmasked, masked, corrected for the mask, and what it
+is worth.
 
-The correction follows Chen et al. 2013, eq. 4: phases beyond a shell are randomised in both halves before the mask is
-applied; what correlation is left there comes from the mask.
+The correction follows Chen et al. 2013, eq. 4: phases beyond a shell are randomised in both halves
+before the mask is applied; what correlation is left there comes from the mask.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ from scipy import fft
 from ..errors import InputError
 from ..fourier.shells import multiplicity, shell_index, shell_sums
 
-#: Phases are randomised from the first shell on where the unmasked FSC falls below this (RELION's choice as well).
+#: Phases are randomised from the first shell on where the unmasked FSC falls below this (RELION's
+#: choice as well).
 RANDOMISE_BELOW = 0.8
-#: Shells right behind the first randomised one are left uncorrected: the mask mixes them with those that were not.
+#: Shells right behind the first randomised one are left uncorrected: the mask mixes them with those
+#: that were not.
 _TRANSITION_SHELLS = 2
 #: What `simulate` writes into the pose source column.
 TRUE_POSES = "truth"
@@ -26,11 +29,13 @@ TRUE_POSES = "truth"
 def fourier_shell_correlation(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """FSC of two volumes (D, D, D) -> (D // 2 + 1,) float64, shell s at frequency s / (D pixels).
 
-    FSC(s) = Re sum A B* / sqrt(sum |A|^2 sum |B|^2) over the shell (Harauz & van Heel 1986); 0 where a shell is empty.
+    FSC(s) = Re sum A B* / sqrt(sum |A|^2 sum |B|^2) over the shell (Harauz & van Heel 1986); 0
+    where a shell is empty.
     """
     if a.shape != b.shape:
         raise InputError(
-            f"The volumes have {a.shape[0]} and {b.shape[0]} voxels a side; give two volumes on one grid."
+            f"The volumes have {a.shape[0]} and {b.shape[0]} voxels a side; give two volumes on "
+            "one grid."
         )
     return _correlation(fft.rfftn(a), fft.rfftn(b), a.shape[0])
 
@@ -64,9 +69,11 @@ def randomise_phases(volume: np.ndarray, first_shell: int, rng: np.random.Genera
 def resolution_angstrom(
     curve: np.ndarray, threshold: float, box_size_px: int, pixel_size_angstrom: float
 ) -> float:
-    """Where the curve first falls below the threshold, interpolated linearly between shells; Nyquist if it never does.
+    """Where the curve first falls below the threshold, interpolated linearly between shells;
+    Nyquist if it never does.
 
-    The zero frequency is left out. A curve that is below the threshold from the first shell on gives the box size.
+    The zero frequency is left out. A curve that is below the threshold from the first shell on
+    gives the box size.
 
     Parameters
     ----------
@@ -90,7 +97,8 @@ def resolution_angstrom(
 class HalfMapFsc:
     """FSC curves of two half maps; each (D // 2 + 1,), shell s at frequency s / (D pixels).
 
-    `randomised` is None where nothing had to be corrected. `statement` says what the curves are worth.
+    `randomised` is None where nothing had to be corrected. `statement` says what the curves are
+    worth.
     """
 
     box_size_px: int
@@ -152,13 +160,17 @@ def half_map_fsc(
 
 
 def randomisation_shell(unmasked: np.ndarray) -> int:
-    """First shell, from 2 on, where the unmasked FSC is below `RANDOMISE_BELOW`; one past the last if it never is."""
+    """First shell, from 2 on, where the unmasked FSC is below `RANDOMISE_BELOW`; one past the last
+    if it never is.
+    """
     below = np.flatnonzero(unmasked[2:] < RANDOMISE_BELOW)
     return int(below[0]) + 2 if len(below) else len(unmasked)
 
 
 def correct_for_mask(masked: np.ndarray, randomised: np.ndarray, first_shell: int) -> np.ndarray:
-    """(masked - randomised) / (1 - randomised) beyond the first randomised shells, else `masked` (Chen 2013, eq. 4)."""
+    """(masked - randomised) / (1 - randomised) beyond the first randomised shells, else `masked`
+    (Chen 2013, eq. 4).
+    """
     corrected = masked.copy()
     beyond = slice(first_shell + _TRANSITION_SHELLS, None)
     corrected[beyond] = (masked[beyond] - randomised[beyond]) / np.maximum(
@@ -170,15 +182,17 @@ def correct_for_mask(masked: np.ndarray, randomised: np.ndarray, first_shell: in
 def independence_statement(
     sources1: Optional[Sequence[str]], sources2: Optional[Sequence[str]]
 ) -> str:
-    """What the FSC of two halves is worth, from where the poses of each half come (None: not recorded).
+    """What the FSC of two halves is worth, from where the poses of each half come (None: not
+    recorded).
 
-    Poses found with one reference, or by one network, carry that reference's signal, or what the network knows, into
-    both halves, whatever the images show.
+    Poses found with one reference, or by one network, carry that reference's signal, or what the
+    network knows, into both halves, whatever the images show.
     """
     if sources1 is None or sources2 is None:
         return (
-            "The origin of the poses is not recorded; if both halves' poses came from one reference or one network, "
-            "this FSC is not independent up to the resolution of what they share."
+            "The origin of the poses is not recorded; if both halves' poses came from one "
+            "reference or one network, this FSC is not independent up to the resolution of what "
+            "they share."
         )
     first, second = set(sources1), set(sources2)
     if first | second == {TRUE_POSES}:

@@ -1,4 +1,6 @@
-"""A made-up molecule: an asymmetric, protein-like density for demonstrations and tests, from a seed alone."""
+"""A made-up molecule: an asymmetric, protein-like density for demonstrations and tests, from a seed
+alone.
+"""
 
 from __future__ import annotations
 
@@ -23,9 +25,10 @@ _CHAIN_SHARE = 0.92
 def make_phantom(box_size_px: int = 64, pixel_size_angstrom: float = 5.0, seed: int = 0) -> Volume:
     """The density of one chain of beads folded into seven compact domains of different size.
 
-    Bead coordinates are fractions of the field of view, so one seed is one molecule however finely it is
-    sampled. It is chiral and has no symmetry; its amplitude spectrum falls like a protein's, through
-    the shape of the domains at low frequency and the packing of the beads at high frequency.
+    Bead coordinates are fractions of the field of view, so one seed is one molecule however finely
+    it is sampled. It is chiral and has no symmetry; its amplitude spectrum falls like a protein's,
+    through the shape of the domains at low frequency and the packing of the beads at high
+    frequency.
 
     Parameters
     ----------
@@ -35,8 +38,8 @@ def make_phantom(box_size_px: int = 64, pixel_size_angstrom: float = 5.0, seed: 
 
     Returns
     -------
-    Volume, (D, D, D) float32 indexed [z, y, x]: not negative, standard deviation 1 over the box, centre of
-    mass on voxel D // 2, zero outside the sphere of 75 % of the box.
+    Volume, (D, D, D) float32 indexed [z, y, x]: not negative, standard deviation 1 over the box,
+    centre of mass on voxel D // 2, zero outside the sphere of 75 % of the box.
 
     Raises
     ------
@@ -109,7 +112,9 @@ def _next_bead(
     to_domain: np.ndarray,
     bond: float,
 ) -> np.ndarray:
-    """One bond on from the end of the chain: of 24 tries, the one that clashes least and stays in its domain."""
+    """One bond on from the end of the chain: of 24 tries, the one that clashes least and stays in
+    its domain.
+    """
     if len(chain) == 0:
         return centre
     tries = chain[-1] + bond * _unit_vectors(rng, 24)
@@ -130,7 +135,9 @@ def _centred_in_unit_ball(points: np.ndarray) -> np.ndarray:
 
 
 def gaussian_density(points_px: np.ndarray, sigma_px: float, box_size_px: int) -> np.ndarray:
-    """(D, D, D) float64 [z, y, x]: the sum of unit Gaussians at `points_px` (N, 3) (x, y, z), 0 at voxel D // 2."""
+    """(D, D, D) float64 [z, y, x]: the sum of unit Gaussians at `points_px` (N, 3) (x, y, z), 0 at
+    voxel D // 2.
+    """
     axis = np.arange(box_size_px) - box_size_px // 2
     x, y, z = (np.exp(-((axis - points_px[:, [k]]) ** 2) / (2 * sigma_px**2)) for k in range(3))
     for profile in (x, y, z):

@@ -14,7 +14,9 @@ _MARGIN = 1.1
 
 
 def radius_of_gyration_px(density: np.ndarray) -> float:
-    """Root mean square distance of a (D, D, D) volume's density above mean + one sigma from voxel D // 2."""
+    """Root mean square distance of a (D, D, D) volume's density above mean + one sigma from voxel D
+    // 2.
+    """
     density = np.asarray(density, dtype=np.float64)
     weight = np.clip(density - density.mean() - density.std(), 0, None)
     radius2 = squared_radius(density.shape[0], 3)

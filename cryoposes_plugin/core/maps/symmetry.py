@@ -33,7 +33,8 @@ def turned(
     shift_px: Union[Sequence[float], np.ndarray] = (0.0, 0.0, 0.0),
     order: int = 1,
 ) -> np.ndarray:
-    """V(g (x - t)) on the grid of (D, D, D) data [z, y, x], for a rotation g (3, 3) and t on (x, y, z).
+    """V(g (x - t)) on the grid of (D, D, D) data [z, y, x], for a rotation g (3, 3) and t on (x, y,
+    z).
 
     Turned about voxel D // 2, interpolated by splines of the given order.
 
@@ -53,11 +54,12 @@ def turned(
 def symmetry_correlations(
     data: np.ndarray, groups: Sequence[str] = USUAL_GROUPS
 ) -> Dict[str, float]:
-    """Group -> the lowest correlation of the volume (D, D, D) with itself turned by any of its operations.
+    """Group -> the lowest correlation of the volume (D, D, D) with itself turned by any of its
+    operations.
 
-    Measured inside the largest sphere, on a grid of at most 48 voxels along each side, without the map's mean over
-    directions, which agrees with itself however it is turned. About the axes that `symmetry`
-    states: a symmetric map whose axes lie elsewhere has low values.
+    Measured inside the largest sphere, on a grid of at most 48 voxels along each side, without the
+    map's mean over directions, which agrees with itself however it is turned. About the axes that
+    `symmetry` states: a symmetric map whose axes lie elsewhere has low values.
     """
     small = _small(np.asarray(data, dtype=np.float32))
     radius = np.sqrt(squared_radius(small.shape[0], 3))
@@ -79,7 +81,9 @@ def symmetry_correlations(
 
 
 def likely_group(correlations: Dict[str, float], agrees: float = AGREES) -> str:
-    """The group with the most operations among those that the volume agrees with; C1 if there is none."""
+    """The group with the most operations among those that the volume agrees with; C1 if there is
+    none.
+    """
     fitting = [name for name, value in correlations.items() if value >= agrees]
     return max(
         fitting, key=lambda name: (len(symmetry_rotations(name)), correlations[name]), default="C1"
@@ -91,8 +95,9 @@ def warn_of_symmetry(what: str, volume: Volume, group: str) -> None:
     correlation = symmetry_correlations(volume.data, (group,))[group]
     if correlation < _DISAGREES:
         logger.warning(
-            "%s hardly has the symmetry %s: turned by its operations, it correlates with itself by %.2f. Is the "
-            "symmetry right, and are the axes where %s has them? Without symmetry, say C1.",
+            "%s hardly has the symmetry %s: turned by its operations, it correlates with itself by "
+            "%.2f. Is the symmetry right, and are the axes where %s has them? Without symmetry, "
+            "say C1.",
             what,
             group,
             correlation,

@@ -20,7 +20,8 @@ _ROTATIONS_AT_ONCE = 64
 class SymmetryAxes:
     """V(Q^T x + o) has the axes of the group where `geometry.symmetry` wants them.
 
-    rotation : Q (3, 3). origin_px : o (3,) (x, y, z), from voxel D // 2. correlation : the lowest of the volume's
+    rotation : Q (3, 3). origin_px : o (3,) (x, y, z), from voxel D // 2. correlation : the lowest
+        of the volume's
     transform with itself, turned by an operation of the group.
     """
 
@@ -42,7 +43,9 @@ class SymmetryAxes:
 
 
 def find_axes(data: np.ndarray, symmetry: str, last_shell: int) -> SymmetryAxes:
-    """Scan SO(3) for the axes in the lowest shells, then refine the best with the origin up to a shell."""
+    """Scan SO(3) for the axes in the lowest shells, then refine the best with the origin up to a
+    shell.
+    """
     group = symmetry_rotations(symmetry)[1:]
     transform = MapTransform(data)
     box = data.shape[0]

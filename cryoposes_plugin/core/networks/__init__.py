@@ -1,4 +1,5 @@
-"""Networks that estimate poses of images or distances between them, and the mathematics of their outputs.
+"""Networks that estimate poses of images or distances between them, and the mathematics of their
+outputs.
 
 The modules are imported when a name is used, as most of them import TensorFlow.
 """

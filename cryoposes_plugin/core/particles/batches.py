@@ -15,7 +15,8 @@ from .images import ParticleImages, ResampledImages
 
 logger = logging.getLogger(__name__)
 
-#: Stacks up to this size are read once before the work begins, so that a bad image is found before minutes are spent.
+#: Stacks up to this size are read once before the work begins, so that a bad image is found before
+#: minutes are spent.
 _SCAN_BELOW_BYTES = 4 * 2**30
 
 
@@ -45,7 +46,8 @@ class ParticleBatches:
 def batches(table: ParticleTable, batch_size: int, done: int = 0) -> List[np.ndarray]:
     """Rows of the table in batches of one optics group each, in the set's order within the group.
 
-    done : so many rows, the first in this order, are left out: an interrupted run goes on with batches of any size.
+    done : so many rows, the first in this order, are left out: an interrupted run goes on with
+        batches of any size.
     """
     parts = []
     for group in np.unique(table.optics_index):
@@ -57,7 +59,8 @@ def batches(table: ParticleTable, batch_size: int, done: int = 0) -> List[np.nda
 
 
 def scan_images(table: ParticleTable) -> None:
-    """Read every image once: InputError for one with NaN or a set of blanks, a warning for what is not like the others.
+    """Read every image once: InputError for one with NaN or a set of blanks, a warning for what is
+    not like the others.
 
     Of larger sets a sample is read; their images are checked while they are worked on.
     """

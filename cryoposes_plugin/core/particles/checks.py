@@ -12,7 +12,8 @@ from .grids import Grid, groups_in_use
 
 #: Relative difference up to which pixel sizes count as the same: calibration is no more accurate.
 PIXEL_SIZE_TOLERANCE = 0.01
-#: A map is narrower, or wider, than its images by these factors at most: beyond, a pixel size is wrong.
+#: A map is narrower, or wider, than its images by these factors at most: beyond, a pixel size is
+#: wrong.
 NARROWEST_MAP, WIDEST_MAP = 0.4, 4.0
 
 
@@ -97,8 +98,9 @@ def check_covers_model(path: Optional[str], volume: Volume, mask_diameter_angstr
     box, pixel = volume.box_size_px, volume.pixel_size_angstrom
     if box * pixel < mask_diameter_angstrom * (1 - PIXEL_SIZE_TOLERANCE):
         raise InputError(
-            f"Volume {path} is {box} px x {pixel:g} Å = {box * pixel:.0f} Å wide and the model looks at "
-            f"{mask_diameter_angstrom:.0f} Å; check its pixel size, or give the model's volume."
+            f"Volume {path} is {box} px x {pixel:g} Å = {box * pixel:.0f} Å wide and the model "
+            f"looks at {mask_diameter_angstrom:.0f} Å; check its pixel size, or give the model's "
+            "volume."
         )
 
 
@@ -111,14 +113,14 @@ def check_fits_model(
         if pixel > pixel_size_angstrom * (1 + PIXEL_SIZE_TOLERANCE):
             raise InputError(
                 f"The particles of optics group {optics.name} have {pixel:g} Å/px (Nyquist "
-                f"{2 * pixel:.3g} Å) and the model needs {pixel_size_angstrom:g} Å/px or finer; give less "
-                "binned particles or train a model for them."
+                f"{2 * pixel:.3g} Å) and the model needs {pixel_size_angstrom:g} Å/px or finer; "
+                "give less binned particles or train a model for them."
             )
         if box * pixel < field_of_view_angstrom * (1 - PIXEL_SIZE_TOLERANCE):
             raise InputError(
                 f"The images of optics group {optics.name} are {box} px x {pixel:g} Å = "
-                f"{box * pixel:.0f} Å wide and the model looks at {field_of_view_angstrom:.0f} Å; extract "
-                "larger boxes or train a model for them."
+                f"{box * pixel:.0f} Å wide and the model looks at {field_of_view_angstrom:.0f} Å; "
+                "extract larger boxes or train a model for them."
             )
 
 
@@ -129,14 +131,14 @@ def check_ctf(table: ParticleTable, path: Optional[str]) -> None:
     partly = sorted(label for label in table.extra if "Defocus" in label)
     if partly:
         raise InputError(
-            f"{path} has _{partly[0]} and lacks the other defocus values; give both defoci and their "
-            "angle, or no CTF column at all for images without a CTF."
+            f"{path} has _{partly[0]} and lacks the other defocus values; give both defoci and "
+            "their angle, or no CTF column at all for images without a CTF."
         )
     for optics in groups_in_use(table):
         if optics.image_state != "raw":
             raise InputError(
-                f"The images of optics group {optics.name} in {path} are {optics.image_state} according to "
-                "the file and have no defocus values; give particles with their CTF."
+                f"The images of optics group {optics.name} in {path} are {optics.image_state} "
+                "according to the file and have no defocus values; give particles with their CTF."
             )
 
 
@@ -153,6 +155,6 @@ def check_ctf_of_model(
     """
     if table.ctf is None and ctf_correction != "none":
         raise InputError(
-            f"{path} has no CTF (_rlnDefocusU, ...) and model {model} corrects for it ({ctf_correction}); "
-            "estimate the CTF, or train a model with --no-ctf."
+            f"{path} has no CTF (_rlnDefocusU, ...) and model {model} corrects for it "
+            f"({ctf_correction}); estimate the CTF, or train a model with --no-ctf."
         )

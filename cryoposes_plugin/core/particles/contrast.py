@@ -58,7 +58,9 @@ class Contrast:
         )
 
     def opposite_to(self, map_skewness: float) -> bool:
-        """Whether protein is clearly white here and negative in a map of this skewness, or the reverse."""
+        """Whether protein is clearly white here and negative in a map of this skewness, or the
+        reverse.
+        """
         return self.clear and abs(map_skewness) > -_MAP_SKEWNESS and self.effect * map_skewness < 0
 
 
@@ -133,7 +135,9 @@ def _pieces(rows: np.ndarray):
 
 
 def _brightness(table: ParticleTable, grey: GreyValues, rows: np.ndarray) -> np.ndarray:
-    """(n,) of rows of one optics group, blank images left out: the ball's share, in units of the images."""
+    """(n,) of rows of one optics group, blank images left out: the ball's share, in units of the
+    images.
+    """
     images = grey.read(rows)
     informative = grey.informative(rows)
     optics = table.optics[table.optics_index[rows[0]]]
@@ -148,7 +152,9 @@ def _brightness(table: ParticleTable, grey: GreyValues, rows: np.ndarray) -> np.
 
 
 def _transfer(ctf: Optional[CtfTable], image_state: str, x: np.ndarray, y: np.ndarray):
-    """What the ball is multiplied with: C, |C|, or nothing for images that were multiplied by C already."""
+    """What the ball is multiplied with: C, |C|, or nothing for images that were multiplied by C
+    already.
+    """
     if ctf is None or image_state == "ctf-premultiplied":
         return 1.0
     values = ctf_values(x, y, ctf)

@@ -135,7 +135,9 @@ class GreyValues:
         return np.where(unlike, gain, 1.0)
 
     def _pixel_size_ratio(self, rows: np.ndarray) -> np.ndarray:
-        """(n,) >= 1: by how much grey values of optics groups may differ without having been scaled."""
+        """(n,) >= 1: by how much grey values of optics groups may differ without having been
+        scaled.
+        """
         pixel = np.array([optics.pixel_size_angstrom for optics in self._table.optics])
         smallest = pixel[np.unique(self._table.optics_index)].min()
         return pixel[self._table.optics_index[rows]] / smallest
@@ -202,7 +204,9 @@ class GreyValues:
         return self.look_at_all() == BLANK
 
     def sentences(self) -> List[str]:
-        """What there is to say of images that are not like the others, by their ids, stacks and slices."""
+        """What there is to say of images that are not like the others, by their ids, stacks and
+        slices.
+        """
         found = self.look_at_all()
         out = []
         for kind, sentence in _SENTENCES.items():
@@ -224,7 +228,9 @@ class GreyValues:
 
 
 def _beyond(gain: np.ndarray, of_whole: np.ndarray, limit: np.ndarray) -> np.ndarray:
-    """Whether gains lie beyond limit or 1 / limit and whole images bear it out: signal in corners is no gain."""
+    """Whether gains lie beyond limit or 1 / limit and whole images bear it out: signal in corners
+    is no gain.
+    """
     a, b = np.log(gain), np.log(of_whole)
     return (np.abs(a) > np.log(limit)) & (np.sign(a) * b > 0.5 * np.log(limit))
 
@@ -279,7 +285,9 @@ def _background_pixels(box_size_px: int) -> np.ndarray:
 def _mend_hot_pixels(
     images: np.ndarray, usual_peak: float, faulty: Optional[np.ndarray]
 ) -> np.ndarray:
-    """(n,) bool: images in which pixels far from all around them were replaced by the median of these."""
+    """(n,) bool: images in which pixels far from all around them were replaced by the median of
+    these.
+    """
     flat = images.reshape(len(images), -1)
     some = _some(flat)
     middle = _middle(some)
@@ -322,7 +330,9 @@ def _in_lines(hot: np.ndarray) -> np.ndarray:
 
 
 def _faulty_places(images: np.ndarray) -> np.ndarray:
-    """(D, D) bool of pixels that are hot in the median of images of one detector: particles lie differently in each."""
+    """(D, D) bool of pixels that are hot in the median of images of one detector: particles lie
+    differently in each.
+    """
     if len(images) < _FEWEST_FOR_PLACES:
         return np.zeros(images.shape[1:], bool)
     deviation, rest = _deviations(images)
@@ -344,7 +354,9 @@ def _peaks(images: np.ndarray, faulty: np.ndarray) -> np.ndarray:
 
 
 def _deviations(images: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
-    """(n, D * D) differences of the pixels from the middle of their image, and (n,) what `_REST` of them are within."""
+    """(n, D * D) differences of the pixels from the middle of their image, and (n,) what `_REST` of
+    them are within.
+    """
     flat = images.reshape(len(images), -1).astype(np.float64)
     flat -= _middle(_some(flat))[:, None]
     place = int(_REST * (flat.shape[1] - 1))

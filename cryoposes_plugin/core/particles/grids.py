@@ -46,8 +46,8 @@ def even_grid(table: ParticleTable, path: Optional[str]) -> Grid:
     grid = common_grid(table)
     if grid.box_size_px % 2:
         raise InputError(
-            f"The images of {path} have an odd box of {grid.box_size_px} px; extract or resample them "
-            "to an even box."
+            f"The images of {path} have an odd box of {grid.box_size_px} px; extract or resample "
+            "them to an even box."
         )
     return grid
 

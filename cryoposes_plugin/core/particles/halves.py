@@ -20,16 +20,18 @@ _LEAST_SHARE = 0.25
 def half_sets(table: ParticleTable, seed: int) -> Tuple[np.ndarray, bool]:
     """(N,) int64 of 1 and 2, and whether they were drawn here.
 
-    A column that is the same for all particles divides nothing and counts as none. Copies of one image are drawn
-    together: in both halves it would correlate with itself.
+    A column that is the same for all particles divides nothing and counts as none. Copies of one
+    image are drawn together: in both halves it would correlate with itself.
 
     Raises
     ------
-    InputError : a single particle, or copies of one; a subset that is neither 1 nor 2; an image in both given halves.
+    InputError : a single particle, or copies of one; a subset that is neither 1 nor 2; an image in
+        both given halves.
     """
     if len(table) < 2:
         raise InputError(
-            f"The particle set holds {len(table)} particle, and two half maps need one each; give at least 2 particles."
+            f"The particle set holds {len(table)} particle, and two half maps need one each; give "
+            "at least 2 particles."
         )
     image = _images(table)
     subset = table.random_subset
@@ -43,25 +45,28 @@ def half_sets(table: ParticleTable, seed: int) -> Tuple[np.ndarray, bool]:
     wrong = np.flatnonzero((subset != 1) & (subset != 2))
     if len(wrong):
         raise InputError(
-            f"Particle {table.ids[wrong[0]]} is in half set {subset[wrong[0]]} (rlnRandomSubset); half sets are 1 "
-            "and 2: correct the column, or remove it to have half sets drawn."
+            f"Particle {table.ids[wrong[0]]} is in half set {subset[wrong[0]]} (rlnRandomSubset); "
+            "half sets are 1 and 2: correct the column, or remove it to have half sets drawn."
         )
 
     _check_apart(table, subset, image)
     smaller, larger = sorted(((subset == half).sum(), half) for half in (1, 2))
     if smaller[0] < _LEAST_SHARE * len(table):
         logger.warning(
-            "Half set %d holds %d particles and half set %d %d (rlnRandomSubset): the resolution is that of the "
-            "smaller one. Is this intended? Remove the column to have equal half sets drawn.",
+            "Half set %d holds %d particles and half set %d %d (rlnRandomSubset): the resolution "
+            "is that of the smaller one. Is this intended? Remove the column to have equal half "
+            "sets drawn.",
             *(smaller[1], smaller[0], larger[1], larger[0]),
         )
     return subset.astype(np.int64), False
 
 
 def draw_half_sets(ids: np.ndarray, seed: int, image: Optional[np.ndarray] = None) -> np.ndarray:
-    """(N,) of 1 and 2, equally many (one more 1 if N is odd): a function of seed and ids, not of their order.
+    """(N,) of 1 and 2, equally many (one more 1 if N is odd): a function of seed and ids, not of
+    their order.
 
-    Particles with the same number in `image` (N,) stay together; the first half then has half of them at the most.
+    Particles with the same number in `image` (N,) stay together; the first half then has half of
+    them at the most.
     """
     if image is None:
         image = np.arange(len(ids))
@@ -83,11 +88,13 @@ def _images(table: ParticleTable) -> np.ndarray:
     first = image_name(table, int(np.flatnonzero(image == np.argmax(counts > 1))[0]))
     if len(counts) < 2:
         raise InputError(
-            f"All {len(table)} particles are {first}; two half maps need one each: give other particles."
+            f"All {len(table)} particles are {first}; two half maps need one each: give other "
+            "particles."
         )
 
     logger.warning(
-        "The %d particles are %d images: some occur more than once (as %s); copies belong into one half set.%s",
+        "The %d particles are %d images: some occur more than once (as %s); copies belong into one "
+        "half set.%s",
         len(table),
         len(counts),
         first,
@@ -103,8 +110,9 @@ def _check_apart(table: ParticleTable, subset: np.ndarray, image: np.ndarray) ->
     if len(torn):
         more = f", and so are {len(set(image[torn])) - 1} more" if len(set(image[torn])) > 1 else ""
         raise InputError(
-            f"Half sets: {image_name(table, int(torn[0]))} is in both (rlnRandomSubset){more}; the halves are "
-            f"not independent: remove the copies, or the column to have half sets drawn.{copied_stack(table)}"
+            f"Half sets: {image_name(table, int(torn[0]))} is in both (rlnRandomSubset){more}; the "
+            "halves are not independent: remove the copies, or the column to have half sets "
+            f"drawn.{copied_stack(table)}"
         )
 
 

@@ -16,15 +16,17 @@ from ..types import ParticleTable
 from .contrast import contrast_sentences
 from .grey_values import GreyValues
 
-#: Stacks that are open at one time: RELION writes one a micrograph, and a process may open about a thousand files.
+#: Stacks that are open at one time: RELION writes one a micrograph, and a process may open about a
+#: thousand files.
 _LARGEST_NUMBER_OPEN, _SHARE_OF_DESCRIPTORS = 128, 1 / 8
 
 
 class ParticleImages:
-    """Images of all particles at their own box and pixel size; every stack is checked when this is made.
+    """Images of all particles at their own box and pixel size; every stack is checked when this is
+    made.
 
-    Raises InputError for a stack that is missing, truncated, not square, has another box than the optics say, or holds
-    fewer images than the table asks for.
+    Raises InputError for a stack that is missing, truncated, not square, has another box than the
+    optics say, or holds fewer images than the table asks for.
     """
 
     def __init__(self, table: ParticleTable):
@@ -51,21 +53,23 @@ class ParticleImages:
             number, box, _ = read_stack_header(path)
             if last[i] >= number or first[i] < 0:
                 raise InputError(
-                    f"Image {last[i] + 1} of stack {path} is asked for and the stack has {number}; give the stack "
-                    "that belongs to the particles."
+                    f"Image {last[i] + 1} of stack {path} is asked for and the stack has {number}; "
+                    "give the stack that belongs to the particles."
                 )
             if smallest[i] != box or largest[i] != box:
                 said = smallest[i] if smallest[i] != box else largest[i]
                 raise InputError(
-                    f"Stack {path} has images of {box} px and the particle set says {said} px; correct "
-                    "rlnImageSize or give the stack that belongs to the particles."
+                    f"Stack {path} has images of {box} px and the particle set says {said} px; "
+                    "correct rlnImageSize or give the stack that belongs to the particles."
                 )
 
     def __len__(self) -> int:
         return len(self.table)
 
     def read(self, rows: np.ndarray) -> np.ndarray:
-        """(n, D, D) float32 of these rows, which must share one box; InputError names a particle with NaN."""
+        """(n, D, D) float32 of these rows, which must share one box; InputError names a particle
+        with NaN.
+        """
         rows = np.asarray(rows)
         boxes = np.unique(self.table.box_size_px[rows])
         if len(boxes) > 1:
@@ -92,9 +96,10 @@ class ParticleImages:
         if len(bad):
             row = rows[bad[0]]
             raise InputError(
-                f"The image of particle {self.table.ids[row]} (image {self.table.slice_index[row] + 1} of "
-                f"{self.table.stack_paths[self.table.stack_index[row]]}) holds NaN or infinite pixels; remove "
-                "the particle or repair the stack."
+                f"The image of particle {self.table.ids[row]} (image "
+                f"{self.table.slice_index[row] + 1} of "
+                f"{self.table.stack_paths[self.table.stack_index[row]]}) holds NaN or infinite "
+                "pixels; remove the particle or repair the stack."
             )
 
 
@@ -107,7 +112,8 @@ def _number_open() -> int:
 
 
 class ResampledImages:
-    """The same at one common box and pixel size (Fourier-cropped or padded), whatever each optics group has.
+    """The same at one common box and pixel size (Fourier-cropped or padded), whatever each optics
+    group has.
 
     Grey values have no level and one scale, see `grey_values`.
     """
@@ -130,7 +136,9 @@ class ResampledImages:
         return self.table.pixel_size_angstrom / self.pixel_size_angstrom
 
     def remarks(self) -> List[str]:
-        """What there is to say of images that are not like the others, and of a contrast that seems to be inverted."""
+        """What there is to say of images that are not like the others, and of a contrast that seems
+        to be inverted.
+        """
         return [*self.grey.sentences(), *contrast_sentences(self.table, self.grey)]
 
     def read(self, rows: np.ndarray) -> np.ndarray:

@@ -1,7 +1,9 @@
-"""Whether a set of particles can be what it says: impossible values are errors, unlikely ones are questions.
+"""Whether a set of particles can be what it says: impossible values are errors, unlikely ones are
+questions.
 
-`particle_questions` looks at acquisition, CTF and origins, `pose_problem` and `pose_questions` at poses, and
-`kinship_question` at two sets. Scipion's GUI imports this module, so it must work with Python 3.8.
+`particle_questions` looks at acquisition, CTF and origins, `pose_problem` and `pose_questions` at
+poses, and `kinship_question` at two sets. Scipion's GUI imports this module, so it must work with
+Python 3.8.
 """
 
 from __future__ import annotations
@@ -26,7 +28,8 @@ from ..types import CtfTable, OpticsGroup, ParticleTable
 _ONE_TURN_RAD = 2 * np.pi
 #: A particle whose defocus is so many times that of the set, or so small a part of it, is named.
 _LONELY_DEFOCUS = 8.0
-#: Two defoci of one image that differ by more than this, and by more than half, are two units or a failed fit.
+#: Two defoci of one image that differ by more than this, and by more than half, are two units or a
+#: failed fit.
 _ASTIGMATISM_ANGSTROM, _LARGEST_ASTIGMATISM_ANGSTROM = 2000.0, 10000.0
 #: So many different values are needed before their common range says anything.
 _FEWEST_VALUES = 5
@@ -99,8 +102,9 @@ def _lonely_defocus(
         return []
     row = int(np.flatnonzero(far)[0])
     return [
-        f"{what}: the defocus of particle {table.ids[row]} is {smallest[row]:.6g} to {largest[row]:.6g} Å where the "
-        f"set has some {typical:.0f}{_and_others(far)}: is that right?"
+        f"{what}: the defocus of particle {table.ids[row]} is {smallest[row]:.6g} to "
+        f"{largest[row]:.6g} Å where the set has some {typical:.0f}{_and_others(far)}: is that "
+        "right?"
     ]
 
 
@@ -134,8 +138,8 @@ def _angle_questions(angles_deg: np.ndarray, subject: str) -> List[str]:
     ):
         return []
     return [
-        f"{subject} is {distinct[0]:.3g} to {distinct[-1]:.3g} in all {len(angles_deg)} particles that have one: were "
-        "radians typed where degrees are needed?"
+        f"{subject} is {distinct[0]:.3g} to {distinct[-1]:.3g} in all {len(angles_deg)} particles "
+        "that have one: were radians typed where degrees are needed?"
     ]
 
 
@@ -146,8 +150,8 @@ def _phase_shift_questions(phase_shift_deg: np.ndarray, what: str) -> List[str]:
     some = phase_shift_deg[phase_shift_deg != 0]
     if len(some) and 0.15 < np.median(np.abs(some)) and np.abs(some).max() <= np.pi:
         asked.append(
-            f"{what}: the {PHASE_SHIFT.name} is {some.min():.3g} to {some.max():.3g}: were radians typed where "
-            "degrees are needed?"
+            f"{what}: the {PHASE_SHIFT.name} is {some.min():.3g} to {some.max():.3g}: were radians "
+            "typed where degrees are needed?"
         )
     return asked
 
@@ -161,8 +165,9 @@ def _origin_questions(table: ParticleTable, what: str) -> List[str]:
         return []
     row = int(np.argmax(np.where(far, reach, 0)))
     return [
-        f"{what}: the origin of particle {table.ids[row]} lies {reach[row]:.4g} px from the centre of its image of "
-        f"{table.box_size_px[row]} px{_and_others(far)}: were the particles extracted again, or the unit changed?"
+        f"{what}: the origin of particle {table.ids[row]} lies {reach[row]:.4g} px from the centre "
+        f"of its image of {table.box_size_px[row]} px{_and_others(far)}: were the particles "
+        "extracted again, or the unit changed?"
     ]
 
 
@@ -172,7 +177,8 @@ def _origin_questions(table: ParticleTable, what: str) -> List[str]:
 def kinship_question(a: ParticleTable, b: ParticleTable, common: int) -> List[str]:
     """Whether two sets that share ids hold the same particles; a, b : some of the `common` ones.
 
-    Raises InputError where neither their images nor their defoci are the same; without defoci it is a question.
+    Raises InputError where neither their images nor their defoci are the same; without defoci it is
+    a question.
     """
     _, rows_a, rows_b = np.intersect1d(a.ids, b.ids, return_indices=True)
     a, b = a.take(rows_a), b.take(rows_b)
@@ -189,8 +195,8 @@ def kinship_question(a: ParticleTable, b: ParticleTable, common: int) -> List[st
     first, second = (0.5 * (c.defocus_u_angstrom + c.defocus_v_angstrom) for c in (a.ctf, b.ctf))
     if (np.abs(first - second) > _SAME_DEFOCUS_ANGSTROM).mean() > _MOST:
         raise InputError(
-            f"{shared}, with a defocus of {first[row]:.0f} and {second[row]:.0f} Å; give two sets that come from the "
-            "same particles."
+            f"{shared}, with a defocus of {first[row]:.0f} and {second[row]:.0f} Å; give two sets "
+            "that come from the same particles."
         )
 
     return []
@@ -204,7 +210,9 @@ def _image(table: ParticleTable, row: int) -> Tuple[str, str]:
 
 
 def pose_problem(table: ParticleTable, what: str) -> Optional[str]:
-    """A sentence where the poses of a set are no poses: all equal, or all of one viewing direction; else None."""
+    """A sentence where the poses of a set are no poses: all equal, or all of one viewing direction;
+    else None.
+    """
     images = np.stack([table.stack_index, table.slice_index], axis=1)
     number = len(np.unique(images, axis=0))
     if table.rotations is None or number < _FEWEST_IMAGES:
@@ -223,8 +231,8 @@ def pose_problem(table: ParticleTable, what: str) -> Optional[str]:
     directions = table.rotations[:, 2]  # see `conventions.viewing_directions`
     if np.abs(directions - directions[0]).max() < _SAME:
         return (
-            f"{what}: all {len(table)} particles have one viewing direction and differ in the plane alone, as after a "
-            f"classification in two dimensions; {remedy}."
+            f"{what}: all {len(table)} particles have one viewing direction and differ in the "
+            f"plane alone, as after a classification in two dimensions; {remedy}."
         )
 
     return None
@@ -238,19 +246,22 @@ def pose_questions(table: ParticleTable, what: str) -> List[str]:
     zero = np.abs(rotations - np.eye(3)).max(axis=(1, 2)) < _SAME
     if zero.sum() >= _FEWEST_IMAGES:
         return [
-            f"{what}: {zero.sum()} of {len(table)} particles have rot = tilt = psi = 0: were these never aligned?"
+            f"{what}: {zero.sum()} of {len(table)} particles have rot = tilt = psi = 0: were these "
+            "never aligned?"
         ]
     if len(table) < _FEWEST_POSES:
         return []
     if _angles_deg(rotations, np.eye(3)).max() < _NARROW_DEG:
         return [
-            f"{what}: all {len(table)} poses lie within {_angles_deg(rotations, np.eye(3)).max():.1f}° of rot = tilt = "
-            "psi = 0: were radians typed where degrees are needed?"
+            f"{what}: all {len(table)} poses lie within "
+            f"{_angles_deg(rotations, np.eye(3)).max():.1f}° of rot = tilt = psi = 0: were radians "
+            "typed where degrees are needed?"
         ]
     if _angles_deg(rotations, rotations[0]).max() < _NARROW_DEG:
         return [
-            f"{what}: all {len(table)} poses lie within {_angles_deg(rotations, rotations[0]).max():.1f}° of one "
-            "another: are these the poses of the particles?"
+            f"{what}: all {len(table)} poses lie within "
+            f"{_angles_deg(rotations, rotations[0]).max():.1f}° of one another: are these the "
+            "poses of the particles?"
         ]
     from ..conventions import rotations_to_euler_deg  # SciPy, which a form does not need before
 

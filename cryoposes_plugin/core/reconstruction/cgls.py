@@ -1,6 +1,7 @@
 """CGLS, and its operator for images y = C S P x with ASTRA's projectors on CUDA.
 
-The iteration knows nothing of projections, and never holds anything of the size of the data: images are streamed.
+The iteration knows nothing of projections, and never holds anything of the size of the data: images
+are streamed.
 """
 
 from __future__ import annotations
@@ -34,10 +35,11 @@ def cgls(
     tolerance: float = 1e-7,
     on_iteration: Optional[Callable[[int, float], None]] = None,
 ) -> np.ndarray:
-    """Minimise |A x - b|^2 from x = 0 by conjugate gradients on the normal equations (Hestenes & Stiefel 1952).
+    """Minimise |A x - b|^2 from x = 0 by conjugate gradients on the normal equations (Hestenes &
+    Stiefel 1952).
 
-    The number of iterations regularises. Stops early where |A^T (b - A x)| has fallen by `tolerance`.
-    `on_iteration(k, relative gradient)` is called after each.
+    The number of iterations regularises. Stops early where |A^T (b - A x)| has fallen by
+    `tolerance`. `on_iteration(k, relative gradient)` is called after each.
 
     Parameters
     ----------
@@ -71,8 +73,8 @@ def require_astra() -> None:
         require_cuda()
     except ResourceError as error:
         raise ResourceError(
-            "Method 'cgls' needs the package astra-toolbox and a CUDA device, and they are not both here; choose "
-            "the method 'fourier', which needs neither."
+            "Method 'cgls' needs the package astra-toolbox and a CUDA device, and they are not "
+            "both here; choose the method 'fourier', which needs neither."
         ) from error
 
 
@@ -87,7 +89,9 @@ class Projector(Protocol):
 
 
 class AstraProjections:
-    """ASTRA's parallel projector, and its voxel-driven back projector for the adjoint; ResourceError without CUDA."""
+    """ASTRA's parallel projector, and its voxel-driven back projector for the adjoint;
+    ResourceError without CUDA.
+    """
 
     def __init__(self) -> None:
         require_astra()

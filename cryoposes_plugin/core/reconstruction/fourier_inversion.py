@@ -1,9 +1,11 @@
-"""Direct Fourier inversion: slices inserted into a padded Fourier volume, divided by their weights, transformed back.
+"""Direct Fourier inversion: slices inserted into a padded Fourier volume, divided by their weights,
+transformed back.
 
-With y_i = C_i P_i x + n_i and white noise, the estimate at each Fourier voxel is sum_i C_i y_i / (sum_i C_i^2 + term),
-the sums over all samples weighted by the trilinear kernel (Scheres 2012, eq. 3, of one class and known poses). The term
-is what a Gaussian prior adds (`wiener_term`); it is small, so that maps come out unfiltered and unsharpened. Density
-weights, padding, and division by the kernel's transform sinc^2 undo the interpolation.
+With y_i = C_i P_i x + n_i and white noise, the estimate at each Fourier voxel is sum_i C_i y_i /
+(sum_i C_i^2 + term), the sums over all samples weighted by the trilinear kernel (Scheres 2012, eq.
+3, of one class and known poses). The term is what a Gaussian prior adds (`wiener_term`); it is
+small, so that maps come out unfiltered and unsharpened. Density weights, padding, and division by
+the kernel's transform sinc^2 undo the interpolation.
 """
 
 from __future__ import annotations
@@ -28,10 +30,12 @@ _CORNERS = tuple((z, y, x) for z in (0, 1) for y in (0, 1) for x in (0, 1))
 
 
 class FourierGrid:
-    """Sums over Fourier samples on the half space x >= 0 of a grid `padding` times finer than that of the images.
+    """Sums over Fourier samples on the half space x >= 0 of a grid `padding` times finer than that
+    of the images.
 
-    Every sample stands for itself, its Friedel mate and its equivalents under the point group. Operations of the group
-    that map the grid onto itself are applied exactly to the sums, for the others the slice is inserted again.
+    Every sample stands for itself, its Friedel mate and its equivalents under the point group.
+    Operations of the group that map the grid onto itself are applied exactly to the sums, for the
+    others the slice is inserted again.
 
     Memory: about 6 (padding D)^3 bytes.
     """
@@ -40,7 +44,8 @@ class FourierGrid:
         self.box_size_px, self.padding = box_size_px, padding
         self.radius = padding * box_size_px // 2
         self._on_grid, self._inserted = split_group(symmetry_rotations(symmetry))
-        # One more node on every side, as the kernel of a sample reaches the next node: x from -1, y and z from -R - 1.
+        # One more node on every side, as the kernel of a sample reaches the next node: x from -1, y
+        # and z from -R - 1.
         side = 2 * self.radius + 3
         self.shape = (side, side, self.radius + 3)
         self.sums = np.zeros((3, side * side * (self.radius + 3)), dtype=np.float32)
@@ -52,10 +57,12 @@ class FourierGrid:
         rotations: np.ndarray,
         sampler: SliceSampler,
     ) -> None:
-        """Add slices (B, n) complex64 and their weights (B, n) float32 at the rotations A (B, 3, 3).
+        """Add slices (B, n) complex64 and their weights (B, n) float32 at the rotations A (B, 3,
+        3).
 
-        The sample k = (kx, ky) of an image lies at A^T (kx, ky, 0) in the volume's frame. Both are multiplied with the
-        sampler's density weights, which leave the ratio of the sums as it is but for variations within the kernel.
+        The sample k = (kx, ky) of an image lies at A^T (kx, ky, 0) in the volume's frame. Both are
+        multiplied with the sampler's density weights, which leave the ratio of the sums as it is
+        but for variations within the kernel.
 
         Parameters
         ----------
@@ -73,7 +80,9 @@ class FourierGrid:
                 self._insert(values[:, chunk].reshape(3, -1), axes[chunk], sampler)
 
     def _insert(self, values: np.ndarray, axes: np.ndarray, sampler: SliceSampler) -> None:
-        """values (3, B n): real, imaginary, weight; axes (B, 2, 3): x and y of the images in the volume's frame."""
+        """values (3, B n): real, imaginary, weight; axes (B, 2, 3): x and y of the images in the
+        volume's frame.
+        """
         n, number = len(sampler), values.shape[1]
         nodes = np.empty((number, 8), dtype=np.int32 if self.sums.shape[1] < 2**31 else np.int64)
         kernel = np.empty((number, 8), dtype=np.float32)
@@ -115,7 +124,8 @@ class FourierGrid:
                 kernel[:, column] = upper
 
     def folded(self) -> np.ndarray:
-        """(3, 2R+1, 2R+1, R+1) float32 [z, y, x], y and z from -R, x from 0: real part, imaginary part, weight.
+        """(3, 2R+1, 2R+1, R+1) float32 [z, y, x], y and z from -R, x from 0: real part, imaginary
+        part, weight.
 
         What fell on x = -1 is added to its mates on x = 1, and the plane x = 0 is made Hermitian.
         """
@@ -151,18 +161,22 @@ class Inversion:
         return both
 
     def wiener_term(self) -> np.ndarray:
-        """(D // 2 + 1,) what is added to the weights of each shell: their mean over the shell, over `PRIOR_SSNR`.
+        """(D // 2 + 1,) what is added to the weights of each shell: their mean over the shell, over
+        `PRIOR_SSNR`.
 
-        If the mean voxel of a shell has the spectral signal-to-noise ratio s, the prior variance of its coefficients is
-        s / (mean weight) in units of the noise (Scheres 2012, eq. 4 and 5). One s for all shells, with `volume` scaling
-        the mean voxel back, leaves the spectrum as it is; voxels that the images hardly saw tend to zero.
+        If the mean voxel of a shell has the spectral signal-to-noise ratio s, the prior variance of
+        its coefficients is s / (mean weight) in units of the noise (Scheres 2012, eq. 4 and 5). One
+        s for all shells, with `volume` scaling the mean voxel back, leaves the spectrum as it is;
+        voxels that the images hardly saw tend to zero.
         """
         shells = self._shell[self._inside]
         means = shell_means(self.weight[self._inside], shells, self.box_size_px // 2 + 1)
         return means / PRIOR_SSNR
 
     def volume(self, workers: int = 1) -> np.ndarray:
-        """(D, D, D) float32 density, zero outside of the sphere of radius D / 2, where not every image sees a voxel."""
+        """(D, D, D) float32 density, zero outside of the sphere of radius D / 2, where not every
+        image sees a voxel.
+        """
         weight = (self.weight + self.wiener_term().astype(np.float32)[self._shell]) / np.float32(
             1 + 1 / PRIOR_SSNR
         )

@@ -8,10 +8,12 @@ import numpy as np
 
 
 def split_group(group: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
-    """A group (G, 3, 3) -> its subgroup H of signed permutations (h, 3, 3), and one c of each coset c H (G / h, 3, 3).
+    """A group (G, 3, 3) -> its subgroup H of signed permutations (h, 3, 3), and one c of each coset
+    c H (G / h, 3, 3).
 
-    Every element of the group is c h for exactly one pair, so a sum over the group is a sum over c of slices at A c,
-    followed by one over H on the grid. C1, C2, C4, D2, D4 and O are all H; C3 is three cosets, I is five of order 12.
+    Every element of the group is c h for exactly one pair, so a sum over the group is a sum over c
+    of slices at A c, followed by one over H on the grid. C1, C2, C4, D2, D4 and O are all H; C3 is
+    three cosets, I is five of order 12.
     """
     rounded = np.round(group)
     on_grid = rounded[np.abs(group - rounded).max(axis=(1, 2)) < 1e-6]
@@ -40,9 +42,11 @@ def symmetrised(sums: np.ndarray, on_grid: np.ndarray) -> np.ndarray:
 
 
 def coset_chain(group: np.ndarray) -> List[List[np.ndarray]]:
-    """Right coset representatives, but for the identity, of each step up a chain of subgroups from 1 to the group.
+    """Right coset representatives, but for the identity, of each step up a chain of subgroups from
+    1 to the group.
 
-    Summing over the representatives of one step after the other sums over the group: 5 turns for the 24 of O.
+    Summing over the representatives of one step after the other sums over the group: 5 turns for
+    the 24 of O.
     """
     elements = {h.tobytes(): h for h in np.rint(group).astype(int)}
     subgroup = {np.eye(3, dtype=int).tobytes(): np.eye(3, dtype=int)}

@@ -1,4 +1,6 @@
-"""Rotations of particles from the distances between them, and the direction of the beam that distances leave open."""
+"""Rotations of particles from the distances between them, and the direction of the beam that
+distances leave open.
+"""
 
 from .gauge import Beam, choose_beam_axis
 from .minibatch import minibatch_rotations

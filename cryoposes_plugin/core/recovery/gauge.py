@@ -1,18 +1,19 @@
 """The beam, found from copies of images that were turned in-plane or mirrored by known amounts.
 
-Distances give the rotations as R = P A Q or R = P A^-1 Q, with P and Q unknown. Q is the free rotation of the volume; P
-moves the beam and must go. A copy of an image has A' = T A with a known T: Rz(psi), Ry(pi), or both (see
-`conventions`). So
+Distances give the rotations as R = P A Q or R = P A^-1 Q, with P and Q unknown. Q is the free
+rotation of the volume; P moves the beam and must go. A copy of an image has A' = T A with a known
+T: Rz(psi), Ry(pi), or both (see `conventions`). So
 
     R' R^T = P T P^T           or, for the inverse,   R'^T R = Q^T T^T Q,
 
-a rotation about one common axis, whatever the image: which of the two holds tells R from R^-1, and its axes tell P (of
-R), or Q^T (of R^-1). Turned copies show P z, mirrored ones P y up to its sign; the sign is the hand, which images
-cannot tell. What is left is A -> A g, and A -> Rz(pi) A g of the other hand.
+a rotation about one common axis, whatever the image: which of the two holds tells R from R^-1, and
+its axes tell P (of R), or Q^T (of R^-1). Turned copies show P z, mirrored ones P y up to its sign;
+the sign is the hand, which images cannot tell. What is left is A -> A g, and A -> Rz(pi) A g of the
+other hand.
 
-A mirrored image is the view from the other side, which a D2 particle shows in the quarter of the sphere y, z > 0 too,
-turned by half about x. A network that knows this quarter alone finds A' = T A Rx(pi): R' is followed by a half turn
-about an axis that Q leaves unknown, and that is found with P.
+A mirrored image is the view from the other side, which a D2 particle shows in the quarter of the
+sphere y, z > 0 too, turned by half about x. A network that knows this quarter alone finds A' = T A
+Rx(pi): R' is followed by a half turn about an axis that Q leaves unknown, and that is found with P.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ _COMPARED_ON = 300
 class Beam:
     """Physical rotations are frame^T R, or frame^T R^-1.
 
-    The residuals are the copies' median distance from where they should be, under this choice and under the other one.
+    The residuals are the copies' median distance from where they should be, under this choice and
+    under the other one.
     """
 
     frame: np.ndarray
@@ -46,7 +48,9 @@ class Beam:
     other_median_residual_rad: float
 
     def apply(self, rotations: np.ndarray) -> np.ndarray:
-        """(N, 3, 3) recovered rotations -> A g, with one unknown rotation g of the volume, of one of the two hands."""
+        """(N, 3, 3) recovered rotations -> A g, with one unknown rotation g of the volume, of one
+        of the two hands.
+        """
         rotations = np.asarray(rotations, dtype=np.float64)
         return self.frame.T @ (np.swapaxes(rotations, 1, 2) if self.inverted else rotations)
 
@@ -65,7 +69,8 @@ def choose_beam_axis(
     Parameters
     ----------
     images, copies : (M, 3, 3) recovered rotations of images and of their copies, from one recovery.
-    psi_rad : (M,) angle by which each copy was turned counter-clockwise; after its x was flipped, where it was.
+    psi_rad : (M,) angle by which each copy was turned counter-clockwise; after its x was flipped,
+        where it was.
     mirrored : (M,) bool, whether it was flipped. Both turned and mirrored copies are needed.
     half_turn : whether the mirrored ones are of the particle turned by half about some axis.
     seed : of the random starts.
@@ -74,7 +79,8 @@ def choose_beam_axis(
     turns = known_turns(psi_rad, mirrored)
     if not len(images) == len(copies) == len(turns):
         raise ValueError(
-            f"expected as many copies as images and angles, received {len(copies)}, {len(images)}, {len(turns)}"
+            f"expected as many copies as images and angles, received {len(copies)}, {len(images)}, "
+            f"{len(turns)}"
         )
     _check_turns(np.asarray(psi_rad, dtype=np.float64), np.asarray(mirrored, dtype=bool))
     moved = np.asarray(mirrored, dtype=bool) & half_turn
@@ -97,17 +103,21 @@ def known_turns(psi_rad: np.ndarray, mirrored: np.ndarray) -> np.ndarray:
 def _check_turns(psi: np.ndarray, mirrored: np.ndarray) -> None:
     if not mirrored.any():
         raise ValueError(
-            "expected mirrored copies as well; without them an in-plane angle of all images stays open"
+            "expected mirrored copies as well; without them an in-plane angle of all images stays "
+            "open"
         )
     if mirrored.all() or np.abs(np.sin(psi[~mirrored])).max() < 0.1:
         raise ValueError(
-            "expected copies turned in-plane, by other angles than 0 and 180 degrees; they tell the beam's direction"
+            "expected copies turned in-plane, by other angles than 0 and 180 degrees; they tell "
+            "the beam's direction"
         )
 
 
 @dataclass(frozen=True)
 class _Problem:
-    """P T P^T = copies h images^T, where h is one half turn for the copies that are `moved` (M,), else nothing."""
+    """P T P^T = copies h images^T, where h is one half turn for the copies that are `moved` (M,),
+    else nothing.
+    """
 
     images: np.ndarray
     copies: np.ndarray
@@ -115,7 +125,9 @@ class _Problem:
     moved: np.ndarray
 
     def solve(self, rng: np.random.Generator) -> Tuple[np.ndarray, np.ndarray]:
-        """P (3, 3), robustly, the best of many starts, and how far the copies are from where it has them, radians."""
+        """P (3, 3), robustly, the best of many starts, and how far the copies are from where it has
+        them, radians.
+        """
         number = _STARTS_OF_HALF_TURN if self.moved.any() else _STARTS
         frames = Rotation.random(number, random_state=rng.integers(2**31)).as_matrix()
         part = self._some(rng.permutation(len(self.images))[:_COMPARED_ON])

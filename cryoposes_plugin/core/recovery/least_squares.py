@@ -1,15 +1,18 @@
-"""Robust least squares on the rotations: sum_ij w_ij (d_ij - b_i - b_j - d(q_i, q_j))^2, by Gauss-Newton steps.
+"""Robust least squares on the rotations: sum_ij w_ij (d_ij - b_i - b_j - d(q_i, q_j))^2, by
+Gauss-Newton steps.
 
-With c = <q_i, q_j> and s = sign(c), d(q_i, q_j) = 2 arccos |c| has the gradient -2 s t in q_i, where
-t = (q_j - c q_i) / sin(d / 2) is the unit tangent towards q_j. Each particle solves its own normal equations
+With c = <q_i, q_j> and s = sign(c), d(q_i, q_j) = 2 arccos |c| has the gradient -2 s t in q_i,
+where t = (q_j - c q_i) / sin(d / 2) is the unit tangent towards q_j. Each particle solves its own
+normal equations
 
     4 sum_j w (t t^T) delta_i = -2 sum_j w r s t,   delta_i perpendicular to q_i,
 
-with the others held (block Jacobi, damped, with momentum): two products with a sparse matrix a step, linear in the
-number of pairs. The noise need not be known, and distances beyond [0, pi] are used as they are.
+with the others held (block Jacobi, damped, with momentum): two products with a sparse matrix a
+step, linear in the number of pairs. The noise need not be known, and distances beyond [0, pi] are
+used as they are.
 
-b_i is an error common to all distances of one particle (a poor image): its best linear predictor under a variance that
-is estimated with it, so that it vanishes where the errors are independent.
+b_i is an error common to all distances of one particle (a poor image): its best linear predictor
+under a variance that is estimated with it, so that it vanishes where the errors are independent.
 """
 
 from __future__ import annotations
@@ -28,7 +31,8 @@ from .pairs import PairDistances
 
 logger = logging.getLogger(__name__)
 
-#: Residuals beyond this many standard deviations weigh less (Huber 1964): 97 % efficient for Gaussian errors.
+#: Residuals beyond this many standard deviations weigh less (Huber 1964): 97 % efficient for
+#: Gaussian errors.
 _HUBER = 1.7
 _SMALLEST_SCALE_RAD = 1e-12
 #: sin^2(d / 2) below which the direction from one particle to the other is not to be trusted.
@@ -38,8 +42,8 @@ _UPPER = np.triu_indices(4)
 _SUMMED = ("weight", "residual", "squared", "gradient", "normal")
 #: Longest change of a quaternion in one step.
 _LONGEST_STEP = 0.2
-#: Added to the normal matrices, relative to their trace: a particle whose neighbours leave a direction open stays put
-#: in it.
+#: Added to the normal matrices, relative to their trace: a particle whose neighbours leave a
+#: direction open stays put in it.
 _RIDGE = 1e-9
 _PRODUCTS_A_PAIR = 8
 _EXACT_RAD, _SMALL_GAIN, _PATIENCE = 1e-9, 1e-5, 4
@@ -55,8 +59,10 @@ _OFFSETS_DAMPING = 0.8
 class Fit:
     """Quaternions (N, 4), and what the last pass over the pairs saw.
 
-    rms_rad : (N,) root mean square residual of each particle's distances, weighted where they have weights.
-    expected_error_rad : (N,) root mean square angle that this noise leaves open, the other particles held.
+    rms_rad : (N,) root mean square residual of each particle's distances, weighted where they have
+        weights.
+    expected_error_rad : (N,) root mean square angle that this noise leaves open, the other
+        particles held.
     offsets_rad : (N,) the b_i.
     scale_rad : robust standard deviation of the residuals, of pairs of weight 1.
     loss_rad, loss_rad2 : (weighted) mean |r| and mean r^2 over the pairs.
@@ -78,8 +84,10 @@ class Fit:
 class _Sums:
     """What a pass over the pairs gathers for each particle, and for all of them.
 
-    weight, residual, squared : (N,) sums of w, w r and p r^2, p the pair's own weight and w that of Huber times it.
-    gradient (N, 4), normal (N, 4, 4) : of the normal equations, before the projection onto the tangent space.
+    weight, residual, squared : (N,) sums of w, w r and p r^2, p the pair's own weight and w that of
+        Huber times it.
+    gradient (N, 4), normal (N, 4, 4) : of the normal equations, before the projection onto the
+        tangent space.
     absolute : sum of p |r|.
     """
 
@@ -179,7 +187,9 @@ def _part_of_pass(
     outer: np.ndarray,
     place: Tuple[slice, slice],
 ):
-    """Of some rows: what _SUMMED gets at the second particles (N, ...) and at the rows; sum of p |r|; median of |r|."""
+    """Of some rows: what _SUMMED gets at the second particles (N, ...) and at the rows; sum of p
+    |r|; median of |r|.
+    """
     rows, part = place
     first, second = pairs.first(part), pairs.second[part]
     c = _cosines(q, rows, first, second)
@@ -242,7 +252,9 @@ def _newton_steps(q: np.ndarray, sums: _Sums, fixed: Optional[np.ndarray]) -> np
 
 
 def _filled_normal(q: np.ndarray, sums: _Sums):
-    """(N, 4, 4) normal matrices in the tangent space; along q, where they are empty, filled with their trace (N,)."""
+    """(N, 4, 4) normal matrices in the tangent space; along q, where they are empty, filled with
+    their trace (N,).
+    """
     project = np.eye(4) - q[:, :, None] * q[:, None, :]
     normal = np.empty((len(q), 4, 4))
     normal[:, _UPPER[0], _UPPER[1]] = normal[:, _UPPER[1], _UPPER[0]] = 4 * sums.normal
@@ -253,9 +265,11 @@ def _filled_normal(q: np.ndarray, sums: _Sums):
 
 
 def _update_offsets(b: np.ndarray, sums: _Sums, count: np.ndarray, free: np.ndarray) -> np.ndarray:
-    """A step towards the best linear predictor; half of what is common to all, which b_i and b_j share.
+    """A step towards the best linear predictor; half of what is common to all, which b_i and b_j
+    share.
 
-    Particles of known rotation are left without: what is found of the others does not depend on who is beside them.
+    Particles of known rotation are left without: what is found of the others does not depend on who
+    is beside them.
     """
     mean = sums.residual / sums.weight + b
     noise = sums.scale_rad**2 / count

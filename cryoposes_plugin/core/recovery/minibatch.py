@@ -1,10 +1,11 @@
-"""The reference method: mini-batch minimisation over quaternions (Banjac et al. 2021, eq. 4), with plain NumPy Adam.
+"""The reference method: mini-batch minimisation over quaternions (Banjac et al. 2021, eq. 4), with
+plain NumPy Adam.
 
     L = sum over sampled pairs of w_ij |d_ij - 2 arccos |<q_i, q_j>||^2
 
-Kept as published (but for weights, where there are any), to compare with: random start, pairs drawn anew for each step,
-a constant learning rate. The quaternions are not normalised between the steps: the gradient is perpendicular to them,
-so they grow, and the angle of a step shrinks as they do.
+Kept as published (but for weights, where there are any), to compare with: random start, pairs drawn
+anew for each step, a constant learning rate. The quaternions are not normalised between the steps:
+the gradient is perpendicular to them, so they grow, and the angle of a step shrinks as they do.
 """
 
 from __future__ import annotations

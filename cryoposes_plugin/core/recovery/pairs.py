@@ -1,4 +1,6 @@
-"""Measured distances between particles: a weighted graph, held once in compressed rows, and what makes it usable."""
+"""Measured distances between particles: a weighted graph, held once in compressed rows, and what
+makes it usable.
+"""
 
 from __future__ import annotations
 
@@ -160,9 +162,11 @@ def pairs_from_arrays(
 
     Parameters
     ----------
-    i, j : (M,) integers, particles counted from 0; a particle with itself is left out. A pair that comes several times,
-        in either order, counts as the weighted mean of its distances, with the sum of their weights.
-    d : (M,) radians; finite, and within what noise can do to a distance in [0, pi]: see `check_values`.
+    i, j : (M,) integers, particles counted from 0; a particle with itself is left out. A pair that
+        comes several times, in either order, counts as the weighted mean of its distances, with the
+        sum of their weights.
+    d : (M,) radians; finite, and within what noise can do to a distance in [0, pi]: see
+        `check_values`.
     weight : (M,) >= 0; pairs of weight 0 are left out.
     number : of particles; default: the largest index + 1.
     name : of the file, for the sentences.
@@ -189,7 +193,8 @@ def pairs_from_arrays(
     i, j, d, weight = _each_once(i, j, d, weight)
     if number > len(d):
         raise InputError(
-            f"{name}: {len(d)} pairs for {number} particles leave some without distances; add pairs."
+            f"{name}: {len(d)} pairs for {number} particles leave some without distances; add "
+            "pairs."
         )
 
     order = None if (np.diff(i) >= 0).all() else np.argsort(i, kind="stable")
@@ -218,7 +223,9 @@ def _each_once(i: np.ndarray, j: np.ndarray, d: np.ndarray, weight: Optional[np.
 
 
 def read_pairs(path: Union[str, Path]) -> PairDistances:
-    """Read `i`, `j`, `d` (radians) and perhaps `weight` of an npz file; InputError for whatever is wrong with it."""
+    """Read `i`, `j`, `d` (radians) and perhaps `weight` of an npz file; InputError for whatever is
+    wrong with it.
+    """
     names = ("i", "j", "d")
     arrays = read_npz(path, str(path), _REMEDY, required=names, wanted=(*names, "weight"))
     pairs = pairs_from_arrays(
@@ -238,7 +245,8 @@ def landmark_pairs(
 
     Parameters
     ----------
-    distance : distance(i, j) takes (N, 1) and (1, K) indices and returns (N, K) radians; called for some rows at a time.
+    distance : distance(i, j) takes (N, 1) and (1, K) indices and returns (N, K) radians; called for
+        some rows at a time.
     number : of particles.
     landmarks : how many of them are landmarks.
     seed : of the draw.
@@ -271,16 +279,17 @@ def check_graph(pairs: PairDistances, name: str = "distances") -> None:
     few = np.flatnonzero(degrees < FEWEST_DISTANCES)
     if len(few):
         raise InputError(
-            f"{name}: particle {few[0]} has {degrees[few[0]]} distances ({len(few)} of {pairs.number} particles have "
-            f"fewer than {FEWEST_DISTANCES}, which leave its rotation open); add pairs or leave these particles out."
+            f"{name}: particle {few[0]} has {degrees[few[0]]} distances ({len(few)} of "
+            f"{pairs.number} particles have fewer than {FEWEST_DISTANCES}, which leave its "
+            "rotation open); add pairs or leave these particles out."
         )
     parts, label = connected_parts(pairs)
     if parts > 1:
         sizes = np.bincount(label)
         raise InputError(
-            f"{name}: the graph of pairs falls into {parts} parts that share no distance (particle 0 with "
-            f"{sizes[label[0]]}, particle {int(np.flatnonzero(label != label[0])[0])} in another); add pairs between "
-            "them, or recover each part by itself."
+            f"{name}: the graph of pairs falls into {parts} parts that share no distance (particle "
+            f"0 with {sizes[label[0]]}, particle {int(np.flatnonzero(label != label[0])[0])} in "
+            "another); add pairs between them, or recover each part by itself."
         )
 
 
@@ -292,12 +301,14 @@ def _check_shapes(
             continue
         if d.ndim != 1 or array.shape != d.shape:
             raise InputError(
-                f"{name}: {what} has shape {array.shape} and d {d.shape}; give lists of pairs, all of one length."
+                f"{name}: {what} has shape {array.shape} and d {d.shape}; give lists of pairs, all "
+                "of one length."
             )
         kinds = "iu" if what in "ij" else "iuf"
         if array.dtype.kind not in kinds:
             raise InputError(
-                f"{name}: {what} is of type {array.dtype}; give {'integers' if kinds == 'iu' else 'numbers'}."
+                f"{name}: {what} is of type {array.dtype}; give "
+                f"{'integers' if kinds == 'iu' else 'numbers'}."
             )
     if not len(d):
         raise InputError(f"{name}: the lists are empty; give distances.")
@@ -313,7 +324,8 @@ def _check_indices(i: np.ndarray, j: np.ndarray, number: Optional[int], name: st
         limit = number if number is not None else np.iinfo(np.int32).max
         if high >= limit:
             raise InputError(
-                f"{name}: {what}[{int(array.argmax())}] is {high} and there are {limit} particles, counted from 0."
+                f"{name}: {what}[{int(array.argmax())}] is {high} and there are {limit} particles, "
+                "counted from 0."
             )
 
 
@@ -331,8 +343,8 @@ def _check_values(d: np.ndarray, weight: Optional[np.ndarray], name: str) -> Non
         )
     if weight is not None and weight.max() > _LARGEST_WEIGHT:
         raise InputError(
-            f"{name}: weight[{int(weight.argmax())}] is {weight.max():g}; give at most {_LARGEST_WEIGHT:g}: only the "
-            "proportions of weights count."
+            f"{name}: weight[{int(weight.argmax())}] is {weight.max():g}; give at most "
+            f"{_LARGEST_WEIGHT:g}: only the proportions of weights count."
         )
 
     outside = (d < 0) | (d > np.pi)

@@ -19,7 +19,8 @@ _NEIGHBOURS = 48
 #: A residual counts no more than this many standard deviations.
 _CAP = 3.0
 _SMALLEST_CAP_RAD = 0.5
-#: A new place must lower a particle's cost to this part of it: of many noisy ones, some fit a little better anywhere.
+#: A new place must lower a particle's cost to this part of it: of many noisy ones, some fit a
+#: little better anywhere.
 _CLEARLY = 0.95
 _PARTICLES_AT_ONCE = 64
 
@@ -32,7 +33,8 @@ def place(
     scale_rad: float,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """Quaternions (N, 4) with these particles where their distances to trusted ones fit best on the grid.
+    """Quaternions (N, 4) with these particles where their distances to trusted ones fit best on the
+    grid.
 
     A particle stays where it stood if that fits no worse.
 
@@ -81,7 +83,9 @@ def _costs(
     weights: np.ndarray,
     cap: float,
 ) -> np.ndarray:
-    """(P, G) sums of capped residuals of candidates (P, G, 4) against others (P, K, 4); distances, weights (P, K)."""
+    """(P, G) sums of capped residuals of candidates (P, G, 4) against others (P, K, 4); distances,
+    weights (P, K).
+    """
     angles = quaternion_distance_rad(candidates @ np.swapaxes(others, 1, 2))
     residuals = np.minimum(np.abs(distances[:, None, :] - angles), cap)
     return np.einsum("pgk,pk->pg", residuals, weights)
@@ -90,7 +94,9 @@ def _costs(
 def _neighbour_lists(
     pairs: PairDistances, particles: np.ndarray, trusted: np.ndarray, rng: np.random.Generator
 ):
-    """For each of (P,) particles up to K trusted neighbours (P, K), their distances, and weights: 0 where are fewer."""
+    """For each of (P,) particles up to K trusted neighbours (P, K), their distances, and weights: 0
+    where are fewer.
+    """
     row = np.full(pairs.number, -1)
     row[particles] = np.arange(len(particles))
     owner, other, entry = [], [], []

@@ -1,8 +1,9 @@
 """Rotations from distances to references of known rotation: no gauge is left.
 
-2 cos d_k + 1 = <vec R, vec R_k> is linear in R, so the least-squares solution over K references is one matrix product,
-and its nearest rotation the estimate. Errors of the distances shrink 2 cos d to rho (<vec R, vec R_k> - 1); a tenth
-unknown, the constant, takes the -rho, and the projection onto SO(3) the scale: the noise need not be known.
+2 cos d_k + 1 = <vec R, vec R_k> is linear in R, so the least-squares solution over K references is
+one matrix product, and its nearest rotation the estimate. Errors of the distances shrink 2 cos d to
+rho (<vec R, vec R_k> - 1); a tenth unknown, the constant, takes the -rho, and the projection onto
+SO(3) the scale: the noise need not be known.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ def rotations_from_references(
     d, known = np.asarray(distances_rad, dtype=np.float64), np.asarray(references, dtype=np.float64)
     if d.ndim != 2 or d.shape[1] != len(known) or len(known) < _FEWEST_REFERENCES:
         raise ValueError(
-            f"expected distances (N, K) to K >= {_FEWEST_REFERENCES} references, received {d.shape} and {known.shape}"
+            f"expected distances (N, K) to K >= {_FEWEST_REFERENCES} references, received "
+            f"{d.shape} and {known.shape}"
         )
     if not np.isfinite(d).all():
         raise ValueError(
@@ -54,7 +56,9 @@ def rotations_from_references(
 
 
 def closed_form(distances_rad: np.ndarray, references: np.ndarray) -> np.ndarray:
-    """(N, 3, 3) rotations nearest to the linear solutions; distances (N, K) may be NaN where there is none."""
+    """(N, 3, 3) rotations nearest to the linear solutions; distances (N, K) may be NaN where there
+    is none.
+    """
     design = np.concatenate([references.reshape(-1, 9), np.ones((len(references), 1))], axis=1)
     known = np.isfinite(distances_rad)
     if known.all():

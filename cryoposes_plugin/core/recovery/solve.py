@@ -1,4 +1,6 @@
-"""Rotations of all particles from pairwise distances alone: spectral start, least squares, outliers placed anew."""
+"""Rotations of all particles from pairwise distances alone: spectral start, least squares, outliers
+placed anew.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,8 @@ _TRIED_OFFSETS = (0.0, 1.0, -1.0, 2.0, -2.0, 3.0, -3.0)
 #: Sparse lists only: starts at most, until held-out pairs are explained.
 _ATTEMPTS = 3
 _STEPS = 100
-#: Random starts where there are too few particles for linear algebra, and how many of them are followed to their end.
+#: Random starts where there are too few particles for linear algebra, and how many of them are
+#: followed to their end.
 _STARTS, _SETTLED = 100, 10
 #: A outlying's rms residual exceeds the median by so many standard errors.
 _STRAY = 4.0
@@ -41,13 +44,15 @@ class Recovery:
     """What distances tell: rotations (N, 3, 3) up to O(4), and how well they explain the distances.
 
     residual_rad : (N,) root mean square residual of each particle's distances; large for outliers.
-    expected_error_rad : (N,) root mean square angle that noise of this size leaves open, NaN where not known.
+    expected_error_rad : (N,) root mean square angle that noise of this size leaves open, NaN where
+        not known.
     offset_rad : (N,) the error common to all distances of a particle.
     noise_rad : standard deviation of the distances' errors, from the residuals.
-    held_out_ratio : sparse lists only: mean |r| of pairs that were held out over that of the others. Near 1 where the
-        rotations are right; clearly larger where there were too few distances for their noise and only that noise was
-        fitted.
-    loss_rad, loss_rad2 : mean |r| and mean r^2 over the pairs, a proxy of the error (Banjac et al. 2021, section 3.2).
+    held_out_ratio : sparse lists only: mean |r| of pairs that were held out over that of the
+        others. Near 1 where the rotations are right; clearly larger where there were too few
+        distances for their noise and only that noise was fitted.
+    loss_rad, loss_rad2 : mean |r| and mean r^2 over the pairs, a proxy of the error (Banjac et al.
+        2021, section 3.2).
     history_rad2 : mean r^2 after each pass over the pairs.
     """
 
@@ -67,10 +72,12 @@ def recover_rotations(pairs: PairDistances, seed: int = 0) -> Recovery:
 
     Parameters
     ----------
-    pairs : a connected graph (see `check_graph`): all pairs, columns of landmarks, or pairs at random.
+    pairs : a connected graph (see `check_graph`): all pairs, columns of landmarks, or pairs at
+        random.
     seed : of every random number.
 
-    The rotations are determined up to R -> A R B and R -> R^-1, which leave all distances as they are.
+    The rotations are determined up to R -> A R B and R -> R^-1, which leave all distances as they
+    are.
     """
     rng = np.random.default_rng(seed)
     strong = pairs.with_weight()
@@ -97,7 +104,9 @@ def recover_rotations(pairs: PairDistances, seed: int = 0) -> Recovery:
 
 
 def _expected_ratio(pairs: PairDistances) -> float:
-    """Of held-out to fitted residuals where the fit is right, with some room: three numbers a particle are fitted."""
+    """Of held-out to fitted residuals where the fit is right, with some room: three numbers a
+    particle are fitted.
+    """
     share = min(3 * pairs.number / len(pairs), 0.9)
     return 1.1 * float(np.sqrt((1 + share) / (1 - share)))
 
@@ -105,7 +114,9 @@ def _expected_ratio(pairs: PairDistances) -> float:
 def hold_out(
     pairs: PairDistances, rng: np.random.Generator
 ) -> Tuple[PairDistances, Optional[PairDistances]]:
-    """A few pairs of particles that have many, to be explained by the others; None where that would tear the graph."""
+    """A few pairs of particles that have many, to be explained by the others; None where that would
+    tear the graph.
+    """
     degrees = pairs.degrees
     chosen = rng.choice(len(pairs), min(len(pairs) // 50, _HELD_OUT_PAIRS), replace=False)
     rich = (
@@ -137,10 +148,12 @@ def _fit_from_core(
     columns: np.ndarray,
     rng: np.random.Generator,
 ) -> Fit:
-    """The landmarks by themselves, all others against them, and then everything: few passes over all pairs.
+    """The landmarks by themselves, all others against them, and then everything: few passes over
+    all pairs.
 
-    The spectral estimate knows nothing of errors that a particle's distances share; what the landmarks' fit finds of
-    them is taken off for everybody. core, columns : distances among the landmarks, and (N, K) of all to them.
+    The spectral estimate knows nothing of errors that a particle's distances share; what the
+    landmarks' fit finds of them is taken off for everybody. core, columns : distances among the
+    landmarks, and (N, K) of all to them.
     """
     fit = _fit(core, rng)
     others = np.setdiff1d(np.arange(pairs.number), landmarks)
@@ -156,9 +169,11 @@ def _fit_from_core(
 def against_known(
     distances: np.ndarray, known: np.ndarray, spread_rad: float
 ) -> Tuple[np.ndarray, np.ndarray]:
-    """Quaternions (N, 4) and offsets (N,) from distances (N, K), or NaN, to known quaternions (K, 4).
+    """Quaternions (N, 4) and offsets (N,) from distances (N, K), or NaN, to known quaternions (K,
+    4).
 
-    spread_rad : standard deviation of the offsets; several are tried, and the one kept that leaves the least residuals.
+    spread_rad : standard deviation of the offsets; several are tried, and the one kept that leaves
+        the least residuals.
     """
     references, measured = quaternions_to_rotations(known), np.isfinite(distances)
     quaternions = rotations_to_quaternions(closed_form(distances, references))
@@ -204,7 +219,9 @@ def _settle(
     offsets_rad: Optional[np.ndarray] = None,
     task: str = "",
 ) -> Fit:
-    """Least squares; then, a few times, outliers on the grid and least squares again while that helps."""
+    """Least squares; then, a few times, outliers on the grid and least squares again while that
+    helps.
+    """
     fit = refine(pairs, quaternions, steps=_STEPS, start_offsets_rad=offsets_rad, task=task)
 
     for _ in range(_ROUNDS):

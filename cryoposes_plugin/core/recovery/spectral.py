@@ -1,15 +1,16 @@
 """Rotations from distances by linear algebra: 1 + 2 cos d_ij = tr(R_i^T R_j) is a matrix of rank 9.
 
-Rows vec(R_i) of X (N, 9) give X X^T; noise of any size in d that does not depend on d shrinks the cosine, E cos(d + e)
-= rho cos d with rho = E cos e (exp(-variance / 2) for a Gaussian). So the measured B = 2 cos d, taken against K
-landmarks or hubs, is rho (X Z^T - 1 1^T) plus noise, of rank 10. By the determinant lemma B + rho 1 1^T loses a rank
-exactly where
+Rows vec(R_i) of X (N, 9) give X X^T; noise of any size in d that does not depend on d shrinks the
+cosine, E cos(d + e) = rho cos d with rho = E cos e (exp(-variance / 2) for a Gaussian). So the
+measured B = 2 cos d, taken against K landmarks or hubs, is rho (X Z^T - 1 1^T) plus noise, of rank
+10. By the determinant lemma B + rho 1 1^T loses a rank exactly where
 
     rho = -1 / (1^T B^+ 1),
 
-which tells rho without any knowledge of the noise. The nine remaining singular vectors are X up to a linear map, which
-is made orthogonal by the landmarks' own rows and then found by alternating between the map (orthogonal Procrustes) and
-the rotations nearest to the rows. What is left open is O(4), acting on the quaternions.
+which tells rho without any knowledge of the noise. The nine remaining singular vectors are X up to
+a linear map, which is made orthogonal by the landmarks' own rows and then found by alternating
+between the map (orthogonal Procrustes) and the rotations nearest to the rows. What is left open is
+O(4), acting on the quaternions.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ logger = logging.getLogger(__name__)
 
 _RANK = 10
 _EXTRA_VECTORS = 10
-#: Landmarks at most; more of them cost time and the least squares that follow use every distance anyway.
+#: Landmarks at most; more of them cost time and the least squares that follow use every distance
+#: anyway.
 _LANDMARKS = 512
 _FEWEST_LANDMARKS = 12
 #: A block with this share of its entries is completed; one with less is treated as sparse.
@@ -39,7 +41,8 @@ _ROWS_FOR_MAP = 400
 _ROWS_FOR_RESTARTS = 150
 _EXACT_MISFIT = 1e-3
 _RESTARTS = 24
-#: Part of itself that each rotation keeps; otherwise landmarks and the rest would swap their errors for ever.
+#: Part of itself that each rotation keeps; otherwise landmarks and the rest would swap their errors
+#: for ever.
 _POWER_INERTIA = 0.2
 _POWER_STEPS, _POWER_RIDGE, _POWER_CONVERGED = 150, 0.003, 1e-6
 
@@ -55,7 +58,8 @@ class SpectralEstimate:
 
 @dataclass(frozen=True)
 class _Factors:
-    """diag(scale_left) B diag(scale_right) ~ left diag(values) right^T, (N, 10), (10,), (K, 10), up to a common factor.
+    """diag(scale_left) B diag(scale_right) ~ left diag(values) right^T, (N, 10), (10,), (K, 10), up
+    to a common factor.
 
     The scales are 1 for a block and the roots of the numbers of entries for a sparse matrix.
     """
@@ -72,8 +76,9 @@ def spectral_rotations(
 ) -> Optional[SpectralEstimate]:
     """Estimate all rotations at once, or None where the particles or distances are too few for it.
 
-    Dense lists and landmark columns use a block N x K (Nystroem), completed where entries lack; sparse lists the sparse
-    matrix. Linear in the number of pairs, and in N K. Pairs of next to no weight are left out.
+    Dense lists and landmark columns use a block N x K (Nystroem), completed where entries lack;
+    sparse lists the sparse matrix. Linear in the number of pairs, and in N K. Pairs of next to no
+    weight are left out.
 
     Raises
     ------
@@ -86,8 +91,9 @@ def spectral_rotations(
     rich = int((pairs.degrees >= _FEWEST_ENTRIES).sum())
     if rich <= _RANK:
         raise InputError(
-            f"{rich} of {pairs.number} particles have {_FEWEST_ENTRIES} distances or more, which is too few to start "
-            f"from; add pairs (more than {_RANK} particles need so many), or use the method 'minibatch'."
+            f"{rich} of {pairs.number} particles have {_FEWEST_ENTRIES} distances or more, which "
+            f"is too few to start from; add pairs (more than {_RANK} particles need so many), or "
+            "use the method 'minibatch'."
         )
 
     dense = dense_landmarks(pairs, rng)
@@ -101,7 +107,8 @@ def spectral_rotations(
 
 
 def dense_landmarks(pairs: PairDistances, rng: np.random.Generator) -> Optional[np.ndarray]:
-    """Particles that were measured against at least half of all others, the most measured ones, at most 512; or None.
+    """Particles that were measured against at least half of all others, the most measured ones, at
+    most 512; or None.
 
     Of those that were measured equally often some are drawn: the first ones of a list may be alike.
     """
@@ -174,7 +181,8 @@ def top_singular(
 
     Parameters
     ----------
-    apply, transposed : products of the matrix (N, K), and of its transpose, with a block of columns.
+    apply, transposed : products of the matrix (N, K), and of its transpose, with a block of
+        columns.
     columns : K.
     rng : draws the first block.
     iterations : number of products with the matrix and its transpose.
@@ -214,11 +222,12 @@ def _embed(
 
 
 def projected_power(pairs: PairDistances, rotations: np.ndarray, rho: float) -> np.ndarray:
-    """Improve rotations (N, 3, 3), or find those that are 0: predicted by all neighbours, projected, again and again.
+    """Improve rotations (N, 3, 3), or find those that are 0: predicted by all neighbours,
+    projected, again and again.
 
-    sum_j g_ij x_j = (sum_j x_j x_j^T) x_i, so x_i is the left side times one inverse 9 x 9 matrix: a power iteration
-    that keeps to rotations. It gets from a spectral estimate of a sparse list, which noise dominates, to where least
-    squares can start.
+    sum_j g_ij x_j = (sum_j x_j x_j^T) x_i, so x_i is the left side times one inverse 9 x 9 matrix:
+    a power iteration that keeps to rotations. It gets from a spectral estimate of a sparse list,
+    which noise dominates, to where least squares can start.
     """
     matrix = pairs.matrix(2 * np.cos(pairs.distance_rad) + rho)
     share = (pairs.number / pairs.degrees)[:, None]
@@ -237,7 +246,9 @@ def projected_power(pairs: PairDistances, rotations: np.ndarray, rho: float) -> 
 def rotations_from_rows(
     rows: np.ndarray, placed: np.ndarray, rng: np.random.Generator
 ) -> Tuple[np.ndarray, float]:
-    """Map rows (N, 9) to rotations (N, 3, 3): orthogonal Procrustes in turns with the projection onto SO(3)."""
+    """Map rows (N, 9) to rotations (N, 3, 3): orthogonal Procrustes in turns with the projection
+    onto SO(3).
+    """
     usable = np.flatnonzero(placed)
     sample = rows[rng.choice(usable, min(len(usable), _ROWS_FOR_MAP), replace=False)]
     found = []

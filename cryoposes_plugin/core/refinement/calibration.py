@@ -1,4 +1,6 @@
-"""Amplitude and noise of an optics group, measured on a sample of its images in turns with their poses."""
+"""Amplitude and noise of an optics group, measured on a sample of its images in turns with their
+poses.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +17,8 @@ from .spectra import Spectra, SpectraSums
 
 #: Images that amplitude and noise are measured on.
 SAMPLE = 768
-#: How many of them take part in each round of poses and spectra; the first, without a noise model, stays at low
-#: frequencies.
+#: How many of them take part in each round of poses and spectra; the first, without a noise model,
+#: stays at low frequencies.
 ROUNDS = (256, 256, SAMPLE)
 
 
@@ -105,8 +107,9 @@ def calibrate(
 def agreement(search: MultiStart, observed: Observations, starts: Poses) -> float:
     """How surely images and map belong together: standard normal if they do not, large if they do.
 
-    Any map fits noise once poses are fitted to it. So poses are found with one half of the coefficients and tested on
-    the other half, whose noise is independent: sum <m, y> / sqrt(sum <m, m>) over all images.
+    Any map fits noise once poses are fitted to it. So poses are found with one half of the
+    coefficients and tested on the other half, whose noise is independent: sum <m, y> / sqrt(sum <m,
+    m>) over all images.
     """
     points, spectra = search.points, search.spectra
     first = np.random.default_rng(0).random(len(points)) < 0.5

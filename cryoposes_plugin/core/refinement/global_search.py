@@ -1,7 +1,7 @@
 """Which poses are doubtful, so that their images are compared with all orientations.
 
-The starts may have missed the right pose where the scale of the signal is too small (see `scales`), or where several
-poses competed until the last stage.
+The starts may have missed the right pose where the scale of the signal is too small (see `scales`),
+or where several poses competed until the last stage.
 """
 
 from __future__ import annotations

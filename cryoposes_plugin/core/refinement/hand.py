@@ -1,4 +1,6 @@
-"""Whether poses belong to a map, to its mirror image, or to neither; the poses are tested as they are."""
+"""Whether poses belong to a map, to its mirror image, or to neither; the poses are tested as they
+are.
+"""
 
 from __future__ import annotations
 
@@ -19,14 +21,17 @@ from .whitened_images import WhitenedImages
 
 #: Two means differ significantly if their difference is this many times its standard error ...
 _SIGNIFICANT = 4.0
-#: ... and so do the two hands if their difference is also this share of what the poses explain beyond chance.
+#: ... and so do the two hands if their difference is also this share of what the poses explain
+#: beyond chance.
 _LEAST_EFFECT = 0.2
 _FEWEST_PARTICLES = 5
-#: A map's mirror must explain this many times as much as the map, so that poses are said to belong to the mirror.
+#: A map's mirror must explain this many times as much as the map, so that poses are said to belong
+#: to the mirror.
 _TIMES_THE_GAIN = 1.5
 #: Half turns that make the mirrors along x and y from the mirror along z.
 _HALF_TURNS = {"z": np.diag([1.0, 1, 1]), "x": np.diag([-1.0, 1, -1]), "y": np.diag([1.0, -1, -1])}
-#: The test may use the best-fitting half, quarter, ... of the images: the others may show something else.
+#: The test may use the best-fitting half, quarter, ... of the images: the others may show something
+#: else.
 _BEST_PARTS, _SMALLEST_PART = (2, 4, 8, 16), 10
 
 
@@ -38,7 +43,8 @@ class HandTest:
     ----------
     gain, mirror_gain : mean gain (see `likelihood`) of the poses with the map and with its mirror.
     standard_error : of their difference; infinite if there are too few particles to estimate it.
-    beyond_chance : by how much the better of the two exceeds the gain of the same orientations in random order.
+    beyond_chance : by how much the better of the two exceeds the gain of the same orientations in
+        random order.
     chance_error : standard error of `beyond_chance`.
     """
 
@@ -62,7 +68,9 @@ class HandTest:
 
     @property
     def neither_fits(self) -> bool:
-        """Whether there are enough particles to say that the poses explain their images no better than chance."""
+        """Whether there are enough particles to say that the poses explain their images no better
+        than chance.
+        """
         return (
             np.isfinite(self.standard_error)
             and not self.beyond_chance > _SIGNIFICANT * self.chance_error
@@ -85,8 +93,8 @@ class HandTest:
             "belong to the other hand; mirror the map, or the poses.",
             "open": self._open(numbers),
             "undecided": "As given, the poses fit neither the map nor its mirror better than the same orientations "
-            f"shuffled among the particles ({numbers}, {self._chance:.1f} by chance): they are not poses of these "
-            "particles in the frame of this map.",
+            f"shuffled among the particles ({numbers}, {self._chance:.1f} by chance): they are not "
+            "poses of these particles in the frame of this map.",
         }[self.verdict]
 
     def _open(self, numbers: str) -> str:
@@ -107,7 +115,8 @@ def compare_hands(
 ) -> HandTest:
     """Compare both hands on images at unchanged poses, each map with spectra fitted to it.
 
-    The comparison uses all images, or the best-fitting part on which the poses differ most clearly from chance.
+    The comparison uses all images, or the best-fitting part on which the poses differ most clearly
+    from chance.
 
     Parameters
     ----------
@@ -141,7 +150,9 @@ def compare_hands(
 
 @dataclass(frozen=True)
 class MirrorFit:
-    """Poses that fit the mirror of a map better: the mirrored axis, and mean gains with the map and the mirror."""
+    """Poses that fit the mirror of a map better: the mirrored axis, and mean gains with the map and
+    the mirror.
+    """
 
     axis: str
     gain: float
@@ -156,7 +167,8 @@ def fit_to_mirror(
     poses: Poses,
     last_shell: int,
 ) -> Optional[MirrorFit]:
-    """The mirror of the map, along z, x or y, that poses fit clearly better than the map itself; None if there is none.
+    """The mirror of the map, along z, x or y, that poses fit clearly better than the map itself;
+    None if there is none.
 
     Parameters
     ----------
@@ -186,7 +198,9 @@ def fit_to_mirror(
 
 
 class _Hand:
-    """A map with spectra fitted to it at given poses: gains of the images at these or other rotations."""
+    """A map with spectra fitted to it at given poses: gains of the images at these or other
+    rotations.
+    """
 
     def __init__(
         self,

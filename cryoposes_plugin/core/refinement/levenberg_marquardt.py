@@ -1,8 +1,9 @@
 """Levenberg-Marquardt on the pose and shift of many particles at once, each with its own damping.
 
-Gauss-Newton with the particle's scale profiled out (variable projection, Kaufman 1975): from the inner products of the
-model's derivatives J, the model m and the image y come s = <m, y> / <m, m>, the gradient s <J, y - s m>, and the normal
-matrix s^2 (<J, J> - <J, m><m, J> / <m, m>). Its inverse at the optimum is the covariance of the pose.
+Gauss-Newton with the particle's scale profiled out (variable projection, Kaufman 1975): from the
+inner products of the model's derivatives J, the model m and the image y come s = <m, y> / <m, m>,
+the gradient s <J, y - s m>, and the normal matrix s^2 (<J, J> - <J, m><m, J> / <m, m>). Its inverse
+at the optimum is the covariance of the pose.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ from scipy.spatial.transform import Rotation
 from .likelihood import PARAMETERS
 from .poses import Poses
 
-#: A pose has converged when a full step would gain less than this in twice the log likelihood (a seventh of a standard
-#: deviation). That step is taken without evaluating the likelihood again.
+#: A pose has converged when a full step would gain less than this in twice the log likelihood (a
+#: seventh of a standard deviation). That step is taken without evaluating the likelihood again.
 TOLERANCE = 2e-2
-#: A pose has also converged when a step fails that would gain less than this: interpolation leaves small kinks.
+#: A pose has also converged when a step fails that would gain less than this: interpolation leaves
+#: small kinks.
 _KINK = 0.1
 _FIRST_DAMPING, _LARGEST_DAMPING = 1e-3, 1e6
 _EASE, _STIFFEN = 0.2, 8.0
@@ -93,7 +95,8 @@ def levenberg_marquardt(
     iterations : the largest number of trial steps.
     prior : Gaussian around the anchors of the poses; its penalty is subtracted from the gain.
     tolerance : of the expected gain, in twice the log likelihood.
-    gap : a pose that would stay behind the best one of its image by this gain is not refined further.
+    gap : a pose that would stay behind the best one of its image by this gain is not refined
+        further.
     """
     precision = (prior or Prior()).precision
     state = _State(gram, poses, precision, tolerance)

@@ -1,11 +1,12 @@
 """The likelihood of a pose, its derivatives, and its values on a grid of shifts (TensorFlow).
 
-With whitened coefficients y = s c exp(-2 pi i k.t / D) x(A^T k) + n and the scale s of the particle profiled out, twice
-the logarithm of the likelihood rises over that of "no signal" by
+With whitened coefficients y = s c exp(-2 pi i k.t / D) x(A^T k) + n and the scale s of the particle
+profiled out, twice the logarithm of the likelihood rises over that of "no signal" by
 
     gain(A, t) = max(0, <m, y>)^2 / <m, m>,     m = c exp(-2 pi i k.t / D) x(A^T k),   <u, v> = Re sum u* v.
 
-The tangent of a pose is (w, dt): A becomes exp([w]x) A, w in radians in the image's frame, t becomes t + dt in pixels.
+The tangent of a pose is (w, dt): A becomes exp([w]x) A, w in radians in the image's frame, t
+becomes t + dt in pixels.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ PARAMETERS = 5
 
 
 class PoseTensors(NamedTuple):
-    """B poses: rotations (B, 3, 3) and shifts_px (B, 2) float32, and the row of each pose's image, (B,) int32."""
+    """B poses: rotations (B, 3, 3) and shifts_px (B, 2) float32, and the row of each pose's image,
+    (B,) int32.
+    """
 
     rotations: tf.Tensor
     shifts_px: tf.Tensor
@@ -46,7 +49,9 @@ class TabulatedPoseTensors(NamedTuple):
 
 
 class ImageTensors(NamedTuple):
-    """N whitened images at the first P points: real and imaginary parts, and modulation c, each (N, P) float32."""
+    """N whitened images at the first P points: real and imaginary parts, and modulation c, each (N,
+    P) float32.
+    """
 
     real: tf.Tensor
     imaginary: tf.Tensor
@@ -58,7 +63,9 @@ class ImageTensors(NamedTuple):
 
 
 class MapTensors(NamedTuple):
-    """A map's table of Fourier coefficients, and all points (P, 2): in cycles per box and in radians per pixel."""
+    """A map's table of Fourier coefficients, and all points (P, 2): in cycles per box and in
+    radians per pixel.
+    """
 
     table: tf.Tensor
     frequencies: tf.Tensor
@@ -66,7 +73,8 @@ class MapTensors(NamedTuple):
 
 
 class PoseLikelihood:
-    """Compares images with the slices of a map; every method works on the first P points of `points`.
+    """Compares images with the slices of a map; every method works on the first P points of
+    `points`.
 
     Parameters
     ----------
@@ -103,7 +111,9 @@ class PoseLikelihood:
     def scan(
         self, poses: PoseTensors, shift_grid_px: tf.Tensor, images: ImageTensors
     ) -> Tuple[tf.Tensor, tf.Tensor]:
-        """Best gain (B,) of each pose over a grid of shifts (S, 2) about its own, and which shift, (B,) int32."""
+        """Best gain (B,) of each pose over a grid of shifts (S, 2) about its own, and which shift,
+        (B,) int32.
+        """
         return self._graphs.scan(self._map, poses, shift_grid_px, images)
 
     def scan_slices(

@@ -1,8 +1,10 @@
-"""The best of several candidate poses of an image: a scan, then frequency marching with fewer and fewer candidates.
+"""The best of several candidate poses of an image: a scan, then frequency marching with fewer and
+fewer candidates.
 
-Low frequencies have wide basins and little information, high frequencies the reverse. So candidates are first compared
-up to the frequency that their own errors allow, each over a grid of shifts. The best distinct ones are refined there,
-then up to higher and higher frequencies; those that fall behind in likelihood are dropped.
+Low frequencies have wide basins and little information, high frequencies the reverse. So candidates
+are first compared up to the frequency that their own errors allow, each over a grid of shifts. The
+best distinct ones are refined there, then up to higher and higher frequencies; those that fall
+behind in likelihood are dropped.
 """
 
 from __future__ import annotations
@@ -29,9 +31,11 @@ from .whitened_images import WhitenedImages
 #: Candidates closer than this lead to one basin; refined poses closer than that are one.
 _DISTINCT_CANDIDATES_RAD = np.deg2rad(7.0)
 _DISTINCT_POSES_RAD = np.deg2rad(3.0)
-#: A pose is dropped when the gain of another one is higher by this: a factor of e^-15 in likelihood.
+#: A pose is dropped when the gain of another one is higher by this: a factor of e^-15 in
+#: likelihood.
 _GAP = 30.0
-#: In the scan candidates lie beside their peaks, so that one may also lack this share of the best gain.
+#: In the scan candidates lie beside their peaks, so that one may also lack this share of the best
+#: gain.
 _SCAN_SHARE = 0.6
 #: Iterations of each stage but the last: only the basin must be found.
 _ITERATIONS = 6
@@ -48,7 +52,8 @@ _ANY_ROTATION_RAD2 = np.pi**2 / 3 + 2
 class Settings:
     """How poses are searched.
 
-    search_shift_px : the largest distance of a shift from that of its start. keep : number of poses that enter each
+    search_shift_px : the largest distance of a shift from that of its start. keep : number of poses
+        that enter each
     stage; the last number holds for all further stages. prior : around the anchors of the starts.
     """
 
@@ -61,8 +66,9 @@ class Settings:
 class Refined:
     """The best pose of B images.
 
-    rotations (B, 3, 3), shifts_px (B, 2), gain (B,), scale (B,), covariance (B, 5, 5) of (w, dt), basins (B,) distinct
-    poses that competed to the end, wrong_basin (B,) probability that another one of these is right, converged (B,).
+    rotations (B, 3, 3), shifts_px (B, 2), gain (B,), scale (B,), covariance (B, 5, 5) of (w, dt),
+    basins (B,) distinct poses that competed to the end, wrong_basin (B,) probability that another
+    one of these is right, converged (B,).
     """
 
     rotations: np.ndarray
@@ -81,7 +87,8 @@ class Refined:
 class MultiStart:
     """Refines images of one optics group against a map.
 
-    radius_px : of gyration of the density, in pixels of the images. group : (G, 3, 3) symmetry operations.
+    radius_px : of gyration of the density, in pixels of the images. group : (G, 3, 3) symmetry
+        operations.
     slice_table : slices at the rotations of the starts that lie on a grid, see `Poses.on_grid`.
     """
 
@@ -121,7 +128,9 @@ class MultiStart:
     def search_globally(
         self, observed: Observations, shifts_px: np.ndarray, bank: ReferenceBank
     ) -> Refined:
-        """The best pose of each image, from all orientations of a grid and shifts about the given ones (B, 2)."""
+        """The best pose of each image, from all orientations of a grid and shifts about the given
+        ones (B, 2).
+        """
         keep, reach = self.settings.keep[0], self.settings.search_shift_px
         radii = [radius for radius in self.radii if radius >= bank.radius] or self.radii[-1:]
         number = 2 * keep * len(self.group)
@@ -242,7 +251,8 @@ def _joined(parts: List[Refined]) -> Refined:
 def _conclude(optima: Optima, number: int, unknown_pose: np.ndarray) -> Refined:
     """The best pose of each image, and how surely it is the best.
 
-    A pose at which the image has nothing of the map is no rival, and its covariance is `unknown_pose`.
+    A pose at which the image has nothing of the map is no rival, and its covariance is
+    `unknown_pose`.
 
     Parameters
     ----------

@@ -12,9 +12,11 @@ from ..particles.batches import ParticleBatches
 from .poses import Poses
 from .starts import StartingPoses
 
-#: Hypotheses that are less probable than the best one by this, in natural logarithms, are not tried.
+#: Hypotheses that are less probable than the best one by this, in natural logarithms, are not
+#: tried.
 _LEAST_LOG_WEIGHT = -8.0
-#: The best shift is looked for within this multiple of the network's median shift error: 3.5 sigma ...
+#: The best shift is looked for within this multiple of the network's median shift error: 3.5 sigma
+#: ...
 _MEDIAN_ERRORS = 3.0
 #: ... and at least within this distance of the predicted shift.
 _LEAST_REACH_PX = 1.5
@@ -23,7 +25,8 @@ _LEAST_REACH_PX = 1.5
 class NetworkStarts:
     """Hypotheses of a network for particles.
 
-    The scores are the network's estimate `rotations` (3, 3), and `dispersion` and `trace` of its distribution.
+    The scores are the network's estimate `rotations` (3, 3), and `dispersion` and `trace` of its
+    distribution.
 
     Parameters
     ----------

@@ -1,4 +1,6 @@
-"""Images in the refinement: Fourier coefficients with white noise, and the factor by which the model is multiplied."""
+"""Images in the refinement: Fourier coefficients with white noise, and the factor by which the
+model is multiplied.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,8 @@ from ..fourier.points import FourierPoints
 from ..types import CtfTable
 from .spectra import Spectra
 
-#: A coefficient of premultiplied images is used where |C| is at least this: elsewhere nothing was left of it.
+#: A coefficient of premultiplied images is used where |C| is at least this: elsewhere nothing was
+#: left of it.
 _SMALLEST_CTF = 0.02
 
 
@@ -38,12 +41,15 @@ class Observations:
         return float(np.mean(np.abs(self.coefficients) ** 2))
 
     def only(self, used: np.ndarray) -> Observations:
-        """The same with all coefficients set to zero but the used ones, (P,) bool: they then carry no information."""
+        """The same with all coefficients set to zero but the used ones, (P,) bool: they then carry
+        no information.
+        """
         return Observations(self.coefficients * used, self.modulation * used.astype(np.float32))
 
     def whitened(self, points: FourierPoints, spectra: Spectra) -> Tuple[np.ndarray, np.ndarray]:
-        """(y, c): (B, P) complex64 and (B, P) float32 with y = c x exp(-2 pi i k.t / D) + n, n of unit variance in its
-        real and in its imaginary part."""
+        """(y, c): (B, P) complex64 and (B, P) float32 with y = c x exp(-2 pi i k.t / D) + n, n of
+        unit variance in its real and in its imaginary part.
+        """
         weight = np.sqrt(2.0 / np.maximum(spectra.noise_variance, 1e-300))
         weight = np.where((spectra.amplitude > 0) & (spectra.noise_variance > 0), weight, 0.0)
         shells = points.shell

@@ -1,4 +1,6 @@
-"""Slices of a map that are computed once: at the rotations of a grid, and all over SO(3) to find those that fit best."""
+"""Slices of a map that are computed once: at the rotations of a grid, and all over SO(3) to find
+those that fit best.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +22,11 @@ from .search_grids import MARCH, scan_shifts
 _ORDER = 3
 #: One in this many of them is compared again, up to higher frequencies.
 _ONE_IN = 4
-#: Coefficients of all slices together, at most: 270 MB, and less than half as much for the first step.
+#: Coefficients of all slices together, at most: 270 MB, and less than half as much for the first
+#: step.
 MOST_COEFFICIENTS = 2**25
-#: Orientations that a thread interpolates at once: interpolation takes many times the memory of its result.
+#: Orientations that a thread interpolates at once: interpolation takes many times the memory of its
+#: result.
 _AT_ONCE = 2048
 
 
@@ -49,9 +53,9 @@ class SliceTable:
 class ReferenceBank:
     """Slices at all orientations of a grid, for comparison with images in two steps.
 
-    All orientations are compared up to a first radius, the best of them again up to `MARCH` times that radius; both
-    radii are smaller where the slices would take too much memory. Noise that is strong at low frequencies misleads the
-    first comparison but not the second.
+    All orientations are compared up to a first radius, the best of them again up to `MARCH` times
+    that radius; both radii are smaller where the slices would take too much memory. Noise that is
+    strong at low frequencies misleads the first comparison but not the second.
 
     Parameters
     ----------
@@ -117,7 +121,9 @@ class ReferenceBank:
         waves: List[np.ndarray],
         number: int,
     ) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(rows of the rotations, rows of the last shift grid, gains) for one image, (number,) each."""
+        """(rows of the rotations, rows of the last shift grid, gains) for one image, (number,)
+        each.
+        """
         c = c[: self._numbers[-1]]
         z = c * y[: self._numbers[-1]] * np.exp(1j * (self._radians @ shift_px))
         first, last = self._tables
@@ -129,9 +135,11 @@ class ReferenceBank:
 def _highest(
     slices: tf.Tensor, z: np.ndarray, c: np.ndarray, waves: np.ndarray, number: int
 ) -> Tuple:
-    """(rows, best shifts, gains) of the best slices; these are (N, 2 P), real and imaginary parts in turns.
+    """(rows, best shifts, gains) of the best slices; these are (N, 2 P), real and imaginary parts
+    in turns.
 
-    <m, y> with m = c exp(-i p) x is the sum of Re(x* c y exp(i p)): one matrix product for all shifts.
+    <m, y> with m = c exp(-i p) x is the sum of Re(x* c y exp(i p)): one matrix product for all
+    shifts.
     """
     turned = (z[: waves.shape[1]] * waves).astype(np.complex64).view(np.float32)
     power = np.repeat(c[: waves.shape[1]].astype(np.float32) ** 2, 2)

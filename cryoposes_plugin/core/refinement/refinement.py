@@ -1,4 +1,6 @@
-"""Refinement of a particle set against a map: first the spectra of each optics group, then the poses in batches."""
+"""Refinement of a particle set against a map: first the spectra of each optics group, then the
+poses in batches.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,8 @@ _FIRST_RESOLUTION_ANGSTROM = 20.0
 #: ... and at least this many shells.
 _FEWEST_SHELLS = 8
 
-#: Number of images on which `agreement` is tested, and its least value for images and map that belong together.
+#: Number of images on which `agreement` is tested, and its least value for images and map that
+#: belong together.
 AGREEMENT_SAMPLE, AGREEMENT = 128, 5.0
 #: Fewer shells carry no information on the orientation: only the grey levels agree there.
 _FEWEST_AGREEING = 3
@@ -81,7 +84,8 @@ class Refinement:
     group : (G, 3, 3) symmetry operations of the volume.
     settings : of the search about the starts.
     resolution_angstrom : of the finest detail to use; None: as far as images and volume agree.
-    global_settings : how doubtful poses are compared with all orientations, see `global_search`; None: not at all.
+    global_settings : how doubtful poses are compared with all orientations, see `global_search`;
+        None: not at all.
     threads : that work on batches of their own; 0: one for each core.
     """
 
@@ -141,8 +145,8 @@ class Refinement:
     def calibrate(self, seed: int) -> Dict[int, Spectra]:
         """Measure amplitude and noise of every optics group on a sample of its particles.
 
-        A small group takes the spectra of a larger one, scaled to the power of its own images. Raises NoAgreement for a
-        group whose images have nothing in common with the map.
+        A small group takes the spectra of a larger one, scaled to the power of its own images.
+        Raises NoAgreement for a group whose images have nothing in common with the map.
         """
         spectra: Dict[int, Spectra] = {}
         power: Dict[int, float] = {}  # of the groups that were measured
@@ -181,14 +185,15 @@ class Refinement:
 
         if contrast.opposite_to(skewness):
             return InvertedContrast(
-                f"{subject} at any pose that was tried, and their contrasts are opposite: the particles are "
-                f"{'darker' if contrast.effect < 0 else 'brighter'} than their background by "
-                f"{abs(contrast.significance):.0f} standard errors ({contrast.number} images), and the skewness of the "
-                f"volume is {skewness:.1f}; multiply the one in which protein is negative by -1."
+                f"{subject} at any pose that was tried, and their contrasts are opposite: the "
+                f"particles are {'darker' if contrast.effect < 0 else 'brighter'} than their "
+                f"background by {abs(contrast.significance):.0f} standard errors "
+                f"({contrast.number} images), and the skewness of the volume is {skewness:.1f}; "
+                "multiply the one in which protein is negative by -1."
             )
         return NoAgreement(
-            f"{subject} at any pose that was tried; check that the map belongs to them, that protein is white in "
-            "the images, and their pixel size."
+            f"{subject} at any pose that was tried; check that the map belongs to them, that "
+            "protein is white in the images, and their pixel size."
         )
 
     def _alike(self, group: int, other: int) -> bool:
@@ -212,8 +217,10 @@ class Refinement:
         informative = self.images.grey.informative(rows)
         if not informative.any():
             raise InputError(
-                f"The images of optics group {self.table.optics[self.table.optics_index[rows[0]]].name} are blank: "
-                f"none of {len(rows)} has any contrast; give the stack that contains the particles, or remove them."
+                "The images of optics group "
+                f"{self.table.optics[self.table.optics_index[rows[0]]].name} are blank: none of "
+                f"{len(rows)} has any contrast; give the stack that contains the particles, or "
+                "remove them."
             )
         return rows[informative]
 

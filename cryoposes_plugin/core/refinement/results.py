@@ -1,4 +1,6 @@
-"""Results of a refinement: the scores of its poses, the particles at these poses, and their covariance."""
+"""Results of a refinement: the scores of its poses, the particles at these poses, and their
+covariance.
+"""
 
 from __future__ import annotations
 
@@ -81,14 +83,18 @@ def score_columns(
 
 
 def unfit_probability(refined: Refined, blank: np.ndarray) -> np.ndarray:
-    """(N,) probability, from the scale of its signal, that an image shows nothing of the map; 1 for blank images."""
+    """(N,) probability, from the scale of its signal, that an image shows nothing of the map; 1 for
+    blank images.
+    """
     unfit = np.ones(len(blank))
     unfit[~blank] = ScaleDistribution(refined.scale[~blank]).probability_of_wrong
     return unfit
 
 
 def worst_where(unknown: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """(N,) scores of which the lowest is best; unknown ones, (N,) bool, become one more than the largest of the others."""
+    """(N,) scores of which the lowest is best; unknown ones, (N,) bool, become one more than the
+    largest of the others.
+    """
     others = values[~unknown]
     return np.where(unknown, others.max() + 1.0, values) if len(others) else values
 

@@ -1,6 +1,7 @@
 """Wrong poses found from the scales of the particles' signals.
 
-In a wrong basin the map explains less of an image than in the right one: the scale of its signal comes out too small.
+In a wrong basin the map explains less of an image than in the right one: the scale of its signal
+comes out too small.
 """
 
 from __future__ import annotations
@@ -8,9 +9,11 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import ndtr
 
-#: A scale below that of right poses by this factor, and by so many standard deviations of its logarithm, is low.
+#: A scale below that of right poses by this factor, and by so many standard deviations of its
+#: logarithm, is low.
 _LOW, _DEVIATIONS = 0.85, 2.0
-#: The distribution of right poses is fitted to these quantiles of all scales, which for a normal distribution lie at ...
+#: The distribution of right poses is fitted to these quantiles of all scales, which for a normal
+#: distribution lie at ...
 _SHARES, _NORMAL = (0.7, 0.9), (0.5244, 1.2816)
 #: Least standard deviation of the logarithms: a few particles may have equal scales by chance.
 _SMALLEST_DEVIATION = 0.02
@@ -39,8 +42,9 @@ class ScaleDistribution:
     def probability_of_wrong(self) -> np.ndarray:
         """(N,) for low scales; 0 for others.
 
-        Of the particles of about the same scale, the share that the law of right poses does not expect (the local false
-        discovery rate, Efron 2007), counted in steps of half a standard deviation.
+        Of the particles of about the same scale, the share that the law of right poses does not
+        expect (the local false discovery rate, Efron 2007), counted in steps of half a standard
+        deviation.
         """
         step = np.floor((self._logarithm - self._right) / (0.5 * self._deviation))
         steps, index, counts = np.unique(step, return_inverse=True, return_counts=True)

@@ -1,4 +1,6 @@
-"""Which shifts and frequencies a search goes through: grids of shifts, and stages of increasing resolution."""
+"""Which shifts and frequencies a search goes through: grids of shifts, and stages of increasing
+resolution.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,8 @@ import numpy as np
 
 #: Step of the grid, in shares of the shortest wave that is looked at.
 SHIFT_STEP = 0.22
-#: Where the phase of a point at the radius of gyration moves by one radian under this error, the first stage ends.
+#: Where the phase of a point at the radius of gyration moves by one radian under this error, the
+#: first stage ends.
 _FIRST_ERROR_RAD = 0.06
 #: Each stage reaches this many times further out.
 MARCH = 1.6
@@ -25,7 +28,9 @@ def stage_radii(box_size_px: int, radius_px: float, last_shell: int) -> List[flo
 
 
 def scan_shifts(max_shift_px: float, box_size_px: int, radius: float) -> np.ndarray:
-    """(S, 2) shifts within the circle, close enough for frequencies up to a radius in cycles per box."""
+    """(S, 2) shifts within the circle, close enough for frequencies up to a radius in cycles per
+    box.
+    """
     return shift_grid(max_shift_px, SHIFT_STEP * box_size_px / radius)
 
 

@@ -1,8 +1,9 @@
 """The shift of a particle in its image: sub-pixel correlation with the reprojection at its pose.
 
-With X the image and P the CTF-modulated reprojection without shift, the shift t of the model X = S_t P + n that fits
-best under noise of power 1 / W maximises sum_k W Re(conj(P^) X^ exp(2 pi i k.t / D)). The maximum is looked for on
-whole pixels by FFT, then on a fine grid around it by a small matrix DFT, and between its points by a parabola.
+With X the image and P the CTF-modulated reprojection without shift, the shift t of the model X =
+S_t P + n that fits best under noise of power 1 / W maximises sum_k W Re(conj(P^) X^ exp(2 pi i k.t
+/ D)). The maximum is looked for on whole pixels by FFT, then on a fine grid around it by a small
+matrix DFT, and between its points by a parabola.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ _FINE_REACH_PX = 1.0
 
 @dataclass(frozen=True)
 class ShiftEstimate:
-    """Shifts t (B, 2), (x, y) in px; whether each lies at the edge of the search, (B,); the correlation there, (B,)."""
+    """Shifts t (B, 2), (x, y) in px; whether each lies at the edge of the search, (B,); the
+    correlation there, (B,).
+    """
 
     shifts_px: np.ndarray
     at_edge: np.ndarray
@@ -78,7 +81,9 @@ def _spectrum(images: np.ndarray) -> np.ndarray:
 
 
 def _multiplicity(box: int) -> np.ndarray:
-    """(D, D // 2 + 1): how often a coefficient of `rfft2` stands in the whole plane; 0 at Nyquist: it cannot move."""
+    """(D, D // 2 + 1): how often a coefficient of `rfft2` stands in the whole plane; 0 at Nyquist:
+    it cannot move.
+    """
     multiplicity = np.full((box, box // 2 + 1), 2.0, dtype=np.float32)
     multiplicity[:, 0] = 1.0
     if box % 2 == 0:
@@ -128,7 +133,9 @@ def _refine(product: np.ndarray, coarse: np.ndarray, box: int):
 
 
 def _parabola(left: np.ndarray, centre: np.ndarray, right: np.ndarray):
-    """Position of the vertex in steps from the centre, within half a step, and its height above the centre."""
+    """Position of the vertex in steps from the centre, within half a step, and its height above the
+    centre.
+    """
     curvature = left - 2 * centre + right
     slope = 0.5 * (right - left)
     position = np.clip(

@@ -1,13 +1,16 @@
-"""Amplitude of the map in the images and power of the noise, shell by shell, measured on the images.
+"""Amplitude of the map in the images and power of the noise, shell by shell, measured on the
+images.
 
-With the reprojection m_i = C_i S_i P_i x of particle i at its pose, its own scale s_i, and the coefficients y_i,
+With the reprojection m_i = C_i S_i P_i x of particle i at its pose, its own scale s_i, and the
+coefficients y_i,
 
     a = sum s_i Re(m_i* y_i) / sum s_i^2 |m_i|^2,     sigma^2 = mean |y_i - s_i a m_i|^2
 
 over a shell's coefficients.
 
-The amplitude a accounts for the units of the map, its sharpening, and errors of the map and the poses. Where map and
-images share nothing, a is zero and the shell is not used. So the same map times 1,000 leads to the same poses.
+The amplitude a accounts for the units of the map, its sharpening, and errors of the map and the
+poses. Where map and images share nothing, a is zero and the shell is not used. So the same map
+times 1,000 leads to the same poses.
 """
 
 from __future__ import annotations
@@ -64,7 +67,9 @@ class SpectraSums:
         self.number += len(scale)
 
     def spectra(self) -> Spectra:
-        """The least-squares amplitude, zero where it is not significant, and the mean power of what it leaves."""
+        """The least-squares amplitude, zero where it is not significant, and the mean power of what
+        it leaves.
+        """
         points = self.points
         cross, model, image = (
             points.shell_means(v) / max(self.number, 1)
@@ -101,6 +106,8 @@ def _contiguous(amplitude: np.ndarray) -> np.ndarray:
 
 
 def first_spectra(points: FourierPoints, observed: np.ndarray, last_shell: int) -> Spectra:
-    """Before any pose is known: the images' own power as the noise, and a flat amplitude up to `last_shell`."""
+    """Before any pose is known: the images' own power as the noise, and a flat amplitude up to
+    `last_shell`.
+    """
     power = points.shell_means((np.abs(observed) ** 2).mean(axis=0))
     return Spectra(np.ones(points.number_of_shells), power).up_to(last_shell)

@@ -11,7 +11,9 @@ from .poses import Poses
 
 
 class StartingPoses(NamedTuple):
-    """Poses to start from, one or more for each of N images, and scores of the images (N, ...) by name."""
+    """Poses to start from, one or more for each of N images, and scores of the images (N, ...) by
+    name.
+    """
 
     poses: Poses
     scores: Mapping[str, np.ndarray]
@@ -33,7 +35,9 @@ class Starts(Protocol):
     def score_shapes(self) -> Mapping[str, Tuple[int, ...]]: ...
 
     def __call__(self, rows: np.ndarray) -> StartingPoses:
-        """Of rows of one optics group; `particle` counts within the rows, shifts are in pixels of the working grid."""
+        """Of rows of one optics group; `particle` counts within the rows, shifts are in pixels of
+        the working grid.
+        """
         ...
 
 
@@ -44,7 +48,8 @@ class GivenStarts:
     ----------
     rotations : (N, 3, 3).
     shifts_px : (N, 2), in pixels of the working grid.
-    around : (S, 3, 3) turns in the image's frame, applied to each rotation; default: the identity alone.
+    around : (S, 3, 3) turns in the image's frame, applied to each rotation; default: the identity
+        alone.
     """
 
     grid: Optional[np.ndarray] = None
@@ -102,7 +107,8 @@ class CombinedStarts:
 
 
 def turns_around(angle_deg: float, number: int) -> np.ndarray:
-    """(number + 1, 3, 3) rotations: the identity, and turns evenly spread in the ball of this radius.
+    """(number + 1, 3, 3) rotations: the identity, and turns evenly spread in the ball of this
+    radius.
 
     Axes on a Fibonacci spiral, angles so that each shell of the ball gets its share.
     """

@@ -1,4 +1,6 @@
-"""Results of a refinement that is still running, saved now and then so that an interrupted run can continue."""
+"""Results of a refinement that is still running, saved now and then so that an interrupted run can
+continue.
+"""
 
 from __future__ import annotations
 

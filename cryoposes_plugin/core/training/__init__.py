@@ -1,4 +1,5 @@
-"""Training of networks: recipes, sources of images, objectives, the training loop and its validation.
+"""Training of networks: recipes, sources of images, objectives, the training loop and its
+validation.
 
 The modules are imported when a name is used, as most of them import TensorFlow.
 """

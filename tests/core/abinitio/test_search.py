@@ -1,4 +1,6 @@
-"""The parts of the search for an initial volume: the posterior, the axes, and the search itself on a phantom."""
+"""The parts of the search for an initial volume: the posterior, the axes, and the search itself on
+a phantom.
+"""
 
 import numpy as np
 import pytest
@@ -119,7 +121,9 @@ def test_poses_for_a_volume_that_is_known(phantom):
 
 @pytest.mark.parametrize("limit_px", [0.0, 3.0])
 def test_no_shift_is_longer_than_the_largest(phantom, limit_px):
-    """Images that are off their centre by more than that: the search would go there, stage after stage."""
+    """Images that are off their centre by more than that: the search would go there, stage after
+    stage.
+    """
     rng = np.random.default_rng(6)
     rotations = random_rotations(24, rng)
     images = working_images(phantom, rotations, np.full((24, 2), 4.0))

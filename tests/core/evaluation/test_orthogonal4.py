@@ -1,4 +1,6 @@
-"""Registration over O(4): known transforms, both signs of the determinant, few particles, noise, outliers."""
+"""Registration over O(4): known transforms, both signs of the determinant, few particles, noise,
+outliers.
+"""
 
 import numpy as np
 import pytest

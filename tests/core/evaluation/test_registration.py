@@ -1,4 +1,6 @@
-"""Registration of two pose sets: known rotations, noise, outliers, symmetry, hand; and the errors that follow."""
+"""Registration of two pose sets: known rotations, noise, outliers, symmetry, hand; and the errors
+that follow.
+"""
 
 import numpy as np
 import pytest

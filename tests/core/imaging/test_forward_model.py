@@ -37,7 +37,9 @@ def ctf_table(n):
 
 
 def position(images):
-    """(N, 2) centre (x, y) of the squared images from pixel D // 2: the squares leave faint ghosts out."""
+    """(N, 2) centre (x, y) of the squared images from pixel D // 2: the squares leave faint ghosts
+    out.
+    """
     d = images.shape[-1]
     axis = np.arange(d) - d // 2
     weights = images.astype(np.float64) ** 2

@@ -26,7 +26,9 @@ def test_white_noise_is_standard_normal_and_uncorrelated():
 
 
 def expected_neighbour_correlation(sigma):
-    """Half of the power is white; the other half has the correlation of a Gaussian blur, exp(-1 / (4 sigma^2))."""
+    """Half of the power is white; the other half has the correlation of a Gaussian blur, exp(-1 /
+    (4 sigma^2)).
+    """
     return 0.5 * np.exp(-1 / (4 * sigma**2))
 
 

@@ -1,4 +1,6 @@
-"""`simulate` against RELION's own projector and reconstruction: angles, origins, CTF, image states, hand."""
+"""`simulate` against RELION's own projector and reconstruction: angles, origins, CTF, image states,
+hand.
+"""
 
 import mrcfile
 import numpy as np

@@ -1,4 +1,6 @@
-"""The quick reprojections of viewers: against exact projections, with poses, shifts and CTF where they belong."""
+"""The quick reprojections of viewers: against exact projections, with poses, shifts and CTF where
+they belong.
+"""
 
 import numpy as np
 import pytest

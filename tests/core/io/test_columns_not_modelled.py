@@ -1,4 +1,6 @@
-"""Columns that the forward model leaves out are named where they say something, and not where they are neutral."""
+"""Columns that the forward model leaves out are named where they say something, and not where they
+are neutral.
+"""
 
 import numpy as np
 import pytest

@@ -1,4 +1,6 @@
-"""Files that are whole or absent, whatever lies in their place before: links, pipes, folders, leftovers."""
+"""Files that are whole or absent, whatever lies in their place before: links, pipes, folders,
+leftovers.
+"""
 
 import os
 

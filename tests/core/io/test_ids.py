@@ -1,4 +1,6 @@
-"""Which particles are the same: by image, by id where it does not contradict the images; copies and half sets."""
+"""Which particles are the same: by image, by id where it does not contradict the images; copies and
+half sets.
+"""
 
 from pathlib import Path
 

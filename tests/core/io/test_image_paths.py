@@ -1,4 +1,6 @@
-"""Which file a stack name means: the STAR's folder, the working directory, RELION's project; never a guess."""
+"""Which file a stack name means: the STAR's folder, the working directory, RELION's project; never
+a guess.
+"""
 
 import os
 

@@ -1,4 +1,6 @@
-"""MRC files as other programs leave them: read rightly, or refused by name, before anything is allocated."""
+"""MRC files as other programs leave them: read rightly, or refused by name, before anything is
+allocated.
+"""
 
 import bz2
 import gzip

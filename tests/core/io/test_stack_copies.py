@@ -1,4 +1,6 @@
-"""Images that are there twice under two names count once, and half sets are told where they are not alike."""
+"""Images that are there twice under two names count once, and half sets are told where they are not
+alike.
+"""
 
 import shutil
 

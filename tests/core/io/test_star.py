@@ -186,7 +186,9 @@ def test_an_empty_star_is_one_sentence(tmp_path):
 
 @pytest.mark.parametrize("lone", ["rlnAnglePsi", "rlnOriginXAngst", "rlnOriginX"])
 def test_a_lone_old_column_does_not_overwrite_the_poses(tmp_path, rng, lone):
-    """RELION's extraction leaves an in-plane angle of the picking, often -999, without the other two."""
+    """RELION's extraction leaves an in-plane angle of the picking, often -999, without the other
+    two.
+    """
     table = make_table(tmp_path, rng)
     table = table.replace(extra={lone: np.array(["-999"] * len(table), dtype=object)})
     write_particles(tmp_path / "p.star", table)

@@ -1,4 +1,6 @@
-"""RELION's STAR grammar: what a row may hold, what ends a table, and that whatever is written is read back."""
+"""RELION's STAR grammar: what a row may hold, what ends a table, and that whatever is written is
+read back.
+"""
 
 import pytest
 from hypothesis import example, given

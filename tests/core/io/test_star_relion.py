@@ -1,4 +1,6 @@
-"""RELION reads what we write, whatever people call their files, and we read what RELION writes of it."""
+"""RELION reads what we write, whatever people call their files, and we read what RELION writes of
+it.
+"""
 
 import shutil
 import subprocess

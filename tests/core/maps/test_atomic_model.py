@@ -10,7 +10,8 @@ from cryoposes_plugin.core.errors import ConfigError, InputError
 from cryoposes_plugin.core.io.mrc import read_volume
 from cryoposes_plugin.core.maps.atomic_model import AtomicModel, is_atomic_model
 
-#: Electron form factor of carbon, five Gaussians (Peng et al. 1996; International Tables C, 4.3.2.2).
+#: Electron form factor of carbon, five Gaussians (Peng et al. 1996; International Tables C,
+#: 4.3.2.2).
 _A = np.array([0.0893, 0.2563, 0.7570, 1.0487, 0.3575])
 _B = np.array([0.2465, 1.7100, 6.4094, 18.6113, 50.2523])
 _ATOM = "ATOM  {0:5d}  CA  ALA {2}{0:4d}    {1[0]:8.3f}{1[1]:8.3f}{1[2]:8.3f}  1.00 20.00           C  \n"

@@ -1,4 +1,6 @@
-"""The phantom: repeatable, protein-like, and different from itself in every other orientation and hand."""
+"""The phantom: repeatable, protein-like, and different from itself in every other orientation and
+hand.
+"""
 
 import numpy as np
 import pytest

@@ -1,4 +1,6 @@
-"""A map with the axes of a group agrees with itself under that group and no larger one; mask sizes are found."""
+"""A map with the axes of a group agrees with itself under that group and no larger one; mask sizes
+are found.
+"""
 
 import numpy as np
 import pytest

@@ -1,8 +1,9 @@
-"""Ten real TRPV1 particles with poses, shifts and CTF of a refinement: our conventions put the map on top of them.
+"""Ten real TRPV1 particles with poses, shifts and CTF of a refinement: our conventions put the map
+on top of them.
 
-Correlations are taken up to 20 Å inside a circle of 100 Å radius, where wrong conventions stand out most, and over the
-whole band up to Nyquist inside the particle's own circle of 75 Å; over the whole box, most of it background, they are
-0.20 and 0.08.
+Correlations are taken up to 20 Å inside a circle of 100 Å radius, where wrong conventions stand out
+most, and over the whole band up to Nyquist inside the particle's own circle of 75 Å; over the whole
+box, most of it background, they are 0.20 and 0.08.
 """
 
 import numpy as np

@@ -1,4 +1,6 @@
-"""Distances between images: what features mean, the network of Banjac 2021, and what a distance model may be asked."""
+"""Distances between images: what features mean, the network of Banjac 2021, and what a distance
+model may be asked.
+"""
 
 import dataclasses
 import re
@@ -190,7 +192,9 @@ def pixel_model():
 
 
 def moved_by_hand(image, psi_rad, mirrored):
-    """Every pixel (x, y) about D // 2 moved to Rz(psi) (-x, y) or Rz(psi) (x, y), for quarter turns."""
+    """Every pixel (x, y) about D // 2 moved to Rz(psi) (-x, y) or Rz(psi) (x, y), for quarter
+    turns.
+    """
     y, x = np.mgrid[-15:16, -15:16]
     turned = np.rint(np.exp(1j * psi_rad) * (np.where(mirrored, -x, x) + 1j * y))
     moved = np.zeros_like(image)
@@ -199,7 +203,9 @@ def moved_by_hand(image, psi_rad, mirrored):
 
 
 def test_copies_are_turned_and_mirrored_about_the_centre_with_their_ctf(rng, pixel_model):
-    """The image, corrected for its astigmatic CTF, then turned, is the turned image corrected for the turned CTF."""
+    """The image, corrected for its astigmatic CTF, then turned, is the turned image corrected for
+    the turned CTF.
+    """
     images = gaussian_filter(rng.standard_normal((3, 32, 32)), (0, 1.4, 1.4)).astype(np.float32)
     images *= np.hanning(33)[:-1, None] * np.hanning(33)[:-1]
     ctf = dataclasses.replace(make_ctf(3, 30000.0), defocus_v_angstrom=np.full(3, 9000.0))

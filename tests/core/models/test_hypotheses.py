@@ -1,4 +1,6 @@
-"""Several hypotheses for an image: the estimate first, the rest by weight; draws that have the density they say."""
+"""Several hypotheses for an image: the estimate first, the rest by weight; draws that have the
+density they say.
+"""
 
 import keras
 import numpy as np
@@ -32,7 +34,8 @@ NETWORKS = {
 
 @pytest.fixture(scope="module", params=list(NETWORKS))
 def model(request):
-    # An untrained network may give a form that prefers nothing, whose mode is rounding; not this one.
+    # An untrained network may give a form that prefers nothing, whose mode is rounding; not this
+    # one.
     keras.utils.set_random_seed(0)
     network = {"kind": request.param, **NETWORKS[request.param].to_dict()}
     card = ModelCard("default", 16, 5.0, 70.0, "none", "raw", "C1", network)

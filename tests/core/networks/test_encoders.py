@@ -68,7 +68,8 @@ def test_turning_the_circle_by_bins_turns_the_prediction(on_circle, rng, bins):
 
 def test_a_quarter_turn_of_the_image_turns_the_prediction(network, rng):
     images = rng.standard_normal((4, 24, 24)).astype(np.float32)
-    # A quarter turn counter-clockwise in (x, y) about D // 2: the value at (x, y) comes from (y, -x).
+    # A quarter turn counter-clockwise in (x, y) about D // 2: the value at (x, y) comes from (y,
+    # -x).
     index = np.arange(24)
     turned = images[:, (24 - index[None, :]) % 24, index[:, None]]
     before, after = network(images), network(turned)
@@ -183,7 +184,9 @@ def test_filter_bank_keeps_the_image_and_its_mean(rng, kind):
 
 
 def test_filter_banks_differ_below_their_edge():
-    """A wave at 0.6 of the first cut-off passes the flat filter, and loses a sixth in the Gaussian one."""
+    """A wave at 0.6 of the first cut-off passes the flat filter, and loses a sixth in the Gaussian
+    one.
+    """
     wave = np.tile(np.cos(2 * np.pi * 0.15 * np.arange(40)), (40, 1)).astype(np.float32)[None]
     passed = {
         kind: layers.FilterBank(1, kind)(wave).numpy()[0, ..., 1].std() / wave.std()
@@ -306,7 +309,9 @@ def test_cryoforum_encoder_has_the_layers_of_the_paper():
 
 
 def test_gradients_repeat_to_the_last_bit():
-    """TensorFlow sums three and more gradients in the order in which buffers come free: no tensor may have so many."""
+    """TensorFlow sums three and more gradients in the order in which buffers come free: no tensor
+    may have so many.
+    """
     network = build_polar_encoder(PolarConfig(24, 10.0, radii=8))
     images = tf.constant(np.random.default_rng(0).standard_normal((8, 24, 24)), tf.float32)
 

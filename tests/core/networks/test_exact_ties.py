@@ -1,7 +1,8 @@
-"""Values and gradients at exact ties: equal eigenvalues, no distance, a half turn, vectors of zeros.
+"""Values and gradients at exact ties: equal eigenvalues, no distance, a half turn, vectors of
+zeros.
 
-The ties are made of numbers that no processor rounds. The right gradient is a closed form, or the finite difference in
-float64 of what has no kink there.
+The ties are made of numbers that no processor rounds. The right gradient is a closed form, or the
+finite difference in float64 of what has no kink there.
 """
 
 import keras
@@ -121,7 +122,9 @@ def test_a_length_and_a_direction_of_nothing():
     ],
 )
 def test_distances_of_equal_rotations_and_of_half_turns(distance, of_angle, truth):
-    """On the rotations: no slope at 0 and at pi, where it would depend on the side; and the right one elsewhere."""
+    """On the rotations: no slope at 0 and at pi, where it would depend on the side; and the right
+    one elsewhere.
+    """
 
     def of(vectors, base=truth):
         turned = tf.matmul(representations.axis_angle_rotations(vectors), tf.constant(truth[None]))
@@ -222,7 +225,9 @@ def test_two_vectors_along_a_line_give_a_rotation(numbers):
 @pytest.mark.parametrize("representation", list(representations.NUMBERS))
 @pytest.mark.parametrize("style", ["single", "siamese+auxiliary"])
 def test_a_network_that_gives_zeros_learns_from_any_loss(loss, representation, style):
-    """As for a blank image: outputs of zeros, truths that are equal, half turns and none; float32 as in training."""
+    """As for a blank image: outputs of zeros, truths that are equal, half turns and none; float32
+    as in training.
+    """
     representation = REPRESENTATION_OF_LIKELIHOOD.get(loss, representation)
     config = TrainConfig(
         volume=("a",),
@@ -295,7 +300,9 @@ def test_layers_on_padded_zeros(layer):
     "second, angle", [((1, 0, 0, 0), 0), ((-1, 0, 0, 0), 0), ((0, 1, 0, 0), np.pi)]
 )
 def test_recovered_quaternions_that_are_equal_opposite_or_perpendicular(second, angle):
-    """(d - 2 arccos |<p, q>|)^2 of one pair; q and -q are one rotation, and nothing pulls where d is met."""
+    """(d - 2 arccos |<p, q>|)^2 of one pair; q and -q are one rotation, and nothing pulls where d
+    is met.
+    """
     q = np.array([[1.0, 0, 0, 0], second])
     ends = np.array([0]), np.array([1])
     loss, gradient = minibatch.loss_and_gradient(q, *ends, np.array([angle]), np.ones(1))

@@ -1,4 +1,6 @@
-"""Bingham matrices, their modes and gradients, and quaternions of rotations, against closed forms and SciPy."""
+"""Bingham matrices, their modes and gradients, and quaternions of rotations, against closed forms
+and SciPy.
+"""
 
 import numpy as np
 import pytest

@@ -1,4 +1,6 @@
-"""The constant of Bingham and matrix Fisher distributions against quadrature, Monte Carlo and closed forms."""
+"""The constant of Bingham and matrix Fisher distributions against quadrature, Monte Carlo and
+closed forms.
+"""
 
 import numpy as np
 import pytest
@@ -31,14 +33,18 @@ def test_constant_agrees_with_monte_carlo(values, rng):
 @pytest.mark.parametrize("dtype, tolerance", [(tf.float64, 1e-7), (tf.float32, 2e-5)])
 @pytest.mark.parametrize("k", [0.0, 0.01, 1.0, 30.0, 2e3])
 def test_constant_of_equal_concentrations_in_closed_form(k, dtype, tolerance):
-    """tr(F^T R) with F = k I is k (1 + 2 cos t), t of density (1 - cos t) / pi: exp(k) (I0(2k) - I1(2k))."""
+    """tr(F^T R) with F = k I is k (1 + 2 cos t), t of density (1 - cos t) / pi: exp(k) (I0(2k) -
+    I1(2k)).
+    """
     expected = 3 * k + np.log(scipy.special.ive(0, 2 * k) - scipy.special.ive(1, 2 * k))
     got = float(log_normaliser(-davenport_matrices(tf.constant(k * np.eye(3)[None], dtype)))[0])
     assert got == pytest.approx(expected, abs=tolerance * max(1, 3 * k))
 
 
 def test_constant_of_a_sharp_peak_is_that_of_a_gaussian(rng):
-    """Far from degenerate: Z -> exp(-l1) (pi^1.5 / prod sqrt(l_i - l1)) / (pi^2), both poles counted."""
+    """Far from degenerate: Z -> exp(-l1) (pi^1.5 / prod sqrt(l_i - l1)) / (pi^2), both poles
+    counted.
+    """
     for values in ((1e3, 3e3, 8e3, 2e4), (-5.0, 4e4, 9e4, 2e6)):
         gaps = np.array(values[1:]) - values[0]
         expected = -values[0] + np.log(np.pi**1.5 / np.sqrt(gaps.prod()) / np.pi**2)
@@ -65,7 +71,9 @@ def test_constant_of_lee_by_adaptive_quadrature(rng):
 
 @pytest.mark.parametrize("values", [(0, 1, 2, 3), (2, 2, 2, 2), (0, 0, 0, 5e3), (1, 1, 1e4, 1e4)])
 def test_gradient_of_the_constant_is_minus_the_second_moment(values, rng):
-    """d log Z / dM = -E[q q^T]: trace -1, negative semidefinite; and it agrees with finite differences."""
+    """d log Z / dM = -E[q q^T]: trace -1, negative semidefinite; and it agrees with finite
+    differences.
+    """
     form, change = form_of(values, rng), form_of((0.3, -0.2, 0.1, 0.5), rng)
     variable = tf.Variable(form)
     with tf.GradientTape() as tape:
@@ -82,7 +90,9 @@ def test_gradient_of_the_constant_is_minus_the_second_moment(values, rng):
 
 
 def test_the_likelihood_is_a_density(rng):
-    """Its mean over the uniform distribution is one, in both forms; and the truth beats another rotation."""
+    """Its mean over the uniform distribution is one, in both forms; and the truth beats another
+    rotation.
+    """
     parameters = 2.0 * rng.standard_normal((3, 3))
     rotations = random_rotations(200_000, rng)
     form = -davenport_matrices(tf.constant(parameters[None])).numpy()

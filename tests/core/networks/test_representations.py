@@ -1,4 +1,6 @@
-"""Rotations of every representation against closed forms, and their gradients against finite differences."""
+"""Rotations of every representation against closed forms, and their gradients against finite
+differences.
+"""
 
 import numpy as np
 import pytest
@@ -65,7 +67,9 @@ def test_the_mode_of_every_form_is_the_rotation(name, rng):
     ids=lambda s: "-".join(map(str, s)),
 )
 def test_gradient_of_the_nearest_rotation_where_singular_values_meet(singular, rng):
-    """TensorFlow's own gradient of the decomposition is infinite at (1, 1, 1), which is the optimum."""
+    """TensorFlow's own gradient of the decomposition is infinite at (1, 1, 1), which is the
+    optimum.
+    """
     u, v = random_rotations(2, rng)
     matrix = (u @ np.diag(np.array(singular, float)) @ v.T)[None]
     weights = rng.standard_normal((1, 3, 3))

@@ -1,4 +1,6 @@
-"""Every figure is drawn with what it must show, also from one particle; the report is one file and whole."""
+"""Every figure is drawn with what it must show, also from one particle; the report is one file and
+whole.
+"""
 
 import numpy as np
 import pytest

@@ -1,4 +1,6 @@
-"""Fourier inversion against exact projections and written-out sums; half sets; CGLS against least squares."""
+"""Fourier inversion against exact projections and written-out sums; half sets; CGLS against least
+squares.
+"""
 
 import numpy as np
 import pytest
@@ -170,7 +172,8 @@ def test_exact_projections_give_the_volume_back(volume, rng, padding, lowest):
     images = exact_projections(volume, rotations, shifts)
     found = reconstructed(images, rotations, shifts, padding=padding)
     curve = fourier_shell_correlation(found, volume)
-    # The test's map is so smooth that at 0.8 of Nyquist its amplitudes are 0.004 of those at the centre.
+    # The test's map is so smooth that at 0.8 of Nyquist its amplitudes are 0.004 of those at the
+    # centre.
     assert curve[1:14].min() > lowest
     assert curve[1:11].min() > lowest + 0.025
     scale = np.vdot(found, volume) / np.vdot(volume, volume)
@@ -219,7 +222,8 @@ def test_the_prior_hardly_filters_and_fills_nothing_in(volume, rng):
     assert inversion.wiener_term()[10] == pytest.approx(
         inversion.weight[shell].mean() / PRIOR_SSNR, rel=0.02
     )
-    # Most voxels were seen by none of the three images; they are zero, and the map stays of the size of the true one.
+    # Most voxels were seen by none of the three images; they are zero, and the map stays of the
+    # size of the true one.
     assert np.linalg.norm(inversion.volume()) < np.linalg.norm(volume)
 
 

@@ -1,4 +1,6 @@
-"""Our reconstruction beside relion_reconstruct, on the same files: no shell worse, and the same map."""
+"""Our reconstruction beside relion_reconstruct, on the same files: no shell worse, and the same
+map.
+"""
 
 import numpy as np
 import pytest
@@ -68,7 +70,8 @@ def test_no_shell_is_worse_than_relions(
     )
     assert (ours_fsc - their_fsc).min() > -0.02
     assert ours_fsc[:8].min() > (0.98 if snr == 1 else 0.9)
-    # The same scale and sign, not the same shape alone: amplitudes of the shells that hold the signal.
+    # The same scale and sign, not the same shape alone: amplitudes of the shells that hold the
+    # signal.
     low = fourier_shell_correlation(mine * mask, other * mask)[1:10]
     assert low.min() > 0.98
     power = [np.abs(np.fft.rfftn(v * mask)[1:6, 1:6, 1:6]).mean() for v in (mine, other)]

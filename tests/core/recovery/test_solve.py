@@ -1,4 +1,6 @@
-"""Rotations from distances: exact ones give them exactly, noisy ones come near the bound, and failure is seen."""
+"""Rotations from distances: exact ones give them exactly, noisy ones come near the bound, and
+failure is seen.
+"""
 
 import numpy as np
 import pytest
@@ -15,7 +17,8 @@ from cryoposes_plugin.core.recovery.references import rotations_from_references
 from cryoposes_plugin.core.recovery.solve import against_known, outliers, recover_rotations
 from cryoposes_plugin.core.recovery.spectral import spectral_rotations
 
-#: Mean length of three standard normal numbers: mean angle of rotations whose components have unit deviation.
+#: Mean length of three standard normal numbers: mean angle of rotations whose components have unit
+#: deviation.
 MEAN_OF_CHI3 = np.sqrt(8 / np.pi)
 
 
@@ -78,7 +81,9 @@ def test_sparse_pairs_at_random(rng):
 
 
 def test_noise_whose_size_is_not_told_comes_near_the_bound(rng):
-    """Each distance tells one of three angles: the Cramer-Rao bound is sqrt(3 / N) sigma a component."""
+    """Each distance tells one of three angles: the Cramer-Rao bound is sqrt(3 / N) sigma a
+    component.
+    """
     rotations = random_rotations(500, rng)
     sigma = np.sqrt(0.8)
     result = recover_rotations(all_pairs(rotations, rng.normal(0, sigma, 500 * 499 // 2)))
@@ -112,7 +117,9 @@ def test_an_error_common_to_all_distances_of_an_image(rng):
 
 @pytest.mark.parametrize("missing", [0.0, 0.2])
 def test_all_others_against_landmarks_that_were_recovered_first(rng, missing):
-    """Errors that the images' distances share are far larger than a start that knows nothing of them can bear."""
+    """Errors that the images' distances share are far larger than a start that knows nothing of
+    them can bear.
+    """
     rotations = random_rotations(900, rng)
     i, j = np.triu_indices(900, 1)
     keep = rng.random(len(i)) >= missing
@@ -195,7 +202,9 @@ def test_a_dozen_hubs_are_enough(rng):
 def test_particles_without_landmarks_among_their_distances_start_somewhere_definite(
     rng, monkeypatch
 ):
-    """Landmarks with offsets of their own, and five particles that were measured against other particles only."""
+    """Landmarks with offsets of their own, and five particles that were measured against other
+    particles only.
+    """
     known = rotations_to_quaternions(random_rotations(20, rng))
     measured = np.abs(rng.standard_normal((8, 20)))
     measured[:5] = np.nan

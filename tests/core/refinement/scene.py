@@ -1,4 +1,6 @@
-"""A scene for the tests of refinement: simulated particles whose poses, noise and spectra are known."""
+"""A scene for the tests of refinement: simulated particles whose poses, noise and spectra are
+known.
+"""
 
 import numpy as np
 import pytest

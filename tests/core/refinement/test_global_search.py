@@ -1,4 +1,6 @@
-"""The global search: which poses are doubtful, and what comparing their images with all orientations finds."""
+"""The global search: which poses are doubtful, and what comparing their images with all
+orientations finds.
+"""
 
 import dataclasses
 
@@ -85,7 +87,9 @@ def test_a_pose_at_least_as_likely_counts():
 
 
 def test_the_bank_agrees_with_the_scan_of_single_poses(scene):
-    """The same gains as the likelihood's scan gives, orientation by orientation: of all, then of the best quarter."""
+    """The same gains as the likelihood's scan gives, orientation by orientation: of all, then of
+    the best quarter.
+    """
     count, reach = 3, 2.0
     images = WhitenedImages(
         scene.likelihood, scene.observed(scene.clean + scene.noise), scene.points, scene.spectra()

@@ -49,7 +49,9 @@ def test_shift_grid_and_stages():
 
 
 def test_levenberg_marquardt_solves_a_quadratic_in_one_step():
-    """Inner products of a model that is linear in the tangent: the optimum is the normal equations' solution."""
+    """Inner products of a model that is linear in the tangent: the optimum is the normal equations'
+    solution.
+    """
     rng = np.random.default_rng(5)
     jacobian, model = rng.standard_normal((5, 60)), 10 * rng.standard_normal(60)
     target = np.array([0.01, -0.02, 0.015, 0.1, -0.2])

@@ -30,7 +30,9 @@ def test_the_gain_at_the_truth_is_the_closed_form(scene):
 
 
 def test_gradient_and_curvature_agree_with_finite_differences(scene):
-    """The Gauss-Newton matrix is the curvature where images are noise-free, so both are tested there."""
+    """The Gauss-Newton matrix is the curvature where images are noise-free, so both are tested
+    there.
+    """
     observed = scene.observed(scene.clean)
     gram = WhitenedImages(scene.likelihood, observed, scene.points, scene.spectra()).gram(BOX / 2)
     rows, step = np.arange(24), 0.02

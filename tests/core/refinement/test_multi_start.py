@@ -1,4 +1,6 @@
-"""The search around several starts: convergence, covariance, competing poses, and what must not change a pose."""
+"""The search around several starts: convergence, covariance, competing poses, and what must not
+change a pose.
+"""
 
 import numpy as np
 import pytest
@@ -41,7 +43,9 @@ def test_from_near_and_from_the_truth_the_same_optimum(scene):
 
 
 def test_errors_are_as_large_as_their_covariance_says(scene):
-    """e^T C^-1 e is chi-square: with 5 degrees of freedom for pose and shift, mean 5, and 3 for the rotation alone."""
+    """e^T C^-1 e is chi-square: with 5 degrees of freedom for pose and shift, mean 5, and 3 for the
+    rotation alone.
+    """
     refined = scene.search(search_shift_px=0.0).refine(
         scene.observed(scene.clean + scene.noise), scene.near(2.0, 0.2)
     )
@@ -112,7 +116,9 @@ def test_images_that_memory_refuses_together_get_the_same_poses_in_halves(scene,
 
 
 def test_two_poses_that_cannot_be_told_apart_are_said_to_compete():
-    """A volume with a two-fold axis that nobody mentioned: both poses fit, each with probability one half."""
+    """A volume with a two-fold axis that nobody mentioned: both poses fit, each with probability
+    one half.
+    """
     volume = make_phantom(32, PIXEL)
     turned = np.roll(volume.data[:, ::-1, ::-1], (1, 1), axis=(1, 2))
     twofold = Volume(((volume.data + turned) / 2).astype(np.float32), PIXEL)

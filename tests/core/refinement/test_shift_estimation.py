@@ -1,4 +1,6 @@
-"""Shifts by correlation with reprojections: exact without noise, good with it, robust to poses that are off."""
+"""Shifts by correlation with reprojections: exact without noise, good with it, robust to poses that
+are off.
+"""
 
 import numpy as np
 import pytest
@@ -66,7 +68,9 @@ def test_nothing_to_see_gives_zero(rng):
 
 @pytest.fixture(scope="module")
 def scene():
-    """Images at SNR 0.4 with CTF, their true shifts, and a function that makes reprojections at poses that are off."""
+    """Images at SNR 0.4 with CTF, their true shifts, and a function that makes reprojections at
+    poses that are off.
+    """
     pytest.importorskip("tensorflow")
     from cryoposes_plugin.core.imaging.forward_model import ForwardModel, pack_ctf
     from cryoposes_plugin.core.refinement.shift_finder import ShiftFinder

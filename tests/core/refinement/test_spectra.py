@@ -27,7 +27,9 @@ def test_nothing_in_common_gives_no_amplitude(scene):
 
 
 def test_agreement_is_standard_normal_for_noise_and_large_for_images(scene):
-    """Noise at poses fitted to the map looks like it, but not in the coefficients that the fit did not see."""
+    """Noise at poses fitted to the map looks like it, but not in the coefficients that the fit did
+    not see.
+    """
     from cryoposes_plugin.core.refinement.calibration import agreement
 
     search = scene.search(search_shift_px=0.0)

@@ -100,7 +100,9 @@ def test_augmentation_is_a_function_of_the_seed(project, rng):
 
 
 def test_labels_move_with_their_images(project, rng):
-    """Mirror, turn and shift at once: the changed images are those of the changed poses, shifts and all."""
+    """Mirror, turn and shift at once: the changed images are those of the changed poses, shifts and
+    all.
+    """
     rotations, shifts = random_rotations(NUMBER, rng), rng.normal(0, 3, (NUMBER, 2))
     labels = PoseLabels(*(tf.constant(a, tf.float32) for a in (rotations, shifts, np.ones(NUMBER))))
     change = Augmentation(True, True, 2.0, 0.0)

@@ -1,4 +1,6 @@
-"""Training that learned nothing is told from training that learned a little, whatever the symmetry and the views."""
+"""Training that learned nothing is told from training that learned a little, whatever the symmetry
+and the views.
+"""
 
 import numpy as np
 import pytest
@@ -44,7 +46,9 @@ def test_poses_of_uniform_views(symmetry, number, rng):
 
 
 def test_preferred_views_are_not_taken_for_skill(rng):
-    """All views within some 15 degrees: their mean has a small error, and knows nothing of an image."""
+    """All views within some 15 degrees: their mean has a small error, and knows nothing of an
+    image.
+    """
     truth = off_by(np.repeat(np.eye(3)[None], 400, axis=0), 15.0, rng)
     mean = np.repeat(np.eye(3)[None], 400, axis=0)
     group = np.eye(3)[None]

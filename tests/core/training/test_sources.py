@@ -1,4 +1,6 @@
-"""Training data: a batch is a function of (seed, step); noise has the level that was asked for or measured."""
+"""Training data: a batch is a function of (seed, step); noise has the level that was asked for or
+measured.
+"""
 
 import dataclasses
 
@@ -130,7 +132,9 @@ def coloured_power(box, correlation_px):
 def test_the_spectrum_of_the_noise_is_measured_around_the_particles(
     files, tmp_path, correlation_px
 ):
-    """Strong signal inside the circle, its scale different in every image, changes nothing outside it."""
+    """Strong signal inside the circle, its scale different in every image, changes nothing outside
+    it.
+    """
     box = 48
     noise = simulate_noise(3, np.arange(NUMBER), box, correlation_px).astype(np.float64)
     inside = circular_mask(box, 16.0)
@@ -147,7 +151,9 @@ def test_the_spectrum_of_the_noise_is_measured_around_the_particles(
 
 
 def test_training_noise_has_the_spectrum_of_the_particles(files, config, tmp_path):
-    """Seen from outside: in training images without a signal, as in the particles, neighbours are correlated alike."""
+    """Seen from outside: in training images without a signal, as in the particles, neighbours are
+    correlated alike.
+    """
     run = RunDirectory.open(tmp_path / "set", _simulate_config(files, noise_correlation_px=1.0))
     run.finish(simulate.run(run.config, run))
     like = str(tmp_path / "set/particles.star")

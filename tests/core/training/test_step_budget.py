@@ -1,4 +1,6 @@
-"""Training takes the minutes asked for, whatever else the machine does; by a clock of the test's own."""
+"""Training takes the minutes asked for, whatever else the machine does; by a clock of the test's
+own.
+"""
 
 import pytest
 
@@ -61,7 +63,9 @@ def test_large_steps_and_small_times():
 
 
 def test_a_resumed_course_follows_the_record_and_then_the_clock():
-    """Killed after half of its records, with a checkpoint from before the last of them; the machine is quiet then."""
+    """Killed after half of its records, with a checkpoint from before the last of them; the machine
+    is quiet then.
+    """
     steps, _, record = course(10, busy_half_the_time)
     known = record[: len(record) // 2]
     cut = known[-2][0] + 1

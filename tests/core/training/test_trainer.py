@@ -1,4 +1,6 @@
-"""The course of a training by a clock of the test's own: minutes, history and resuming; the network is one number."""
+"""The course of a training by a clock of the test's own: minutes, history and resuming; the network
+is one number.
+"""
 
 import json
 import math
@@ -117,7 +119,9 @@ def test_a_resumed_run_repeats_its_record_and_ends_as_the_whole_one(clock, tmp_p
 
 
 def test_by_another_clock_a_run_repeats_its_record(clock, tmp_path):
-    """Seed and record are all that it depends on: killed and resumed, its rows are the same as long as they reach."""
+    """Seed and record are all that it depends on: killed and resumed, its rows are the same as long
+    as they reach.
+    """
     go(OneNumber(clock, quick_from_60), tmp_path / "run", minutes=5.0)
     state = json.loads((tmp_path / "run/training_state.json").read_text())
     again = RunDirectory.open(tmp_path / "again", TrainConfig(volume=(__file__,), minutes=5.0))
