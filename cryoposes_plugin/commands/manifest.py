@@ -1,6 +1,4 @@
-"""What a run depends on: parameters, versions, the contents of its inputs, and the images that it
-read.
-"""
+"""The record of what a run depends on: parameters, versions, contents of the inputs, and images."""
 
 from __future__ import annotations
 
@@ -21,7 +19,7 @@ from ..core.values import shown_error
 from .config import Config
 
 _CHUNK_BYTES = 2**20
-#: Stacks are digested whole up to so many bytes in all: a second or two of work.
+#: Whole stacks are digested up to this many bytes in total, which takes a second or two.
 DIGEST_STACKS_BYTES = 2**30
 
 
@@ -55,8 +53,8 @@ def image_stacks(config: Config) -> List[str]:
 
 
 def _stamps(paths: List[str], budget_bytes: float) -> Dict[str, Dict[str, Any]]:
-    """Size and time of each stack and, within the budget, a digest of its bytes; nothing of a stack
-    that does not exist.
+    """Size and time of each stack and, within the budget, a digest of its contents; empty for a
+    stack that does not exist.
     """
     stamps: Dict[str, Dict[str, Any]] = {}
     for path in paths:
@@ -83,12 +81,12 @@ def _readable(path: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise InputError(
-            f"Image stack {path} cannot be read ({shown_error(error)}); check who may read it."
+            f"Image stack {path} cannot be read ({shown_error(error)}); check its permissions."
         ) from error
 
 
 def check_unchanged(manifest: Mapping[str, Any], config: Config, folder: Path, remedy: str) -> None:
-    """Raise ConfigError where inputs or images are not those of the manifest: a resumed run would
+    """Raise ConfigError if inputs or images differ from those of the manifest: a resumed run would
     mix two results.
 
     Parameters
@@ -100,7 +98,7 @@ def check_unchanged(manifest: Mapping[str, Any], config: Config, folder: Path, r
     """
     since = f"since the run in {folder} began"
     before = {**_part(manifest, "inputs", folder)}
-    for name, digest in list(before.items()):  # a file may be given by another name
+    for name, digest in list(before.items()):  # the same file may be given under another name
         before.setdefault(real_path(name, manifest.get("directory")), digest)
     for name, digest in input_digests(config).items():
         if before.get(name, before.get(real_path(name), digest)) != digest:
@@ -132,8 +130,8 @@ def _part(manifest: Mapping[str, Any], name: str, folder: Path) -> Dict[str, Any
 
 
 def _change(before: Any, path: str) -> Optional[str]:
-    """What happened to a stack; None if it is unchanged. Its time does not matter where its
-    contents are known.
+    """What happened to a stack; None if it is unchanged. Its time is ignored if its contents are
+    known.
     """
     if not isinstance(before, dict):
         return "replaces another one"
@@ -146,7 +144,7 @@ def _change(before: Any, path: str) -> Optional[str]:
         return (
             None if before["sha256"] == _whole_digest(path) else "has changed (its contents differ)"
         )
-    return "was written or touched (--digest-images tells the two apart)"
+    return "was rewritten or touched (--digest-images distinguishes the two)"
 
 
 def _whole_digest(path: str) -> str:

@@ -1,8 +1,8 @@
-"""Whether options can be meant as they are given: impossible values are errors, unlikely ones are
+"""Plausibility of the options of a command: impossible values are errors, unlikely ones are
 questions.
 
-The program asks before any work, a form before launch. Scipion's GUI imports this module, so it
-must work with Python 3.8.
+The program asks before it starts to work, a form asks before the launch. Scipion's GUI imports this
+module, so it must work with Python 3.8.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ..core.quantities import (
 from ..core.types import ParticleTable
 
 _DEFOCUS_OPTION = "defocus_range_angstrom"
-#: Options that hold such a number, by name of the config's field.
+#: Quantity of each option that has one, by the name of the config's field.
 OPTIONS: Dict[str, Quantity] = {
     **ACQUISITION,
     "phase_shift_deg": PHASE_SHIFT,
@@ -37,10 +37,10 @@ OPTIONS: Dict[str, Quantity] = {
 }
 #: Options that take particles.
 PARTICLE_OPTIONS = ("particles", "like", "orientations_from", "truth", "estimate")
-#: Of these commands the poses of the particles do not matter.
+#: Commands that do not use the poses of the particles.
 _NO_POSES_NEEDED = ("infer", "recover", "initial-volume", "filter")
 _SMALLEST_DIAMETER_SHARE = 0.1
-#: Maps have margins, but not of such a size.
+#: Images narrower than this share of a map are an error: no map has such wide margins.
 _SMALLEST_IMAGE_SHARE = 0.2
 
 
@@ -48,12 +48,12 @@ _SMALLEST_IMAGE_SHARE = 0.2
 
 
 def check_option(command: str, name: str, value: Any) -> None:
-    """ConfigError where an option holds what cannot be."""
+    """Raise ConfigError if the value of an option is impossible."""
     _option_questions(command, name, value)
 
 
 def option_questions(config: Any) -> List[str]:
-    """Questions about unlikely values of a config's options; those of its defaults are never asked."""
+    """Questions about unlikely values of a config's options; default values are never questioned."""
     asked = []
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
@@ -85,8 +85,8 @@ def check_diameter(
 
     Parameters
     ----------
-    command, name : of the option, for the sentence.
-    diameter_angstrom : of the mask or particle; None where it was not given.
+    command, name : the command and the option, for the sentence.
+    diameter_angstrom : diameter of the mask or particle; None if it was not given.
     width_angstrom : of the images.
     """
     if diameter_angstrom is None:
@@ -107,7 +107,8 @@ def check_diameter(
 def check_field_of_view(
     command: str, box_size_px: int, pixel_size_angstrom: float, volume_angstrom: float
 ) -> None:
-    """ConfigError for images so much narrower than the volume they show that a size must be a slip.
+    """ConfigError for images so much narrower than their volume that one of the sizes must be
+    wrong.
 
     Parameters
     ----------
@@ -130,7 +131,8 @@ def check_low_pass(
     nyquist_angstrom: Dict[str, float],
     width_angstrom: float,
 ) -> None:
-    """ConfigError for a low-pass filter finer than Nyquist, or so coarse that only a blob is left.
+    """ConfigError for a low-pass filter finer than Nyquist, or so coarse that the particle has no
+    shape.
 
     Parameters
     ----------
@@ -144,20 +146,20 @@ def check_low_pass(
     for what, nyquist in nyquist_angstrom.items():
         if low_pass_angstrom < nyquist:
             raise ConfigError(
-                f"{subject} and there is nothing beyond {nyquist:.4g} Å in {what}; give a coarser "
-                "cut."
+                f"{subject} and there is no detail finer than {nyquist:.4g} Å in {what}; give a "
+                "coarser resolution."
             )
     if low_pass_angstrom > width_angstrom / 4:
         raise ConfigError(
-            f"{subject} and the images are {width_angstrom:.0f} Å wide: no shape is left of the "
-            f"particle at that resolution; give at most {width_angstrom / 4:.0f} Å."
+            f"{subject} and the images are {width_angstrom:.0f} Å wide: at that resolution the "
+            f"particle has no shape; give at most {width_angstrom / 4:.0f} Å."
         )
 
 
 def check_resolution(
     command: str, resolution_angstrom: Optional[float], width_angstrom: float
 ) -> None:
-    """ConfigError for a finest detail that is no detail in images of this width."""
+    """ConfigError for a resolution that is too coarse for images of this width."""
     if resolution_angstrom is not None and resolution_angstrom > width_angstrom / 4:
         raise ConfigError(
             f"{command}: --resolution-angstrom is {resolution_angstrom:g} and the images are "
@@ -169,9 +171,11 @@ def check_resolution(
 
 
 def questions(config: Any, read: Callable[[str], ParticleTable]) -> List[str]:
-    """All that is to be asked of a config and its particles before work; `read` reads a STAR file.
+    """All questions about a config and its particles, asked before any work; `read` reads a STAR
+    file.
 
-    Raises ConfigError or InputError for what cannot be, poses that are no poses included.
+    Raises ConfigError or InputError for impossible values, including poses that were never
+    estimated.
     """
     asked = option_questions(config)
     for name, path in config_particles(config):
@@ -201,10 +205,10 @@ def set_questions(config: Any, table: ParticleTable, what: str, with_poses: bool
 
     Parameters
     ----------
-    config : of the command, whose options name the set.
+    config : config of the command that names the set in its options.
     table : the particles.
-    what : name of the set in the sentences.
-    with_poses : whether the command uses the poses, so that they are examined too.
+    what : name of the set, for the sentences.
+    with_poses : whether the command uses the poses; then they are checked too.
     """
     asked = particle_questions(table, what) + _resolution_questions(config, table)
     if with_poses and table.rotations is not None:
@@ -216,7 +220,7 @@ def set_questions(config: Any, table: ParticleTable, what: str, with_poses: bool
 
 
 def _resolution_questions(config: Any, table: ParticleTable) -> List[str]:
-    """Of a refinement that is asked for finer detail than there is."""
+    """The question about a refinement to a finer resolution than the images contain."""
     wanted, finest = (
         getattr(config, "resolution_angstrom", None),
         2 * float(table.pixel_size_angstrom.min(initial=1e9)),
@@ -224,8 +228,8 @@ def _resolution_questions(config: Any, table: ParticleTable) -> List[str]:
     if config.command != "refine" or wanted is None or wanted >= finest:
         return []
     return [
-        f"refine: --resolution-angstrom is {wanted:g} and the images hold nothing beyond "
-        f"{finest:.4g} Å: is it in Å, or were other particles meant?"
+        f"refine: --resolution-angstrom is {wanted:g} but the images contain no detail finer than "
+        f"{finest:.4g} Å: is the value in Å, and are these the intended particles?"
     ]
 
 

@@ -1,7 +1,7 @@
 """The folder of a run: its config, its results, and whether it may be resumed.
 
-config.json is written first, which claims the folder in one step, and metrics.json last: a run with
-metrics.json is finished, one without it was interrupted.
+config.json is written first and claims the folder in one step. metrics.json is written last: a run
+with metrics.json is finished, and a run without it was interrupted.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from .manifest import check_unchanged, make_manifest, real_path
 
 logger = logging.getLogger(__name__)
 
-#: Suffixes of the files that a run leaves for later steps; reports and pictures are none.
+#: Suffixes of the results that later steps use; reports and pictures are not among them.
 _RESULT_SUFFIXES = (".star", ".mrc", ".mrcs", ".npz", ".csv")
-#: The remedy where a run no longer says what it is.
+#: The remedy if the files that describe a run are damaged.
 _NEW_FOLDER = "delete its folder and run again, or give a new one"
 
 
 class RunDirectory(Folder):
-    """Open it with `RunDirectory.open`; write through `atomic`, so that every file is complete or
-    absent.
+    """The folder of one run. Open it with `RunDirectory.open`; write with `atomic`, so that every
+    file is complete or absent.
     """
 
     def __init__(self, path: Path, config: Config, resumed: bool):
@@ -65,8 +65,8 @@ class RunDirectory(Folder):
 
     @classmethod
     def _claim(cls, path: Path, config: Config) -> RunDirectory:
-        """Claim the folder with config.json. A folder in which a run stopped before that is free,
-        too.
+        """Claim the folder with config.json. A folder in which a run stopped before that can be
+        claimed too.
         """
         strangers = _strangers(path)
         if strangers:
@@ -88,7 +88,7 @@ class RunDirectory(Folder):
         if not run.file(MANIFEST_NAME).exists() and _strangers(path) == [CONFIG_NAME]:
             run.write_json(
                 MANIFEST_NAME, make_manifest(config)
-            )  # it was stopped before anything was done
+            )  # the earlier run was stopped before it did anything
         manifest = run._read_manifest()
         check_unchanged(manifest, config, path, "give a new folder")
         if run.finished:
@@ -101,7 +101,7 @@ class RunDirectory(Folder):
         return os.path.lexists(self.file(METRICS_NAME))
 
     def finish(self, metrics: Dict[str, Any], device: str = "cpu") -> None:
-        """Complete manifest.json and write metrics.json, which finishes the run; then remove its
+        """Complete manifest.json, write metrics.json, which finishes the run, and remove the saved
         state.
         """
         manifest = self._read_manifest()
@@ -123,7 +123,7 @@ class RunDirectory(Folder):
             )
 
     def _check_results(self, manifest: Dict[str, Any]) -> None:
-        """ConfigError where a result of the finished run no longer exists."""
+        """Raise ConfigError if a result of the finished run no longer exists."""
         names = manifest.get("results")
         gone = (
             [str(n) for n in names if not self.file(str(n)).exists()]
@@ -133,29 +133,28 @@ class RunDirectory(Folder):
         if gone:
             others = f" and {len(gone) - 1} more are" if gone[1:] else " is"
             raise ConfigError(
-                f"{self.path} is finished, but of its results {gone[0]}{others} missing; put back "
-                f"what was moved, or delete {self.path / METRICS_NAME} and run again to make them "
-                "again."
+                f"{self.path} is finished, but its result {gone[0]}{others} missing; put the files "
+                f"back, or delete {self.path / METRICS_NAME} and run again."
             )
 
     def _read_manifest(self) -> Dict[str, Any]:
         path = self.path / MANIFEST_NAME
         if not os.path.lexists(path):
             raise ConfigError(
-                f"{path} is missing, so it is not known what the run depends on; {_NEW_FOLDER}."
+                f"{path} is missing, so the inputs of the run are not known; {_NEW_FOLDER}."
             )
         return read_json(path, _NEW_FOLDER)
 
     def metrics(self) -> Dict[str, Any]:
-        """The metrics of a finished run; InputError where their file is damaged."""
+        """The metrics of a finished run; InputError if their file is damaged."""
         return read_json(
             self.file(METRICS_NAME),
-            "delete this file and run again: the run will be finished again",
+            "delete this file and run again to finish the run",
         )
 
 
 def _check_links(path: Path) -> None:
-    """ConfigError where the folder, or one above it, is a link to a folder that does not exist."""
+    """Raise ConfigError if the folder, or one above it, is a link to a folder that does not exist."""
     for folder in (path, *path.parents):
         if folder.is_symlink() and not folder.exists():
             raise ConfigError(
@@ -165,8 +164,8 @@ def _check_links(path: Path) -> None:
 
 
 def _results(path: Path) -> List[str]:
-    """Names of the results that later steps use: no report, no pictures, and of folders only that
-    of a network.
+    """Names of the results that later steps use: no reports or pictures, and the only folder is
+    that of a network.
     """
     names = [
         place.name
@@ -177,7 +176,7 @@ def _results(path: Path) -> List[str]:
 
 
 def _strangers(path: Path) -> List[str]:
-    """Names in the folder, sorted, without those that a run leaves if it is stopped before it
+    """Sorted names in the folder, without the files that a run leaves if it is stopped before it
     begins.
     """
     names = os.listdir(path) if path.exists() else []
@@ -188,8 +187,8 @@ def _strangers(path: Path) -> List[str]:
 
 @contextmanager
 def alone_in(path) -> Iterator[None]:
-    """Lets one process at a time work in the folder of a run: a second one waits, and then finds
-    the results of the first.
+    """Lets only one process at a time work in the folder of a run: a second one waits and then
+    finds the results of the first.
     """
     folder = _locked(Path(path))
     try:
@@ -200,9 +199,9 @@ def alone_in(path) -> Iterator[None]:
 
 
 def _locked(path: Path) -> Optional[int]:
-    """A descriptor that holds the lock of the folder that has this name now: a process may have
-    waited for a folder that was deleted meanwhile. None where the folder cannot be made:
-    `RunDirectory.open` says what is wrong.
+    """A descriptor that holds the lock of the folder that now has this name: the folder may have
+    been deleted while the process waited. None if the folder cannot be made; `RunDirectory.open`
+    then raises the error.
     """
     while True:
         try:
@@ -225,7 +224,7 @@ def _lock(folder: int, path) -> None:
     try:
         fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        logger.info("Another process works in %s; waiting for its end.", path)
+        logger.info("Another process is working in %s; waiting for it to finish.", path)
         fcntl.flock(folder, fcntl.LOCK_EX)
     except OSError:  # a file system without locks
         pass
@@ -263,7 +262,7 @@ def _check_same_run(path: Path, config: Config) -> None:
 
     for name in changed:
         logger.info(
-            "%s is %s now and was %s when the run in %s began.",
+            "%s is now %s, but it was %s when the run in %s began.",
             name,
             ours[name],
             theirs[name],
@@ -283,7 +282,7 @@ def _files(value: Any, directory: Any = None) -> List[str]:
 
 
 def _directory(path: Path) -> Any:
-    """The working directory in which the run began; None where that is not known."""
+    """The working directory in which the run began; None if it is not known."""
     try:
         return read_json(path / MANIFEST_NAME, _NEW_FOLDER).get("directory")
     except CryoposesError:  # reported when the manifest is needed

@@ -123,9 +123,7 @@ def _tensorflow_threads(config: Config) -> Iterator[None]:
 
 
 def visible_devices(wanted: str, granted: Optional[str]) -> str:
-    """CUDA_VISIBLE_DEVICES for the wanted ids, counted within those that a scheduler granted (or
-    all).
-    """
+    """CUDA_VISIBLE_DEVICES for the wanted ids, counted among the granted ones (by default, all)."""
     if wanted == "none":
         return ""
     ids = [text.strip() for text in wanted.split(",")]

@@ -1,8 +1,7 @@
-"""Limits of the physical quantities that come in: impossible values are errors, unlikely ones are
-questions.
+"""Limits of physical quantities: impossible values are errors, unlikely ones are questions.
 
-Each is one sentence with the value. Scipion's GUI imports this module, so it must work with Python
-3.8.
+Each error or question is one sentence with the value. Scipion's GUI imports this module, so it must
+work with Python 3.8.
 """
 
 from __future__ import annotations
@@ -15,19 +14,19 @@ import numpy as np
 
 from .errors import CryoposesError, InputError
 
-#: A slip of the unit is believed if it gives a value between the largest usual one and so small a
-#: part of it.
+#: A wrong unit is suspected if the corrected value lies between the largest usual one and this
+#: small a part of it.
 _SLIP_SPAN = 40
-#: A defocus below this is a slip of the unit: no micrograph is so close to focus throughout.
+#: A defocus below this is in the wrong unit: no micrograph is so close to focus throughout.
 _MICROMETRES = 100.0
-#: Beside a phase plate, images are taken close to focus.
+#: With a phase plate, images are taken close to focus.
 PHASE_PLATE_DEG = 20.0
 
 
 @dataclass(frozen=True)
 class Quantity:
-    """Bounds of a number, inclusive. slips : (factor, unit) that people type by mistake, with the
-    factor between.
+    """Bounds of a number, inclusive. slips : (factor, unit) of units that are often used by
+    mistake.
     """
 
     name: str
@@ -39,7 +38,9 @@ class Quantity:
     def question(
         self, value: float, subject: str, error: Type[CryoposesError] = InputError
     ) -> List[str]:
-        """Nothing, or one question about an unlikely value; raises `error` for an impossible one."""
+        """A list with one question about an unlikely value, or empty; raises `error` for an
+        impossible one.
+        """
         shown, slip = f"{subject} is {self._with_unit(f'{value:g}')}", self._slip(value)
         if not self.possible[0] <= value <= self.possible[1]:
             limits = f"it must be {self._range(self.possible)}"
@@ -55,7 +56,7 @@ class Quantity:
         return []
 
     def _slip(self, value: float) -> Optional[Tuple[str, float]]:
-        """The unit that makes a usual value of it, and that value."""
+        """The unit in which the value would be usual, and the value in the right unit."""
         low, high = max(self.usual[0], self.usual[1] / _SLIP_SPAN), self.usual[1]
         return next(((unit, value / k) for k, unit in self.slips if low <= value / k <= high), None)
 
@@ -96,7 +97,7 @@ ACQUISITION = {
 
 
 def volume_questions(what: str, box_size_px: int, pixel_size_angstrom: float) -> List[str]:
-    """The same of a map."""
+    """Questions about the pixel size and the width of a map."""
     asked = _VOXEL.question(pixel_size_angstrom, f"{what}: the pixel size")
     return asked or width_questions(f"{what}: its width", box_size_px, pixel_size_angstrom)
 
@@ -119,8 +120,8 @@ def defocus_questions(
     Parameters
     ----------
     values : defoci in Å, in any shape.
-    phase_shift_deg : typical phase shift: beside a phase plate, images are taken close to focus.
-    subject : begins the sentences.
+    phase_shift_deg : typical phase shift: with a phase plate, images are taken close to focus.
+    subject : beginning of the sentences.
     error : raised for impossible values.
     """
     size = np.abs(values)
@@ -144,7 +145,8 @@ def defocus_questions(
         number, all_of = int((values[large] < 0).sum()), int(large.sum())
         share = "" if number == all_of else f" ({number} of {all_of} values are negative)"
         asked.append(
-            f"{span}{share}: underfocus is positive here; is the sign the other program's?"
+            f"{span}{share}: underfocus is positive in this program; does the sign follow the "
+            "opposite convention?"
         )
     if typical < DEFOCUS.usual[0] and not near_focus:
         asked.append(f"{span}: were nanometres typed where Å are needed (100 nm = 1000 Å)?")

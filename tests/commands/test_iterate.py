@@ -140,7 +140,7 @@ def test_sentences(scene, tmp_path, caplog):
     write_particles(folder / "unaligned.star", true.replace(rotations=None, shifts_px=None))
     cases = [
         ({"star": "unaligned.star"}, (), "the particles have no orientations"),
-        ({}, ("--low-pass-angstrom", 5), "nothing beyond 10 Å in the volume"),
+        ({}, ("--low-pass-angstrom", 5), "no detail finer than 10 Å in the volume"),
         ({}, ("--symmetry", "X"), "Symmetry 'X' is unknown"),
     ]
     for number, (files, arguments, sentence) in enumerate(cases):

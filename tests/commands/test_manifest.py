@@ -89,7 +89,8 @@ def test_of_stacks_too_large_to_be_read_twice_the_time_counts(images, monkeypatc
     assert images().resumed
     os.utime("b.mrcs", (1, 1))
     with pytest.raises(
-        ConfigError, match=r"b.mrcs was written or touched \(--digest-images tells the two apart\)"
+        ConfigError,
+        match=r"b.mrcs was rewritten or touched \(--digest-images distinguishes the two\)",
     ):
         images()
 
@@ -116,8 +117,8 @@ def test_a_run_goes_on_with_other_batches_and_threads(images, caplog):
     other = ReconstructConfig(particles="particles.star", batch_size=7, threads=1)
     with caplog.at_level("INFO"):
         assert RunDirectory.open("run", other).resumed
-    assert "batch_size is 7 now and was" in caplog.text
-    assert "threads is 1 now and was 0" in caplog.text
+    assert "batch_size is now 7, but it was" in caplog.text
+    assert "threads is now 1, but it was 0" in caplog.text
 
 
 def test_ten_thousand_stacks_are_looked_at_in_a_moment(tmp_path, monkeypatch):

@@ -138,7 +138,7 @@ UNLIKELY = [
     (dict(optics={"box_size_px": 4000}), "is 8000 Å"),
     (both(1e-4), "were micrometres typed where Å are needed"),
     (both(0.1), "were nanometres typed where Å are needed"),
-    (both(-1), "underfocus is positive here"),
+    (both(-1), "underfocus is positive in this program"),
     (both(0), "is 0 to 0 Å: was the CTF never estimated?"),
     (both(1, 1e5), "beyond 10 µm"),
     (
@@ -157,7 +157,7 @@ UNLIKELY = [
         "of particle 7 is 200000",
     ),
     (dict(defocus_v_angstrom=one(DEFOCUS, 6, 100.0)), "two defoci of particle 7"),
-    (dict(defocus_v_angstrom=DEFOCUS * 1e-4), "do both columns have one unit"),
+    (dict(defocus_v_angstrom=DEFOCUS * 1e-4), "are both columns in the same unit"),
     (dict(defocus_u_angstrom=DEFOCUS + 10001), "two defoci"),
     (
         dict(defocus_angle_deg=np.linspace(-1.57, 1.57, NUMBER)),
@@ -236,8 +236,8 @@ FLAT = euler_deg_to_rotations(np.c_[np.zeros((NUMBER, 2)), EULER[:, 2]])
         (ZERO, "all 40 have rot = tilt = psi = 0; estimate"),
         (ZERO[:3], "all 3 have rot = tilt = psi = 0; estimate"),
         (np.tile(ROTATIONS[0], (NUMBER, 1, 1)), "all 40 have the same orientation; estimate"),
-        (FLAT, "one viewing direction"),
-        (IN_PLANE, "one viewing direction"),
+        (FLAT, "the same viewing direction"),
+        (IN_PLANE, "the same viewing direction"),
     ],
 )
 def test_poses_that_are_no_poses(rotations, words):
@@ -405,11 +405,12 @@ def test_a_low_pass_leaves_a_shape_and_is_no_finer_than_nyquist():
     check_low_pass("iterate", 50.0, {"the volume": 10.0}, 200.0)
     with pytest.raises(
         ConfigError,
-        match="--low-pass-angstrom is 9.9 and there is nothing beyond 10 Å in the volume",
+        match="--low-pass-angstrom is 9.9 and there is no detail finer than 10 Å in the volume",
     ):
         check_low_pass("iterate", 9.9, {"the images": 9.0, "the volume": 10.0}, 200.0)
     with pytest.raises(
-        ConfigError, match="is 50.1 and the images are 200 Å wide: no shape is left"
+        ConfigError,
+        match="is 50.1 and the images are 200 Å wide: at that resolution the particle has no shape",
     ):
         check_low_pass("iterate", 50.1, {"the volume": 10.0}, 200.0)
 
@@ -419,7 +420,9 @@ def test_detail_beyond_nyquist_is_asked_about():
         RefineConfig(resolution_angstrom=3.9), particles(), "x.star", with_poses=True
     )
     assert len(asked) == 1
-    assert "--resolution-angstrom is 3.9 and the images hold nothing beyond 4 Å" in asked[0]
+    assert (
+        "--resolution-angstrom is 3.9 but the images contain no detail finer than 4 Å" in asked[0]
+    )
     assert (
         set_questions(RefineConfig(resolution_angstrom=4.0), particles(), "x.star", with_poses=True)
         == []

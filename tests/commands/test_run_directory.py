@@ -158,7 +158,7 @@ def test_a_finished_run_without_one_of_its_results_says_which(tmp_path):
     assert RunDirectory.open(tmp_path, CONFIG).finished
     (tmp_path / "accepted.star").unlink()
     with pytest.raises(
-        ConfigError, match="of its results accepted.star is missing.*metrics.json and run again"
+        ConfigError, match="its result accepted.star is missing.*metrics.json and run again"
     ):
         RunDirectory.open(tmp_path, CONFIG)
     (tmp_path / "metrics.json").unlink()

@@ -206,9 +206,9 @@ def test_a_training_without_any_noise_level(volume):
         (
             ProtCryoposesIterate,
             dict(lowPassAngstrom=7.9),
-            "'Initial low-pass filter (Å)' is 7.9 and there is nothing",
+            "'Initial low-pass filter (Å)' is 7.9 and there is no detail",
         ),
-        (ProtCryoposesIterate, dict(lowPassAngstrom=16.1), "no shape is left of the particle"),
+        (ProtCryoposesIterate, dict(lowPassAngstrom=16.1), "the particle has no shape"),
         (ProtCryoposesRefine, dict(resolutionAngstrom=17.0), "'Resolution limit (Å)' is 17"),
         (
             ProtCryoposesFilter,
@@ -248,7 +248,7 @@ def test_two_sets_of_other_particles_that_share_ids(particles, tmp_path, rng):
     results.create_particles(other, make_table(tmp_path / "other", range(1, 9), rng))
     other.write()
     form = one_set(ProtCryoposesCompare(), inputTruth=particles, inputEstimate=other)
-    assert "share 8 ids and not their images" in said(form)
+    assert "share 8 ids but not the images" in said(form)
 
 
 def test_particles_extracted_again_are_the_same(particles, tmp_path):

@@ -12,7 +12,7 @@ _SAMPLES, _SAMPLE_BYTES = 4, 2**14
 
 
 def originals(paths: Sequence[Path]) -> Dict[Path, Path]:
-    """Each stack -> the first one with the same contents, itself if it cannot be read."""
+    """Map each stack to the first one with the same contents, or to itself if it cannot be read."""
     alike: Dict[int, List[Path]] = {}
     for path in paths:
         status = _status(path)

@@ -1,4 +1,4 @@
-"""Whether protein is white in images and positive in maps, with the evidence in numbers."""
+"""The contrast of images and maps: protein should be white in images and positive in maps."""
 
 from __future__ import annotations
 
@@ -16,27 +16,28 @@ from .grey_values import GreyValues
 
 logger = logging.getLogger(__name__)
 
-#: Images that tell the contrast of a set.
+#: Number of images from which the contrast of a set is estimated.
 _SAMPLE = 512
 _AT_ONCE = 64
-#: Frequencies up to this, in cycles a box: there the transform of any particle that the box holds
-#: is positive, a hollow one's too.
+#: Highest frequency in cycles per box: up to it the transform of any particle within the box is
+#: positive, even of a hollow one.
 _HIGHEST_CYCLES = 1.5
 #: Radius of the ball that stands for the particle, as a share of the box.
 _BALL_SHARE = 0.3
-#: Below this mean over standard deviation of one image, and so many standard errors below zero, a
-#: set is inverted.
+#: A set is inverted if its mean brightness is this many standard deviations of one image, and this
+#: many standard errors, below zero.
 _LEAST_EFFECT, _LEAST_SIGNIFICANCE = 0.5, 5.0
 _FEWEST = 5
-#: A map is inverted whose inside lies below its border and whose values have a skewness below this.
+#: A map is inverted if its inside lies below its border and the skewness of its values is below
+#: this.
 _MAP_SKEWNESS = -1.0
 _INSIDE_SHARE = 0.35
 
 
 @dataclass(frozen=True)
 class Contrast:
-    """Of a set of images: the particle's mean brightness over the scatter of a single image, and
-    over its own standard error; positive where protein is white.
+    """Mean brightness of the particle in a set of images, over the scatter of a single image and
+    over its own standard error; positive if protein is white.
     """
 
     effect: float
@@ -49,7 +50,7 @@ class Contrast:
 
     @property
     def clear(self) -> bool:
-        """Whether there are images enough, and the effect is large, and sure."""
+        """Whether there are enough images and the effect is large and significant."""
         enough = self.number >= _FEWEST
         return (
             enough
@@ -65,11 +66,10 @@ class Contrast:
 
 
 def image_contrast(table: ParticleTable, grey: GreyValues, group: int) -> Contrast:
-    """Measured on a sample of an optics group.
+    """The contrast of an optics group, measured on a sample.
 
-    About the centre of an image stands something of the size of a particle: a ball's projection,
-    times the CTF, is compared with it at the lowest frequencies, where its transform is positive
-    whatever its shape.
+    The projection of a ball of the size of a particle, times the CTF, is compared with the images
+    at the lowest frequencies, where the transform of a particle of any shape is positive.
     """
     rows = np.flatnonzero(table.optics_index == group)
     rows = rows[np.unique(np.linspace(0, len(rows) - 1, _SAMPLE).astype(np.int64))]
@@ -82,7 +82,7 @@ def image_contrast(table: ParticleTable, grey: GreyValues, group: int) -> Contra
 
 
 def contrast_sentences(table: ParticleTable, grey: GreyValues) -> List[str]:
-    """What there is to say of optics groups in which protein seems to be black."""
+    """Sentences about optics groups in which protein seems to be black."""
     groups = np.unique(table.optics_index)
     found = {table.optics[group].name: image_contrast(table, grey, int(group)) for group in groups}
     return [_sentence(name, contrast) for name, contrast in found.items() if contrast.inverted]
@@ -90,23 +90,24 @@ def contrast_sentences(table: ParticleTable, grey: GreyValues) -> List[str]:
 
 def _sentence(name: str, contrast: Contrast) -> str:
     return (
-        f"Protein seems to be black in the images of optics group {name}: at their centres they "
-        f"are darker than around, by {-contrast.effect:.1f} times the scatter of one image, "
-        f"{-contrast.significance:.0f} standard errors on {contrast.number} images. Is the "
-        "contrast inverted? Protein is taken to be white: if so, multiply the images by -1."
+        f"Protein seems to be black in the images of optics group {name}: their centres are darker "
+        f"than their surroundings by {-contrast.effect:.1f} times the scatter of one image "
+        f"({-contrast.significance:.0f} standard errors, {contrast.number} images). Is the "
+        "contrast inverted? The program expects white protein: if it is inverted, multiply the "
+        "images by -1."
     )
 
 
 def map_sentence(path: Union[str, Path, None], volume: Volume) -> Optional[str]:
-    """What there is to say of a map whose protein seems to be negative."""
+    """A sentence about a map in which protein seems to be negative; otherwise None."""
     difference, skewness = map_contrast(volume.data)
     if difference >= 0 or skewness > _MAP_SKEWNESS:
         return None
     return (
-        f"Protein seems to be negative in volume {path}: inside it lies {-difference:.1f} standard "
-        "deviations below the border of the box, and the skewness of its values is "
-        f"{skewness:.1f}. Is it inverted? Protein is taken to be positive: if so, multiply the map "
-        "by -1."
+        f"Protein seems to be negative in volume {path}: the mean of its inside lies "
+        f"{-difference:.1f} standard deviations below the border of the box, and the skewness of "
+        f"its values is {skewness:.1f}. Is it inverted? The program expects positive protein: if "
+        "it is inverted, multiply the map by -1."
     )
 
 
@@ -117,7 +118,7 @@ def warn_of_map(path: Union[str, Path, None], volume: Volume) -> None:
 
 
 def map_contrast(data: np.ndarray) -> Tuple[float, float]:
-    """(mean inside less median of the border in standard deviations, skewness) of a map (D, D, D)."""
+    """Of a map (D, D, D): mean inside minus median of the border, in standard deviations; skewness."""
     values = np.asarray(data, dtype=np.float64)
     border = np.median(
         np.concatenate([np.take(values, (0, -1), axis=axis).ravel() for axis in range(3)])
@@ -135,9 +136,7 @@ def _pieces(rows: np.ndarray):
 
 
 def _brightness(table: ParticleTable, grey: GreyValues, rows: np.ndarray) -> np.ndarray:
-    """(n,) of rows of one optics group, blank images left out: the ball's share, in units of the
-    images.
-    """
+    """(n,) brightness of the images of one optics group without blank ones, in units of the images."""
     images = grey.read(rows)
     informative = grey.informative(rows)
     optics = table.optics[table.optics_index[rows[0]]]
@@ -152,8 +151,8 @@ def _brightness(table: ParticleTable, grey: GreyValues, rows: np.ndarray) -> np.
 
 
 def _transfer(ctf: Optional[CtfTable], image_state: str, x: np.ndarray, y: np.ndarray):
-    """What the ball is multiplied with: C, |C|, or nothing for images that were multiplied by C
-    already.
+    """The factor of the ball's transform: C, |C|, or 1 for images that were already multiplied by
+    C.
     """
     if ctf is None or image_state == "ctf-premultiplied":
         return 1.0
@@ -162,8 +161,8 @@ def _transfer(ctf: Optional[CtfTable], image_state: str, x: np.ndarray, y: np.nd
 
 
 def _lowest_frequencies(box_size_px: int):
-    """Cosines about the centre (D D, P) float32 of the lowest frequencies (P,) x and y in cycles a
-    pixel, and the ball's transform there.
+    """Cosines (D D, P) float32 about the centre, their frequencies x and y (P,) in cycles per
+    pixel, and the transform of the ball there.
     """
     reach = int(_HIGHEST_CYCLES)
     kx, ky = (k.ravel() for k in np.meshgrid(np.arange(-reach, reach + 1), np.arange(reach + 1)))

@@ -1,10 +1,9 @@
-"""Grey values of particle images: background level, gain and faults, of each image by itself and
-against its set.
+"""Grey values of particle images: background level, gain, and defects of single images.
 
-A detector's counts, images that nobody normalised, and normalised ones hold the same particle: the
-level of the background is no signal, and where the images of a set differ in gain the noise around
-the particles tells it. Pixels and images that are like no others are mended or said, so that one of
-them does not spoil a set.
+Raw detector counts and normalised images show the same particles. The background level carries no
+signal, so it is subtracted. If the images of a set differ in gain, the gain is estimated from the
+noise around the particles. Outlying pixels are replaced and outlying images are reported, so that a
+few of them do not spoil a set.
 """
 
 from __future__ import annotations
@@ -21,50 +20,52 @@ from ..errors import InputError
 from ..fourier.masks import circular_mask
 from ..types import ParticleTable
 
-#: Images that tell what is usual in a set.
+#: Number of images from which the usual values of a set are estimated.
 _SAMPLE = 512
-#: A pixel so many standard deviations away from the image's middle is a fault of the detector ...
-#: ... so many times further than this share of the others, if its neighbours do not go with it ...
+#: A pixel is a detector defect if it lies this many standard deviations from the median of the
+#: image, this many times further than this share of the other pixels, while its neighbours do not
+#: ...
 _HOT_DEVIATIONS, _TIMES_THE_REST, _REST, _ALONE = 20.0, 6.0, 0.95, 0.75
-#: ... and so many times further than the furthest pixel of most images: peaks of a sharp particle
-#: are in all of them.
+#: ... and this many times further than the furthest pixel of most images, because the peaks of a
+#: sharp particle occur in all of them.
 _TIMES_THE_PEAK = 3.0
-#: So many images tell which places of a detector are at fault in all of them.
+#: Fewest images from which the positions of permanent detector defects are found.
 _FEWEST_FOR_PLACES = 16
 _AROUND = np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]], bool)
-#: Pixels of an image that tell its standard deviation robustly.
+#: Number of pixels from which the standard deviation of an image is estimated robustly.
 _PIXELS_LOOKED_AT = 128
-#: Of a normal distribution, standard deviation over median absolute deviation.
+#: Standard deviation over median absolute deviation of a normal distribution.
 _MAD_TO_SIGMA = 1.4826
-#: Backgrounds that differ by less than this are alike but for chance ...
+#: Backgrounds that differ by less than this factor differ only by chance ...
 _ALIKE, _SHARE_UNLIKE = 1.25, 0.05
-#: ... and a single image is brought to the others' scale where it differs by more than this; beyond
-#: that it is named.
+#: ... a single image that differs by more than the first factor is rescaled, and it is also
+#: reported beyond the second.
 _OTHER_GAIN, _NAMED_GAIN = 1.5, 10.0
-#: With a smaller share of an image's variance around the particle there is no noise that could tell
-#: its gain.
+#: If less than this share of an image's variance lies around the particle, there is no noise from
+#: which the gain could be estimated.
 _LEAST_NOISE = 0.1
-#: Below this share of the usual standard deviation an image is blank.
+#: An image is blank if its standard deviation is below this share of the usual one.
 _BLANK = 1e-5
 _NAMED, _AT_ONCE = 5, 64
-#: Counts of 16 bits that were read as numbers with a sign jump by more than half their range, and
-#: do so often.
+#: Unsigned 16-bit counts that were read as signed numbers often jump by more than half of their
+#: range.
 _SIGNED_RANGE, _SHARE_WRAPPED = 2.0**15, 0.01
 
-#: What an image is found to be.
+#: The classes of images.
 UNKNOWN, USABLE, HOT_PIXELS, OTHER_SCALE, BLANK = range(5)
 _SENTENCES = {
-    HOT_PIXELS: "{} with pixels far from all around them, which were replaced by their neighbours: {}.",
-    OTHER_SCALE: "{} with grey values far larger or smaller than those of the others, brought to their scale: {}.",
-    BLANK: "{} without any contrast (blank or constant), which tell nothing: {}.",
+    HOT_PIXELS: "{} with pixels far from all their neighbours, which replaced them: {}.",
+    OTHER_SCALE: "{} with far larger or smaller grey values than the others; they were rescaled: {}.",
+    BLANK: "{} without any contrast (blank or constant), which carry no information: {}.",
 }
 
 
 @dataclass(frozen=True)
 class Usual:
-    """What is usual in a set: standard deviations of background and of whole images, whether there
-    is noise to tell an image's gain, whether gains differ throughout, and the share of neighbouring
-    pixels between which counts seem to have wrapped around.
+    """The usual values of a set: the standard deviations of the background and of whole images,
+    whether there is noise from which the gain of an image can be estimated, whether gains differ
+    throughout the set, and the share of neighbouring pixels between which counts seem to have
+    wrapped around.
     """
 
     background: float
@@ -72,18 +73,18 @@ class Usual:
     noisy: bool
     gains_differ: bool
     wrapped: float = 0.0
-    #: how far the furthest pixel of an image lies, over the deviation of `_REST` of its pixels
+    #: deviation of the furthest pixel of an image over that of the quantile `_REST` of its pixels
     peak: float = 0.0
-    #: (D, D) bool of the places that are at fault in all images, by optics group
+    #: (D, D) bool of the pixels that are defective in all images, by optics group
     faulty: Dict[int, np.ndarray] = field(default_factory=dict)
 
 
 class GreyValues:
-    """Takes the level off the images of a table, mends hot pixels, and brings images of another
-    gain to one scale.
+    """Subtracts the background of the images of a table, replaces hot pixels, and rescales images
+    of a different gain.
 
-    Images that are alike but for chance keep their relative scale. What each image was found to be
-    is kept as images are read.
+    Images that differ only by chance keep their relative scale. The class of each image is stored
+    when the image is read.
 
     read : rows -> (n, D, D) float32 as stored.
     """
@@ -96,7 +97,7 @@ class GreyValues:
 
     @property
     def usual(self) -> Usual:
-        """Measured on a sample of the set; InputError where all of it is blank."""
+        """Measured on a sample of the set; InputError if the whole sample is blank."""
         with self._lock:
             if self._usual is None:
                 self._usual = self._measure()
@@ -120,14 +121,14 @@ class GreyValues:
         return images
 
     def _gains(self, background: np.ndarray, whole: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """(n,) by which images are divided: 1 where they are like the others."""
+        """(n,) factors by which images are divided: 1 for images like the others."""
         usual = self.usual
         of_whole = np.maximum(whole, 1e-300) / usual.whole
         if not usual.noisy:
             return np.where(np.maximum(of_whole, 1 / of_whole) > _NAMED_GAIN, of_whole, 1.0)
         gain = np.maximum(background, 1e-300) / usual.background
-        # Ice, dead lines, or a mask: an image whose background is not like the others' is judged by
-        # the whole of it.
+        # If the background is unlike that of the other images (ice, dead lines, or a mask), the
+        # whole image is used instead.
         gain = np.where(gain * 3 < of_whole, of_whole, gain)
         if usual.gains_differ:
             return gain
@@ -135,8 +136,8 @@ class GreyValues:
         return np.where(unlike, gain, 1.0)
 
     def _pixel_size_ratio(self, rows: np.ndarray) -> np.ndarray:
-        """(n,) >= 1: by how much grey values of optics groups may differ without having been
-        scaled.
+        """(n,) >= 1: factor by which the grey values of optics groups may differ because of their
+        pixel sizes.
         """
         pixel = np.array([optics.pixel_size_angstrom for optics in self._table.optics])
         smallest = pixel[np.unique(self._table.optics_index)].min()
@@ -161,9 +162,9 @@ class GreyValues:
         told = whole > 0
         if not told.any():
             raise InputError(
-                f"The images are blank: none of the {len(rows)} that were looked at has any "
-                f"contrast ({_name(self._table, rows[0])} is the first); give the stack that holds "
-                "the particles."
+                f"The images are blank: none of the {len(rows)} images examined has any contrast "
+                f"({_name(self._table, rows[0])} is the first); give the stack that holds the "
+                "particles."
             )
 
         background, whole, rows = background[told], whole[told], rows[told]
@@ -175,21 +176,21 @@ class GreyValues:
         return Usual(*middle, noisy, gains_differ, float(wrapped.mean()), usual_peak, faulty)
 
     def check(self) -> None:
-        """InputError for a set of blank images, as a sample of it tells."""
+        """InputError for a set of blank images, tested on a sample."""
         _ = self.usual
 
     def informative(self, rows: np.ndarray) -> np.ndarray:
-        """(n,) bool: whether images that were read hold anything at all."""
+        """(n,) bool: whether images that were read are not blank."""
         return self._found[rows] != BLANK
 
     def look_at_all(self) -> np.ndarray:
-        """(N,) int8 of what every image was found to be; images that were not read yet are read."""
+        """(N,) int8, the class of every image; images that were not read yet are read."""
         for rows in _of_one_group(self._table, np.flatnonzero(self._found == UNKNOWN)):
             self.read(rows)
         return self._found
 
     def metrics(self) -> Dict[str, int]:
-        """Numbers of images that are not like the others, for metrics.json."""
+        """Numbers of outlying images, for metrics.json."""
         found = self.look_at_all()
         names = {
             "images_blank": BLANK,
@@ -200,13 +201,11 @@ class GreyValues:
 
     @property
     def blank(self) -> np.ndarray:
-        """(N,) bool: images that tell nothing."""
+        """(N,) bool: images without any contrast."""
         return self.look_at_all() == BLANK
 
     def sentences(self) -> List[str]:
-        """What there is to say of images that are not like the others, by their ids, stacks and
-        slices.
-        """
+        """Sentences about outlying images, with their ids, stacks and slices."""
         found = self.look_at_all()
         out = []
         for kind, sentence in _SENTENCES.items():
@@ -220,24 +219,24 @@ class GreyValues:
         if self.usual.wrapped > _SHARE_WRAPPED:
             out.append(
                 f"Grey values seem to have wrapped around: {100 * self.usual.wrapped:.0f} % of "
-                "neighbouring pixels differ by more than 32768, as where counts above 32767 were "
-                "written as numbers with a sign (MRC mode 1). Were they? Write the stack in mode "
-                "6 or 2."
+                "neighbouring pixels differ by more than 32768, as if counts above 32767 had been "
+                "written as signed numbers (MRC mode 1). Is that the case? If so, write the stack "
+                "in mode 6 or 2."
             )
         return out
 
 
 def _beyond(gain: np.ndarray, of_whole: np.ndarray, limit: np.ndarray) -> np.ndarray:
-    """Whether gains lie beyond limit or 1 / limit and whole images bear it out: signal in corners
-    is no gain.
+    """Whether gains lie beyond limit or 1 / limit and the whole images agree; signal in the corners
+    is not a gain.
     """
     a, b = np.log(gain), np.log(of_whole)
     return (np.abs(a) > np.log(limit)) & (np.sign(a) * b > 0.5 * np.log(limit))
 
 
 def share_wrapped(images: np.ndarray) -> np.ndarray:
-    """(n,) share of neighbouring pixels, of images (n, D, D) of 16-bit integers with a sign, that
-    differ by more than half of their range; 0 for other grey values.
+    """(n,) share of neighbouring pixels that differ by more than half of the range of 16-bit
+    integers, for images (n, D, D) of signed integers; 0 for other grey values.
     """
     if (
         not np.ptp(images) > _SIGNED_RANGE
@@ -251,11 +250,11 @@ def share_wrapped(images: np.ndarray) -> np.ndarray:
 def levelled(
     images: np.ndarray, usual_peak: float = 0.0, faulty: Optional[np.ndarray] = None
 ) -> Tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Images (n, D, D) float32, changed in place: their background at mean 0, hot pixels mended.
+    """Subtract the background of images (n, D, D) float32 in place and replace hot pixels.
 
-    usual_peak, faulty : see `Usual`; what is known of the set, if it is.
+    usual_peak, faulty : see `Usual`; given if they are known.
 
-    Returns the images, and (n,) each: whether pixels were mended, and the standard deviations of
+    Returns the images, and (n,) each: whether pixels were replaced, and the standard deviations of
     the background and of the whole image.
     """
     mended = _mend_hot_pixels(images, usual_peak, faulty)
@@ -268,7 +267,7 @@ def levelled(
 
 
 def _root_mean_square(values: np.ndarray) -> np.ndarray:
-    """(n,) float64 of rows (n, m); 0 for a constant row, whatever rounding left of it."""
+    """(n,) float64 of rows (n, m); exactly 0 for a constant row, despite rounding."""
     with np.errstate(over="ignore"):
         power = np.einsum("ij,ij->i", values, values).astype(np.float64) / values.shape[1]
     if not np.isfinite(power).all():
@@ -278,15 +277,15 @@ def _root_mean_square(values: np.ndarray) -> np.ndarray:
 
 @lru_cache(maxsize=8)
 def _background_pixels(box_size_px: int) -> np.ndarray:
-    """Places of the pixels beyond the inscribed circle: particles do not reach there."""
+    """Indices of the pixels outside the inscribed circle, which particles do not reach."""
     return np.flatnonzero(~circular_mask(box_size_px, box_size_px / 2))
 
 
 def _mend_hot_pixels(
     images: np.ndarray, usual_peak: float, faulty: Optional[np.ndarray]
 ) -> np.ndarray:
-    """(n,) bool: images in which pixels far from all around them were replaced by the median of
-    these.
+    """(n,) bool: images in which pixels far from all their neighbours were replaced by the median
+    of these.
     """
     flat = images.reshape(len(images), -1)
     some = _some(flat)
@@ -298,9 +297,8 @@ def _mend_hot_pixels(
     if far.any():
         rest[far] = _deviations(images[far])[1]
 
-    for i in np.flatnonzero(
-        far & (limit > 0)
-    ):  # without noise nothing tells a fault from a sharp particle
+    # Without noise, a defect cannot be distinguished from a sharp particle.
+    for i in np.flatnonzero(far & (limit > 0)):
         hot, around = _hot(images[i], middle[i], limit[i], _TIMES_THE_REST)
         hot &= _in_lines(hot) | (
             np.abs(images[i] - middle[i]) > _TIMES_THE_PEAK * usual_peak * rest[i]
@@ -315,8 +313,8 @@ def _mend_hot_pixels(
 def _hot(
     image: np.ndarray, middle: float, limit: float, times: float
 ) -> Tuple[np.ndarray, np.ndarray]:
-    """(D, D) bool of pixels further from the middle than `limit` and so many times the rest, and
-    than all around them; and the medians of what is around each.
+    """(D, D) bool of pixels that lie further from the median than `limit`, than `times` the rest,
+    and than their neighbours; and the median of the neighbours of each pixel.
     """
     around = ndimage.median_filter(image, footprint=_AROUND, mode="mirror")
     deviation = np.abs(image - middle)
@@ -325,13 +323,13 @@ def _hot(
 
 
 def _in_lines(hot: np.ndarray) -> np.ndarray:
-    """(D, D) bool of rows and columns that are hot for the most part."""
+    """(D, D) bool of rows and columns of which most pixels are hot."""
     return (hot.mean(axis=1, keepdims=True) > 0.5) | (hot.mean(axis=0, keepdims=True) > 0.5)
 
 
 def _faulty_places(images: np.ndarray) -> np.ndarray:
-    """(D, D) bool of pixels that are hot in the median of images of one detector: particles lie
-    differently in each.
+    """(D, D) bool of pixels that are hot in the median over images of one detector, in which
+    particles average out.
     """
     if len(images) < _FEWEST_FOR_PLACES:
         return np.zeros(images.shape[1:], bool)
@@ -347,15 +345,15 @@ def _faulty_places(images: np.ndarray) -> np.ndarray:
 
 
 def _peaks(images: np.ndarray, faulty: np.ndarray) -> np.ndarray:
-    """(n,) of `Usual.peak`, of the places without fault; 0 for an image without contrast."""
+    """(n,) values of `Usual.peak` without the defective pixels; 0 for an image without contrast."""
     deviation, rest = _deviations(images)
     furthest = np.abs(deviation[:, ~faulty.ravel()]).max(axis=1)
     return np.divide(furthest, rest, out=np.zeros(len(images)), where=rest > 0)
 
 
 def _deviations(images: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
-    """(n, D * D) differences of the pixels from the middle of their image, and (n,) what `_REST` of
-    them are within.
+    """(n, D * D) differences of the pixels from the median of their image, and (n,) the quantile
+    `_REST` of their sizes.
     """
     flat = images.reshape(len(images), -1).astype(np.float64)
     flat -= _middle(_some(flat))[:, None]
@@ -368,7 +366,7 @@ def _some(flat: np.ndarray) -> np.ndarray:
 
 
 def _of_one_group(table: ParticleTable, rows: np.ndarray) -> Iterator[np.ndarray]:
-    """These rows in pieces of one optics group."""
+    """The rows in batches of one optics group each."""
     for group in np.unique(table.optics_index[rows]):
         mine = rows[table.optics_index[rows] == group]
         yield from np.array_split(mine, -(-len(mine) // _AT_ONCE))

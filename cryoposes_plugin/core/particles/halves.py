@@ -1,4 +1,4 @@
-"""Half sets: those that the particles bring, else drawn by particle id."""
+"""Half sets: those given with the particles, or otherwise drawn by particle id."""
 
 from __future__ import annotations
 
@@ -13,24 +13,25 @@ from ..types import ParticleTable
 
 logger = logging.getLogger(__name__)
 
-#: Given half sets are asked about where the smaller one has less than this share of the particles.
+#: A question is asked if the smaller of the given half sets has less than this share of the
+#: particles.
 _LEAST_SHARE = 0.25
 
 
 def half_sets(table: ParticleTable, seed: int) -> Tuple[np.ndarray, bool]:
-    """(N,) int64 of 1 and 2, and whether they were drawn here.
+    """(N,) int64, 1 or 2 for each particle, and whether the half sets were drawn here.
 
-    A column that is the same for all particles divides nothing and counts as none. Copies of one
-    image are drawn together: in both halves it would correlate with itself.
+    A column with the same value for all particles is ignored. Copies of one image go into the same
+    half: in both halves, the image would correlate with itself.
 
     Raises
     ------
-    InputError : a single particle, or copies of one; a subset that is neither 1 nor 2; an image in
-        both given halves.
+    InputError : if there is only one particle, or only copies of one; if a subset is neither 1 nor
+        2; if an image is in both given halves.
     """
     if len(table) < 2:
         raise InputError(
-            f"The particle set holds {len(table)} particle, and two half maps need one each; give "
+            f"The set holds {len(table)} particle, but each of the two half maps needs one; give "
             "at least 2 particles."
         )
     image = _images(table)
@@ -46,27 +47,27 @@ def half_sets(table: ParticleTable, seed: int) -> Tuple[np.ndarray, bool]:
     if len(wrong):
         raise InputError(
             f"Particle {table.ids[wrong[0]]} is in half set {subset[wrong[0]]} (rlnRandomSubset); "
-            "half sets are 1 and 2: correct the column, or remove it to have half sets drawn."
+            "half sets must be 1 or 2: correct the column, or remove it to have half sets drawn."
         )
 
     _check_apart(table, subset, image)
     smaller, larger = sorted(((subset == half).sum(), half) for half in (1, 2))
     if smaller[0] < _LEAST_SHARE * len(table):
         logger.warning(
-            "Half set %d holds %d particles and half set %d %d (rlnRandomSubset): the resolution "
-            "is that of the smaller one. Is this intended? Remove the column to have equal half "
-            "sets drawn.",
+            "Half set %d holds %d particles and half set %d holds %d (rlnRandomSubset): the "
+            "smaller one limits the resolution. Is this intended? Remove the column to have equal "
+            "half sets drawn.",
             *(smaller[1], smaller[0], larger[1], larger[0]),
         )
     return subset.astype(np.int64), False
 
 
 def draw_half_sets(ids: np.ndarray, seed: int, image: Optional[np.ndarray] = None) -> np.ndarray:
-    """(N,) of 1 and 2, equally many (one more 1 if N is odd): a function of seed and ids, not of
-    their order.
+    """(N,) of 1 and 2, equally many (one more 1 if N is odd); they depend on the seed and the ids,
+    not on the order.
 
-    Particles with the same number in `image` (N,) stay together; the first half then has half of
-    them at the most.
+    Particles with the same number in `image` (N,) stay together; the first half then has at most
+    half of the particles.
     """
     if image is None:
         image = np.arange(len(ids))
@@ -80,7 +81,7 @@ def draw_half_sets(ids: np.ndarray, seed: int, image: Optional[np.ndarray] = Non
 
 
 def _images(table: ParticleTable) -> np.ndarray:
-    """(N,) number of each particle's image; copies are said."""
+    """(N,) number of each particle's image; warns of copies."""
     image = image_groups(table)
     counts = np.bincount(image)
     if len(counts) == len(table):
@@ -88,13 +89,13 @@ def _images(table: ParticleTable) -> np.ndarray:
     first = image_name(table, int(np.flatnonzero(image == np.argmax(counts > 1))[0]))
     if len(counts) < 2:
         raise InputError(
-            f"All {len(table)} particles are {first}; two half maps need one each: give other "
-            "particles."
+            f"All {len(table)} particles are {first}, but the two half maps need different images; "
+            "give other particles."
         )
 
     logger.warning(
-        "The %d particles are %d images: some occur more than once (as %s); copies belong into one "
-        "half set.%s",
+        "The %d particles are only %d images: some occur more than once (such as %s); copies must "
+        "be in the same half set.%s",
         len(table),
         len(counts),
         first,
@@ -110,9 +111,9 @@ def _check_apart(table: ParticleTable, subset: np.ndarray, image: np.ndarray) ->
     if len(torn):
         more = f", and so are {len(set(image[torn])) - 1} more" if len(set(image[torn])) > 1 else ""
         raise InputError(
-            f"Half sets: {image_name(table, int(torn[0]))} is in both (rlnRandomSubset){more}; the "
-            "halves are not independent: remove the copies, or the column to have half sets "
-            f"drawn.{copied_stack(table)}"
+            f"Half sets: {image_name(table, int(torn[0]))} is in both (rlnRandomSubset){more}, so "
+            "the halves are not independent; remove the copies, or remove the column to have half "
+            f"sets drawn.{copied_stack(table)}"
         )
 
 

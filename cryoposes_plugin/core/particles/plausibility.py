@@ -1,9 +1,8 @@
-"""Whether a set of particles can be what it says: impossible values are errors, unlikely ones are
-questions.
+"""Plausibility of a set of particles: impossible values are errors, unlikely ones are questions.
 
-`particle_questions` looks at acquisition, CTF and origins, `pose_problem` and `pose_questions` at
-poses, and `kinship_question` at two sets. Scipion's GUI imports this module, so it must work with
-Python 3.8.
+`particle_questions` checks the acquisition, the CTF and the origins; `pose_problem` and
+`pose_questions` check the poses; `kinship_question` compares two sets. Scipion's GUI imports this
+module, so it must work with Python 3.8.
 """
 
 from __future__ import annotations
@@ -26,19 +25,21 @@ from ..quantities import (
 from ..types import CtfTable, OpticsGroup, ParticleTable
 
 _ONE_TURN_RAD = 2 * np.pi
-#: A particle whose defocus is so many times that of the set, or so small a part of it, is named.
+#: A particle is reported if its defocus differs from that of the set by more than this factor.
 _LONELY_DEFOCUS = 8.0
-#: Two defoci of one image that differ by more than this, and by more than half, are two units or a
-#: failed fit.
+#: If the two defoci of one image differ by more than this, and by more than half, the columns are
+#: in different units or the CTF fit failed.
 _ASTIGMATISM_ANGSTROM, _LARGEST_ASTIGMATISM_ANGSTROM = 2000.0, 10000.0
-#: So many different values are needed before their common range says anything.
+#: Fewest different values whose range is informative.
 _FEWEST_VALUES = 5
-#: Defoci of one particle in two sets, refined or not, are this close; and what most particles are.
+#: Largest difference between the defoci of one particle in two sets, refined or not; and the share
+#: of particles that counts as most.
 _SAME_DEFOCUS_ANGSTROM, _MOST = 1000.0, 0.5
 _FEWEST_POSES, _FEWEST_IMAGES = 10, 3
 #: Rotations count as equal within this (Frobenius norm).
 _SAME = 1e-5
-#: No set of real particles, which lie in the plane at any angle, has all its poses in such a ball.
+#: The poses of real particles never all lie within such an angle: their in-plane angles are
+#: arbitrary.
 _NARROW_DEG = 20.0
 
 
@@ -46,7 +47,7 @@ _NARROW_DEG = 20.0
 
 
 def particle_questions(table: ParticleTable, what: str) -> List[str]:
-    """Questions about acquisition, CTF and origins of particles; InputError names what cannot be."""
+    """Questions about acquisition, CTF and origins of particles; InputError for impossible values."""
     asked: List[str] = []
     for group in np.unique(table.optics_index):
         asked += _group_questions(table.optics[group], what)
@@ -93,7 +94,7 @@ def _ctf_questions(table: ParticleTable, ctf: CtfTable, what: str) -> List[str]:
 def _lonely_defocus(
     table: ParticleTable, largest: np.ndarray, smallest: np.ndarray, ctf: CtfTable, what: str
 ) -> List[str]:
-    """Of a few particles among others."""
+    """The question about a few particles whose defocus is far from that of the set."""
     typical = float(np.median(largest))
     far = (largest > _LONELY_DEFOCUS * typical) | (largest > DEFOCUS.usual[1])
     if abs(np.median(ctf.phase_shift_deg)) < PHASE_PLATE_DEG:
@@ -103,8 +104,8 @@ def _lonely_defocus(
     row = int(np.flatnonzero(far)[0])
     return [
         f"{what}: the defocus of particle {table.ids[row]} is {smallest[row]:.6g} to "
-        f"{largest[row]:.6g} Å where the set has some {typical:.0f}{_and_others(far)}: is that "
-        "right?"
+        f"{largest[row]:.6g} Å, whereas that of the set is about {typical:.0f} "
+        f"Å{_and_others(far)}: is that right?"
     ]
 
 
@@ -124,12 +125,14 @@ def _astigmatism_questions(
     row = int(np.argmax(difference))
     return [
         f"{what}: the two defoci of particle {table.ids[row]} are {u[row]:.6g} and {v[row]:.6g} Å"
-        f"{_and_others(absurd)}: do both columns have one unit, and did the fit of the CTF succeed?"
+        f"{_and_others(absurd)}: are both columns in the same unit, and did the CTF fit succeed?"
     ]
 
 
 def _angle_questions(angles_deg: np.ndarray, subject: str) -> List[str]:
-    """Angles that all lie within a turn in radians, and spread over it."""
+    """The question about angles that seem to be in radians: all are below 2 pi and they spread over
+    that range.
+    """
     distinct = np.unique(np.round(angles_deg, 4))
     if (
         len(distinct) < _FEWEST_VALUES
@@ -166,8 +169,8 @@ def _origin_questions(table: ParticleTable, what: str) -> List[str]:
     row = int(np.argmax(np.where(far, reach, 0)))
     return [
         f"{what}: the origin of particle {table.ids[row]} lies {reach[row]:.4g} px from the centre "
-        f"of its image of {table.box_size_px[row]} px{_and_others(far)}: were the particles "
-        "extracted again, or the unit changed?"
+        f"of its image, which is {table.box_size_px[row]} px wide{_and_others(far)}: were the "
+        "particles extracted again, or was the unit changed?"
     ]
 
 
@@ -175,10 +178,10 @@ def _origin_questions(table: ParticleTable, what: str) -> List[str]:
 
 
 def kinship_question(a: ParticleTable, b: ParticleTable, common: int) -> List[str]:
-    """Whether two sets that share ids hold the same particles; a, b : some of the `common` ones.
+    """The question whether two sets that share ids hold the same particles.
 
-    Raises InputError where neither their images nor their defoci are the same; without defoci it is
-    a question.
+    a, b : some of the `common` particles. Raises InputError if both the images and the defoci
+        differ; without defoci, a question is returned.
     """
     _, rows_a, rows_b = np.intersect1d(a.ids, b.ids, return_indices=True)
     a, b = a.take(rows_a), b.take(rows_b)
@@ -188,7 +191,7 @@ def kinship_question(a: ParticleTable, b: ParticleTable, common: int) -> List[st
 
     row = int(np.flatnonzero(other)[0])
     images = f"id {a.ids[row]} is image {' of '.join(_image(a, row))} in one and {' of '.join(_image(b, row))} in"
-    shared = f"The two sets share {common} ids and not their images: {images} the other"
+    shared = f"The two sets share {common} ids but not the images: {images} the other"
     if a.ctf is None or b.ctf is None:
         return [f"{shared}; do they come from the same particles?"]
 
@@ -210,9 +213,7 @@ def _image(table: ParticleTable, row: int) -> Tuple[str, str]:
 
 
 def pose_problem(table: ParticleTable, what: str) -> Optional[str]:
-    """A sentence where the poses of a set are no poses: all equal, or all of one viewing direction;
-    else None.
-    """
+    """What is wrong with poses that are all equal or share one viewing direction; otherwise None."""
     images = np.stack([table.stack_index, table.slice_index], axis=1)
     number = len(np.unique(images, axis=0))
     if table.rotations is None or number < _FEWEST_IMAGES:
@@ -226,20 +227,20 @@ def pose_problem(table: ParticleTable, what: str) -> Optional[str]:
             if np.abs(first - np.eye(3)).max() < _SAME
             else "the same orientation"
         )
-        return f"{what}: the particles were never aligned, all {len(table)} have {equal}; {remedy}."
+        return f"{what}: the particles were never aligned: all {len(table)} have {equal}; {remedy}."
 
     directions = table.rotations[:, 2]  # see `conventions.viewing_directions`
     if np.abs(directions - directions[0]).max() < _SAME:
         return (
-            f"{what}: all {len(table)} particles have one viewing direction and differ in the "
-            f"plane alone, as after a classification in two dimensions; {remedy}."
+            f"{what}: all {len(table)} particles have the same viewing direction and differ only "
+            f"in-plane, as after a 2D classification; {remedy}."
         )
 
     return None
 
 
 def pose_questions(table: ParticleTable, what: str) -> List[str]:
-    """Questions about poses that are hardly poses."""
+    """Questions about poses that are unlikely to be estimates."""
     rotations = table.rotations
     if rotations is None or len(table) < _FEWEST_IMAGES:
         return []
@@ -263,7 +264,7 @@ def pose_questions(table: ParticleTable, what: str) -> List[str]:
             f"{_angles_deg(rotations, rotations[0]).max():.1f}° of one another: are these the "
             "poses of the particles?"
         ]
-    from ..conventions import rotations_to_euler_deg  # SciPy, which a form does not need before
+    from ..conventions import rotations_to_euler_deg  # imported here, because it loads SciPy
 
     return _angle_questions(
         rotations_to_euler_deg(rotations)[:, 2], f"{what}: the angle psi (_rlnAnglePsi)"
@@ -271,6 +272,6 @@ def pose_questions(table: ParticleTable, what: str) -> List[str]:
 
 
 def _angles_deg(rotations: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """(N,) angles between rotations and another one."""
+    """(N,) angles between each rotation and another one."""
     cosine = (np.einsum("nij,ij->n", rotations, other) - 1) / 2
     return np.rad2deg(np.arccos(np.clip(cosine, -1, 1)))

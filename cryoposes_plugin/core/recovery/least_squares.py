@@ -7,12 +7,13 @@ normal equations
 
     4 sum_j w (t t^T) delta_i = -2 sum_j w r s t,   delta_i perpendicular to q_i,
 
-with the others held (block Jacobi, damped, with momentum): two products with a sparse matrix a
-step, linear in the number of pairs. The noise need not be known, and distances beyond [0, pi] are
-used as they are.
+while the others are held fixed (block Jacobi, damped, with momentum). A step takes two products
+with a sparse matrix, in time linear in the number of pairs. The noise need not be known, and
+distances outside [0, pi] are used as they are.
 
-b_i is an error common to all distances of one particle (a poor image): its best linear predictor
-under a variance that is estimated with it, so that it vanishes where the errors are independent.
+b_i is an error common to all distances of one particle, such as one with a poor image. It is
+estimated by its best linear predictor, together with the variance of the b_i, so it vanishes if the
+errors are independent.
 """
 
 from __future__ import annotations
@@ -35,34 +36,35 @@ logger = logging.getLogger(__name__)
 #: Gaussian errors.
 _HUBER = 1.7
 _SMALLEST_SCALE_RAD = 1e-12
-#: sin^2(d / 2) below which the direction from one particle to the other is not to be trusted.
+#: Below this sin^2(d / 2), the direction from one particle to the other is unreliable.
 _SMALLEST_SIN2 = 1e-12
 _UPPER = np.triu_indices(4)
-#: Fields of `_Sums` that every pair adds to at both of its particles.
+#: Fields of `_Sums` to which every pair contributes at both of its particles.
 _SUMMED = ("weight", "residual", "squared", "gradient", "normal")
 #: Longest change of a quaternion in one step.
 _LONGEST_STEP = 0.2
-#: Added to the normal matrices, relative to their trace: a particle whose neighbours leave a
-#: direction open stays put in it.
+#: Added to the normal matrices, relative to their trace: a particle does not move along a direction
+#: that its neighbours leave undetermined.
 _RIDGE = 1e-9
 _PRODUCTS_A_PAIR = 8
 _EXACT_RAD, _SMALL_GAIN, _PATIENCE = 1e-9, 1e-5, 4
-#: Fewer distances a particle than this cannot tell an offset from a rotation.
+#: With fewer distances per particle than this, an offset cannot be distinguished from a rotation.
 _OFFSETS_NEED = 32
 _DAMPING, _MOMENTUM = 0.6, 0.3
-#: Offsets wait until the rotations explain what they can.
+#: Number of steps before the offsets are estimated, so that the rotations explain what they can
+#: first.
 _STEPS_BEFORE_OFFSETS = 3
 _OFFSETS_DAMPING = 0.8
 
 
 @dataclass
 class Fit:
-    """Quaternions (N, 4), and what the last pass over the pairs saw.
+    """Quaternions (N, 4), and the statistics of the last pass over the pairs.
 
-    rms_rad : (N,) root mean square residual of each particle's distances, weighted where they have
+    rms_rad : (N,) root mean square residual of each particle's distances, weighted if there are
         weights.
-    expected_error_rad : (N,) root mean square angle that this noise leaves open, the other
-        particles held.
+    expected_error_rad : (N,) root mean square error of the rotation due to this noise, if the
+        others are correct.
     offsets_rad : (N,) the b_i.
     scale_rad : robust standard deviation of the residuals, of pairs of weight 1.
     loss_rad, loss_rad2 : (weighted) mean |r| and mean r^2 over the pairs.
@@ -82,7 +84,7 @@ class Fit:
 
 @dataclass
 class _Sums:
-    """What a pass over the pairs gathers for each particle, and for all of them.
+    """Sums over the pairs of each particle, and over all pairs.
 
     weight, residual, squared : (N,) sums of w, w r and p r^2, p the pair's own weight and w that of
         Huber times it.
@@ -115,10 +117,11 @@ def refine(
     Parameters
     ----------
     quaternions : (N, 4) unit, the start.
-    steps : passes over the pairs at most; they end where they gain next to nothing.
-    fixed : (N,) bool, rotations that are known and stay.
-    offsets : whether to look for errors common to all distances of a particle.
-    start_offsets_rad : (N,) what they are thought to be.
+    steps : largest number of passes over the pairs; they end earlier if they no longer improve the
+        fit.
+    fixed : (N,) bool, rotations that are known and are not changed.
+    offsets : whether to estimate errors common to all distances of a particle.
+    start_offsets_rad : (N,) initial values of these errors.
     task : name for the progress; empty for none.
     """
     q = np.array(quaternions, dtype=np.float64)
@@ -155,7 +158,7 @@ def refine(
 
 
 def _settled(history: List[float]) -> bool:
-    """Whether the last passes have lowered the loss by next to nothing."""
+    """Whether the last passes have hardly lowered the loss."""
     return (
         len(history) > _PATIENCE
         and history[-1 - _PATIENCE] - history[-1] < _SMALL_GAIN * history[-1]
@@ -187,8 +190,8 @@ def _part_of_pass(
     outer: np.ndarray,
     place: Tuple[slice, slice],
 ):
-    """Of some rows: what _SUMMED gets at the second particles (N, ...) and at the rows; sum of p
-    |r|; median of |r|.
+    """For some rows: contributions to _SUMMED at the second particles (N, ...) and at the rows; sum
+    of p |r|; median of |r|.
     """
     rows, part = place
     first, second = pairs.first(part), pairs.second[part]
@@ -224,7 +227,7 @@ def _part_of_pass(
 
 
 def _weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
-    """The value that half of the weight lies below; pairs of next to no weight have no say in it."""
+    """The weighted median; pairs of negligible weight do not affect it."""
     every = slice(None, None, len(values) // 20000 + 1)
     order = np.argsort(values[every])
     below = np.cumsum(weights[every][order])
@@ -232,7 +235,9 @@ def _weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
 
 
 def _cosines(q: np.ndarray, rows: slice, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """<q_i, q_j> of the pairs of some rows: picked from all products where these are not many more."""
+    """<q_i, q_j> of the pairs of some rows; taken from all products if there are not many more of
+    them.
+    """
     here = q[rows]
     if len(here) * len(q) > _PRODUCTS_A_PAIR * len(first):
         return np.einsum("na,na->n", q[first], q[second])
@@ -252,8 +257,8 @@ def _newton_steps(q: np.ndarray, sums: _Sums, fixed: Optional[np.ndarray]) -> np
 
 
 def _filled_normal(q: np.ndarray, sums: _Sums):
-    """(N, 4, 4) normal matrices in the tangent space; along q, where they are empty, filled with
-    their trace (N,).
+    """(N, 4, 4) normal matrices in the tangent space, and their traces (N,), which fill them along
+    q, where they are singular.
     """
     project = np.eye(4) - q[:, :, None] * q[:, None, :]
     normal = np.empty((len(q), 4, 4))
@@ -265,11 +270,11 @@ def _filled_normal(q: np.ndarray, sums: _Sums):
 
 
 def _update_offsets(b: np.ndarray, sums: _Sums, count: np.ndarray, free: np.ndarray) -> np.ndarray:
-    """A step towards the best linear predictor; half of what is common to all, which b_i and b_j
-    share.
+    """A step towards the best linear predictor; the common part is halved, since b_i and b_j share
+    it.
 
-    Particles of known rotation are left without: what is found of the others does not depend on who
-    is beside them.
+    Particles with known rotations have no offset, so that the result for each other particle does
+    not depend on the other unknown ones.
     """
     mean = sums.residual / sums.weight + b
     noise = sums.scale_rad**2 / count

@@ -1,6 +1,4 @@
-"""Measured distances between particles: a weighted graph, held once in compressed rows, and what
-makes it usable.
-"""
+"""Measured distances between particles: a weighted graph in compressed rows, and checks of it."""
 
 from __future__ import annotations
 
@@ -16,12 +14,12 @@ from scipy.sparse.csgraph import connected_components
 from ..errors import InputError
 from ..io.npz import read_npz
 
-#: Three distances to known rotations leave two rotations possible; the fourth one decides.
+#: Three distances to known rotations allow two rotations; the fourth one decides between them.
 FEWEST_DISTANCES = 4
 _CHUNK = 2**18
 _LARGEST_WEIGHT = 1e30
 _REMEDY = "give an npz file with the arrays i, j (particles, from 0) and d (radians)"
-#: Pairs with less than this share of the mean weight have no say in where the search starts.
+#: Pairs with less than this share of the mean weight are ignored where the search starts.
 _NEGLIGIBLE = 0.01
 
 
@@ -58,7 +56,7 @@ class PairDistances:
         return np.repeat(np.arange(low, high, dtype=np.int32), np.diff(bounds))
 
     def rows(self, pairs_a_part: int = _CHUNK) -> Iterator[Tuple[slice, slice]]:
-        """Parts of whole rows with about so many pairs: (rows, pairs) as slices."""
+        """Parts of whole rows with about this many pairs: (rows, pairs) as slices."""
         row = 0
         while row < self.number:
             # As many whole rows as fit, at least one that has pairs ...
@@ -74,11 +72,11 @@ class PairDistances:
 
     @cached_property
     def degrees(self) -> np.ndarray:
-        """(N,) distances that each particle has."""
+        """(N,) number of distances of each particle."""
         return np.diff(self.indptr) + np.bincount(self.second, minlength=self.number)
 
     def weights_of(self, pairs: np.ndarray) -> np.ndarray:
-        """(K,) of some pairs (K,)."""
+        """(K,) weights of some pairs (K,)."""
         return np.ones(len(pairs)) if self.weight is None else self.weight[pairs]
 
     def weight_sums(self) -> np.ndarray:
@@ -89,7 +87,7 @@ class PairDistances:
         return np.asarray(matrix.sum(axis=0)).ravel() + np.asarray(matrix.sum(axis=1)).ravel()
 
     def with_weight(self) -> PairDistances:
-        """Without pairs of next to no weight, if the others still hold all particles together."""
+        """The pairs without those of negligible weight, if the others still connect all particles."""
         if self.weight is None or self.weight.min() >= _NEGLIGIBLE * self.weight.mean():
             return self
         strong = self.take(self.weight >= _NEGLIGIBLE * self.weight.mean())
@@ -103,7 +101,7 @@ class PairDistances:
         )
 
     def take(self, keep: np.ndarray) -> PairDistances:
-        """The pairs of a mask (M,) bool."""
+        """The pairs selected by a mask (M,) bool."""
         counts = np.concatenate([[0], np.cumsum(keep)])
         weight = None if self.weight is None else self.weight[keep]
         return PairDistances(
@@ -111,7 +109,7 @@ class PairDistances:
         )
 
     def within(self, chosen: np.ndarray) -> PairDistances:
-        """The pairs between some particles (K,), which are then counted in the order given."""
+        """The pairs between some particles (K,), which are renumbered in the given order."""
         place = np.full(self.number, -1, dtype=np.int32)
         place[chosen] = np.arange(len(chosen), dtype=np.int32)
         counts = np.diff(self.indptr)[chosen]
@@ -126,7 +124,7 @@ class PairDistances:
         )
 
     def subtract_offsets(self, offsets_rad: np.ndarray) -> PairDistances:
-        """Without what (N,) errors common to all distances of a particle add to them."""
+        """The pairs with (N,) errors common to all distances of a particle subtracted."""
         corrected = (
             self.distance_rad
             - np.repeat(offsets_rad, np.diff(self.indptr))
@@ -135,7 +133,7 @@ class PairDistances:
         return PairDistances(self.indptr, self.second, corrected, self.weight)
 
     def columns(self, chosen: np.ndarray) -> np.ndarray:
-        """(N, K) distances of all particles to some, NaN where there is none."""
+        """(N, K) distances from all particles to the chosen ones, NaN if there is none."""
         place = np.full(self.number, -1, dtype=np.int32)
         place[chosen] = np.arange(len(chosen))
         found = np.full((self.number, len(chosen)), np.nan)
@@ -162,18 +160,18 @@ def pairs_from_arrays(
 
     Parameters
     ----------
-    i, j : (M,) integers, particles counted from 0; a particle with itself is left out. A pair that
-        comes several times, in either order, counts as the weighted mean of its distances, with the
-        sum of their weights.
-    d : (M,) radians; finite, and within what noise can do to a distance in [0, pi]: see
-        `check_values`.
+    i, j : (M,) integers, particles counted from 0; pairs of a particle with itself are left out. A
+        pair that occurs several times, in either order, counts as the weighted mean of its
+        distances, with the sum of their weights.
+    d : (M,) radians; finite, and not further outside [0, pi] than noise explains: see
+        `_check_values`.
     weight : (M,) >= 0; pairs of weight 0 are left out.
     number : of particles; default: the largest index + 1.
     name : of the file, for the sentences.
 
     Raises
     ------
-    InputError : what is wrong, where, and what to do.
+    InputError : if the lists are unusable.
     """
     i, j, d = np.asarray(i), np.asarray(j), np.asarray(d)
     weight = None if weight is None else np.asarray(weight)
@@ -210,7 +208,7 @@ def pairs_from_arrays(
 
 
 def _each_once(i: np.ndarray, j: np.ndarray, d: np.ndarray, weight: Optional[np.ndarray]):
-    """Pairs that come several times are merged, at the place of the first."""
+    """Pairs that occur several times are merged at the position of the first."""
     pair = np.minimum(i, j) << 32 | np.maximum(i, j)
     if (np.diff(pair) > 0).all() or (np.diff(np.sort(pair)) > 0).all():
         return i, j, d, weight
@@ -223,8 +221,8 @@ def _each_once(i: np.ndarray, j: np.ndarray, d: np.ndarray, weight: Optional[np.
 
 
 def read_pairs(path: Union[str, Path]) -> PairDistances:
-    """Read `i`, `j`, `d` (radians) and perhaps `weight` of an npz file; InputError for whatever is
-    wrong with it.
+    """Read `i`, `j`, `d` (radians) and perhaps `weight` of an npz file; InputError if the file is
+    unusable.
     """
     names = ("i", "j", "d")
     arrays = read_npz(path, str(path), _REMEDY, required=names, wanted=(*names, "weight"))
@@ -259,7 +257,7 @@ def landmark_pairs(
     second, values, counts = [], [], []
     for start in range(0, number, max(1, _CHUNK // len(chosen))):
         rows = np.arange(start, min(start + max(1, _CHUNK // len(chosen)), number))
-        # of two landmarks, the pair is kept in the row of the second one
+        # a pair of two landmarks is kept in the row of the second one
         keep = (rank[rows] == len(chosen))[:, None] | (np.arange(len(chosen)) < rank[rows][:, None])
         values.append(np.asarray(distance(rows[:, None], chosen[None, :]), dtype=np.float64)[keep])
         second.append(np.broadcast_to(chosen.astype(np.int32), keep.shape)[keep])
@@ -269,27 +267,28 @@ def landmark_pairs(
 
 
 def connected_parts(pairs: PairDistances) -> Tuple[int, np.ndarray]:
-    """How many parts the graph of pairs falls into, and the part (N,) of each particle."""
+    """The number of connected parts of the graph of pairs, and the part (N,) of each particle."""
     return connected_components(pairs.matrix(np.ones(len(pairs), dtype=np.int8)), directed=False)
 
 
 def check_graph(pairs: PairDistances, name: str = "distances") -> None:
-    """InputError where the pairs cannot fix all rotations relative to one another."""
+    """Raise InputError if the pairs do not determine all rotations relative to one another."""
     degrees = pairs.degrees
     few = np.flatnonzero(degrees < FEWEST_DISTANCES)
     if len(few):
         raise InputError(
             f"{name}: particle {few[0]} has {degrees[few[0]]} distances ({len(few)} of "
-            f"{pairs.number} particles have fewer than {FEWEST_DISTANCES}, which leave its "
-            "rotation open); add pairs or leave these particles out."
+            f"{pairs.number} particles have fewer than {FEWEST_DISTANCES}, which do not determine "
+            "a rotation); add pairs or leave these particles out."
         )
     parts, label = connected_parts(pairs)
     if parts > 1:
         sizes = np.bincount(label)
         raise InputError(
-            f"{name}: the graph of pairs falls into {parts} parts that share no distance (particle "
-            f"0 with {sizes[label[0]]}, particle {int(np.flatnonzero(label != label[0])[0])} in "
-            "another); add pairs between them, or recover each part by itself."
+            f"{name}: the graph of pairs consists of {parts} parts that share no distance "
+            f"(particle 0 with {sizes[label[0]]}, particle "
+            f"{int(np.flatnonzero(label != label[0])[0])} in another); add pairs between them, or "
+            "recover each part separately."
         )
 
 
@@ -324,8 +323,8 @@ def _check_indices(i: np.ndarray, j: np.ndarray, number: Optional[int], name: st
         limit = number if number is not None else np.iinfo(np.int32).max
         if high >= limit:
             raise InputError(
-                f"{name}: {what}[{int(array.argmax())}] is {high} and there are {limit} particles, "
-                "counted from 0."
+                f"{name}: {what}[{int(array.argmax())}] is {high}, but there are {limit} "
+                "particles, counted from 0."
             )
 
 
@@ -344,7 +343,7 @@ def _check_values(d: np.ndarray, weight: Optional[np.ndarray], name: str) -> Non
     if weight is not None and weight.max() > _LARGEST_WEIGHT:
         raise InputError(
             f"{name}: weight[{int(weight.argmax())}] is {weight.max():g}; give at most "
-            f"{_LARGEST_WEIGHT:g}: only the proportions of weights count."
+            f"{_LARGEST_WEIGHT:g}: only the ratios of the weights matter."
         )
 
     outside = (d < 0) | (d > np.pi)
@@ -352,6 +351,6 @@ def _check_values(d: np.ndarray, weight: Optional[np.ndarray], name: str) -> Non
     if len(far) or outside.mean() > 0.5:
         at = int(far[0]) if len(far) else int(np.flatnonzero(outside)[0])
         raise InputError(
-            f"{name}: d[{at}] is {d[at]:g}, beyond what noise does to a distance in [0, pi] "
-            f"({100 * outside.mean():.0f} % of all lie outside); give radians."
+            f"{name}: d[{at}] is {d[at]:g}, which noise cannot explain for a distance in [0, pi] "
+            f"({100 * outside.mean():.0f} % of the distances lie outside); give radians."
         )

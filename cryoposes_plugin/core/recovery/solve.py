@@ -1,5 +1,5 @@
-"""Rotations of all particles from pairwise distances alone: spectral start, least squares, outliers
-placed anew.
+"""Rotations of all particles from pairwise distances alone: a spectral start, least squares, and a
+new search for outliers.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from .spectral import dense_landmarks, spectral_rotations
 logger = logging.getLogger(__name__)
 
 _ROUNDS = 4
-#: So many landmarks are recovered by themselves before all others.
+#: With at least this many landmarks, these are recovered before all other particles.
 _FEWEST_FOR_CORE = 256
-#: In units of their spread.
+#: Offsets that are tried, in units of their spread.
 _TRIED_OFFSETS = (0.0, 1.0, -1.0, 2.0, -2.0, 3.0, -3.0)
-#: Sparse lists only: starts at most, until held-out pairs are explained.
+#: For sparse lists only: largest number of starts until the held-out pairs are explained.
 _ATTEMPTS = 3
 _STEPS = 100
-#: Random starts where there are too few particles for linear algebra, and how many of them are
-#: followed to their end.
+#: Number of random starts if there are too few particles for linear algebra, and how many of them
+#: are refined to the end.
 _STARTS, _SETTLED = 100, 10
-#: A outlying's rms residual exceeds the median by so many standard errors.
+#: The rms residual of an outlier exceeds the median by more than this many standard errors.
 _STRAY = 4.0
 _SMALLEST_STRAY_RAD = 1e-6
 _SMALL_GAIN = 1e-4
@@ -41,16 +41,17 @@ _EXACT_LOSS_RAD = 1e-6
 
 @dataclass(frozen=True)
 class Recovery:
-    """What distances tell: rotations (N, 3, 3) up to O(4), and how well they explain the distances.
+    """Rotations (N, 3, 3) recovered from distances, up to O(4), and how well they explain the
+    distances.
 
     residual_rad : (N,) root mean square residual of each particle's distances; large for outliers.
-    expected_error_rad : (N,) root mean square angle that noise of this size leaves open, NaN where
-        not known.
+    expected_error_rad : (N,) root mean square error of the rotation due to noise of this size, NaN
+        if not known.
     offset_rad : (N,) the error common to all distances of a particle.
     noise_rad : standard deviation of the distances' errors, from the residuals.
-    held_out_ratio : sparse lists only: mean |r| of pairs that were held out over that of the
-        others. Near 1 where the rotations are right; clearly larger where there were too few
-        distances for their noise and only that noise was fitted.
+    held_out_ratio : sparse lists only: mean |r| of held-out pairs over that of the others. It is
+        near 1 if the rotations are right, and clearly larger if there were too few distances for
+        their noise, so that only the noise was fitted.
     loss_rad, loss_rad2 : mean |r| and mean r^2 over the pairs, a proxy of the error (Banjac et al.
         2021, section 3.2).
     history_rad2 : mean r^2 after each pass over the pairs.
@@ -76,8 +77,7 @@ def recover_rotations(pairs: PairDistances, seed: int = 0) -> Recovery:
         random.
     seed : of every random number.
 
-    The rotations are determined up to R -> A R B and R -> R^-1, which leave all distances as they
-    are.
+    The rotations are determined up to R -> A R B and R -> R^-1, which do not change the distances.
     """
     rng = np.random.default_rng(seed)
     strong = pairs.with_weight()
@@ -104,8 +104,8 @@ def recover_rotations(pairs: PairDistances, seed: int = 0) -> Recovery:
 
 
 def _expected_ratio(pairs: PairDistances) -> float:
-    """Of held-out to fitted residuals where the fit is right, with some room: three numbers a
-    particle are fitted.
+    """Largest plausible ratio of held-out to fitted residuals for a correct fit, in which three
+    numbers are fitted per particle.
     """
     share = min(3 * pairs.number / len(pairs), 0.9)
     return 1.1 * float(np.sqrt((1 + share) / (1 - share)))
@@ -114,8 +114,8 @@ def _expected_ratio(pairs: PairDistances) -> float:
 def hold_out(
     pairs: PairDistances, rng: np.random.Generator
 ) -> Tuple[PairDistances, Optional[PairDistances]]:
-    """A few pairs of particles that have many, to be explained by the others; None where that would
-    tear the graph.
+    """The pairs to fit and a few held-out pairs of particles that have many; None if the graph
+    would no longer be connected.
     """
     degrees = pairs.degrees
     chosen = rng.choice(len(pairs), min(len(pairs) // 50, _HELD_OUT_PAIRS), replace=False)
@@ -148,12 +148,12 @@ def _fit_from_core(
     columns: np.ndarray,
     rng: np.random.Generator,
 ) -> Fit:
-    """The landmarks by themselves, all others against them, and then everything: few passes over
-    all pairs.
+    """Fit the landmarks first, then all others against them, then everything: this needs few passes
+    over all pairs.
 
-    The spectral estimate knows nothing of errors that a particle's distances share; what the
-    landmarks' fit finds of them is taken off for everybody. core, columns : distances among the
-    landmarks, and (N, K) of all to them.
+    The spectral estimate does not model errors that the distances of a particle share. Those found
+    in the fit of the landmarks are subtracted from all distances. core, columns : distances among
+    the landmarks, and (N, K) from all particles to them.
     """
     fit = _fit(core, rng)
     others = np.setdiff1d(np.arange(pairs.number), landmarks)
@@ -172,8 +172,8 @@ def against_known(
     """Quaternions (N, 4) and offsets (N,) from distances (N, K), or NaN, to known quaternions (K,
     4).
 
-    spread_rad : standard deviation of the offsets; several are tried, and the one kept that leaves
-        the least residuals.
+    spread_rad : standard deviation of the offsets; several values are tried, and the one with the
+        smallest residuals is kept.
     """
     references, measured = quaternions_to_rotations(known), np.isfinite(distances)
     quaternions = rotations_to_quaternions(closed_form(distances, references))
@@ -219,14 +219,14 @@ def _settle(
     offsets_rad: Optional[np.ndarray] = None,
     task: str = "",
 ) -> Fit:
-    """Least squares; then, a few times, outliers on the grid and least squares again while that
-    helps.
+    """Least squares; then, while it improves the fit, a grid search for outliers and least squares
+    again.
     """
     fit = refine(pairs, quaternions, steps=_STEPS, start_offsets_rad=offsets_rad, task=task)
 
     for _ in range(_ROUNDS):
         outlying = outliers(fit.rms_rad, pairs.degrees)
-        # others look astray only because they were measured against the worst ones
+        # others look like outliers only because they were measured against the worst ones
         outlying &= fit.rms_rad > 0.5 * fit.rms_rad.max()
         if not outlying.any():
             break
@@ -260,7 +260,7 @@ def outliers(rms_rad: np.ndarray, degrees: np.ndarray) -> np.ndarray:
 
 
 def _from_random_starts(pairs: PairDistances, rng: np.random.Generator) -> Fit:
-    """For a few particles: the best of several least squares from random rotations."""
+    """For a few particles: the best of several least-squares fits from random rotations."""
     strong = pairs.with_weight()
     fits: List[Fit] = []
     while len(fits) < _STARTS and not (fits and fits[-1].loss_rad < _SMALLEST_STRAY_RAD):

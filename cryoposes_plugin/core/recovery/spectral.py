@@ -1,16 +1,17 @@
 """Rotations from distances by linear algebra: 1 + 2 cos d_ij = tr(R_i^T R_j) is a matrix of rank 9.
 
-Rows vec(R_i) of X (N, 9) give X X^T; noise of any size in d that does not depend on d shrinks the
-cosine, E cos(d + e) = rho cos d with rho = E cos e (exp(-variance / 2) for a Gaussian). So the
-measured B = 2 cos d, taken against K landmarks or hubs, is rho (X Z^T - 1 1^T) plus noise, of rank
-10. By the determinant lemma B + rho 1 1^T loses a rank exactly where
+If the rows of X (N, 9) are vec(R_i), this matrix is X X^T. Noise e in d, of any size but
+independent of d, shrinks the cosine: E cos(d + e) = rho cos d with rho = E cos e (exp(-variance /
+2) for a Gaussian). So the measured matrix B = 2 cos d of all particles against K landmarks or hubs
+is rho (X Z^T - 1 1^T), of rank 10, plus noise. By the matrix determinant lemma, B + rho 1 1^T loses
+a rank exactly at
 
     rho = -1 / (1^T B^+ 1),
 
-which tells rho without any knowledge of the noise. The nine remaining singular vectors are X up to
-a linear map, which is made orthogonal by the landmarks' own rows and then found by alternating
-between the map (orthogonal Procrustes) and the rotations nearest to the rows. What is left open is
-O(4), acting on the quaternions.
+which gives rho without any knowledge of the noise. The nine remaining singular vectors are X up to
+a linear map. The landmarks' own rows make this map orthogonal. It is then found by alternating
+between the map (orthogonal Procrustes) and the rotations nearest to the mapped rows. The result is
+determined up to O(4), acting on the quaternions.
 """
 
 from __future__ import annotations
@@ -30,19 +31,20 @@ logger = logging.getLogger(__name__)
 
 _RANK = 10
 _EXTRA_VECTORS = 10
-#: Landmarks at most; more of them cost time and the least squares that follow use every distance
-#: anyway.
+#: Largest number of landmarks. More of them cost time, and the least squares that follow use every
+#: distance anyway.
 _LANDMARKS = 512
 _FEWEST_LANDMARKS = 12
-#: A block with this share of its entries is completed; one with less is treated as sparse.
+#: A block with at least this share of its entries is completed; one with fewer is treated as
+#: sparse.
 _FILLED = 0.5
 _FEWEST_ENTRIES = 10
 _ROWS_FOR_MAP = 400
 _ROWS_FOR_RESTARTS = 150
 _EXACT_MISFIT = 1e-3
 _RESTARTS = 24
-#: Part of itself that each rotation keeps; otherwise landmarks and the rest would swap their errors
-#: for ever.
+#: Share of itself that each rotation keeps in a step; otherwise the landmarks and the rest would
+#: swap their errors forever.
 _POWER_INERTIA = 0.2
 _POWER_STEPS, _POWER_RIDGE, _POWER_CONVERGED = 150, 0.003, 1e-6
 
@@ -76,13 +78,13 @@ def spectral_rotations(
 ) -> Optional[SpectralEstimate]:
     """Estimate all rotations at once, or None where the particles or distances are too few for it.
 
-    Dense lists and landmark columns use a block N x K (Nystroem), completed where entries lack;
-    sparse lists the sparse matrix. Linear in the number of pairs, and in N K. Pairs of next to no
-    weight are left out.
+    Dense lists and columns of landmarks use an N x K block (Nystroem), in which missing entries are
+    completed; sparse lists use the sparse matrix. Time and memory are linear in the number of pairs
+    and in N K. Pairs of negligible weight are left out.
 
     Raises
     ------
-    InputError : hardly any particle has ten distances.
+    InputError : if too few particles have ten distances.
     """
     if pairs.number < _FEWEST_LANDMARKS:
         return None
@@ -107,10 +109,11 @@ def spectral_rotations(
 
 
 def dense_landmarks(pairs: PairDistances, rng: np.random.Generator) -> Optional[np.ndarray]:
-    """Particles that were measured against at least half of all others, the most measured ones, at
-    most 512; or None.
+    """The particles with the most distances, at most 512, each measured against at least half of
+    the others; or None.
 
-    Of those that were measured equally often some are drawn: the first ones of a list may be alike.
+    Among particles with equally many distances, some are drawn at random: the first ones of a list
+    may be similar.
     """
     degrees = pairs.degrees
     shuffled = rng.permutation(pairs.number)
@@ -120,7 +123,7 @@ def dense_landmarks(pairs: PairDistances, rng: np.random.Generator) -> Optional[
 
 
 def hubs(pairs: PairDistances) -> np.ndarray:
-    """The few particles that nearly all pairs contain; every particle where there are no such."""
+    """The few particles that occur in nearly all pairs; all particles if there are no such few."""
     degrees = pairs.degrees
     order = np.argsort(-degrees, kind="stable")
     k = int(np.searchsorted(np.cumsum(degrees[order]), 0.95 * len(pairs))) + 1
@@ -150,7 +153,7 @@ def _factor_block(
 def _factor_sparse(
     pairs: PairDistances, columns: np.ndarray, rng: np.random.Generator
 ) -> Tuple[_Factors, np.ndarray]:
-    """The sparse matrix, divided by the square roots of its rows' and columns' numbers of entries."""
+    """Factors of the sparse matrix, scaled by the square roots of the entries per row and column."""
     n = pairs.number
     upper = pairs.matrix(2 * np.cos(pairs.distance_rad))
     full = len(columns) == n
@@ -222,12 +225,12 @@ def _embed(
 
 
 def projected_power(pairs: PairDistances, rotations: np.ndarray, rho: float) -> np.ndarray:
-    """Improve rotations (N, 3, 3), or find those that are 0: predicted by all neighbours,
-    projected, again and again.
+    """Improve rotations (N, 3, 3), or find those that are 0, by repeated prediction from all
+    neighbours and projection onto SO(3).
 
     sum_j g_ij x_j = (sum_j x_j x_j^T) x_i, so x_i is the left side times one inverse 9 x 9 matrix:
-    a power iteration that keeps to rotations. It gets from a spectral estimate of a sparse list,
-    which noise dominates, to where least squares can start.
+    a power iteration on rotations. From the spectral estimate of a sparse list, which is dominated
+    by noise, it leads to rotations from which least squares can start.
     """
     matrix = pairs.matrix(2 * np.cos(pairs.distance_rad) + rho)
     share = (pairs.number / pairs.degrees)[:, None]
@@ -246,8 +249,8 @@ def projected_power(pairs: PairDistances, rotations: np.ndarray, rho: float) -> 
 def rotations_from_rows(
     rows: np.ndarray, placed: np.ndarray, rng: np.random.Generator
 ) -> Tuple[np.ndarray, float]:
-    """Map rows (N, 9) to rotations (N, 3, 3): orthogonal Procrustes in turns with the projection
-    onto SO(3).
+    """Map rows (N, 9) to rotations (N, 3, 3), by alternating between orthogonal Procrustes and the
+    projection onto SO(3).
     """
     usable = np.flatnonzero(placed)
     sample = rows[rng.choice(usable, min(len(usable), _ROWS_FOR_MAP), replace=False)]

@@ -51,7 +51,7 @@ def test_stacks_of_one_size_with_other_images_are_others(twice, rng):
 def test_copies_are_drawn_into_one_half_and_named(twice, caplog):
     half, _ = half_sets(twice, 0)
     np.testing.assert_array_equal(half[2:4], half[4:6])
-    assert "The 8 particles are 6 images" in caplog.text
+    assert "The 8 particles are only 6 images" in caplog.text
     assert f"Stack {twice.stack_paths[1]} is a copy of {twice.stack_paths[0]}" in caplog.text
 
 
@@ -66,4 +66,4 @@ def test_half_sets_that_are_not_alike_are_asked_about(tmp_path, caplog, first, a
         tmp_path / "p.mrcs", 60, random_subset=np.repeat([1, 2], [first, 60 - first])
     )
     half_sets(table, 0)
-    assert ("Half set 1 holds 3 particles and half set 2 57" in caplog.text) is asked
+    assert ("Half set 1 holds 3 particles and half set 2 holds 57" in caplog.text) is asked

@@ -125,8 +125,8 @@ def changed(index, at, value, number=6):
         (changed(1, 4, 99), "15 pairs for 100 particles leave some without distances"),
         (changed(2, 3, np.nan), "d[3] is nan"),
         (changed(2, 3, np.inf), "d[3] is inf"),
-        (changed(2, 3, -7.0), "d[3] is -7, beyond what noise does"),
-        (changed(2, 3, 170.0), "d[3] is 170, beyond what noise does"),
+        (changed(2, 3, -7.0), "d[3] is -7, which noise cannot explain"),
+        (changed(2, 3, 170.0), "d[3] is 170, which noise cannot explain"),
         (changed(2, slice(None), 3.5), "100 % of all lie outside); give radians"),
         ((FIRST, SECOND, D[:3]), "i has shape (5,) and d (3,)"),
         ((FIRST * 1.0, SECOND, D), "i is of type float64; give integers"),
@@ -151,7 +151,7 @@ def test_noise_beyond_0_and_pi_is_welcome(rng):
 
 
 def test_an_index_beyond_the_number_of_particles():
-    with pytest.raises(InputError, match=re.escape("j[0] is 5 and there are 5 particles")):
+    with pytest.raises(InputError, match=re.escape("j[0] is 5, but there are 5 particles")):
         pairs_from_arrays(*changed(1, 0, 5), number=5)
 
 
@@ -161,7 +161,7 @@ def test_graphs_that_leave_rotations_open():
     with pytest.raises(InputError, match="particle 6 has 3 distances"):
         check_graph(pairs_from_arrays(np.r_[i, 0, 1, 2], np.r_[j, 6, 6, 6], np.r_[d, 1, 1, 1]))
     with pytest.raises(
-        InputError, match="falls into 2 parts .*particle 0 with 6, particle 6 in another"
+        InputError, match="consists of 2 parts .*particle 0 with 6, particle 6 in another"
     ):
         check_graph(pairs_from_arrays(np.r_[i, i + 6], np.r_[j, j + 6], np.r_[d, d]))
     with pytest.raises(InputError, match="particle 0 has 1 distances"):
