@@ -5,8 +5,8 @@ a grid, image i has at rotation r and shift t, up to a constant, the log likelih
 
     L_i(r, t) = sum_k (2 Re(c_ik x_r(k) y_ik* exp(-2 pi i k.t / D)) - c_ik^2 |x_r(k)|^2) / s_k^2,
 
-two matrix products for all images and rotations at once. Before, all rotations and shifts of the
-grid are equally likely.
+which takes two matrix products for all images and rotations at once. The prior is uniform over the
+rotations and shifts of the grid.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-#: Values of the likelihood that are held at once.
+#: Number of likelihood values that are held in memory at once.
 _VALUES_AT_ONCE = 2**24
 
 
 @dataclass(frozen=True)
 class PoseDraws:
-    """Poses drawn from the posterior, M for each of N images, and what the posterior says of each
-    image.
+    """Poses drawn from the posterior, M for each of N images, and statistics of the posterior of
+    each image.
 
     image : (N M,) row. rotation, shift : (N M,) indices into the grids. best_rotation, best_shift :
         (N,) the likeliest.
-    certainty : (N,) posterior probability of that one, where an image without a particle competes
-        too.
-    log_likelihood : (N,) of the image, poses summed over.
+    certainty : (N,) posterior probability of the likeliest pose, among all poses and an image
+        without a particle.
+    log_likelihood : (N,) of the image, summed over its poses.
     """
 
     image: np.ndarray
@@ -51,8 +51,7 @@ def sample_poses(
     draws: int,
     rng: np.random.Generator,
 ) -> PoseDraws:
-    """Draw `draws` poses for each image, evenly over the posterior's cumulative sum (systematic
-    sampling).
+    """Draw `draws` poses for each image from its posterior by systematic sampling.
 
     Parameters
     ----------
@@ -105,7 +104,7 @@ def _draw(
     level = rng.random(len(owner)) * by_shift[:, -1]
     shift = np.minimum((by_shift < level[:, None]).sum(axis=1), shifts - 1)
     log_likelihood = highest + np.log(total) - constant
-    # An image without a particle, at log likelihood 0, is one more thing that it may show.
+    # An image without a particle, at log likelihood 0, is one more alternative.
     certainty = np.exp(-np.logaddexp(np.log(total), -highest))
     return (
         first + owner,

@@ -1,16 +1,16 @@
-"""Volume and poses from a random start: stochastic expectation maximisation at falling noise, shell
-by shell.
+"""Volume and poses from a random start: stochastic expectation maximisation, with falling noise and
+more and more shells.
 
 Each iteration draws a few poses for every image from their posterior given the volume
-(`expectation`), on a grid that is turned at random, and reconstructs the volume from the images at
-all poses drawn. Two things keep it out of wrong optima: only the lowest shells take part at first,
-and the noise is taken to be at least a share of the images' power, which falls from one to a few
-per cent (deterministic annealing: Rose 1998). At the beginning all poses are about equally likely
-and the volume is nearly round; as the noise falls, the strongest shape appears first.
+(`expectation`), on a randomly rotated grid, and reconstructs the volume from the images at all
+poses drawn. Two measures avoid wrong optima. At first only the lowest shells are used. And the
+noise is assumed to be at least a share of the images' power that falls from one to a few per cent
+(deterministic annealing: Rose 1998). At the beginning all poses are about equally likely and the
+volume is nearly round; as the noise falls, the strongest shape appears first.
 
-Expectation maximisation over orientations is Sigworth 1998 and Scheres 2012; stochastic ab-initio
-is Punjani et al. 2017. Here the steps are exact sums over a grid in few coefficients, as matrix
-products.
+Expectation maximisation over orientations is due to Sigworth 1998 and Scheres 2012, the stochastic
+ab-initio method to Punjani et al. 2017. Here each step is an exact sum over a grid with few
+coefficients, computed by matrix products.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ from ..types import Volume
 from .expectation import PoseDraws, sample_poses
 from .working_images import WorkingImages
 
-#: Diameter of the density, as a share of the box of the search: that box is cut to the particle's
-#: diameter with a little margin, so that the particle fills more of it than of the images.
+#: Diameter of the density, as a share of the box of the search. That box is cut to the diameter of
+#: the particle with a small margin, so the particle fills more of it than of the images.
 _MASK_SHARE = 0.84
 _MASK_EDGE_PX = 3.0
 _SLICES_AT_ONCE = 4096
@@ -43,9 +43,9 @@ _SLICES_AT_ONCE = 4096
 
 @dataclass(frozen=True)
 class Stage:
-    """Iterations up to a shell of the field of view, on a HEALPix grid of an order, while the floor
-    of the noise falls from one share of the images' power to another. `local`: shifts are looked
-    for near those found before only.
+    """Iterations up to a shell of the field of view on a HEALPix grid of an order. Meanwhile the
+    lower bound of the noise falls from one share of the images' power to another. `local`: shifts
+    are searched only near those found before.
     """
 
     last_shell: int
@@ -60,19 +60,20 @@ class Stage:
 
     @property
     def cost(self) -> float:
-        """Of all iterations, in any unit; the constant stands for the reconstructions."""
+        """Relative cost of all iterations; the constant accounts for the reconstructions."""
         return self.iterations * (self.last_shell**2 * 8**self.order + 5000.0)
 
 
-#: To a shape (each start goes through these), then to the shells that a refinement can start from.
+#: Each start goes through `SHAPE`; `DETAIL` then reaches the shells from which a refinement can
+#: start.
 SHAPE = (Stage(3, 1, 5, 1.0, 0.3), Stage(4, 1, 10, 0.5, 0.1), Stage(5, 2, 10, 0.3, 0.03))
 DETAIL = (Stage(7, 2, 8, 0.3, 0.02, local=True), Stage(10, 3, 3, 0.05, 0.02, local=True))
 
 
 @dataclass(frozen=True)
 class SearchState:
-    """Of a search: the volume (D, D, D), the noise of each shell, and the shift (N, 2) that each
-    image is near to.
+    """The state of a search: the volume (D, D, D), the noise of each shell, and approximate shifts
+    (N, 2).
     """
 
     volume: np.ndarray
@@ -82,8 +83,8 @@ class SearchState:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """The state after an iteration, the likeliest pose of each image, how certain it is (see
-    `PoseDraws`), the mean log likelihood of an image, and the share of the images' power that the
+    """The state after an iteration, the likeliest pose of each image with its certainty (see
+    `PoseDraws`), the mean log likelihood per image, and the share of the images' power that the
     volume explains up to the stage's last shell.
     """
 
@@ -96,8 +97,8 @@ class SearchResult:
 
 
 class Search:
-    """Iterates on N images. max_shift_px : largest shift, in pixels of the images. draws : poses
-    drawn an image.
+    """The search on N images. max_shift_px : largest shift, in pixels of the images. draws : number
+    of poses drawn per image.
     """
 
     def __init__(self, images: WorkingImages, max_shift_px: float, draws: int):
@@ -109,7 +110,7 @@ class Search:
         self.power = self.points.shell_means((np.abs(y) ** 2).mean(axis=0))
 
     def start(self, rng: np.random.Generator) -> SearchState:
-        """The images at random poses: a round blob, and chance."""
+        """A reconstruction from the images at random poses, which is nearly round."""
         number = len(self.images)
         back = BackProjection(self.images, SHAPE[0].last_shell)
         volume = back.volume(
@@ -124,13 +125,13 @@ class Search:
         rng: np.random.Generator,
         on_iteration: Callable[[SearchResult], None] = lambda found: None,
     ) -> SearchResult:
-        """All iterations of a stage; the shifts that it finds are those that a local one after it
-        starts from.
+        """Run all iterations of a stage; a local stage starts from the shifts that the stage before
+        it found.
 
         Parameters
         ----------
-        stage : grids, resolution and number of iterations.
-        state : where to start; it is not changed.
+        stage : grids, resolution and number of iterations. state : where to start; it is not
+            changed.
         rng : source of the random numbers.
         on_iteration : called with what has been found after each iteration.
         """
@@ -174,15 +175,14 @@ class Search:
 def likeliest_poses(
     images: WorkingImages, state: SearchState, max_shift_px: float, rng: np.random.Generator
 ) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Rotations (N, 3, 3), shifts (N, 2) and certainties (N,) of images for a volume that stays as
-    it is.
+    """Rotations (N, 3, 3), shifts (N, 2) and certainties (N,) of images for a fixed volume.
 
     Shifts are found on the coarser grid of rotations of `DETAIL`, then rotations on its finest.
 
     Parameters
     ----------
     images : N working images.
-    state : of the search; its volume stays as it is.
+    state : of the search; its volume is not changed.
     max_shift_px : longest shift.
     rng : source of the random orientation of the grids.
     """
@@ -197,7 +197,7 @@ def likeliest_poses(
 
 
 class SliceComparison:
-    """Images against slices of a volume, up to the last shell of a stage."""
+    """Compares images with slices of a volume, up to the last shell of a stage."""
 
     def __init__(
         self, images: WorkingImages, points: FourierPoints, stage: Stage, max_shift_px: float
@@ -224,12 +224,12 @@ class SliceComparison:
         draws: int,
         rng: np.random.Generator,
     ) -> PoseDraws:
-        """Poses from the posterior; shifts count from each image's own, (N, 2).
+        """Draw poses from the posterior; shifts are relative to the current ones.
 
         Parameters
         ----------
         slices : (R, P) complex64 of the volume (see `slices`).
-        shifts_px : (N, 2) of the images so far.
+        shifts_px : (N, 2) current shifts of the images.
         noise_variance : (number_of_shells,) E|n|^2.
         draws : poses to draw for each image.
         rng : source of the random numbers.
@@ -241,8 +241,8 @@ class SliceComparison:
         )
 
     def moved(self, shifts_px: np.ndarray, step: np.ndarray) -> np.ndarray:
-        """Shifts (B, 2) with those of the grid (B,) that `draw` has found added, no longer than the
-        largest.
+        """Shifts (B, 2) plus the grid shifts (B,) that `draw` has found, limited to the largest
+        length.
         """
         sum_px = shifts_px + self._shift_grid[step]
         length = np.linalg.norm(sum_px, axis=1, keepdims=True)
@@ -294,8 +294,8 @@ class BackProjection:
 
 
 def _centred(volume: np.ndarray) -> np.ndarray:
-    """Rolled by whole voxels, so that the density above mean + one sigma has its centre of mass at
-    D // 2.
+    """The volume rolled by whole voxels, so that the density above mean + one standard deviation
+    has its centre of mass at D // 2.
     """
     weight = np.clip(volume - volume.mean() - volume.std(), 0, None)
     if not weight.any():

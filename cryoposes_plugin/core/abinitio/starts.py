@@ -1,5 +1,5 @@
-"""The search from several random starts, each saved when it is done, and the likeliest carried on
-to more detail.
+"""The search from several random starts, each saved when it is finished. The likeliest one is
+continued to finer detail.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from .search import DETAIL, SHAPE, Search, SearchResult, SearchState, Stage
 
 logger = logging.getLogger(__name__)
 
-#: Two starts lead to one volume if these correlate so well after alignment.
+#: Two starts found the same volume if the correlation after alignment is at least this.
 SAME_VOLUME = 0.9
 
 
 @dataclass(frozen=True)
 class StartResult:
-    """What a start led to, and the share of the power explained after each iteration."""
+    """The result of a start, and the share of the power explained after each iteration."""
 
     found: SearchResult
     explained: np.ndarray
@@ -34,8 +34,9 @@ class StartResult:
 
 @dataclass(frozen=True)
 class SearchOutcome:
-    """The likeliest start's course with the detail, which one it was, and of all starts: log
-    likelihood, correlation with the likeliest start's volume (itself 1), and course.
+    """The result of the likeliest start after `DETAIL` and its number. For all starts: the log
+    likelihood, the correlation with the volume of the likeliest start (1 for itself), and the
+    result.
     """
 
     best: StartResult
@@ -46,15 +47,15 @@ class SearchOutcome:
 
 
 def search_all(search: Search, number: int, seed: int, run: Folder) -> SearchOutcome:
-    """Run every start through `SHAPE` and the likeliest through `DETAIL`; goes on after what `run`
-    holds.
+    """Run every start through `SHAPE` and the likeliest through `DETAIL`; results saved in `run`
+    are reused.
 
     Parameters
     ----------
     search : the images and the settings of the search.
     number : of random starts.
-    seed : of all random numbers; a start's own depend on the seed and on its number alone.
-    run : folder that holds what each start has found.
+    seed : of all random numbers; those of a start depend only on the seed and on its number.
+    run : folder in which the result of each start is saved.
     """
     images = len(search.images)
     work = {stages: sum(_comparisons(s) for s in stages) * images for stages in (SHAPE, DETAIL)}
@@ -89,7 +90,7 @@ def search_all(search: Search, number: int, seed: int, run: Folder) -> SearchOut
 
 
 def _comparisons(stage: Stage) -> int:
-    """Rotations that an image is compared with in all iterations."""
+    """Number of rotations that an image is compared with in all iterations."""
     return stage.iterations * len(healpix_grid(stage.order))
 
 

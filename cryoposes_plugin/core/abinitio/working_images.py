@@ -1,4 +1,4 @@
-"""Images of the search: few pixels, one field of view around the particle, one scale."""
+"""The images of the search: few pixels, and a common field of view and scale."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class WorkingImages:
         return y, c
 
     def samples(self, sampler: SliceSampler) -> Tuple[np.ndarray, np.ndarray]:
-        """What each image adds to a reconstruction (see `reconstruction.slices.ctf_weighted`),
+        """Contribution of each image to a reconstruction (see `fourier.slices.ctf_weighted`),
         without its shift.
         """
         numerator = np.empty((len(self), len(sampler)), np.complex64)
@@ -86,7 +86,9 @@ def read_images(source: ResampledImages, rows: np.ndarray, scales: np.ndarray) -
 
 
 def group_scales(source: ResampledImages, seed: int, sample: int = 256) -> np.ndarray:
-    """Standard deviation of each optics group's images, (groups,): grey values are one group's own."""
+    """Standard deviation of the images of each optics group, (groups,), since groups differ in
+    scale.
+    """
     table = source.table
     scales = np.ones(len(table.optics))
     for group in np.unique(table.optics_index):

@@ -8,13 +8,13 @@ import numpy as np
 
 from ..geometry.symmetry import symmetric_distance_rad
 
-#: Poses better than this count as found.
+#: Poses with a smaller error than this count as correct.
 FOUND_BELOW_DEG = 5.0
 
 
 def angular_errors_deg(estimate: np.ndarray, truth: np.ndarray, group: np.ndarray) -> np.ndarray:
-    """(N, 3, 3) and (N, 3, 3) rotations A, (G, 3, 3) symmetry -> (N,) degrees to the nearest
-    equivalent pose.
+    """(N,) angles in degrees between rotations A (N, 3, 3) and the nearest equivalent of the true
+    ones, under the symmetry operations (G, 3, 3).
     """
     return np.rad2deg(symmetric_distance_rad(estimate, truth, group))
 

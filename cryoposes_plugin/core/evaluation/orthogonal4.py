@@ -1,14 +1,15 @@
-"""Registration over O(4), all that pairwise distances leave open (Banjac et al. 2021, eq. 5).
+"""Registration over O(4), up to which pairwise distances determine poses (Banjac et al. 2021, eq.
+5).
 
 d(q_i, q_j) stays the same when all quaternions are multiplied by one orthogonal 4 x 4 matrix: A ->
-L A R with two rotations, and A -> A^-1 before it where the determinant is negative. Only R, the
-rotation of the volume, is free in a microscope: L moves the beam. So the error that is left tells
-how well distances were turned into rotations, and is a lower bound to that of poses.
+L A R with two rotations, preceded by A -> A^-1 if the determinant is negative. In a microscope only
+R, the rotation of the volume, is free: L moves the beam. So the remaining error measures how well
+the rotations were recovered from the distances. It is a lower bound of the error of the poses.
 
 Start: A_truth = L A_estimate R is linear, vec(A_truth) = (L x R^T) vec(A_estimate), so the
-least-squares 9 x 9 matrix, its entries sorted anew, is nearly of rank one in (L, R) (Van Loan and
-Pitsianis 1993). Then the mean distance is minimised by orthogonal Procrustes on the quaternions,
-their signs chosen in turns, with the weights 1 / distance.
+least-squares 9 x 9 matrix, with its entries rearranged, is nearly of rank one in (L, R) (Van Loan
+and Pitsianis 1993). Then the mean distance is minimised by orthogonal Procrustes on the quaternions
+with the weights 1 / distance, alternating with the choice of their signs.
 """
 
 from __future__ import annotations
@@ -53,8 +54,8 @@ def register_orthogonal4(estimate: np.ndarray, truth: np.ndarray, *, seed: int =
     Parameters
     ----------
     estimate, truth : (N, 3, 3) rotations A of the same N >= 1 particles.
-    seed : of the random starts that stand beside the closed form (it needs some ten particles), and
-        of the draw that judges them.
+    seed : of the random starts, which complement the closed form (it needs about ten particles),
+        and of the sample on which the starts are compared.
     """
     if len(estimate) != len(truth) or len(truth) == 0:
         raise ValueError(
@@ -111,7 +112,7 @@ def _product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def _polish(q: np.ndarray, p: np.ndarray, matrix: np.ndarray, iterations: int) -> Orthogonal4:
-    """Weighted orthogonal Procrustes and signs in turns, from a start."""
+    """Alternate weighted orthogonal Procrustes and the choice of signs, from a start."""
     for _ in range(iterations):
         cosines = np.einsum("na,na->n", p, q @ matrix.T)
         weights = np.copysign(

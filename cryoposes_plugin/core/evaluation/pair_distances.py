@@ -1,4 +1,4 @@
-"""Angular distances within pairs of particles, in one set of poses against another."""
+"""Angular distances within pairs of particles, in two sets of poses."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def pair_distances_deg(
 
     Raises
     ------
-    InputError : where a set has no poses, or the two have fewer than two particles in common.
+    InputError : if a set has no poses, or if the two sets have fewer than two particles in common.
     """
     if truth.rotations is None or estimate.rotations is None:
-        raise InputError("Distances need poses on both sides; give particles with poses.")
+        raise InputError("Distances need poses in both sets; give particles with poses.")
     joined = join(truth, estimate, join_by)
     rows, other = joined.rows_a, joined.rows_b
     if len(rows) < 2:

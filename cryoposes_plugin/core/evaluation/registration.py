@@ -2,10 +2,10 @@
 hand.
 
 Two reconstructions of one particle agree up to a rotation g of the volume: A_estimate g = A_truth,
-particle by particle, up to a symmetry operation s of the volume. So N = A_estimate^T A_truth lies
-at g s for every particle, scattered by the errors, and anywhere for outliers. g is the robust mean
-of these modulo s: found by trying the particles' own N as candidates, then by chordal means with
-weights that shrink with the residual.
+particle by particle, up to a symmetry operation s of the volume. So N = A_estimate^T A_truth is g s
+for every particle, up to the errors, and arbitrary for outliers. g is the robust mean of these
+modulo s. The N of some particles are tried as candidates; the best one is refined by chordal means
+with weights that decrease with the residual.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _CANDIDATES = 200
 _SCORED_ON = 1000
 _ITERATIONS = 100
 _CONVERGED_RAD = 1e-10
-#: Residuals below this are not told apart when weights are made.
+#: Residuals below this get the same weight.
 _SMALLEST_SCALE_RAD = 1e-6
 
 
@@ -40,9 +40,7 @@ class Registration:
     median_residual_rad: float
 
     def apply(self, rotations: np.ndarray) -> np.ndarray:
-        """(N, 3, 3) estimated rotations, brought into the frame of the truth. Shifts stay as they
-        are.
-        """
+        """(N, 3, 3) estimated rotations, brought into the frame of the truth. Shifts do not change."""
         rotations = np.asarray(rotations, dtype=np.float64)
         return (opposite_hand(rotations) if self.hand == "opposite" else rotations) @ self.rotation
 
@@ -66,7 +64,7 @@ def register(
     ----------
     estimate, truth : (N, 3, 3) rotations A of the same N >= 1 particles.
     group : (G, 3, 3) symmetry operations of the truth's volume, the identity first.
-    hands : which hands to try; of two, the one with the smaller median residual is taken.
+    hands : which hands to try; the one with the smallest median residual is chosen.
     seed : of the draw of candidates.
 
     Returns
@@ -94,8 +92,8 @@ def _register_hand(
 
 
 def _best_candidate(relative: np.ndarray, group: np.ndarray, seed: int) -> np.ndarray:
-    """The particle's own N (or the mean of all) that lies closest to the others, in a sum that
-    outliers cannot rule.
+    """The N of a particle (or the mean of all) that is closest to the others, by a sum that is
+    robust to outliers.
     """
     rng = np.random.default_rng(seed)
     n = len(relative)
@@ -110,8 +108,8 @@ def _best_candidate(relative: np.ndarray, group: np.ndarray, seed: int) -> np.nd
 
 
 def _refine(rotation: np.ndarray, relative: np.ndarray, group: np.ndarray) -> np.ndarray:
-    """Chordal means of the representatives nearest to the present rotation, Cauchy weights at the
-    median residual.
+    """Chordal means of the representatives nearest to the current rotation, with Cauchy weights
+    scaled by the median residual.
     """
     inverse_group = np.swapaxes(group, 1, 2)
     for _ in range(_ITERATIONS):

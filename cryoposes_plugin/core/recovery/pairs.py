@@ -352,5 +352,5 @@ def _check_values(d: np.ndarray, weight: Optional[np.ndarray], name: str) -> Non
         at = int(far[0]) if len(far) else int(np.flatnonzero(outside)[0])
         raise InputError(
             f"{name}: d[{at}] is {d[at]:g}, which noise cannot explain for a distance in [0, pi] "
-            f"({100 * outside.mean():.0f} % of the distances lie outside); give radians."
+            f"({100 * outside.mean():.0f} % of all lie outside); give radians."
         )
