@@ -1,19 +1,20 @@
-"""The beam, found from copies of images that were turned in-plane or mirrored by known amounts.
+"""The direction of the beam, found from copies of images that were rotated in-plane or mirrored.
 
 Distances give the rotations as R = P A Q or R = P A^-1 Q, with P and Q unknown. Q is the free
-rotation of the volume; P moves the beam and must go. A copy of an image has A' = T A with a known
-T: Rz(psi), Ry(pi), or both (see `conventions`). So
+rotation of the volume, but P moves the beam and must be removed. A copy of an image has A' = T A
+with a known T: Rz(psi), Ry(pi), or both (see `conventions`). So
 
     R' R^T = P T P^T           or, for the inverse,   R'^T R = Q^T T^T Q,
 
-a rotation about one common axis, whatever the image: which of the two holds tells R from R^-1, and
-its axes tell P (of R), or Q^T (of R^-1). Turned copies show P z, mirrored ones P y up to its sign;
-the sign is the hand, which images cannot tell. What is left is A -> A g, and A -> Rz(pi) A g of the
-other hand.
+which is the same rotation for all images. Which of the two holds distinguishes R from R^-1, and the
+axes of these rotations give P (for R) or Q^T (for R^-1). Rotated copies give P z, mirrored ones
+give P y up to its sign. The sign is the hand, which images do not determine. The result is
+determined up to A -> A g, and A -> Rz(pi) A g for the other hand.
 
-A mirrored image is the view from the other side, which a D2 particle shows in the quarter of the
-sphere y, z > 0 too, turned by half about x. A network that knows this quarter alone finds A' = T A
-Rx(pi): R' is followed by a half turn about an axis that Q leaves unknown, and that is found with P.
+A mirrored image is the view from the opposite side. A D2 particle shows this view also within the
+quarter y, z > 0 of the sphere, after a half turn about x. A network trained on this quarter alone
+gives A' = T A Rx(pi): R' is followed by a half turn about an axis that is unknown because Q is, and
+that is found together with P.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from ..geometry.rotations import angular_distance_rad
 
 _STARTS, _STARTS_OF_HALF_TURN = 300, 3000
 _KEPT_STARTS = 4
-#: Copies that starts are compared on.
+#: Number of copies on which the starts are compared.
 _COMPARED_ON = 300
 
 
@@ -38,8 +39,8 @@ _COMPARED_ON = 300
 class Beam:
     """Physical rotations are frame^T R, or frame^T R^-1.
 
-    The residuals are the copies' median distance from where they should be, under this choice and
-    under the other one.
+    The residuals are the median distances of the copies from their expected rotations, under this
+    choice and under the other one.
     """
 
     frame: np.ndarray
@@ -48,8 +49,8 @@ class Beam:
     other_median_residual_rad: float
 
     def apply(self, rotations: np.ndarray) -> np.ndarray:
-        """(N, 3, 3) recovered rotations -> A g, with one unknown rotation g of the volume, of one
-        of the two hands.
+        """Turn recovered rotations (N, 3, 3) into A g, of either hand; g is an unknown rotation of
+        the volume.
         """
         rotations = np.asarray(rotations, dtype=np.float64)
         return self.frame.T @ (np.swapaxes(rotations, 1, 2) if self.inverted else rotations)
@@ -69,10 +70,10 @@ def choose_beam_axis(
     Parameters
     ----------
     images, copies : (M, 3, 3) recovered rotations of images and of their copies, from one recovery.
-    psi_rad : (M,) angle by which each copy was turned counter-clockwise; after its x was flipped,
-        where it was.
-    mirrored : (M,) bool, whether it was flipped. Both turned and mirrored copies are needed.
-    half_turn : whether the mirrored ones are of the particle turned by half about some axis.
+    psi_rad : (M,) angle by which each copy was rotated counter-clockwise, after its x was flipped
+        if it is mirrored.
+    mirrored : (M,) bool, whether the copy was flipped. Both rotated and mirrored copies are needed.
+    half_turn : whether the mirrored copies show the particle after a half turn about some axis.
     seed : of the random starts.
     """
     images, copies = np.asarray(images, dtype=np.float64), np.asarray(copies, dtype=np.float64)
@@ -94,7 +95,7 @@ def choose_beam_axis(
 
 
 def known_turns(psi_rad: np.ndarray, mirrored: np.ndarray) -> np.ndarray:
-    """(M, 3, 3) T with A' = T A, of copies flipped (where mirrored) and then turned by psi."""
+    """(M, 3, 3) T with A' = T A for copies that were flipped (if mirrored) and then rotated by psi."""
     mirrored = np.asarray(mirrored, dtype=bool)
     identity = np.broadcast_to(np.eye(3), (len(mirrored), 3, 3))
     return turn_in_plane(np.where(mirrored[:, None, None], mirror(identity), identity), psi_rad)
@@ -115,8 +116,8 @@ def _check_turns(psi: np.ndarray, mirrored: np.ndarray) -> None:
 
 @dataclass(frozen=True)
 class _Problem:
-    """P T P^T = copies h images^T, where h is one half turn for the copies that are `moved` (M,),
-    else nothing.
+    """P T P^T = copies h images^T, where h is a common half turn for the copies that are `moved`
+    (M,), and the identity for the others.
     """
 
     images: np.ndarray
@@ -125,8 +126,8 @@ class _Problem:
     moved: np.ndarray
 
     def solve(self, rng: np.random.Generator) -> Tuple[np.ndarray, np.ndarray]:
-        """P (3, 3), robustly, the best of many starts, and how far the copies are from where it has
-        them, radians.
+        """The robust estimate of P (3, 3), the best of many starts, and the distances of the copies
+        from their expected rotations, in radians.
         """
         number = _STARTS_OF_HALF_TURN if self.moved.any() else _STARTS
         frames = Rotation.random(number, random_state=rng.integers(2**31)).as_matrix()

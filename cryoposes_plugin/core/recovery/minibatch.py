@@ -3,9 +3,9 @@ plain NumPy Adam.
 
     L = sum over sampled pairs of w_ij |d_ij - 2 arccos |<q_i, q_j>||^2
 
-Kept as published (but for weights, where there are any), to compare with: random start, pairs drawn
-anew for each step, a constant learning rate. The quaternions are not normalised between the steps:
-the gradient is perpendicular to them, so they grow, and the angle of a step shrinks as they do.
+The method is kept as published for comparison, except for the weights: a random start, new random
+pairs for each step, a constant learning rate. The quaternions are not normalised between the steps.
+The gradient is perpendicular to them, so they grow, and the angle of a step shrinks accordingly.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .pairs import PairDistances
 _BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-7
 _SMALLEST_SINE = 1e-6
 _SMOOTHING = 0.02
-#: Losses on the way that are kept.
+#: Number of intermediate losses that are kept.
 _COURSE = 200
 
 
@@ -46,13 +46,13 @@ def minibatch_rotations(
     start : (N, 4) unit quaternions to start from; random ones if None.
     steps : number of batches.
     batch_size : pairs in a batch.
-    learning_rate : of the first step.
+    learning_rate : of Adam.
     watch : called as watch(step, smoothed loss in rad^2) at each step.
     task : name for the progress; empty for none.
 
     Returns
     -------
-    The fit, with the loss over all pairs; its history holds some 200 smoothed losses on the way.
+    The fit, with the loss over all pairs; its history holds about 200 smoothed losses.
     """
     rng = np.random.default_rng(seed)
     q = (

@@ -1,7 +1,7 @@
-"""Particles one by one against others whose rotations are known: a search over a grid of rotations.
+"""A grid search for the rotations of single particles against others whose rotations are known.
 
-It frees particles that least squares left in a wrong minimum: the distances to a few
-others can be met nearly as well at a second rotation.
+It corrects particles that least squares left in a wrong minimum, because the distances to a few
+others fit nearly as well at a second rotation.
 """
 
 from __future__ import annotations
@@ -13,14 +13,15 @@ from ..geometry.rotations import quaternion_distance_rad
 from ..geometry.sampling import healpix_directions, rotations_viewing
 from .pairs import PairDistances
 
-#: 48 directions with 12 in-plane angles, some 30° apart: within the basin of the least squares.
+#: 48 directions with 12 in-plane angles, about 30° apart, which is within the basin of least
+#: squares.
 _ORDER, _IN_PLANE = 1, 12
 _NEIGHBOURS = 48
-#: A residual counts no more than this many standard deviations.
+#: Residuals are capped at this many standard deviations.
 _CAP = 3.0
 _SMALLEST_CAP_RAD = 0.5
-#: A new place must lower a particle's cost to this part of it: of many noisy ones, some fit a
-#: little better anywhere.
+#: A new rotation must lower the cost of a particle to this share of it, because with noise many
+#: rotations fit slightly better.
 _CLEARLY = 0.95
 _PARTICLES_AT_ONCE = 64
 
@@ -33,19 +34,19 @@ def place(
     scale_rad: float,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """Quaternions (N, 4) with these particles where their distances to trusted ones fit best on the
-    grid.
+    """Quaternions (N, 4), with these particles at the grid rotations that fit their distances to
+    trusted ones best.
 
-    A particle stays where it stood if that fits no worse.
+    A particle keeps its rotation if no grid rotation fits clearly better.
 
     Parameters
     ----------
     particles : (P,) the ones to place, each independently of the others.
-    trusted : (N,) bool, whose rotations count; at most some 64 of them are used for each particle.
+    trusted : (N,) bool, particles whose rotations are used; at most 48 of them for each particle.
     scale_rad : standard deviation of the distances.
     pairs : the measured distances.
-    quaternions : (N, 4) unit, all of them as they are.
-    rng : draws the trusted particles where there are more.
+    quaternions : (N, 4) unit, the current rotations of all particles.
+    rng : draws the trusted particles if there are more of them.
     """
     result = np.array(quaternions)
     grid = quaternion_grid()
@@ -94,8 +95,8 @@ def _costs(
 def _neighbour_lists(
     pairs: PairDistances, particles: np.ndarray, trusted: np.ndarray, rng: np.random.Generator
 ):
-    """For each of (P,) particles up to K trusted neighbours (P, K), their distances, and weights: 0
-    where are fewer.
+    """Up to K trusted neighbours (P, K) for each of (P,) particles, their distances, and weights,
+    which are 0 if there are fewer neighbours.
     """
     row = np.full(pairs.number, -1)
     row[particles] = np.arange(len(particles))

@@ -1,9 +1,9 @@
-"""Rotations from distances to references of known rotation: no gauge is left.
+"""Rotations from distances to references of known rotation, which determine them uniquely.
 
 2 cos d_k + 1 = <vec R, vec R_k> is linear in R, so the least-squares solution over K references is
-one matrix product, and its nearest rotation the estimate. Errors of the distances shrink 2 cos d to
-rho (<vec R, vec R_k> - 1); a tenth unknown, the constant, takes the -rho, and the projection onto
-SO(3) the scale: the noise need not be known.
+one matrix product, and the rotation nearest to it is the estimate. Errors of the distances shrink 2
+cos d to rho (<vec R, vec R_k> - 1). A tenth unknown, the constant, accounts for -rho, and the
+projection onto SO(3) removes the scale. So the noise need not be known.
 """
 
 from __future__ import annotations
@@ -29,9 +29,10 @@ def rotations_from_references(
 
     Parameters
     ----------
-    distances_rad : (N, K) from each particle to each reference; unclipped noise is welcome.
+    distances_rad : (N, K) from each particle to each reference; noisy distances should not be
+        clipped.
     references : (K, 3, 3) rotations A, K >= 10, spread over SO(3).
-    least_squares : polish the closed form by robust least squares on the distances themselves.
+    least_squares : refine the closed form by robust least squares on the distances themselves.
 
     Returns
     -------
@@ -56,9 +57,7 @@ def rotations_from_references(
 
 
 def closed_form(distances_rad: np.ndarray, references: np.ndarray) -> np.ndarray:
-    """(N, 3, 3) rotations nearest to the linear solutions; distances (N, K) may be NaN where there
-    is none.
-    """
+    """(N, 3, 3) rotations nearest to the linear solutions; missing distances (N, K) are NaN."""
     design = np.concatenate([references.reshape(-1, 9), np.ones((len(references), 1))], axis=1)
     known = np.isfinite(distances_rad)
     if known.all():
@@ -72,7 +71,7 @@ def closed_form(distances_rad: np.ndarray, references: np.ndarray) -> np.ndarray
 
 
 def _bipartite(distances: np.ndarray) -> PairDistances:
-    """All pairs of N particles with K references, which are counted after them."""
+    """All pairs of N particles with K references, which are numbered after the particles."""
     n, k = distances.shape
     indptr = np.concatenate([np.arange(n + 1) * k, np.full(k, n * k)])
     return PairDistances(indptr, np.tile(np.arange(n, n + k, dtype=np.int32), n), distances.ravel())

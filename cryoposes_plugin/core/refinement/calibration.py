@@ -1,5 +1,5 @@
-"""Amplitude and noise of an optics group, measured on a sample of its images in turns with their
-poses.
+"""Amplitude and noise of an optics group, measured on a sample of its images, alternating with
+their poses.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from .observations import Observations
 from .poses import Poses
 from .spectra import Spectra, SpectraSums
 
-#: Images that amplitude and noise are measured on.
+#: Number of images on which amplitude and noise are measured.
 SAMPLE = 768
 #: How many of them take part in each round of poses and spectra; the first, without a noise model,
 #: stays at low frequencies.
@@ -105,7 +105,8 @@ def calibrate(
 
 
 def agreement(search: MultiStart, observed: Observations, starts: Poses) -> float:
-    """How surely images and map belong together: standard normal if they do not, large if they do.
+    """Significance of the agreement of images and map: standard normal if they are unrelated, large
+    if they agree.
 
     Any map fits noise once poses are fitted to it. So poses are found with one half of the
     coefficients and tested on the other half, whose noise is independent: sum <m, y> / sqrt(sum <m,

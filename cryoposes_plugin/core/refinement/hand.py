@@ -19,10 +19,10 @@ from .observations import Observations
 from .poses import Poses
 from .whitened_images import WhitenedImages
 
-#: Two means differ significantly if their difference is this many times its standard error ...
+#: Two means differ significantly if their difference is this many times its standard error,
 _SIGNIFICANT = 4.0
-#: ... and so do the two hands if their difference is also this share of what the poses explain
-#: beyond chance.
+#: and the two hands differ if their difference is also this share of what the poses explain beyond
+#: chance.
 _LEAST_EFFECT = 0.2
 _FEWEST_PARTICLES = 5
 #: A map's mirror must explain this many times as much as the map, so that poses are said to belong
@@ -56,7 +56,7 @@ class HandTest:
 
     @property
     def verdict(self) -> str:
-        """ "same", "opposite", "open" where both hands fit alike, "undecided" where neither does."""
+        """ "same", "opposite", "open" if both hands fit equally well, "undecided" if neither fits."""
         if self.neither_fits:
             return "undecided"
         difference = self.gain - self.mirror_gain
@@ -101,7 +101,8 @@ class HandTest:
         if np.isfinite(self.standard_error):
             return f"As given, the poses fit the map and its mirror equally well ({numbers}): their hand is kept."
         return (
-            f"There are too few particles to test the hand of their poses ({numbers}): it is kept."
+            f"There are too few particles to test the hand of their poses ({numbers}): the hand is "
+            "kept."
         )
 
 

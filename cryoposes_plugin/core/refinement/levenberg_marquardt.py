@@ -167,7 +167,7 @@ class _State:
         return self.gain + self.expected < best - gap
 
     def settle(self) -> None:
-        """A last full step, without evaluation, of the poses that gain next to nothing by it."""
+        """A last full step, without evaluation, of the poses that gain very little by it."""
         small = np.flatnonzero(self.expected < self.tolerance)
         if len(small) == 0:
             return

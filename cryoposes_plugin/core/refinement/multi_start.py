@@ -1,10 +1,10 @@
 """The best of several candidate poses of an image: a scan, then frequency marching with fewer and
 fewer candidates.
 
-Low frequencies have wide basins and little information, high frequencies the reverse. So candidates
-are first compared up to the frequency that their own errors allow, each over a grid of shifts. The
-best distinct ones are refined there, then up to higher and higher frequencies; those that fall
-behind in likelihood are dropped.
+Low frequencies have wide basins of convergence and little information, high frequencies the
+opposite. So candidates are first compared up to the frequency that their own errors allow, each
+over a grid of shifts. The best distinct ones are refined there, then up to higher and higher
+frequencies; those that fall behind in likelihood are dropped.
 """
 
 from __future__ import annotations
@@ -28,14 +28,15 @@ from .search_grids import scan_shifts, stage_radii
 from .spectra import Spectra
 from .whitened_images import WhitenedImages
 
-#: Candidates closer than this lead to one basin; refined poses closer than that are one.
+#: Candidates closer than the first angle lead to the same basin; refined poses closer than the
+#: second are the same.
 _DISTINCT_CANDIDATES_RAD = np.deg2rad(7.0)
 _DISTINCT_POSES_RAD = np.deg2rad(3.0)
 #: A pose is dropped when the gain of another one is higher by this: a factor of e^-15 in
 #: likelihood.
 _GAP = 30.0
-#: In the scan candidates lie beside their peaks, so that one may also lack this share of the best
-#: gain.
+#: In the scan, candidates lie beside their peaks, so a gain may also be lower than the best by this
+#: share of it.
 _SCAN_SHARE = 0.6
 #: Iterations of each stage but the last: only the basin must be found.
 _ITERATIONS = 6

@@ -25,7 +25,7 @@ from .multi_start import Refined
 from .scales import ScaleDistribution
 from .spectra import Spectra
 
-#: An image with at least this probability is taken to show nothing of the map.
+#: An image with at least this probability is assumed not to show the particle.
 _UNFIT = 0.5
 
 
@@ -66,7 +66,7 @@ def score_columns(
     variance = np.einsum("bii->bi", refined.covariance)
     median = float(np.median(refined.scale[~blank])) or 1.0
 
-    # A pose is right if it is the best one that was tried, and if the right one was tried at all.
+    # A pose is right if the right one was tried and if it is the best of those tried.
     unfit = unfit_probability(refined, blank)
     right = (1.0 - refined.wrong_basin) * (1.0 - unfit)
     # Pure noise has as good a residual as a particle.

@@ -1,7 +1,5 @@
-"""Wrong poses found from the scales of the particles' signals.
-
-In a wrong basin the map explains less of an image than in the right one: the scale of its signal
-comes out too small.
+"""Wrong poses, found from the scales of the particles' signals. In a wrong basin, the map explains
+less of an image than in the right one, so the scale of its signal is too small.
 """
 
 from __future__ import annotations
@@ -42,8 +40,8 @@ class ScaleDistribution:
     def probability_of_wrong(self) -> np.ndarray:
         """(N,) for low scales; 0 for others.
 
-        Of the particles of about the same scale, the share that the law of right poses does not
-        expect (the local false discovery rate, Efron 2007), counted in steps of half a standard
+        Of the particles of about the same scale, the share that exceeds the distribution of right
+        poses (the local false discovery rate, Efron 2007), counted in steps of half a standard
         deviation.
         """
         step = np.floor((self._logarithm - self._right) / (0.5 * self._deviation))

@@ -1,6 +1,4 @@
-"""Which shifts and frequencies a search goes through: grids of shifts, and stages of increasing
-resolution.
-"""
+"""The shifts and frequencies of a search: grids of shifts, and stages of increasing resolution."""
 
 from __future__ import annotations
 
@@ -8,12 +6,12 @@ from typing import List
 
 import numpy as np
 
-#: Step of the grid, in shares of the shortest wave that is looked at.
+#: Step of the grid, as a share of the shortest wavelength in use.
 SHIFT_STEP = 0.22
 #: Where the phase of a point at the radius of gyration moves by one radian under this error, the
 #: first stage ends.
 _FIRST_ERROR_RAD = 0.06
-#: Each stage reaches this many times further out.
+#: The radius of each stage is this many times that of the stage before.
 MARCH = 1.6
 
 

@@ -2,8 +2,8 @@
 
 With X the image and P the CTF-modulated reprojection without shift, the shift t of the model X =
 S_t P + n that fits best under noise of power 1 / W maximises sum_k W Re(conj(P^) X^ exp(2 pi i k.t
-/ D)). The maximum is looked for on whole pixels by FFT, then on a fine grid around it by a small
-matrix DFT, and between its points by a parabola.
+/ D)). The maximum is searched on whole pixels by FFT, then on a fine grid around it by a small
+matrix DFT, and is then interpolated by a parabola.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def estimate_shifts(
     ----------
     images : (B, D, D), any scale and offset.
     reprojections : (B, D, D), CTF-modulated as the images are, at shift zero.
-    max_shift_px : largest |t| looked for; 0 gives zeros.
+    max_shift_px : largest |t| that is searched; 0 gives zeros.
     weights : (D, D // 2 + 1), W above: see `shift_weights`; default: all equal.
 
     Returns
@@ -81,8 +81,8 @@ def _spectrum(images: np.ndarray) -> np.ndarray:
 
 
 def _multiplicity(box: int) -> np.ndarray:
-    """(D, D // 2 + 1): how often a coefficient of `rfft2` stands in the whole plane; 0 at Nyquist:
-    it cannot move.
+    """(D, D // 2 + 1): how often a coefficient of `rfft2` occurs in the whole plane; 0 at Nyquist,
+    which cannot be shifted.
     """
     multiplicity = np.full((box, box // 2 + 1), 2.0, dtype=np.float32)
     multiplicity[:, 0] = 1.0

@@ -22,8 +22,8 @@ class ShiftFinder:
     Parameters
     ----------
     volume : any box and pixel size, in the frame of the poses.
-    box_size_px, pixel_size_angstrom : of the images that will come.
-    max_shift_px : largest shift looked for, in pixels of these images.
+    box_size_px, pixel_size_angstrom : of the images.
+    max_shift_px : largest shift that is searched, in pixels of these images.
     batch_size : batches are padded to this, so that the graph is traced once.
     """
 

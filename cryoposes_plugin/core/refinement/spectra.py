@@ -9,8 +9,8 @@ coefficients y_i,
 over a shell's coefficients.
 
 The amplitude a accounts for the units of the map, its sharpening, and errors of the map and the
-poses. Where map and images share nothing, a is zero and the shell is not used. So the same map
-times 1,000 leads to the same poses.
+poses. Where map and images have nothing in common, a is zero and the shell is not used. So the same
+map times 1,000 leads to the same poses.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ class Spectra:
         return int(shells[-1]) if len(shells) else 0
 
     def times(self, power: float) -> Spectra:
-        """Of images whose grey values have so many times the power."""
+        """The spectra of images whose grey values have this many times the power."""
         return Spectra(self.amplitude * np.sqrt(power), self.noise_variance * power)
 
     def up_to(self, last_shell: int) -> Spectra:
-        """The same without what lies beyond a shell."""
+        """The same spectra, with zero amplitude beyond a shell."""
         amplitude = self.amplitude.copy()
         amplitude[last_shell + 1 :] = 0.0
         return Spectra(amplitude, self.noise_variance)
