@@ -1,4 +1,4 @@
-"""Projections in real space by ASTRA's parallel-beam projector, which runs on CUDA alone."""
+"""Projections in real space by ASTRA's parallel-beam projector, which requires CUDA."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def projection_vectors(rotations: np.ndarray, box_size_px: int) -> np.ndarray:
     """(N, 3, 3) rotations A -> (N, 12) rows (ray, d, u, v) of ASTRA's `parallel3d_vec`.
 
     In the volume frame the image's x, y and the beam are the rows of A: u = A^T x, v = A^T y, ray =
-    A^T z. ASTRA puts the origin of an even grid half a voxel before ours, between the voxels D // 2
-    - 1 and D // 2: the detector's centre d is moved so that voxel D // 2 projects onto pixel D //
-    2.
+    A^T z. In ASTRA the origin of an even grid lies half a voxel before ours, between the voxels D
+    // 2 - 1 and D // 2. So the detector's centre d is moved so that voxel D // 2 projects onto
+    pixel D // 2.
     """
     rotations = np.asarray(rotations, dtype=np.float64).reshape(-1, 3, 3)
     u, v, ray = rotations[:, 0], rotations[:, 1], rotations[:, 2]

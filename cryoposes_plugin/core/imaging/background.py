@@ -1,6 +1,4 @@
-"""How noisy simulated training images must be: from an SNR, a noise variance, or particle images
-alike.
-"""
+"""The noise of simulated training images: from an SNR, a noise variance, or given particle images."""
 
 from __future__ import annotations
 
@@ -24,19 +22,19 @@ from ..fourier.shells import (
 from ..particles.images import ResampledImages
 from ..types import CtfTable, Volume
 
-#: Images that are read to measure the noise of a particle set.
+#: Number of images on which the noise of a particle set is measured.
 SAMPLE = 500
-#: Below this the measured signal is not told apart from the scatter of the measurement.
+#: Below this SNR, the signal cannot be distinguished from the scatter of the measurement.
 SMALLEST_SNR = 1e-3
-#: With less of the images' variance around the particles there is no noise to measure.
+#: With a smaller share of the images' variance around the particles, there is no noise to measure.
 _LEAST_NOISE = 1e-3
 _RIMS_LOOKED_AT = 20
-#: Background pixels up to this share of the box apart tell the spectrum.
+#: The spectrum is estimated from background pixels up to this share of the box apart.
 _REACH = 0.25
-#: No frequency has less noise than this share of the mean.
+#: Least noise power at a frequency, as a share of the mean.
 _SMALLEST_POWER = 0.02
-#: Where a premultiplied image holds less of its noise than this share, there is nothing to tell it
-#: by.
+#: At frequencies where a premultiplied image retains less than this share of its noise, the noise
+#: cannot be estimated.
 _SMALLEST_TRANSFER = 0.05
 
 
@@ -74,7 +72,7 @@ def signal_variance(
 
 @dataclass(frozen=True)
 class Background:
-    """Noise around the particles of a set, as its images are.
+    """The noise around the particles of a set, in the state of its images.
 
     snr : mean variance of the signal over that of the noise. power : (D, D) of the noise, by
         frequency in the order of
@@ -90,21 +88,20 @@ def measure_background(
 ) -> Background:
     """Level and spectrum of the noise outside a circle of `diameter_angstrom` about the centre.
 
-    There the particle's signal, and what the CTF spreads of it, ends: the SNR, (total variance -
-    background variance) / background variance, is a little too small where it does not. Ratios are
-    taken image by image, so that the images' scale has no part in it. The spectrum is the transform
+    The SNR is (total variance - background variance) / background variance. It is slightly too
+    small if the signal of the particle, spread by the CTF, extends beyond the circle. Ratios are
+    taken image by image, so the scale of the images does not matter. The spectrum is the transform
     of the covariance of pairs of background pixels (Blackman and Tukey 1958), isotropic. At most
     SAMPLE images are read.
 
-    option : what the user gives where nothing can be measured, for the sentences of the
-        InputErrors.
+    The InputErrors name `option` as the remedy.
 
     Parameters
     ----------
     images : the source of the particles' images.
     diameter_angstrom : of the circle that holds the particle.
     seed : of the draw of a sample of images.
-    option : what the user gives instead where nothing can be measured; named in the InputErrors.
+    option : the option to give instead if nothing can be measured; named in the InputErrors.
     """
     number = len(images)
     rows = np.sort(np.random.default_rng(seed).choice(number, min(number, SAMPLE), replace=False))
@@ -114,15 +111,15 @@ def measure_background(
     if not outside.any():
         raise InputError(
             f"A circle of {diameter_angstrom:g} Å leaves no background in images of "
-            f"{images.box_size_px * images.pixel_size_angstrom:.0f} Å to measure the noise of; "
-            f"give {option}."
+            f"{images.box_size_px * images.pixel_size_angstrom:.0f} Å on which the noise could be "
+            f"measured; give {option}."
         )
 
     shares, products = [], np.zeros((2 * images.box_size_px, images.box_size_px + 1))
     for part in np.array_split(rows, -(-len(rows) // 100)):
         pixels = images.read(part).astype(np.float64)
         total = pixels.var(axis=(1, 2))
-        if not total.all():  # blank images hold no noise
+        if not total.all():  # blank images contain no noise
             pixels, total = pixels[total > 0], total[total > 0]
         background = (pixels - pixels[:, outside].mean(axis=1)[:, None, None]) * outside
         variance = (background**2).sum(axis=(1, 2)) / outside.sum()
@@ -133,8 +130,8 @@ def measure_background(
     share = float(np.concatenate(shares).mean())
     if share < _LEAST_NOISE or _masked(images, rows):
         raise InputError(
-            f"Around the particles there is next to no noise ({share:.2g} of the images' "
-            f"variance): they are masked, or have none; give {option}."
+            f"There is hardly any noise around the particles ({share:.2g} of the images' "
+            f"variance): the images are masked or free of noise; give {option}."
         )
     snr = 1.0 / share - 1.0
     if snr < SMALLEST_SNR:
@@ -145,7 +142,7 @@ def measure_background(
 
 
 def _masked(images: ResampledImages, rows: np.ndarray) -> bool:
-    """Whether the images, as they are stored, are constant along their rim."""
+    """Whether the stored images are constant along their rim."""
     group = images.table.optics_index[rows]
     some = images.source.read(rows[group == group[0]][:_RIMS_LOOKED_AT])
     return not np.ptp(some[:, [0, -1]], axis=(1, 2)).any()
@@ -198,7 +195,8 @@ def _isotropic_power(products: np.ndarray, outside: np.ndarray) -> np.ndarray:
     squared = squared_frequencies(2 * d, 2, half=False)
     near = squared < reach**2
 
-    # Far apart pixels are independent: what is left there is lack of the mean that was subtracted.
+    # Distant pixels are independent: the remaining covariance is due to the subtraction of the
+    # mean.
     of_mean = sums[~near].sum() / max(pairs[~near].sum(), 1.0)
     sum_at, pairs_at = (shell_sums(a[near], squared[near]) for a in (sums, pairs))
     covariance = (

@@ -22,8 +22,8 @@ from .settings import CtfDistribution, PoseDistribution
 
 Seed = Union[int, Sequence[int]]
 
-# One stream of random numbers each, so that changing one distribution leaves the others' draws as
-# they were.
+# One stream of random numbers for each, so that a change of one distribution does not affect the
+# draws from the others.
 _ROTATIONS, _SHIFTS, _CTFS, _VOLUMES, _LIKE, _SAMPLE = range(1, 7)
 
 

@@ -29,8 +29,9 @@ __all__ = ["ForwardModel", "apply_image_state", "crop", "modulate", "pack_ctf"]
 class ForwardModel:
     """Images of one or several volumes.
 
-    The volumes are resampled once to the pixel size of the images. Where a volume is wider than the
-    images, projections are made in a box that holds it and cut to the images' box at the end.
+    The volumes are resampled once to the pixel size of the images. If a volume is wider than the
+    images, projections are computed in a box that contains it and are then cut to the box of the
+    images.
 
     Parameters
     ----------

@@ -18,8 +18,8 @@ from . import padding as grids
 
 @dataclass(frozen=True)
 class TableLayout:
-    """Where the coefficients lie: edge of the grid, nodes per cycle per box, neighbours that are
-    read at once and one after the other, steps of an index between volumes and along z and y.
+    """Layout of the coefficients: edge of the grid, nodes per cycle per box, neighbours that are
+    read at once and one after the other, and steps of an index between volumes and along z and y.
     """
 
     size: int
@@ -42,9 +42,9 @@ class FourierVolumes:
 
     Attributes
     ----------
-    scale : nodes of the grid per cycle per box. layout, table : all that `of_table` makes the same
-        volumes from: a
-    compiled function can take them as arguments and serve every volume.
+    scale : nodes of the grid per cycle per box. layout, table : everything from which `of_table`
+        makes the same volumes: a compiled function can take them as arguments and serve every
+        volume.
     """
 
     def __init__(self, volumes: Sequence[np.ndarray], padding: float):

@@ -1,6 +1,4 @@
-"""Noise: white or coloured, the same for image i whatever the batch; and the normalisation that
-RELION wants.
-"""
+"""White or coloured noise, the same for image i in every batch; and RELION's normalisation."""
 
 from __future__ import annotations
 
@@ -11,8 +9,8 @@ import scipy.fft
 
 
 def white_noise(seed: int, ids: np.ndarray, box_size_px: int) -> np.ndarray:
-    """(B, D, D) float32 standard normal; image `ids[b]` depends on (seed, id) alone (a
-    counter-based generator).
+    """(B, D, D) float32 standard normal; image `ids[b]` depends only on (seed, id), by a
+    counter-based generator.
     """
     noise = np.empty((len(ids), box_size_px, box_size_px), np.float32)
     for image, particle in zip(noise, ids):
@@ -22,8 +20,8 @@ def white_noise(seed: int, ids: np.ndarray, box_size_px: int) -> np.ndarray:
 
 
 def noise_amplitude(box_size_px: int, correlation_px: float) -> Optional[np.ndarray]:
-    """Amplitude (D, D // 2 + 1) float32 on the half plane that colours white noise and keeps
-    variance 1; None if white.
+    """Amplitude (D, D // 2 + 1) float32 on the half plane that colours white noise with variance 1;
+    None for white noise.
 
     Half of the power is white, half that of white noise blurred by a Gaussian of standard deviation
     `correlation_px`.
@@ -43,7 +41,7 @@ def simulate_noise(
 
     Parameters
     ----------
-    seed : of the noise; an image's own depends on the seed and its id alone.
+    seed : of the noise; that of an image depends only on the seed and its id.
     ids : (B,) of the images.
     box_size_px : D.
     correlation_px : standard deviation of the Gaussian that correlates neighbouring pixels; 0 for

@@ -1,4 +1,4 @@
-"""Sizes of the grids that a simulation works on, and the memory they take."""
+"""Sizes of the grids of a simulation, and the memory that they need."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ import scipy.fft
 from ..errors import ResourceError
 from ..types import Volume
 
-#: Paddings of the Fourier grid, from which the smallest is taken that is accurate enough for a
-#: volume.
+#: Paddings of the Fourier grid; the smallest one that is accurate enough for a volume is used.
 PADDINGS = (2.0, 2.5, 3.0, 4.0)
 #: Bound of `interpolation_error`; against the exact transform, images of seven maps erred by 0.9 to
 #: 1.9 times it.
@@ -24,7 +23,7 @@ TABLE_BYTES = 700_000_000
 
 
 def padded_size(box_size_px: int, padding: float) -> int:
-    """Even edge of the padded grid, of a length that the FFT likes."""
+    """Even edge of the padded grid, of a length for which the FFT is fast."""
     return 2 * scipy.fft.next_fast_len(math.ceil(padding * box_size_px / 2))
 
 
@@ -46,8 +45,8 @@ def interpolation_error(volume: Volume, field_angstrom: float) -> float:
 def choose_padding(
     volumes: Sequence[Volume], box_size_px: int, pixel_size_angstrom: float
 ) -> float:
-    """Padding at which volumes are projected on a grid of this box: more for one that fills its box
-    to the edge.
+    """Padding for the projection of volumes on a grid of this box; a volume that fills its box
+    needs more.
     """
     for padding in PADDINGS[:-1]:
         field = padded_size(box_size_px, padding) * pixel_size_angstrom
@@ -70,8 +69,8 @@ def packed_axes(table_bytes: int) -> Tuple[int, ...]:
 def working_box_size_px(
     volumes: Sequence[Volume], box_size_px: int, pixel_size_angstrom: float
 ) -> int:
-    """Box that holds the images and every volume whole: density outside the image must not fold
-    back into it.
+    """Box that contains the images and all volumes completely, so that density outside the image
+    does not wrap around into it.
     """
     needed = max(
         math.ceil(v.box_size_px * v.pixel_size_angstrom / pixel_size_angstrom - 1e-2)
@@ -81,16 +80,17 @@ def working_box_size_px(
 
 
 def check_memory(volumes: Sequence[Volume], box_size_px: int, pixel_size_angstrom: float) -> None:
-    """ResourceError where the padded transforms of the volumes exceed the machine's memory."""
+    """Raise ResourceError if the padded transforms of the volumes exceed the machine's memory."""
     box = working_box_size_px(volumes, box_size_px, pixel_size_angstrom)
     plain = 4 * padded_size(box, choose_padding(volumes, box, pixel_size_angstrom)) ** 3
     tables = len(volumes) * plain * 2 ** len(packed_axes(len(volumes) * plain))
-    # The padded volume, its transform and the shifted copy stand beside the table while it is
+    # The padded volume, its transform and the shifted copy exist beside the table while it is
     # filled.
     needed, there = tables + 3 * plain, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     if needed > there:
         raise ResourceError(
             f"Projecting {len(volumes)} volume(s) on a grid of {box} px at {pixel_size_angstrom:g} "
-            f"Å/px takes {needed / 2**30:.0f} GiB and the machine has {there / 2**30:.0f} GiB; "
-            "give a coarser pixel size, smaller volumes or fewer of them."
+            f"Å/px needs {needed / 2**30:.0f} GiB of memory, but the machine has "
+            f"{there / 2**30:.0f} GiB; give a coarser pixel size, smaller volumes, or fewer of "
+            "them."
         )

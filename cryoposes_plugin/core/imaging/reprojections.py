@@ -1,6 +1,4 @@
-"""Some particles beside the reprojections of a map at their poses, in NumPy alone: for the eye, not
-to measure.
-"""
+"""Particles beside the reprojections of a map at their poses, in NumPy, for visual inspection only."""
 
 from __future__ import annotations
 
@@ -20,7 +18,7 @@ from ..types import ParticleTable, Volume
 
 #: Larger images are binned to this box, so that a figure takes seconds.
 LARGEST_BOX_PX = 96
-#: Standard deviation of the Gaussian that images are blurred by for the eye.
+#: Standard deviation of the Gaussian that blurs images for display.
 BLUR_PX = 1.5
 
 

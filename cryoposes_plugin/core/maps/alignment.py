@@ -1,4 +1,4 @@
-"""Two maps of one particle brought into one frame: a rotation, a displacement, and the hand.
+"""Alignment of two maps of one particle: a rotation, a displacement, and the hand.
 
 The correlation of the maps' transforms within a sphere, Re sum F* G(A^T k) exp(2 pi i k.t), is
 scanned over SO(3) in the lowest shells, and the best rotations of either hand are refined with the
@@ -21,9 +21,9 @@ from ..geometry.sampling import healpix_grid
 from ..types import Volume
 from .symmetry import turned
 
-#: Order of the HEALPix grid of the scan, 15° apart, and the shell up to which it compares.
+#: Order of the HEALPix grid of the scan (15° steps), and the last shell that it compares.
 _ORDER, _FIRST_SHELL = 2, 6
-#: Rotations of each hand that are refined.
+#: Number of rotations of each hand that are refined.
 _KEPT, _KEPT_TO_THE_END = 6, 2
 _PADDING = 2
 _ROTATIONS_AT_ONCE = 256
@@ -35,7 +35,7 @@ class MapAlignment:
     reference.
 
     rotation : A (3, 3). shift_px : t (3,) (x, y, z). correlation : of the transforms, up to the
-        shell asked for.
+        requested shell.
     """
 
     rotation: np.ndarray
@@ -51,15 +51,13 @@ class MapAlignment:
 
 
 def align_maps(estimate: Volume, reference: Volume, last_shell: int) -> MapAlignment:
-    """The rotation, displacement and hand that bring the estimate nearest to the reference up to a
-    shell.
-
-    Both on one grid; InputError otherwise.
+    """The rotation, displacement and hand that align the estimate with the reference up to a shell.
+    Raises InputError if the two are not on the same grid.
     """
     if estimate.data.shape != reference.data.shape:
         raise InputError(
-            f"The maps have {estimate.box_size_px} and {reference.box_size_px} voxels a side; "
-            "bring them to one grid."
+            f"The maps have {estimate.box_size_px} and {reference.box_size_px} voxels along each "
+            "side; resample them to the same grid."
         )
     target = _Target(reference.data, last_shell)
     found = []
@@ -80,18 +78,17 @@ def _search(target: _Target, transform: MapTransform, last_shell: int) -> List[F
     return search_turns(correlations, (first, *shells), _ROTATIONS_AT_ONCE)
 
 
-#: (rotations (B, 3, 3), displacement in pixels, last shell) -> (B,) what is to be as large as
-#: possible
+#: (rotations (B, 3, 3), displacement in pixels, last shell) -> (B,) the score, which is maximised
 Scores = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
 #: (rotation, displacement, score)
 Found = Tuple[np.ndarray, np.ndarray, float]
 
 
 def search_turns(scores: Scores, shells: Sequence[int], at_once: int) -> List[Found]:
-    """The best of a grid over SO(3), refined with a displacement.
+    """The best rotation of a grid over SO(3), refined together with a displacement.
 
-    The grid is scanned, `at_once` rotations together, and the best of it are refined up to the
-    first of the shells; two go on to the last.
+    The grid is scanned in batches of `at_once` rotations. The best ones are refined up to the first
+    of the shells, and two of them up to the last.
     """
     grid = healpix_grid(_ORDER)
     scanned = np.concatenate(

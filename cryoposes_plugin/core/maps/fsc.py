@@ -1,8 +1,8 @@
-"""Fourier shell correlation of two half maps: unmasked, masked, corrected for the mask, and what it
-is worth.
+"""Fourier shell correlation of two half maps: unmasked, masked, corrected for the mask, and whether
+the half maps are independent.
 
 The correction follows Chen et al. 2013, eq. 4: phases beyond a shell are randomised in both halves
-before the mask is applied; what correlation is left there comes from the mask.
+before the mask is applied. Any remaining correlation there is due to the mask.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from scipy import fft
 from ..errors import InputError
 from ..fourier.shells import multiplicity, shell_index, shell_sums
 
-#: Phases are randomised from the first shell on where the unmasked FSC falls below this (RELION's
-#: choice as well).
+#: Phases are randomised from the first shell at which the unmasked FSC falls below this value, as
+#: in RELION.
 RANDOMISE_BELOW = 0.8
-#: Shells right behind the first randomised one are left uncorrected: the mask mixes them with those
-#: that were not.
+#: The shells next to the first randomised one are not corrected: the mask mixes them with shells
+#: that were not randomised.
 _TRANSITION_SHELLS = 2
-#: What `simulate` writes into the pose source column.
+#: The pose source that `simulate` writes.
 TRUE_POSES = "truth"
 
 
@@ -34,8 +34,8 @@ def fourier_shell_correlation(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """
     if a.shape != b.shape:
         raise InputError(
-            f"The volumes have {a.shape[0]} and {b.shape[0]} voxels a side; give two volumes on "
-            "one grid."
+            f"The volumes have {a.shape[0]} and {b.shape[0]} voxels along each side; give two "
+            "volumes on the same grid."
         )
     return _correlation(fft.rfftn(a), fft.rfftn(b), a.shape[0])
 
@@ -52,9 +52,8 @@ def _correlation(fa: np.ndarray, fb: np.ndarray, box_size_px: int) -> np.ndarray
 
 
 def randomise_phases(volume: np.ndarray, first_shell: int, rng: np.random.Generator) -> np.ndarray:
-    """The volume (D, D, D) with random phases from a shell on, amplitudes kept.
-
-    The phases are those of white noise's transform, so that the result is real.
+    """The volume (D, D, D) with random phases from a shell on and unchanged amplitudes. The phases
+    are those of the transform of white noise, so the result is real.
     """
     box = volume.shape[0]
     noise = fft.rfftn(rng.standard_normal(volume.shape, dtype=np.float32))
@@ -69,8 +68,8 @@ def randomise_phases(volume: np.ndarray, first_shell: int, rng: np.random.Genera
 def resolution_angstrom(
     curve: np.ndarray, threshold: float, box_size_px: int, pixel_size_angstrom: float
 ) -> float:
-    """Where the curve first falls below the threshold, interpolated linearly between shells;
-    Nyquist if it never does.
+    """The resolution at which the curve first falls below the threshold, interpolated linearly
+    between shells; Nyquist if it never does.
 
     The zero frequency is left out. A curve that is below the threshold from the first shell on
     gives the box size.
@@ -115,7 +114,7 @@ class HalfMapFsc:
         return np.arange(len(self.unmasked)) / (self.box_size_px * self.pixel_size_angstrom)
 
     def resolution_angstrom(self, curve: str, threshold: float) -> float:
-        """Of the curve named "unmasked", "masked" or "corrected".
+        """The resolution of the curve named "unmasked", "masked" or "corrected".
 
         Parameters
         ----------
@@ -160,8 +159,8 @@ def half_map_fsc(
 
 
 def randomisation_shell(unmasked: np.ndarray) -> int:
-    """First shell, from 2 on, where the unmasked FSC is below `RANDOMISE_BELOW`; one past the last
-    if it never is.
+    """The first shell from 2 on at which the unmasked FSC is below `RANDOMISE_BELOW`; one past the
+    last shell if there is none.
     """
     below = np.flatnonzero(unmasked[2:] < RANDOMISE_BELOW)
     return int(below[0]) + 2 if len(below) else len(unmasked)
@@ -182,11 +181,11 @@ def correct_for_mask(masked: np.ndarray, randomised: np.ndarray, first_shell: in
 def independence_statement(
     sources1: Optional[Sequence[str]], sources2: Optional[Sequence[str]]
 ) -> str:
-    """What the FSC of two halves is worth, from where the poses of each half come (None: not
+    """A sentence on the independence of two halves, from the sources of their poses (None: not
     recorded).
 
-    Poses found with one reference, or by one network, carry that reference's signal, or what the
-    network knows, into both halves, whatever the images show.
+    Poses that were found with the same reference or network carry the signal of the reference, or
+    of the network's training data, into both halves, whatever the images show.
     """
     if sources1 is None or sources2 is None:
         return (
@@ -200,6 +199,6 @@ def independence_statement(
     shared = sorted((first & second) - {TRUE_POSES})
     if shared:
         names = ", ".join(shared)
-        return f"Not independent up to the resolution of what the halves share: poses of both come from {names}."
+        return f"Not independent up to the resolution of the common pose source: the poses of both halves come from {names}."
     names = "; ".join(", ".join(sorted(half)) for half in (first, second))
-    return f"The poses of the halves come from different sources ({names}): independent as far as these sources are."
+    return f"The poses of the halves come from different sources ({names}): they are as independent as these sources."

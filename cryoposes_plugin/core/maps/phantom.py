@@ -1,5 +1,5 @@
-"""A made-up molecule: an asymmetric, protein-like density for demonstrations and tests, from a seed
-alone.
+"""A synthetic molecule: an asymmetric, protein-like density for demonstrations and tests, made from
+a seed.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from ..errors import ConfigError
 from ..fourier.masks import squared_radius
 from ..types import Volume
 
-#: Everything lies within this share of the box (diameter), as a particle in a well-chosen box does.
+#: Diameter of the molecule as a share of the box, as for a particle in a well-chosen box.
 BOX_SHARE = 0.75
-#: Relative volumes of the domains. No two are alike, so that every view shows another outline.
+#: Relative volumes of the domains. All differ, so that every view has a different outline.
 DOMAIN_VOLUMES = (1.0, 0.62, 0.42, 0.30, 0.20, 0.13, 0.08)
-#: Beads in the whole chain, and the reach of one bead in voxels of the grid it is drawn on.
+#: Number of beads in the chain, and the reach of a bead in voxels of the grid on which it is drawn.
 CHAIN_BEADS = 2400
 BEAD_SIGMA_PX = 0.8
 _BEAD_REACH_SIGMAS = 5.0
@@ -25,8 +25,8 @@ _CHAIN_SHARE = 0.92
 def make_phantom(box_size_px: int = 64, pixel_size_angstrom: float = 5.0, seed: int = 0) -> Volume:
     """The density of one chain of beads folded into seven compact domains of different size.
 
-    Bead coordinates are fractions of the field of view, so one seed is one molecule however finely
-    it is sampled. It is chiral and has no symmetry; its amplitude spectrum falls like a protein's,
+    Bead coordinates are fractions of the field of view, so a seed gives the same molecule at any
+    sampling. It is chiral and has no symmetry; its amplitude spectrum falls like a protein's,
     through the shape of the domains at low frequency and the packing of the beads at high
     frequency.
 
@@ -43,7 +43,7 @@ def make_phantom(box_size_px: int = 64, pixel_size_angstrom: float = 5.0, seed: 
 
     Raises
     ------
-    ConfigError : the box is smaller than 16 or the pixel size is not positive.
+    ConfigError : if the box is smaller than 16 or the pixel size is not positive.
     """
     if box_size_px < 16:
         raise ConfigError(
@@ -112,8 +112,8 @@ def _next_bead(
     to_domain: np.ndarray,
     bond: float,
 ) -> np.ndarray:
-    """One bond on from the end of the chain: of 24 tries, the one that clashes least and stays in
-    its domain.
+    """The next bead, one bond from the end of the chain: of 24 trials, the one that clashes least
+    and stays in its domain.
     """
     if len(chain) == 0:
         return centre

@@ -1,4 +1,4 @@
-"""How large the particle is in a map or in an average image."""
+"""The size of the particle in a map or in an average image."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..fourier.shells import shell_means
 
 #: A profile below this share of its height counts as background.
 _BACKGROUND_SHARE = 0.08
-#: The diameter that is suggested over that of what stands out.
+#: Suggested diameter over that of the visible particle.
 _MARGIN = 1.1
 
 

@@ -1,4 +1,4 @@
-"""How well a volume agrees with itself turned by the operations of a point group."""
+"""Agreement of a volume with itself under the operations of a point group."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from ..types import Volume
 
 logger = logging.getLogger(__name__)
 
-#: Point groups that are tried where none is named.
+#: Point groups that are tried if none is given.
 USUAL_GROUPS = tuple("C2 C3 C4 C5 C6 C7 C8 D2 D3 D4 D5 D6 D7 D8 T O I1 I2".split())
-#: A map agrees with itself this well about its axes, noise and interpolation allowed for.
+#: Least correlation of a symmetric map with itself, which allows for noise and interpolation.
 AGREES = 0.8
-#: Below this it hardly has them.
+#: Below this correlation, a map hardly has the symmetry.
 _DISAGREES = 0.5
 _LARGEST_BOX_PX = 48
 _BLUR_PX = 1.0
@@ -54,12 +54,10 @@ def turned(
 def symmetry_correlations(
     data: np.ndarray, groups: Sequence[str] = USUAL_GROUPS
 ) -> Dict[str, float]:
-    """Group -> the lowest correlation of the volume (D, D, D) with itself turned by any of its
-    operations.
-
-    Measured inside the largest sphere, on a grid of at most 48 voxels along each side, without the
-    map's mean over directions, which agrees with itself however it is turned. About the axes that
-    `symmetry` states: a symmetric map whose axes lie elsewhere has low values.
+    """For each group, the lowest correlation of the volume (D, D, D) with itself rotated by any of
+    the operations. It is measured inside the largest sphere, on a grid of at most 48 voxels along
+    each side. The mean over directions is subtracted, because it does not change under rotation. A
+    symmetric map whose axes differ from those of `geometry.symmetry` has low values.
     """
     small = _small(np.asarray(data, dtype=np.float32))
     radius = np.sqrt(squared_radius(small.shape[0], 3))
@@ -81,9 +79,7 @@ def symmetry_correlations(
 
 
 def likely_group(correlations: Dict[str, float], agrees: float = AGREES) -> str:
-    """The group with the most operations among those that the volume agrees with; C1 if there is
-    none.
-    """
+    """The largest group with which the volume agrees; C1 if there is none."""
     fitting = [name for name, value in correlations.items() if value >= agrees]
     return max(
         fitting, key=lambda name: (len(symmetry_rotations(name)), correlations[name]), default="C1"
@@ -91,7 +87,7 @@ def likely_group(correlations: Dict[str, float], agrees: float = AGREES) -> str:
 
 
 def warn_of_symmetry(what: str, volume: Volume, group: str) -> None:
-    """A warning where a map, named by `what`, hardly has the symmetry that it is said to have."""
+    """Warn if a map, named by `what`, hardly has the given symmetry."""
     correlation = symmetry_correlations(volume.data, (group,))[group]
     if correlation < _DISAGREES:
         logger.warning(

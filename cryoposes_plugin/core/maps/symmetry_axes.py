@@ -1,4 +1,4 @@
-"""Where the axes of a point group lie in a volume that was found without it."""
+"""The axes of a point group in a volume that was reconstructed without symmetry."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ROTATIONS_AT_ONCE = 64
 
 @dataclass(frozen=True)
 class SymmetryAxes:
-    """V(Q^T x + o) has the axes of the group where `geometry.symmetry` wants them.
+    """V(Q^T x + o) has the axes of the group in the orientation of `geometry.symmetry`.
 
     rotation : Q (3, 3). origin_px : o (3,) (x, y, z), from voxel D // 2. correlation : the lowest
         of the volume's
@@ -51,7 +51,7 @@ def find_axes(data: np.ndarray, symmetry: str, last_shell: int) -> SymmetryAxes:
     box = data.shape[0]
 
     def correlations(rotations: np.ndarray, origin_px: np.ndarray, shell: int) -> np.ndarray:
-        """(B, G - 1) of x -> V(Q^T x + o) with itself turned."""
+        """(B, G - 1) correlations of V(Q^T x + o) with itself rotated."""
 
         def moved(k: np.ndarray) -> np.ndarray:
             points = k @ rotations  # rows Q^T k

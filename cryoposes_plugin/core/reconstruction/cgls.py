@@ -1,7 +1,7 @@
 """CGLS, and its operator for images y = C S P x with ASTRA's projectors on CUDA.
 
-The iteration knows nothing of projections, and never holds anything of the size of the data: images
-are streamed.
+The iteration does not depend on the projector. Images are streamed, so that memory never holds the
+whole data.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .particles import ReconstructionParticles
 
 
 class NormalOperator(Protocol):
-    """A linear operator A and data b, seen from the side of the unknown."""
+    """A linear operator A and data b, through the products that the normal equations need."""
 
     def right_hand_side(self) -> np.ndarray:
         """A^T b."""
@@ -38,8 +38,8 @@ def cgls(
     """Minimise |A x - b|^2 from x = 0 by conjugate gradients on the normal equations (Hestenes &
     Stiefel 1952).
 
-    The number of iterations regularises. Stops early where |A^T (b - A x)| has fallen by
-    `tolerance`. `on_iteration(k, relative gradient)` is called after each.
+    The number of iterations acts as the regularisation. The iteration stops early once |A^T (b - A
+    x)| has fallen by `tolerance`. `on_iteration(k, relative gradient)` is called after each.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ def require_astra() -> None:
 
 
 class Projector(Protocol):
-    """P of many images at once, and its adjoint; rotations A are (B, 3, 3)."""
+    """The projector P of many images at once, and its adjoint; rotations A are (B, 3, 3)."""
 
     def project(self, volume: np.ndarray, rotations: np.ndarray) -> np.ndarray:
         """(D, D, D) -> (B, D, D) float32 sums along the beam."""
@@ -130,7 +130,7 @@ class ImagingOperator:
 
     Parameters
     ----------
-    particles, rows : the particles, and (n,) which of them take part.
+    particles, rows : the particles, and (n,) the rows of those in use.
     symmetry : point group.
     batch_size : number of images that are processed together.
     projector : P and its adjoint; C and S are applied in Fourier space.
@@ -175,7 +175,7 @@ class ImagingOperator:
                 yield mine[start : start + self.batch_size]
 
     def _transfer(self, rows: np.ndarray) -> np.ndarray:
-        """(B, D, D // 2 + 1) complex64: what shift and CTF do to the projections' `rfft2`."""
+        """(B, D, D // 2 + 1) complex64: the factor of shift and CTF on the `rfft2` of projections."""
         particles, table = self.particles, self.particles.table
         transfer = phase_ramp(particles.shifts_px[rows], particles.box_size_px)
         if table.ctf is not None:
@@ -186,5 +186,5 @@ class ImagingOperator:
 
 
 def _filtered(images: np.ndarray, transfer: np.ndarray) -> np.ndarray:
-    """(B, D, D) float32 images multiplied with (B, D, D // 2 + 1) in Fourier space."""
+    """(B, D, D) float32 images, multiplied in Fourier space by (B, D, D // 2 + 1) factors."""
     return fft.irfft2(fft.rfft2(images) * transfer, s=images.shape[1:])

@@ -1,11 +1,11 @@
-"""Direct Fourier inversion: slices inserted into a padded Fourier volume, divided by their weights,
-transformed back.
+"""Direct Fourier inversion: slices are inserted into a padded Fourier volume, which is divided by
+the weights and transformed back.
 
 With y_i = C_i P_i x + n_i and white noise, the estimate at each Fourier voxel is sum_i C_i y_i /
-(sum_i C_i^2 + term), the sums over all samples weighted by the trilinear kernel (Scheres 2012, eq.
-3, of one class and known poses). The term is what a Gaussian prior adds (`wiener_term`); it is
-small, so that maps come out unfiltered and unsharpened. Density weights, padding, and division by
-the kernel's transform sinc^2 undo the interpolation.
+(sum_i C_i^2 + term), with sums over all samples, weighted by the trilinear kernel (Scheres 2012,
+eq. 3, for one class and known poses). The term comes from a Gaussian prior (`wiener_term`). It is
+small, so the maps are neither filtered nor sharpened. Density weights, padding, and division by the
+kernel's transform sinc^2 undo the interpolation.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ..fourier.slices import SliceSampler
 from ..geometry.symmetry import symmetry_rotations
 from .symmetry_on_grid import split_group, symmetrised
 
-#: Spectral signal-to-noise ratio that the prior grants the mean voxel of every shell.
+#: Spectral signal-to-noise ratio that the prior assumes for the mean voxel of every shell.
 PRIOR_SSNR = 30.0
 _SAMPLES_PER_CHUNK = 2**20
 _SAMPLES_PER_BLOCK = 2**15
@@ -34,8 +34,8 @@ class FourierGrid:
     of the images.
 
     Every sample stands for itself, its Friedel mate and its equivalents under the point group.
-    Operations of the group that map the grid onto itself are applied exactly to the sums, for the
-    others the slice is inserted again.
+    Operations of the group that map the grid onto itself are applied exactly to the sums. For the
+    other operations, the slice is inserted again.
 
     Memory: about 6 (padding D)^3 bytes.
     """
@@ -61,8 +61,8 @@ class FourierGrid:
         3).
 
         The sample k = (kx, ky) of an image lies at A^T (kx, ky, 0) in the volume's frame. Both are
-        multiplied with the sampler's density weights, which leave the ratio of the sums as it is
-        but for variations within the kernel.
+        multiplied by the sampler's density weights, which change the ratio of the sums only through
+        variations within the kernel.
 
         Parameters
         ----------
@@ -92,7 +92,7 @@ class FourierGrid:
         for start in range(0, len(axes), step):
             points = np.matmul(plane, axes[start : start + step]).reshape(-1, 3).T
             block = slice(start * n, start * n + points.shape[1])
-            # Of a sample and its mate, the one on the half space is entered.
+            # Of a sample and its mate, the one on the half space is inserted.
             sign = np.where(points[0] < 0, np.float32(-1), np.float32(1))
             imaginary[block] *= sign
             self._spread(points * sign, nodes[block], kernel[block])
@@ -127,7 +127,7 @@ class FourierGrid:
         """(3, 2R+1, 2R+1, R+1) float32 [z, y, x], y and z from -R, x from 0: real part, imaginary
         part, weight.
 
-        What fell on x = -1 is added to its mates on x = 1, and the plane x = 0 is made Hermitian.
+        The sums at x = -1 are added to their mates at x = 1, and the plane x = 0 is made Hermitian.
         """
         conjugate = np.array([1, -1, 1], dtype=np.float32)[:, None, None]
         sums = self.sums.reshape((3, *self.shape))
@@ -139,7 +139,7 @@ class FourierGrid:
 
 
 class Inversion:
-    """The sums of a grid, to be divided and transformed back."""
+    """Inversion of the sums of a grid: division and inverse transform."""
 
     def __init__(self, grid: FourierGrid):
         self.box_size_px, self.padding = grid.box_size_px, grid.padding
@@ -154,7 +154,7 @@ class Inversion:
         self._shell = np.minimum(np.rint(radius).astype(np.intp), self.box_size_px // 2)
 
     def merged(self, other: Inversion) -> Inversion:
-        """That of both sets of images together."""
+        """The inversion of both sets of images together."""
         both = copy.copy(self)
         both.numerator = self.numerator + other.numerator
         both.weight = self.weight + other.weight
@@ -174,8 +174,8 @@ class Inversion:
         return means / PRIOR_SSNR
 
     def volume(self, workers: int = 1) -> np.ndarray:
-        """(D, D, D) float32 density, zero outside of the sphere of radius D / 2, where not every
-        image sees a voxel.
+        """(D, D, D) float32 density, zero outside the sphere of radius D / 2, where not all images
+        show a voxel.
         """
         weight = (self.weight + self.wiener_term().astype(np.float32)[self._shell]) / np.float32(
             1 + 1 / PRIOR_SSNR

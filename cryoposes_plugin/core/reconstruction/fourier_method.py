@@ -1,6 +1,6 @@
 """Half maps and full map by direct Fourier inversion.
 
-Images are streamed once, each half set in a thread of its own.
+Images are streamed once, and each half set has its own thread.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def fourier_maps(
 
     Raises
     ------
-    InputError : no image of a half set has any contrast.
+    InputError : if no image of a half set has any contrast.
     """
     progress, lock = Progress(len(particles), "images", "reconstruct"), Lock()
 
@@ -63,7 +63,7 @@ def fourier_maps(
                 progress.advance(len(rows))
         if not grid.sums[2].any():
             raise InputError(
-                f"No image of half set {half} has any contrast; give images that hold particles."
+                f"No image of half set {half} has any contrast; give images that show particles."
             )
         return grid
 

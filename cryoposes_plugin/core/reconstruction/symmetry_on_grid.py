@@ -42,11 +42,11 @@ def symmetrised(sums: np.ndarray, on_grid: np.ndarray) -> np.ndarray:
 
 
 def coset_chain(group: np.ndarray) -> List[List[np.ndarray]]:
-    """Right coset representatives, but for the identity, of each step up a chain of subgroups from
+    """Right coset representatives, without the identity, of each step in a chain of subgroups from
     1 to the group.
 
-    Summing over the representatives of one step after the other sums over the group: 5 turns for
-    the 24 of O.
+    Sums over the representatives of one step after the other give the sum over the group, with 5
+    turns for the 24 operations of O.
     """
     elements = {h.tobytes(): h for h in np.rint(group).astype(int)}
     subgroup = {np.eye(3, dtype=int).tobytes(): np.eye(3, dtype=int)}

@@ -102,7 +102,7 @@ def test_equal_halves_reach_nyquist(rng):
         (
             ["network:ab"],
             ["network:ab"],
-            "Not independent up to the resolution of what the halves share",
+            "Not independent up to the resolution of the common pose source",
         ),
         (["network:ab", "truth"], ["truth", "network:ab"], "come from network:ab"),
         (["network:ab"], ["network:cd"], "different sources"),

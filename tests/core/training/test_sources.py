@@ -334,7 +334,8 @@ def test_measuring_noise_needs_background_and_signal(files, tmp_path, rng):
     table = table.replace(stack_paths=(tmp_path / "masked.mrcs",))
     for box, pixel in ((48, 5.0), (36, 48 * 5.0 / 36)):
         with pytest.raises(
-            InputError, match="next to no noise .*they are masked, or have none; give --snr"
+            InputError,
+            match="hardly any noise .*the images are masked or free of noise; give --snr",
         ):
             noise_level.measure_background(ResampledImages(table, box, pixel), 180.0, 0)
 
