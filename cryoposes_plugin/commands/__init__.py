@@ -1,4 +1,4 @@
-"""What the program does: one folder a command, over the library in `core`.
+"""The commands of the program: one folder per command, built on the library in `core`.
 
 A command's folder holds
 

@@ -1,4 +1,4 @@
-"""What the pictures of several commands share: figures of the files in a run's folder."""
+"""Figures of the files in a run's folder, shared by the pictures of several commands."""
 
 from __future__ import annotations
 

@@ -1,7 +1,5 @@
-"""The pictures of any run, drawn from the files in its folder: what viewers open and reports hold.
-
-Only the folder is needed, so that a run can be looked at while it works, and later on another
-machine.
+"""The pictures of any run, drawn from the files in its folder, for viewers and reports. Only the
+folder is needed, so a run can be viewed while it is running, and later on another machine.
 """
 
 from __future__ import annotations

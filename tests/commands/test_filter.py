@@ -139,7 +139,7 @@ def test_equal_scores_are_kept_together_and_that_is_said(tmp_path, caplog):
     assert run(tmp_path / "run", "--particles", tmp_path / "in.star", "--keep-quantile", "0.5") == 0
     assert "12 particles have the same" in caplog.text
     assert "8 of 20 are accepted" in caplog.text
-    assert "share asks for 10" in (tmp_path / "run/report.html").read_text()
+    assert "share corresponds to 10" in (tmp_path / "run/report.html").read_text()
 
 
 @pytest.mark.parametrize(

@@ -95,7 +95,7 @@ class PoseComparison:
 
 
 def check(config: CompareConfig) -> None:
-    """Raise what can be known to be wrong before any file is written."""
+    """Raise every error that can be found before any file is written."""
     config.validate()
     group = symmetry_rotations(config.symmetry)
     if config.registration == "orthogonal4" and len(group) > 1:
@@ -273,7 +273,7 @@ def _write_errors(run: RunDirectory, result: PoseComparison) -> None:
 
 
 def notes(registration: str, result: PoseComparison) -> List[str]:
-    """What a reader of the numbers must know."""
+    """Notes that are needed to interpret the numbers."""
     number, found = len(result.ids), [result.join.note] if result.join.note else []
     if result.only_in_truth or result.only_in_estimate:
         found.append(

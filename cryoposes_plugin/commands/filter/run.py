@@ -32,8 +32,8 @@ logger = logging.getLogger(__name__)
 def accept_share(scores: np.ndarray, share: float) -> np.ndarray:
     """(N,) bool: the round(share * N) particles with the lowest scores.
 
-    Particles with equal scores stay together: those at the limit are kept or not, whichever is
-    closer to the share; they are kept where no score is lower.
+    Particles with equal scores are kept or rejected together. Those at the limit are kept if that
+    is closer to the share, or if no score is lower.
     """
     scores = np.asarray(scores)
     number = int(np.floor(share * len(scores) + 0.5))
@@ -50,7 +50,7 @@ def accept_below(scores: np.ndarray, threshold: float) -> np.ndarray:
 
 
 def check(config: FilterConfig) -> None:
-    """Raise what can be known to be wrong before any file is written."""
+    """Raise every error that can be found before any file is written."""
     config.validate()
     warn_of_copies(_read_and_decide(config)[0])
 
@@ -138,23 +138,23 @@ def _range(scores: np.ndarray) -> str:
 
 
 def _threshold(config: FilterConfig, accepted: np.ndarray) -> Optional[float]:
-    """The one that was given, or the least certain score that was kept; None where none was."""
+    """The given threshold, or the least certain score that was kept; None if none was kept."""
     if config.threshold is not None:
         return config.threshold
     return float(cost(config.score, cost(config.score, accepted).max())) if len(accepted) else None
 
 
 def criterion(metrics: Dict[str, Any]) -> str:
-    """ "expected error (°) <= 2.5": what the particles were accepted by, of the metrics of a run."""
+    """The criterion by which particles were accepted, from the metrics of a run: "expected error
+    (°) <= 2.5".
+    """
     sign = ">=" if score_named(metrics["score"]).better == HIGH else "<="
     threshold = "nothing" if metrics["threshold"] is None else f"{metrics['threshold']:.6g}"
     return f"{title_of(metrics['score'])} {sign} {threshold}"
 
 
 def _ties_sentence(config: FilterConfig, scores: np.ndarray, accepted: np.ndarray) -> str:
-    """What there is to say where equal scores were kept together, or left together; "" for an exact
-    share.
-    """
+    """A sentence about equal scores that were kept or rejected together; "" for an exact share."""
     wanted, kept = config.number_kept(len(scores)), int(accepted.sum())
     if config.threshold is not None or kept == wanted:
         return ""
@@ -162,8 +162,8 @@ def _ties_sentence(config: FilterConfig, scores: np.ndarray, accepted: np.ndarra
     cut = costs == np.sort(costs)[wanted - 1]
     return (
         f"{counted(int(cut.sum()), 'particle')} have the same {title_of(config.score)}, "
-        f"{scores[cut][0]:.6g}, and were not parted: {kept} of {len(scores)} are accepted, where "
-        f"the share asks for {wanted}."
+        f"{scores[cut][0]:.6g}, and were kept or rejected together: {kept} of {len(scores)} "
+        f"particles are accepted, whereas the share corresponds to {wanted}."
     )
 
 

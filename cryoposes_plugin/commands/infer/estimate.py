@@ -1,4 +1,4 @@
-"""What `infer` finds out about a particle set, in whichever way the poses were estimated."""
+"""The results of `infer` for a particle set, whichever way the poses were estimated."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class Estimate:
     Attributes
     ----------
     table : the particles at their poses, with scores.
-    particles_per_second : 0 where an earlier run had done all.
+    particles_per_second : 0 if an earlier run had finished all particles.
     metrics : numbers that belong to this way of estimation.
     notes : sentences on the poses.
     warnings : sentences that come before all others.
-    lead : what was done, for the head of the report.
+    lead : what was done, for the top of the report.
     figures : draws the figures of the report, name -> (caption, figure).
     """
 

@@ -40,7 +40,7 @@ class ModelInputs(ParticleBatches, Generic[Model]):
     """Particles with their images at the model's box and pixel size, the model, and the volume if
     there is one.
 
-    pose_source : what the poses come from, as the particles' STAR file says it.
+    pose_source : source of the poses, as written to the STAR file of the particles.
     """
 
     model: Model
@@ -62,12 +62,12 @@ def read_model_inputs(
     load : reads the model from its folder.
     model_path : folder of the model.
     particles_path : STAR file of the particles.
-    images_from : folder that relative stack names begin in, if it is given.
+    images_from : folder for relative stack names, if it is given.
     volume_path : map, or atomic model, in the frame of the model, if it is given.
 
     Raises
     ------
-    InputError : where a part is unusable or the parts do not fit together.
+    InputError : if a part is unusable or the parts do not fit together.
     """
     model = load(model_path)
     table = read_particles(str(particles_path), images_from=images_from)
@@ -121,7 +121,7 @@ def shift_finder(
     inputs : the particles.
     volume : in the frame of their rotations.
     max_shift_px : the largest shift, in pixels of the model's images.
-    batch_size : the largest number of images that are worked on at once.
+    batch_size : the largest number of images that are processed at once.
     """
     images = inputs.images
     return ShiftFinder(

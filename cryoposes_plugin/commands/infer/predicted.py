@@ -59,7 +59,7 @@ def predict_poses(config: InferConfig, run: RunDirectory, inputs: ModelInputs) -
 
 @dataclass(frozen=True)
 class _Predictions:
-    """What is known of the first `rows_done` of N particles, in the order of the batches; filled in
+    """Results of the first `rows_done` of N particles, in the order of the batches; filled in
     place.
 
     Attributes
@@ -166,8 +166,8 @@ def _predict_batch(
 
 
 def _with_poses(inputs: ModelInputs, predictions: _Predictions) -> ParticleTable:
-    """The input with new poses (for the original images), scores and pose source; all else as it
-    was.
+    """The input with new poses (for the original images), scores and pose source; everything else
+    is unchanged.
     """
     table, blank = inputs.table, inputs.images.grey.blank
     source = np.full(len(table), inputs.pose_source, dtype=object)

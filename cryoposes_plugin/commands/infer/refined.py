@@ -38,7 +38,7 @@ _LEAST_MOVED_DEG = 10.0
 def refine_hypotheses(
     config: InferConfig, run: RunDirectory, inputs: ModelInputs, volume: Volume
 ) -> Estimate:
-    """Poses of all particles; raises NoAgreement where images and volume have nothing in common.
+    """Poses of all particles; raises NoAgreement if images and volume have nothing in common.
 
     Parameters
     ----------
@@ -66,7 +66,8 @@ def refine_hypotheses(
         metrics,
         notes=report_notes(metrics),
         warnings=[mirror] if mirror else [],
-        lead=f"{counted(len(table), 'particle')}, model {inputs.pose_source}, refined against the volume.",
+        lead=f"{counted(len(table), 'particle')}, model {inputs.pose_source}, refined against the "
+        "volume.",
         figures=lambda: _figures(refinement, results, table),
     )
 
@@ -145,7 +146,7 @@ def mirror_warning(
     moved_deg: np.ndarray,
     seed: int,
 ) -> Optional[str]:
-    """A sentence where the network's orientations fit the mirror of the volume; None otherwise.
+    """A sentence if the network's orientations fit the mirror of the volume; None otherwise.
 
     Tested on a sample of the largest optics group, at the refined shifts, and only if the
     orientations moved far.

@@ -1,4 +1,4 @@
-"""What `infer` says about its poses: numbers and notes."""
+"""The report of `infer` on its poses: numbers and notes."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _shift_source(inputs: ModelInputs) -> str:
 def notes_of(
     config: InferConfig, inputs: ModelInputs, estimate: Estimate, metrics: Dict[str, Any]
 ) -> List[str]:
-    """What a reader of the poses must know, each sentence once.
+    """Notes that are needed to interpret the poses, each sentence once.
 
     Parameters
     ----------
@@ -80,7 +80,10 @@ def _on_shifts(config: InferConfig, metrics: Dict[str, Any]) -> str:
         return "No volume was given and the input has no shifts: all shifts are zero."
     if metrics["refined"]:
         return f"Poses were refined against {config.volume}, from the network's hypotheses."
-    return f"Shifts were measured against {config.volume}, up to {config.max_shift_px:g} px of the model's images."
+    return (
+        f"Shifts were measured against {config.volume}, up to {config.max_shift_px:g} px of the "
+        "model's images."
+    )
 
 
 def _on_input(inputs: ModelInputs, metrics: Dict[str, Any]) -> List[str]:

@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 
 def check(config: InferConfig) -> None:
-    """Raise what can be known to be wrong before any long work."""
+    """Raise every error that can be found before any long work."""
     config.validate()
     inputs = read_model_inputs(
         PoseModel.load, config.model, config.particles, config.images_from, config.volume

@@ -10,7 +10,7 @@ _FEWEST_PARTICLES = 50
 
 
 def check_enough_particles(what: str, number: int) -> None:
-    """InputError where particles, named by `what`, are too few for an initial volume."""
+    """Raise InputError if the particles, named by `what`, are too few for an initial volume."""
     if number < _FEWEST_PARTICLES:
         raise InputError(
             f"{what}: an initial volume needs at least {_FEWEST_PARTICLES} particles and this set "

@@ -76,7 +76,7 @@ class SearchInputs:
 
 
 def check(config: InitialVolumeConfig) -> None:
-    """Raise what can be known to be wrong before any long work."""
+    """Raise every error that can be found before any long work."""
     config.validate()
     scan_images(read_inputs(config).table)
 

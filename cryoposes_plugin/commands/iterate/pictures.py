@@ -11,5 +11,5 @@ from .config import IterateConfig
 
 
 def pictures(folder: Path, config: IterateConfig) -> Dict[str, Picture]:
-    """The map, the FSC curves, and where the refined particles are seen from."""
+    """The map, the FSC curves, and the viewing directions of the refined particles."""
     return map_pictures(folder, folder / PARTICLES_NAME)

@@ -89,7 +89,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class Start:
-    """What the rounds start from.
+    """The starting point of the rounds.
 
     table : particles with their half sets. half : (N,) half sets, 1 or 2. half_drawn : whether they
         were drawn here.
@@ -307,7 +307,7 @@ def refine_half(
         starts,
         start.group,
         Settings(search_shift_px=reach),
-        # beyond its filter a reference holds only what interpolation leaks there
+        # beyond its filter, a reference contains only interpolation errors
         reference.resolution_angstrom,
         threads=settings.threads,
     )

@@ -22,7 +22,7 @@ from .rounds import RoundSettings, Start, make_start, refine_in_rounds, write_be
 
 
 def check(config: IterateConfig) -> None:
-    """Raise what can be known to be wrong before any long work."""
+    """Raise every error that can be found before any long work."""
     config.validate()
     _, start = _read(config)
     scan_images(start.table)

@@ -65,7 +65,7 @@ def _read_reference(path: str, grid: Grid, table: ParticleTable) -> Volume:
 
 
 def log_inputs(particles: ReconstructionParticles) -> None:
-    """Log what would otherwise go unnoticed."""
+    """Log remarks on the input that could otherwise go unnoticed."""
     table = particles.table
     if table.ctf is None:
         logger.info("The particles have no CTF: their images are treated as free of one.")

@@ -10,5 +10,5 @@ from .config import ReconstructConfig
 
 
 def pictures(folder: Path, config: ReconstructConfig) -> Dict[str, Picture]:
-    """The map, the FSC curves, and where the particles are seen from."""
+    """The map, the FSC curves, and the viewing directions of the particles."""
     return map_pictures(folder, config.particles)

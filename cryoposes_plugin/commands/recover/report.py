@@ -114,7 +114,7 @@ def sampled_distances(
 
 
 def recovery_notes(config: RecoverConfig, metrics: Dict[str, Any]) -> List[str]:
-    """What a reader of the poses must know."""
+    """Notes that are needed to interpret the poses."""
     reach = f"up to {config.max_shift_px:g} px of the model's images"
     shifts = {
         "volume": f"Shifts were measured against {config.volume}, {reach}.",
@@ -130,8 +130,8 @@ def recovery_notes(config: RecoverConfig, metrics: Dict[str, Any]) -> List[str]:
         ]
         if metrics["beam_residual_deg"] > _CLEARLY * metrics["beam_residual_of_inverse_deg"]:
             found.append(
-                f"Rotated and mirrored copies determine the direction of the beam poorly (they are "
-                f"{metrics['beam_residual_deg']:.0f}° from where they should be, and "
+                "Rotated and mirrored copies determine the direction of the beam poorly (their "
+                f"median error is {metrics['beam_residual_deg']:.0f}°, and "
                 f"{metrics['beam_residual_of_inverse_deg']:.0f}° for the inverse rotations): do "
                 "not trust a reconstruction from these poses."
             )

@@ -58,7 +58,7 @@ class RecoveredPoses:
 
 
 def check(config: RecoverConfig) -> None:
-    """Raise what can be known to be wrong before any long work."""
+    """Raise every error that can be found before any long work."""
     config.validate()
     inputs = _read(config)
     if config.truth is not None:

@@ -40,7 +40,7 @@ def recovery_metrics(pairs: PairDistances, result: Recovery) -> Dict[str, Any]:
 
 
 def recovered_notes(metrics: Dict[str, Any]) -> List[str]:
-    """What a reader of the numbers must know."""
+    """Notes that are needed to interpret the numbers."""
     notes = [
         "Distances determine rotations up to a common transform: R -> A R B, and R -> R^-1. They "
         "tell neither the direction of the beam nor the hand."

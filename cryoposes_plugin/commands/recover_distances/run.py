@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 
 def check(config: RecoverDistancesConfig) -> None:
-    """Raise what can be known to be wrong before any file is written."""
+    """Raise every error that can be found before any file is written."""
     config.validate()
     read_pairs(str(config.distances))
 
@@ -89,5 +89,6 @@ def _report(
         numbers=metrics,
         notes=recovered_notes(metrics),
         figures=recovery_figures(pairs, result, config.seed),
-        lead=f"{pairs.number} particles from {len(pairs)} distances of {config.distances} (method: {config.method}).",
+        lead=f"{pairs.number} particles from {len(pairs)} distances of {config.distances} "
+        f"(method: {config.method}).",
     )

@@ -1,4 +1,4 @@
-"""What a refinement reports on its poses: numbers, notes and figures."""
+"""The report of a refinement on its poses: numbers, notes and figures."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def metrics_of(refinement: Refinement, results: Results, table: ParticleTable) -
 
 
 def report_notes(metrics: Dict[str, Any]) -> List[str]:
-    """What a reader of the poses must know."""
+    """Notes that are needed to interpret the poses."""
     notes = [
         "Expected errors hold for a pose in the right basin; the probability of a wrong pose is "
         "given separately."

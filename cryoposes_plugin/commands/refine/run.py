@@ -33,17 +33,18 @@ from .report import metrics_of, refinement_figures, report_notes
 
 logger = logging.getLogger(__name__)
 
-#: What follows from a verdict on the given poses, unless there was a search.
+#: Consequence of a verdict on the given poses, unless they were searched for.
 _LOST = {
-    "undecided": "Poses refined from poses that fit no better than chance are unlikely to be right: each is marked as "
-    "wrong (cryoposesWrongBasin is 1); estimate poses first, with `cryoposes infer`, or search "
-    "with --search-deg.",
-    "opposite": "Poses refined from poses of the other hand are wrong: each is marked so (cryoposesWrongBasin is 1).",
+    "undecided": "Poses refined from poses that fit no better than chance are unlikely to be right: "
+    "each is marked as wrong (cryoposesWrongBasin is 1); estimate poses first, with `cryoposes "
+    "infer`, or search with --search-deg.",
+    "opposite": "Poses refined from poses of the other hand are wrong: each is marked as wrong "
+    "(cryoposesWrongBasin is 1).",
 }
 
 
 def check(config: RefineConfig) -> None:
-    """Raise what can be known to be wrong before any long work."""
+    """Raise every error that can be found before any long work."""
     config.validate()
     inputs = read_inputs(config)
     scan_images(inputs.table)

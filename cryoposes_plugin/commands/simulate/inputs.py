@@ -26,7 +26,7 @@ from .config import SimulateConfig
 _TOLERANCE = 1e-3
 _PARTICLES_PER_MICROGRAPH = 100
 _COLUMNS_PER_MICROGRAPH = 10
-#: Share of the box that the particle's diameter is taken to be where nobody says.
+#: Default diameter of the particle, as a share of the box.
 DEFAULT_DIAMETER_SHARE = 0.75
 
 
@@ -43,7 +43,7 @@ class SimulationInputs:
 
 @dataclass(frozen=True)
 class Draws:
-    """What images 0 to N - 1 are: arrays of length N, see `types.ParticleTable`."""
+    """The random draws for images 0 to N - 1: arrays of length N, see `types.ParticleTable`."""
 
     volume_index: np.ndarray
     rotations: np.ndarray
@@ -54,8 +54,8 @@ class Draws:
 
 
 def read_inputs(config: SimulateConfig) -> SimulationInputs:
-    """Read the volumes and particle sets of a config; InputError or ConfigError where they do not
-    fit together.
+    """Read the volumes and particle sets of a config; InputError or ConfigError if they do not fit
+    together.
     """
     like = None
     if config.like:
@@ -172,8 +172,8 @@ def _draw_ctf_and_optics(config: SimulateConfig, inputs: SimulationInputs):
     # shuffled.
     twin = _same_file(config.like, config.orientations_from)
     rows = np.arange(n) % len(like) if twin else draws.like_rows(len(like), n, config.seed)
-    # What the forward model leaves out (beam tilt, aberrations) must not be claimed of the new
-    # images.
+    # Effects that the forward model does not include (beam tilt, aberrations) must not be listed
+    # for the new images.
     groups = tuple(
         dataclasses.replace(
             o, pixel_size_angstrom=pixel, box_size_px=box, image_state=state, extra={}

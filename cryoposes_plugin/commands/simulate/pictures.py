@@ -12,7 +12,7 @@ from .config import SimulateConfig
 
 
 def pictures(folder: Path, config: SimulateConfig) -> Dict[str, Picture]:
-    """Some of the images, and where they are seen from."""
+    """Some of the images, and their viewing directions."""
     star = folder / PARTICLES_NAME
     if not star.exists():
         return {}

@@ -60,7 +60,7 @@ class _State:
 
 
 def check(config: SimulateConfig) -> None:
-    """Raise what can be found wrong before any long computation."""
+    """Raise every error that can be found before any long computation."""
     config.validate()
     if config.projector == "astra":
         require_cuda()
@@ -215,7 +215,7 @@ class _Renderer:
             yield (self._finish(signal, rows, noise_variance), *variances)
 
     def _finish(self, images: np.ndarray, rows: np.ndarray, noise_variance: float) -> np.ndarray:
-        """Add noise, then what processing does: phase flip or multiplication by the CTF,
+        """Add noise, then apply the processing: phase flip or multiplication by the CTF, and
         normalisation.
         """
         config = self.config

@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 
 def check(config: TrainConfig) -> None:
-    """Raise what can be found wrong before any long computation."""
+    """Raise every error that can be found before any long computation."""
     config.validate()
     plan = make_plan(config)
     for table in (plan.like, plan.labelled):

@@ -199,6 +199,12 @@ def independence_statement(
     shared = sorted((first & second) - {TRUE_POSES})
     if shared:
         names = ", ".join(shared)
-        return f"Not independent up to the resolution of the common pose source: the poses of both halves come from {names}."
+        return (
+            "Not independent up to the resolution of the common pose source: the poses of both "
+            f"halves come from {names}."
+        )
     names = "; ".join(", ".join(sorted(half)) for half in (first, second))
-    return f"The poses of the halves come from different sources ({names}): they are as independent as these sources."
+    return (
+        f"The poses of the halves come from different sources ({names}): they are as independent "
+        "as these sources."
+    )

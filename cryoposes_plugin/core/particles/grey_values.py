@@ -55,7 +55,7 @@ _SIGNED_RANGE, _SHARE_WRAPPED = 2.0**15, 0.01
 UNKNOWN, USABLE, HOT_PIXELS, OTHER_SCALE, BLANK = range(5)
 _SENTENCES = {
     HOT_PIXELS: "{} with pixels far from all their neighbours, which replaced them: {}.",
-    OTHER_SCALE: "{} with far larger or smaller grey values than the others; they were rescaled: {}.",
+    OTHER_SCALE: "{} with much larger or smaller grey values than the others, now rescaled: {}.",
     BLANK: "{} without any contrast (blank or constant), which carry no information: {}.",
 }
 

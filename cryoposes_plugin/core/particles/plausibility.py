@@ -190,8 +190,11 @@ def kinship_question(a: ParticleTable, b: ParticleTable, common: int) -> List[st
         return []
 
     row = int(np.flatnonzero(other)[0])
-    images = f"id {a.ids[row]} is image {' of '.join(_image(a, row))} in one and {' of '.join(_image(b, row))} in"
-    shared = f"The two sets share {common} ids but not the images: {images} the other"
+    in_a, in_b = (" of ".join(_image(table, row)) for table in (a, b))
+    shared = (
+        f"The two sets share {common} ids but not the images: id {a.ids[row]} is image {in_a} in "
+        f"one and {in_b} in the other"
+    )
     if a.ctf is None or b.ctf is None:
         return [f"{shared}; do they come from the same particles?"]
 

@@ -100,7 +100,8 @@ def error_histogram(errors_deg: np.ndarray, title: str = "Angular error") -> Fig
         [],
         [],
         color=ORANGE,
-        label=f"cumulative; {100 * np.mean(errors < FOUND_BELOW_DEG):.1f} % below {FOUND_BELOW_DEG:g}°",
+        label=f"cumulative; {100 * np.mean(errors < FOUND_BELOW_DEG):.1f} % below "
+        f"{FOUND_BELOW_DEG:g}°",
     )
     if beyond:
         axes.plot(

@@ -86,20 +86,27 @@ class HandTest:
 
     @property
     def statement(self) -> str:
-        numbers = f"mean likelihood gain {self.gain:.1f} with the map, {self.mirror_gain:.1f} with its mirror"
+        numbers = (
+            f"mean likelihood gain {self.gain:.1f} with the map, "
+            f"{self.mirror_gain:.1f} with its mirror"
+        )
         return {
-            "same": f"As given, the poses fit the map better than its mirror ({numbers}): their hand is that of the map.",
-            "opposite": f"As given, the poses fit the map's mirror better than the map ({numbers}): they "
-            "belong to the other hand; mirror the map, or the poses.",
+            "same": f"As given, the poses fit the map better than its mirror ({numbers}): their "
+            "hand is that of the map.",
+            "opposite": "As given, the poses fit the map's mirror better than the map "
+            f"({numbers}): they belong to the other hand; mirror the map, or the poses.",
             "open": self._open(numbers),
-            "undecided": "As given, the poses fit neither the map nor its mirror better than the same orientations "
-            f"shuffled among the particles ({numbers}, {self._chance:.1f} by chance): they are not "
-            "poses of these particles in the frame of this map.",
+            "undecided": "As given, the poses fit neither the map nor its mirror better than the "
+            f"same orientations shuffled among the particles ({numbers}, {self._chance:.1f} by "
+            "chance): they are not poses of these particles in the frame of this map.",
         }[self.verdict]
 
     def _open(self, numbers: str) -> str:
         if np.isfinite(self.standard_error):
-            return f"As given, the poses fit the map and its mirror equally well ({numbers}): their hand is kept."
+            return (
+                f"As given, the poses fit the map and its mirror equally well ({numbers}): their "
+                "hand is kept."
+            )
         return (
             f"There are too few particles to test the hand of their poses ({numbers}): the hand is "
             "kept."

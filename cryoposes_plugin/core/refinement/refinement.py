@@ -177,7 +177,10 @@ class Refinement:
 
     def _no_agreement(self, group: int) -> InputError:
         """The reason: inverted contrast if images and map show it, otherwise what to check."""
-        subject = f"The particles of optics group {self.table.optics[group].name} have nothing in common with the volume"
+        subject = (
+            f"The particles of optics group {self.table.optics[group].name} have nothing in common "
+            "with the volume"
+        )
         contrast, (_, skewness) = (
             image_contrast(self.table, self.images.grey, group),
             self._map_contrast,
