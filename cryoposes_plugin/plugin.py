@@ -58,15 +58,16 @@ class Plugin(pwem.Plugin):
             "",
             var_type=VarTypes.STRING,
             description="Shell command that activates the environment of the program, for example "
-            "'conda activate tf' or 'module load tensorflow'. Empty: the environment of Scipion.",
+            "'conda activate tf' or 'module load tensorflow'. If empty, the environment "
+            "of Scipion is used.",
         )
 
         cls._defineVar(
             CRYOPOSES_PYTHON,
             "",
             var_type=VarTypes.STRING,
-            description="Python interpreter of the program. Empty: 'python' of the activated "
-            "environment, or the interpreter of Scipion.",
+            description="Python interpreter of the program. If empty, 'python' of the activated "
+            "environment is used, or the interpreter of Scipion.",
         )
 
     @classmethod

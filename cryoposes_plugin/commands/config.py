@@ -160,7 +160,7 @@ class Config:
     )
     gpu: str = option(
         "",
-        "Ids of the GPUs to use, separated by commas. Empty: the first GPU, if there is one. "
+        "Ids of the GPUs to use, separated by commas. If empty, the first GPU is used, if any. "
         "'none': compute on the CPU.",
         label="GPU ids",
         group=COMPUTATION,

@@ -1,6 +1,6 @@
 """Learning and refining the orientations of particles: a library that knows no command and no run.
 
-It takes values and returns values. Its rooms, each of which imports only from those before it:
+It takes values and returns values. Its packages, each of which imports only from those before it:
 
 geometry        rotations, sampling of orientations, point groups
 fourier         shells, filters, masks, resampling, slices, the CTF

@@ -52,8 +52,8 @@ class FilterConfig(Config):
     threshold: Optional[float] = option(
         None,
         "If given, it replaces the fraction: particles are kept whose score is this value or more "
-        "certain, that is, this value or lower. Of scores that are higher for more certain poses, "
-        "this value or higher.",
+        "certain, that is, this value or lower. For scores where higher is better, this value or "
+        "higher.",
         label="Threshold",
         group=FILTER,
     )

@@ -23,7 +23,7 @@ class InferConfig(Config):
 
     particles: Optional[str] = option(
         None,
-        "Particles whose poses are estimated. Any box and pixel size will do, as long as the "
+        "Particles whose poses are estimated. Any box and pixel size are accepted, as long as the "
         "images cover the field of view and the resolution at which the network works.",
         label="Particles",
         group=INPUT,

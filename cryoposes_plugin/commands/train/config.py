@@ -99,7 +99,7 @@ class TrainConfig(ImagingConfig):
         "'default' is equivariant to in-plane rotation and fast on a CPU. Start with this one.\n"
         "'cryoforum2023' and 'lian2022' are published networks, which need a GPU.\n"
         "'distance' and 'banjac2021' learn distances between images instead of poses, from which "
-        "`recover` finds the poses, also without a volume. The published one needs a GPU.",
+        "`recover` finds the poses, also without a volume. 'banjac2021' needs a GPU.",
         label="Network",
         group=NETWORK,
         choices=tuple(PRESETS),
@@ -282,8 +282,9 @@ class TrainConfig(ImagingConfig):
     )
     loss: str = option(
         BY_PRESET,
-        "Loss of a predicted rotation. The likelihoods belong to a representation: 'bingham' to "
-        "'bingham10', and 'matrix-fisher' to 'svd9'.",
+        "Loss of a predicted rotation, for the networks 'cryoforum2023' and 'lian2022' only. The "
+        "likelihoods belong to a representation: 'bingham' to 'bingham10', and 'matrix-fisher' "
+        "to 'svd9'.",
         label="Loss of the rotation",
         group=LOSS,
         choices=(BY_PRESET, *LOSSES),
