@@ -127,7 +127,7 @@ def _write_stack(
         writer.flush()
         run.write_json(SIMULATION, vars(state))
 
-    save = PeriodicSave(save_state)
+    save = PeriodicSave(save_state, times_as_often=4.0)
     for images, signal, in_mask in renderer.batches(state.written, state.noise_variance):
         writer.append(images)
         state.written += len(images)
