@@ -17,7 +17,7 @@ import time
 import numpy as np
 
 from cryoposes_plugin.commands.infer.config import InferConfig
-from cryoposes_plugin.commands.infer.inputs import read_inputs
+from cryoposes_plugin.commands.infer.inputs import read_model_inputs
 from cryoposes_plugin.commands.infer.refined import make_refinement
 from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
 from cryoposes_plugin.core.models.pose_model import PoseModel
@@ -49,7 +49,9 @@ def main() -> None:
         "1"  # as `cryoposes infer` does: each thread has a batch of its own
     )
     config = InferConfig(model=arguments.model, particles=arguments.particles, volume=arguments.map)
-    inputs = read_inputs(config, PoseModel.load)
+    inputs = read_model_inputs(
+        PoseModel.load, config.model, config.particles, config.images_from, config.volume
+    )
     refinement = make_refinement(config, inputs, inputs.volume)
     spectra = refinement.calibrate(config.seed)
     parts = batches(

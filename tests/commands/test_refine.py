@@ -319,7 +319,7 @@ def test_symmetry_that_the_map_has_not_and_copies_are_said(scene, caplog):
         )
     )
     assert "map.mrc hardly has the symmetry C7" in caplog.text
-    assert f"The {NUMBER} particles are {NUMBER - 6} images" in caplog.text
+    assert f"The {NUMBER} particles have only {NUMBER - 6} different images" in caplog.text
     caplog.clear()
     check(RefineConfig(particles=str(folder / "near.star"), volume=str(folder / "map.mrc")))
     assert not caplog.text

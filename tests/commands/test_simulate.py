@@ -352,7 +352,7 @@ def test_two_of_the_same_run_wait_for_each_other(simulate, volume_path, tmp_path
             second.result(timeout=2)
         assert list(folder.iterdir()) == []
     assert second.result(timeout=60) == 0
-    assert "Another process works in" in caplog.text
+    assert "Another process is working in" in caplog.text
     written = (folder / "particles.mrcs").stat().st_mtime_ns
     assert main(command) == 0
     assert (folder / "particles.mrcs").stat().st_mtime_ns == written

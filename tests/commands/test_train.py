@@ -85,7 +85,7 @@ def test_training_that_learned_nothing_says_so_and_what_comes_of_it_repeats_it(i
     poses = str(tmp_path / "poses/particles.star")
     assert main(["filter", "--particles", poses, "--output", str(tmp_path / "kept")]) == 0
     (repeated,) = json.loads((tmp_path / "kept/metrics.json").read_text())["warnings"]
-    assert f"poses of {NUMBER} particles are from a network that has learned nothing" in repeated
+    assert f"poses of {NUMBER} particles come from a network that has learned nothing" in repeated
 
 
 def test_from_a_map_like_particles_and_from_both(in_folder):

@@ -355,7 +355,7 @@ def _report(
     shown = {k: v for k, v in metrics.items() if not k.endswith("_matrix")}
     write_report(
         run.path,
-        "PoseComparison of poses",
+        "Comparison of poses",
         numbers=shown,
         notes=notes(config.registration, result),
         figures=figures,

@@ -15,7 +15,8 @@ class RecoverConfig(RecoveryConfig):
     command: ClassVar[str] = "recover"
     title: ClassVar[str] = "recover poses from distances"
     description: ClassVar[str] = (
-        "recover poses from the distances between images that a network estimates"
+        "recover poses from the distances between images that a network estimates "
+        "(from a file of distances: recover-distances)"
     )
     place: ClassVar[int] = 70
     image_fields: ClassVar[Tuple[str, ...]] = ("particles",)
