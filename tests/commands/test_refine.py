@@ -356,7 +356,11 @@ def test_sentences(scene, tmp_path, caplog):
         ({"volume": "unlike.mrc"}, (), "nothing in common with the volume"),
         ({"volume": "level.mrc"}, (), "nothing in common with the volume"),
         ({"star": "unaligned.star"}, (), "the particles have no orientations"),
-        ({"star": "noctf.star"}, (), "phase-flipped and have no defocus values"),
+        (
+            {"star": "noctf.star"},
+            (),
+            "phase-flipped according to the file and have no defocus values",
+        ),
         ({}, ("--symmetry", "Q5"), "Symmetry 'Q5' is unknown"),
         ({}, ("--working-box-px", 33), "give an even number"),
         ({}, ("--resolution-angstrom", 90), "give less than 50 Å"),

@@ -88,7 +88,7 @@ def test_predictions_are_the_same_in_halves(model, images, rng, monkeypatch):
         monkeypatch.setattr(model, name, Refusing(getattr(model, name), 4))
     halved, halved_hypotheses = model.predict(images, ctf), model.hypotheses(images, ctf, number=5)
     assert model._predict.sizes == [3, 3, 3, 2] == model._hypotheses.sizes
-    for name in ("rotations", "bingham", "shifts_px"):
+    for name in ("rotations", "bingham_matrices", "shifts_px"):
         np.testing.assert_allclose(getattr(halved, name), getattr(predicted, name), atol=1e-5)
     for ours, theirs in zip(halved_hypotheses, hypotheses):
         np.testing.assert_allclose(ours, theirs, atol=1e-4)

@@ -97,7 +97,7 @@ def test_what_cannot_be_is_said(tmp_path, caplog):
         str(tmp_path / "run"),
     ]
     for more, sentence in (
-        ([], "say with --resolution-angstrom"),
+        ([], "give the resolution of its density with --resolution-angstrom"),
         (["--resolution-angstrom", "12"], "has no pixel size; give --pixel-size-angstrom"),
     ):
         assert main([*arguments, *more]) == 2

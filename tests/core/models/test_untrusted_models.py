@@ -69,7 +69,7 @@ def test_a_model_comes_back(folder, trained):
 @pytest.mark.parametrize(
     "change, sentence",
     [
-        (lambda c: c.update(symmetry="C0"), "symmetry is 'C0', which is no point group"),
+        (lambda c: c.update(symmetry="C0"), "symmetry is 'C0', which is not a point group"),
         (lambda c: c.update(symmetry=4), "symmetry is 4, which is not text"),
         (lambda c: c.update(box_size_px=16.0), "box_size_px is 16, which is not a whole number"),
         (
@@ -87,7 +87,7 @@ def test_a_model_comes_back(folder, trained):
             lambda c: c.update(validation={"median_error_deg": "small"}),
             "'median_error_deg' is 'small'",
         ),
-        (lambda c: c.update(network=[]), "network is [] and no table"),
+        (lambda c: c.update(network=[]), "network is [], not a table"),
         (lambda c: c["network"].update(blocks=100000), "blocks is 100000 and must be at most 64"),
         (lambda c: c["network"].update(width=4096), "describes a network of"),
         (
@@ -103,7 +103,10 @@ def test_a_model_comes_back(folder, trained):
         (lambda c: c["network"].pop("bins"), "lacks 'bins' of its network"),
         (lambda c: c.update(gives="distances"), "says that it gives distances of images of 16 px"),
         (lambda c: c.update(box_size_px=32), "says that it gives poses of images of 32 px"),
-        (lambda c: c["network"].update(colour=1), "has 'colour', which is no part of a network"),
+        (
+            lambda c: c["network"].update(colour=1),
+            "has 'colour', which no network of this version has",
+        ),
         (lambda c: c["network"].update(views=5), "does not hold the weights of the network"),
     ],
 )
