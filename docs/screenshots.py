@@ -304,7 +304,7 @@ class WatchedStream:
 
 
 class NothingShown(logging.Handler):
-    """A window that holds a sentence in the place of its figure is logged with a warning."""
+    """A window that holds a sentence instead of its figure is logged with a warning."""
 
     def emit(self, record) -> None:
         failures.append(record.getMessage())
