@@ -98,4 +98,4 @@ def test_another_atomic_model_is_asked_about_and_refine_names_the_map(folder, tm
     ]
     with caplog.at_level(logging.ERROR):
         assert main(["refine", *arguments, "--output", str(tmp_path / "refined")]) == 2
-    assert "is an atomic model and a map is needed; give volume.mrc" in caplog.text
+    assert "is an atomic model, but a map is needed; give volume.mrc" in caplog.text

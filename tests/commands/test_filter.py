@@ -127,7 +127,7 @@ def test_all_are_kept_and_the_rejected_set_is_an_empty_table(scored, tmp_path):
     text = (tmp_path / "run/rejected.star").read_text()
     assert "_rlnImageName" in text
     assert "@" not in text
-    assert "holds none" in (tmp_path / "run/report.html").read_text()
+    assert "rejected.star is empty" in (tmp_path / "run/report.html").read_text()
 
 
 def test_equal_scores_are_kept_together_and_that_is_said(tmp_path, caplog):
@@ -138,7 +138,7 @@ def test_equal_scores_are_kept_together_and_that_is_said(tmp_path, caplog):
     )
     assert run(tmp_path / "run", "--particles", tmp_path / "in.star", "--keep-quantile", "0.5") == 0
     assert "12 particles have the same" in caplog.text
-    assert "8 of 20 are accepted" in caplog.text
+    assert "8 of 20 particles are accepted" in caplog.text
     assert "share corresponds to 10" in (tmp_path / "run/report.html").read_text()
 
 

@@ -68,7 +68,7 @@ def test_a_volume_and_poses_from_images_alone_and_an_interrupted_run_goes_on(
         raise InputError("interrupted")
 
     with monkeypatch.context() as patch:
-        patch.setattr(module.iterate, "run", breaks)
+        patch.setattr(module, "refine_in_rounds", breaks)
         assert initial_volume(*arguments) == 2
     assert not (tmp_path / "run/volume.mrc").exists()
     monkeypatch.setattr(Search, "run", breaks)  # the search is not made again

@@ -205,7 +205,7 @@ def test_a_reference_of_the_other_hand_or_without_the_symmetry_is_said(
     assert "mirror.mrc hardly has the symmetry C7" in caplog.text
     caplog.clear()
     assert reconstruct(star, tmp_path / "c", "--reference", tmp_path / "mirror.mrc") == 0
-    assert "The mirror of reference" in caplog.text
+    assert "The mirror image of reference" in caplog.text
     assert "hardly" not in caplog.text
 
 
