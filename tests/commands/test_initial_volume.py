@@ -85,7 +85,7 @@ def test_a_volume_and_poses_from_images_alone_and_an_interrupted_run_goes_on(
     metrics = json.loads((tmp_path / "run/metrics.json").read_text())
     assert metrics["search_explained_power"] > 0.3
     assert metrics["chosen_start"] == 1
-    assert any("hand is a guess" in note for note in metrics["notes"])
+    assert any("The hand is arbitrary" in note for note in metrics["notes"])
     pictures = pictures_of(tmp_path / "run")
     assert {"search", "volume_slices", "fsc", "direction_maps"} <= set(pictures)
     assert (

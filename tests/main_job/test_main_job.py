@@ -45,7 +45,7 @@ def test_projects_go_to_the_folder_and_settings_of_the_user_stay(tmp_path):
 def test_an_existing_project_is_only_replaced_when_told(tmp_path):
     old = tmp_path / "projects" / "mine"
     old.mkdir(parents=True)
-    with pytest.raises(ConfigError, match="mine exists; choose another --project"):
+    with pytest.raises(ConfigError, match="mine already exists; choose another --project"):
         main_job.prepare(settings(tmp_path, "--project", "mine"))
     assert old.exists()
     main_job.prepare(settings(tmp_path, "--project", "mine", "--replace"))

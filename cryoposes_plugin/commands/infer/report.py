@@ -61,10 +61,11 @@ def notes_of(
         *([not_refined] if not_refined else []),
         _on_shifts(config, metrics),
         "The network takes the images as they are: the input's shifts are not applied to them.",
-        f"The hand is that of {config.volume}, against which the poses were refined; images cannot "
-        "tell it."
+        f"The hand is that of {config.volume}, against which the poses were refined; projections "
+        "do not show it."
         if metrics["refined"]
-        else "The hand is that of the data that the model was trained on; images cannot tell it.",
+        else "The hand is that of the data that the model was trained on; projections do not "
+        "show it.",
         *inputs.images.remarks(),
         *_on_input(inputs, metrics),
         *estimate.notes,

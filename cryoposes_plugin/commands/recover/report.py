@@ -137,8 +137,8 @@ def recovery_notes(config: RecoverConfig, metrics: Dict[str, Any]) -> List[str]:
             )
     else:
         found = [
-            f"The poses have the frame and the hand of {config.volume}; images cannot tell the "
-            "hand."
+            f"The poses have the frame and the hand of {config.volume}; projections do "
+            "not show the hand."
         ]
         if metrics["median_distance_residual_deg"] > _LARGE_RESIDUAL_DEG:
             found.append(

@@ -57,6 +57,7 @@ def report_notes(metrics: Dict[str, Any]) -> List[str]:
         "Expected errors hold for a pose in the right basin; the probability of a wrong pose is "
         "given separately."
     ]
+
     if metrics["particles_without_signal"]:
         notes.append(
             f"{metrics['particles_without_signal']} particles fit no pose better than noise; "

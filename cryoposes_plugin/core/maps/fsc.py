@@ -193,6 +193,7 @@ def independence_statement(
             "reference or one network, this FSC is not independent up to the resolution of what "
             "they share."
         )
+
     first, second = set(sources1), set(sources2)
     if first | second == {TRUE_POSES}:
         return "The poses are the true ones: noise and images of the halves are independent."

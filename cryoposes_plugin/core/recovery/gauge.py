@@ -83,6 +83,7 @@ def choose_beam_axis(
             f"expected as many copies as images and angles, received {len(copies)}, {len(images)}, "
             f"{len(turns)}"
         )
+
     _check_turns(np.asarray(psi_rad, dtype=np.float64), np.asarray(mirrored, dtype=bool))
     moved = np.asarray(mirrored, dtype=bool) & half_turn
     found = []

@@ -281,6 +281,7 @@ def check_graph(pairs: PairDistances, name: str = "distances") -> None:
             f"{pairs.number} particles have fewer than {FEWEST_DISTANCES}, which do not determine "
             "a rotation); add pairs or leave these particles out."
         )
+
     parts, label = connected_parts(pairs)
     if parts > 1:
         sizes = np.bincount(label)
@@ -303,6 +304,7 @@ def _check_shapes(
                 f"{name}: {what} has shape {array.shape} and d {d.shape}; give lists of pairs, all "
                 "of one length."
             )
+
         kinds = "iu" if what in "ij" else "iuf"
         if array.dtype.kind not in kinds:
             raise InputError(

@@ -48,6 +48,7 @@ def rotations_from_references(
         raise ValueError(
             f"expected finite distances, received {np.count_nonzero(~np.isfinite(d))} that are not"
         )
+
     rotations = closed_form(d, known)
     pairs = _bipartite(d)
     start = rotations_to_quaternions(np.concatenate([rotations, known]))
