@@ -56,16 +56,18 @@ def notes_of(
     metrics : see `metrics_of`.
     """
     not_refined = metrics.get("not_refined")
+    source_of_hand = (
+        f"{config.volume}, against which the poses were refined"
+        if metrics["refined"]
+        else "the data that the model was trained on"
+    )
+
     notes = [
         *estimate.warnings,
         *([not_refined] if not_refined else []),
         _on_shifts(config, metrics),
         "The network takes the images as they are: the input's shifts are not applied to them.",
-        f"The hand is that of {config.volume}, against which the poses were refined; projections "
-        "do not show it."
-        if metrics["refined"]
-        else "The hand is that of the data that the model was trained on; projections do not "
-        "show it.",
+        f"The hand is that of {source_of_hand}; projections do not show it.",
         *inputs.images.remarks(),
         *_on_input(inputs, metrics),
         *estimate.notes,
