@@ -237,7 +237,7 @@ def test_detail_beyond_nyquist_is_a_question(particles, volume):
     )
     assert said(form) == ""
     assert any(
-        "'Resolution limit (Å)' is 3 and the images hold nothing" in line
+        "'Resolution limit (Å)' is 3 but the images contain no detail finer" in line
         for line in form.warnings()
     )
 
