@@ -33,7 +33,7 @@ COMPUTING = 'python_version >= "3.10" and python_version < "3.13"'
 setup(
     name="scipion-em-cryoposes",
     version=VERSION,
-    description="Scipion plugin that learns the orientations of cryo-EM particles and says how sure it is of each one",
+    description="Scipion plugin: learned orientations for cryo-EM particles, and their uncertainty",
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="GPL-3.0-or-later",

@@ -9,7 +9,8 @@
 
 @article{Lian2022,
   title = {End-to-end orientation estimation from 2D cryo-EM images},
-  author = {Lian, Ruyi and Huang, Bingyao and Wang, Liguo and Liu, Qun and Lin, Yuewei and Ling, Haibin},
+  author = {Lian, Ruyi and Huang, Bingyao and Wang, Liguo and Liu, Qun and Lin, Yuewei and
+            Ling, Haibin},
   journal = {Acta Crystallographica Section D},
   volume = {78},
   number = {2},

@@ -39,7 +39,7 @@ def main(folder: Path, project_name: str, target: Path) -> int:
     tkinter.Misc.wait_window = lambda self, window=None: None
     tkinter.Tk.report_callback_exception = staticmethod(note_exception)
     from pwem import Domain
-    from pyworkflow.gui.project.project import ProjectWindow  # isort: skip - before its parts: they import each other
+    from pyworkflow.gui.project.project import ProjectWindow  # isort: skip - before its parts
     from pyworkflow.gui import form as form_module
     from pyworkflow.project import Manager
 

@@ -16,7 +16,8 @@ from ..core.plots import png_bytes
 from ..core.scores import LEARNED_NOTHING
 
 _STYLE = """
-body { font: 15px/1.5 system-ui, "Segoe UI", Helvetica, Arial, sans-serif; color: #1a202c; max-width: 62rem;
+body { font: 15px/1.5 system-ui, "Segoe UI", Helvetica, Arial, sans-serif;
+  color: #1a202c; max-width: 62rem;
        margin: 2rem auto; padding: 0 1.2rem; }
 h1 { font-size: 1.5rem; margin-bottom: .2rem; } h2 { font-size: 1.1rem; margin: 1.8rem 0 .4rem; }
 p.lead { color: #4a5568; margin-top: 0; }
@@ -25,7 +26,8 @@ li.alarm { color: #c53030; font-weight: 600; }
 table { border-collapse: collapse; }
 td { padding: .25rem .9rem .25rem 0; border-bottom: 1px solid #e2e8f0; text-align: left; }
 td.value { text-align: right; font-variant-numeric: tabular-nums; }
-figure { margin: 1rem 0; } figcaption { color: #4a5568; font-size: .9rem; } img { max-width: 100%; height: auto; }
+figure { margin: 1rem 0; } figcaption { color: #4a5568; font-size: .9rem; }
+img { max-width: 100%; height: auto; }
 """
 
 
@@ -60,7 +62,8 @@ def write_report(
 
     parts += [_figure(name, caption, png) for name, (caption, png) in drawn.items()]
     page = (
-        f"<!doctype html>\n<html lang='en'><head><meta charset='utf-8'><title>{html.escape(title)}</title>"
+        "<!doctype html>\n<html lang='en'><head><meta charset='utf-8'>"
+        f"<title>{html.escape(title)}</title>"
         f"<style>{_STYLE}</style></head>\n<body>\n"
         + "\n".join(part for part in parts if part)
         + "\n</body></html>\n"

@@ -198,6 +198,6 @@ def _report(
         numbers=metrics,
         notes=notes,
         figures=figures,
-        lead=f"{metrics['accepted']} of {counted(len(table), 'particle')} of {config.particles} accepted by "
-        f"{title_of(config.score)}.",
+        lead=f"{metrics['accepted']} of {counted(len(table), 'particle')} of {config.particles} "
+        f"accepted by {title_of(config.score)}.",
     )

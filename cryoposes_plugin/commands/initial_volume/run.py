@@ -296,8 +296,8 @@ def _search_metrics(inputs: SearchInputs, outcome: SearchOutcome, used: int) -> 
 
 def _notes(config: InitialVolumeConfig, metrics: Dict[str, Any]) -> List[str]:
     notes = [
-        "The hand is arbitrary: it cannot be determined from projections. If it turns out to be the "
-        "wrong one, mirror the volume and the poses."
+        "The hand is arbitrary: it cannot be determined from projections. If it turns out to be "
+        "the wrong one, mirror the volume and the poses."
     ]
     agreeing, starts = metrics["starts_that_agree"], metrics["starts"]
     if starts > 1 and agreeing > 1:

@@ -35,9 +35,9 @@ logger = logging.getLogger(__name__)
 
 #: Consequence of a verdict on the given poses, unless they were searched for.
 _LOST = {
-    "undecided": "Poses refined from poses that fit no better than chance are unlikely to be right: "
-    "each is marked as wrong (cryoposesWrongBasin is 1); estimate poses first, with `cryoposes "
-    "infer`, or search with --search-deg.",
+    "undecided": "Poses refined from poses that fit no better than chance are unlikely to be "
+    "right: each is marked as wrong (cryoposesWrongBasin is 1); estimate poses first, with "
+    "`cryoposes infer`, or search with --search-deg.",
     "opposite": "Poses refined from poses of the other hand are wrong: each is marked as wrong "
     "(cryoposesWrongBasin is 1).",
 }

@@ -3,7 +3,8 @@
 With whitened coefficients y = s c exp(-2 pi i k.t / D) x(A^T k) + n and the scale s of the particle
 profiled out, twice the logarithm of the likelihood rises over that of "no signal" by
 
-    gain(A, t) = max(0, <m, y>)^2 / <m, m>,     m = c exp(-2 pi i k.t / D) x(A^T k),   <u, v> = Re sum u* v.
+    gain(A, t) = max(0, <m, y>)^2 / <m, m>,
+    m = c exp(-2 pi i k.t / D) x(A^T k),   <u, v> = Re sum u* v.
 
 The tangent of a pose is (w, dt): A becomes exp([w]x) A, w in radians in the image's frame, t
 becomes t + dt in pixels.
