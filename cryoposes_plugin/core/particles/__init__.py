@@ -1,1 +1,36 @@
-"""Particle sets: images, grey values, grids, half sets, and whether all of it belongs together."""
+"""Particle sets: images, grey values, grids, half sets, and whether all of it belongs together.
+
+The names below are loaded when they are used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+_MODULES = {
+    "GreyValues": "grey_values",
+    "Grid": "grids",
+    "ParticleBatches": "batches",
+    "ParticleImages": "images",
+    "ResampledImages": "images",
+    "check_ctf": "checks",
+    "check_fits_model": "checks",
+    "check_volume": "checks",
+    "common_grid": "grids",
+    "even_grid": "grids",
+    "half_sets": "halves",
+    "image_contrast": "contrast",
+    "map_contrast": "contrast",
+    "particle_questions": "plausibility",
+    "pose_questions": "plausibility",
+    "scan_images": "batches",
+    "working_grid": "grids",
+}
+__all__ = tuple(_MODULES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
