@@ -79,7 +79,7 @@ def test_parameters_in_bold_are_labels_of_the_forms(page):
 @pytest.mark.parametrize("room", ROOMS)
 def test_the_api_page_lists_what_each_room_shows(room):
     package = importlib.import_module(f"cryoposes_plugin.core.{room}")
-    public = getattr(package, "__all__", None) or vars(package).get("__dir__", list)()
+    public = getattr(package, "__all__", ())
     page = (DOCS / "api.md").read_text(encoding="utf-8")
     listed = set(re.findall(rf":: {re.escape(package.__name__)}\.(\w+)$", page, re.M))
     assert set(public) - listed == set()

@@ -6,27 +6,22 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import Any
+from ..lazy import lazy_names
 
-_MODULES = {
-    "Folder": "folder",
-    "Stack": "mrc",
-    "StackWriter": "mrc",
-    "join_tables": "ids",
-    "read_npz": "npz",
-    "read_particles": "star_reader",
-    "read_stack": "mrc",
-    "read_volume": "mrc",
-    "stack_paths": "star_reader",
-    "write_particles": "star_writer",
-    "write_stack": "mrc",
-    "write_volume": "mrc",
-}
-__all__ = tuple(_MODULES)
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+__getattr__, __dir__, __all__ = lazy_names(
+    __name__,
+    {
+        "Folder": "folder",
+        "Stack": "mrc",
+        "StackWriter": "mrc",
+        "join_tables": "ids",
+        "read_npz": "npz",
+        "read_particles": "star_reader",
+        "read_stack": "mrc",
+        "read_volume": "mrc",
+        "stack_paths": "star_reader",
+        "write_particles": "star_writer",
+        "write_stack": "mrc",
+        "write_volume": "mrc",
+    },
+)

@@ -5,32 +5,27 @@ The names below are loaded when they are used.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import Any
+from ..lazy import lazy_names
 
-_MODULES = {
-    "GreyValues": "grey_values",
-    "Grid": "grids",
-    "ParticleBatches": "batches",
-    "ParticleImages": "images",
-    "ResampledImages": "images",
-    "check_ctf": "checks",
-    "check_fits_model": "checks",
-    "check_volume": "checks",
-    "common_grid": "grids",
-    "even_grid": "grids",
-    "half_sets": "halves",
-    "image_contrast": "contrast",
-    "map_contrast": "contrast",
-    "particle_questions": "plausibility",
-    "pose_questions": "plausibility",
-    "scan_images": "batches",
-    "working_grid": "grids",
-}
-__all__ = tuple(_MODULES)
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+__getattr__, __dir__, __all__ = lazy_names(
+    __name__,
+    {
+        "GreyValues": "grey_values",
+        "Grid": "grids",
+        "ParticleBatches": "batches",
+        "ParticleImages": "images",
+        "ResampledImages": "images",
+        "check_ctf": "checks",
+        "check_fits_model": "checks",
+        "check_volume": "checks",
+        "common_grid": "grids",
+        "even_grid": "grids",
+        "half_sets": "halves",
+        "image_contrast": "contrast",
+        "map_contrast": "contrast",
+        "particle_questions": "plausibility",
+        "pose_questions": "plausibility",
+        "scan_images": "batches",
+        "working_grid": "grids",
+    },
+)
