@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Mapping, Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from .figures import (
@@ -72,8 +73,6 @@ def volume_slices(data: np.ndarray, pixel_size_angstrom: float, title: str = "Vo
     """Central slices (top) and projections (bottom) of a map (D, D, D), along x, y and z."""
     data = np.asarray(data, dtype=np.float64)
     box = data.shape[0]
-    first = -(box // 2 + 0.5) * pixel_size_angstrom
-    extent = (first, first + box * pixel_size_angstrom) * 2
     figure = new_figure(7.4, 5.2)
     figure.suptitle(
         f"{title}: {box} px, {pixel_size_angstrom:.4g} Å/px", fontsize=11, fontweight="bold"
@@ -84,15 +83,7 @@ def volume_slices(data: np.ndarray, pixel_size_angstrom: float, title: str = "Vo
     ):
         for row, image in enumerate((np.take(data, box // 2, axis=axis), data.sum(axis=axis))):
             axes = figure.add_subplot(2, 3, 3 * row + column + 1)
-            low, high = np.percentile(image, [0.5, 99.8])
-            axes.imshow(
-                image,
-                cmap="gray",
-                origin="lower",
-                extent=extent,
-                vmin=low,
-                vmax=high if high > low else None,
-            )
+            _show_plane(axes, image, pixel_size_angstrom, np.percentile(image, [0.5, 99.8]))
             axes.set_title(
                 f"slice at {name} = 0" if row == 0 else f"projection along {name}", fontsize=9
             )
@@ -116,23 +107,13 @@ def volume_section(data: np.ndarray, pixel_size_angstrom: float, axis: str, inde
     data = np.asarray(data)
     number, across, up = {"x": (2, "y", "z"), "y": (1, "x", "z"), "z": (0, "x", "y")}[axis]
     box = data.shape[number]
-    first = -(box // 2 + 0.5) * pixel_size_angstrom
-    extent = (first, first + box * pixel_size_angstrom) * 2
     place = (index - box // 2) * pixel_size_angstrom
     figure, axes = single_axes(
         f"{axis} = {place:.1f} Å (slice {index + 1} of {box})", "", "", (5.2, 5.2)
     )
-    low, high = np.percentile(data, [0.5, 99.9])
     image = np.take(data, index, axis=number)
 
-    axes.imshow(
-        image,
-        cmap="gray",
-        origin="lower",
-        extent=extent,
-        vmin=low,
-        vmax=high if high > low else None,
-    )
+    _show_plane(axes, image, pixel_size_angstrom, np.percentile(data, [0.5, 99.9]))
     axes.set(xlabel=f"{across} [Å]", ylabel=f"{up} [Å]")
     axes.grid(False)
     return figure
@@ -164,3 +145,28 @@ def symmetry_bars(
     axes.set_ylim(min(0.0, *correlations.values()) - 0.05, 1.02)
     add_legend(axes, loc="upper right")
     return figure
+
+
+def _show_plane(
+    axes: Axes, image: np.ndarray, pixel_size_angstrom: float, grey: np.ndarray
+) -> None:
+    """A square plane of a volume in grey, with Å along its axes; voxel D // 2 lies at 0.
+
+    Parameters
+    ----------
+    axes : to draw into.
+    image : (D, D).
+    pixel_size_angstrom : of the image.
+    grey : (2,) values of black and white.
+    """
+    box = len(image)
+    first = -(box // 2 + 0.5) * pixel_size_angstrom
+    low, high = grey
+    axes.imshow(
+        image,
+        cmap="gray",
+        origin="lower",
+        extent=(first, first + box * pixel_size_angstrom) * 2,
+        vmin=low,
+        vmax=high if high > low else None,
+    )
