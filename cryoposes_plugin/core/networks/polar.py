@@ -15,10 +15,9 @@ from typing import Any, Dict
 import keras
 from keras import KerasTensor
 
-from .layers import (
+from .circular_layers import (
     CircularConvolution,
     CircularTemplates,
-    FanOut,
     GridBingham,
     GridLogits,
     GridMean,
@@ -27,6 +26,7 @@ from .layers import (
     TurnedMatrixMean,
     TurnedVectorMean,
 )
+from .layers import FanOut
 
 _RESIDUAL_GAIN = 0.3
 _HEAD_GAIN = 0.1

@@ -10,7 +10,7 @@ import tensorflow as tf
 from cryoposes_plugin.core.conventions import rotations_about_z, rotations_to_quaternions
 from cryoposes_plugin.core.geometry.rotations import angular_distance_rad, project_to_so3
 from cryoposes_plugin.core.geometry.sampling import random_rotations
-from cryoposes_plugin.core.networks import layers
+from cryoposes_plugin.core.networks import circular_layers, layers
 from cryoposes_plugin.core.networks.cryoforum2023 import CryoforumConfig, build_cryoforum_encoder
 from cryoposes_plugin.core.networks.lian2022 import LianConfig, build_lian_encoder
 from cryoposes_plugin.core.networks.polar import PolarConfig, build_polar_encoder, network_on_circle
@@ -115,10 +115,10 @@ def test_a_bump_on_the_grid_gives_its_rotation_back(rng):
         tf.constant(rotations, tf.float32), turns_about_z(32), grid_views(192), 25.0
     )
     logits = tf.math.log(targets + 1e-20)
-    matrices = layers.GridMean(*grid)(logits).numpy()
+    matrices = circular_layers.GridMean(*grid)(logits).numpy()
     assert np.rad2deg(angular_distance_rad(project_to_so3(matrices), rotations)).max() < 1.5
     np.testing.assert_allclose(np.linalg.norm(matrices, axis=(1, 2)), np.sqrt(3), rtol=0.01)
-    forms = layers.GridBingham(*grid)(logits).numpy()
+    forms = circular_layers.GridBingham(*grid)(logits).numpy()
     values, vectors = np.linalg.eigh(forms)
     overlap = np.abs(np.sum(vectors[:, :, 0] * rotations_to_quaternions(rotations), axis=1))
     assert np.rad2deg(2 * np.arccos(np.minimum(overlap, 1))).max() < 1.5
@@ -131,7 +131,7 @@ def test_polar_resampling_samples_where_it_says():
     plane = (2.0 * x - 3.0 * y + 1.0).astype(
         np.float32
     )  # bilinear interpolation is exact on a plane
-    polar = layers.PolarResampling(8, 6, 12.0)(plane[None]).numpy()[:, 0]
+    polar = circular_layers.PolarResampling(8, 6, 12.0)(plane[None]).numpy()[:, 0]
     theta = 2 * np.pi * np.arange(8)[:, None] / 8
     radius = 2.0 * (np.arange(6) + 0.5)
     np.testing.assert_allclose(
@@ -141,7 +141,7 @@ def test_polar_resampling_samples_where_it_says():
 
 def test_circular_templates_are_a_circular_correlation(rng):
     features = rng.standard_normal((8, 2, 3)).astype(np.float32)
-    layer = layers.CircularTemplates(4, 8)
+    layer = circular_layers.CircularTemplates(4, 8)
     got = layer(features).numpy()
     real, imaginary = layer.kernel.numpy()
     spectrum = np.fft.rfft(features, axis=0)
@@ -151,7 +151,7 @@ def test_circular_templates_are_a_circular_correlation(rng):
 
 def test_circular_convolution_by_hand(rng):
     features = rng.standard_normal((8, 1, 2)).astype(np.float32)
-    layer = layers.CircularConvolution(1, taps=3, dilation=2)
+    layer = circular_layers.CircularConvolution(1, taps=3, dilation=2)
     got = layer(features).numpy()[:, 0, 0]
     kernel = layer.kernel.numpy().reshape(3, 2)
     expected = [

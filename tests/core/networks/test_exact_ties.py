@@ -13,7 +13,7 @@ import tensorflow as tf
 from cryoposes_plugin.commands.train.config import TrainConfig
 from cryoposes_plugin.core.imaging.forward_model import ForwardModel
 from cryoposes_plugin.core.models import feature_distances
-from cryoposes_plugin.core.networks import layers, representations, safe_gradients
+from cryoposes_plugin.core.networks import circular_layers, layers, representations, safe_gradients
 from cryoposes_plugin.core.networks.bingham_normaliser import log_normaliser
 from cryoposes_plugin.core.recovery import minibatch
 from cryoposes_plugin.core.refinement.levenberg_marquardt import profile
@@ -282,7 +282,7 @@ def test_the_rectifier_at_zero_has_the_slope_of_a_side():
 
 @pytest.mark.parametrize(
     "layer",
-    [layers.GeneralisedMeanPooling, layers.RootMeanSquareNorm, layers.UnitRange],
+    [layers.GeneralisedMeanPooling, circular_layers.RootMeanSquareNorm, layers.UnitRange],
     ids=lambda c: c.__name__,
 )
 def test_layers_on_padded_zeros(layer):
