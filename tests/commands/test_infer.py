@@ -36,7 +36,7 @@ def scene(tmp_path_factory):
     from cryoposes_plugin.core.models.model_card import ModelCard
     from cryoposes_plugin.core.models.pose_model import PoseModel
     from cryoposes_plugin.core.networks.build import build_network
-    from cryoposes_plugin.core.networks.polar import PolarConfig
+    from cryoposes_plugin.core.networks.polar import PolarArchitecture
 
     folder = tmp_path_factory.mktemp("scene")
     volume = make_phantom(BOX, PIXEL)
@@ -57,7 +57,7 @@ def scene(tmp_path_factory):
     write_stack(folder / "s.mrcs", images.numpy() + noise, PIXEL)
     table = table.take(order)
     write_particles(folder / "in.star", table)
-    network = {"kind": "polar", **PolarConfig(MODEL_BOX, 14.0, radii=8).to_dict()}
+    network = {"kind": "polar", **PolarArchitecture(MODEL_BOX, 14.0, radii=8).to_dict()}
     card = ModelCard("default", MODEL_BOX, MODEL_PIXEL, 140.0, "phase-flip", "raw", "C1", network)
     PoseModel(card, build_network(network)).save(folder / "model")
     return folder, table

@@ -22,7 +22,7 @@ from cryoposes_plugin.core.models.model_card import ModelCard
 from cryoposes_plugin.core.models.pose_model import PoseModel
 from cryoposes_plugin.core.networks.build import build_network
 from cryoposes_plugin.core.networks.choices import REPRESENTATIONS
-from cryoposes_plugin.core.networks.cryoforum2023 import CryoforumConfig
+from cryoposes_plugin.core.networks.cryoforum2023 import CryoforumArchitecture
 from cryoposes_plugin.core.networks.representations import (
     NUMBERS,
     bingham_matrices_of,
@@ -143,7 +143,9 @@ def choices():
 
 
 def tiny_network(config, monkeypatch):
-    monkeypatch.setattr(components, "CryoforumConfig", functools.partial(CryoforumConfig, **TINY))
+    monkeypatch.setattr(
+        components, "CryoforumArchitecture", functools.partial(CryoforumArchitecture, **TINY)
+    )
     # with some weights two eigenvalues nearly meet, and the rounding of two graphs then shows in
     # the pose
     keras.utils.set_random_seed(0)

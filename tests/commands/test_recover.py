@@ -38,7 +38,7 @@ def scene(tmp_path_factory):
     from cryoposes_plugin.core.models.model_card import ModelCard
     from cryoposes_plugin.core.models.model_folder import write_network
     from cryoposes_plugin.core.networks.build import build_network
-    from cryoposes_plugin.core.networks.polar import PolarConfig
+    from cryoposes_plugin.core.networks.polar import PolarArchitecture
 
     folder = tmp_path_factory.mktemp("scene")
     volume = make_phantom(BOX, PIXEL)
@@ -59,7 +59,7 @@ def scene(tmp_path_factory):
     network = {
         "kind": "polar-distance",
         "distance": "trace",
-        **PolarConfig(BOX, 14.0, radii=8).to_dict(),
+        **PolarArchitecture(BOX, 14.0, radii=8).to_dict(),
     }
     keras.utils.set_random_seed(3)
     card = ModelCard(

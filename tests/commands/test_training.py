@@ -23,9 +23,9 @@ from cryoposes_plugin.core.fourier.resampling import resample_volume
 from cryoposes_plugin.core.io.mrc import write_volume
 from cryoposes_plugin.core.models.pose_model import PoseModel
 from cryoposes_plugin.core.networks.build import build_network
-from cryoposes_plugin.core.networks.cryoforum2023 import CryoforumConfig
-from cryoposes_plugin.core.networks.lian2022 import LianConfig
-from cryoposes_plugin.core.networks.polar import PolarConfig
+from cryoposes_plugin.core.networks.cryoforum2023 import CryoforumArchitecture
+from cryoposes_plugin.core.networks.lian2022 import LianArchitecture
+from cryoposes_plugin.core.networks.polar import PolarArchitecture
 from cryoposes_plugin.core.training import components
 from cryoposes_plugin.core.training.trainer import Trainer
 
@@ -69,12 +69,18 @@ def weights(model):
 @pytest.fixture(autouse=True)
 def small_networks(monkeypatch):
     """The architectures of the presets at a size that a test can wait for."""
-    monkeypatch.setattr(components, "PolarConfig", functools.partial(PolarConfig, **SMALL_POLAR))
     monkeypatch.setattr(
-        components, "CryoforumConfig", functools.partial(CryoforumConfig, doubles=(8, 8, 8, 16))
+        components, "PolarArchitecture", functools.partial(PolarArchitecture, **SMALL_POLAR)
     )
-    small_lian = functools.partial(LianConfig, blocks=((1, 8), (1, 8)), middle=(8, 16), dense=(16,))
-    monkeypatch.setattr(components, "LianConfig", small_lian)
+    monkeypatch.setattr(
+        components,
+        "CryoforumArchitecture",
+        functools.partial(CryoforumArchitecture, doubles=(8, 8, 8, 16)),
+    )
+    small_lian = functools.partial(
+        LianArchitecture, blocks=((1, 8), (1, 8)), middle=(8, 16), dense=(16,)
+    )
+    monkeypatch.setattr(components, "LianArchitecture", small_lian)
 
 
 def test_an_interrupted_run_ends_with_the_weights_of_an_uninterrupted_one(
@@ -289,7 +295,7 @@ def tiny_model():
 
     network = {
         "kind": "polar",
-        **PolarConfig(
+        **PolarArchitecture(
             16, 6.5, angles=8, bins=8, radii=6, templates=8, width=8, blocks=1, views=6
         ).to_dict(),
     }

@@ -13,7 +13,7 @@ from cryoposes_plugin.core.memory import BatchLimit
 from cryoposes_plugin.core.models.model_card import ModelCard
 from cryoposes_plugin.core.models.pose_model import PoseModel
 from cryoposes_plugin.core.networks.build import build_network
-from cryoposes_plugin.core.networks.polar import PolarConfig
+from cryoposes_plugin.core.networks.polar import PolarArchitecture
 from cryoposes_plugin.core.refinement.shift_finder import ShiftFinder
 
 from ..out_of_memory import refusal
@@ -46,7 +46,7 @@ def images(rng):
 @pytest.fixture(scope="module")
 def model():
     tf.keras.utils.set_random_seed(0)
-    network = PolarConfig(
+    network = PolarArchitecture(
         BOX, 6.5, angles=8, bins=8, radii=6, templates=8, width=8, blocks=1, views=6
     )
     described = {"kind": "polar", **network.to_dict()}

@@ -11,10 +11,10 @@ from ..lazy import lazy_names
 __getattr__, __dir__, __all__ = lazy_names(
     __name__,
     {
-        "BanjacConfig": "banjac2021",
-        "CryoforumConfig": "cryoforum2023",
-        "LianConfig": "lian2022",
-        "PolarConfig": "polar",
+        "BanjacArchitecture": "banjac2021",
+        "CryoforumArchitecture": "cryoforum2023",
+        "LianArchitecture": "lian2022",
+        "PolarArchitecture": "polar",
         "architecture_of": "build",
         "bingham_matrices_of": "representations",
         "build_network": "build",

@@ -18,7 +18,7 @@ from .layers import Conv2D, convolution_blocks, normalised_convolution
 
 
 @dataclass(frozen=True)
-class BanjacConfig:
+class BanjacArchitecture:
     """Architecture: `stem` as (kernel, channels) of the single convolutions, `doubles` the channels
     of pairs of 3 x 3 convolutions, each ended by 2 x 2 max-pooling; `features` of the last, linear
     one; `distance` between them, see `feature_distances`.
@@ -37,46 +37,57 @@ class BanjacConfig:
         return asdict(self)
 
 
-def build_banjac_encoder(config: BanjacConfig, compute_dtype: str = "float32") -> keras.Model:
+def build_banjac_encoder(
+    architecture: BanjacArchitecture, compute_dtype: str = "float32"
+) -> keras.Model:
     """Network (B, D, D) masked, standardised images -> {"features": (B, F)}."""
     policy = "mixed_bfloat16" if compute_dtype == "bfloat16" else "float32"
-    images = keras.Input((config.box_size_px, config.box_size_px), name="images")
+    images = keras.Input((architecture.box_size_px, architecture.box_size_px), name="images")
     features = keras.layers.Reshape(
-        (config.box_size_px, config.box_size_px, 1), dtype=policy, name="channel"
+        (architecture.box_size_px, architecture.box_size_px, 1), dtype=policy, name="channel"
     )(images)
-    convolution, pool = (partial(layer, config, policy) for layer in (_convolution, _pool))
-    features = convolution_blocks(features, config.stem, config.doubles, convolution, pool)
+
+    convolution, pool = (partial(layer, architecture, policy) for layer in (_convolution, _pool))
+    features = convolution_blocks(
+        features, architecture.stem, architecture.doubles, convolution, pool
+    )
     features = Conv2D(
-        config.features, 1, dtype=policy, name="features_conv", **_kernel_options(config)
+        architecture.features,
+        1,
+        dtype=policy,
+        name="features_conv",
+        **_kernel_options(architecture),
     )(features)
     pooled = keras.layers.GlobalAveragePooling2D(dtype="float32", name="features")(features)
     return keras.Model(images, {"features": pooled}, name="banjac_encoder")
 
 
 def _convolution(
-    config: BanjacConfig,
+    architecture: BanjacArchitecture,
     policy: str,
     features: KerasTensor,
     channels: int,
     kernel: int,
     name: str,
 ) -> KerasTensor:
-    options = _kernel_options(config)
+    options = _kernel_options(architecture)
     features = normalised_convolution(features, channels, kernel, policy, name, **options)
     return keras.layers.Activation("relu", dtype=policy, name=f"{name}_relu")(features)
 
 
-def _pool(config: BanjacConfig, policy: str, features: KerasTensor, name: str) -> KerasTensor:
+def _pool(
+    architecture: BanjacArchitecture, policy: str, features: KerasTensor, name: str
+) -> KerasTensor:
     features = keras.layers.MaxPooling2D(2, padding="same", dtype=policy, name=f"{name}_pool")(
         features
     )
-    if config.dropout:
-        features = keras.layers.Dropout(config.dropout, dtype=policy, name=f"{name}_dropout")(
+    if architecture.dropout:
+        features = keras.layers.Dropout(architecture.dropout, dtype=policy, name=f"{name}_dropout")(
             features
         )
     return features
 
 
-def _kernel_options(config: BanjacConfig) -> Dict[str, Any]:
-    regularizer = keras.regularizers.L2(config.l2) if config.l2 else None
+def _kernel_options(architecture: BanjacArchitecture) -> Dict[str, Any]:
+    regularizer = keras.regularizers.L2(architecture.l2) if architecture.l2 else None
     return {"kernel_initializer": "he_normal", "kernel_regularizer": regularizer}

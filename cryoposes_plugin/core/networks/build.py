@@ -11,34 +11,34 @@ import tensorflow as tf
 
 from ..errors import InputError
 from ..values import shown, shown_error
-from .banjac2021 import BanjacConfig, build_banjac_encoder
-from .cryoforum2023 import CryoforumConfig, build_cryoforum_encoder
-from .lian2022 import LianConfig, build_lian_encoder
+from .banjac2021 import BanjacArchitecture, build_banjac_encoder
+from .cryoforum2023 import CryoforumArchitecture, build_cryoforum_encoder
+from .lian2022 import LianArchitecture, build_lian_encoder
 from .limits import check_network
-from .polar import PolarConfig, build_polar_distances, build_polar_encoder
+from .polar import PolarArchitecture, build_polar_distances, build_polar_encoder
 from .quaternions import bingham_of_angular_gaussian
 from .representations import best_hypothesis
 
 Outputs = Dict[str, tf.Tensor]
 
 
-def build_network(config: Dict[str, Any], compute_dtype: str = "float32") -> keras.Model:
+def build_network(description: Dict[str, Any], compute_dtype: str = "float32") -> keras.Model:
     """The network that a model card describes, with fresh weights; InputError if this version
     cannot build it.
     """
-    kind, architecture = architecture_of(config)
+    kind, architecture = architecture_of(description)
     try:
         return _BUILDERS[kind][1](architecture, compute_dtype)
     except (TypeError, KeyError, ValueError) as error:
         raise _not_buildable(error) from error
 
 
-def architecture_of(config: Dict[str, Any]) -> Tuple[str, Any]:
+def architecture_of(description: Dict[str, Any]) -> Tuple[str, Any]:
     """Kind and architecture as a model card describes them, checked, with nothing built; InputError
     if they are wrong.
     """
-    check_network(config, "The network of the model card")
-    values = dict(config)
+    check_network(description, "The network of the model card")
+    values = dict(description)
     kind = values.pop("kind", None)
     if not isinstance(kind, str) or kind not in _BUILDERS:
         raise InputError(
@@ -65,11 +65,11 @@ def _not_buildable(error: Exception) -> InputError:
 
 #: Class of the architecture and function that builds the network, by kind.
 _BUILDERS: Dict[str, Tuple[Callable, Callable]] = {
-    "polar": (PolarConfig, build_polar_encoder),
-    "polar-distance": (PolarConfig, build_polar_distances),
-    "cryoforum": (CryoforumConfig, build_cryoforum_encoder),
-    "lian": (LianConfig, build_lian_encoder),
-    "banjac": (BanjacConfig, build_banjac_encoder),
+    "polar": (PolarArchitecture, build_polar_encoder),
+    "polar-distance": (PolarArchitecture, build_polar_distances),
+    "cryoforum": (CryoforumArchitecture, build_cryoforum_encoder),
+    "lian": (LianArchitecture, build_lian_encoder),
+    "banjac": (BanjacArchitecture, build_banjac_encoder),
 }
 
 

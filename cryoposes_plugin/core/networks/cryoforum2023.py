@@ -25,7 +25,7 @@ from .pose_head import pose_head
 
 
 @dataclass(frozen=True)
-class CryoforumConfig:
+class CryoforumArchitecture:
     """Architecture: `stem` as (kernel, channels) of the single convolutions, `doubles` the channels
     of each DoubleConv.
 
@@ -51,15 +51,21 @@ class CryoforumConfig:
         return asdict(self)
 
 
-def build_cryoforum_encoder(config: CryoforumConfig, compute_dtype: str = "float32") -> keras.Model:
+def build_cryoforum_encoder(
+    architecture: CryoforumArchitecture, compute_dtype: str = "float32"
+) -> keras.Model:
     """Network (B, D, D) masked, standardised images -> the outputs of `pose_head`."""
     policy = "mixed_bfloat16" if compute_dtype == "bfloat16" else "float32"
-    images = keras.Input((config.box_size_px, config.box_size_px), name="images")
-    features = FilterBank(config.filters, config.filter_bank, dtype=policy, name="filters")(images)
-    convolution, pool = (partial(layer, config, policy) for layer in (_convolution, _pool))
-    features = convolution_blocks(features, config.stem, config.doubles, convolution, pool)
-    pooled = _pooled_over_image(features, config.pooling)
-    outputs = pose_head(pooled, config.representation, config.heads, config.l2)
+    images = keras.Input((architecture.box_size_px, architecture.box_size_px), name="images")
+    features = FilterBank(
+        architecture.filters, architecture.filter_bank, dtype=policy, name="filters"
+    )(images)
+    convolution, pool = (partial(layer, architecture, policy) for layer in (_convolution, _pool))
+    features = convolution_blocks(
+        features, architecture.stem, architecture.doubles, convolution, pool
+    )
+    pooled = _pooled_over_image(features, architecture.pooling)
+    outputs = pose_head(pooled, architecture.representation, architecture.heads, architecture.l2)
     return keras.Model(images, outputs, name="cryoforum_encoder")
 
 
@@ -83,7 +89,7 @@ def _pooled_over_image(features: KerasTensor, pooling: str) -> KerasTensor:
 
 
 def _convolution(
-    config: CryoforumConfig,
+    architecture: CryoforumArchitecture,
     policy: str,
     features: KerasTensor,
     channels: int,
@@ -92,7 +98,7 @@ def _convolution(
 ) -> KerasTensor:
     options = {
         "kernel_initializer": "he_normal",
-        "kernel_regularizer": keras.regularizers.L2(config.l2),
+        "kernel_regularizer": keras.regularizers.L2(architecture.l2),
     }
     features = normalised_convolution(features, channels, kernel, policy, name, **options)
     return PReLU(
@@ -103,9 +109,13 @@ def _convolution(
     )(features)
 
 
-def _pool(config: CryoforumConfig, policy: str, features: KerasTensor, name: str) -> KerasTensor:
+def _pool(
+    architecture: CryoforumArchitecture, policy: str, features: KerasTensor, name: str
+) -> KerasTensor:
     # "same" keeps small boxes, such as 16 px, from vanishing when they are halved six times.
     features = keras.layers.MaxPooling2D(2, padding="same", dtype=policy, name=f"{name}_pool")(
         features
     )
-    return keras.layers.Dropout(config.dropout, dtype=policy, name=f"{name}_dropout")(features)
+    return keras.layers.Dropout(architecture.dropout, dtype=policy, name=f"{name}_dropout")(
+        features
+    )

@@ -18,7 +18,7 @@ from .pose_head import pose_head
 
 
 @dataclass(frozen=True)
-class LianConfig:
+class LianArchitecture:
     """Architecture: `blocks` as (convolutions, channels), each ended by 2 x 2 max-pooling; `middle`
     channels of the two convolutions of stride 2 after them; `dense` widths of the fully connected
     layers; and the pose head.
@@ -38,47 +38,51 @@ class LianConfig:
         return asdict(self)
 
 
-def build_lian_encoder(config: LianConfig, compute_dtype: str = "float32") -> keras.Model:
+def build_lian_encoder(
+    architecture: LianArchitecture, compute_dtype: str = "float32"
+) -> keras.Model:
     """Network (B, D, D) masked, standardised images -> the outputs of `pose_head`."""
     policy = "mixed_bfloat16" if compute_dtype == "bfloat16" else "float32"
-    images = keras.Input((config.box_size_px, config.box_size_px), name="images")
+    images = keras.Input((architecture.box_size_px, architecture.box_size_px), name="images")
     features = UnitRange(dtype=policy, name="range")(images)
 
-    for block, (number, channels) in enumerate(config.blocks):
+    for block, (number, channels) in enumerate(architecture.blocks):
         for part in range(number):
             name = f"block{block}_conv{part}"
-            features = _strided_convolution(config, policy, features, channels, 1, name)
+            features = _strided_convolution(architecture, policy, features, channels, 1, name)
         features = keras.layers.MaxPooling2D(
             2, padding="same", dtype=policy, name=f"block{block}_pool"
         )(features)
 
-    for number, channels in enumerate(config.middle):
-        features = _strided_convolution(config, policy, features, channels, 2, f"middle{number}")
+    for number, channels in enumerate(architecture.middle):
+        features = _strided_convolution(
+            architecture, policy, features, channels, 2, f"middle{number}"
+        )
     features = keras.layers.MaxPooling2D(2, padding="same", dtype=policy, name="pool")(features)
     features = keras.layers.Flatten(dtype=policy, name="flat")(features)
 
-    for number, width in enumerate(config.dense):
+    for number, width in enumerate(architecture.dense):
         features = keras.layers.Dense(
             width,
             "relu",
             kernel_initializer="he_normal",
             dtype=policy,
             name=f"dense{number}",
-            **_decay(config),
+            **_decay(architecture),
         )(features)
-        if config.dropout:
-            features = keras.layers.Dropout(config.dropout, dtype=policy, name=f"dropout{number}")(
-                features
-            )
+        if architecture.dropout:
+            features = keras.layers.Dropout(
+                architecture.dropout, dtype=policy, name=f"dropout{number}"
+            )(features)
     return keras.Model(
         images,
-        pose_head(features, config.representation, config.heads, config.l2),
+        pose_head(features, architecture.representation, architecture.heads, architecture.l2),
         name="lian_encoder",
     )
 
 
 def _strided_convolution(
-    config: LianConfig,
+    architecture: LianArchitecture,
     policy: str,
     features: KerasTensor,
     channels: int,
@@ -94,9 +98,9 @@ def _strided_convolution(
         kernel_initializer="he_normal",
         dtype=policy,
         name=name,
-        **_decay(config),
+        **_decay(architecture),
     )(features)
 
 
-def _decay(config: LianConfig) -> Dict[str, Any]:
-    return {"kernel_regularizer": keras.regularizers.L2(config.l2)}
+def _decay(architecture: LianArchitecture) -> Dict[str, Any]:
+    return {"kernel_regularizer": keras.regularizers.L2(architecture.l2)}

@@ -11,10 +11,10 @@ from ..values import integer, real, shown, truth
 from .choices import FEATURE_DISTANCES, FILTER_BANKS, POOLINGS, REPRESENTATIONS
 
 if TYPE_CHECKING:
-    from .banjac2021 import BanjacConfig
-    from .cryoforum2023 import CryoforumConfig
-    from .lian2022 import LianConfig
-    from .polar import PolarConfig
+    from .banjac2021 import BanjacArchitecture
+    from .cryoforum2023 import CryoforumArchitecture
+    from .lian2022 import LianArchitecture
+    from .polar import PolarArchitecture
 
 _REMEDY = "give the model folder as `train` wrote it"
 _LONGEST_LIST, _LARGEST_WIDTH = 16, 8192
@@ -97,33 +97,44 @@ def _listed(value: Any, what: str) -> Tuple:
     return tuple(value)
 
 
-def least_weights(kind: str, config: Any) -> int:
+def least_weights(kind: str, architecture: Any) -> int:
     """Number of weights of the large layers of a checked network, a lower limit of what it has."""
     count: Callable[[Any], int] = _COUNTS[kind]
-    return count(config)
+    return count(architecture)
 
 
-def _polar(config: PolarConfig) -> int:
-    templates = 2 * (config.angles // 2 + 1) * config.radii * config.templates
-    blocks = config.blocks * (config.taps + 1) * config.width**2
-    return templates + config.templates * config.width + blocks + config.width * config.views
-
-
-def _convolutions(config: Union[BanjacConfig, CryoforumConfig]) -> int:
-    stem = _chain([(kernel, channels) for kernel, channels in config.stem], 1)
-    return stem + _chain(
-        [(3, channels) for channels in config.doubles for _ in (0, 1)], config.stem[-1][1]
+def _polar(architecture: PolarArchitecture) -> int:
+    templates = 2 * (architecture.angles // 2 + 1) * architecture.radii * architecture.templates
+    blocks = architecture.blocks * (architecture.taps + 1) * architecture.width**2
+    return (
+        templates
+        + architecture.templates * architecture.width
+        + blocks
+        + architecture.width * architecture.views
     )
 
 
-def _lian(config: LianConfig) -> int:
-    blocks = _chain([(3, channels) for number, channels in config.blocks for _ in range(number)], 1)
-    middle = _chain([(3, channels) for channels in config.middle], config.blocks[-1][1])
-    side = config.box_size_px >> (len(config.blocks) + len(config.middle) + 1)
+def _convolutions(architecture: Union[BanjacArchitecture, CryoforumArchitecture]) -> int:
+    stem = _chain([(kernel, channels) for kernel, channels in architecture.stem], 1)
+    return stem + _chain(
+        [(3, channels) for channels in architecture.doubles for _ in (0, 1)],
+        architecture.stem[-1][1],
+    )
+
+
+def _lian(architecture: LianArchitecture) -> int:
+    blocks = _chain(
+        [(3, channels) for number, channels in architecture.blocks for _ in range(number)], 1
+    )
+    middle = _chain([(3, channels) for channels in architecture.middle], architecture.blocks[-1][1])
+    side = architecture.box_size_px >> (len(architecture.blocks) + len(architecture.middle) + 1)
     return (
         blocks
         + middle
-        + _chain([(1, width) for width in config.dense], max(side, 1) ** 2 * config.middle[-1])
+        + _chain(
+            [(1, width) for width in architecture.dense],
+            max(side, 1) ** 2 * architecture.middle[-1],
+        )
     )
 
 

@@ -34,7 +34,7 @@ _DILATIONS = (1, 2, 4, 8)
 
 
 @dataclass(frozen=True)
-class PolarConfig:
+class PolarArchitecture:
     """Architecture of the polar encoder.
 
     box_size_px : of the images; outer_radius_px : of the polar grid; angles, radii : its size.
@@ -67,7 +67,9 @@ class PolarConfig:
         return asdict(self)
 
 
-def build_polar_encoder(config: PolarConfig, compute_dtype: str = "float32") -> keras.Model:
+def build_polar_encoder(
+    architecture: PolarArchitecture, compute_dtype: str = "float32"
+) -> keras.Model:
     """Network (B, D, D) -> {"matrix": (B, 3, 3), "bingham": (B, 4, 4), "grid": (B, bins * views)
     logits, "shift": (B, 2) pixels (x, y) of the images}.
 
@@ -75,70 +77,80 @@ def build_polar_encoder(config: PolarConfig, compute_dtype: str = "float32") -> 
     float32).
     """
     policy = "mixed_bfloat16" if compute_dtype == "bfloat16" else "float32"
-    images = keras.Input((config.box_size_px, config.box_size_px), name="images")
+    images = keras.Input((architecture.box_size_px, architecture.box_size_px), name="images")
     polar = PolarResampling(
-        config.angles, config.radii, config.outer_radius_px, dtype="float32", name="polar"
+        architecture.angles,
+        architecture.radii,
+        architecture.outer_radius_px,
+        dtype="float32",
+        name="polar",
     )(images)
-    return keras.Model(images, network_on_circle(polar, config, policy), name="polar_encoder")
+    return keras.Model(images, network_on_circle(polar, architecture, policy), name="polar_encoder")
 
 
-def build_polar_distances(config: PolarConfig, compute_dtype: str = "float32") -> keras.Model:
+def build_polar_distances(
+    architecture: PolarArchitecture, compute_dtype: str = "float32"
+) -> keras.Model:
     """The same network as a measure of distance, (B, D, D) -> {"features": (B, 9), "grid",
     "shift"}.
 
     The features are the nine numbers of "matrix"; they rotate with the image, and so do the
     distances between them.
     """
-    poses = build_polar_encoder(config, compute_dtype)
+    poses = build_polar_encoder(architecture, compute_dtype)
     features = keras.layers.Reshape((9,), dtype="float32", name="features")(poses.output["matrix"])
     outputs = {"features": features, **{name: poses.output[name] for name in ("grid", "shift")}}
     return keras.Model(poses.input, outputs, name="polar_distances")
 
 
 def network_on_circle(
-    polar: KerasTensor, config: PolarConfig, policy: str = "float32"
+    polar: KerasTensor, architecture: PolarArchitecture, policy: str = "float32"
 ) -> Dict[str, KerasTensor]:
     """Outputs from the polar grid (angles, B, radii), by layers that commute with a rotation of the
     circle by a bin.
     """
-    features = _stem(polar, config, policy)
-    for block in range(config.blocks):
-        features = _residual_block(features, config, block, policy)
+    features = _stem(polar, architecture, policy)
+    for block in range(architecture.blocks):
+        features = _residual_block(features, architecture, block, policy)
     features = RootMeanSquareNorm(dtype=policy, name="norm")(features)
-    if config.dropout:
-        features = keras.layers.Dropout(config.dropout, dtype=policy, name="dropout")(features)
-    return _outputs(features, config, policy)
+    if architecture.dropout:
+        features = keras.layers.Dropout(architecture.dropout, dtype=policy, name="dropout")(
+            features
+        )
+    return _outputs(features, architecture, policy)
 
 
-def _stem(polar: KerasTensor, config: PolarConfig, policy: str) -> KerasTensor:
+def _stem(polar: KerasTensor, architecture: PolarArchitecture, policy: str) -> KerasTensor:
     """Templates of the whole image first: at low SNR they gather signal that would be lost after a
     local filter.
     """
-    matched = CircularTemplates(config.templates, config.bins, dtype=policy, name="stem_templates")(
-        polar
-    )
+    matched = CircularTemplates(
+        architecture.templates, architecture.bins, dtype=policy, name="stem_templates"
+    )(polar)
     matched = RootMeanSquareNorm(dtype=policy, name="stem_norm")(matched)
     matched = keras.layers.Activation("silu", dtype=policy, name="stem_silu")(matched)
-    return CircularConvolution(config.width, dtype=policy, name="stem_point")(matched)
+    return CircularConvolution(architecture.width, dtype=policy, name="stem_point")(matched)
 
 
 def _residual_block(
-    features: KerasTensor, config: PolarConfig, block: int, policy: str
+    features: KerasTensor, architecture: PolarArchitecture, block: int, policy: str
 ) -> KerasTensor:
     name = f"block{block}"
     dilation = _DILATIONS[block % len(_DILATIONS)]
     inner = RootMeanSquareNorm(dtype=policy, name=f"{name}_norm")(features)
     inner = CircularConvolution(
-        config.width, config.taps, dilation, dtype=policy, name=f"{name}_circle"
+        architecture.width, architecture.taps, dilation, dtype=policy, name=f"{name}_circle"
     )(inner)
     inner = keras.layers.Activation("silu", dtype=policy, name=f"{name}_silu")(inner)
     inner = CircularConvolution(
-        config.width, gain=_RESIDUAL_GAIN, dtype=policy, name=f"{name}_point"
+        architecture.width, gain=_RESIDUAL_GAIN, dtype=policy, name=f"{name}_point"
     )(inner)
     return keras.layers.Add(dtype=policy, name=f"{name}_add")([features, inner])
 
 
-def _outputs(features: KerasTensor, config: PolarConfig, policy: str) -> Dict[str, KerasTensor]:
+def _outputs(
+    features: KerasTensor, architecture: PolarArchitecture, policy: str
+) -> Dict[str, KerasTensor]:
     """A classifier over a grid of rotations: its mean, corrected by 9-D numbers, and its second
     moment (Bingham).
 
@@ -150,8 +162,10 @@ def _outputs(features: KerasTensor, config: PolarConfig, policy: str) -> Dict[st
     def on_bins(width: int, name: str) -> KerasTensor:
         return CircularConvolution(width, gain=_HEAD_GAIN, dtype=policy, name=name)(next(copies))
 
-    grid = (config.bins, config.views, config.concentration)
-    logits = GridLogits(dtype="float32", name="grid_logits")(on_bins(config.views, "grid_bins"))
+    grid = (architecture.bins, architecture.views, architecture.concentration)
+    logits = GridLogits(dtype="float32", name="grid_logits")(
+        on_bins(architecture.views, "grid_bins")
+    )
     logits, for_mean, for_bingham = FanOut(3, dtype="float32", name="grid")(logits)
     mean = GridMean(*grid, dtype="float32", name="matrix_grid")(for_mean)
     correction = TurnedMatrixMean(dtype="float32", name="matrix_turned")(on_bins(9, "matrix_bins"))
@@ -160,6 +174,6 @@ def _outputs(features: KerasTensor, config: PolarConfig, policy: str) -> Dict[st
         "bingham": GridBingham(*grid, dtype="float32", name="bingham")(for_bingham),
         "grid": logits,
     }
-    if config.shift:
+    if architecture.shift:
         outputs["shift"] = TurnedVectorMean(dtype="float32", name="shift")(on_bins(2, "shift_bins"))
     return outputs

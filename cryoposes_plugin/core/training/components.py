@@ -8,10 +8,10 @@ from typing import Any, Dict
 import keras
 import tensorflow as tf
 
-from ..networks.banjac2021 import BanjacConfig
-from ..networks.cryoforum2023 import CryoforumConfig
-from ..networks.lian2022 import LianConfig
-from ..networks.polar import PolarConfig
+from ..networks.banjac2021 import BanjacArchitecture
+from ..networks.cryoforum2023 import CryoforumArchitecture
+from ..networks.lian2022 import LianArchitecture
+from ..networks.polar import PolarArchitecture
 from .recipe import Recipe
 
 #: Radii of the polar grid are this far apart, in pixels.
@@ -25,24 +25,24 @@ def network_description(recipe: Recipe, box_size_px: int, mask_radius_px: float)
         # Bilinear sampling needs a pixel beyond the last radius.
         outer = min(mask_radius_px, box_size_px / 2 - 1.5)
         radii = max(4, round(outer / _RADIAL_STEP_PX))
-        polar = PolarConfig(box_size_px, outer, radii=radii, dropout=recipe.dropout)
+        polar = PolarArchitecture(box_size_px, outer, radii=radii, dropout=recipe.dropout)
         distance = {} if kind == "polar" else {"distance": recipe.feature_distance}
         return {"kind": kind, **distance, **polar.to_dict()}
 
     common: Dict[str, Any] = {"dropout": recipe.dropout, "l2": recipe.l2}
     if kind == "banjac":
-        banjac = BanjacConfig(
+        banjac = BanjacArchitecture(
             box_size_px, features=recipe.features, distance=recipe.feature_distance, **common
         )
         return {"kind": kind, **banjac.to_dict()}
 
     common.update(representation=recipe.representation, heads=recipe.heads)
     if kind == "cryoforum":
-        cryoforum = CryoforumConfig(
+        cryoforum = CryoforumArchitecture(
             box_size_px, filter_bank=recipe.filter_bank, pooling=recipe.pooling, **common
         )
         return {"kind": kind, **cryoforum.to_dict()}
-    return {"kind": kind, **LianConfig(box_size_px, **common).to_dict()}
+    return {"kind": kind, **LianArchitecture(box_size_px, **common).to_dict()}
 
 
 def compute_dtype(network: str) -> str:

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from ..imaging.forward_model import ForwardModel
 from ..models import feature_distances
-from ..networks.polar import PolarConfig
+from ..networks.polar import PolarArchitecture
 from ..networks.quaternions import rotation_quaternions
 from ..networks.rotation_grid import grid_views, turns_about_z
 from . import losses, pair_sampling, schedules
@@ -33,7 +33,7 @@ _SCORES_WEIGHT = 0.1
 
 
 def polar_objective(
-    recipe: Recipe, polar: PolarConfig, group: Optional[tf.Tensor], typical_shift_px: float
+    recipe: Recipe, polar: PolarArchitecture, group: Optional[tf.Tensor], typical_shift_px: float
 ) -> Objective:
     """Objective of the polar network: regression, classification over a grid, uncertainty,
     distances and shifts.
@@ -150,7 +150,7 @@ def distance_objective(recipe: Recipe) -> Objective:
 
 
 def polar_distance_objective(
-    recipe: Recipe, polar: PolarConfig, typical_shift_px: float
+    recipe: Recipe, polar: PolarArchitecture, typical_shift_px: float
 ) -> Objective:
     """Objective of the polar network of distances: the true poses enter through distances alone.
 

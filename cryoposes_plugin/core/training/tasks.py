@@ -13,7 +13,7 @@ import tensorflow as tf
 from ..imaging.forward_model import ForwardModel
 from ..models.feature_distances import raw_features
 from ..models.pose_model import Prediction, raw_prediction, to_prediction
-from ..networks.polar import PolarConfig
+from ..networks.polar import PolarArchitecture
 from . import chance, objectives
 from .distance_errors import Features, distance_summary
 from .history import DISTANCE_FIGURES, POSE_FIGURES
@@ -93,7 +93,7 @@ class PoseTask(Task):
         if network["kind"] != "polar":
             return objectives.encoder_objective(self.recipe, group, projector)
         return objectives.polar_objective(
-            self.recipe, _polar_config(network), group, typical_shift_px
+            self.recipe, _polar_architecture(network), group, typical_shift_px
         )
 
     def tensors(self, outputs: Outputs) -> Tuple[tf.Tensor, ...]:
@@ -132,7 +132,7 @@ class DistanceTask(Task):
         if network["kind"] != "polar-distance":
             return objectives.distance_objective(self.recipe)
         return objectives.polar_distance_objective(
-            self.recipe, _polar_config(network), typical_shift_px
+            self.recipe, _polar_architecture(network), typical_shift_px
         )
 
     def tensors(self, outputs: Outputs) -> Tuple[tf.Tensor, ...]:
@@ -157,5 +157,5 @@ def task_of(recipe: Recipe, group: np.ndarray) -> Task:
     return DistanceTask(recipe) if recipe.gives_distances else PoseTask(recipe, group)
 
 
-def _polar_config(network: Mapping[str, Any]) -> PolarConfig:
-    return PolarConfig(**{k: v for k, v in network.items() if k not in ("kind", "distance")})
+def _polar_architecture(network: Mapping[str, Any]) -> PolarArchitecture:
+    return PolarArchitecture(**{k: v for k, v in network.items() if k not in ("kind", "distance")})

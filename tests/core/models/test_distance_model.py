@@ -21,7 +21,7 @@ from cryoposes_plugin.core.models.distance_model import DistanceModel
 from cryoposes_plugin.core.models.model_card import ModelCard
 from cryoposes_plugin.core.models.model_folder import write_network
 from cryoposes_plugin.core.models.pose_model import PoseModel
-from cryoposes_plugin.core.networks.banjac2021 import BanjacConfig, build_banjac_encoder
+from cryoposes_plugin.core.networks.banjac2021 import BanjacArchitecture, build_banjac_encoder
 from cryoposes_plugin.core.networks.build import build_network
 from cryoposes_plugin.core.training import components, objectives
 from cryoposes_plugin.core.training.distance_errors import Features, distance_summary
@@ -30,7 +30,7 @@ from cryoposes_plugin.core.training.labels import PoseLabels
 from ...particle_sets import make_ctf
 
 BANJAC = TrainConfig(volume=("a",), preset="banjac2021")
-TINY = BanjacConfig(32, stem=((5, 4),), doubles=(8,), features=6)
+TINY = BanjacArchitecture(32, stem=((5, 4),), doubles=(8,), features=6)
 
 
 def truth(rotations):

@@ -18,17 +18,17 @@ from cryoposes_plugin.core.models.hypotheses import (
 from cryoposes_plugin.core.models.model_card import ModelCard
 from cryoposes_plugin.core.models.pose_model import PoseModel
 from cryoposes_plugin.core.networks.build import build_network
-from cryoposes_plugin.core.networks.cryoforum2023 import CryoforumConfig
-from cryoposes_plugin.core.networks.lian2022 import LianConfig
-from cryoposes_plugin.core.networks.polar import PolarConfig
+from cryoposes_plugin.core.networks.cryoforum2023 import CryoforumArchitecture
+from cryoposes_plugin.core.networks.lian2022 import LianArchitecture
+from cryoposes_plugin.core.networks.polar import PolarArchitecture
 from cryoposes_plugin.core.networks.rotation_grid import grid_rotations
 
 NETWORKS = {
-    "polar": PolarConfig(
+    "polar": PolarArchitecture(
         16, 6.5, angles=8, bins=8, radii=6, templates=8, width=8, blocks=1, views=6
     ),
-    "cryoforum": CryoforumConfig(16, filters=2, stem=((7, 4), (5, 4)), doubles=(4, 4, 4, 8)),
-    "lian": LianConfig(16, blocks=((1, 4), (1, 4)), middle=(4, 8), dense=(8,), heads=3),
+    "cryoforum": CryoforumArchitecture(16, filters=2, stem=((7, 4), (5, 4)), doubles=(4, 4, 4, 8)),
+    "lian": LianArchitecture(16, blocks=((1, 4), (1, 4)), middle=(4, 8), dense=(8,), heads=3),
 }
 
 

@@ -11,9 +11,16 @@ from cryoposes_plugin.core.conventions import rotations_about_z, rotations_to_qu
 from cryoposes_plugin.core.geometry.rotations import angular_distance_rad, project_to_so3
 from cryoposes_plugin.core.geometry.sampling import random_rotations
 from cryoposes_plugin.core.networks import circular_layers, layers
-from cryoposes_plugin.core.networks.cryoforum2023 import CryoforumConfig, build_cryoforum_encoder
-from cryoposes_plugin.core.networks.lian2022 import LianConfig, build_lian_encoder
-from cryoposes_plugin.core.networks.polar import PolarConfig, build_polar_encoder, network_on_circle
+from cryoposes_plugin.core.networks.cryoforum2023 import (
+    CryoforumArchitecture,
+    build_cryoforum_encoder,
+)
+from cryoposes_plugin.core.networks.lian2022 import LianArchitecture, build_lian_encoder
+from cryoposes_plugin.core.networks.polar import (
+    PolarArchitecture,
+    build_polar_encoder,
+    network_on_circle,
+)
 from cryoposes_plugin.core.networks.rotation_grid import (
     bump_moments,
     grid_rotations,
@@ -22,12 +29,12 @@ from cryoposes_plugin.core.networks.rotation_grid import (
 )
 from cryoposes_plugin.core.training import losses
 
-SMALL = PolarConfig(
+SMALL = PolarArchitecture(
     24, 10.5, angles=32, bins=16, radii=10, templates=24, width=16, blocks=3, views=12
 )
 BANKS = ("gaussian", "low-pass")
-TINY_LIAN = LianConfig(16, blocks=((1, 4), (1, 4)), middle=(4, 8), dense=(8,), dropout=0.1)
-TINY_CRYOFORUM = CryoforumConfig(16, filters=2, stem=((7, 4), (5, 4)), doubles=(4, 4, 4, 8))
+TINY_LIAN = LianArchitecture(16, blocks=((1, 4), (1, 4)), middle=(4, 8), dense=(8,), dropout=0.1)
+TINY_CRYOFORUM = CryoforumArchitecture(16, filters=2, stem=((7, 4), (5, 4)), doubles=(4, 4, 4, 8))
 
 
 @pytest.fixture
@@ -213,7 +220,7 @@ def test_pooling_of_maximum_and_average_puts_them_side_by_side(rng):
 
 
 def test_lian_encoder_has_the_layers_of_the_paper():
-    network = build_lian_encoder(LianConfig(128, dense=(8,)))
+    network = build_lian_encoder(LianArchitecture(128, dense=(8,)))
     convolutions = [layer for layer in network.layers if isinstance(layer, keras.layers.Conv2D)]
     assert [c.filters for c in convolutions] == [64, 64, 128, 128, 256, 256, 256, 512, 2048]
     assert network.get_layer("block2_pool").output.shape[1:] == (16, 16, 256)
@@ -286,7 +293,7 @@ def test_networks_survive_saving(build, config, rng, tmp_path):
 
 
 def test_cryoforum_encoder_has_the_layers_of_the_paper():
-    network = build_cryoforum_encoder(CryoforumConfig(128))
+    network = build_cryoforum_encoder(CryoforumArchitecture(128))
     convolutions = [layer for layer in network.layers if isinstance(layer, keras.layers.Conv2D)]
     assert [(c.kernel_size[0], c.filters) for c in convolutions] == [
         (7, 32),
@@ -312,7 +319,7 @@ def test_gradients_repeat_to_the_last_bit():
     """TensorFlow sums three and more gradients in the order in which buffers come free: no tensor
     may have so many.
     """
-    network = build_polar_encoder(PolarConfig(24, 10.0, radii=8))
+    network = build_polar_encoder(PolarArchitecture(24, 10.0, radii=8))
     images = tf.constant(np.random.default_rng(0).standard_normal((8, 24, 24)), tf.float32)
 
     @tf.function
