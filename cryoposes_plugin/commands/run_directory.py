@@ -237,7 +237,7 @@ def _check_same_run(path: Path, config: Config) -> None:
         other = type(config).from_dict(saved)
         other.digest()
     except (ConfigError, TypeError, ValueError) as error:
-        why = str(error).split("; ")[0].rstrip(".")  # without the remedy, which is for a config
+        why = str(error).rsplit("; ", 1)[0].rstrip(".")  # its remedy is for a config
         raise ConfigError(
             f"Output folder {path} holds another run ({why}); give a new folder."
         ) from error
