@@ -58,6 +58,7 @@ setup(
         "gemmi>=0.7,<0.8",
         f"tensorflow>=2.20,<2.22; {COMPUTING}",
         f"astra-toolbox>=2.3,<3; {COMPUTING}",
+        f"scikit-learn>=1.4,<2; {COMPUTING}",
     ],
     extras_require={
         # The two plugins that results are exchanged with; the tests drive their protocols.

@@ -16,6 +16,7 @@ COMPUTE_REQUIREMENTS = (
     "mrcfile==1.5.4",
     "matplotlib==3.8.4",
     "astra-toolbox==2.5.0",
+    "scikit-learn==1.6.1",
 )
 
 #: Replaces TensorFlow if there is an NVIDIA GPU; it includes the CUDA libraries.

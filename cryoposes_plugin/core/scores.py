@@ -44,6 +44,9 @@ BASINS = "cryoposesBasins"
 PARTICLE_SCALE = "cryoposesParticleScale"
 MOVED = "cryoposesMovedDeg"
 MOVED_SHIFT = "cryoposesMovedAngstrom"
+JUNK = "cryoposesJunkProbability"
+BASIN_ERROR = "cryoposesBasinErrorDeg"
+ERROR_BOUND = "cryoposesErrorBound90Deg"
 
 
 class Score(NamedTuple):
@@ -100,7 +103,8 @@ SCORES: Tuple[Score, ...] = (
         "°",
         LOW,
         _REFINING,
-        "Root mean square error of the orientation due to noise, if the pose is nearly correct.",
+        "Root mean square error of the orientation, over the case that the pose is nearly correct "
+        "and the case that it is wrong.",
     ),
     Score(
         WRONG_BASIN,
@@ -170,6 +174,31 @@ SCORES: Tuple[Score, ...] = (
         LOW,
         ("compare",),
         "Distance between the estimated and the true shift.",
+    ),
+    Score(
+        JUNK,
+        "probability of junk",
+        "",
+        LOW,
+        ("infer", "refine", "recover"),
+        "Probability that the image does not show one centred particle: noise, another molecule, "
+        "overlapping particles, a particle far off centre, an edge.",
+    ),
+    Score(
+        BASIN_ERROR,
+        "error in the basin",
+        "°",
+        LOW,
+        _REFINING,
+        "Root mean square error of the orientation due to noise, if the pose is nearly correct.",
+    ),
+    Score(
+        ERROR_BOUND,
+        "90 % bound of the error",
+        "°",
+        LOW,
+        _REFINING,
+        "Angle that the error of the orientation exceeds for one particle in ten.",
     ),
     Score(
         BASINS,

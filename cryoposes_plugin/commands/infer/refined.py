@@ -96,7 +96,7 @@ def _with_poses(
     are left out.
     """
     pixel, blank = refinement.grid.pixel_size_angstrom, refinement.images.grey.blank
-    table = with_poses(inputs.table.replace(scores={}), results, pixel, blank)
+    table = with_poses(inputs.table.replace(scores={}), results, pixel, blank, refinement.group)
     network = results.start_scores
     turned = np.rad2deg(
         symmetric_distance_rad(results.refined.rotations, network["rotations"], refinement.group)

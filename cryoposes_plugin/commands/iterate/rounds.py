@@ -315,7 +315,11 @@ def refine_half(
         refinement, folder.inside(f"half{half}"), settings.batch_size, settings.seed
     )
     refined = with_poses(
-        particles, results, start.grid.pixel_size_angstrom, refinement.images.grey.blank
+        particles,
+        results,
+        start.grid.pixel_size_angstrom,
+        refinement.images.grey.blank,
+        start.group,
     )
     return merge(table, rows, refined, f"refined:half{half}")
 

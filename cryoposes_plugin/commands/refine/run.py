@@ -140,7 +140,7 @@ def _with_poses(
 ) -> ParticleTable:
     """The particles at their refined poses, with the scores of these, and how far each pose moved."""
     blank = refinement.images.grey.blank
-    table = with_poses(inputs.table, results, inputs.grid.pixel_size_angstrom, blank)
+    table = with_poses(inputs.table, results, inputs.grid.pixel_size_angstrom, blank, inputs.group)
     turned, shifted = moved(inputs.table, table, inputs.group)
     source = np.full(len(table), f"refined:{digest_path(str(config.volume))[:12]}", dtype=object)
     return table.replace(

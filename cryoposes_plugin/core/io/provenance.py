@@ -24,6 +24,7 @@ _PACKAGES = (
     "scipy",
     "mrcfile",
     "astra-toolbox",
+    "scikit-learn",
     "scipion-em",
 )
 

@@ -9,9 +9,11 @@ from typing import Dict, Mapping, Optional
 
 import numpy as np
 
+from ..geometry.symmetry import random_rotation_error_rad
 from ..io.folder import Folder
 from ..io.names import COVARIANCE_NAME
 from ..scores import (
+    BASIN_ERROR,
     BASINS,
     EXPECTED_ERROR,
     EXPECTED_SHIFT_ERROR,
@@ -52,7 +54,7 @@ class Results:
 
 
 def score_columns(
-    results: Results, pixel_size_angstrom: float, blank: np.ndarray
+    results: Results, pixel_size_angstrom: float, blank: np.ndarray, group: np.ndarray
 ) -> Dict[str, np.ndarray]:
     """The scores of each pose, by column; expected errors are root mean squares.
 
@@ -61,6 +63,7 @@ def score_columns(
     results : of N particles.
     pixel_size_angstrom : of the working grid.
     blank : (N,) bool, images without contrast: they get the worst scores.
+    group : (G, 3, 3) symmetry operations of the map.
     """
     refined = results.refined
     variance = np.einsum("bii->bi", refined.covariance)
@@ -71,15 +74,33 @@ def score_columns(
     right = (1.0 - refined.wrong_basin) * (1.0 - unfit)
     # Pure noise has as good a residual as a particle.
     empty = unfit >= _UNFIT
+    basin_error = np.rad2deg(np.sqrt(variance[:, :3].sum(axis=1)))
 
     return {
-        EXPECTED_ERROR: np.rad2deg(np.sqrt(variance[:, :3].sum(axis=1))),
+        EXPECTED_ERROR: error_with_wrong_poses(basin_error, 1.0 - right, group),
+        BASIN_ERROR: basin_error,
         EXPECTED_SHIFT_ERROR: pixel_size_angstrom * np.sqrt(variance[:, 3:].sum(axis=1)),
         WRONG_BASIN: 1.0 - right,
         BASINS: worst_where(empty, refined.basins.astype(np.float64)),
         IMAGE_RESIDUAL: worst_where(empty, results.residual),
         PARTICLE_SCALE: np.where(blank, 0.0, refined.scale / median),
     }
+
+
+def error_with_wrong_poses(
+    basin_error_deg: np.ndarray, wrong: np.ndarray, group: np.ndarray
+) -> np.ndarray:
+    """(N,) root mean square error in degrees, over the case that the pose is in the right basin and
+    the case that it is wrong; a wrong pose is as good as a random one.
+
+    Parameters
+    ----------
+    basin_error_deg : (N,) root mean square error in the right basin.
+    wrong : (N,) probability that the pose is wrong.
+    group : (G, 3, 3) symmetry operations.
+    """
+    any_deg = np.rad2deg(random_rotation_error_rad(group))
+    return np.sqrt((1.0 - wrong) * basin_error_deg**2 + wrong * any_deg**2)
 
 
 def unfit_probability(refined: Refined, blank: np.ndarray) -> np.ndarray:
@@ -100,7 +121,11 @@ def worst_where(unknown: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 
 def with_poses(
-    table: ParticleTable, results: Results, working_pixel_angstrom: float, blank: np.ndarray
+    table: ParticleTable,
+    results: Results,
+    working_pixel_angstrom: float,
+    blank: np.ndarray,
+    group: np.ndarray,
 ) -> ParticleTable:
     """The particles at their refined poses, with the scores of these.
 
@@ -109,13 +134,13 @@ def with_poses(
     table : the particles that were refined.
     results : their refined poses.
     working_pixel_angstrom : pixel size of the working grid.
-    blank : (N,) bool, see `score_columns`.
+    blank, group : see `score_columns`.
     """
     scale = working_pixel_angstrom / table.pixel_size_angstrom
     return table.replace(
         rotations=results.refined.rotations,
         shifts_px=results.refined.shifts_px * scale[:, None],
-        scores={**table.scores, **score_columns(results, working_pixel_angstrom, blank)},
+        scores={**table.scores, **score_columns(results, working_pixel_angstrom, blank, group)},
     )
 
 

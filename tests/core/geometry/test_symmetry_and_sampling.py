@@ -109,3 +109,13 @@ def test_preferred_views_have_the_mean_cosine_of_von_mises_fisher(rng, kappa):
     cosine = conventions.viewing_directions(sampling.preferred(20000, rng, mean, kappa)) @ mean[0]
     expected = 1 / np.tanh(kappa) - 1 / kappa if kappa else 0.0
     assert cosine.mean() == pytest.approx(expected, abs=0.015)
+
+
+def test_random_rotations_are_wrong_by_the_closed_form():
+    found = random_rotation_error_rad(symmetry_rotations("C1"))
+    assert found == pytest.approx(np.sqrt(np.pi**2 / 3 + 2), rel=1e-3)
+
+
+def test_symmetry_brings_random_rotations_closer():
+    # about an n-fold axis at least: the angle about it falls from pi to pi / n
+    assert random_rotation_error_rad(symmetry_rotations("I")) < np.deg2rad(35)
