@@ -9,6 +9,7 @@ from cryoposes_plugin.core.geometry import sampling
 from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
 from cryoposes_plugin.core.geometry.symmetry import (
     nearest_equivalent,
+    random_rotation_error_rad,
     symmetric_distance_rad,
     symmetry_rotations,
 )
