@@ -13,13 +13,16 @@ from .likelihood import PoseLikelihood
 from .multi_start import MultiStart
 from .observations import Observations
 from .poses import Poses
-from .spectra import Spectra, SpectraSums
+from .scales import ScaleDistribution
+from .spectra import Spectra, fitted_spectra
 
 #: Number of images on which amplitude and noise are measured.
 SAMPLE = 768
 #: How many of them take part in each round of poses and spectra; the first, without a noise model,
 #: stays at low frequencies.
 ROUNDS = (256, 256, SAMPLE)
+#: Fewer scales do not show which of them are low.
+_FEWEST_FOR_SCALES = 20
 
 
 def reprojections(
@@ -61,11 +64,15 @@ def measure_spectra(
     scale : (B,) of the signal of each image, if it is known.
     """
     model = reprojections(likelihood, points, observed, rotations, shifts_px)
-    # Scales around 1, so that the amplitude keeps the mean.
-    scale = np.ones(len(model)) if scale is None else scale / max(float(np.median(scale)), 1e-12)
-    sums = SpectraSums(points)
-    sums.add(model, observed.coefficients, scale)
-    return sums.spectra()
+    right = np.ones(len(model), dtype=bool)
+    if scale is None:
+        scale = np.ones(len(model))
+    else:
+        if len(scale) >= _FEWEST_FOR_SCALES:
+            right = ~ScaleDistribution(scale).low
+        # Scales around 1, so that the amplitude keeps the mean.
+        scale = scale / max(float(np.median(scale[right])), 1e-12)
+    return fitted_spectra(points, model, observed.coefficients, scale, right)
 
 
 def calibrate(

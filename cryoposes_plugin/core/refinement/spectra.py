@@ -4,7 +4,7 @@ images.
 With the reprojection m_i = C_i S_i P_i x of particle i at its pose, its own scale s_i, and the
 coefficients y_i,
 
-    a = sum s_i Re(m_i* y_i) / sum s_i^2 |m_i|^2,     sigma^2 = mean |y_i - s_i a m_i|^2
+    a = sum s_i Re(m_i* y_i) / sum s_i^2 |m_i|^2,     sigma^2 = typical |y_i - s_i a m_i|^2
 
 over a shell's coefficients.
 
@@ -18,6 +18,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import chi2
 
 from ..fourier.points import FourierPoints
 
@@ -25,6 +26,8 @@ from ..fourier.points import FourierPoints
 _SIGNIFICANT = 3.0
 #: Least residual, as a share of the power of the images: interpolation is not more accurate.
 _SMALLEST_RESIDUAL = 1e-4
+#: Fewer images have no useful median.
+_FEWEST_FOR_MEDIAN = 20
 
 
 @dataclass(frozen=True)
@@ -51,47 +54,54 @@ class Spectra:
         return Spectra(amplitude, self.noise_variance)
 
 
-class SpectraSums:
-    """Sums over particles from which the spectra follow; pieces can be added in any order."""
+def fitted_spectra(
+    points: FourierPoints,
+    model: np.ndarray,
+    observed: np.ndarray,
+    scale: np.ndarray,
+    right: np.ndarray,
+) -> Spectra:
+    """Spectra of B images: the least-squares amplitude, zero where it is not significant, and the
+    noise that it leaves.
 
-    def __init__(self, points: FourierPoints):
-        self.points = points
-        self.cross, self.model_power, self.image_power = (np.zeros(len(points)) for _ in range(3))
-        self.number = 0
+    The noise of a shell is the median over the images, corrected for the difference of median and
+    mean of chi-square, so that junk with more power than the particles does not raise it.
 
-    def add(self, model: np.ndarray, observed: np.ndarray, scale: np.ndarray) -> None:
-        """Reprojections (B, P) and coefficients (B, P), complex; scale (B,) of each particle."""
-        self.cross += np.einsum("b,bp->p", scale, (model.conj() * observed).real)
-        self.model_power += np.einsum("b,bp->p", scale**2, np.abs(model) ** 2)
-        self.image_power += (np.abs(observed) ** 2).sum(axis=0)
-        self.number += len(scale)
-
-    def spectra(self) -> Spectra:
-        """The least-squares amplitude, zero where it is not significant, and the mean power of what
-        it leaves.
-        """
-        points = self.points
-        cross, model, image = (
-            points.shell_means(v) / max(self.number, 1)
-            for v in (self.cross, self.model_power, self.image_power)
+    Parameters
+    ----------
+    points : of the images.
+    model : (B, P) complex reprojections of unit amplitude.
+    observed : (B, P) complex coefficients.
+    scale : (B,) of the signal of each image.
+    right : (B,) bool, images that show the map at their poses: these alone determine the amplitude.
+    """
+    scale = np.where(right, scale, 0.0)
+    cross, power = (
+        points.shell_means(v) / max(int(right.sum()), 1)
+        for v in (
+            np.einsum("b,bp->p", scale, (model.conj() * observed).real),
+            np.einsum("b,bp->p", scale**2, np.abs(model) ** 2),
         )
-        amplitude = np.divide(
-            cross, model, out=np.zeros_like(cross), where=model > 1e-12 * model.max()
-        )
+    )
+    amplitude = np.divide(
+        cross, power, out=np.zeros_like(cross), where=power > 1e-12 * max(power.max(), 1e-300)
+    )
+    image = _typical_power(points, observed)
+    left = observed - scale[:, None] * amplitude[points.shell] * model
+    residual = np.maximum(_typical_power(points, left), _SMALLEST_RESIDUAL * image)
+    weight = 2 * int(right.sum()) * points.shell_counts() * power
+    error = np.sqrt(np.divide(residual, weight, out=np.full_like(cross, np.inf), where=weight > 0))
+    amplitude = np.where(amplitude > _SIGNIFICANT * error, amplitude, 0.0)
+    return Spectra(_contiguous(amplitude), np.where(amplitude > 0, residual, image))
 
-        residual = np.maximum(image - amplitude * cross, _SMALLEST_RESIDUAL * image)
-        count = self.number * points.shell_counts()
-        error = np.sqrt(
-            np.divide(
-                residual,
-                2 * count * model,
-                out=np.full_like(cross, np.inf),
-                where=count * model > 0,
-            )
-        )
 
-        amplitude = np.where(amplitude > _SIGNIFICANT * error, amplitude, 0.0)
-        return Spectra(_contiguous(amplitude), np.where(amplitude > 0, residual, image))
+def _typical_power(points: FourierPoints, coefficients: np.ndarray) -> np.ndarray:
+    """(number_of_shells,) power of noise of (B, P) coefficients, by the median over the images."""
+    power = np.stack([points.shell_means(np.abs(c) ** 2) for c in coefficients])
+    if len(power) < _FEWEST_FOR_MEDIAN:
+        return power.mean(axis=0)
+    freedom = 2.0 * np.maximum(points.shell_counts(), 1)
+    return np.median(power, axis=0) * freedom / chi2.median(freedom)
 
 
 def _contiguous(amplitude: np.ndarray) -> np.ndarray:

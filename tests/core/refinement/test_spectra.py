@@ -5,7 +5,7 @@ import pytest
 
 pytest.importorskip("tensorflow")
 from cryoposes_plugin.core.fourier.points import FourierPoints
-from cryoposes_plugin.core.refinement.spectra import SpectraSums
+from cryoposes_plugin.core.refinement.spectra import fitted_spectra
 
 from .scene import BOX, measured
 
@@ -42,14 +42,21 @@ def test_agreement_is_standard_normal_for_noise_and_large_for_images(scene):
 
 def test_three_silent_shells_end_the_agreement():
     points = FourierPoints(32)
-    sums = SpectraSums(points)
     model = np.ones((400, len(points)), np.complex64)
     rng = np.random.default_rng(0)
     observed = rng.standard_normal((400, len(points))) + 1j * rng.standard_normal(
         (400, len(points))
     )
     observed[:, (points.shell < 6) | (points.shell == 12)] += 2.0
-    sums.add(model, observed, np.ones(400))
-    spectra = sums.spectra()
+    spectra = fitted_spectra(points, model, observed, np.ones(400), np.ones(400, bool))
     assert spectra.last_shell == 5
     assert spectra.up_to(3).last_shell == 3
+
+
+def test_junk_of_twice_the_power_does_not_raise_the_noise(scene):
+    noise = scene.noise.copy()
+    noise[: len(noise) // 4] *= 3.0
+    spectra = measured(scene, scene.likelihood, scene.clean + noise, scene.near(0.0, 0.0))
+    np.testing.assert_allclose(
+        spectra.noise_variance[3:15], (scene.deviation * BOX) ** 2, rtol=0.35
+    )
