@@ -86,6 +86,7 @@ def fitted_spectra(
     amplitude = np.divide(
         cross, power, out=np.zeros_like(cross), where=power > 1e-12 * max(power.max(), 1e-300)
     )
+
     image = _typical_power(points, observed)
     left = observed - scale[:, None] * amplitude[points.shell] * model
     residual = np.maximum(_typical_power(points, left), _SMALLEST_RESIDUAL * image)
