@@ -86,37 +86,40 @@ def test_a_pose_at_least_as_likely_counts():
     assert improved(np.array([99.0, 100.05, 101.0]), after).tolist() == [True, True, False]
 
 
-def test_the_bank_agrees_with_the_scan_of_single_poses(scene):
-    """The same gains as the likelihood's scan gives, orientation by orientation: of all, then of
-    the best quarter.
-    """
-    count, reach = 3, 2.0
+@pytest.fixture(scope="module")
+def found_by_bank(scene):
+    """Images, the bank, and what it finds about wrong shifts for the first three."""
     images = WhitenedImages(
         scene.likelihood, scene.observed(scene.clean + scene.noise), scene.points, scene.spectra()
     )
     bank = ReferenceBank(scene.likelihood, scene.points, 7.0)
-    assert 10.9 < bank.radius <= 11.2
     y, c = images.coefficients
-    about = scene.shifts[:count] + 0.3
-    poses, gains = bank.best(y[:count], c[:count], about, reach, 20)
-    for i in range(count):
+    return images, bank, bank.best(y[:3], c[:3], scene.shifts[:3] + 0.3, 2.0, 20)
 
-        def scan(rotations, radius, i=i):
-            number = len(rotations)
-            starts = Poses(np.full(number, i), rotations, np.tile(about[i], (number, 1)))
-            grid = scan_shifts(reach, BOX, radius)
-            gain, best = images.scan(starts, grid, radius)
-            return gain, starts.shifts_px + grid[best]
 
-        gain, _ = scan(bank.rotations, bank.radius / 1.6)
-        some = bank.rotations[np.argsort(-gain)[: len(gain) // 4]]
-        gain, shifts = scan(some, bank.radius)
-        own = poses.particle == i
-        np.testing.assert_allclose(np.sort(gains[own]), np.sort(gain)[-20:], rtol=2e-4)
-        at, top = np.flatnonzero(own)[np.argmax(gains[own])], np.argmax(gain)
-        np.testing.assert_allclose(poses.rotations[at], some[top], atol=1e-12)
-        np.testing.assert_allclose(poses.shifts_px[at], shifts[top], atol=1e-12)
-        assert np.rad2deg(angular_distance_rad(some[top], scene.rotations[i])) < 8
+def test_gains_of_the_bank_are_those_of_its_poses(found_by_bank):
+    images, bank, (poses, gains) = found_by_bank
+    at_poses, _ = images.scan(poses, np.zeros((1, 2)), bank.radius)
+    np.testing.assert_allclose(gains, at_poses, rtol=2e-4)
+
+
+@pytest.mark.parametrize("image", range(3))
+def test_the_bank_finds_the_best_of_all_orientations_and_shifts(image, scene, found_by_bank):
+    images, bank, (poses, gains) = found_by_bank
+    number = len(bank.rotations)
+    about = np.tile(scene.shifts[image] + 0.3, (number, 1))
+    starts = Poses(np.full(number, image), bank.rotations, about)
+    everything, _ = images.scan(starts, scan_shifts(2.0, BOX, bank.radius), bank.radius)
+    assert gains[poses.particle == image].max() > 0.98 * everything.max()
+
+
+def test_the_bank_finds_the_true_orientations(scene, found_by_bank):
+    _, _, (poses, gains) = found_by_bank
+    best = [
+        np.flatnonzero(poses.particle == i)[gains[poses.particle == i].argmax()] for i in (0, 1, 2)
+    ]
+    errors = np.rad2deg(angular_distance_rad(poses.rotations[best], scene.rotations[:3]))
+    assert errors.max() < 8
 
 
 def test_a_small_particle_in_a_large_box_does_not_fill_the_memory(scene, monkeypatch):
