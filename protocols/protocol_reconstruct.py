@@ -106,6 +106,8 @@ class ProtCryoposesReconstruct(ProtCryoposesBase):
                 f"{metrics['resolution_reference_05_angstrom']:.2f} Å."
             )
         lines.append(metrics["fsc_statement"])
+        if "views_statement" in metrics:
+            lines.append(metrics["views_statement"])
         return lines + not_modelled(metrics.get("not_modelled", []))
 
     def _methods(self) -> List[str]:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from cryoposes_plugin.cli.main import main
+from cryoposes_plugin.core.evaluation.views import sampling_compensation_factor
 from cryoposes_plugin.core.fourier.resampling import projected_density
 from cryoposes_plugin.core.geometry.sampling import random_rotations
 from cryoposes_plugin.core.io.mrc import read_volume, write_stack, write_volume
@@ -72,6 +73,10 @@ def test_everything_that_a_run_leaves(particles, volume, tmp_path):
         "drawn",
     )
     assert "true ones" in metrics["fsc_statement"]
+    views = sampling_compensation_factor(table.rotations, np.eye(3)[None])
+    assert metrics["scf_star"] == pytest.approx(views.scf_star, abs=1e-4)
+    assert 0.4 < metrics["cfar"] <= 1
+    assert f"cFAR {metrics['cfar']:.2f}" in (tmp_path / "out/report.html").read_text()
     assert (
         12.0
         <= metrics["resolution_corrected_0143_angstrom"]
@@ -104,7 +109,7 @@ def test_everything_that_a_run_leaves(particles, volume, tmp_path):
     ]
     page = (tmp_path / "out/report.html").read_text()
     assert "true ones" in page
-    assert page.count("<img") == 3
+    assert page.count("<img") == 5
 
 
 def test_neither_order_nor_threads_nor_batches_matter(particles, tmp_path):

@@ -210,7 +210,13 @@ PICTURES = {
     "trained": {"learning_curve", "error_histogram", "error_against_uncertainty"},
     "inferred": {"uncertainty_histogram", "direction_maps", "best_and_worst"},
     "filtered": {"uncertainty_histogram", "direction_maps"},
-    "reconstructed": {"volume_slices", "fsc", "direction_maps"},
+    "reconstructed": {
+        "volume_slices",
+        "fsc",
+        "direction_maps",
+        "fourier_coverage",
+        "fsc_by_direction",
+    },
 }
 
 

@@ -16,6 +16,7 @@ from ...core.maps.fsc import HalfMapFsc, fourier_shell_correlation, resolution_a
 from ...core.reconstruction.particles import ReconstructionParticles
 from ...core.types import Volume
 from ...core.values import counted
+from .views import Views, cones_figure, sampling_figure
 
 THRESHOLDS = {"0143": 0.143, "05": 0.5}
 #: The reference has the opposite hand if the FSC of its mirror has this many times the area, and
@@ -116,6 +117,7 @@ def write_page(
     fsc: HalfMapFsc,
     volume: np.ndarray,
     reference: Optional[np.ndarray],
+    views: Views,
     metrics: Dict[str, Any],
 ) -> None:
     """report.html with its plots.
@@ -127,7 +129,8 @@ def write_page(
     fsc : curves of the half maps.
     volume : (D, D, D), the full map.
     reference : (D // 2 + 1,) FSC of the map with the reference, if there is one.
-    metrics : see `metrics_of`.
+    views : coverage of Fourier space and FSC by direction.
+    metrics : see `metrics_of` and `view_numbers`.
     """
     from ...core import plots
     from ...core.plots import direction_maps
@@ -151,6 +154,14 @@ def write_page(
             "Viewing directions of the particles.",
             direction_maps({"all": particles.rotations}),
         ),
+        "fourier_coverage": (
+            "Central slices through each direction of Fourier space.",
+            sampling_figure(views.sampling),
+        ),
+        "fsc_by_direction": (
+            "FSC of the half maps in double cones of 20° half angle.",
+            cones_figure(views.cones, particles.pixel_size_angstrom),
+        ),
     }
     number = counted(len(particles), "particle")
     write_report(
@@ -166,7 +177,7 @@ def write_page(
 def _notes(
     particles: ReconstructionParticles, fsc: HalfMapFsc, metrics: Dict[str, Any]
 ) -> List[str]:
-    notes = [fsc.statement]
+    notes = [fsc.statement, metrics["views_statement"]]
     if metrics["half_sets"] == "drawn":
         notes.append(
             "The particles came without half sets: these were drawn by particle id and are in "

@@ -8,7 +8,6 @@ from typing import Any, Dict, Tuple
 
 import numpy as np
 
-from ...core.fourier.masks import soft_sphere
 from ...core.io.error_log import not_fatal
 from ...core.io.mrc import write_volume
 from ...core.io.names import HALF1_NAME, HALF2_NAME, PARTICLES_NAME, VOLUME_NAME
@@ -20,12 +19,9 @@ from ..run_directory import RunDirectory
 from .config import ReconstructConfig
 from .inputs import log_inputs, read_inputs
 from .report import has_other_hand, metrics_of, reference_fsc, write_fsc, write_page
+from .views import fsc_mask, measured_views, view_numbers
 
 logger = logging.getLogger(__name__)
-
-#: Diameter of the default mask, as a share of the box: a particle that is boxed well fills this
-#: much.
-MASK_SHARE = 0.75
 
 
 def check(config: ReconstructConfig) -> None:
@@ -56,7 +52,12 @@ def run(config: ReconstructConfig, run: RunDirectory) -> Dict[str, Any]:
 
     pixel = particles.pixel_size_angstrom
     statement = independence_statement(particles.pose_sources(1), particles.pose_sources(2))
-    fsc = half_map_fsc(half1, half2, pixel, _mask(config, particles), statement, config.seed)
+    mask = fsc_mask(config, particles.box_size_px, pixel)
+    fsc = half_map_fsc(half1, half2, pixel, mask, statement, config.seed)
+    weights = (~particles.images.grey.blank).astype(np.float64)
+    views = measured_views(
+        particles.rotations, weights, config.symmetry, half1 * mask, half2 * mask
+    )
     for sentence in particles.images.remarks():
         logger.warning("reconstruct: %s", sentence)
     reference = reference_fsc(inputs.reference, volume)
@@ -75,6 +76,7 @@ def run(config: ReconstructConfig, run: RunDirectory) -> Dict[str, Any]:
         symmetry=config.symmetry,
         method=config.method,
     )
+    metrics.update(view_numbers(views))
     metrics["images_per_second"] = round(len(particles) / max(seconds, 1e-9), 1)
     for name, data in ((HALF1_NAME, half1), (HALF2_NAME, half2), (VOLUME_NAME, volume)):
         write_volume(run.file(name), data, pixel)
@@ -83,7 +85,7 @@ def run(config: ReconstructConfig, run: RunDirectory) -> Dict[str, Any]:
         write_particles(run.file(PARTICLES_NAME), table)
     write_fsc(run, fsc, reference)
     with not_fatal(run.path, "its report"):
-        write_page(run, particles, fsc, volume, reference, metrics)
+        write_page(run, particles, fsc, volume, reference, views, metrics)
 
     logger.info(
         "Resolution at FSC 0.143: %.2f Å corrected, %.2f Å unmasked. %s",
@@ -91,6 +93,7 @@ def run(config: ReconstructConfig, run: RunDirectory) -> Dict[str, Any]:
         metrics["resolution_unmasked_0143_angstrom"],
         statement,
     )
+    logger.info("Views: %s", metrics["views_statement"])
     return metrics
 
 
@@ -128,10 +131,3 @@ def _cgls_maps(
 
 def _log_iteration(iteration: int, gradient: float) -> None:
     logger.info("cgls: iteration %d, gradient %.3g of the initial one", iteration, gradient)
-
-
-def _mask(config: ReconstructConfig, particles: ReconstructionParticles) -> np.ndarray:
-    box, pixel = particles.box_size_px, particles.pixel_size_angstrom
-    share = MASK_SHARE * box * pixel
-    diameter = share if config.mask_diameter_angstrom is None else config.mask_diameter_angstrom
-    return soft_sphere(box, diameter / 2 / pixel)

@@ -11,7 +11,7 @@ from .errors import (
 from .orthogonal4 import Orthogonal4, register_orthogonal4
 from .pair_distances import pair_distances_deg
 from .registration import HANDS, Registration, register
-from .views import Sampling, sampling_compensation_factor
+from .views import Sampling, sampling_compensation_factor, views_statement
 
 __all__ = (
     "HANDS",
@@ -26,4 +26,5 @@ __all__ = (
     "shift_errors_angstrom",
     "summarise_angles",
     "summarise_shifts",
+    "views_statement",
 )

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..conventions import viewing_directions
 from ..errors import InputError
+from ..maps.conical_fsc import CFAR_LIMIT
 
 #: Radius in Fourier voxels at which slices are counted: they are 1 / radius thick.
 FOURIER_RADIUS_PX = 50
@@ -169,3 +170,32 @@ def _slices_through(
             np.less(inside, np.float32(half_thickness), out=inside)
         slices += inside @ weights[chunk].astype(np.float32)
     return slices
+
+
+def views_statement(scf_star: float, cfar: float) -> str:
+    """What SCF* and cFAR together say of a reconstruction, and what to do, in plain English."""
+    even, alike = scf_star >= SCF_LIMIT, cfar >= CFAR_LIMIT
+
+    if even and alike:
+        meaning = "the views are even, and the map is about equally good in all directions"
+    elif even:
+        meaning = (
+            "the views are even, yet the map is worse in some directions: poses are wrong or "
+            "particles are junk in the views that should show them. Filter the particles and "
+            "reconstruct again"
+        )
+    elif alike:
+        meaning = (
+            "the views are uneven, yet the map is about equally good in all directions. Nothing has "
+            "to be done, but do not reject rare views, and look whether one view is crowded with "
+            "wrong poses"
+        )
+    else:
+        meaning = (
+            "views are missing, and the map is worse in some directions. Keep the rare views when "
+            "filtering; if that is not enough, collect other views (tilted stage, other grids)"
+        )
+    return (
+        f"SCF* {scf_star:.2f} (usual limit {SCF_LIMIT:g}), cFAR {cfar:.2f} (usual limit "
+        f"{CFAR_LIMIT:g}): {meaning}."
+    )

@@ -16,6 +16,7 @@ from .scores import (
     value_histogram,
 )
 from .training import distance_density, learning_curve
+from .views import fsc_by_direction, slices_by_direction
 
 __all__ = (
     "direction_maps",
@@ -23,6 +24,7 @@ __all__ = (
     "distances_against_recovered",
     "error_against_uncertainty",
     "error_histogram",
+    "fsc_by_direction",
     "fsc_curve",
     "image_gallery",
     "learning_curve",
@@ -32,6 +34,7 @@ __all__ = (
     "png_bytes",
     "residual_histogram",
     "search_course",
+    "slices_by_direction",
     "spectra",
     "symmetry_bars",
     "uncertainty_histogram",

@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 
 from cryoposes_plugin.core.errors import InputError
-from cryoposes_plugin.core.evaluation.views import sampling_compensation_factor
+from cryoposes_plugin.core.evaluation.views import (
+    sampling_compensation_factor,
+    views_statement,
+)
 from cryoposes_plugin.core.geometry.sampling import random_rotations, rotations_viewing
 from cryoposes_plugin.core.geometry.symmetry import symmetry_rotations
 
@@ -82,3 +85,18 @@ def test_a_weight_stands_for_so_many_particles(rng):
 def test_no_particle_has_no_views():
     with pytest.raises(InputError, match="asked of no particle"):
         sampling_compensation_factor(np.zeros((0, 3, 3)), C1)
+
+
+@pytest.mark.parametrize(
+    ("scf_star", "cfar", "said"),
+    [
+        (0.9, 0.7, "equally good in all directions."),
+        (0.9, 0.3, "particles are junk"),
+        (0.3, 0.7, "Nothing has to be done"),
+        (0.3, 0.3, "collect other views"),
+    ],
+)
+def test_each_combination_of_the_two_has_its_meaning(scf_star, cfar, said):
+    sentence = views_statement(scf_star, cfar)
+    assert said in sentence
+    assert sentence.startswith(f"SCF* {scf_star:.2f} (usual limit 0.81), cFAR {cfar:.2f}")

@@ -7,6 +7,7 @@ import pytest
 
 from cryoposes_plugin.commands.report import append_figures, write_report
 from cryoposes_plugin.core import plots
+from cryoposes_plugin.core.evaluation.views import sampling_compensation_factor
 from cryoposes_plugin.core.geometry.sampling import random_rotations
 from cryoposes_plugin.core.plots import direction_maps, png_bytes
 from cryoposes_plugin.core.plots.directions import direction_density
@@ -177,3 +178,19 @@ def test_figures_are_added_to_the_end_of_a_report(tmp_path):
     assert page.index("One more.") < page.index("</body>")
     assert page.endswith("</html>\n")
     assert (tmp_path / "more.png").exists()
+
+
+def test_the_coverage_marks_unseen_directions(rng):
+    sampling = sampling_compensation_factor(np.eye(3)[None].repeat(50, axis=0), np.eye(3)[None])
+    figure = drawn(plots.slices_by_direction(sampling.directions, sampling.slices, "Coverage"))
+    seen, unseen = (len(c.get_offsets()) for c in figure.axes[0].collections[:2])
+    assert unseen / (seen + unseen) == pytest.approx(sampling.unseen_share)
+    assert "not seen" in [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def test_the_fsc_by_direction_leaves_out_shells_without_values():
+    curves = np.linspace(1, 0, 9) * np.array([[0.8], [1.0]])
+    curves[:, :3] = np.nan
+    figure = drawn(plots.fsc_by_direction(np.arange(9) / 80, curves, "by direction"))
+    mean = figure.axes[0].lines[0].get_ydata()
+    np.testing.assert_allclose(mean, 0.9 * np.linspace(1, 0, 9)[3:])
