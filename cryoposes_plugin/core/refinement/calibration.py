@@ -13,7 +13,7 @@ from .likelihood import PoseLikelihood
 from .multi_start import MultiStart
 from .observations import Observations
 from .poses import Poses
-from .scales import ScaleDistribution
+from .scales import ScaleDistribution, typical_scale
 from .spectra import Spectra, fitted_spectra
 
 #: Number of images on which amplitude and noise are measured.
@@ -52,6 +52,7 @@ def measure_spectra(
     rotations: np.ndarray,
     shifts_px: np.ndarray,
     scale: Optional[np.ndarray] = None,
+    error: Optional[np.ndarray] = None,
 ) -> Spectra:
     """Spectra of images at given poses.
 
@@ -61,17 +62,19 @@ def measure_spectra(
     points : of images and map.
     observed : B images of one optics group.
     rotations, shifts_px : (B, 3, 3) and (B, 2).
-    scale : (B,) of the signal of each image, if it is known.
+    scale, error : (B,) of the signal of each image, if it is known, and its standard error.
     """
     model = reprojections(likelihood, points, observed, rotations, shifts_px)
     right = np.ones(len(model), dtype=bool)
     if scale is None:
         scale = np.ones(len(model))
     else:
-        if len(scale) >= _FEWEST_FOR_SCALES:
+        # Scales around 1, so that the amplitude is that of right poses.
+        centre = float(np.median(scale))
+        if error is not None and len(scale) >= _FEWEST_FOR_SCALES:
             right = ~ScaleDistribution(scale).low
-        # Scales around 1, so that the amplitude keeps the mean.
-        scale = scale / max(float(np.median(scale[right])), 1e-12)
+            centre = typical_scale(scale, error)
+        scale = scale / max(centre, 1e-12)
     return fitted_spectra(points, model, observed.coefficients, scale, right)
 
 
@@ -105,6 +108,7 @@ def calibrate(
             refined.rotations,
             refined.shifts_px,
             refined.scale,
+            refined.scale_error,
         ).up_to(last_shell)
         if spectra.last_shell == 0:
             break

@@ -81,6 +81,13 @@ class Refined:
     wrong_basin: np.ndarray
     converged: np.ndarray
 
+    @property
+    def scale_error(self) -> np.ndarray:
+        """(B,) standard error of the scale, 1 / sqrt(<m, m>); 0 where nothing fits."""
+        return np.divide(
+            self.scale, np.sqrt(self.gain), out=np.zeros_like(self.gain), where=self.gain > 0
+        )
+
     def take(self, rows: Union[np.ndarray, slice]) -> Refined:
         return Refined(*(getattr(self, field.name)[rows] for field in dataclasses.fields(self)))
 

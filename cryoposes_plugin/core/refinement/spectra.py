@@ -65,7 +65,8 @@ def fitted_spectra(
     noise that it leaves.
 
     The noise of a shell is the median over the images, corrected for the difference of median and
-    mean of chi-square, so that junk with more power than the particles does not raise it.
+    mean of chi-square. Images that keep clearly more power than that where the signal is, because
+    they show something else besides, are left out of it.
 
     Parameters
     ----------
@@ -87,22 +88,50 @@ def fitted_spectra(
         cross, power, out=np.zeros_like(cross), where=power > 1e-12 * max(power.max(), 1e-300)
     )
 
-    image = _typical_power(points, observed)
-    left = observed - scale[:, None] * amplitude[points.shell] * model
-    residual = np.maximum(_typical_power(points, left), _SMALLEST_RESIDUAL * image)
+    image = _typical(_shell_powers(points, observed), points)
+    left = _shell_powers(points, observed - scale[:, None] * amplitude[points.shell] * model)
+    residual = _typical(left, points)
+    signal = amplitude**2 * power
+    ordinary = _excess(left, residual, signal, points) < _SIGNIFICANT
+    if 2 * np.count_nonzero(ordinary) >= len(left) >= _FEWEST_FOR_MEDIAN:
+        residual = _typical(left[ordinary], points)
+    residual = np.maximum(residual, _SMALLEST_RESIDUAL * image)
+
     weight = 2 * int(right.sum()) * points.shell_counts() * power
     error = np.sqrt(np.divide(residual, weight, out=np.full_like(cross, np.inf), where=weight > 0))
     amplitude = np.where(amplitude > _SIGNIFICANT * error, amplitude, 0.0)
     return Spectra(_contiguous(amplitude), np.where(amplitude > 0, residual, image))
 
 
-def _typical_power(points: FourierPoints, coefficients: np.ndarray) -> np.ndarray:
-    """(number_of_shells,) power of noise of (B, P) coefficients, by the median over the images."""
-    power = np.stack([points.shell_means(np.abs(c) ** 2) for c in coefficients])
+def _shell_powers(points: FourierPoints, coefficients: np.ndarray) -> np.ndarray:
+    """(B, number_of_shells) of (B, P) coefficients."""
+    return np.stack([points.shell_means(np.abs(c) ** 2) for c in coefficients])
+
+
+def _typical(power: np.ndarray, points: FourierPoints) -> np.ndarray:
+    """(number_of_shells,) power of noise, from the median over images of (B, number_of_shells)."""
     if len(power) < _FEWEST_FOR_MEDIAN:
         return power.mean(axis=0)
     freedom = 2.0 * np.maximum(points.shell_counts(), 1)
     return np.median(power, axis=0) * freedom / chi2.median(freedom)
+
+
+def _excess(
+    left: np.ndarray, noise: np.ndarray, signal: np.ndarray, points: FourierPoints
+) -> np.ndarray:
+    """(B,) power that images have beyond noise, where signal is expected, in standard deviations.
+
+    Parameters
+    ----------
+    left : (B, number_of_shells) power of the images without the signal.
+    noise, signal : (number_of_shells,) power.
+    points : of the images.
+    """
+    counts = points.shell_counts()
+    weight = counts * signal / np.maximum(signal + noise, 1e-300)
+    ratio = left / np.maximum(noise, 1e-300) - 1.0
+    deviation = np.sqrt((weight**2 / np.maximum(counts, 1)).sum())
+    return ratio @ weight / max(float(deviation), 1e-300)
 
 
 def _contiguous(amplitude: np.ndarray) -> np.ndarray:
