@@ -53,6 +53,7 @@ class ProtCryoposesReconstruct(ProtCryoposesBase):
         forms.add_pointer(form, ReconstructConfig, "reference", "Volume", optional=True)
         frame = forms.add_frame(form, ReconstructConfig, RECONSTRUCTION)
         forms.add_fields(frame, ReconstructConfig, "symmetry", "mask_diameter_angstrom", "method")
+        forms.add_fields(frame, ReconstructConfig, "weights", condition="method == 0")
         forms.add_fields(frame, ReconstructConfig, "cgls_iterations", condition="method == 1")
         forms.add_fields(frame, ReconstructConfig, "padding", condition="method == 0")
         forms.add_computation(form, ReconstructConfig)
@@ -106,8 +107,9 @@ class ProtCryoposesReconstruct(ProtCryoposesBase):
                 f"{metrics['resolution_reference_05_angstrom']:.2f} Å."
             )
         lines.append(metrics["fsc_statement"])
-        if "views_statement" in metrics:
-            lines.append(metrics["views_statement"])
+        lines += [
+            metrics[name] for name in ("views_statement", "weights_statement") if name in metrics
+        ]
         return lines + not_modelled(metrics.get("not_modelled", []))
 
     def _methods(self) -> List[str]:

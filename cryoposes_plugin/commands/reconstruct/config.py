@@ -5,7 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Optional, Tuple
 
+from ...core.errors import ConfigError
 from ..config import COMPUTATION, INPUT, RECONSTRUCTION, Config, option
+
+UNWEIGHTED, BY_PROBABILITY, BY_COVARIANCE, BY_BOTH = "none", "probability", "covariance", "both"
+#: What the weights are by.
+BASES = {
+    BY_PROBABILITY: "the probability of the pose",
+    BY_COVARIANCE: "the covariance of the pose",
+    BY_BOTH: "the probability and the covariance of the pose",
+}
 
 
 @dataclass(frozen=True)
@@ -50,6 +59,16 @@ class ReconstructConfig(Config):
         minimum=1,
         maximum=1e5,
     )
+    weights: str = option(
+        UNWEIGHTED,
+        "How much a particle counts. By the probability that its pose is right, by the covariance "
+        "of its pose, which attenuates fine detail, or by both. They need poses that were refined "
+        "against a volume.",
+        label="Weights of particles",
+        group=RECONSTRUCTION,
+        choices=(UNWEIGHTED, BY_PROBABILITY, BY_COVARIANCE, BY_BOTH),
+        titles={UNWEIGHTED: "all particles alike", **BASES},
+    )
     method: str = option(
         "fourier",
         "Fourier insertion with CTF weights, or conjugate gradients (CGLS) with ASTRA, which "
@@ -88,3 +107,12 @@ class ReconstructConfig(Config):
         minimum=1,
         maximum=10**6,
     )
+
+    def validate(self) -> None:
+        """ConfigError for a combination that is not possible."""
+        super().validate()
+        if self.method == "cgls" and self.weights != UNWEIGHTED:
+            raise ConfigError(
+                f"reconstruct: --weights {self.weights} is not possible with --method cgls; use "
+                f"--method fourier or --weights {UNWEIGHTED}."
+            )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Optional
 
 from ...core.errors import InputError
@@ -18,8 +18,13 @@ from ...core.reconstruction.particles import ReconstructionParticles
 from ...core.types import ParticleTable, Volume
 from ..plausibility import check_diameter
 from .config import ReconstructConfig
+from .weighting import weights_of
 
 logger = logging.getLogger(__name__)
+
+#: Diameter of the default mask, as a share of the box: a particle that is boxed well fills this
+#: much.
+MASK_SHARE = 0.75
 
 
 @dataclass(frozen=True)
@@ -45,9 +50,16 @@ def read_inputs(config: ReconstructConfig) -> ReconstructionInputs:
     reference = None
     if config.reference is not None:
         reference = _read_reference(config.reference, grid, table)
-    return ReconstructionInputs(
-        ReconstructionParticles.on_common_grid(table, half), drawn, reference
-    )
+    particles = ReconstructionParticles.on_common_grid(table, half)
+    weights = weights_of(config, table, reference, mask_diameter(config, grid))
+    return ReconstructionInputs(replace(particles, weights=weights), drawn, reference)
+
+
+def mask_diameter(config: ReconstructConfig, grid: Grid) -> float:
+    """Diameter of the mask in Å, the given one or a share of the box."""
+    if config.mask_diameter_angstrom is not None:
+        return config.mask_diameter_angstrom
+    return MASK_SHARE * grid.box_size_px * grid.pixel_size_angstrom
 
 
 def _read_reference(path: str, grid: Grid, table: ParticleTable) -> Volume:

@@ -185,5 +185,7 @@ def _notes(
         )
     if particles.table.ctf is None:
         notes.append("The particles have no CTF, so no CTF was corrected.")
+    if particles.weights is not None:
+        notes.append(metrics["weights_statement"])
     notes += particles.images.remarks()
     return notes + not_modelled(columns_not_modelled(particles.table))

@@ -20,6 +20,7 @@ from .config import ReconstructConfig
 from .inputs import log_inputs, read_inputs
 from .report import has_other_hand, metrics_of, reference_fsc, write_fsc, write_page
 from .views import fsc_mask, measured_views, view_numbers
+from .weighting import weight_numbers
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +56,8 @@ def run(config: ReconstructConfig, run: RunDirectory) -> Dict[str, Any]:
     mask = fsc_mask(config, particles.box_size_px, pixel)
     fsc = half_map_fsc(half1, half2, pixel, mask, statement, config.seed)
     weights = (~particles.images.grey.blank).astype(np.float64)
+    if particles.weights is not None:
+        weights *= particles.weights.probability**2
     views = measured_views(
         particles.rotations, weights, config.symmetry, half1 * mask, half2 * mask
     )
@@ -77,6 +80,8 @@ def run(config: ReconstructConfig, run: RunDirectory) -> Dict[str, Any]:
         method=config.method,
     )
     metrics.update(view_numbers(views))
+    resolution = metrics["resolution_corrected_0143_angstrom"]
+    metrics.update(weight_numbers(particles.weights, config.weights, resolution))
     metrics["images_per_second"] = round(len(particles) / max(seconds, 1e-9), 1)
     for name, data in ((HALF1_NAME, half1), (HALF2_NAME, half2), (VOLUME_NAME, volume)):
         write_volume(run.file(name), data, pixel)
@@ -94,6 +99,8 @@ def run(config: ReconstructConfig, run: RunDirectory) -> Dict[str, Any]:
         statement,
     )
     logger.info("Views: %s", metrics["views_statement"])
+    if particles.weights is not None:
+        logger.info("%s", metrics["weights_statement"])
     return metrics
 
 

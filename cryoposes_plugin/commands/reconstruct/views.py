@@ -13,11 +13,9 @@ from ...core.evaluation.views import Sampling, sampling_compensation_factor, vie
 from ...core.fourier.masks import soft_sphere
 from ...core.geometry.symmetry import symmetry_rotations
 from ...core.maps.conical_fsc import ConicalFsc, fsc_in_cones
+from ...core.particles.grids import Grid
 from .config import ReconstructConfig
-
-#: Diameter of the default mask, as a share of the box: a particle that is boxed well fills this
-#: much.
-MASK_SHARE = 0.75
+from .inputs import mask_diameter
 
 
 class Views(NamedTuple):
@@ -78,6 +76,5 @@ def cones_figure(cones: ConicalFsc, pixel_size_angstrom: float) -> Figure:
 
 def fsc_mask(config: ReconstructConfig, box_size_px: int, pixel_size_angstrom: float) -> np.ndarray:
     """(D, D, D) the soft sphere under which half maps are compared."""
-    share = MASK_SHARE * box_size_px * pixel_size_angstrom
-    diameter = share if config.mask_diameter_angstrom is None else config.mask_diameter_angstrom
-    return soft_sphere(box_size_px, diameter / 2 / pixel_size_angstrom)
+    grid = Grid(box_size_px, pixel_size_angstrom)
+    return soft_sphere(box_size_px, mask_diameter(config, grid) / 2 / pixel_size_angstrom)

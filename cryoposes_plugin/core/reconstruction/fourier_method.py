@@ -106,4 +106,9 @@ def _insert(
         }
         ctf = ctf_values(*sampler.frequencies(particles.pixel_size_angstrom), columns)
     numerator, weight = ctf_weighted(samples, ctf, table.optics[group].image_state)
+    if particles.weights is not None:
+        attenuation = particles.weights.relative_attenuation(
+            rows, *sampler.frequencies(particles.pixel_size_angstrom)
+        )
+        numerator, weight = attenuation * numerator, attenuation**2 * weight
     grid.insert(numerator, weight, particles.rotations[rows], sampler)

@@ -12,6 +12,7 @@ from ..particles.grids import common_grid
 from ..particles.images import ResampledImages
 from ..scores import POSE_SOURCE
 from ..types import ParticleTable
+from .weights import PoseWeights
 
 
 @dataclass(frozen=True)
@@ -23,11 +24,13 @@ class ReconstructionParticles:
     table : with orientations; shifts that are missing count as zero.
     images : of all particles, on one grid.
     half : (N,) int64 of 1 and 2.
+    weights : by the errors of the poses; None: all particles count alike.
     """
 
     table: ParticleTable
     images: ResampledImages
     half: np.ndarray
+    weights: Optional[PoseWeights] = None
 
     @classmethod
     def on_common_grid(cls, table: ParticleTable, half: np.ndarray) -> ReconstructionParticles:

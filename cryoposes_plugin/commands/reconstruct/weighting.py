@@ -1,0 +1,140 @@
+"""The weights of the particles in a reconstruction, from their scores and the covariance of their
+poses.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Dict, Optional, Union
+
+import numpy as np
+
+from ...core.errors import InputError
+from ...core.io.names import COVARIANCE_NAME
+from ...core.io.npz import read_npz
+from ...core.maps.size import radius_of_gyration_px
+from ...core.reconstruction.weights import (
+    PoseWeights,
+    blur_of_covariance,
+    blur_of_errors,
+    pose_weights,
+)
+from ...core.scores import BASIN_ERROR, EXPECTED_SHIFT_ERROR, JUNK, WRONG_BASIN
+from ...core.types import ParticleTable, Volume
+from ...core.values import counted
+from .config import BASES, BY_COVARIANCE, BY_PROBABILITY, UNWEIGHTED, ReconstructConfig
+
+logger = logging.getLogger(__name__)
+
+
+def weights_of(
+    config: ReconstructConfig,
+    table: ParticleTable,
+    reference: Optional[Volume],
+    mask_diameter_angstrom: float,
+) -> Optional[PoseWeights]:
+    """The weights that the config asks for, None for none; InputError without the scores for it.
+
+    Parameters
+    ----------
+    config : with the choice.
+    table : the particles.
+    reference : whose density gives the radius of gyration; otherwise the mask does, as a ball.
+    mask_diameter_angstrom : of the mask.
+    """
+    if config.weights == UNWEIGHTED:
+        return None
+
+    probability = blur = None
+    if config.weights != BY_COVARIANCE:
+        probability = _probability(config, table)
+    if config.weights != BY_PROBABILITY:
+        radius = np.sqrt(3 / 5) * mask_diameter_angstrom / 2
+        if reference is not None:
+            radius = radius_of_gyration_px(reference.data) * reference.pixel_size_angstrom
+        blur = _blur(config, table, float(radius))
+    return pose_weights(len(table), probability, blur)
+
+
+def weight_numbers(
+    weights: Optional[PoseWeights], choice: str, resolution_angstrom: float
+) -> Dict[str, Union[float, str]]:
+    """The numbers for metrics.json, and what they say; without weights only that there are none."""
+    if weights is None:
+        return {"weights": choice}
+    lowest = weights.effective_number(0.0)
+    finest = weights.effective_number(1 / resolution_angstrom)
+    number = len(weights.probability)
+
+    statement = (
+        f"Weighted by {BASES[choice]}: {counted(number, 'particle')} count as "
+        f"{lowest:.0f} with exact poses at low resolution, and as {finest:.0f} at "
+        f"{resolution_angstrom:.1f} Å."
+    )
+    return {
+        "weights": choice,
+        "effective_particles": round(lowest, 1),
+        "effective_particles_at_resolution": round(finest, 1),
+        "weights_statement": statement,
+    }
+
+
+def _probability(config: ReconstructConfig, table: ParticleTable) -> np.ndarray:
+    """(N,) probability of a right pose; a pose of junk is wrong, so the smaller one of both counts."""
+    known = [name for name in (WRONG_BASIN, JUNK) if name in table.scores]
+    if not known:
+        raise InputError(
+            f"{config.particles} has neither _{WRONG_BASIN} nor _{JUNK}; refine the poses with "
+            f"`infer` (with a volume) or `refine`, or choose --weights {UNWEIGHTED}."
+        )
+    return 1.0 - np.max([np.clip(_finite(config, table, name), 0, 1) for name in known], axis=0)
+
+
+def _blur(config: ReconstructConfig, table: ParticleTable, radius_angstrom: float) -> np.ndarray:
+    missing = [name for name in (BASIN_ERROR, EXPECTED_SHIFT_ERROR) if name not in table.scores]
+    if missing:
+        raise InputError(
+            f"{config.particles} has no column _{missing[0]}; refine the poses with `infer` (with a "
+            f"volume) or `refine`, or choose --weights {UNWEIGHTED} or {BY_PROBABILITY}."
+        )
+    covariance = _covariance(Path(str(config.particles)).parent / COVARIANCE_NAME, table)
+    if covariance is not None:
+        return blur_of_covariance(covariance, radius_angstrom)
+    logger.info("Without %s, expected errors count as equal in all directions.", COVARIANCE_NAME)
+    return blur_of_errors(
+        np.deg2rad(_finite(config, table, BASIN_ERROR)),
+        _finite(config, table, EXPECTED_SHIFT_ERROR),
+        radius_angstrom,
+    )
+
+
+def _covariance(path: Path, table: ParticleTable) -> Optional[np.ndarray]:
+    """(N, 5, 5) covariances in the order of the table; None if the file has not all particles."""
+    if not path.exists():
+        return None
+    remedy = "delete it, or refine the poses again"
+    arrays = read_npz(path, str(path), remedy, required=("ids", "covariance"))
+    ids, covariance = arrays["ids"], arrays["covariance"]
+    if covariance.shape != (len(ids), 5, 5) or not np.isfinite(covariance).all():
+        raise InputError(
+            f"{path} has no finite covariance of shape (particles, 5, 5) (it has "
+            f"{covariance.shape} for {len(ids)} particles); {remedy}."
+        )
+
+    order = np.argsort(ids, kind="stable")
+    place = np.minimum(np.searchsorted(ids[order], table.ids), max(len(ids) - 1, 0))
+    if not len(ids) or not np.array_equal(ids[order[place]], table.ids):
+        return None
+    return covariance[order[place]]
+
+
+def _finite(config: ReconstructConfig, table: ParticleTable, name: str) -> np.ndarray:
+    values = table.scores[name]
+    if not np.isfinite(values).all():
+        row = int(np.flatnonzero(~np.isfinite(values))[0])
+        raise InputError(
+            f"Particle {table.ids[row]} of {config.particles} has {name} = {values[row]}; remove it "
+            "or refine its pose again."
+        )
+    return values
