@@ -101,6 +101,7 @@ def calibrate(
     for number in ROUNDS:
         search, sample = make(spectra), observed.take(slice(0, number))
         refined = search.refine_in_parts(sample, starts.take(starts.particle < number), threads)
+
         spectra = measure_spectra(
             search.likelihood,
             search.points,
