@@ -1,7 +1,20 @@
 """Errors of estimated poses against true ones, the common frame in which two sets of poses agree
-best, and how evenly views fill Fourier space.
+best, how evenly views fill Fourier space, and whether expected errors are right.
 """
 
+from .calibration import (
+    ChiSquare,
+    Coverage,
+    Reliability,
+    Sparsification,
+    brier_score,
+    chi_square,
+    coverage,
+    error_reliability,
+    probability_reliability,
+    ranking_areas,
+    sparsification,
+)
 from .errors import (
     angular_errors_deg,
     shift_errors_angstrom,
@@ -15,15 +28,26 @@ from .views import Sampling, sampling_compensation_factor, views_statement
 
 __all__ = (
     "HANDS",
+    "ChiSquare",
+    "Coverage",
     "Orthogonal4",
     "Registration",
+    "Reliability",
     "Sampling",
+    "Sparsification",
     "angular_errors_deg",
+    "brier_score",
+    "chi_square",
+    "coverage",
+    "error_reliability",
     "pair_distances_deg",
+    "probability_reliability",
+    "ranking_areas",
     "register",
     "register_orthogonal4",
     "sampling_compensation_factor",
     "shift_errors_angstrom",
+    "sparsification",
     "summarise_angles",
     "summarise_shifts",
     "views_statement",
