@@ -10,7 +10,7 @@ from pwem.objects import SetOfParticles
 from cryoposes_plugin.commands.config import FILTER, Config
 from cryoposes_plugin.commands.filter.config import FilterConfig
 from cryoposes_plugin.core.io.names import ACCEPTED_NAME, REJECTED_NAME
-from cryoposes_plugin.core.scores import cost, title_of
+from cryoposes_plugin.core.scores import JUNK, WRONG_BASIN, cost, title_of
 from cryoposes_plugin.core.values import counted
 from cryoposes_plugin.scipion import convert, forms, results
 
@@ -25,8 +25,9 @@ class ProtCryoposesFilter(ProtCryoposesStreaming):
     """Splits particles into those with confident poses and the rest. Both sets are outputs, so
     nothing is lost.
 
-    With a threshold, the outputs grow while the input grows. A fraction of the particles can only
-    be determined when all of them are there, so the run waits until the input is closed.
+    With a threshold, the outputs grow while the input grows. A fraction of the particles, a false
+    discovery rate and the same share of every view can only be determined when all of them are
+    there, so the run waits until the input is closed.
     """
 
     _label = FilterConfig.title
@@ -45,8 +46,13 @@ class ProtCryoposesFilter(ProtCryoposesStreaming):
 
     def _input_problems(self) -> List[str]:
         problems = super()._input_problems()
+        if problems or self._automatic():
+            return problems or self._stale_problems()
         score = FilterConfig.__dataclass_fields__["score"].metadata["choices"][self.score.get()]
-        return problems or self._score_problems(score) or self._threshold_problems(score)
+        return self._score_problems(score) or self._threshold_problems(score)
+
+    def _automatic(self) -> bool:
+        return self.threshold.get() is None and self.keepQuantile.get() is None
 
     def _score_problems(self, score: str) -> List[str]:
         particles = self.inputParticles.get()
@@ -54,6 +60,20 @@ class ProtCryoposesFilter(ProtCryoposesStreaming):
             return [
                 f"Particles: they have no '{title_of(score)}'; choose another score, or estimate "
                 "their poses with `infer` first."
+            ]
+        return self._stale_problems()
+
+    def _stale_problems(self) -> List[str]:
+        """A sentence if the first particle has no probability or no score of its own pose."""
+        particles = self.inputParticles.get()
+        first = particles.getFirstItem()
+        if self._automatic() and not any(
+            first.hasAttribute(f"_{name}") for name in (JUNK, WRONG_BASIN)
+        ):
+            return [
+                f"Particles: they have neither '{title_of(JUNK)}' nor '{title_of(WRONG_BASIN)}'; "
+                "estimate their poses with `infer` and a volume first, or give a fraction or a "
+                "threshold, and a score."
             ]
         if convert.scored_at_another_pose(particles):
             return [
@@ -103,7 +123,7 @@ class ProtCryoposesFilter(ProtCryoposesStreaming):
         return particles
 
     def _decides_each_alone(self) -> bool:
-        return self.threshold.get() is not None
+        return self.threshold.get() is not None and not self.evenViews.get()
 
     def _batch_config(self, star: str) -> Config:
         return dataclasses.replace(super()._batch_config(star), allow_none=True)
@@ -122,11 +142,12 @@ class ProtCryoposesFilter(ProtCryoposesStreaming):
         return {**counts, "score": done[-1]["score"], "threshold": done[-1]["threshold"]}
 
     def _result_summary(self, metrics: Dict[str, Any]) -> List[str]:
-        from cryoposes_plugin.commands.filter.run import criterion
+        from cryoposes_plugin.commands.filter.run import criterion, reasons
 
         lines = [
             f"{counted(metrics['accepted'], 'particle')} accepted, {metrics['rejected']} "
-            f"rejected, by {criterion(metrics)}."
+            f"rejected, by {criterion(metrics)}.",
+            *reasons(metrics),
         ]
         if self.isInStreaming():
             return [*lines, GROWING]

@@ -61,7 +61,10 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--minutes", type=float, default=10.0, help="training time (min)")
     parser.add_argument(
-        "--keep", type=float, default=0.75, help="fraction of the particles to keep"
+        "--keep",
+        type=float,
+        default=None,
+        help="fraction of the particles to keep; by default the probability of junk decides",
     )
     parser.add_argument("--symmetry", default="C1", help="point group of the map")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")

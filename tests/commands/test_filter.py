@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cryoposes_plugin.cli.main import main
-from cryoposes_plugin.commands.filter.run import accept_below, accept_share
+from cryoposes_plugin.core.evaluation.selection import accept_share
 from cryoposes_plugin.core.io.star import read_particles, write_particles
 
 from ..particle_sets import make_particles
@@ -48,12 +48,6 @@ def test_all_and_none(number):
     assert not accept_share(scores, 0.0).any()
 
 
-def test_the_threshold_itself_is_kept():
-    np.testing.assert_array_equal(
-        accept_below(np.array([-2.0, -1.0, -0.5]), -1.0), [True, True, False]
-    )
-
-
 @pytest.fixture
 def scored(tmp_path):
     table = make_particles(
@@ -72,7 +66,7 @@ def run(folder, *arguments):
 
 def test_nothing_disappears(scored, tmp_path):
     star, table = scored
-    assert run(tmp_path / "run", "--particles", star) == 0
+    assert run(tmp_path / "run", "--particles", star, "--keep-quantile", "0.75") == 0
     accepted, rejected = (
         read_particles(tmp_path / "run" / f"{name}.star") for name in ("accepted", "rejected")
     )
@@ -145,7 +139,11 @@ def test_equal_scores_are_kept_together_and_that_is_said(tmp_path, caplog):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--score", "cryoposesDispersion"], "no column _cryoposesDispersion"),
+        (["--score", "cryoposesDispersion", "--threshold", "0"], "no column _cryoposesDispersion"),
+        (["--score", "cryoposesDispersion"], "but not how many particles to keep"),
+        (["--threshold", "-5", "--resolution", "8"], "used only if neither"),
+        ([], "no probability of junk"),
+        (["--keep-quantile", "0.5", "--symmetry", "X9"], "X9"),
         (["--keep-quantile", "0"], "keeps none of the 21"),
         (["--threshold", "-99"], "keeps none of the 21"),
         (["--keep-quantile", "1.5"], "at most 1"),
@@ -160,20 +158,21 @@ def test_one_sentence(scored, tmp_path, caplog, arguments, sentence):
 def test_a_score_that_is_no_number(scored, tmp_path, caplog):
     star, _ = scored
     star.write_text(star.read_text().replace(" -20\n", " nan\n"))
-    assert run(tmp_path / "run", "--particles", star) == 2
+    assert run(tmp_path / "run", "--particles", star, "--keep-quantile", "0.5") == 2
     assert "nan" in caplog.text
     assert not (tmp_path / "run").exists()
 
 
 def test_an_empty_set_says_so(scored, tmp_path, caplog):
     assert run(tmp_path / "run", "--particles", scored[0], "--keep-quantile", "1.0") == 0
-    assert run(tmp_path / "again", "--particles", tmp_path / "run/rejected.star") == 2
+    rest = tmp_path / "run/rejected.star"
+    assert run(tmp_path / "again", "--particles", rest, "--keep-quantile", "0.5") == 2
     assert "rejected.star" in caplog.text
 
 
 @pytest.mark.oracle
 def test_the_star_files_are_star(scored, tmp_path):
-    run(tmp_path / "run", "--particles", scored[0])
+    run(tmp_path / "run", "--particles", scored[0], "--keep-quantile", "0.75")
     document = gemmi.cif.read_file(str(tmp_path / "run/accepted.star"))
     assert [block.name for block in document] == ["optics", "particles"]
     images = document.find_block("particles").find_values("_rlnImageName")
@@ -181,3 +180,87 @@ def test_the_star_files_are_star(scored, tmp_path):
     assert set(images) < {
         f"{index + 1:06d}@{path}" for index, path in zip(range(21), [tmp_path / "s.mrcs"] * 21)
     }
+
+
+JUNK, WRONG, BASIN = "cryoposesJunkProbability", "cryoposesWrongBasin", "cryoposesBasinErrorDeg"
+SHIFT = "cryoposesExpectedShiftErrorAngstrom"
+
+
+def write(path, number=200, extra=None, **scores):
+    table = make_particles(path.parent / "s.mrcs", number, scores=scores, extra=extra or {})
+    write_particles(path, table)
+    return path
+
+
+def numbers(folder):
+    return json.loads((folder / "metrics.json").read_text())
+
+
+def test_auto_keeps_at_the_rate_and_says_why_others_are_rejected(tmp_path, caplog):
+    junk = np.repeat([0.001, 0.1, 0.9], [150, 10, 40])
+    error = np.ones(200)
+    error[:30] = 8.0
+    star = write(tmp_path / "in.star", **{JUNK: junk, BASIN: error, SHIFT: np.ones(200)})
+    assert run(tmp_path / "run", "--particles", star) == 0
+    found = numbers(tmp_path / "run")
+    # (150 * 0.001 + 10 * 0.1) / 160 = 0.0072, and 40 are more likely junk than not
+    assert found["rejected_as_junk"] == 40
+    assert found["rejected_for_error"] == 30
+    assert found["accepted"] == 130
+    assert found["false_discovery_rate"] == pytest.approx((120 * 0.001 + 10 * 0.1) / 130)
+    assert found["predicted_gain"] > 0.01
+    assert "Rejected as junk: 40" in (tmp_path / "run/report.html").read_text()
+    assert run(tmp_path / "pure", "--particles", star, "--false-discovery-rate", "0.002") == 0
+    assert numbers(tmp_path / "pure")["rejected_as_junk"] == 50
+
+
+def test_auto_without_junk_goes_by_wrong_poses(tmp_path, caplog):
+    star = write(tmp_path / "in.star", **{WRONG: np.repeat([0.2, 0.8], 100)})
+    assert run(tmp_path / "run", "--particles", star) == 0
+    found = numbers(tmp_path / "run")
+    assert found["accepted"] == 100
+    assert "false_discovery_rate" not in found
+    assert "no false discovery rate is known" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("value", "status", "sentence"),
+    [
+        (-0.1, 2, "must be between 0 and 1"),
+        (1.5, 2, "must be between 0 and 1"),
+        (0.3, 2, "give a larger --false-discovery-rate"),
+        (0.001, 0, "does not tell them apart"),
+    ],
+)
+def test_probabilities_that_say_nothing(tmp_path, caplog, value, status, sentence):
+    star = write(tmp_path / "in.star", **{JUNK: np.full(200, value)})
+    assert run(tmp_path / "run", "--particles", star) == status
+    assert sentence in caplog.text
+
+
+def test_micrographs_with_junk_are_named(tmp_path, caplog):
+    names = np.array([f"m{i % 20}.mrc" for i in range(200)], dtype=object)
+    junk = np.where(np.isin(names, ["m3.mrc", "m4.mrc"]), 0.95, 0.001)
+    star = write(tmp_path / "in.star", extra={"rlnMicrographName": names}, **{JUNK: junk})
+    assert run(tmp_path / "run", "--particles", star) == 0
+    assert "2 of 20 micrographs hold 100 % of the rejected particles" in caplog.text
+    lines = (tmp_path / "run/micrographs.csv").read_text().splitlines()
+    assert lines[0].startswith("micrograph,particles,kept,mean_junk_probability")
+    assert lines[1] == "m3.mrc,10,0,0.95,"
+    assert lines[3] == "m0.mrc,10,10,0.001,"
+
+
+def test_a_filter_that_makes_the_views_uneven_warns(tmp_path, caplog):
+    table = make_particles(tmp_path / "s.mrcs", 6000)
+    noise = np.random.default_rng(1).normal(0, 0.2, len(table))
+    height = np.abs(table.rotations[:, 2, 2]) + noise
+    write_particles(tmp_path / "in.star", table.replace(scores={"cryoposesTrace": -height}))
+    arguments = ("--particles", tmp_path / "in.star", "--keep-quantile", "0.5")
+    assert run(tmp_path / "plain", *arguments) == 0
+    assert "makes the views less even" in caplog.text
+    caplog.clear()
+    assert run(tmp_path / "even", *arguments, "--even-views") == 0
+    assert "makes the views" not in caplog.text
+    found = numbers(tmp_path / "even")
+    assert found["scf_star_after"] == pytest.approx(found["scf_star_of_random_choice"], rel=0.03)
+    assert found["lowest_share_kept_of_a_view"] > 0.45

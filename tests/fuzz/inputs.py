@@ -245,7 +245,7 @@ def _weights(path: Path):
 
 def _of_runs(folder: Path, star: str) -> Dict[str, Input]:
     """Files of the folder of a finished run, and of one that was interrupted."""
-    config = FilterConfig(particles=star)
+    config = FilterConfig(particles=star, keep_quantile=0.75)
     whole = folder / "run"
     run = RunDirectory.open(whole, config)
     run.finish(filtering.run(config, run))
@@ -255,7 +255,18 @@ def _of_runs(folder: Path, star: str) -> Dict[str, Input]:
     found = {}
     names = ("config.json", "manifest.json", "metrics.json")
     for place, name in (*((whole, name) for name in names), (cut, "manifest.json")):
-        path, command = place / name, ["filter", "--particles", star, "--output", str(place)]
+        path, command = (
+            place / name,
+            [
+                "filter",
+                "--particles",
+                star,
+                "--keep-quantile",
+                "0.75",
+                "--output",
+                str(place),
+            ],
+        )
         mutate = (mutations.of_json, mutations.of_text)
         found[f"{name} of {place.name}"] = Input(
             path,

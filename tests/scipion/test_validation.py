@@ -105,7 +105,11 @@ def test_good_forms_have_nothing_to_say(particles, volume, tmp_path):
     assert len(simulate(volumes)._make_config().volume) == 2
     assert said(train(volume, like=particles)) == ""
     assert said(train(particles=particles)) == ""
-    assert said(one_set(ProtCryoposesFilter(), inputParticles=particles)) == ""
+    share = ProtCryoposesFilter(keepQuantile=0.75)
+    assert said(one_set(share, inputParticles=particles)) == ""
+    assert "neither 'probability of junk'" in said(
+        one_set(ProtCryoposesFilter(), inputParticles=particles)
+    )
     assert said(one_set(ProtCryoposesReconstruct(symmetry="D2"), inputParticles=particles)) == ""
     assert (
         said(one_set(ProtCryoposesCompare(), inputTruth=particles, inputEstimate=particles)) == ""
@@ -216,7 +220,6 @@ def test_a_training_without_any_noise_level(volume):
             "'Fraction to keep' 0 keeps none of the 8 particles",
         ),
         (ProtCryoposesFilter, dict(keepQuantile=0.05), "keeps none of the 8 particles"),
-        (ProtCryoposesFilter, dict(keepQuantile=None), "neither 'Fraction to keep' nor"),
         (ProtCryoposesTrain, dict(maskDiameterAngstrom=65.0), "'Mask diameter (Å)' is 65 Å"),
     ],
 )
@@ -334,7 +337,11 @@ def test_an_odd_box_matters_only_where_images_are_read(particles):
     assert f"box size of the particles is {BOX + 1} px" in said(
         one_set(ProtCryoposesReconstruct(), inputParticles=particles)
     )
-    assert said(one_set(ProtCryoposesFilter(), inputParticles=particles)) == ""
+    share = ProtCryoposesFilter(keepQuantile=0.75)
+    assert said(one_set(share, inputParticles=particles)) == ""
+    assert "neither 'probability of junk'" in said(
+        one_set(ProtCryoposesFilter(), inputParticles=particles)
+    )
 
 
 def test_particles_without_scores(tmp_path, rng):

@@ -12,7 +12,7 @@ from ...core.io.names import ACCEPTED_NAME, REJECTED_NAME
 from ...core.io.star import read_particles
 from ..drawing import Picture, directions, saved_metrics
 from .config import FilterConfig
-from .run import accept
+from .decision import decide
 
 
 def pictures(folder: Path, config: FilterConfig) -> Dict[str, Picture]:
@@ -21,7 +21,8 @@ def pictures(folder: Path, config: FilterConfig) -> Dict[str, Picture]:
         return {}
 
     everything = read_particles(str(config.particles), images_from=config.images_from)
-    accepted = accept(config, everything)
+    decision = decide(config, everything)
+    accepted, score = decision.accepted, decision.score
     threshold = saved_metrics(folder).get("threshold")
 
     def maps() -> Figure:
@@ -36,7 +37,7 @@ def pictures(folder: Path, config: FilterConfig) -> Dict[str, Picture]:
         "uncertainty_histogram": Picture(
             "Uncertainty, with the accepted part marked",
             lambda: plots.uncertainty_histogram(
-                everything.scores[config.score], accepted, config.score, threshold
+                everything.scores[score], accepted, score, threshold
             ),
         )
     }

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
 
-from ...core.errors import ConfigError, InputError
+from ...core.errors import InputError
 from ...core.io.error_log import not_fatal
 from ...core.io.ids import warn_of_copies
 from ...core.io.names import ACCEPTED_NAME, REJECTED_NAME
@@ -15,6 +15,7 @@ from ...core.io.star import read_particles, write_particles
 from ...core.scores import (
     FROM_NOTHING,
     HIGH,
+    JUNK,
     LEARNED_NOTHING,
     POSE_SOURCE,
     cost,
@@ -25,28 +26,16 @@ from ...core.types import ParticleTable
 from ...core.values import counted
 from ..run_directory import RunDirectory
 from .config import FilterConfig
+from .decision import Decision, decide, nothing_kept
+from .views import (
+    MICROGRAPHS_NAME,
+    micrograph_rows,
+    micrographs_note,
+    views_before_and_after,
+    write_micrographs,
+)
 
 logger = logging.getLogger(__name__)
-
-
-def accept_share(scores: np.ndarray, share: float) -> np.ndarray:
-    """(N,) bool: the round(share * N) particles with the lowest scores.
-
-    Particles with equal scores are kept or rejected together. Those at the limit are kept if that
-    is closer to the share, or if no score is lower.
-    """
-    scores = np.asarray(scores)
-    number = int(np.floor(share * len(scores) + 0.5))
-    if number == 0:
-        return np.zeros(len(scores), dtype=bool)
-    cut = np.sort(scores)[number - 1]
-    below, with_equal = (scores < cut).sum(), (scores <= cut).sum()
-    return scores < cut if 0 < below and number - below < with_equal - number else scores <= cut
-
-
-def accept_below(scores: np.ndarray, threshold: float) -> np.ndarray:
-    """(N,) bool: scores not above the threshold."""
-    return np.asarray(scores) <= threshold
 
 
 def check(config: FilterConfig) -> None:
@@ -56,21 +45,31 @@ def check(config: FilterConfig) -> None:
 
 
 def run(config: FilterConfig, run: RunDirectory) -> Dict[str, Any]:
-    """Write accepted.star, rejected.star and the report; returns the metrics."""
-    table, accepted = _read_and_decide(config)
-    scores = table.scores[config.score]
+    """Write accepted.star, rejected.star, micrographs.csv if the micrographs are known, and the
+    report; returns the metrics.
+    """
+    table, decision = _read_and_decide(config)
+    accepted, scores = decision.accepted, table.scores[decision.score]
     write_particles(run.file(ACCEPTED_NAME), table.take(accepted))
     write_particles(run.file(REJECTED_NAME), table.take(~accepted))
+    views, warning = views_before_and_after(table, accepted, config.symmetry, config.seed)
     metrics = {
         "particles": len(table),
         "accepted": int(accepted.sum()),
         "rejected": int((~accepted).sum()),
         "kept_share": float(accepted.mean()),
-        "score": config.score,
-        "threshold": _threshold(config, scores[accepted]),
+        "automatic": config.automatic,
+        "even_views": config.even_views,
+        "score": decision.score,
+        "threshold": _threshold(config, decision.score, scores[accepted]),
         "median_score_accepted": _median_or_none(scores[accepted]),
         "median_score_rejected": _median_or_none(scores[~accepted]),
+        **decision.numbers,
+        **views,
     }
+    rows = micrograph_rows(table, accepted)
+    if rows:
+        write_micrographs(run.file(MICROGRAPHS_NAME), rows)
     unlearned = sum(FROM_NOTHING in str(source) for source in table.extra.get(POSE_SOURCE, ()))
 
     if unlearned:
@@ -81,67 +80,61 @@ def run(config: FilterConfig, run: RunDirectory) -> Dict[str, Any]:
             LEARNED_NOTHING,
         )
     ties = _ties_sentence(config, scores, accepted)
-    if ties:
-        logger.warning("filter: %s", ties)
+    notes = [note for note in (*decision.notes, ties, warning, micrographs_note(rows)) if note]
+    for note in notes:
+        logger.warning("filter: %s", note)
     logger.info(
-        "filter: %d of %d particles accepted (%s).",
+        "filter: %d of %d particles accepted (%s).%s",
         metrics["accepted"],
         len(table),
         criterion(metrics),
+        "".join(f" {sentence}" for sentence in reasons(metrics)),
     )
     with not_fatal(run.path, "its report"):
-        _report(config, run, table, accepted, metrics)
+        _report(config, run, table, accepted, metrics, notes)
     return metrics
 
 
-def _read_and_decide(config: FilterConfig) -> Tuple[ParticleTable, np.ndarray]:
+def _read_and_decide(config: FilterConfig) -> Tuple[ParticleTable, Decision]:
     table = read_particles(str(config.particles), images_from=config.images_from)
-    if config.score not in table.scores:
-        known = ", ".join(sorted(table.scores)) or "no score at all"
-        raise InputError(
-            f"{config.particles} has no column _{config.score} (it has {known}); estimate the "
-            "poses with `infer` first, or choose another --score."
-        )
-
-    scores = table.scores[config.score]
-    if not np.isfinite(scores).all():
-        row = int(np.flatnonzero(~np.isfinite(scores))[0])
-        raise InputError(
-            f"Particle {table.ids[row]} of {config.particles} has {config.score} = {scores[row]}; "
-            "remove it or estimate its pose again."
-        )
-
     config.check_number(len(table))
-    accepted = accept(config, table)
-    if not accepted.any() and not config.allow_none:
-        asked = f"--threshold {config.threshold} (the scores go from {_range(scores)})"
-        value = "smaller" if score_named(config.score).better == HIGH else "larger"
-        raise InputError(
-            f"filter: {asked} keeps none of the {len(table)} particles; give a {value} value."
-        )
-
-    return table, accepted
+    decision = decide(config, table)
+    if not decision.accepted.any() and not config.allow_none:
+        raise InputError(nothing_kept(config, table, decision))
+    return table, decision
 
 
 def accept(config: FilterConfig, table: ParticleTable) -> np.ndarray:
     """(N,) bool: which particles of a table with the score are kept."""
-    scores = cost(config.score, table.scores[config.score])
-    if config.threshold is not None:
-        return accept_below(scores, cost(config.score, config.threshold))
-    if config.keep_quantile is not None:
-        return accept_share(scores, config.keep_quantile)
-    raise ConfigError("filter: neither --keep-quantile nor --threshold is given; give one.")
+    return decide(config, table).accepted
 
 
-def _range(scores: np.ndarray) -> str:
-    return f"{scores.min():.6g} to {scores.max():.6g}"
-
-
-def _threshold(config: FilterConfig, accepted: np.ndarray) -> Optional[float]:
+def _threshold(config: FilterConfig, score: str, accepted: np.ndarray) -> Optional[float]:
     """The given threshold, or the least certain score that was kept; None if none was kept."""
     if config.threshold is not None:
         return config.threshold
-    return float(cost(config.score, cost(config.score, accepted).max())) if len(accepted) else None
+    return float(cost(score, cost(score, accepted).max())) if len(accepted) else None
+
+
+def reasons(metrics: Dict[str, Any]) -> List[str]:
+    """Sentences on why particles were rejected and on the views, from the metrics of a run."""
+    lines = []
+    if "rejected_as_junk" in metrics:
+        kind = "junk" if metrics["score"] == JUNK else "a wrong pose"
+        resolution = metrics.get("decided_at_angstrom")
+        where = f" at {resolution:.3g} Å" if resolution else ""
+        lines.append(
+            f"Rejected as {kind}: {metrics['rejected_as_junk']}; because their errors blur more "
+            f"than they add{where}: {metrics['rejected_for_error']}."
+        )
+
+    if metrics.get("false_discovery_rate") is not None:
+        rate = 100 * metrics["false_discovery_rate"]
+        lines.append(f"Estimated share of junk among the kept: {rate:.2g} %.")
+    if "scf_star_before" in metrics:
+        before, after = metrics["scf_star_before"], metrics["scf_star_after"]
+        lines.append(f"Evenness of the views, SCF*: {before:.3f} before, {after:.3f} after.")
+    return lines
 
 
 def criterion(metrics: Dict[str, Any]) -> str:
@@ -156,7 +149,7 @@ def criterion(metrics: Dict[str, Any]) -> str:
 def _ties_sentence(config: FilterConfig, scores: np.ndarray, accepted: np.ndarray) -> str:
     """A sentence about equal scores that were kept or rejected together; "" for an exact share."""
     wanted, kept = config.number_kept(len(scores)), int(accepted.sum())
-    if config.threshold is not None or kept == wanted:
+    if not config.by_share or config.even_views or kept == wanted:
         return ""
     costs = np.asarray(cost(config.score, scores))
     cut = costs == np.sort(costs)[wanted - 1]
@@ -172,13 +165,18 @@ def _median_or_none(values: np.ndarray) -> Optional[float]:
 
 
 def _report(
-    config: FilterConfig, run: RunDirectory, table: ParticleTable, accepted: np.ndarray, metrics
+    config: FilterConfig,
+    run: RunDirectory,
+    table: ParticleTable,
+    accepted: np.ndarray,
+    metrics: Dict[str, Any],
+    warnings: List[str],
 ) -> None:
     from ...core.plots import uncertainty_histogram
     from ..report import write_report
 
     histogram = uncertainty_histogram(
-        table.scores[config.score], accepted, config.score, metrics["threshold"]
+        table.scores[metrics["score"]], accepted, metrics["score"], metrics["threshold"]
     )
     figures = {
         "uncertainty_histogram": (
@@ -186,8 +184,7 @@ def _report(
             histogram,
         )
     }
-    ties = _ties_sentence(config, table.scores[config.score], accepted)
-    notes = [score_named(config.score).help, *([ties] if ties else [])]
+    notes = [score_named(metrics["score"]).help, *warnings, *reasons(metrics)]
     if accepted.all():
         notes.append("All particles were kept: rejected.star is empty.")
     if not accepted.any():
@@ -199,5 +196,5 @@ def _report(
         notes=notes,
         figures=figures,
         lead=f"{metrics['accepted']} of {counted(len(table), 'particle')} of {config.particles} "
-        f"accepted by {title_of(config.score)}.",
+        f"accepted by {title_of(metrics['score'])}.",
     )

@@ -24,31 +24,51 @@ from .errors import (
 from .orthogonal4 import Orthogonal4, register_orthogonal4
 from .pair_distances import pair_distances_deg
 from .registration import HANDS, Registration, register
+from .selection import (
+    Gaining,
+    accept_at_rate,
+    accept_gaining,
+    accept_share,
+    accept_share_of_cells,
+    displacement_angstrom,
+    remaining_signal,
+    typical_resolution_angstrom,
+    view_cells,
+)
 from .views import Sampling, sampling_compensation_factor, views_statement
 
 __all__ = (
-    "HANDS",
     "ChiSquare",
     "Coverage",
+    "Gaining",
+    "HANDS",
     "Orthogonal4",
     "Registration",
     "Reliability",
     "Sampling",
     "Sparsification",
+    "accept_at_rate",
+    "accept_gaining",
+    "accept_share",
+    "accept_share_of_cells",
     "angular_errors_deg",
     "brier_score",
     "chi_square",
     "coverage",
+    "displacement_angstrom",
     "error_reliability",
     "pair_distances_deg",
     "probability_reliability",
     "ranking_areas",
     "register",
     "register_orthogonal4",
+    "remaining_signal",
     "sampling_compensation_factor",
     "shift_errors_angstrom",
     "sparsification",
     "summarise_angles",
     "summarise_shifts",
+    "typical_resolution_angstrom",
+    "view_cells",
     "views_statement",
 )
