@@ -53,6 +53,7 @@ FLOORS = (
     {"models"},
     {"training", "refinement", "recovery", "reconstruction"},
     {"abinitio"},
+    {"trust"},
     {"evaluation"},
     {"plots"},
 )

@@ -12,7 +12,9 @@ from matplotlib.figure import Figure
 from ...core import plots
 from ...core.geometry.symmetry import symmetric_distance_rad, symmetry_rotations
 from ...core.io.provenance import digest_path
+from ...core.particles.batches import ParticleBatches
 from ...core.particles.grids import working_grid
+from ...core.particles.images import ResampledImages
 from ...core.refinement import global_search
 from ...core.refinement.hand import fit_to_mirror
 from ...core.refinement.multi_start import Settings
@@ -21,6 +23,8 @@ from ...core.refinement.poses import Poses
 from ...core.refinement.refinement import Refinement, refine_all
 from ...core.refinement.results import Results, with_poses, write_covariance
 from ...core.scores import DISPERSION, MOVED, POSE_SOURCE, TRACE
+from ...core.trust.judge import FEWEST_PARTICLES, Judge, write_decoys
+from ...core.trust.junk import JunkEstimate
 from ...core.types import ParticleTable, Volume
 from ...core.values import counted
 from ..refine.report import metrics_of, refinement_figures, report_notes
@@ -46,11 +50,17 @@ def refine_hypotheses(
     volume : to refine against.
     """
     refinement = make_refinement(config, inputs, volume)
-    results = refine_all(refinement, run, config.batch_size, config.seed)
+    judge = _judge(config, run, inputs, refinement)
+    hopeful = judge.hopeful if judge else None
+    results = refine_all(refinement, run, config.batch_size, config.seed, hopeful)
     table = _with_poses(config, inputs, refinement, results)
+    junk = judge.estimate(results) if judge else None
+    if judge and junk:
+        table = table.replace(scores={**table.scores, **judge.scores(results, junk)})
+        write_decoys(run, junk)
     write_covariance(run, table, results, refinement.grid.pixel_size_angstrom)
 
-    metrics = _metrics(refinement, results, table)
+    metrics = _metrics(refinement, results, table, junk)
     mirror = mirror_warning(
         config.volume,
         volume,
@@ -114,10 +124,32 @@ def _with_poses(
     )
 
 
-def _metrics(refinement: Refinement, results: Results, table: ParticleTable) -> Dict[str, Any]:
+def _judge(
+    config: InferConfig, run: RunDirectory, inputs: ModelInputs, refinement: Refinement
+) -> Optional[Judge]:
+    """Tells junk by a twin, whose images the network sees too; None for too few particles."""
+    if len(inputs.table) < FEWEST_PARTICLES:
+        return None
+    card = inputs.model.card
+    factor = card.pixel_size_angstrom / refinement.grid.pixel_size_angstrom
+
+    def starts_of(table: ParticleTable) -> NetworkStarts:
+        images = ResampledImages(table, card.box_size_px, card.pixel_size_angstrom)
+        particles = ParticleBatches(table, images)
+        return NetworkStarts(inputs.model, particles, config.hypotheses, factor)
+
+    return Judge(refinement, starts_of, run, config.batch_size, config.seed)
+
+
+def _metrics(
+    refinement: Refinement,
+    results: Results,
+    table: ParticleTable,
+    junk: Optional[JunkEstimate],
+) -> Dict[str, Any]:
     """Numbers of the refinement, and how far it moved the network's estimates."""
     return {
-        **metrics_of(refinement, results, table),
+        **metrics_of(refinement, results, table, junk),
         "refined": True,
         "searched_globally": 0 if results.searched is None else len(results.searched),
         "median_moved_from_network_deg": float(np.median(table.scores[MOVED])),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -16,18 +16,35 @@ from ...core.scores import (
     EXPECTED_ERROR,
     EXPECTED_SHIFT_ERROR,
     IMAGE_RESIDUAL,
+    JUNK,
     MOVED,
     WRONG_BASIN,
 )
+from ...core.trust.junk import JunkEstimate
+from ...core.trust.twin import DECOYS
 from ...core.types import ParticleTable
 from ...core.values import counted
 
 #: A pose is called ambiguous if it is wrong with at least this probability.
 _AMBIGUOUS = 0.5
+#: A kind of junk is named from this share of the images on.
+_NAMED_SHARE = 0.01
 
 
-def metrics_of(refinement: Refinement, results: Results, table: ParticleTable) -> Dict[str, Any]:
-    """Numbers for metrics.json."""
+def metrics_of(
+    refinement: Refinement,
+    results: Results,
+    table: ParticleTable,
+    junk: Optional[JunkEstimate] = None,
+) -> Dict[str, Any]:
+    """Numbers for metrics.json.
+
+    Parameters
+    ----------
+    refinement, results : of the particles.
+    table : the particles with their scores.
+    junk : among them, if it was told.
+    """
     scores, grid, rate = table.scores, refinement.grid, results.particles_per_second
 
     return {
@@ -47,7 +64,17 @@ def metrics_of(refinement: Refinement, results: Results, table: ParticleTable) -
         "converged_share": float(results.refined.converged.mean()),
         "particles_without_signal": int((results.refined.gain <= 0).sum()),
         "columns_not_modelled": columns_not_modelled(table),
+        **(_junk_metrics(table.scores[JUNK], junk) if junk else {}),
         **refinement.images.grey.metrics(),
+    }
+
+
+def _junk_metrics(probability: np.ndarray, junk: JunkEstimate) -> Dict[str, Any]:
+    kinds = {name: share for name, share in junk.shares.items() if name in DECOYS}
+    return {
+        "junk_particles": int((probability > _AMBIGUOUS).sum()),
+        "junk_share": float(probability.mean()),
+        "junk_share_by_kind": kinds,
     }
 
 
@@ -67,6 +94,17 @@ def report_notes(metrics: Dict[str, Any]) -> List[str]:
         notes.append(
             f"More likely wrong than right according to {WRONG_BASIN}: "
             f"{counted(metrics['ambiguous_particles'], 'pose')}."
+        )
+    if metrics.get("junk_particles"):
+        kinds = sorted(metrics["junk_share_by_kind"].items(), key=lambda item: -item[1])
+        named = ", ".join(
+            f"{name} {100 * share:.0f} %" for name, share in kinds if share >= _NAMED_SHARE
+        )
+        notes.append(
+            f"More likely junk than particles according to {JUNK}: "
+            f"{counted(metrics['junk_particles'], 'image')} of {metrics['particles']}"
+            + (f" (most like: {named} of all images)" if named else "")
+            + ". Remove them with `cryoposes filter`."
         )
     notes += not_modelled(metrics["columns_not_modelled"])
     return notes

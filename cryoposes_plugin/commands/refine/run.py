@@ -6,6 +6,7 @@ import logging
 from typing import Any, Dict, Optional, Tuple
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from ...core.geometry.symmetry import symmetric_distance_rad
 from ...core.io.error_log import not_fatal
@@ -23,6 +24,7 @@ from ...core.refinement.refinement import Refinement, refine_all
 from ...core.refinement.results import Results, with_poses, write_covariance
 from ...core.refinement.starts import GivenStarts, turns_around
 from ...core.scores import MOVED, MOVED_SHIFT, POSE_SOURCE, WRONG_BASIN
+from ...core.trust.judge import FEWEST_PARTICLES, Judge, write_decoys
 from ...core.types import ParticleTable
 from ...core.values import counted
 from ..report import write_report
@@ -32,6 +34,9 @@ from .inputs import RefinementInputs, read_inputs
 from .report import metrics_of, refinement_figures, report_notes
 
 logger = logging.getLogger(__name__)
+
+#: Median length of a normal vector of unit variance in three and in two dimensions.
+_MEDIAN_OF_MAXWELL, _MEDIAN_OF_RAYLEIGH = 1.538, 1.177
 
 #: Consequence of a verdict on the given poses, unless they were searched for.
 _LOST = {
@@ -64,6 +69,11 @@ def run(config: RefineConfig, run: RunDirectory) -> Dict[str, Any]:
     results = refine_all(refinement, run, config.batch_size, config.seed)
 
     table = _with_poses(config, inputs, refinement, results)
+    judge = _judge(config, run, inputs, refinement, table)
+    junk = judge.estimate(results) if judge else None
+    if judge and junk:
+        table = table.replace(scores={**table.scores, **judge.scores(results, junk)})
+        write_decoys(run, junk)
     hand = _hand_test(config, inputs, refinement, results)
     lost = None if config.search_deg else _LOST.get(hand.verdict)
     if lost:
@@ -72,7 +82,7 @@ def run(config: RefineConfig, run: RunDirectory) -> Dict[str, Any]:
     write_covariance(run, table, results, inputs.grid.pixel_size_angstrom)
 
     metrics = {
-        **metrics_of(refinement, results, table),
+        **metrics_of(refinement, results, table, junk),
         "median_moved_deg": float(np.median(table.scores[MOVED])),
         "median_moved_angstrom": float(np.median(table.scores[MOVED_SHIFT])),
     }
@@ -119,6 +129,30 @@ def make_refinement(config: RefineConfig, inputs: RefinementInputs) -> Refinemen
         config.resolution_angstrom,
         threads=config.threads,
     )
+
+
+def _judge(
+    config: RefineConfig,
+    run: RunDirectory,
+    inputs: RefinementInputs,
+    refinement: Refinement,
+    table: ParticleTable,
+) -> Optional[Judge]:
+    """Tells junk by a twin that starts as far from the truth as the set moved; None for too few
+    particles.
+    """
+    if len(table) < FEWEST_PARTICLES:
+        return None
+    turned = np.deg2rad(float(np.median(table.scores[MOVED]))) / _MEDIAN_OF_MAXWELL
+    shifted = float(np.median(table.scores[MOVED_SHIFT])) / inputs.grid.pixel_size_angstrom
+
+    def starts_of(twin: ParticleTable) -> GivenStarts:
+        rng = np.random.default_rng([config.seed, 17])
+        turns = Rotation.from_rotvec(turned * rng.standard_normal((len(twin), 3))).as_matrix()
+        moves = shifted / _MEDIAN_OF_RAYLEIGH * rng.standard_normal((len(twin), 2))
+        return GivenStarts(turns @ np.asarray(twin.rotations), np.asarray(twin.shifts_px) + moves)
+
+    return Judge(refinement, starts_of, run, config.batch_size, config.seed)
 
 
 def _given_poses(inputs: RefinementInputs, around: Optional[np.ndarray] = None) -> GivenStarts:

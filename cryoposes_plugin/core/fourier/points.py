@@ -63,6 +63,18 @@ class FourierPoints:
         spectrum = scipy.fft.rfft2(np.asarray(images, dtype=np.float32)).reshape(len(images), -1)
         return spectrum[:, self._pixels] * self._signs
 
+    def images(self, coefficients: np.ndarray) -> np.ndarray:
+        """(B, P) coefficients -> (B, D, D) float32 images of mean 0: the inverse of `transform`."""
+        box = self.box_size_px
+        plane = np.zeros((len(coefficients), box * (box // 2 + 1)), np.complex64)
+        plane[:, self._pixels] = coefficients * self._signs
+        plane = plane.reshape(-1, box, box // 2 + 1)
+        # The column kx = 0 holds both k and -k, of which one is given.
+        column = plane[:, :, 0]
+        mirrored = column[:, -np.arange(box)].conj()
+        plane[:, :, 0] = np.where(column != 0, column, mirrored)
+        return scipy.fft.irfft2(plane, s=(box, box))
+
     def shell_means(self, values: np.ndarray) -> np.ndarray:
         """(P,) -> (number_of_shells,) means over the shells; 0 where a shell is empty."""
         return shell_means(values, self.shell, self.number_of_shells)

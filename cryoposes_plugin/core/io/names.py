@@ -9,6 +9,8 @@ METRICS_NAME, REPORT_NAME = "metrics.json", "report.html"
 PARTICLES_NAME, STACK_NAME = "particles.star", "particles.mrcs"
 ACCEPTED_NAME, REJECTED_NAME = "accepted.star", "rejected.star"
 COVARIANCE_NAME = "covariance.npz"
+#: Junk probabilities of a set's images and of its decoys.
+DECOYS_NAME = "decoys.npz"
 
 VOLUME_NAME, HALF1_NAME, HALF2_NAME = "volume.mrc", "half1.mrc", "half2.mrc"
 FSC_NAME = "fsc.csv"

@@ -86,13 +86,18 @@ class GreyValues:
     Images that differ only by chance keep their relative scale. The class of each image is stored
     when the image is read.
 
-    read : rows -> (n, D, D) float32 as stored.
+    read : rows -> (n, D, D) float32 as stored. usual : of the set, if known.
     """
 
-    def __init__(self, table: ParticleTable, read: Callable[[np.ndarray], np.ndarray]):
+    def __init__(
+        self,
+        table: ParticleTable,
+        read: Callable[[np.ndarray], np.ndarray],
+        usual: Optional[Usual] = None,
+    ):
         self._table, self._read = table, read
         self._found = np.zeros(len(table), np.int8)
-        self._usual: Optional[Usual] = None
+        self._usual = usual
         self._lock = threading.Lock()
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 import threading
 from collections import OrderedDict
-from typing import List
+from typing import List, Optional
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from ..fourier.resampling import resample_images
 from ..io.mrc import Stack, read_stack_header
 from ..types import ParticleTable
 from .contrast import contrast_sentences
-from .grey_values import GreyValues
+from .grey_values import GreyValues, Usual
 
 #: Stacks that are open at one time: RELION writes one a micrograph, and a process may open about a
 #: thousand files.
@@ -116,11 +116,23 @@ class ResampledImages:
     group has.
 
     Grey values have no level and one scale, see `grey_values`.
+
+    Parameters
+    ----------
+    table : the particles.
+    box_size_px, pixel_size_angstrom : of the images that are read.
+    usual : the usual grey values, if they are known; otherwise they are measured on a sample.
     """
 
-    def __init__(self, table: ParticleTable, box_size_px: int, pixel_size_angstrom: float):
+    def __init__(
+        self,
+        table: ParticleTable,
+        box_size_px: int,
+        pixel_size_angstrom: float,
+        usual: Optional[Usual] = None,
+    ):
         self.source = ParticleImages(table)
-        self.grey = GreyValues(table, self.source.read)
+        self.grey = GreyValues(table, self.source.read, usual)
         self.table, self.box_size_px, self.pixel_size_angstrom = (
             table,
             box_size_px,

@@ -75,13 +75,8 @@ def observe(
     pixel_size_angstrom : of the images.
     """
     coefficients = points.transform(images)
-    if ctf is None:
-        return Observations(coefficients, np.ones(coefficients.shape, np.float32))
-
-    cycles = points.frequencies / (points.box_size_px * pixel_size_angstrom)
-    columns = {name: np.asarray(values, dtype=np.float32) for name, values in vars(ctf).items()}
-    values = ctf_values(cycles[:, 0], cycles[:, 1], columns).astype(np.float32)
-    if image_state == "raw":
+    values = ctf_at_points(points, ctf, len(images), pixel_size_angstrom)
+    if ctf is None or image_state == "raw":
         return Observations(coefficients, values)
 
     size = np.abs(values)
@@ -93,3 +88,22 @@ def observe(
         )
         size = np.where(usable, size, np.float32(0))
     return Observations(coefficients, size)
+
+
+def ctf_at_points(
+    points: FourierPoints, ctf: Optional[CtfTable], number: int, pixel_size_angstrom: float
+) -> np.ndarray:
+    """(B, P) float32 values of the CTFs, 1 without a CTF.
+
+    Parameters
+    ----------
+    points : at which the CTFs are sampled.
+    ctf : of B images, or None.
+    number : B.
+    pixel_size_angstrom : of the images.
+    """
+    if ctf is None:
+        return np.ones((number, len(points)), np.float32)
+    cycles = points.frequencies / (points.box_size_px * pixel_size_angstrom)
+    columns = {name: np.asarray(values, dtype=np.float32) for name, values in vars(ctf).items()}
+    return ctf_values(cycles[:, 0], cycles[:, 1], columns).astype(np.float32)

@@ -4,9 +4,10 @@ poses in batches.
 
 from __future__ import annotations
 
+import copy
 import logging
 import threading
-from typing import Dict, List, Mapping, NamedTuple, Optional
+from typing import Callable, Dict, List, Mapping, NamedTuple, Optional
 
 import numpy as np
 
@@ -24,6 +25,7 @@ from ..progress import Progress
 from ..types import ParticleTable, Volume
 from . import global_search
 from .calibration import SAMPLE, agreement, calibrate
+from .fit_statistics import fit_statistics
 from .likelihood import PoseLikelihood
 from .multi_start import MultiStart, Refined, Settings
 from .observations import Observations, observe
@@ -31,7 +33,7 @@ from .reference_bank import ReferenceBank, SliceTable
 from .results import Results
 from .search_grids import stage_radii
 from .spectra import Spectra, first_spectra
-from .starts import Starts
+from .starts import StartingPoses, Starts
 from .unfinished import UnfinishedResults
 
 logger = logging.getLogger(__name__)
@@ -64,11 +66,13 @@ class RefinedBatch(NamedTuple):
     """Poses of B particles.
 
     residual : (B,) mean |y - s m|^2 per degree of freedom, 1 where nothing but noise is left.
+    statistics : (B, F), see `fit_statistics`.
     start_scores : scores of the starts, (B, ...) by name.
     """
 
     refined: Refined
     residual: np.ndarray
+    statistics: np.ndarray
     start_scores: Mapping[str, np.ndarray]
 
 
@@ -124,7 +128,7 @@ class Refinement:
 
         slices = None if starts.grid is None else SliceTable(self.likelihood, starts.grid)
         self._slice_table = slices
-        self._bank: Optional[ReferenceBank] = None
+        self._bank: List[ReferenceBank] = []  # shared with `with_particles`
         self._lock = threading.Lock()
 
     @property
@@ -232,7 +236,7 @@ class Refinement:
         own = spectra[int(self.table.optics_index[rows[0]])]
         observed, starts = self.observe(rows), self.starts(rows)
         refined = self._search(own).refine(observed, starts.poses)
-        return RefinedBatch(refined, residuals(self.points, own, observed, refined), starts.scores)
+        return self._judged(refined, observed, own, starts)
 
     def search_globally(self, rows: np.ndarray, spectra: Mapping[int, Spectra]) -> RefinedBatch:
         """As `refine`, from all orientations; only the shifts are those of the starts."""
@@ -240,16 +244,32 @@ class Refinement:
         observed, starts = self.observe(rows), self.starts(rows)
         shifts_px = starts.poses.shifts_px[starts.poses.starts_image]
         search = self._search(own, self.global_settings)
-        refined = search.search_globally(observed, shifts_px, self._reference_bank())
-        return RefinedBatch(refined, residuals(self.points, own, observed, refined), starts.scores)
+        refined = search.search_globally(observed, shifts_px, self.bank())
+        return self._judged(refined, observed, own, starts)
 
-    def _reference_bank(self) -> ReferenceBank:
-        """Made when it is first needed."""
+    def with_particles(
+        self, table: ParticleTable, images: ResampledImages, starts: Starts
+    ) -> Refinement:
+        """The same for other particles, against the same map."""
+        other = copy.copy(self)
+        other.table, other.images, other.starts = table, images, starts
+        return other
+
+    def bank(self) -> ReferenceBank:
+        """All orientations of the map; made when it is first needed."""
         with self._lock:
-            if self._bank is None:
+            if not self._bank:
                 first = stage_radii(self.grid.box_size_px, self.radius_px, self._last_shell)[0]
-                self._bank = ReferenceBank(self.likelihood, self.points, first, self.threads)
-            return self._bank
+                bank = ReferenceBank(self.likelihood, self.points, first, self.threads)
+                self._bank.append(bank)
+            return self._bank[0]
+
+    def _judged(
+        self, refined: Refined, observed: Observations, own: Spectra, starts: StartingPoses
+    ) -> RefinedBatch:
+        common = self.points, own, observed, refined
+        statistics = fit_statistics(self.likelihood, *common, self.radius_px)
+        return RefinedBatch(refined, residuals(*common), statistics, starts.scores)
 
     def _search(self, spectra: Spectra, settings: Optional[Settings] = None) -> MultiStart:
         settings = settings or self.settings
@@ -282,7 +302,13 @@ def residuals(
     return (power - refined.gain) / max(used - 6, 1)
 
 
-def refine_all(refinement: Refinement, folder: Folder, batch_size: int, seed: int) -> Results:
+def refine_all(
+    refinement: Refinement,
+    folder: Folder,
+    batch_size: int,
+    seed: int,
+    hopeful: Optional[Callable[[Results], np.ndarray]] = None,
+) -> Results:
     """Refine all particles; continues where an interrupted run in the same folder stopped.
 
     Parameters
@@ -291,6 +317,8 @@ def refine_all(refinement: Refinement, folder: Folder, batch_size: int, seed: in
     folder : where the state of the work is saved.
     batch_size : the largest number of particles that are worked on at once by a thread.
     seed : of the sample on which spectra are measured.
+    hopeful : (N,) bool from the results before the global search: images that may show the map, so
+        that a global search of a doubtful pose can gain; default: all.
     """
     number, shapes = len(refinement.table), refinement.starts.score_shapes
     shells = refinement.points.number_of_shells
@@ -308,23 +336,31 @@ def refine_all(refinement: Refinement, folder: Folder, batch_size: int, seed: in
     progress = Progress(number, "particles", "refine", done=done)
     pieces = batches(refinement.table, batch_size, done)
     for rows, batch in in_order(refine, pieces, refinement.threads):
-        state.put(rows, batch.refined, batch.residual)
+        state.put(rows, batch.refined, batch.residual, batch.statistics)
         state.put_scores(rows, batch.start_scores)
         progress.advance(len(rows))
         state.rows_done += len(rows)
         save.if_due()
 
+    if state.sure is None:
+        state.sure = np.setdiff1d(np.arange(number), global_search.doubtful(state.refined))
     if refinement.global_settings is not None:
-        _search_doubtful_globally(refinement, state, save)
+        _search_doubtful_globally(refinement, state, save, hopeful)
     return state.finish(progress.rate)
 
 
 def _search_doubtful_globally(
-    refinement: Refinement, state: UnfinishedResults, save: PeriodicSave
+    refinement: Refinement,
+    state: UnfinishedResults,
+    save: PeriodicSave,
+    hopeful: Optional[Callable[[Results], np.ndarray]],
 ) -> None:
     """Compare the images of doubtful poses with all orientations, and take what fits better."""
     if state.searched is None:
-        state.searched = global_search.doubtful(state.refined)
+        rows = global_search.doubtful(state.refined)
+        if hopeful is not None and len(rows):
+            rows = rows[hopeful(state.finish(0.0))[rows]]
+        state.searched = rows
         save.now()
     rows_searched = state.searched
     if not len(rows_searched):
@@ -343,7 +379,12 @@ def _search_doubtful_globally(
     progress = Progress(len(rows_searched), "particles", "global search", done=done)
     for rows, batch in in_order(search, pieces, refinement.threads):
         better = global_search.improved(state.refined.gain[rows], batch.refined)
-        state.put(rows[better], batch.refined.take(better), batch.residual[better])
+        state.put(
+            rows[better],
+            batch.refined.take(better),
+            batch.residual[better],
+            batch.statistics[better],
+        )
         state.put_scores(rows, batch.start_scores)
         progress.advance(len(rows))
         state.rows_done += len(rows)

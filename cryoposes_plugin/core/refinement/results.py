@@ -39,17 +39,21 @@ class Results:
     ----------
     refined : the poses; shifts in pixels of the working grid.
     residual : (N,) chi-square per degree of freedom.
+    statistics : (N, F) of the fits, see `fit_statistics`.
     spectra : amplitude and noise by optics group.
     start_scores : scores of the starts, (N, ...) by name, see `starts.Starts`.
     searched : sorted rows that were searched globally; None where there was no global search.
+    sure : sorted rows whose poses were beyond doubt before the global search, see `global_search`.
     particles_per_second : the global search included; 0 if an earlier run had refined them all.
     """
 
     refined: Refined
     residual: np.ndarray
+    statistics: np.ndarray
     spectra: Mapping[int, Spectra]
     start_scores: Mapping[str, np.ndarray]
     searched: Optional[np.ndarray]
+    sure: Optional[np.ndarray]
     particles_per_second: float
 
 

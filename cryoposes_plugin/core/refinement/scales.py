@@ -18,6 +18,9 @@ _SMALLEST_DEVIATION = 0.02
 #: A mode of the scales counts if its density is at least this share of the highest; at how many
 #: scales the density is taken.
 _CLEAR_MODE, _STEPS = 0.3, 400
+#: Half of the values of a standard normal distribution above 0 lie above this.
+_NORMAL_QUARTILE = 0.6745
+_LARGEST_SPREAD = 0.7
 
 
 def typical_scale(scale: np.ndarray, error: np.ndarray) -> float:
@@ -40,6 +43,24 @@ def typical_scale(scale: np.ndarray, error: np.ndarray) -> float:
     if not len(peaks):
         return float(np.median(scale))
     return float(grid[peaks[density[peaks] >= _CLEAR_MODE * density[peaks].max()][-1]])
+
+
+def scale_spread(scale: np.ndarray, error: np.ndarray, centre: float) -> float:
+    """Standard deviation of the logarithm of the scales of right poses, beyond their errors.
+
+    From the scales above the centre alone, because those of wrong poses lie below.
+
+    Parameters
+    ----------
+    scale, error : (N,) and their standard errors.
+    centre : see `typical_scale`.
+    """
+    above = scale > centre
+    if not above.any() or centre <= 0:
+        return 0.0
+    total = np.median(np.log(scale[above] / centre)) / _NORMAL_QUARTILE
+    noise = float(np.median(error[above] / scale[above]))
+    return float(np.clip(np.sqrt(max(total**2 - noise**2, 0.0)), 0.0, _LARGEST_SPREAD))
 
 
 class ScaleDistribution:

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..io.folder import Folder
 from ..io.state_files import REFINEMENT, read_arrays, rows_done, write_arrays
+from .fit_statistics import NAMES
 from .multi_start import Refined
 from .results import Results
 from .spectra import Spectra
@@ -42,8 +43,10 @@ class UnfinishedResults:
         self._folder, self.spectra = folder, dict(spectra)
         self.rows_done = 0
         self.searched: Optional[np.ndarray] = None
+        self.sure: Optional[np.ndarray] = None
         self.refined = _no_poses(number)
         self._residual = np.zeros(number)
+        self._statistics = np.zeros((number, len(NAMES)))
         self._scores = {name: np.zeros((number, *s)) for name, s in score_shapes.items()}
 
     @classmethod
@@ -72,18 +75,27 @@ class UnfinishedResults:
 
         state.spectra = {group: Spectra(*arrays[f"spectra_{group}"]) for group in groups}
         state.refined = Refined(*(arrays[f"refined_{f.name}"] for f in fields(Refined)))
-        state._residual = arrays["residual"]
+        state._residual, state._statistics = arrays["residual"], arrays["statistics"]
         state._scores = {name: arrays[f"score_{name}"] for name in score_shapes}
-        state.searched = arrays.get("searched")
+        state.searched, state.sure = arrays.get("searched"), arrays.get("sure")
         most = number + (0 if state.searched is None else len(state.searched))
         state.rows_done = rows_done(path, arrays, most)
         return state
 
-    def put(self, rows: np.ndarray, refined: Refined, residual: np.ndarray) -> None:
-        """Poses of some particles, and the residual of each."""
+    def put(
+        self, rows: np.ndarray, refined: Refined, residual: np.ndarray, statistics: np.ndarray
+    ) -> None:
+        """Poses of some particles, with their residuals and statistics.
+
+        Parameters
+        ----------
+        rows : (B,) of the particles.
+        refined, residual, statistics : see `Results`.
+        """
         for field in fields(Refined):
             getattr(self.refined, field.name)[rows] = getattr(refined, field.name)
         self._residual[rows] = residual
+        self._statistics[rows] = statistics
 
     def put_scores(self, rows: np.ndarray, scores: Mapping[str, np.ndarray]) -> None:
         """Scores of the starts of some particles."""
@@ -97,9 +109,11 @@ class UnfinishedResults:
         return Results(
             self.refined,
             self._residual,
+            self._statistics,
             self.spectra,
             self._scores,
             self.searched,
+            self.sure,
             particles_per_second,
         )
 
@@ -108,9 +122,15 @@ class UnfinishedResults:
         arrays.update({f"score_{name}": value for name, value in self._scores.items()})
         for group, s in self.spectra.items():
             arrays[f"spectra_{group}"] = np.stack([s.amplitude, s.noise_variance])
-        if self.searched is not None:
-            arrays["searched"] = self.searched
-        return {**arrays, "residual": self._residual, "rows_done": np.array(self.rows_done)}
+        for name, rows in (("searched", self.searched), ("sure", self.sure)):
+            if rows is not None:
+                arrays[name] = rows
+        return {
+            **arrays,
+            "residual": self._residual,
+            "statistics": self._statistics,
+            "rows_done": np.array(self.rows_done),
+        }
 
 
 def _no_poses(number: int) -> Refined:

@@ -1,0 +1,318 @@
+"""The twin of a run: images simulated from its map with the set's CTFs, noise spectrum, amplitude
+and spread of scales, and decoys, which are junk made of the same map and noise.
+
+What goes through the same steps as the set shows what right poses, and what junk, look like for
+these images: no quantile of the set itself is needed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Mapping, Tuple
+
+import numpy as np
+import scipy.fft
+from scipy import ndimage
+
+from ..conventions import rotations_about_z
+from ..fourier.shells import shell_index
+from ..geometry.sampling import random_rotations
+from ..imaging.reprojections import project
+from ..io.folder import Folder
+from ..io.mrc import write_stack
+from ..io.state_files import TWIN
+from ..maps.phantom import make_phantom
+from ..maps.size import radius_of_gyration_px
+from ..refinement.calibration import reprojections
+from ..refinement.observations import Observations, ctf_at_points
+from ..refinement.refinement import Refinement
+from ..refinement.results import Results
+from ..refinement.scales import scale_spread, typical_scale
+from ..refinement.spectra import Spectra
+from ..types import OpticsGroup, ParticleTable
+
+PARTICLE = "particle"
+NOISE, OTHER, OVERLAP, OFF_CENTRE = "noise", "other molecule", "overlap", "off centre"
+SCRAMBLED, EDGE = "scrambled", "edge"
+#: The kinds of decoys.
+DECOYS: Tuple[str, ...] = (NOISE, OTHER, OVERLAP, OFF_CENTRE, SCRAMBLED, EDGE)
+
+#: Numbers of images: a share of the set, within limits.
+_PARTICLES, _FEWEST_OF_KIND = (120, 400), 25
+_SHARE_OF_SET, _SHARE_OF_KIND = 1.0, 0.2
+#: Distances of a neighbour, and of a particle that is off centre, in radii of gyration; a particle
+#: within this multiple of the search of shifts is not far off centre.
+_NEIGHBOUR, _OFF, _BEYOND_SEARCH = (0.9, 2.6), (0.7, 2.0), 1.3
+_SECOND_NEIGHBOUR = 0.3
+#: Phantoms that stand for other molecules, and their size in that of the map.
+_PHANTOMS, _SIZES = 3, (0.75, 1.1)
+#: Height of an edge in standard deviations of the signal, its width in pixels and place in the box.
+_EDGE_HEIGHT, _EDGE_WIDTH, _EDGE_PLACE = (1.0, 4.0), (1.0, 6.0), 0.35
+_SLICES_FOR_SPECTRUM = 64
+#: Standard deviation over median absolute deviation of a normal distribution.
+_MAD_TO_SIGMA = 1.4826
+
+
+@dataclass(frozen=True)
+class Twin:
+    """Simulated images: kind (M,) of each, PARTICLE or one of DECOYS; the table has the true poses of
+    the particles, in the pixels of the working grid.
+    """
+
+    table: ParticleTable
+    kind: np.ndarray
+
+    @property
+    def is_particle(self) -> np.ndarray:
+        """(M,) bool."""
+        return self.kind == PARTICLE
+
+
+def simulate_twin(
+    refinement: Refinement,
+    results: Results,
+    folder: Folder,
+    seed: int,
+    max_shift_px: float,
+    most_of_kind: int,
+) -> Twin:
+    """Write the images of the twin of a refined set.
+
+    Parameters
+    ----------
+    refinement : of the set.
+    results : poses and spectra.
+    folder : of the run: the stack is part of its state.
+    seed : of all draws.
+    max_shift_px : the largest shift that a particle is searched at, in pixels of the working grid.
+    most_of_kind : largest number of decoys of one kind.
+    """
+    rng = np.random.default_rng([seed, 13])
+    kind = _kinds(len(refinement.table), most_of_kind)
+    draw = _Draw.of(refinement, results, len(kind), rng)
+    images = np.zeros((len(kind),) + (refinement.grid.box_size_px,) * 2, np.float32)
+    optics = []
+    for group in np.unique(draw.group):
+        own = np.flatnonzero(draw.group == group)
+        maker = _Maker(refinement, results.spectra[int(group)], draw, max_shift_px, rng)
+        images[own] = maker.images(own, kind[own])
+        optics.append(_optics(refinement, int(group)))
+
+    pixel = refinement.grid.pixel_size_angstrom
+    write_stack(folder.file(TWIN), images, pixel)
+    number = len(kind)
+    table = ParticleTable(
+        ids=np.arange(1, number + 1),
+        stack_paths=(folder.file(TWIN),),
+        stack_index=np.zeros(number, np.int64),
+        slice_index=np.arange(number),
+        optics=tuple(optics),
+        optics_index=np.unique(draw.group, return_inverse=True)[1],
+        rotations=draw.rotations,
+        shifts_px=draw.shifts_px,
+        ctf=None if refinement.table.ctf is None else refinement.table.ctf.take(draw.rows),
+    )
+    return Twin(table, kind)
+
+
+def twin_spectra(twin_groups: np.ndarray, results: Results) -> Mapping[int, Spectra]:
+    """The spectra of the twin's optics groups, which are the set's groups that were drawn.
+
+    Parameters
+    ----------
+    twin_groups : the set's optics groups in the order of the twin's.
+    results : of the set.
+    """
+    return {i: results.spectra[int(group)] for i, group in enumerate(twin_groups)}
+
+
+def _kinds(number: int, most_of_kind: int) -> np.ndarray:
+    particles = int(np.clip(_SHARE_OF_SET * number, *_PARTICLES))
+    each = int(np.clip(_SHARE_OF_KIND * number, _FEWEST_OF_KIND, most_of_kind))
+    return np.array([PARTICLE] * particles + [kind for kind in DECOYS for _ in range(each)])
+
+
+def _optics(refinement: Refinement, group: int) -> OpticsGroup:
+    known, grid = refinement.table.optics[group], refinement.grid
+    return OpticsGroup(
+        known.name,
+        grid.pixel_size_angstrom,
+        grid.box_size_px,
+        known.voltage_kv,
+        known.spherical_aberration_mm,
+        known.amplitude_contrast,
+    )
+
+
+@dataclass(frozen=True)
+class _Draw:
+    """What the images are like: rows (M,) of the set whose CTF each has, its group, pose and scale."""
+
+    rows: np.ndarray
+    group: np.ndarray
+    rotations: np.ndarray
+    shifts_px: np.ndarray
+    scale: np.ndarray
+
+    @classmethod
+    def of(
+        cls, refinement: Refinement, results: Results, number: int, rng: np.random.Generator
+    ) -> _Draw:
+        refined = results.refined
+        usable = np.flatnonzero(~refinement.images.grey.blank)
+        sure = usable if results.sure is None else np.intersect1d(usable, results.sure)
+        right = sure if len(sure) else usable
+        rows = rng.choice(right, number)
+        shifts = refined.shifts_px[right]
+        middle = np.median(shifts, axis=0)
+        spread = _MAD_TO_SIGMA * np.median(np.abs(shifts - middle), axis=0)
+        turn = rotations_about_z(rng.uniform(0, 2 * np.pi, number))
+        scales = refined.scale[right], refined.scale_error[right]
+        centre = typical_scale(*scales)
+        deviation = scale_spread(*scales, centre)
+        return cls(
+            rows,
+            refinement.table.optics_index[rows],
+            turn @ refined.rotations[rows],
+            middle + spread * rng.standard_normal((number, 2)),
+            centre * np.exp(deviation * rng.standard_normal(number)),
+        )
+
+
+class _Maker:
+    """Makes images of one optics group."""
+
+    def __init__(
+        self,
+        refinement: Refinement,
+        spectra: Spectra,
+        draw: _Draw,
+        max_shift_px: float,
+        rng: np.random.Generator,
+    ):
+        self._refinement, self._spectra, self._draw, self._rng = refinement, spectra, draw, rng
+        self._points, self._max_shift_px = refinement.points, max_shift_px
+        self._amplitude = spectra.amplitude[self._points.shell].astype(np.float32)
+
+    def images(self, own: np.ndarray, kind: np.ndarray) -> np.ndarray:
+        """(m, D, D) of the rows `own` of the draw, (m,) kinds."""
+        signal = np.zeros((len(own),) + (self._points.box_size_px,) * 2, np.float32)
+        shows = np.isin(kind, (PARTICLE, OVERLAP, OFF_CENTRE, SCRAMBLED))
+        if shows.any():
+            signal[shows] = self._projections(own[shows], self._draw.rotations[own[shows]])
+        height = float(signal[kind == PARTICLE].std()) if (kind == PARTICLE).any() else 1.0
+        for name, make in (
+            (OVERLAP, self._with_neighbours),
+            (OFF_CENTRE, self._off_centre),
+            (SCRAMBLED, self._scrambled),
+            (OTHER, self._of_others),
+        ):
+            chosen = kind == name
+            if chosen.any():
+                signal[chosen] = make(own[chosen], signal[chosen])
+        for i in np.flatnonzero(kind == EDGE):
+            signal[i] = height * self._edge()
+        return signal + self._noise(len(own))
+
+    def _projections(self, own: np.ndarray, rotations: np.ndarray) -> np.ndarray:
+        """Noise-free images at the draw's shifts."""
+        points, draw = self._points, self._draw
+        modulation = self._ctf(own)
+        observed = Observations(np.zeros_like(modulation, np.complex64), modulation)
+        model = reprojections(
+            self._refinement.likelihood, points, observed, rotations, draw.shifts_px[own]
+        )
+        scale = draw.scale[own, None].astype(np.float32)
+        return points.images(scale * self._amplitude * model)
+
+    def _ctf(self, own: np.ndarray) -> np.ndarray:
+        table, rows = self._refinement.table, self._draw.rows[own]
+        ctf = None if table.ctf is None else table.ctf.take(rows)
+        pixel = self._refinement.grid.pixel_size_angstrom
+        return ctf_at_points(self._points, ctf, len(own), pixel)
+
+    def _noise(self, number: int) -> np.ndarray:
+        box = self._points.box_size_px
+        variance = self._spectra.noise_variance.copy()
+        variance[0] = variance[1]
+        # The corners of the transform, and Nyquist, have the noise of the last whole shell.
+        shell = np.minimum(shell_index(box, 2), box // 2 - 1)
+        amplitude = np.sqrt(variance[shell] / box**2).astype(np.float32)
+        white = self._rng.standard_normal((number, box, box)).astype(np.float32)
+        return scipy.fft.irfft2(scipy.fft.rfft2(white) * amplitude, s=(box, box))
+
+    def _with_neighbours(self, own: np.ndarray, signal: np.ndarray) -> np.ndarray:
+        out = signal.copy()
+        for share in (1.0, _SECOND_NEIGHBOUR):
+            there = self._rng.random(len(own)) < share
+            neighbour = self._projections(own, random_rotations(len(own), self._rng))
+            out += there[:, None, None] * self._moved(neighbour, *_NEIGHBOUR)
+        return out
+
+    def _off_centre(self, own: np.ndarray, signal: np.ndarray) -> np.ndarray:
+        radius = self._refinement.radius_px
+        nearest = max(_OFF[0], _BEYOND_SEARCH * self._max_shift_px / radius)
+        return self._moved(signal, nearest, max(_OFF[1], 1.2 * nearest))
+
+    def _scrambled(self, own: np.ndarray, signal: np.ndarray) -> np.ndarray:
+        coefficients = self._points.transform(signal)
+        phases = np.exp(2j * np.pi * self._rng.random(coefficients.shape))
+        return self._points.images((coefficients * phases).astype(np.complex64))
+
+    def _of_others(self, own: np.ndarray, signal: np.ndarray) -> np.ndarray:
+        """Projections of phantoms of the map's size, with its spectrum."""
+        points, grid, rng = self._points, self._refinement.grid, self._rng
+        slices = self._refinement.likelihood.slices(
+            random_rotations(_SLICES_FOR_SPECTRUM, rng), len(points)
+        )
+        power = points.shell_means((np.abs(slices) ** 2).mean(axis=0))
+        out = np.zeros_like(signal)
+        for part in np.array_split(np.arange(len(own)), min(_PHANTOMS, len(own))):
+            phantom = make_phantom(
+                grid.box_size_px, grid.pixel_size_angstrom, int(rng.integers(2**31))
+            )
+            size = self._refinement.radius_px * rng.uniform(*_SIZES)
+            density = _magnified(phantom.data, size / radius_of_gyration_px(phantom.data))
+            projections = project(density, random_rotations(len(part), rng))
+            coefficients = points.transform(projections)
+            given = points.shell_means((np.abs(coefficients) ** 2).mean(axis=0))
+            gain = np.sqrt(power / np.maximum(given, 1e-30))[points.shell]
+            scale = self._draw.scale[own[part], None]
+            changed = scale * gain * self._amplitude * self._ctf(own[part]) * coefficients
+            out[part] = points.images(changed.astype(np.complex64))
+        return out
+
+    def _edge(self) -> np.ndarray:
+        """One edge of a carbon film or of ice: a step across the box, of unit height and mean 0."""
+        box, rng = self._points.box_size_px, self._rng
+        y, x = np.indices((box, box)) - box // 2
+        angle = rng.uniform(0, 2 * np.pi)
+        distance = x * np.cos(angle) + y * np.sin(angle) - rng.uniform(-1, 1) * _EDGE_PLACE * box
+        step = np.tanh(distance / rng.uniform(*_EDGE_WIDTH))
+        return rng.uniform(*_EDGE_HEIGHT) * (step - step.mean())
+
+    def _moved(self, images: np.ndarray, nearest: float, furthest: float) -> np.ndarray:
+        """Images moved by distances in radii of gyration, in whole pixels; what leaves is lost."""
+        out = np.zeros_like(images)
+        box, rng = images.shape[-1], self._rng
+        for image, target in zip(images, out):
+            distance = rng.uniform(nearest, furthest) * self._refinement.radius_px
+            angle = rng.uniform(0, 2 * np.pi)
+            dx, dy = (int(np.clip(round(distance * f(angle)), 1 - box, box - 1)) for f in _AXES)
+            target[_to(dy, box), _to(dx, box)] = image[_to(-dy, box), _to(-dx, box)]
+        return out
+
+
+_AXES = (np.cos, np.sin)
+
+
+def _to(shift: int, box: int) -> slice:
+    """Where pixels come to that are moved along an axis."""
+    return slice(max(shift, 0), box + min(shift, 0))
+
+
+def _magnified(data: np.ndarray, factor: float) -> np.ndarray:
+    """A density of `factor` times the size, about voxel D // 2."""
+    origin = np.full(3, data.shape[0] // 2, dtype=np.float64)
+    inverse = np.eye(3) / factor
+    return ndimage.affine_transform(data, inverse, offset=origin - inverse @ origin, order=1)
