@@ -2,8 +2,9 @@
 
 A classifier learns from a twin what particles, particles at wrong poses, and decoys of each kind
 look like (target-decoy approach, Elias and Gygi 2007; Kall et al. 2007). The shares of the kinds in
-the set are found by expectation maximisation (Saerens et al. 2002), and the probabilities are
-calibrated by isotonic regression on images that the classifier did not learn from.
+the set are found by expectation maximisation (Saerens et al. 2002). Probabilities are calibrated on
+images that the classifier did not learn from: those of the kinds (Kull et al. 2019) before, and that
+of junk, by isotonic regression, after the shares are known.
 """
 
 from __future__ import annotations
@@ -62,6 +63,7 @@ class JunkClassifier:
 
     def __init__(self, features: np.ndarray, kind: np.ndarray, seed: int):
         from sklearn.ensemble import ExtraTreesClassifier
+        from sklearn.linear_model import LogisticRegression
 
         self.kind = kind
         self.classes, label = np.unique(kind, return_inverse=True)
@@ -74,12 +76,14 @@ class JunkClassifier:
             oob_score=True,
             random_state=seed,
         ).fit(features, label)
-        # Of each image, by the trees that did not learn from it.
-        self._held_out = np.nan_to_num(self._model.oob_decision_function_)
+        # Votes on each image of the trees that did not learn from it; votes are too cautious.
+        votes = _log_votes(np.nan_to_num(self._model.oob_decision_function_))
+        self._calibrated = LogisticRegression(max_iter=1000).fit(votes, label)
+        self._held_out = self._calibrated.predict_proba(votes)
 
     def estimate(self, features: np.ndarray) -> JunkEstimate:
         """Junk among images with these features (N, F)."""
-        raw = self._model.predict_proba(features)
+        raw = self._calibrated.predict_proba(_log_votes(self._model.predict_proba(features)))
         shares = self._shares(raw)
         given, held_out = (_with_shares(p, self._trained, shares) for p in (raw, self._held_out))
         calibrate = self._calibration(self._junk(held_out), shares)
@@ -159,6 +163,11 @@ class JunkClassifier:
         """(N,) of the probability of a particle, the part at a wrong pose."""
         of = dict(zip(self.classes.tolist(), probability.T))
         return of[WRONG_POSE] / np.maximum(of[WRONG_POSE] + of[PARTICLE], 1e-12)
+
+
+def _log_votes(votes: np.ndarray) -> np.ndarray:
+    """Features of Dirichlet calibration (Kull et al. 2019)."""
+    return np.log(np.maximum(votes, 1.0 / _TREES))
 
 
 def _with_shares(probability: np.ndarray, trained: np.ndarray, shares: np.ndarray) -> np.ndarray:

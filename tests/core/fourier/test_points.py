@@ -30,3 +30,12 @@ def test_coefficients_are_those_of_the_fourier_transform_about_the_centre(rng):
     )
     expected = (waves * image[0]).sum(axis=(1, 2))
     np.testing.assert_allclose(points.transform(image)[0], expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("box", [16, 15])
+def test_images_invert_the_transform_of_a_low_passed_image(box, rng):
+    points = FourierPoints(box)
+    coefficients = points.transform(rng.standard_normal((3, box, box)))
+    np.testing.assert_allclose(
+        points.transform(points.images(coefficients)), coefficients, atol=2e-5
+    )

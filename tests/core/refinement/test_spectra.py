@@ -5,6 +5,7 @@ import pytest
 
 pytest.importorskip("tensorflow")
 from cryoposes_plugin.core.fourier.points import FourierPoints
+from cryoposes_plugin.core.refinement.scales import scale_spread, typical_scale
 from cryoposes_plugin.core.refinement.spectra import fitted_spectra
 
 from .scene import BOX, measured
@@ -60,3 +61,18 @@ def test_junk_of_twice_the_power_does_not_raise_the_noise(scene):
     np.testing.assert_allclose(
         spectra.noise_variance[3:15], (scene.deviation * BOX) ** 2, rtol=0.35
     )
+
+
+def test_the_typical_scale_is_that_of_right_poses_although_most_are_wrong(rng):
+    scale = np.r_[rng.normal(1.2, 0.06, 400), rng.normal(0.5, 0.1, 600)]
+    assert typical_scale(scale, np.full(1000, 0.06)) == pytest.approx(1.2, abs=0.03)
+
+
+def test_the_spread_of_scales_is_that_beyond_their_errors(rng):
+    scale = np.exp(rng.normal(0, 0.2, 4000)) * (1 + 0.1 * rng.standard_normal(4000))
+    assert scale_spread(scale, 0.1 * scale, 1.0) == pytest.approx(0.2, abs=0.02)
+
+
+def test_scales_without_a_spread_have_none(rng):
+    scale = 1 + 0.1 * rng.standard_normal(4000)
+    assert scale_spread(scale, np.full(4000, 0.1), 1.0) < 0.03

@@ -1,0 +1,153 @@
+"""The twin of a refined set: its noise and signal are those of the set, its decoys are what their
+names say.
+"""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("tensorflow")
+pytest.importorskip("sklearn")
+
+from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
+from cryoposes_plugin.core.io.folder import Folder
+from cryoposes_plugin.core.io.mrc import read_stack, write_stack
+from cryoposes_plugin.core.particles.grids import working_grid
+from cryoposes_plugin.core.refinement.multi_start import Settings
+from cryoposes_plugin.core.refinement.refinement import Refinement, refine_all
+from cryoposes_plugin.core.refinement.starts import GivenStarts
+from cryoposes_plugin.core.trust.judge import Judge, error_bound_deg
+from cryoposes_plugin.core.trust.twin import (
+    DECOYS,
+    EDGE,
+    NOISE,
+    OFF_CENTRE,
+    OVERLAP,
+    PARTICLE,
+    simulate_twin,
+)
+
+from ...particle_sets import make_particles
+from ..refinement.scene import BOX, NUMBER, PIXEL, Scene
+
+
+@pytest.fixture(scope="module")
+def scene():
+    return Scene()
+
+
+@pytest.fixture(scope="module")
+def refined(scene, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("set")
+    write_stack(folder / "set.mrcs", (scene.clean + scene.noise).astype(np.float32), PIXEL)
+    table = make_particles(folder / "set.mrcs", NUMBER, BOX, PIXEL).replace(
+        rotations=scene.rotations, shifts_px=scene.shifts, ctf=scene.ctf
+    )
+    starts = GivenStarts(scene.rotations, scene.shifts)
+    refinement = Refinement(
+        table,
+        scene.volume,
+        working_grid(table, None),
+        starts,
+        np.eye(3)[None],
+        Settings(search_shift_px=0.0),
+    )
+    run = Folder(folder)
+    return refinement, refine_all(refinement, run, 256, 0), run
+
+
+@pytest.fixture(scope="module")
+def twin(refined):
+    refinement, results, folder = refined
+    return simulate_twin(refinement, results, folder, 0, 3.0, 40)
+
+
+@pytest.fixture(scope="module")
+def images(twin):
+    return read_stack(twin.table.stack_paths[0])
+
+
+def test_the_twin_has_particles_and_each_kind_of_junk(twin):
+    assert set(np.unique(twin.kind)) == {PARTICLE, *DECOYS}
+
+
+def test_noise_decoys_have_the_power_of_the_noise(scene, twin, images):
+    of_noise = images[twin.kind == NOISE]
+    assert of_noise.std() == pytest.approx(scene.deviation, rel=0.04)
+
+
+def test_particles_have_the_power_of_the_set(scene, twin, images):
+    of_set = scene.clean.var() + scene.deviation**2
+    assert images[twin.is_particle].var() == pytest.approx(of_set, rel=0.06)
+
+
+def test_a_neighbour_adds_signal_outside_the_particle(scene, twin, images):
+    y, x = np.indices((BOX, BOX)) - BOX // 2
+    outside = np.hypot(x, y) > 1.6 * scene.radius
+    power = {k: (images[twin.kind == k][:, outside] ** 2).mean() for k in (PARTICLE, OVERLAP)}
+    assert power[OVERLAP] > 1.05 * power[PARTICLE]
+
+
+def test_a_particle_off_centre_leaves_the_centre(scene, twin, images):
+    y, x = np.indices((BOX, BOX)) - BOX // 2
+    inside = np.hypot(x, y) < 0.4 * scene.radius
+    level = {k: images[twin.kind == k][:, inside].mean() for k in (PARTICLE, OFF_CENTRE)}
+    assert level[OFF_CENTRE] < 0.6 * level[PARTICLE]
+
+
+def test_an_edge_separates_two_levels(twin, images):
+    smooth = images[twin.kind == EDGE].reshape(-1, BOX // 10, 10, BOX // 10, 10).mean(axis=(2, 4))
+    plain = images[twin.kind == NOISE].reshape(-1, BOX // 10, 10, BOX // 10, 10).mean(axis=(2, 4))
+    assert np.ptp(smooth, axis=(1, 2)).mean() > 3 * np.ptp(plain, axis=(1, 2)).mean()
+
+
+def test_the_same_seed_gives_the_same_twin(refined, images):
+    refinement, results, folder = refined
+    again = simulate_twin(refinement, results, folder, 0, 3.0, 40)
+    np.testing.assert_array_equal(read_stack(again.table.stack_paths[0]), images)
+
+
+@pytest.fixture(scope="module")
+def judged(refined):
+    refinement, results, folder = refined
+
+    def starts_of(table):
+        return GivenStarts(np.asarray(table.rotations), np.asarray(table.shifts_px))
+
+    judge = Judge(refinement, starts_of, folder, 256, 0)
+    estimate = judge.estimate(results)
+    return estimate, judge.scores(results, estimate)
+
+
+def test_a_set_of_particles_alone_is_not_called_junk(judged):
+    assert (judged[0].probability > 0.5).mean() < 0.02
+
+
+def test_decoys_are_called_junk(judged):
+    estimate = judged[0]
+    decoys = estimate.twin_kind != PARTICLE
+    # with the shares of a set without junk
+    assert np.median(estimate.twin_probability[decoys]) > np.quantile(
+        estimate.twin_probability[~decoys], 0.98
+    )
+
+
+def test_the_bound_covers_nine_errors_in_ten(scene, refined, judged):
+    error = np.rad2deg(angular_distance_rad(refined[1].refined.rotations, scene.rotations))
+    assert (error <= judged[1]["cryoposesErrorBound90Deg"]).mean() == pytest.approx(0.9, abs=0.08)
+
+
+def test_the_bound_of_sure_poses_is_the_quantile_of_the_ratios():
+    ratio = np.linspace(0.01, 1.0, 99)
+    bound = error_bound_deg(np.array([2.0]), np.zeros(1), ratio)
+    assert bound == pytest.approx([2.0 * ratio[89]])
+
+
+def test_a_pose_that_is_wrong_in_one_case_of_twenty_has_a_wider_bound():
+    ratio = np.linspace(0.01, 1.0, 99)
+    # 0.9 of all is 0.9 / 0.95 of the right ones
+    bound = error_bound_deg(np.array([2.0]), np.array([0.05]), ratio)
+    assert bound == pytest.approx([2.0 * 0.95], abs=0.021)
+
+
+def test_a_pose_that_is_wrong_in_one_case_of_five_has_no_bound():
+    assert error_bound_deg(np.array([2.0]), np.array([0.2]), np.ones(50)).tolist() == [180.0]
