@@ -265,7 +265,9 @@ def test_hypotheses_are_refined_against_the_volume(scene, tmp_path, monkeypatch)
     covariance = np.load(tmp_path / "run/covariance.npz")
     np.testing.assert_array_equal(covariance["ids"], table.ids)
     angles = np.einsum("bii->b", covariance["covariance"][:, :3, :3])
-    np.testing.assert_allclose(np.rad2deg(np.sqrt(angles)), expected, rtol=1e-5)
+    np.testing.assert_allclose(
+        np.rad2deg(np.sqrt(angles)), out.scores["cryoposesBasinErrorDeg"], rtol=1e-5
+    )
 
 
 def test_images_without_signal_keep_the_network_s_poses_and_that_is_said(scene, tmp_path, caplog):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import logging
-from typing import Callable, Dict, Optional, Tuple
+from typing import Callable, Dict, Optional, Tuple, Union
 
 import numpy as np
 
@@ -106,6 +106,7 @@ class Judge:
         junk = np.where(blank, 1.0, estimate.probability)
         wrong = 1.0 - (1.0 - results.refined.wrong_basin) * (1.0 - estimate.wrong_pose)
         wrong = np.where(blank, 1.0, wrong)
+
         basin, error = (_expected_deg(r.refined) for r in (results, state.finish(0.0)))
         found = self._error_deg(twin, state.finish(0.0))[twin.is_particle]
         ratio = found / np.maximum(error[twin.is_particle], 1e-9)
@@ -136,6 +137,7 @@ class Judge:
             )
             images = _images(own, twin)
             refinement = own.with_particles(twin.table, images, self._starts_of(twin.table))
+
             groups = np.unique(own.table.optics_index)
             names = [own.table.optics[group].name for group in groups]
             drawn = [groups[names.index(optics.name)] for optics in twin.table.optics]
@@ -254,7 +256,10 @@ def _search(refinement: Refinement, rows: np.ndarray, state: UnfinishedResults) 
 
 
 def _put(
-    state: UnfinishedResults, rows: np.ndarray, batch: RefinedBatch, which=slice(None)
+    state: UnfinishedResults,
+    rows: np.ndarray,
+    batch: RefinedBatch,
+    which: Union[np.ndarray, slice] = slice(None),
 ) -> None:
     state.put(
         rows[which], batch.refined.take(which), batch.residual[which], batch.statistics[which]

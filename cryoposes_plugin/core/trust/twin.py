@@ -158,10 +158,19 @@ class _Draw:
     def of(
         cls, refinement: Refinement, results: Results, number: int, rng: np.random.Generator
     ) -> _Draw:
+        """The CTFs, views and shifts of sure poses of the set, and scales that spread like theirs.
+
+        Parameters
+        ----------
+        refinement, results : of the set.
+        number : of images.
+        rng : of the draw.
+        """
         refined = results.refined
         usable = np.flatnonzero(~refinement.images.grey.blank)
         sure = usable if results.sure is None else np.intersect1d(usable, results.sure)
         right = sure if len(sure) else usable
+
         rows = rng.choice(right, number)
         shifts = refined.shifts_px[right]
         middle = np.median(shifts, axis=0)
@@ -200,6 +209,7 @@ class _Maker:
         shows = np.isin(kind, (PARTICLE, OVERLAP, OFF_CENTRE, SCRAMBLED))
         if shows.any():
             signal[shows] = self._projections(own[shows], self._draw.rotations[own[shows]])
+
         height = float(signal[kind == PARTICLE].std()) if (kind == PARTICLE).any() else 1.0
         for name, make in (
             (OVERLAP, self._with_neighbours),
@@ -266,6 +276,7 @@ class _Maker:
             random_rotations(_SLICES_FOR_SPECTRUM, rng), len(points)
         )
         power = points.shell_means((np.abs(slices) ** 2).mean(axis=0))
+
         out = np.zeros_like(signal)
         for part in np.array_split(np.arange(len(own)), min(_PHANTOMS, len(own))):
             phantom = make_phantom(
