@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import Any, Dict, Optional
 
 import numpy as np
 from pyworkflow.wizard import Wizard
 
 from cryoposes_plugin.commands.filter.config import FilterConfig
-from cryoposes_plugin.core.scores import cost, title_of
+from cryoposes_plugin.commands.filter.decoys import decoy_scores
+from cryoposes_plugin.core.scores import JUNK, cost, title_of
 from cryoposes_plugin.protocols import (
     ProtCryoposesFilter,
     ProtCryoposesInitialVolume,
@@ -124,13 +126,18 @@ class ThresholdWizard(Wizard):
                 f"Choose particles with the score '{title_of(name)}' first, for example from "
                 "'estimate poses'.",
             )
+        decoys = decoys_of(protocol) if name == JUNK else None
         values = np.unique(np.quantile(scores, np.linspace(0, 1, _STEPS)))
         kept = cost(name, np.quantile(cost(name, scores), protocol.keepQuantile.get() or 0.75))
         start = int(np.argmin(np.abs(values - kept)))
 
         def draw(threshold):
             return uncertainty_histogram(
-                scores, cost(name, scores) <= cost(name, threshold), name, float(threshold)
+                scores,
+                cost(name, scores) <= cost(name, threshold),
+                name,
+                float(threshold),
+                decoys,
             )
 
         chosen = SliderDialog("Threshold", draw, values, start, form).ask()
@@ -170,6 +177,14 @@ def scores_of(protocol, name: str) -> Optional[np.ndarray]:
     return np.array(
         [item.getAttributeValue(f"_{name}") for item in particles.iterItems()], dtype=np.float64
     )
+
+
+def decoys_of(protocol) -> Optional[np.ndarray]:
+    """(M,) probabilities of junk of the decoys that the run of the particles left; None without."""
+    particles = first_particles(protocol)
+    if particles is None or not particles.getFileName():
+        return None
+    return decoy_scores(Path(particles.getFileName()).parent / "extra" / "run")
 
 
 def say(form, sentence: str) -> None:

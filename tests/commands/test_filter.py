@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cryoposes_plugin.cli.main import main
+from cryoposes_plugin.commands.filter.decoys import decoy_scores
 from cryoposes_plugin.core.evaluation.selection import accept_share
 from cryoposes_plugin.core.io.star import read_particles, write_particles
 
@@ -264,3 +265,20 @@ def test_a_filter_that_makes_the_views_uneven_warns(tmp_path, caplog):
     found = numbers(tmp_path / "even")
     assert found["scf_star_after"] == pytest.approx(found["scf_star_of_random_choice"], rel=0.03)
     assert found["lowest_share_kept_of_a_view"] > 0.45
+
+
+@pytest.mark.parametrize(
+    ("arrays", "words"),
+    [
+        ({"score_decoys": np.array([0.2, 0.9]), "kind_decoys": np.array(["noise", "pair"])}, ""),
+        ({"score_set": np.zeros(3)}, "no array 'score_decoys'"),
+        ({"score_decoys": np.array([0.2, 7.0])}, "no probabilities"),
+        ({"score_decoys": np.array(["a"])}, "no list of numbers"),
+    ],
+)
+def test_decoys_are_an_input_that_may_be_broken(tmp_path, caplog, arrays, words):
+    assert decoy_scores(tmp_path) is None
+    np.savez(tmp_path / "decoys.npz", **arrays)
+    found = decoy_scores(tmp_path)
+    assert (found is None) == bool(words)
+    assert words in caplog.text

@@ -91,7 +91,7 @@ def make_inputs(folder: Path) -> Dict[str, Input]:
             (
                 ["reconstruct", "--particles", str(star)],
                 ["compare", "--truth", str(star), "--estimate", good],
-                ["filter", "--particles", str(star)],
+                ["filter", "--particles", str(star), "--keep-quantile", "0.75"],
                 ["refine", "--particles", str(star), "--volume", str(files["map"])],
             ),
             False,

@@ -13,6 +13,7 @@ from ...core.io.star import read_particles
 from ..drawing import Picture, directions, saved_metrics
 from .config import FilterConfig
 from .decision import decide
+from .decoys import decoys_beside
 
 
 def pictures(folder: Path, config: FilterConfig) -> Dict[str, Picture]:
@@ -37,7 +38,7 @@ def pictures(folder: Path, config: FilterConfig) -> Dict[str, Picture]:
         "uncertainty_histogram": Picture(
             "Uncertainty, with the accepted part marked",
             lambda: plots.uncertainty_histogram(
-                everything.scores[score], accepted, score, threshold
+                everything.scores[score], accepted, score, threshold, decoys_beside(config, score)
             ),
         )
     }

@@ -27,6 +27,7 @@ from ...core.values import counted
 from ..run_directory import RunDirectory
 from .config import FilterConfig
 from .decision import Decision, decide, nothing_kept
+from .decoys import decoys_beside
 from .views import (
     MICROGRAPHS_NAME,
     micrograph_rows,
@@ -176,7 +177,11 @@ def _report(
     from ..report import write_report
 
     histogram = uncertainty_histogram(
-        table.scores[metrics["score"]], accepted, metrics["score"], metrics["threshold"]
+        table.scores[metrics["score"]],
+        accepted,
+        metrics["score"],
+        metrics["threshold"],
+        decoys_beside(config, metrics["score"]),
     )
     figures = {
         "uncertainty_histogram": (

@@ -33,6 +33,7 @@ def uncertainty_histogram(
     accepted: Optional[np.ndarray] = None,
     name: str = "score",
     threshold: Optional[float] = None,
+    decoys: Optional[np.ndarray] = None,
 ) -> Figure:
     """Histogram of scores, with the accepted particles in colour.
 
@@ -42,6 +43,7 @@ def uncertainty_histogram(
     accepted : (N,) bool, or None.
     name : label of the axis.
     threshold : marked by a line, if given.
+    decoys : (M,) scores of images that are known to be junk, drawn as an outline, or None.
     """
     scores = np.asarray(scores, dtype=np.float64)
     figure, axes = single_axes(
@@ -66,6 +68,9 @@ def uncertainty_histogram(
         ]
         parts = [scores[accepted], scores[~accepted]]
         axes.hist(parts, bins=edges, stacked=True, color=[BLUE, "#e2a36b"], label=labels)
+    if decoys is not None and len(decoys):
+        label = f"decoys: {len(decoys)}"
+        axes.hist(decoys, bins=edges, histtype="step", color=GREY, linewidth=1.5, label=label)
     if threshold is not None:
         axes.axvline(
             threshold, color=RED, linestyle="--", linewidth=1.3, label=f"threshold {threshold:.4g}"
