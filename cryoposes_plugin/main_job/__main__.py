@@ -4,10 +4,10 @@ python -m cryoposes_plugin.main_job --map MAP.mrc --number 5000 --snr 0.4 --minu
 NAME
 
 Runs the whole workflow on simulated data: imports the map, simulates particles with known poses,
-trains a network on other simulated images, estimates the poses of the particles, keeps the most
-certain ones, reconstructs from them and from the true poses, and compares the results. It prints a
-table, and writes an HTML report with the figures of all steps. The project can be opened in
-Scipion.
+trains a network on other simulated images, estimates the poses of the particles, leaves out
+junk and wrong poses, reconstructs from the rest and from the true poses, and compares the results.
+It prints a table, and writes an HTML report with the figures of all steps. The project can be
+opened in Scipion.
 """
 
 from __future__ import annotations

@@ -85,13 +85,14 @@ def test_both_workflows_run_from_a_script(project, map_file):
         number=NUMBER,
         snr=1.0,
         minutes=0.05,
-        keep=0.5,
+        rate=0.5,
     )
     assert len(steps) == 9
     assert list(steps)[0] == "import map"
     run_in_order(project, steps)
-    assert steps["filter by uncertainty"].outputAccepted.getSize() == NUMBER // 2
-    assert steps["compare accepted"].outputParticles.getSize() == NUMBER // 2
+    kept = steps["filter by uncertainty"].outputAccepted.getSize()
+    assert 0 < kept <= NUMBER
+    assert steps["compare accepted"].outputParticles.getSize() == kept
     errors = [item._cryoposesAngularErrorDeg.get() for item in steps["compare all"].outputParticles]
     assert len(errors) == NUMBER
     assert np.ptp(errors) > 0
@@ -106,17 +107,11 @@ def test_both_workflows_run_from_a_script(project, map_file):
         star=star,
         subset=40,
         minutes=0.05,
-        keep=0.75,
+        rate=0.5,
     )
     run_in_order(project, steps)
     assert steps["random subset to learn from"].outputParticles.getSize() == 40
-    accepted, rejected = (
-        getattr(steps["filter by uncertainty"], f"output{n}") for n in ("Accepted", "Rejected")
-    )
-    assert (accepted.getSize(), rejected.getSize()) == (
-        round(0.75 * NUMBER),
-        NUMBER - round(0.75 * NUMBER),
-    )
+    assert 0 < steps["filter by uncertainty"].outputAccepted.getSize() <= NUMBER
     assert steps["reconstruct from accepted"].outputVolume.getDim() == (BOX, BOX, BOX)
 
     fields = dict(star=star, pixel=PIXEL, starts=1, search=NUMBER, rounds=1)
@@ -145,7 +140,7 @@ def star(map_file, tmp_path_factory):
     "name, fields",
     [
         (INITIAL_VOLUME, "starts=1 search=120 rounds=1 cut=60 symmetryrefine=C1"),
-        (CLEAN_UP, f"map={{map}} mappixel={PIXEL} subset=40 minutes=0.05 keep=0.75"),
+        (CLEAN_UP, f"map={{map}} mappixel={PIXEL} subset=40 minutes=0.05 rate=0.5"),
     ],
 )
 def test_scipions_own_command_runs_it_in_a_clean_home(

@@ -9,6 +9,7 @@ from typing import Optional
 import numpy as np
 
 from ...core.errors import InputError
+from ...core.io.names import DECOYS_NAME
 from ...core.io.npz import NUMBERS, TEXTS, read_npz
 from ...core.scores import JUNK
 from ...core.types import AnyPath
@@ -16,7 +17,6 @@ from .config import FilterConfig
 
 logger = logging.getLogger(__name__)
 
-DECOYS_NAME = "decoys.npz"
 _LARGEST_BYTES = 2**30
 
 
