@@ -349,7 +349,7 @@ def test_particles_without_scores(tmp_path, rng):
     plain = new_set(tmp_path / "plain.sqlite")
     results.create_particles(plain, table)
     assert "no 'network uncertainty, all directions'" in said(
-        one_set(ProtCryoposesFilter(), inputParticles=plain)
+        one_set(ProtCryoposesFilter(keepQuantile=0.75), inputParticles=plain)
     )
 
 
@@ -365,9 +365,9 @@ def test_scores_of_other_poses(tmp_path, rng):
             Transform(matrix=item.getTransform().getMatrix() @ np.diag([-1.0, 1.0, -1.0, 1.0]))
         )
         changed.append(item)
-    assert said(one_set(ProtCryoposesFilter(), inputParticles=scored)) == ""
+    assert said(one_set(ProtCryoposesFilter(keepQuantile=0.75), inputParticles=scored)) == ""
     assert "their poses were changed by another program" in said(
-        one_set(ProtCryoposesFilter(), inputParticles=changed)
+        one_set(ProtCryoposesFilter(keepQuantile=0.75), inputParticles=changed)
     )
 
 
