@@ -1,6 +1,7 @@
 """The protocols of Scipion, one per file and one for each command."""
 
 from .protocol_base import ProtCryoposesBase
+from .protocol_calibrate import ProtCryoposesCalibrate
 from .protocol_compare import ProtCryoposesCompare
 from .protocol_filter import ProtCryoposesFilter
 from .protocol_infer import ProtCryoposesInfer
@@ -15,6 +16,7 @@ from .protocol_train import ProtCryoposesTrain
 
 __all__ = [
     "ProtCryoposesBase",
+    "ProtCryoposesCalibrate",
     "ProtCryoposesCompare",
     "ProtCryoposesFilter",
     "ProtCryoposesInfer",

@@ -42,6 +42,7 @@ COMMANDS = {
     "reconstruct": f"reconstruct {PARTICLES} --batch-size 16",
     "filter": "filter --particles ../in/scored.star --score cryoposesTrace --keep-quantile 0.5",
     "compare": "compare --truth ../in/scored.star --estimate ../in/near.star",
+    "calibrate": "calibrate --particles ../in/scored.star --truth ../in/near.star",
     "recover-distances": "recover-distances --distances ../in/distances.npz",
     "recover-model": f"recover {MODEL} {PARTICLES} --batch-size 16 --landmarks 40 --copies 20",
     "iterate": f"iterate {PARTICLES} {MAP} --rounds 2 --batch-size 16 --low-pass-angstrom 30",

@@ -51,6 +51,7 @@ RUNS = {
     "reconstruct": kills.COMMANDS["reconstruct"],
     "reconstruct-reference": f"reconstruct {kills.PARTICLES} --reference ../in/map.mrc --symmetry C2 --batch-size 16",
     "compare": kills.COMMANDS["compare"],
+    "calibrate": kills.COMMANDS["calibrate"],
 }
 #: Results that hold numbers.
 _SUFFIXES = {".star", ".mrc", ".mrcs", ".npz", ".npy", ".csv", ".json", ".keras"}

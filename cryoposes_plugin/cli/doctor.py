@@ -25,7 +25,7 @@ from ..commands.registry import CONFIGS
 from ..core.parallel import number_of_cores
 
 #: Commands that work without TensorFlow.
-_WITHOUT_TENSORS = ("filter", "compare", "reconstruct")
+_WITHOUT_TENSORS = ("filter", "compare", "calibrate", "reconstruct")
 GOOD, NOTE, PROBLEM = "good", "note", "problem"
 _PROBE_SECONDS = 180
 _LEAST_MEMORY_GIB = 4.0

@@ -14,6 +14,7 @@ from pyworkflow.viewer import DESKTOP_TKINTER, ProtocolViewer, View, Viewer
 from cryoposes_plugin.core.io.names import CARD_NAME, HISTORY_NAME, REPORT_NAME
 from cryoposes_plugin.objects import PoseModel
 from cryoposes_plugin.protocols import (
+    ProtCryoposesCalibrate,
     ProtCryoposesCompare,
     ProtCryoposesFilter,
     ProtCryoposesInfer,
@@ -56,6 +57,7 @@ class CryoposesRunViewer(ProtocolViewer):
         ProtCryoposesRecover,
         ProtCryoposesIterate,
         ProtCryoposesCompare,
+        ProtCryoposesCalibrate,
     ]
 
     def _defineParams(self, form):

@@ -40,7 +40,7 @@ def test_a_broken_tensorflow_is_a_problem_with_a_remedy(monkeypatch, tmp_path):
     assert finding(findings, "ASTRA").state == doctor.NOTE, "the main job needs no ASTRA"
     assert not doctor.main_job_runs(findings)
     runs = doctor.what_runs(findings)
-    without = {"filter", "compare", "reconstruct"}
+    without = {"filter", "compare", "calibrate", "reconstruct"}
     assert {name for name in CONFIGS if runs[name]} == without
     assert "FAIL  TensorFlow" in doctor.as_text(findings)
     assert "cannot run" in doctor.as_text(findings)

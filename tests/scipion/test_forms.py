@@ -16,6 +16,7 @@ from cryoposes_plugin.commands.simulate.config import SimulateConfig
 from cryoposes_plugin.commands.train.config import TrainConfig
 from cryoposes_plugin.core.errors import ConfigError
 from cryoposes_plugin.protocols import (
+    ProtCryoposesCalibrate,
     ProtCryoposesCompare,
     ProtCryoposesFilter,
     ProtCryoposesInfer,
@@ -38,6 +39,7 @@ PROTOCOLS = (
     ProtCryoposesFilter,
     ProtCryoposesReconstruct,
     ProtCryoposesIterate,
+    ProtCryoposesCalibrate,
     ProtCryoposesCompare,
     ProtCryoposesRecover,
 )
@@ -50,6 +52,7 @@ LABELS = (
     "filter by uncertainty",
     "reconstruct volume",
     "refine and reconstruct",
+    "check calibration",
     "compare poses",
     "recover poses from distances",
 )

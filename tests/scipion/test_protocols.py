@@ -341,3 +341,17 @@ def test_cryosparcs_conversion_keeps_the_poses(
         cwd=os.getcwd(),
     )
     assert correlation(mrcfile.read(tmp_path / "map.mrc"), mrcfile.read(map_file)) > 0.8
+
+
+def test_calibration_against_the_truth(project, simulated, inferred):
+    from cryoposes_plugin.protocols import ProtCryoposesCalibrate
+
+    protocol = project.newProtocol(ProtCryoposesCalibrate)
+    assert protocol.validate()
+    link(protocol, "inputParticles", inferred, "outputParticles")
+    assert any("give one of them" in sentence for sentence in protocol.validate())
+    link(protocol, "inputTruth", simulated, "outputParticles")
+    run_protocol(project, protocol)
+    metrics = protocol._metrics()
+    assert metrics["particles"] == simulated.outputParticles.getSize()
+    assert metrics["verdict"] in protocol.summary()

@@ -11,8 +11,8 @@ from typing import Dict, Optional, Union
 import numpy as np
 
 from ...core.errors import InputError
+from ...core.io.covariances import read_covariance
 from ...core.io.names import COVARIANCE_NAME
-from ...core.io.npz import read_npz
 from ...core.maps.size import radius_of_gyration_px
 from ...core.reconstruction.weights import (
     PoseWeights,
@@ -98,7 +98,7 @@ def _blur(config: ReconstructConfig, table: ParticleTable, radius_angstrom: floa
             f"{config.particles} has no column _{missing[0]}; refine the poses with `infer` (with a "
             f"volume) or `refine`, or choose --weights {UNWEIGHTED} or {BY_PROBABILITY}."
         )
-    covariance = _covariance(Path(str(config.particles)).parent / COVARIANCE_NAME, table)
+    covariance = read_covariance(Path(str(config.particles)).parent / COVARIANCE_NAME, table)
     if covariance is not None:
         return blur_of_covariance(covariance, radius_angstrom)
     logger.info("Without %s, expected errors count as equal in all directions.", COVARIANCE_NAME)
@@ -107,26 +107,6 @@ def _blur(config: ReconstructConfig, table: ParticleTable, radius_angstrom: floa
         _finite(config, table, EXPECTED_SHIFT_ERROR),
         radius_angstrom,
     )
-
-
-def _covariance(path: Path, table: ParticleTable) -> Optional[np.ndarray]:
-    """(N, 5, 5) covariances in the order of the table; None if the file has not all particles."""
-    if not path.exists():
-        return None
-    remedy = "delete it, or refine the poses again"
-    arrays = read_npz(path, str(path), remedy, required=("ids", "covariance"))
-    ids, covariance = arrays["ids"], arrays["covariance"]
-    if covariance.shape != (len(ids), 5, 5) or not np.isfinite(covariance).all():
-        raise InputError(
-            f"{path} has no finite covariance of shape (particles, 5, 5) (it has "
-            f"{covariance.shape} for {len(ids)} particles); {remedy}."
-        )
-
-    order = np.argsort(ids, kind="stable")
-    place = np.minimum(np.searchsorted(ids[order], table.ids), max(len(ids) - 1, 0))
-    if not len(ids) or not np.array_equal(ids[order[place]], table.ids):
-        return None
-    return covariance[order[place]]
 
 
 def _finite(config: ReconstructConfig, table: ParticleTable, name: str) -> np.ndarray:

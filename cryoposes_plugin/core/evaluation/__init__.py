@@ -13,6 +13,7 @@ from .calibration import (
     error_reliability,
     probability_reliability,
     ranking_areas,
+    rotation_differences_rad,
     sparsification,
 )
 from .errors import (
@@ -63,6 +64,7 @@ __all__ = (
     "register",
     "register_orthogonal4",
     "remaining_signal",
+    "rotation_differences_rad",
     "sampling_compensation_factor",
     "shift_errors_angstrom",
     "sparsification",

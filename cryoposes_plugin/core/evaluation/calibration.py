@@ -12,6 +12,9 @@ from typing import Tuple
 
 import numpy as np
 from scipy import integrate, stats
+from scipy.spatial.transform import Rotation
+
+from ..geometry.symmetry import nearest_equivalent
 
 #: Numbers of bins of a reliability diagram.
 DECILES = 10
@@ -196,6 +199,16 @@ def chi_square(differences: np.ndarray, covariance: np.ndarray) -> ChiSquare:
         float(np.sqrt(tail / law.ppf(0.9))),
         float(np.mean(values > law.ppf(0.999))),
     )
+
+
+def rotation_differences_rad(
+    first: np.ndarray, second: np.ndarray, group: np.ndarray
+) -> np.ndarray:
+    """(N, 3) w in the image's frame with A_second = exp([w]x) A_first, of rotations (N, 3, 3); of
+    the equivalents under the symmetry operations (G, 3, 3) the nearest.
+    """
+    nearest = nearest_equivalent(np.asarray(first, dtype=np.float64), second, group)
+    return Rotation.from_matrix(second @ np.swapaxes(nearest, 1, 2)).as_rotvec()
 
 
 def _bins(values: np.ndarray, bins: int) -> Tuple[np.ndarray, ...]:

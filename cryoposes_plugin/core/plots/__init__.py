@@ -3,6 +3,7 @@
 `figures` holds the common style. Angles are in degrees, lengths in Å.
 """
 
+from .calibration import chi_square_quantiles, reliability_diagram, sparsification_curve
 from .directions import direction_maps
 from .figures import png_bytes
 from .images import image_gallery, mask_preview, particles_beside_reprojections
@@ -19,6 +20,7 @@ from .training import distance_density, learning_curve
 from .views import fsc_by_direction, slices_by_direction
 
 __all__ = (
+    "chi_square_quantiles",
     "direction_maps",
     "distance_density",
     "distances_against_recovered",
@@ -32,9 +34,11 @@ __all__ = (
     "mask_preview",
     "particles_beside_reprojections",
     "png_bytes",
+    "reliability_diagram",
     "residual_histogram",
     "search_course",
     "slices_by_direction",
+    "sparsification_curve",
     "spectra",
     "symmetry_bars",
     "uncertainty_histogram",
