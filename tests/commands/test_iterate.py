@@ -77,6 +77,8 @@ def test_from_low_resolution_to_what_the_images_hold(scene, tmp_path):
     assert metrics["half_sets"] == "drawn"
     assert 1 <= metrics["best_round"] <= metrics["rounds"] <= 3
     assert "independent beyond" in metrics["fsc_statement"]
+    assert metrics["verdict"] == "belong"
+    assert (tmp_path / "run/report.html").exists()
     halves = [read_volume(tmp_path / f"run/half{half}.mrc").data for half in (1, 2)]
     assert 0.3 < fourier_shell_correlation(*halves)[8] < 0.9999
 
@@ -133,6 +135,25 @@ def test_a_round_without_agreement_ends_the_iteration_with_the_best(scene, tmp_p
     metrics = json.loads((tmp_path / "run/metrics.json").read_text())
     assert metrics["best_round"] == metrics["rounds"] == 1
     assert (tmp_path / "run/volume.mrc").exists()
+
+
+def test_a_starting_volume_in_another_frame_is_told_before_the_first_round(
+    scene, tmp_path, monkeypatch, caplog
+):
+    from cryoposes_plugin.commands.iterate import rounds as module
+    from cryoposes_plugin.core.errors import InputError
+
+    folder, _ = scene
+
+    def stops(*_):
+        raise InputError("stopped before the first round")
+
+    monkeypatch.setattr(module, "refine_half", stops)
+    data = np.roll(np.flip(read_volume(folder / "map.mrc").data, 1), 1, 1)
+    write_volume(folder / "flipped.mrc", np.ascontiguousarray(data), PIXEL)
+    assert iterate(folder, tmp_path / "run", volume="flipped.mrc") == 2
+    assert "mirror image (along y)" in caplog.text
+    assert "keep the shape of the starting volume" in caplog.text
 
 
 def test_sentences(scene, tmp_path, caplog):

@@ -10,20 +10,16 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from cryoposes_plugin.cli.main import main
-from cryoposes_plugin.commands.infer.refined import mirror_warning
 from cryoposes_plugin.commands.refine.config import RefineConfig
-from cryoposes_plugin.commands.refine.inputs import read_inputs
-from cryoposes_plugin.commands.refine.run import check, make_refinement
+from cryoposes_plugin.commands.refine.run import check
 from cryoposes_plugin.core.conventions import opposite_hand
 from cryoposes_plugin.core.errors import InputError
 from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
 from cryoposes_plugin.core.io import state_files
-from cryoposes_plugin.core.io.folder import Folder
 from cryoposes_plugin.core.io.mrc import read_volume, write_volume
 from cryoposes_plugin.core.io.star import read_particles, write_particles
 from cryoposes_plugin.core.maps.phantom import make_phantom
 from cryoposes_plugin.core.particles.checks import check_same_pixel_size
-from cryoposes_plugin.core.refinement.unfinished import UnfinishedResults
 from cryoposes_plugin.core.scores import POSE_SOURCE
 from cryoposes_plugin.core.types import Volume
 
@@ -110,6 +106,7 @@ def test_what_a_refinement_writes(scene, tmp_path):
     )
     metrics = json.loads((tmp_path / "run/metrics.json").read_text())
     assert metrics["particles"] == NUMBER
+    assert metrics["verdict"] == "belong"
     assert metrics["hand"] == "same"
     for name in (
         "report.html",
@@ -122,7 +119,7 @@ def test_what_a_refinement_writes(scene, tmp_path):
     assert not (tmp_path / "run/refinement_state.npz").exists()
 
 
-def test_poses_that_fit_no_better_than_chance_are_given_as_wrong(scene, tmp_path):
+def test_poses_that_have_nothing_to_do_with_the_images_are_given_as_wrong(scene, tmp_path):
     folder, true, _ = scene
     write_particles(
         folder / "random.star",
@@ -130,9 +127,11 @@ def test_poses_that_fit_no_better_than_chance_are_given_as_wrong(scene, tmp_path
     )
     assert refine(folder, tmp_path / "run", star="random.star") == 0
     metrics = json.loads((tmp_path / "run/metrics.json").read_text())
+    assert metrics["verdict"] == "wrong poses"
     assert metrics["hand"] == "undecided"
     assert metrics["mean_wrong_basin_probability"] == 1.0
-    assert any("fit no better than chance" in warning for warning in metrics["warnings"])
+    assert metrics["median_expected_error_deg"] > 120
+    assert any("Most of the poses are wrong" in warning for warning in metrics["warnings"])
     out = read_particles(tmp_path / "run/particles.star")
     assert (out.scores["cryoposesWrongBasin"] == 1.0).all()
 
@@ -142,6 +141,8 @@ def test_poses_of_the_other_hand_are_given_as_wrong(scene, tmp_path):
     write_particles(folder / "mirrored.star", true.replace(rotations=opposite_hand(true.rotations)))
     assert refine(folder, tmp_path / "run", star="mirrored.star") == 0
     metrics = json.loads((tmp_path / "run/metrics.json").read_text())
+    assert metrics["verdict"] == "other hand"
+    assert metrics["frame"]["flipped_axis"] == "z"
     assert metrics["hand"] == "opposite"
     assert metrics["mean_wrong_basin_probability"] == 1.0
 
@@ -275,26 +276,6 @@ def test_larger_images_are_binned_and_shifts_come_back_in_their_pixels(scene, tm
     assert json.loads((tmp_path / "run/metrics.json").read_text())["working_box_px"] == 32
     assert np.median(errors_deg(out, true)) < 1.5
     assert np.median(np.linalg.norm(out.shifts_px - true.shifts_px, axis=1)) < 0.15
-
-
-@pytest.mark.parametrize("axis", ["z", "x", None])
-def test_a_volume_that_is_the_mirror_of_that_of_the_poses_is_told(scene, axis, tmp_path):
-    folder, true, near = scene
-    config = RefineConfig(particles=str(folder / "near.star"), volume=str(folder / "map.mrc"))
-    inputs = read_inputs(config)
-    refinement = make_refinement(config, inputs)
-    state = UnfinishedResults(Folder(tmp_path), NUMBER, refinement.calibrate(0), {})
-    state.refined.shifts_px[:] = near.shifts_px
-    results = state.finish(0.0)
-    data = inputs.volume.data
-    if axis:
-        data = np.roll(np.flip(data, "zyx".index(axis)), 1, "zyx".index(axis))
-    volume, far = Volume(data, PIXEL), np.full(NUMBER, 90.0)
-    found = mirror_warning("map.mrc", volume, refinement, results, near.rotations, far, 0)
-    assert (f"the mirror image (along {axis})" in found) if axis else found is None
-    assert (
-        mirror_warning("map.mrc", volume, refinement, results, near.rotations, 0 * far, 0) is None
-    )
 
 
 def test_a_volume_may_have_the_pixel_size_of_any_group(scene):

@@ -4,7 +4,7 @@ the volume.
 
 from __future__ import annotations
 
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -16,13 +16,20 @@ from ...core.particles.batches import ParticleBatches
 from ...core.particles.grids import working_grid
 from ...core.particles.images import ResampledImages
 from ...core.refinement import global_search
-from ...core.refinement.hand import fit_to_mirror
 from ...core.refinement.multi_start import Settings
 from ...core.refinement.network_starts import NetworkStarts, search_reach_px
-from ...core.refinement.poses import Poses
-from ...core.refinement.refinement import Refinement, refine_all
+from ...core.refinement.refinement import NoAgreement, Refinement, refine_all
 from ...core.refinement.results import Results, with_poses, write_covariance
 from ...core.scores import DISPERSION, MOVED, POSE_SOURCE, TRACE
+from ...core.trust.frame import (
+    OTHER_FRAME,
+    OTHER_HAND,
+    FrameTest,
+    examine_frame,
+    marked_as_wrong,
+    poses_of_rows,
+    sample_rows,
+)
 from ...core.trust.judge import FEWEST_PARTICLES, Judge, write_decoys
 from ...core.trust.junk import JunkEstimate
 from ...core.types import ParticleTable, Volume
@@ -34,9 +41,15 @@ from .estimate import Estimate
 from .inputs import ModelInputs
 from .predicted import UNCERTAIN
 
-#: Poses that the refinement moves by less than this, in the median, belong to the volume and not to
-#: its mirror.
-_LEAST_MOVED_DEG = 10.0
+#: What follows if most of the refined poses are wrong, and what if only the frame is another one.
+_LOST = (
+    "The refined poses are therefore marked as wrong (cryoposesWrongBasin is 1). Train a network on "
+    "the right map, or longer."
+)
+_SEARCHED = (
+    "The poses were searched for in the volume and are in its frame; is the volume the one that the "
+    "network was trained on?"
+)
 
 
 def refine_hypotheses(
@@ -52,30 +65,30 @@ def refine_hypotheses(
     refinement = make_refinement(config, inputs, volume)
     judge = _judge(config, run, inputs, refinement)
     hopeful = judge.hopeful if judge else None
-    results = refine_all(refinement, run, config.batch_size, config.seed, hopeful)
+    try:
+        results = refine_all(refinement, run, config.batch_size, config.seed, hopeful)
+    except NoAgreement as error:
+        frame = _frame_test(config, refinement, volume, None)
+        raise NoAgreement(" ".join([str(error), *_alarms(config, frame)])) from error
+
     table = _with_poses(config, inputs, refinement, results)
     junk = judge.estimate(results) if judge else None
     if judge and junk:
         table = table.replace(scores={**table.scores, **judge.scores(results, junk)})
         write_decoys(run, junk)
+    frame = _frame_test(config, refinement, volume, results)
+    if frame.refined_are_wrong:
+        table = marked_as_wrong(table, refinement.group)
     write_covariance(run, table, results, refinement.grid.pixel_size_angstrom)
 
-    metrics = _metrics(refinement, results, table, junk)
-    mirror = mirror_warning(
-        config.volume,
-        volume,
-        refinement,
-        results,
-        results.start_scores["rotations"],
-        table.scores[MOVED],
-        config.seed,
-    )
+    metrics = {**_metrics(refinement, results, table, junk), **frame.metrics()}
+    alarms = _alarms(config, frame)
     return Estimate(
         table,
         results.particles_per_second,
         metrics,
-        notes=report_notes(metrics),
-        warnings=[mirror] if mirror else [],
+        notes=[*([] if alarms else [frame.statement(*_named(config))]), *report_notes(metrics)],
+        warnings=alarms,
         lead=f"{counted(len(table), 'particle')}, model {inputs.pose_source}, refined against the "
         "volume.",
         figures=lambda: _figures(refinement, results, table),
@@ -169,48 +182,26 @@ def _figures(
     }
 
 
-def mirror_warning(
-    path,
-    volume: Volume,
-    refinement: Refinement,
-    results: Results,
-    network: np.ndarray,
-    moved_deg: np.ndarray,
-    seed: int,
-) -> Optional[str]:
-    """A sentence if the network's orientations fit the mirror of the volume; None otherwise.
+def _frame_test(
+    config: InferConfig, refinement: Refinement, volume: Volume, results: Optional[Results]
+) -> FrameTest:
+    """Whether the poses of the network, and the refined ones, belong to the volume."""
+    rows = sample_rows(refinement, config.seed)
+    starts = refinement.starts(rows).poses
+    given = starts.take(starts.starts_image)
+    refined = starts if results is None else poses_of_rows(results.refined, rows)
+    return examine_frame(refinement, volume, rows, given, refined, config.seed)
 
-    Tested on a sample of the largest optics group, at the refined shifts, and only if the
-    orientations moved far.
 
-    Parameters
-    ----------
-    path : of the volume, for the sentence.
-    volume : that the particles were refined against.
-    refinement, results : of the particles.
-    network : (N, 3, 3) orientations by the network.
-    moved_deg : (N,) angles between these and the refined ones.
-    seed : of the sample.
-    """
-    if np.median(moved_deg) < _LEAST_MOVED_DEG:
-        return None
+def _named(config: InferConfig) -> Tuple[str, str]:
+    return "The network's poses", f"volume {config.volume}"
 
-    group = refinement.groups[0]
-    rows = refinement.sample(group, seed)
-    fit = fit_to_mirror(
-        volume,
-        refinement.points,
-        refinement.grid.pixel_size_angstrom,
-        refinement.observe(rows),
-        Poses(np.arange(len(rows)), network[rows], results.refined.shifts_px[rows]),
-        results.spectra[group].last_shell,
-    )
-    if fit is None:
-        return None
 
-    return (
-        f"Volume {path} seems to be the mirror image (along {fit.axis}) of the volume that the "
-        "network was trained on: the network's poses fit its mirror better (mean likelihood gain "
-        f"{fit.mirror_gain:.1f}, and {fit.gain:.1f} with the volume). The poses were searched for "
-        "in the volume and have its hand; is this intended?"
-    )
+def _alarms(config: InferConfig, frame: FrameTest) -> List[str]:
+    """What there is to say if network, map and images do not belong together."""
+    if not frame.alarming:
+        return []
+    statement = frame.statement(*_named(config))
+    if frame.refined_are_wrong:
+        return [f"{statement} {_LOST}"]
+    return [f"{statement} {_SEARCHED}" if frame.verdict in (OTHER_FRAME, OTHER_HAND) else statement]

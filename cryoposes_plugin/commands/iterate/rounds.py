@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -36,6 +36,7 @@ from ...core.scores import POSE_SOURCE
 from ...core.types import ParticleTable, Volume
 from ..infer.inputs import ModelInputs
 from ..reconstruct import report
+from ..reconstruct.views import measured_views, view_numbers
 
 logger = logging.getLogger(__name__)
 
@@ -208,6 +209,7 @@ def write_best_round(
     start: Start,
     best: Round,
     history: List[Dict[str, float]],
+    told: Sequence[str] = (),
 ) -> Dict[str, Any]:
     """Write the maps, the particles, the FSC and the report of the best round; returns the metrics
     of the rounds.
@@ -217,6 +219,7 @@ def write_best_round(
     settings, start : of the rounds.
     folder : of the results.
     best, history : what `refine_in_rounds` returned.
+    told : notes for the report, before all others.
     """
     particles = ReconstructionParticles.on_common_grid(best.table, start.half)
     for name, data in zip(_MAP_NAMES, best.maps):
@@ -232,13 +235,18 @@ def write_best_round(
         symmetry=settings.symmetry,
         method="fourier",
     )
+    mask = _mask(settings, particles.box_size_px, particles.pixel_size_angstrom)
+    first, second = (half * mask for half in best.maps[1:])
+    weights = (~particles.images.grey.blank).astype(np.float64)
+    views = measured_views(particles.rotations, weights, settings.symmetry, first, second)
     metrics.update(
+        view_numbers(views),
         rounds=len(history),
         best_round=best.number,
         low_pass_angstrom=settings.low_pass_angstrom,
     )
     with not_fatal(folder.path, "its report"):
-        report.write_page(folder, particles, best.fsc, best.maps[0], None, metrics)
+        report.write_page(folder, particles, best.fsc, best.maps[0], None, views, metrics, told)
     return {**metrics, "history": history}
 
 
@@ -322,6 +330,13 @@ def refine_half(
         start.group,
     )
     return merge(table, rows, refined, f"refined:half{half}")
+
+
+def first_starts(settings: RoundSettings, start: Start) -> Tuple[Starts, float]:
+    """Poses of all particles that the first round starts from, and how far around their shifts it
+    looks, in pixels of the working grid.
+    """
+    return _starts(settings, start, 1, start.table, np.arange(len(start.table)))
 
 
 def _starts(

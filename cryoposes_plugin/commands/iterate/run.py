@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any, Dict, Tuple
 
 from ...core.geometry.symmetry import parse_symmetry
@@ -15,10 +16,14 @@ from ...core.particles.batches import scan_images
 from ...core.particles.checks import check_ctf, check_volume
 from ...core.particles.contrast import warn_of_map
 from ...core.particles.grids import even_grid
+from ...core.refinement.refinement import NoAgreement
 from ..infer.inputs import read_model_inputs
 from ..run_directory import RunDirectory
 from .config import IterateConfig
+from .first_test import examine_start, start_notes
 from .rounds import RoundSettings, Start, make_start, refine_in_rounds, write_best_round
+
+logger = logging.getLogger(__name__)
 
 
 def check(config: IterateConfig) -> None:
@@ -35,8 +40,16 @@ def run(config: IterateConfig, run: RunDirectory) -> Dict[str, Any]:
     metrics.
     """
     settings, start = _read(config)
-    best, history = refine_in_rounds(settings, run, start)
-    return write_best_round(settings, run, start, best, history)
+    frame = examine_start(settings, start)
+    told = start_notes(config.volume, frame, start.network is not None)
+    for note in told:
+        logger.log(logging.WARNING if frame.alarming else logging.INFO, "iterate: %s", note)
+    try:
+        best, history = refine_in_rounds(settings, run, start)
+    except NoAgreement as error:
+        raise NoAgreement(" ".join([str(error), *(told if frame.alarming else [])])) from error
+    metrics = write_best_round(settings, run, start, best, history, told)
+    return {**metrics, **frame.metrics()}
 
 
 def _read(config: IterateConfig) -> Tuple[RoundSettings, Start]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Sequence
 
 import numpy as np
 
@@ -119,6 +119,7 @@ def write_page(
     reference: Optional[np.ndarray],
     views: Views,
     metrics: Dict[str, Any],
+    told: Sequence[str] = (),
 ) -> None:
     """report.html with its plots.
 
@@ -131,6 +132,7 @@ def write_page(
     reference : (D // 2 + 1,) FSC of the map with the reference, if there is one.
     views : coverage of Fourier space and FSC by direction.
     metrics : see `metrics_of` and `view_numbers`.
+    told : notes before all others.
     """
     from ...core import plots
     from ...core.plots import direction_maps
@@ -169,7 +171,7 @@ def write_page(
         "Reconstruction",
         lead=f"{number}, {metrics['method']} method, symmetry {metrics['symmetry']}.",
         numbers=metrics,
-        notes=_notes(particles, fsc, metrics),
+        notes=[*told, *_notes(particles, fsc, metrics)],
         figures=figures,
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -17,13 +17,22 @@ from ...core.io.star import write_particles
 from ...core.maps.symmetry import warn_of_symmetry
 from ...core.particles.batches import scan_images
 from ...core.particles.contrast import warn_of_map
-from ...core.refinement.hand import HandTest, compare_hands
 from ...core.refinement.levenberg_marquardt import Prior
 from ...core.refinement.multi_start import Settings
-from ...core.refinement.refinement import Refinement, refine_all
+from ...core.refinement.refinement import NoAgreement, Refinement, refine_all
 from ...core.refinement.results import Results, with_poses, write_covariance
 from ...core.refinement.starts import GivenStarts, turns_around
-from ...core.scores import MOVED, MOVED_SHIFT, POSE_SOURCE, WRONG_BASIN
+from ...core.scores import MOVED, MOVED_SHIFT, POSE_SOURCE
+from ...core.trust.frame import (
+    OTHER_FRAME,
+    OTHER_HAND,
+    WRONG_POSES,
+    FrameTest,
+    examine_frame,
+    marked_as_wrong,
+    poses_of_rows,
+    sample_rows,
+)
 from ...core.trust.judge import FEWEST_PARTICLES, Judge, write_decoys
 from ...core.types import ParticleTable
 from ...core.values import counted
@@ -37,14 +46,13 @@ logger = logging.getLogger(__name__)
 
 #: Median length of a normal vector of unit variance in three and in two dimensions.
 _MEDIAN_OF_MAXWELL, _MEDIAN_OF_RAYLEIGH = 1.538, 1.177
-
-#: Consequence of a verdict on the given poses, unless they were searched for.
-_LOST = {
-    "undecided": "Poses refined from poses that fit no better than chance are unlikely to be "
-    "right: each is marked as wrong (cryoposesWrongBasin is 1); estimate poses first, with "
-    "`cryoposes infer`, or search with --search-deg.",
-    "opposite": "Poses refined from poses of the other hand are wrong: each is marked as wrong "
-    "(cryoposesWrongBasin is 1).",
+#: What follows if most of the refined poses are wrong, and what if they are not.
+_LOST = "The refined poses are therefore marked as wrong (cryoposesWrongBasin is 1)."
+_TAKEN_ALONG = "The refinement took the poses into the frame of the map."
+_REMEDIES = {
+    WRONG_POSES: "Estimate poses first, with `cryoposes infer`, or search with --search-deg.",
+    OTHER_FRAME: "Transform the map or the poses, or estimate poses with the map.",
+    OTHER_HAND: "Mirror the map, or the poses.",
 }
 
 
@@ -66,7 +74,11 @@ def run(config: RefineConfig, run: RunDirectory) -> Dict[str, Any]:
     """
     inputs = read_inputs(config)
     refinement = make_refinement(config, inputs)
-    results = refine_all(refinement, run, config.batch_size, config.seed)
+    try:
+        results = refine_all(refinement, run, config.batch_size, config.seed)
+    except NoAgreement as error:
+        frame = _frame_test(config, inputs, refinement, None)
+        raise NoAgreement(" ".join([str(error), *_alarms(config, frame)])) from error
 
     table = _with_poses(config, inputs, refinement, results)
     judge = _judge(config, run, inputs, refinement, table)
@@ -74,10 +86,9 @@ def run(config: RefineConfig, run: RunDirectory) -> Dict[str, Any]:
     if judge and junk:
         table = table.replace(scores={**table.scores, **judge.scores(results, junk)})
         write_decoys(run, junk)
-    hand = _hand_test(config, inputs, refinement, results)
-    lost = None if config.search_deg else _LOST.get(hand.verdict)
-    if lost:
-        table = table.replace(scores={**table.scores, WRONG_BASIN: np.ones(len(table))})
+    frame = _frame_test(config, inputs, refinement, results)
+    if frame.refined_are_wrong:
+        table = marked_as_wrong(table, refinement.group)
     write_particles(run.file(PARTICLES_NAME), table)
     write_covariance(run, table, results, inputs.grid.pixel_size_angstrom)
 
@@ -86,9 +97,9 @@ def run(config: RefineConfig, run: RunDirectory) -> Dict[str, Any]:
         "median_moved_deg": float(np.median(table.scores[MOVED])),
         "median_moved_angstrom": float(np.median(table.scores[MOVED_SHIFT])),
     }
-    alarming = [hand.statement, lost] if lost else []
+    alarming = _alarms(config, frame)
     notes = [
-        *(alarming or [hand.statement]),
+        *(alarming or [frame.statement(*_named(config))]),
         *refinement.images.remarks(),
         *report_notes(metrics),
     ]
@@ -103,7 +114,7 @@ def run(config: RefineConfig, run: RunDirectory) -> Dict[str, Any]:
             notes=notes,
             figures=refinement_figures(refinement, results, table),
         )
-    return {**metrics, "hand": hand.verdict, "notes": notes}
+    return {**metrics, **frame.metrics(), "hand": frame.hand, "notes": notes}
 
 
 def make_refinement(config: RefineConfig, inputs: RefinementInputs) -> Refinement:
@@ -195,17 +206,30 @@ def moved(
     ) * before.pixel_size_angstrom
 
 
-def _hand_test(
-    config: RefineConfig, inputs: RefinementInputs, refinement: Refinement, results: Results
-) -> HandTest:
-    """On a sample of the largest optics group, with the poses as they were given."""
-    group = refinement.groups[0]
-    rows = refinement.sample(group, config.seed)
-    return compare_hands(
-        inputs.volume,
-        refinement.points,
-        refinement.grid.pixel_size_angstrom,
-        refinement.observe(rows),
-        _given_poses(inputs)(rows).poses,
-        results.spectra[group].last_shell,
-    )
+def _frame_test(
+    config: RefineConfig,
+    inputs: RefinementInputs,
+    refinement: Refinement,
+    results: Optional[Results],
+) -> FrameTest:
+    """Whether the poses as they were given, and as they were refined, belong to the volume."""
+    rows = sample_rows(refinement, config.seed)
+    given = _given_poses(inputs)(rows).poses
+    refined = given if results is None else poses_of_rows(results.refined, rows)
+    finest = config.resolution_angstrom
+    return examine_frame(refinement, inputs.volume, rows, given, refined, config.seed, finest)
+
+
+def _named(config: RefineConfig) -> Tuple[str, str]:
+    return "The given poses", f"volume {config.volume}"
+
+
+def _alarms(config: RefineConfig, frame: FrameTest) -> List[str]:
+    """What there is to say if poses, map and images do not belong together."""
+    if not frame.alarming:
+        return []
+    remedy = _REMEDIES.get(frame.verdict)
+    if frame.refined_are_wrong:
+        return [frame.statement(*_named(config)), " ".join([_LOST, *([remedy] if remedy else [])])]
+    corrected = frame.verdict in (OTHER_FRAME, OTHER_HAND)
+    return [frame.statement(*_named(config)), *([_TAKEN_ALONG] if corrected else [])]

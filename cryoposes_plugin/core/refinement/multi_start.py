@@ -91,6 +91,12 @@ class Refined:
     def take(self, rows: Union[np.ndarray, slice]) -> Refined:
         return Refined(*(getattr(self, field.name)[rows] for field in dataclasses.fields(self)))
 
+    def better_of(self, other: Refined) -> Refined:
+        """Of each image, the pose of the higher gain of two."""
+        number = len(self.gain)
+        rows = np.arange(number) + np.where(other.gain > self.gain, number, 0)
+        return joined([self, other]).take(rows)
+
 
 class MultiStart:
     """Refines images of one optics group against a map.
@@ -121,7 +127,7 @@ class MultiStart:
         def work(rows: np.ndarray) -> Refined:
             return self._refine(observed.take(rows), _of_rows(starts, rows))
 
-        return _joined(self.likelihood.memory.parts(work, len(observed.coefficients)))
+        return joined(self.likelihood.memory.parts(work, len(observed.coefficients)))
 
     def refine_in_parts(self, observed: Observations, starts: Poses, threads: int) -> Refined:
         """The same by several threads, 0: one for each core."""
@@ -131,7 +137,7 @@ class MultiStart:
             return self.refine(observed.take(rows), _of_rows(starts, rows))
 
         pieces = np.array_split(np.arange(number), -(-number // _AT_ONCE))
-        return _joined([refined for _, refined in in_order(work, pieces, threads)])
+        return joined([refined for _, refined in in_order(work, pieces, threads)])
 
     def search_globally(
         self, observed: Observations, shifts_px: np.ndarray, bank: ReferenceBank
@@ -149,7 +155,7 @@ class MultiStart:
             chosen = self._best_distinct(poses, gain, _DISTINCT_CANDIDATES_RAD, keep, _SCAN_SHARE)
             return self._march(images, poses.take(chosen), radii)
 
-        return _joined(self.likelihood.memory.parts(work, len(observed.coefficients)))
+        return joined(self.likelihood.memory.parts(work, len(observed.coefficients)))
 
     def _refine(self, observed: Observations, starts: Poses) -> Refined:
         images = WhitenedImages(self.likelihood, observed, self.points, self.spectra)
@@ -249,7 +255,7 @@ def _of_rows(starts: Poses, rows: np.ndarray) -> Poses:
     return dataclasses.replace(own, particle=own.particle - rows[0])
 
 
-def _joined(parts: List[Refined]) -> Refined:
+def joined(parts: List[Refined]) -> Refined:
     names = [field.name for field in dataclasses.fields(Refined)]
     return Refined(
         **{name: np.concatenate([getattr(part, name) for part in parts]) for name in names}

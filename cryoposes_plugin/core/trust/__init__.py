@@ -2,7 +2,8 @@
 
 `frame.examine_frame` says whether poses, map and images belong together. `explained.explained_share`
 is the share of the images' signal that a map explains, and `common_frame.common_frame` the
-transform that takes one set of poses into another.
+transform that takes one set of poses into another. `twin` simulates images like those of a run, and
+junk; `junk` tells junk from particles, and `judge` puts a twin through the steps of a refinement.
 
 Nothing is imported here: most modules need TensorFlow.
 """
