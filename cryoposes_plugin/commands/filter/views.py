@@ -45,19 +45,20 @@ def views_before_and_after(
     SCF* of all particles, of the accepted and of as many chosen at random, and the lowest share
     that is kept of a cell of views; and a warning or "". {} and "" without poses or particles.
     """
-    if table.rotations is None or not accepted.any():
+    rotations = table.rotations
+    if rotations is None or not accepted.any():
         return {}, ""
     group = symmetry_rotations(symmetry)
     rng = np.random.default_rng(seed)
 
     def evenness(rows: np.ndarray) -> float:
-        return sampling_compensation_factor(table.rotations[rows], group).scf_star
+        return sampling_compensation_factor(rotations[rows], group).scf_star
 
     before, after = evenness(np.ones(len(table), dtype=bool)), evenness(accepted)
     draws = np.array([evenness(rng.permutation(accepted)) for _ in range(_DRAWS)])
     random, spread = float(draws.mean()), float(draws.std(ddof=1))
 
-    cells = view_cells(table.rotations, group, _PARTICLES_OF_A_VIEW)
+    cells = view_cells(rotations, group, _PARTICLES_OF_A_VIEW)
     kept = np.bincount(cells, accepted) / np.bincount(cells)
     numbers = {
         "scf_star_before": round(before, 5),
