@@ -180,7 +180,7 @@ SCORES: Tuple[Score, ...] = (
         "probability of junk",
         "",
         LOW,
-        ("infer", "refine", "recover"),
+        ("infer", "refine"),
         "Probability that the image does not show one centred particle: noise, another molecule, "
         "overlapping particles, a particle far off centre, an edge.",
     ),
@@ -197,7 +197,7 @@ SCORES: Tuple[Score, ...] = (
         "90 % bound of the error",
         "°",
         LOW,
-        _REFINING,
+        ("infer", "refine"),
         "Angle that the error of the orientation exceeds for one particle in ten.",
     ),
     Score(
