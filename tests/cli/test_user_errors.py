@@ -300,7 +300,7 @@ ROWS = [
         "no scores to filter by",
         None,
         "filter --particles particles.star",
-        "no column _cryoposesTrace",
+        "has no probability of junk (cryoposesJunkProbability) and none of a wrong pose",
     ),
     (
         "reference on another grid",

@@ -34,7 +34,7 @@ _WRONG_DEG, _WRONG_ERRORS = 5.0, 5.0
 #: same.
 _ONE_IN_HOPELESS = 25
 #: Fewer particles are not judged.
-FEWEST_PARTICLES = 20
+FEWEST_PARTICLES = 64
 _SEARCHED_AT_ONCE = 32
 #: Most decoys of each kind; fewer where all are searched globally.
 _DECOYS_OF_KIND, _SEARCHED_DECOYS_OF_KIND = 80, 40
