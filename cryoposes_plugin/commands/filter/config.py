@@ -80,6 +80,7 @@ class FilterConfig(Config):
         group=FILTER,
         unit="Å",
         minimum=0.5,
+        maximum=1000,
         expert=True,
     )
     even_views: bool = option(

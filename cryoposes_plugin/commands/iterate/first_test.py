@@ -11,22 +11,23 @@ from .rounds import RoundSettings, Start, first_starts
 
 
 def examine_start(settings: RoundSettings, start: Start) -> FrameTest:
-    """The test on particles of both halves, with the starting volume as it is filtered."""
+    """The test on particles of both halves, with the starting volume as it was given: filtered, it may
+    fit its mirror image too.
+    """
     starts, reach = first_starts(settings, start)
     refinement = Refinement(
         start.table,
-        start.volume,
+        start.given,
         start.grid,
         starts,
         start.group,
         Settings(search_shift_px=reach),
-        settings.low_pass_angstrom,
         threads=settings.threads,
     )
     rows = sample_rows(refinement, settings.seed)
     poses = starts(rows).poses
     return examine_frame(
-        refinement, start.volume, rows, poses.take(poses.starts_image), poses, settings.seed
+        refinement, start.given, rows, poses.take(poses.starts_image), poses, settings.seed
     )
 
 

@@ -94,14 +94,15 @@ class Start:
 
     table : particles with their half sets. half : (N,) half sets, 1 or 2. half_drawn : whether they
         were drawn here.
-    volume : the filtered starting volume. group : (G, 3, 3) its symmetry. grid : on which images
-        and maps are compared.
+    given, volume : the starting volume as it was given, and filtered. group : (G, 3, 3) its
+        symmetry. grid : on which images and maps are compared.
     network : proposes poses in every round, if there is one; otherwise the particles have poses.
     """
 
     table: ParticleTable
     half: np.ndarray
     half_drawn: bool
+    given: Volume
     volume: Volume
     group: np.ndarray
     grid: Grid
@@ -158,6 +159,7 @@ def make_start(
         table.replace(random_subset=half),
         half,
         drawn,
+        volume,
         filtered,
         symmetry_rotations(settings.symmetry),
         working_grid(table, settings.working_box_px),

@@ -370,7 +370,9 @@ class _Test:
         if _explains(share):
             if share.share > 1 - _LEAST_RISE or not self._scale_differs(found):
                 frame = self._frame(self.given, found)
-                return self._verdict(_name_of(frame), share, frame)
+                # At low resolution, poses that went astray may explain much too.
+                if frame is not None and frame.share > _MOST:
+                    return self._verdict(_name_of(frame), share, frame)
         return self._searched()
 
     def _scale_differs(self, found: Found) -> bool:
