@@ -98,7 +98,7 @@ def filtering_particles_that_have_no_score(desk):
     )
     return one_set(
         ProtCryoposesFilter(), inputParticles=plain
-    ), "estimate their poses with 'estimate poses' first"
+    ), "estimate their poses with 'estimate poses' and a volume first"
 
 
 def training_on_nothing(desk):
