@@ -23,8 +23,9 @@ _BANDS = ((2, 3), (4, 5), (6, 8), (9, 12), (13, 18), (19, 26), (27, 38), (39, 64
 #: many as explain most, but these at least.
 _FEWEST_BANDS = 3
 _NEARLY = 0.03
-#: Bands in which the map has a smaller share of its largest power lie beyond a low-pass filter.
-_LEAST_POWER = 1e-8
+#: Where the power of the map falls to this share within two shells, and for good, a low-pass filter
+#: ends it: what is beyond comes from interpolation. It is looked for from this shell on.
+_CLIFF, _FIRST_CLIFF = 0.03, 4
 #: Standard errors by which a share must differ from a limit.
 _ERRORS = 2.5
 #: A share with a larger standard error is not known.
@@ -85,24 +86,32 @@ def band_powers(
     explained : (B, P) what the map explains of each image: scale times amplitude times model.
     last_shell : beyond which the map holds nothing.
     """
-    found, strongest = [], 0.0
+    found: List[BandPower] = []
+    last_shell = _last_shell_of_map(points, model, last_shell)
     for first, last in _BANDS:
         inside = (points.shell >= first) & (points.shell <= min(last, last_shell))
         if not inside.any():
             break
         where = (_images(points, model * inside) ** 2).mean(axis=0)
-        strongest = max(strongest, float(where.sum()))
-        if not where.sum() > _LEAST_POWER * strongest:
-            break
+        power = float(where.sum())
 
         centred = where - where.mean()
-        weight = centred * (where.sum() / max(float((centred**2).sum()), 1e-300))
+        weight = centred * (power / max(float((centred**2).sum()), 1e-300))
         signal, left = (
             np.einsum("byx,yx->b", _images(points, values * inside) ** 2, weight)
             for values in (observed, observed - explained)
         )
-        found.append(BandPower(min(last, last_shell), float(where.sum()), signal, left))
+        found.append(BandPower(min(last, last_shell), power, signal, left))
     return found
+
+
+def _last_shell_of_map(points: FourierPoints, model: np.ndarray, last_shell: int) -> int:
+    """The last shell before the cut of a low-pass filter; the one given if there is none."""
+    power = points.shell_means((np.abs(model) ** 2).mean(axis=0))[: last_shell + 1]
+    for shell in range(_FIRST_CLIFF, len(power)):
+        if power[shell:].max() < _CLIFF * power[shell - 2]:
+            return shell - 1
+    return last_shell
 
 
 def explained_share(bands: Sequence[BandPower], rows: Optional[np.ndarray] = None) -> Explained:

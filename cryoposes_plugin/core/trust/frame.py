@@ -27,7 +27,7 @@ from ..refinement.observations import Observations, observe
 from ..refinement.poses import Poses
 from ..refinement.refinement import Refinement
 from ..refinement.results import error_with_wrong_poses
-from ..scores import BASIN_ERROR, EXPECTED_ERROR, WRONG_BASIN
+from ..scores import BASIN_ERROR, ERROR_BOUND, EXPECTED_ERROR, WRONG_BASIN
 from ..types import ParticleTable, Volume
 from ..values import counted
 from .common_frame import CommonFrame, common_frame
@@ -313,7 +313,10 @@ def marked_as_wrong(table: ParticleTable, group: np.ndarray) -> ParticleTable:
     """
     wrong = np.ones(len(table))
     error = error_with_wrong_poses(table.scores[BASIN_ERROR], wrong, group)
-    return table.replace(scores={**table.scores, WRONG_BASIN: wrong, EXPECTED_ERROR: error})
+    scores = {WRONG_BASIN: wrong, EXPECTED_ERROR: error}
+    if ERROR_BOUND in table.scores:
+        scores[ERROR_BOUND] = np.full(len(table), 180.0)
+    return table.replace(scores={**table.scores, **scores})
 
 
 def sample_rows(refinement: Refinement, seed: int) -> np.ndarray:

@@ -10,6 +10,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 pytest.importorskip("tensorflow")
+from cryoposes_plugin.core.fourier.filters import low_pass
 from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
 from cryoposes_plugin.core.maps.alignment import turned
 from cryoposes_plugin.core.maps.phantom import make_phantom
@@ -44,6 +45,14 @@ def test_right_poses_belong(scene):
     assert not test.alarming
     assert test.hand == "same"
     assert test.wrong_share is None
+
+
+def test_a_low_passed_map_explains_what_it_holds(scene):
+    cut = Volume(low_pass(scene.volume.data, PIXEL, 30.0), PIXEL)
+    test = examine(scene, scene.near(1.0, 0.1), cut)
+    assert test.verdict == "belong"
+    assert test.explained.share == pytest.approx(1.0, abs=0.1)
+    assert test.explained.last_shell < 9
 
 
 def test_images_of_something_else_among_them_are_no_alarm(scene):
