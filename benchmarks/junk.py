@@ -21,12 +21,12 @@ from sklearn.metrics import roc_auc_score
 from cryoposes_plugin.commands.infer.config import InferConfig
 from cryoposes_plugin.commands.runner import run_command
 from cryoposes_plugin.commands.simulate.config import SimulateConfig
+from cryoposes_plugin.core.evaluation.selection import accept_at_rate
 from cryoposes_plugin.core.fourier.resampling import projected_density
 from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
 from cryoposes_plugin.core.io.mrc import read_stack, read_volume, write_stack, write_volume
 from cryoposes_plugin.core.io.star import read_particles, write_particles
 from cryoposes_plugin.core.maps.size import radius_of_gyration_px
-from cryoposes_plugin.core.trust.junk import false_discovery_rate
 from cryoposes_plugin.core.types import ParticleTable
 
 KINDS = ("noise", "other", "overlap", "off centre")
@@ -85,7 +85,7 @@ def row(arguments: argparse.Namespace, snr: float) -> List[str]:
 
     found = read_particles(folder / "poses_mixed/particles.star")
     probability = found.scores["cryoposesJunkProbability"]
-    kept = (false_discovery_rate(probability) <= 0.01) & (probability <= 0.5)
+    kept = accept_at_rate(probability, 0.01)
     error = np.rad2deg(angular_distance_rad(found.rotations, table.rotations))[~junk]
     expected = found.scores["cryoposesExpectedErrorDeg"][~junk]
     deciles = np.array_split(np.argsort(expected, kind="stable"), 10)

@@ -105,11 +105,6 @@ def _read_and_decide(config: FilterConfig) -> Tuple[ParticleTable, Decision]:
     return table, decision
 
 
-def accept(config: FilterConfig, table: ParticleTable) -> np.ndarray:
-    """(N,) bool: which particles of a table with the score are kept."""
-    return decide(config, table).accepted
-
-
 def _threshold(config: FilterConfig, score: str, accepted: np.ndarray) -> Optional[float]:
     """The given threshold, or the least certain score that was kept; None if none was kept."""
     if config.threshold is not None:

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..conventions import viewing_directions
 from ..errors import InputError
+from ..geometry.sampling import half_sphere
 from ..maps.conical_fsc import CFAR_LIMIT
 
 #: Radius in Fourier voxels at which slices are counted: they are 1 / radius thick.
@@ -88,15 +89,6 @@ def sampling_compensation_factor(
     unseen_over_seen = float((~seen).sum()) / float(seen.sum())
     scf_star = scf / (1.0 + unseen_over_seen * mean * scf)
     return Sampling(scf, scf_star, float((~seen).mean()), directions, slices)
-
-
-def half_sphere(number: int) -> np.ndarray:
-    """(M, 3) directions of a Fibonacci spiral over the half sphere z > 0, each with its opposite."""
-    index = np.arange(number)
-    height = (index + 0.5) / number
-    longitude = np.pi * (3.0 - np.sqrt(5.0)) * index
-    radius = np.sqrt(1.0 - height**2)
-    return np.stack([radius * np.cos(longitude), radius * np.sin(longitude), height], axis=1)
 
 
 def _equivalent_normals(

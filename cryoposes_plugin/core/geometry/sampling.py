@@ -74,6 +74,15 @@ def healpix_grid(order: int) -> np.ndarray:
     return rotations_viewing(np.repeat(directions, steps, axis=0), psi)
 
 
+def half_sphere(number: int) -> np.ndarray:
+    """(M, 3) directions of a Fibonacci spiral over the half sphere z > 0, each with its opposite."""
+    index = np.arange(number)
+    height = (index + 0.5) / number
+    longitude = np.pi * (3.0 - np.sqrt(5.0)) * index
+    radius = np.sqrt(1.0 - height**2)
+    return np.stack([radius * np.cos(longitude), radius * np.sin(longitude), height], axis=1)
+
+
 def in_plane_steps(order: int) -> int:
     """In-plane angles that go with a HEALPix order: 60°/2^order apart."""
     return 6 * 2**order

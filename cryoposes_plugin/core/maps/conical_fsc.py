@@ -11,6 +11,7 @@ from scipy import fft
 
 from ..errors import InputError
 from ..fourier.shells import multiplicity, shell_index, whole_frequencies
+from ..geometry.sampling import half_sphere
 
 #: Below it a map is usually said to suffer from preferred views.
 CFAR_LIMIT = 0.5
@@ -61,7 +62,7 @@ def fsc_in_cones(
             "give two half maps of one reconstruction."
         )
     box = half1.shape[0]
-    axes = _half_sphere_axes(number_of_axes)
+    axes = half_sphere(number_of_axes)
     sums = _sums_in_cones(fft.rfftn(half1), fft.rfftn(half2), axes, half_angle_deg)
     cross, power, voxels = sums[0], np.sqrt(sums[1] * sums[2]), sums[3]
     curves = np.divide(cross, power, out=np.zeros_like(cross), where=power > 0)
@@ -72,15 +73,6 @@ def fsc_in_cones(
     areas = counted @ (np.arange(1, box // 2 + 1, dtype=np.float64) ** 2)
     largest = float(areas.max())
     return ConicalFsc(float(areas.min()) / largest if largest > 0 else 0.0, axes, curves, areas)
-
-
-def _half_sphere_axes(number: int) -> np.ndarray:
-    """(K, 3) Fibonacci spiral over z > 0."""
-    index = np.arange(number)
-    height = (index + 0.5) / number
-    longitude = np.pi * (3.0 - np.sqrt(5.0)) * index
-    radius = np.sqrt(1.0 - height**2)
-    return np.stack([radius * np.cos(longitude), radius * np.sin(longitude), height], axis=1)
 
 
 def _sums_in_cones(

@@ -12,9 +12,8 @@ from __future__ import annotations
 from typing import List, NamedTuple, Optional, Sequence
 
 import numpy as np
-import scipy.fft
 
-from ..fourier.points import FourierPoints, origin_signs
+from ..fourier.points import FourierPoints
 
 #: First and last shell of each band: about half an octave wide. The grey level of the background
 #: was adjusted in the first shell.
@@ -92,13 +91,13 @@ def band_powers(
         inside = (points.shell >= first) & (points.shell <= min(last, last_shell))
         if not inside.any():
             break
-        where = (_images(points, model * inside) ** 2).mean(axis=0)
+        where = (points.images(model * inside) ** 2).mean(axis=0)
         power = float(where.sum())
 
         centred = where - where.mean()
         weight = centred * (power / max(float((centred**2).sum()), 1e-300))
         signal, left = (
-            np.einsum("byx,yx->b", _images(points, values * inside) ** 2, weight)
+            np.einsum("byx,yx->b", points.images(values * inside) ** 2, weight)
             for values in (observed, observed - explained)
         )
         found.append(BandPower(min(last, last_shell), power, signal, left))
@@ -142,15 +141,3 @@ def _share(signal: np.ndarray, left: np.ndarray, last_shell: int) -> Explained:
     ratio = left.mean() / signal.mean()
     error = (left - ratio * signal).std() / np.sqrt(number - 1) / signal.mean()
     return Explained(float(1 - ratio), float(error), last_shell)
-
-
-def _images(points: FourierPoints, coefficients: np.ndarray) -> np.ndarray:
-    """(B, P) coefficients -> (B, D, D) float32 images of mean 0: the inverse of their transform."""
-    box, k = points.box_size_px, points.frequencies.astype(np.intp)
-    plane = np.zeros((len(coefficients), box, box // 2 + 1), np.complex64)
-    plane[:, k[:, 1] % box, k[:, 0]] = coefficients * origin_signs(points.frequencies)
-
-    # The column kx = 0 holds both k and -k, of which one is given.
-    column = plane[:, :, 0]
-    plane[:, :, 0] = np.where(column != 0, column, column[:, -np.arange(box)].conj())
-    return scipy.fft.irfft2(plane, s=(box, box))

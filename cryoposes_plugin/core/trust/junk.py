@@ -174,11 +174,3 @@ def _with_shares(probability: np.ndarray, trained: np.ndarray, shares: np.ndarra
     """(N, K) probabilities under other shares of the classes (Saerens et al. 2002, eq. 2)."""
     weighted = probability * (shares / trained)
     return weighted / np.maximum(weighted.sum(axis=1, keepdims=True), 1e-300)
-
-
-def false_discovery_rate(probability: np.ndarray) -> np.ndarray:
-    """(N,) expected share of junk among the images at least as likely to be particles as each one."""
-    order = np.argsort(probability, kind="stable")
-    rate = np.empty(len(probability))
-    rate[order] = np.cumsum(probability[order]) / np.arange(1, len(order) + 1)
-    return rate

@@ -6,11 +6,8 @@ from scipy.stats import norm
 
 pytest.importorskip("sklearn")
 
-from cryoposes_plugin.core.trust.junk import (
-    WRONG_POSE,
-    JunkClassifier,
-    false_discovery_rate,
-)
+from cryoposes_plugin.core.evaluation.selection import accept_at_rate
+from cryoposes_plugin.core.trust.junk import WRONG_POSE, JunkClassifier
 from cryoposes_plugin.core.trust.twin import NOISE, OVERLAP, PARTICLE
 
 #: Means of the two features of each class; all have unit variance.
@@ -92,5 +89,7 @@ def test_a_good_particle_is_not_suspected_of_a_wrong_pose(judged):
 
 
 def test_false_discovery_rate_is_the_mean_probability_of_what_is_kept():
-    rate = false_discovery_rate(np.array([0.5, 0.0, 0.1]))
-    np.testing.assert_allclose(rate, [0.2, 0.0, 0.05])
+    probability = np.array([0.5, 0.0, 0.1])
+    # the rates at which each of them is just kept
+    for rate, kept in ((0.2, [1, 1, 1]), (0.0, [0, 1, 0]), (0.05, [0, 1, 1])):
+        np.testing.assert_array_equal(accept_at_rate(probability, rate), kept)
