@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import logging
-from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import numpy as np
@@ -14,7 +13,7 @@ from ...core.evaluation import calibration
 from ...core.evaluation.errors import FOUND_BELOW_DEG, angular_errors_deg
 from ...core.evaluation.registration import register
 from ...core.geometry.symmetry import symmetry_rotations
-from ...core.io.covariances import read_covariance
+from ...core.io.covariances import covariance_of_errors, read_covariance
 from ...core.io.error_log import not_fatal
 from ...core.io.ids import join
 from ...core.io.names import COVARIANCE_NAME
@@ -155,7 +154,7 @@ def _against_truth(
     elif alone is not None:
         notes.append(f"{counted(len(alone), 'particle')} without a true pose were left out.")
 
-    covariance = read_covariance(Path(str(config.particles)).parent / COVARIANCE_NAME, particles)
+    covariance = read_covariance(str(config.particles), particles)
     if covariance is not None:
         _chi_square(
             metrics, tables, particles.replace(rotations=estimated), truth, covariance, group
@@ -273,7 +272,7 @@ def _covariance(path: str, table: ParticleTable) -> np.ndarray:
     """(N, 5, 5) of the file beside the particles, else equal in all directions from the expected
     errors.
     """
-    found = read_covariance(Path(path).parent / COVARIANCE_NAME, table)
+    found = read_covariance(path, table)
     if found is not None:
         return found
     names = (BASIN_ERROR, EXPECTED_SHIFT_ERROR)
@@ -283,9 +282,8 @@ def _covariance(path: str, table: ParticleTable) -> np.ndarray:
             f"{path} has neither {COVARIANCE_NAME} beside it nor a column _{missing[0]}; refine "
             "the poses with `infer` (with a volume) or `refine`."
         )
-    turn = np.deg2rad(table.scores[BASIN_ERROR]) ** 2 / 3
-    shift = table.scores[EXPECTED_SHIFT_ERROR] ** 2 / 2
-    return np.stack([turn] * 3 + [shift] * 2, axis=1)[:, :, None] * np.eye(5)
+    turn_rad = np.deg2rad(table.scores[BASIN_ERROR])
+    return covariance_of_errors(turn_rad, table.scores[EXPECTED_SHIFT_ERROR])
 
 
 def _ranking(table: ParticleTable) -> List[str]:

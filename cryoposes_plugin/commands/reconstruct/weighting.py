@@ -5,7 +5,6 @@ poses.
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 from typing import Dict, Optional, Union
 
 import numpy as np
@@ -98,7 +97,7 @@ def _blur(config: ReconstructConfig, table: ParticleTable, radius_angstrom: floa
             f"{config.particles} has no column _{missing[0]}; refine the poses with `infer` (with a "
             f"volume) or `refine`, or choose --weights {UNWEIGHTED} or {BY_PROBABILITY}."
         )
-    covariance = read_covariance(Path(str(config.particles)).parent / COVARIANCE_NAME, table)
+    covariance = read_covariance(str(config.particles), table)
     if covariance is not None:
         return blur_of_covariance(covariance, radius_angstrom)
     logger.info("Without %s, expected errors count as equal in all directions.", COVARIANCE_NAME)

@@ -24,6 +24,8 @@ from typing import Optional, Tuple
 import numpy as np
 from scipy.special import ive
 
+from ..io.covariances import covariance_of_errors
+
 #: Exponents are not below this value: where a particle has this little signal, all have.
 _LOWEST_EXPONENT = -8.0
 
@@ -95,10 +97,9 @@ def blur_of_errors(
     error_rad: np.ndarray, shift_error_angstrom: np.ndarray, radius_angstrom: float
 ) -> np.ndarray:
     """(N, 2, 2) M in Å^2 from root mean square errors (N,), equal in all directions."""
-    covariance = np.zeros((len(error_rad), 5, 5))
-    covariance[:, range(3), range(3)] = (error_rad**2 / 3)[:, None]
-    covariance[:, range(3, 5), range(3, 5)] = (shift_error_angstrom**2 / 2)[:, None]
-    return blur_of_covariance(covariance, radius_angstrom)
+    return blur_of_covariance(
+        covariance_of_errors(error_rad, shift_error_angstrom), radius_angstrom
+    )
 
 
 def pose_weights(
