@@ -30,7 +30,7 @@ from ...core.trust.frame import (
     poses_of_rows,
     sample_rows,
 )
-from ...core.trust.judge import FEWEST_PARTICLES, Judge, write_decoys
+from ...core.trust.judge import FEWEST_PARTICLES, Judge
 from ...core.trust.junk import JunkEstimate
 from ...core.types import ParticleTable, Volume
 from ...core.values import counted
@@ -72,10 +72,7 @@ def refine_hypotheses(
         raise NoAgreement(" ".join([str(error), *_alarms(config, frame)])) from error
 
     table = _with_poses(config, inputs, refinement, results)
-    junk = judge.estimate(results) if judge else None
-    if judge and junk:
-        table = table.replace(scores={**table.scores, **judge.scores(results, junk)})
-        write_decoys(run, junk)
+    table, junk = judge.judged(table, results) if judge else (table, None)
     frame = _frame_test(config, refinement, volume, results)
     if frame.refined_are_wrong:
         table = marked_as_wrong(table, refinement.group)
@@ -109,6 +106,7 @@ def make_refinement(config: InferConfig, inputs: ModelInputs, volume: Volume) ->
         Settings(search_shift_px=reach * factor),
         global_settings=global_search.settings(config.max_shift_px * factor),
         threads=config.threads,
+        judged=len(inputs.table) >= FEWEST_PARTICLES,
     )
 
 
@@ -141,7 +139,7 @@ def _judge(
     config: InferConfig, run: RunDirectory, inputs: ModelInputs, refinement: Refinement
 ) -> Optional[Judge]:
     """Tells junk by a twin, whose images the network sees too; None for too few particles."""
-    if len(inputs.table) < FEWEST_PARTICLES:
+    if not refinement.judged:
         return None
     card = inputs.model.card
     factor = card.pixel_size_angstrom / refinement.grid.pixel_size_angstrom

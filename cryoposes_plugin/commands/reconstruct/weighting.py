@@ -12,7 +12,7 @@ import numpy as np
 from ...core.errors import InputError
 from ...core.io.covariances import read_covariance
 from ...core.io.names import COVARIANCE_NAME
-from ...core.maps.size import radius_of_gyration_px
+from ...core.maps.size import radius_of_gyration_angstrom
 from ...core.reconstruction.weights import (
     PoseWeights,
     blur_of_covariance,
@@ -51,7 +51,7 @@ def weights_of(
     if config.weights != BY_PROBABILITY:
         radius = np.sqrt(3 / 5) * mask_diameter_angstrom / 2
         if reference is not None:
-            radius = radius_of_gyration_px(reference.data) * reference.pixel_size_angstrom
+            radius = radius_of_gyration_angstrom(reference)
         blur = _blur(config, table, float(radius))
     return pose_weights(len(table), probability, blur)
 

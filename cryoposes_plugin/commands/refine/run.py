@@ -33,7 +33,7 @@ from ...core.trust.frame import (
     poses_of_rows,
     sample_rows,
 )
-from ...core.trust.judge import FEWEST_PARTICLES, Judge, write_decoys
+from ...core.trust.judge import FEWEST_PARTICLES, Judge
 from ...core.types import ParticleTable
 from ...core.values import counted
 from ..report import write_report
@@ -82,10 +82,7 @@ def run(config: RefineConfig, run: RunDirectory) -> Dict[str, Any]:
 
     table = _with_poses(config, inputs, refinement, results)
     judge = _judge(config, run, inputs, refinement, table)
-    junk = judge.estimate(results) if judge else None
-    if judge and junk:
-        table = table.replace(scores={**table.scores, **judge.scores(results, junk)})
-        write_decoys(run, junk)
+    table, junk = judge.judged(table, results) if judge else (table, None)
     frame = _frame_test(config, inputs, refinement, results)
     if frame.refined_are_wrong:
         table = marked_as_wrong(table, refinement.group)
@@ -139,6 +136,7 @@ def make_refinement(config: RefineConfig, inputs: RefinementInputs) -> Refinemen
         settings,
         config.resolution_angstrom,
         threads=config.threads,
+        judged=len(inputs.table) >= FEWEST_PARTICLES,
     )
 
 
@@ -152,7 +150,7 @@ def _judge(
     """Tells junk by a twin that starts as far from the truth as the set moved; None for too few
     particles.
     """
-    if len(table) < FEWEST_PARTICLES:
+    if not refinement.judged:
         return None
     turned = np.deg2rad(float(np.median(table.scores[MOVED]))) / _MEDIAN_OF_MAXWELL
     shifted = float(np.median(table.scores[MOVED_SHIFT])) / inputs.grid.pixel_size_angstrom

@@ -6,6 +6,7 @@ import numpy as np
 
 from ..fourier.masks import squared_radius
 from ..fourier.shells import shell_means
+from ..types import Volume
 
 #: A profile below this share of its height counts as background.
 _BACKGROUND_SHARE = 0.08
@@ -21,6 +22,11 @@ def radius_of_gyration_px(density: np.ndarray) -> float:
     weight = np.clip(density - density.mean() - density.std(), 0, None)
     radius2 = squared_radius(density.shape[0], 3)
     return float(np.sqrt((weight * radius2).sum() / max(weight.sum(), 1e-30)))
+
+
+def radius_of_gyration_angstrom(volume: Volume) -> float:
+    """The same of a volume, in Å."""
+    return radius_of_gyration_px(volume.data) * volume.pixel_size_angstrom
 
 
 def radial_profile(image: np.ndarray) -> np.ndarray:

@@ -28,7 +28,7 @@ _FEWEST_FOR_SCALES = 20
 def reprojections(
     likelihood: PoseLikelihood,
     points: FourierPoints,
-    observed: Observations,
+    modulation: np.ndarray,
     rotations: np.ndarray,
     shifts_px: np.ndarray,
 ) -> np.ndarray:
@@ -38,11 +38,11 @@ def reprojections(
     ----------
     likelihood : of the map.
     points : of images and map.
-    observed : B images, whose modulation is applied.
+    modulation : (B, P) of each image, see `Observations`.
     rotations, shifts_px : (B, 3, 3) and (B, 2).
     """
     phase = (-2 * np.pi / points.box_size_px) * shifts_px.astype(np.float32) @ points.frequencies.T
-    return observed.modulation * likelihood.slices(rotations, len(points)) * np.exp(1j * phase)
+    return modulation * likelihood.slices(rotations, len(points)) * np.exp(1j * phase)
 
 
 def measure_spectra(
@@ -64,7 +64,7 @@ def measure_spectra(
     rotations, shifts_px : (B, 3, 3) and (B, 2).
     scale, error : (B,) of the signal of each image, if it is known, and its standard error.
     """
-    model = reprojections(likelihood, points, observed, rotations, shifts_px)
+    model = reprojections(likelihood, points, observed.modulation, rotations, shifts_px)
     right = np.ones(len(model), dtype=bool)
     if scale is None:
         scale = np.ones(len(model))
@@ -128,7 +128,9 @@ def agreement(search: MultiStart, observed: Observations, starts: Poses) -> floa
     first = np.random.default_rng(0).random(len(points)) < 0.5
     refined = search.refine(observed.only(first), starts)
     held_out = observed.only(~first)
-    model = reprojections(search.likelihood, points, held_out, refined.rotations, refined.shifts_px)
+    model = reprojections(
+        search.likelihood, points, held_out.modulation, refined.rotations, refined.shifts_px
+    )
     weight = np.where(
         spectra.amplitude > 0,
         2 * spectra.amplitude / np.maximum(spectra.noise_variance, 1e-300),

@@ -91,6 +91,11 @@ class Refined:
     def take(self, rows: Union[np.ndarray, slice]) -> Refined:
         return Refined(*(getattr(self, field.name)[rows] for field in dataclasses.fields(self)))
 
+    @property
+    def poses(self) -> Poses:
+        """One for each image."""
+        return Poses(np.arange(len(self.gain)), self.rotations, self.shifts_px)
+
     def better_of(self, other: Refined) -> Refined:
         """Of each image, the pose of the higher gain of two."""
         number = len(self.gain)

@@ -7,7 +7,7 @@ from __future__ import annotations
 import copy
 import logging
 import threading
-from typing import Callable, Dict, List, Mapping, NamedTuple, Optional
+from typing import Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional
 
 import numpy as np
 
@@ -15,9 +15,9 @@ from ..errors import InputError
 from ..fourier.points import FourierPoints
 from ..io.folder import Folder
 from ..io.state_files import PeriodicSave
-from ..maps.size import radius_of_gyration_px
+from ..maps.size import radius_of_gyration_angstrom
 from ..parallel import in_order
-from ..particles.batches import batches
+from ..particles.batches import ParticleBatches, batches
 from ..particles.contrast import image_contrast, map_contrast
 from ..particles.grids import Grid
 from ..particles.images import ResampledImages
@@ -25,23 +25,18 @@ from ..progress import Progress
 from ..types import ParticleTable, Volume
 from . import global_search
 from .calibration import SAMPLE, agreement, calibrate
-from .fit_statistics import fit_statistics
+from .fit_statistics import NAMES, fit_statistics
 from .likelihood import PoseLikelihood
 from .multi_start import MultiStart, Refined, Settings
 from .observations import Observations, observe
 from .reference_bank import ReferenceBank, SliceTable
 from .results import Results
-from .search_grids import stage_radii
+from .search_grids import first_shell, stage_radii
 from .spectra import Spectra, first_spectra
 from .starts import StartingPoses, Starts
 from .unfinished import UnfinishedResults
 
 logger = logging.getLogger(__name__)
-
-#: Before the noise is known, only detail down to this resolution is used ...
-_FIRST_RESOLUTION_ANGSTROM = 20.0
-#: ... and at least this many shells.
-_FEWEST_SHELLS = 8
 
 #: Number of images on which `agreement` is tested, and its least value for images and map that
 #: belong together.
@@ -66,7 +61,7 @@ class RefinedBatch(NamedTuple):
     """Poses of B particles.
 
     residual : (B,) mean |y - s m|^2 per degree of freedom, 1 where nothing but noise is left.
-    statistics : (B, F), see `fit_statistics`.
+    statistics : (B, F), see `fit_statistics`; F = 0 if they were not asked for.
     start_scores : scores of the starts, (B, ...) by name.
     """
 
@@ -91,6 +86,7 @@ class Refinement:
     global_settings : how doubtful poses are compared with all orientations, see `global_search`;
         None: not at all.
     threads : that work on batches of their own; 0: one for each core.
+    judged : whether the fits get the statistics by which junk is told.
     """
 
     def __init__(
@@ -104,27 +100,22 @@ class Refinement:
         resolution_angstrom: Optional[float] = None,
         global_settings: Optional[Settings] = None,
         threads: int = 0,
+        judged: bool = False,
     ):
-        self.table, self.grid, self.starts = table, grid, starts
+        self.table, self.volume, self.grid, self.starts = table, volume, grid, starts
         self.group, self.settings, self.global_settings = group, settings, global_settings
-        self.threads = threads
+        self.threads, self.judged = threads, judged
         self._map_contrast = map_contrast(volume.data)
         self.points = FourierPoints(grid.box_size_px)
         self.likelihood = PoseLikelihood(volume, self.points, grid.pixel_size_angstrom)
         self.images = ResampledImages(table, grid.box_size_px, grid.pixel_size_angstrom)
-        self.radius_px = (
-            radius_of_gyration_px(volume.data)
-            * volume.pixel_size_angstrom
-            / grid.pixel_size_angstrom
-        )
+        self.radius_px = radius_of_gyration_angstrom(volume) / grid.pixel_size_angstrom
 
         view = grid.field_of_view_angstrom
         self._last_shell = self.points.number_of_shells - 1
         if resolution_angstrom is not None:
             self._last_shell = min(self._last_shell, max(1, int(view / resolution_angstrom)))
-        self._first_shell = min(
-            max(_FEWEST_SHELLS, int(view / _FIRST_RESOLUTION_ANGSTROM)), self._last_shell
-        )
+        self._first_shell = first_shell(view, self._last_shell)
 
         slices = None if starts.grid is None else SliceTable(self.likelihood, starts.grid)
         self._slice_table = slices
@@ -139,12 +130,8 @@ class Refinement:
 
     def observe(self, rows: np.ndarray) -> Observations:
         """Images of rows of one optics group."""
-        table = self.table
-        ctf = None if table.ctf is None else table.ctf.take(rows)
-        state = table.optics[table.optics_index[rows[0]]].image_state
-        return observe(
-            self.points, self.images.read(rows), ctf, state, self.grid.pixel_size_angstrom
-        )
+        batch = ParticleBatches(self.table, self.images).read_batch(rows)
+        return observe(self.points, *batch, self.grid.pixel_size_angstrom)
 
     def calibrate(self, seed: int) -> Dict[int, Spectra]:
         """Measure amplitude and noise of every optics group on a sample of its particles.
@@ -268,7 +255,9 @@ class Refinement:
         self, refined: Refined, observed: Observations, own: Spectra, starts: StartingPoses
     ) -> RefinedBatch:
         common = self.points, own, observed, refined
-        statistics = fit_statistics(self.likelihood, *common, self.radius_px)
+        statistics = np.zeros((len(refined.gain), 0))
+        if self.judged:
+            statistics = fit_statistics(self.likelihood, *common, self.radius_px)
         return RefinedBatch(refined, residuals(*common), statistics, starts.scores)
 
     def _search(self, spectra: Spectra, settings: Optional[Settings] = None) -> MultiStart:
@@ -322,22 +311,17 @@ def refine_all(
     """
     number, shapes = len(refinement.table), refinement.starts.score_shapes
     shells = refinement.points.number_of_shells
-    state = UnfinishedResults.load(folder, number, refinement.groups, shells, shapes)
+    statistics = len(NAMES) if refinement.judged else 0
+    state = UnfinishedResults.load(folder, number, refinement.groups, shells, shapes, statistics)
     if state is None:
-        state = UnfinishedResults(folder, number, refinement.calibrate(seed), shapes)
+        state = UnfinishedResults(folder, number, refinement.calibrate(seed), shapes, statistics)
     save = PeriodicSave(state.save)
     done = min(state.rows_done, number)
     if done:
         logger.info("Resuming after %d of %d particles.", done, number)
 
-    def refine(rows: np.ndarray) -> RefinedBatch:
-        return refinement.refine(rows, state.spectra)
-
     progress = Progress(number, "particles", "refine", done=done)
-    pieces = batches(refinement.table, batch_size, done)
-    for rows, batch in in_order(refine, pieces, refinement.threads):
-        state.put(rows, batch.refined, batch.residual, batch.statistics)
-        state.put_scores(rows, batch.start_scores)
+    for rows in refine_rows(refinement, state, batch_size, done):
         progress.advance(len(rows))
         state.rows_done += len(rows)
         save.if_due()
@@ -370,22 +354,61 @@ def _search_doubtful_globally(
         len(rows_searched),
     )
 
-    def search(rows: np.ndarray) -> RefinedBatch:
-        return refinement.search_globally(rows, state.spectra)
-
     done = state.rows_done - len(refinement.table)
-    table = refinement.table.take(rows_searched)
-    pieces = [rows_searched[part] for part in batches(table, _SEARCHED_AT_ONCE, done)]
     progress = Progress(len(rows_searched), "particles", "global search", done=done)
-    for rows, batch in in_order(search, pieces, refinement.threads):
-        better = global_search.improved(state.refined.gain[rows], batch.refined)
-        state.put(
-            rows[better],
-            batch.refined.take(better),
-            batch.residual[better],
-            batch.statistics[better],
-        )
-        state.put_scores(rows, batch.start_scores)
+    for rows in search_rows(refinement, state, rows_searched, done):
         progress.advance(len(rows))
         state.rows_done += len(rows)
         save.if_due()
+
+
+def refine_rows(
+    refinement: Refinement, state: UnfinishedResults, batch_size: int, done: int = 0
+) -> Iterator[np.ndarray]:
+    """Refine all particles but the first `done`; yields the rows of each batch that is in the state.
+
+    Parameters
+    ----------
+    refinement : of the particles.
+    state : of their results.
+    batch_size : the largest number of particles of a batch.
+    done : see `batches`.
+    """
+    pieces = batches(refinement.table, batch_size, done)
+    for rows, batch in in_order(
+        lambda rows: refinement.refine(rows, state.spectra), pieces, refinement.threads
+    ):
+        _put(state, rows, batch, np.ones(len(rows), dtype=bool))
+        yield rows
+
+
+def search_rows(
+    refinement: Refinement, state: UnfinishedResults, searched: np.ndarray, done: int = 0
+) -> Iterator[np.ndarray]:
+    """Search some particles globally and keep what fits better; yields the rows of each batch.
+
+    Parameters
+    ----------
+    refinement : of the particles.
+    state : of their results.
+    searched : rows of the particles.
+    done : see `batches`.
+    """
+    table = refinement.table.take(searched)
+    pieces = [searched[part] for part in batches(table, _SEARCHED_AT_ONCE, done)]
+    for rows, batch in in_order(
+        lambda rows: refinement.search_globally(rows, state.spectra), pieces, refinement.threads
+    ):
+        better = global_search.improved(state.refined.gain[rows], batch.refined)
+        _put(state, rows, batch, better)
+        yield rows
+
+
+def _put(
+    state: UnfinishedResults, rows: np.ndarray, batch: RefinedBatch, chosen: np.ndarray
+) -> None:
+    """The scores of all rows of a batch, and the poses of the chosen ones (B,) bool."""
+    state.put(
+        rows[chosen], batch.refined.take(chosen), batch.residual[chosen], batch.statistics[chosen]
+    )
+    state.put_scores(rows, batch.start_scores)

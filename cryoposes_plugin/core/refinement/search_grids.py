@@ -11,8 +11,17 @@ SHIFT_STEP = 0.22
 #: Where the phase of a point at the radius of gyration moves by one radian under this error, the
 #: first stage ends.
 _FIRST_ERROR_RAD = 0.06
+#: Before the noise is known, only detail down to this resolution is used, and at least this many
+#: shells.
+_FIRST_RESOLUTION_ANGSTROM, _FEWEST_SHELLS = 20.0, 8
 #: The radius of each stage is this many times that of the stage before.
 MARCH = 1.6
+
+
+def first_shell(field_of_view_angstrom: float, last_shell: int) -> int:
+    """Up to which images and map are compared before the noise is known."""
+    shells = int(field_of_view_angstrom / _FIRST_RESOLUTION_ANGSTROM)
+    return min(max(_FEWEST_SHELLS, shells), last_shell)
 
 
 def stage_radii(box_size_px: int, radius_px: float, last_shell: int) -> List[float]:

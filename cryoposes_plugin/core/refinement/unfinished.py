@@ -11,7 +11,6 @@ import numpy as np
 
 from ..io.folder import Folder
 from ..io.state_files import REFINEMENT, read_arrays, rows_done, write_arrays
-from .fit_statistics import NAMES
 from .multi_start import Refined
 from .results import Results
 from .spectra import Spectra
@@ -31,6 +30,7 @@ class UnfinishedResults:
     number : N.
     spectra : of the optics groups.
     score_shapes : of the scores of the starts, see `starts.Starts`.
+    statistics : number of statistics of each fit, see `refinement.RefinedBatch`.
     """
 
     def __init__(
@@ -39,6 +39,7 @@ class UnfinishedResults:
         number: int,
         spectra: Mapping[int, Spectra],
         score_shapes: Mapping[str, Tuple[int, ...]],
+        statistics: int = 0,
     ):
         self._folder, self.spectra = folder, dict(spectra)
         self.rows_done = 0
@@ -46,7 +47,7 @@ class UnfinishedResults:
         self.sure: Optional[np.ndarray] = None
         self.refined = _no_poses(number)
         self._residual = np.zeros(number)
-        self._statistics = np.zeros((number, len(NAMES)))
+        self._statistics = np.zeros((number, statistics))
         self._scores = {name: np.zeros((number, *s)) for name, s in score_shapes.items()}
 
     @classmethod
@@ -57,19 +58,20 @@ class UnfinishedResults:
         groups: Sequence[int],
         shells: int,
         score_shapes: Mapping[str, Tuple[int, ...]],
+        statistics: int = 0,
     ) -> Optional[UnfinishedResults]:
         """What an interrupted run saved, or None; InputError for a damaged file.
 
         Parameters
         ----------
-        folder, number, score_shapes : as for the constructor.
+        folder, number, score_shapes, statistics : as for the constructor.
         groups : optics groups that have spectra.
         shells : number of shells of a spectrum.
         """
         path = folder.file(REFINEMENT)
         if not path.exists():
             return None
-        state = cls(folder, number, {}, score_shapes)
+        state = cls(folder, number, {}, score_shapes, statistics)
         like = {f"spectra_{group}": np.zeros((2, shells)) for group in groups}
         arrays = read_arrays(path, {**like, **state._arrays()})
 

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import logging
-from typing import Callable, Dict, Optional, Tuple, Union
+from typing import Callable, Dict, Iterator, NamedTuple, Optional, Tuple
 
 import numpy as np
 
 from ..geometry.symmetry import symmetric_distance_rad
 from ..io.folder import Folder
 from ..io.names import DECOYS_NAME
-from ..parallel import in_order
-from ..particles.batches import batches
 from ..particles.images import ResampledImages
 from ..refinement import global_search
 from ..refinement.multi_start import Refined
-from ..refinement.refinement import RefinedBatch, Refinement
+from ..refinement.refinement import Refinement, refine_rows, search_rows
 from ..refinement.results import Results, error_with_wrong_poses
 from ..refinement.starts import Starts
 from ..refinement.unfinished import UnfinishedResults
 from ..scores import BASIN_ERROR, ERROR_BOUND, EXPECTED_ERROR, JUNK, WRONG_BASIN
 from ..types import ParticleTable
 from .junk import FEWEST_WRONG, HOPELESS, WRONG_POSE, JunkClassifier, JunkEstimate
-from .twin import PARTICLE, Twin, simulate_twin, twin_spectra
+from .twin import PARTICLE, Twin, simulate_twin
 
 logger = logging.getLogger(__name__)
 
@@ -35,13 +32,21 @@ _WRONG_DEG, _WRONG_ERRORS = 5.0, 5.0
 _ONE_IN_HOPELESS = 25
 #: Fewer particles are not judged.
 FEWEST_PARTICLES = 64
-_SEARCHED_AT_ONCE = 32
 #: Most decoys of each kind; fewer where all are searched globally.
 _DECOYS_OF_KIND, _SEARCHED_DECOYS_OF_KIND = 80, 40
 #: Shifts at which the best pose of a decoy is looked for, in radii of gyration.
 _REACH_OF_DECOYS = 0.4
 #: Level of the bound of the error.
 _LEVEL = 0.9
+
+
+class _Looked(NamedTuple):
+    """A twin whose images were refined, the state of its results, and what was learned from it."""
+
+    refinement: Refinement
+    twin: Twin
+    state: UnfinishedResults
+    classifier: JunkClassifier
 
 
 class Judge:
@@ -67,16 +72,15 @@ class Judge:
         self._refinement, self._starts_of = refinement, starts_of
         self._folder, self._batch_size, self._seed = folder, batch_size, seed
         self._searching = refinement.global_settings is not None
-        self._known: Optional[Tuple[Refinement, Twin, UnfinishedResults]] = None
+        self._known: Optional[_Looked] = None
 
     def hopeful(self, results: Results) -> np.ndarray:
         """(N,) bool: images whose global search may find the particle.
 
         results : before the global search.
         """
-        _, twin, state = self._twin(results)
-        classifier = self._classifier(twin, state.finish(0.0))
-        junk = classifier.estimate(features(results, self._refinement.group)).probability
+        looked = self._looked(results)
+        junk = looked.classifier.estimate(self._features(results)).probability
         chosen = junk < 1.0 - HOPELESS
         doubtful = global_search.doubtful(results.refined)
         hopeless = doubtful[~chosen[doubtful]]
@@ -84,33 +88,47 @@ class Judge:
         chosen[best[: len(junk) // _ONE_IN_HOPELESS]] = True
         return chosen
 
-    def estimate(self, results: Results) -> JunkEstimate:
-        """Junk among the particles, from their final poses."""
-        refinement, twin, state = self._twin(results)
-        if results.searched is not None and len(results.searched):
-            self._search_twin(refinement, twin, state, results)
-        return self._classifier(twin, state.finish(0.0)).estimate(
-            features(results, self._refinement.group)
-        )
-
-    def scores(self, results: Results, estimate: JunkEstimate) -> Dict[str, np.ndarray]:
-        """The columns that follow from the twin: junk, wrong poses, expected errors and their bound.
+    def judged(self, table: ParticleTable, results: Results) -> Tuple[ParticleTable, JunkEstimate]:
+        """The particles with the scores that follow from the twin, and junk among them; writes
+        decoys.npz.
 
         Parameters
         ----------
-        results : of the set.
-        estimate : of its junk.
+        table : at the refined poses.
+        results : of the set, with its final poses.
         """
-        _, twin, state = self._twin(results)
+        estimate = self.estimate(results)
+        _write_decoys(self._folder, estimate)
+        scores = self._scores(results, estimate)
+        return table.replace(scores={**table.scores, **scores}), estimate
+
+    def estimate(self, results: Results) -> JunkEstimate:
+        """Junk among the particles, from their final poses."""
+        looked, given = self._looked(results), self._features(results)
+        classifier = looked.classifier
+        if results.searched is not None and len(results.searched):
+            # The twin's doubtful images are searched by the same rule as the set's.
+            junk = classifier.estimate(given).twin_probability
+            rows = global_search.doubtful(looked.state.refined)
+            rows = rows[junk[rows] < 1.0 - HOPELESS]
+            if len(rows):
+                _exhaust(search_rows(looked.refinement, looked.state, rows))
+                classifier = self._classifier(looked.twin, looked.state.finish(0.0))
+        return classifier.estimate(given)
+
+    def _scores(self, results: Results, estimate: JunkEstimate) -> Dict[str, np.ndarray]:
+        """Columns: junk, wrong poses, expected errors and their bound."""
+        looked = self._looked(results)
+        twin, of_twin = looked.twin, looked.state.finish(0.0)
         blank, group = self._refinement.images.grey.blank, self._refinement.group
         junk = np.where(blank, 1.0, estimate.probability)
         wrong = 1.0 - (1.0 - results.refined.wrong_basin) * (1.0 - estimate.wrong_pose)
         wrong = np.where(blank, 1.0, wrong)
 
-        basin, error = (_expected_deg(r.refined) for r in (results, state.finish(0.0)))
-        found = self._error_deg(twin, state.finish(0.0))[twin.is_particle]
-        ratio = found / np.maximum(error[twin.is_particle], 1e-9)
-        right = found <= np.maximum(_WRONG_DEG, _WRONG_ERRORS * error[twin.is_particle])
+        basin = _expected_deg(results.refined)
+        error = _expected_deg(of_twin.refined)[twin.is_particle]
+        found = self._error_deg(twin, of_twin)[twin.is_particle]
+        ratio, right = found / np.maximum(error, 1e-9), ~_are_wrong(found, error)
         return {
             JUNK: junk,
             WRONG_BASIN: 1.0 - (1.0 - wrong) * (1.0 - junk),
@@ -124,7 +142,8 @@ class Judge:
         rotations = results.refined.rotations, np.asarray(twin.table.rotations)
         return np.rad2deg(symmetric_distance_rad(*rotations, self._refinement.group))
 
-    def _twin(self, results: Results) -> Tuple[Refinement, Twin, UnfinishedResults]:
+    def _looked(self, results: Results) -> _Looked:
+        """The twin after the first look; made once."""
         if self._known is None:
             own = self._refinement
             reach = (own.global_settings or own.settings).search_shift_px
@@ -135,55 +154,37 @@ class Judge:
                 len(twin.kind),
                 np.count_nonzero(~twin.is_particle),
             )
-            images = _images(own, twin)
-            refinement = own.with_particles(twin.table, images, self._starts_of(twin.table))
 
-            groups = np.unique(own.table.optics_index)
-            names = [own.table.optics[group].name for group in groups]
-            drawn = [groups[names.index(optics.name)] for optics in twin.table.optics]
+            starts = self._starts_of(twin.table)
+            refinement = own.with_particles(twin.table, _images(own, twin), starts)
             state = UnfinishedResults(
                 self._folder,
                 len(twin.table),
-                twin_spectra(np.array(drawn), results),
-                refinement.starts.score_shapes,
+                twin.spectra,
+                starts.score_shapes,
+                results.statistics.shape[1],
             )
-            pieces = batches(twin.table, self._batch_size, 0)
-            for rows, batch in in_order(
-                lambda rows: refinement.refine(rows, state.spectra), pieces, own.threads
-            ):
-                _put(state, rows, batch)
+            _exhaust(refine_rows(refinement, state, self._batch_size))
             if not self._searching:
-                self._search_decoys(refinement, twin, state)
-            self._known = refinement, twin, state
+                # Junk of a set with poses has the best pose of all.
+                refinement.global_settings = global_search.settings(
+                    _REACH_OF_DECOYS * refinement.radius_px
+                )
+                _exhaust(search_rows(refinement, state, np.flatnonzero(~twin.is_particle)))
+            classifier = self._classifier(twin, state.finish(0.0))
+            self._known = _Looked(refinement, twin, state, classifier)
         return self._known
 
-    def _search_twin(
-        self, refinement: Refinement, twin: Twin, state: UnfinishedResults, results: Results
-    ) -> None:
-        """The global search of the twin's doubtful images, by the same rule as that of the set."""
-        first = state.finish(0.0)
-        junk = self._classifier(twin, first).estimate(features(results, self._refinement.group))
-        rows = global_search.doubtful(first.refined)
-        rows = rows[junk.twin_probability[rows] < 1.0 - HOPELESS]
-        if len(rows):
-            _search(refinement, rows, state)
-
-    @staticmethod
-    def _search_decoys(refinement: Refinement, twin: Twin, state: UnfinishedResults) -> None:
-        """Give decoys their best pose of all, as junk of a set with poses has it."""
-        refinement = copy.copy(refinement)
-        reach = _REACH_OF_DECOYS * refinement.radius_px
-        refinement.global_settings = global_search.settings(reach)
-        _search(refinement, np.flatnonzero(~twin.is_particle), state)
-
     def _classifier(self, twin: Twin, results: Results) -> JunkClassifier:
-        group = self._refinement.group
-        kind = twin.kind.astype(object)
         error, expected = self._error_deg(twin, results), _expected_deg(results.refined)
-        wrong = twin.is_particle & (error > np.maximum(_WRONG_DEG, _WRONG_ERRORS * expected))
+        wrong = twin.is_particle & _are_wrong(error, expected)
+        kind = twin.kind.astype(object)
         if FEWEST_WRONG <= wrong.sum() <= twin.is_particle.sum() - FEWEST_WRONG:
             kind[wrong] = WRONG_POSE
-        return JunkClassifier(features(results, group), kind.astype(str), self._seed)
+        return JunkClassifier(self._features(results), kind.astype(str), self._seed)
+
+    def _features(self, results: Results) -> np.ndarray:
+        return features(results, self._refinement.group)
 
 
 def error_bound_deg(
@@ -210,7 +211,7 @@ def _expected_deg(refined: Refined) -> np.ndarray:
     return np.rad2deg(np.sqrt(variance[:, :3].sum(axis=1)))
 
 
-def write_decoys(folder: Folder, estimate: JunkEstimate) -> None:
+def _write_decoys(folder: Folder, estimate: JunkEstimate) -> None:
     """Write decoys.npz: the junk probabilities of the set and of the decoys, with their kinds."""
     decoys = ~np.isin(estimate.twin_kind, (PARTICLE, WRONG_POSE))
     with folder.atomic(DECOYS_NAME) as part, open(part, "wb") as handle:
@@ -245,26 +246,15 @@ def features(results: Results, group: np.ndarray) -> np.ndarray:
     return np.concatenate(columns, axis=1)
 
 
-def _search(refinement: Refinement, rows: np.ndarray, state: UnfinishedResults) -> None:
-    """Search images globally, and keep what fits better."""
-    gain = state.refined.gain.copy()
-    pieces = [rows[part] for part in batches(refinement.table.take(rows), _SEARCHED_AT_ONCE, 0)]
-    for part, batch in in_order(
-        lambda part: refinement.search_globally(part, state.spectra), pieces, refinement.threads
-    ):
-        _put(state, part, batch, global_search.improved(gain[part], batch.refined))
+def _are_wrong(error_deg: np.ndarray, expected_deg: np.ndarray) -> np.ndarray:
+    """(N,) bool: poses whose error is no matter of noise."""
+    return error_deg > np.maximum(_WRONG_DEG, _WRONG_ERRORS * expected_deg)
 
 
-def _put(
-    state: UnfinishedResults,
-    rows: np.ndarray,
-    batch: RefinedBatch,
-    which: Union[np.ndarray, slice] = slice(None),
-) -> None:
-    state.put(
-        rows[which], batch.refined.take(which), batch.residual[which], batch.statistics[which]
-    )
-    state.put_scores(rows, batch.start_scores)
+def _exhaust(batches_done: Iterator[np.ndarray]) -> None:
+    """Do all of the work; the twin needs no progress and no saved state."""
+    for _ in batches_done:
+        pass
 
 
 def _images(refinement: Refinement, twin: Twin) -> ResampledImages:

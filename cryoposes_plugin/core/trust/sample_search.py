@@ -4,22 +4,24 @@ poses found.
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import Optional
 
 import numpy as np
 
 from ..fourier.points import FourierPoints
-from ..maps.size import radius_of_gyration_px
+from ..maps.size import radius_of_gyration_angstrom
 from ..parallel import in_order
 from ..particles.grids import Grid
+from ..refinement import global_search
 from ..refinement.calibration import measure_spectra, reprojections
 from ..refinement.likelihood import PoseLikelihood
-from ..refinement.multi_start import MultiStart, Refined, Settings, joined
+from ..refinement.multi_start import MultiStart, Refined, joined
 from ..refinement.observations import Observations
 from ..refinement.poses import Poses
 from ..refinement.reference_bank import ReferenceBank
-from ..refinement.search_grids import stage_radii
+from ..refinement.search_grids import first_shell, stage_radii
 from ..refinement.spectra import Spectra, first_spectra
 from ..types import Volume
 from .explained import Explained, band_powers, explained_share
@@ -27,13 +29,7 @@ from .explained import Explained, band_powers, explained_share
 #: All orientations are compared up to this share of the first stage's frequency, and no further
 #: than so many cycles per box: that finds the pose of most images, and takes a tenth of the time.
 _SEARCH_SHARE, _MOST_CYCLES = 0.6, 8.0
-#: How many poses enter each stage of the search.
-_KEEP = (16, 8, 4)
 _AT_ONCE = 16
-#: Shells of the first search, before the noise is known, reach to this resolution, ...
-_FIRST_RESOLUTION_ANGSTROM = 20.0
-#: ... and there are so many at least.
-_FEWEST_SHELLS = 8
 #: Images on which a share of explained signal is measured: those of the larger scales, since the
 #: others may show something else.
 _BEST_SHARE = 0.5
@@ -58,6 +54,7 @@ class SampleSearch:
     group : (G, 3, 3) symmetry operations of the map.
     last_shell : beyond which nothing is compared.
     threads : 0 takes all cores.
+    likelihood : of the map on the grid, if it has been made.
     """
 
     def __init__(
@@ -68,16 +65,15 @@ class SampleSearch:
         group: np.ndarray,
         last_shell: int,
         threads: int = 0,
+        likelihood: Optional[PoseLikelihood] = None,
     ):
         self.volume, self.observed, self.grid, self.group = volume, observed, grid, group
         self.last_shell, self.threads = last_shell, threads
         self.points = FourierPoints(grid.box_size_px)
-        self.likelihood = PoseLikelihood(volume, self.points, grid.pixel_size_angstrom)
-        self.radius_px = (
-            radius_of_gyration_px(volume.data)
-            * volume.pixel_size_angstrom
-            / grid.pixel_size_angstrom
+        self.likelihood = likelihood or PoseLikelihood(
+            volume, self.points, grid.pixel_size_angstrom
         )
+        self.radius_px = radius_of_gyration_angstrom(volume) / grid.pixel_size_angstrom
         self._bank: Optional[ReferenceBank] = None
 
     def __len__(self) -> int:
@@ -85,8 +81,7 @@ class SampleSearch:
 
     def of(self, observed: Observations) -> SampleSearch:
         """The same map and other images on the same grid."""
-        other = object.__new__(SampleSearch)
-        other.__dict__.update(self.__dict__)
+        other = copy.copy(self)
         other.observed = observed
         return other
 
@@ -156,9 +151,7 @@ class SampleSearch:
         of all images and of those with the larger scales.
         """
         refined, spectra = found.refined, found.spectra
-        model = reprojections(
-            self.likelihood, self.points, self.observed, refined.rotations, refined.shifts_px
-        )
+        model = self._reprojected(refined)
         scale = refined.scale / max(float(np.median(refined.scale)), 1e-12)
         explained = model * (scale[:, None] * spectra.amplitude[self.points.shell])
         bands = band_powers(
@@ -184,9 +177,7 @@ class SampleSearch:
         of the real ones.
         """
         refined = found.refined
-        model = reprojections(
-            self.likelihood, self.points, self.observed, refined.rotations, refined.shifts_px
-        )
+        model = self._reprojected(refined)
         points, observed = self.points, self.observed.coefficients
         bands = band_powers(points, observed, model, 0 * model, self.last_shell)
 
@@ -208,16 +199,28 @@ class SampleSearch:
         )
         return self.of(Observations(simulated.astype(np.complex64), self.observed.modulation))
 
-    def _first_spectra(self) -> Spectra:
-        shells = max(
-            _FEWEST_SHELLS, int(self.grid.field_of_view_angstrom / _FIRST_RESOLUTION_ANGSTROM)
+    def _reprojected(self, refined: Refined) -> np.ndarray:
+        """(B, P) reprojections of unit amplitude."""
+        return reprojections(
+            self.likelihood,
+            self.points,
+            self.observed.modulation,
+            refined.rotations,
+            refined.shifts_px,
         )
-        return first_spectra(self.points, self.observed.coefficients, min(shells, self.last_shell))
+
+    def _first_spectra(self) -> Spectra:
+        last = first_shell(self.grid.field_of_view_angstrom, self.last_shell)
+        return first_spectra(self.points, self.observed.coefficients, last)
 
     def _search(self, spectra: Spectra, reach_px: float = 0.0) -> MultiStart:
-        settings = Settings(search_shift_px=reach_px, keep=_KEEP)
         return MultiStart(
-            self.likelihood, self.points, spectra, self.radius_px, self.group, settings
+            self.likelihood,
+            self.points,
+            spectra,
+            self.radius_px,
+            self.group,
+            global_search.settings(reach_px),
         )
 
     def _reference_bank(self) -> ReferenceBank:

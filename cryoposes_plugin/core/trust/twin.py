@@ -24,7 +24,7 @@ from ..io.state_files import TWIN
 from ..maps.phantom import make_phantom
 from ..maps.size import radius_of_gyration_px
 from ..refinement.calibration import reprojections
-from ..refinement.observations import Observations, ctf_at_points
+from ..refinement.observations import ctf_at_points
 from ..refinement.refinement import Refinement
 from ..refinement.results import Results
 from ..refinement.scales import scale_spread, typical_scale
@@ -56,11 +56,12 @@ _MAD_TO_SIGMA = 1.4826
 @dataclass(frozen=True)
 class Twin:
     """Simulated images: kind (M,) of each, PARTICLE or one of DECOYS; the table has the true poses of
-    the particles, in the pixels of the working grid.
+    the particles, in the pixels of the working grid; spectra of its optics groups.
     """
 
     table: ParticleTable
     kind: np.ndarray
+    spectra: Mapping[int, Spectra]
 
     @property
     def is_particle(self) -> np.ndarray:
@@ -91,12 +92,12 @@ def simulate_twin(
     kind = _kinds(len(refinement.table), most_of_kind)
     draw = _Draw.of(refinement, results, len(kind), rng)
     images = np.zeros((len(kind),) + (refinement.grid.box_size_px,) * 2, np.float32)
-    optics = []
-    for group in np.unique(draw.group):
-        own = np.flatnonzero(draw.group == group)
-        maker = _Maker(refinement, results.spectra[int(group)], draw, max_shift_px, rng)
+    groups, group_of_twin = np.unique(draw.group, return_inverse=True)
+    spectra = {i: results.spectra[int(group)] for i, group in enumerate(groups)}
+    for group, own_spectra in spectra.items():
+        own = np.flatnonzero(group_of_twin == group)
+        maker = _Maker(refinement, own_spectra, draw, max_shift_px, rng)
         images[own] = maker.images(own, kind[own])
-        optics.append(_optics(refinement, int(group)))
 
     pixel = refinement.grid.pixel_size_angstrom
     write_stack(folder.file(TWIN), images, pixel)
@@ -106,24 +107,13 @@ def simulate_twin(
         stack_paths=(folder.file(TWIN),),
         stack_index=np.zeros(number, np.int64),
         slice_index=np.arange(number),
-        optics=tuple(optics),
-        optics_index=np.unique(draw.group, return_inverse=True)[1],
+        optics=tuple(_optics(refinement, int(group)) for group in groups),
+        optics_index=group_of_twin,
         rotations=draw.rotations,
         shifts_px=draw.shifts_px,
         ctf=None if refinement.table.ctf is None else refinement.table.ctf.take(draw.rows),
     )
-    return Twin(table, kind)
-
-
-def twin_spectra(twin_groups: np.ndarray, results: Results) -> Mapping[int, Spectra]:
-    """The spectra of the twin's optics groups, which are the set's groups that were drawn.
-
-    Parameters
-    ----------
-    twin_groups : the set's optics groups in the order of the twin's.
-    results : of the set.
-    """
-    return {i: results.spectra[int(group)] for i, group in enumerate(twin_groups)}
+    return Twin(table, kind, spectra)
 
 
 def _kinds(number: int, most_of_kind: int) -> np.ndarray:
@@ -227,10 +217,8 @@ class _Maker:
     def _projections(self, own: np.ndarray, rotations: np.ndarray) -> np.ndarray:
         """Noise-free images at the draw's shifts."""
         points, draw = self._points, self._draw
-        modulation = self._ctf(own)
-        observed = Observations(np.zeros_like(modulation, np.complex64), modulation)
         model = reprojections(
-            self._refinement.likelihood, points, observed, rotations, draw.shifts_px[own]
+            self._refinement.likelihood, points, self._ctf(own), rotations, draw.shifts_px[own]
         )
         scale = draw.scale[own, None].astype(np.float32)
         return points.images(scale * self._amplitude * model)

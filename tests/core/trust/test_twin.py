@@ -50,6 +50,7 @@ def refined(scene, tmp_path_factory):
         starts,
         np.eye(3)[None],
         Settings(search_shift_px=0.0),
+        judged=True,
     )
     run = Folder(folder)
     return refinement, refine_all(refinement, run, 256, 0), run
@@ -115,7 +116,7 @@ def judged(refined):
 
     judge = Judge(refinement, starts_of, folder, 256, 0)
     estimate = judge.estimate(results)
-    return estimate, judge.scores(results, estimate)
+    return estimate, judge.judged(refinement.table, results)[0].scores
 
 
 def test_a_set_of_particles_alone_is_not_called_junk(judged):
