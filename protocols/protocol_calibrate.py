@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any, Dict, List
 
 from cryoposes_plugin.commands.calibrate.config import CalibrateConfig
-from cryoposes_plugin.commands.config import COMPARISON, COMPUTATION, Config
 from cryoposes_plugin.core.values import counted
-from cryoposes_plugin.scipion import forms
 
-from .protocol_base import ParticleInput, ProtCryoposesBase
+from .protocol_base import ParticleInput
+from .protocol_comparison import ProtCryoposesComparison
 
 
-class ProtCryoposesCalibrate(ProtCryoposesBase):
+class ProtCryoposesCalibrate(ProtCryoposesComparison):
     """Checks whether expected errors and probabilities of a set are right.
 
     They are compared with the true poses of the particles, or, where these are unknown, with a
@@ -30,31 +28,11 @@ class ProtCryoposesCalibrate(ProtCryoposesBase):
     )
 
     def _defineParams(self, form):
-        form.addSection(label="Input")
-        for field in ("particles", "truth", "other"):
-            forms.add_pointer(
-                form,
-                CalibrateConfig,
-                field,
-                "SetOfParticles",
-                pointer_condition="hasAlignmentProj",
-                optional=field != "particles",
-            )
-        forms.add_group(form, CalibrateConfig, COMPARISON)
-        forms.add_group(form, CalibrateConfig, COMPUTATION)
+        self._define_comparison(form, optional=("truth", "other"))
 
     def _input_problems(self) -> List[str]:
         second = "inputTruth" if self._pointed("inputTruth") is not None else "inputOther"
         return super()._input_problems() or self._common_problems("inputParticles", second)
-
-    def _make_config(self) -> Config:
-        """In Scipion particles are matched by id, whichever files their images are in."""
-        return dataclasses.replace(super()._make_config(), join_by="id")
-
-    def _check(self, config: Config) -> None:
-        from cryoposes_plugin.core.geometry.symmetry import parse_symmetry
-
-        parse_symmetry(config.symmetry)
 
     def _create_outputs(self) -> None:
         """Pictures and report are all."""

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import csv
-import dataclasses
 from typing import Any, Dict, List
 
 import numpy as np
 from pwem.objects import SetOfParticles
 
 from cryoposes_plugin.commands.compare.config import CompareConfig
-from cryoposes_plugin.commands.config import COMPARISON, COMPUTATION, Config
+from cryoposes_plugin.commands.config import Config
 from cryoposes_plugin.core.io.names import ERRORS_NAME
 from cryoposes_plugin.core.values import counted
-from cryoposes_plugin.scipion import convert, forms, results
+from cryoposes_plugin.scipion import convert, results
 
-from .protocol_base import SAMPLE, ParticleInput, ProtCryoposesBase
+from .protocol_base import SAMPLE, ParticleInput
+from .protocol_comparison import ProtCryoposesComparison
 
 #: Columns of errors.csv -> attributes of the particles (without underscore).
 _ERRORS = {
@@ -24,7 +24,7 @@ _ERRORS = {
 }
 
 
-class ProtCryoposesCompare(ProtCryoposesBase):
+class ProtCryoposesCompare(ProtCryoposesComparison):
     """Compares estimated poses with true poses of the same particles.
 
     The two sets are matched by particle id. The output is the estimated set with the angular error
@@ -41,29 +41,10 @@ class ProtCryoposesCompare(ProtCryoposesBase):
     )
 
     def _defineParams(self, form):
-        form.addSection(label="Input")
-        for field in ("truth", "estimate"):
-            forms.add_pointer(
-                form,
-                CompareConfig,
-                field,
-                "SetOfParticles",
-                pointer_condition="hasAlignmentProj",
-            )
-        forms.add_group(form, CompareConfig, COMPARISON)
-        forms.add_group(form, CompareConfig, COMPUTATION)
+        self._define_comparison(form)
 
     def _input_problems(self) -> List[str]:
         return super()._input_problems() or self._common_problems("inputTruth", "inputEstimate")
-
-    def _make_config(self) -> Config:
-        """In Scipion particles are matched by id, whichever files their images are in."""
-        return dataclasses.replace(super()._make_config(), join_by="id")
-
-    def _check(self, config: Config) -> None:
-        from cryoposes_plugin.core.geometry.symmetry import parse_symmetry
-
-        parse_symmetry(config.symmetry)
 
     def _questions(self, config: Config) -> List[str]:
         from cryoposes_plugin.core.particles.plausibility import kinship_question

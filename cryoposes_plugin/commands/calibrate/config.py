@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Optional, Tuple
 
 from ...core.errors import ConfigError
+from ..comparison_config import comparison_join, comparison_symmetry
 from ..config import COMPARISON, INPUT, Config, option
 
 
@@ -46,12 +47,7 @@ class CalibrateConfig(Config):
         label="Particles without a true pose are junk",
         group=COMPARISON,
     )
-    symmetry: str = option(
-        "C1",
-        "Point group (C1, C4, D2, T, O, I, ...). Poses that it makes equivalent count as equal.",
-        label="Symmetry",
-        group=COMPARISON,
-    )
+    symmetry: str = comparison_symmetry()
     registration: str = option(
         "auto",
         "How the frames of the two sets are brought together. 'none': not at all, which is right "
@@ -62,16 +58,7 @@ class CalibrateConfig(Config):
         choices=("auto", "none", "rotation"),
         titles={"rotation": "common rotation"},
     )
-    join_by: str = option(
-        "auto",
-        "How the particles of the two sets are matched. 'auto': by rlnImageId if it agrees with "
-        "the images, otherwise by image (full path and slice). 'image': by image. 'id': by "
-        "rlnImageId alone, for images that were written again, for example by resampling.",
-        label="Match particles by",
-        group=COMPARISON,
-        choices=("auto", "image", "id"),
-        expert=True,
-    )
+    join_by: str = comparison_join()
 
     def validate(self) -> None:
         super().validate()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Optional, Tuple
 
+from ..comparison_config import comparison_join, comparison_symmetry
 from ..config import COMPARISON, INPUT, Config, option
 
 
@@ -31,12 +32,7 @@ class CompareConfig(Config):
         group=INPUT,
         path="STAR",
     )
-    symmetry: str = option(
-        "C1",
-        "Point group (C1, C4, D2, T, O, I, ...). Poses that it makes equivalent count as equal.",
-        label="Symmetry",
-        group=COMPARISON,
-    )
+    symmetry: str = comparison_symmetry()
     registration: str = option(
         "none",
         "How the frames of the two sets are brought together. 'none': the poses are compared as "
@@ -54,13 +50,4 @@ class CompareConfig(Config):
             "orthogonal4": "orthogonal 4 x 4 matrix",
         },
     )
-    join_by: str = option(
-        "auto",
-        "How the particles of the two sets are matched. 'auto': by rlnImageId if it agrees with "
-        "the images, otherwise by image (full path and slice). 'image': by image. 'id': by "
-        "rlnImageId alone, for images that were written again, for example by resampling.",
-        label="Match particles by",
-        group=COMPARISON,
-        choices=("auto", "image", "id"),
-        expert=True,
-    )
+    join_by: str = comparison_join()
