@@ -21,17 +21,10 @@ from ...core.refinement.network_starts import NetworkStarts, search_reach_px
 from ...core.refinement.refinement import NoAgreement, Refinement, refine_all
 from ...core.refinement.results import Results, with_poses, write_covariance
 from ...core.scores import DISPERSION, MOVED, POSE_SOURCE, TRACE
-from ...core.trust.frame import (
-    OTHER_FRAME,
-    OTHER_HAND,
-    FrameTest,
-    examine_frame,
-    marked_as_wrong,
-    poses_of_rows,
-    sample_rows,
-)
+from ...core.trust.frame import examine_frame, marked_as_wrong, sample_rows
 from ...core.trust.judge import FEWEST_PARTICLES, Judge
 from ...core.trust.junk import JunkEstimate
+from ...core.trust.verdict import OTHER_FRAME, OTHER_HAND, FrameTest
 from ...core.types import ParticleTable, Volume
 from ...core.values import counted
 from ..refine.report import metrics_of, refinement_figures, report_notes
@@ -68,12 +61,12 @@ def refine_hypotheses(
     try:
         results = refine_all(refinement, run, config.batch_size, config.seed, hopeful)
     except NoAgreement as error:
-        frame = _frame_test(config, refinement, volume, None)
+        frame = _frame_test(config, refinement, None)
         raise NoAgreement(" ".join([str(error), *_alarms(config, frame)])) from error
 
     table = _with_poses(config, inputs, refinement, results)
     table, junk = judge.judged(table, results) if judge else (table, None)
-    frame = _frame_test(config, refinement, volume, results)
+    frame = _frame_test(config, refinement, results)
     if frame.refined_are_wrong:
         table = marked_as_wrong(table, refinement.group)
     write_covariance(run, table, results, refinement.grid.pixel_size_angstrom)
@@ -181,14 +174,14 @@ def _figures(
 
 
 def _frame_test(
-    config: InferConfig, refinement: Refinement, volume: Volume, results: Optional[Results]
+    config: InferConfig, refinement: Refinement, results: Optional[Results]
 ) -> FrameTest:
     """Whether the poses of the network, and the refined ones, belong to the volume."""
     rows = sample_rows(refinement, config.seed)
     starts = refinement.starts(rows).poses
     given = starts.take(starts.starts_image)
-    refined = starts if results is None else poses_of_rows(results.refined, rows)
-    return examine_frame(refinement, volume, rows, given, refined, config.seed)
+    refined = starts if results is None else results.refined.take(rows).poses
+    return examine_frame(refinement, rows, given, refined, config.seed)
 
 
 def _named(config: InferConfig) -> Tuple[str, str]:

@@ -6,7 +6,8 @@ from typing import List, Optional
 
 from ...core.refinement.multi_start import Settings
 from ...core.refinement.refinement import Refinement
-from ...core.trust.frame import FrameTest, examine_frame, sample_rows
+from ...core.trust.frame import examine_frame, sample_rows
+from ...core.trust.verdict import FrameTest
 from .rounds import RoundSettings, Start, first_starts
 
 
@@ -26,9 +27,7 @@ def examine_start(settings: RoundSettings, start: Start) -> FrameTest:
     )
     rows = sample_rows(refinement, settings.seed)
     poses = starts(rows).poses
-    return examine_frame(
-        refinement, start.given, rows, poses.take(poses.starts_image), poses, settings.seed
-    )
+    return examine_frame(refinement, rows, poses.take(poses.starts_image), poses, settings.seed)
 
 
 def start_notes(path: Optional[str], frame: FrameTest, network: bool) -> List[str]:

@@ -23,17 +23,9 @@ from ...core.refinement.refinement import NoAgreement, Refinement, refine_all
 from ...core.refinement.results import Results, with_poses, write_covariance
 from ...core.refinement.starts import GivenStarts, turns_around
 from ...core.scores import MOVED, MOVED_SHIFT, POSE_SOURCE
-from ...core.trust.frame import (
-    OTHER_FRAME,
-    OTHER_HAND,
-    WRONG_POSES,
-    FrameTest,
-    examine_frame,
-    marked_as_wrong,
-    poses_of_rows,
-    sample_rows,
-)
+from ...core.trust.frame import examine_frame, marked_as_wrong, sample_rows
 from ...core.trust.judge import FEWEST_PARTICLES, Judge
+from ...core.trust.verdict import OTHER_FRAME, OTHER_HAND, WRONG_POSES, FrameTest
 from ...core.types import ParticleTable
 from ...core.values import counted
 from ..report import write_report
@@ -213,9 +205,9 @@ def _frame_test(
     """Whether the poses as they were given, and as they were refined, belong to the volume."""
     rows = sample_rows(refinement, config.seed)
     given = _given_poses(inputs)(rows).poses
-    refined = given if results is None else poses_of_rows(results.refined, rows)
+    refined = given if results is None else results.refined.take(rows).poses
     finest = config.resolution_angstrom
-    return examine_frame(refinement, inputs.volume, rows, given, refined, config.seed, finest)
+    return examine_frame(refinement, rows, given, refined, config.seed, finest)
 
 
 def _named(config: RefineConfig) -> Tuple[str, str]:

@@ -128,6 +128,7 @@ def agreement(search: MultiStart, observed: Observations, starts: Poses) -> floa
     first = np.random.default_rng(0).random(len(points)) < 0.5
     refined = search.refine(observed.only(first), starts)
     held_out = observed.only(~first)
+
     model = reprojections(
         search.likelihood, points, held_out.modulation, refined.rotations, refined.shifts_px
     )

@@ -11,15 +11,13 @@ explained, then the images do not show this map.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
-from typing import Any, Dict, Optional, Tuple
+from typing import Optional, Tuple
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
-from ..conventions import rotations_to_euler_deg
 from ..fourier.points import FourierPoints
 from ..geometry.symmetry import symmetric_distance_rad
+from ..particles.batches import ParticleBatches
 from ..particles.grids import Grid
 from ..particles.images import ResampledImages
 from ..refinement.multi_start import Refined
@@ -28,24 +26,25 @@ from ..refinement.poses import Poses
 from ..refinement.refinement import Refinement
 from ..refinement.results import error_with_wrong_poses
 from ..scores import BASIN_ERROR, ERROR_BOUND, EXPECTED_ERROR, WRONG_BASIN
-from ..types import ParticleTable, Volume
-from ..values import counted
+from ..types import ParticleTable
 from .common_frame import CommonFrame, common_frame
 from .explained import Explained
 from .sample_search import Found, SampleSearch
+from .verdict import (
+    BELONG,
+    MOST,
+    OTHER_FRAME,
+    OTHER_HAND,
+    OTHER_SCALE,
+    RELATED,
+    UNRELATED,
+    UNTESTED,
+    WRONG_POSES,
+    FrameTest,
+)
 
 logger = logging.getLogger(__name__)
 
-BELONG, WRONG_POSES, OTHER_FRAME, OTHER_HAND, OTHER_SCALE, RELATED, UNRELATED, UNTESTED = (
-    "belong",
-    "wrong poses",
-    "other frame",
-    "other hand",
-    "other scale",
-    "related map",
-    "other map",
-    "not tested",
-)
 #: Number of images whose poses are tested, and how many of them are searched globally.
 _SAMPLE, _SEARCHED = 192, 64
 _FEWEST = 12
@@ -55,8 +54,6 @@ _LARGEST_BOX_PX = 64
 _CLEAR, _LEAST_EXPLAINED = 0.8, 0.5
 #: A pose is wrong if another one has a gain higher by this (see `multi_start`) and is so far away.
 _GAP, _FAR_RAD, _FAR_PX = 30.0, np.deg2rad(10.0), 3.0
-#: Most poses are wrong if this share is.
-_MOST = 0.5
 #: Shifts are searched within this share of the box.
 _REACH_SHARE = 0.15
 #: Scales that are tried, and those beside a good one.
@@ -72,210 +69,8 @@ _TWIN_SHARE = 0.8
 _LEAST_RELATIVE_SCALE = 0.5
 
 
-@dataclass(frozen=True)
-class FrameTest:
-    """The result of the test.
-
-    Attributes
-    ----------
-    verdict : one of the names above.
-    sampled : number of particles tested.
-    explained : share of the signal that the map explains, at the best poses found.
-    frame : how the map lies in the frame of the given poses, if one transform holds for many.
-    wrong_share : of the refined poses, those with a much likelier pose elsewhere; None: not
-        searched for, because the refined poses explain the signal.
-    scale : by which the map's pixel size must be multiplied.
-    """
-
-    verdict: str
-    sampled: int
-    explained: Optional[Explained] = None
-    frame: Optional[CommonFrame] = None
-    wrong_share: Optional[float] = None
-    scale: float = 1.0
-    pixel_size_angstrom: float = 1.0
-    field_of_view_angstrom: float = 1.0
-
-    @property
-    def alarming(self) -> bool:
-        """Whether poses, map and images do not belong together."""
-        return self.verdict not in (BELONG, UNTESTED)
-
-    @property
-    def refined_are_wrong(self) -> bool:
-        """Whether most of the refined poses are wrong."""
-        if self.verdict in (WRONG_POSES, UNRELATED):
-            return True
-        return self.alarming and self.wrong_share is not None and self.wrong_share > _MOST
-
-    @property
-    def hand(self) -> str:
-        """Of the given poses: "same" as that of the map, "opposite", "undecided" if they do not
-        belong to it, "open" if it was not tested.
-        """
-        if self.verdict == UNTESTED:
-            return "open"
-        if self.frame is None:
-            return "undecided"
-        return "opposite" if self.frame.mirrored else "same"
-
-    def metrics(self) -> Dict[str, Any]:
-        """For metrics.json: angles in degrees, lengths in Å."""
-        frame = self.frame
-        explained = self.explained if self.explained and self.explained.known else None
-
-        return {
-            "verdict": self.verdict,
-            "frame": {
-                "particles_tested": self.sampled,
-                "explained_share": None if explained is None else explained.share,
-                "explained_share_error": None if explained is None else explained.error,
-                "explained_to_angstrom": None if explained is None else self._resolution,
-                "share_of_wrong_poses": self.wrong_share,
-                "scale": self.scale,
-                "mirrored": None if frame is None else frame.mirrored,
-                "flipped_axis": None if frame is None else frame.flip,
-                "share_in_frame": None if frame is None else frame.share,
-                "rotation_deg": None if frame is None else float(np.rad2deg(frame.angle_rad)),
-                "rotation_euler_deg": None if frame is None else self._euler_deg.tolist(),
-                "rotation_matrix": None if frame is None else frame.rotation.tolist(),
-                "shift_angstrom": None if frame is None else self._shift_angstrom.tolist(),
-            },
-        }
-
-    def statement(self, poses: str, volume: str) -> str:
-        """The verdict in words.
-
-        Parameters
-        ----------
-        poses : whose, as "The given poses".
-        volume : its name, as "volume map.mrc".
-        """
-        say = {
-            BELONG: self._belong,
-            WRONG_POSES: self._wrong_poses,
-            OTHER_FRAME: self._other_frame,
-            OTHER_HAND: self._other_frame,
-            OTHER_SCALE: self._other_scale,
-            RELATED: self._related,
-            UNRELATED: self._unrelated,
-            UNTESTED: self._untested,
-        }
-        return say[self.verdict](poses, volume)
-
-    def _belong(self, poses: str, volume: str) -> str:
-        explained = f"it explains {self._share_text} of the signal of {self._images}"
-        if self.frame is None:
-            return (
-                f"The refined poses belong to {volume}: {explained}. No common transform takes "
-                f"{_inside(poses)} there: most of these were far off."
-            )
-        return f"{poses} belong to {volume} and have the hand of the map: {explained}."
-
-    def _untested(self, poses: str, volume: str) -> str:
-        return (
-            f"Whether {_inside(poses)} belong to {volume} could not be tested on {self._images}: "
-            "these are too few or too noisy. The hand of the poses is kept."
-        )
-
-    def _wrong_poses(self, poses: str, volume: str) -> str:
-        share = "most" if self.wrong_share is None else f"{self.wrong_share:.0%}"
-        return (
-            f"Most of the poses are wrong: the images show {volume}, but {share} of "
-            f"{self._images} have a much likelier pose elsewhere, and no common transform takes "
-            f"{_inside(poses)} there."
-        )
-
-    def _other_frame(self, poses: str, volume: str) -> str:
-        share = 0.0 if self.frame is None else self.frame.share
-        return (
-            f"{poses} are in another frame than {volume}: {self._transform} (so say {share:.0%} of "
-            f"{self._images})."
-        )
-
-    def _other_scale(self, poses: str, volume: str) -> str:
-        return (
-            f"The map is of another scale: {volume} fits the images best with its pixel size times "
-            f"{self.scale:.3g}; it then explains {self._share_text} of the signal of "
-            f"{self._images}. Correct the pixel size of the map or of the images.{self._also}"
-        )
-
-    def _related(self, poses: str, volume: str) -> str:
-        return (
-            f"The images show something similar to {volume}, but not this map: at the best of all "
-            f"orientations and scales it explains only {self._share_text} of the signal of "
-            f"{self._images}.{self._also}"
-        )
-
-    def _unrelated(self, poses: str, volume: str) -> str:
-        return (
-            f"The images do not show {volume}: at the best of all orientations and scales it "
-            f"explains only {self._share_text} of the signal of {self._images}, and no common "
-            f"transform takes {_inside(poses)} there. Check that map, pixel size and particles "
-            "belong together."
-        )
-
-    @property
-    def _images(self) -> str:
-        return counted(self.sampled, "image")
-
-    @property
-    def _also(self) -> str:
-        frame = self.frame
-        return "" if frame is None or frame.same else f" Moreover, {self._transform}."
-
-    @property
-    def _transform(self) -> str:
-        """What takes the map into the frame of the poses."""
-        frame = self.frame
-        if frame is None:
-            return ""
-
-        parts = []
-        if frame.mirrored:
-            axis = frame.flip or "z"
-            parts.append(
-                f"it is the mirror image (along {axis}) of theirs: they have the other hand"
-            )
-        if frame.turned:
-            rot, tilt, psi = self._euler_deg
-            parts.append(
-                f"it is turned by {np.rad2deg(frame.angle_rad):.1f}° about "
-                f"({_vector(_axis(frame.rotation), 2)}), rot {rot:.1f}°, tilt {tilt:.1f}°, psi "
-                f"{psi:.1f}°"
-            )
-        if frame.moved:
-            length = float(np.linalg.norm(self._shift_angstrom))
-            parts.append(f"it is moved by {length:.1f} Å, ({_vector(self._shift_angstrom, 1)})")
-        return ", and ".join(parts)
-
-    @property
-    def _share_text(self) -> str:
-        explained = self.explained
-        if explained is None or not explained.known:
-            return "an unknown share"
-        share = min(max(explained.share, 0.0), 1.0)
-        return f"{share:.0%} (up to {self._resolution:.3g} Å)"
-
-    @property
-    def _resolution(self) -> float:
-        last = 1 if self.explained is None else max(self.explained.last_shell, 1)
-        return self.field_of_view_angstrom / last
-
-    @property
-    def _euler_deg(self) -> np.ndarray:
-        frame = self.frame
-        return np.zeros(3) if frame is None else rotations_to_euler_deg(frame.rotation[None])[0]
-
-    @property
-    def _shift_angstrom(self) -> np.ndarray:
-        frame = self.frame
-        return np.zeros(3) if frame is None else frame.shift_px * self.pixel_size_angstrom
-
-
 def examine_frame(
     refinement: Refinement,
-    volume: Volume,
     rows: np.ndarray,
     given: Poses,
     refined: Poses,
@@ -287,20 +82,14 @@ def examine_frame(
     Parameters
     ----------
     refinement : of the particles against the map.
-    volume : the map.
     rows : (B,) particles, see `sample_rows`.
     given : a pose for each of them, shifts in pixels of the working grid.
     refined : what a refinement made of them; or poses to start from, one or more for each.
     seed : of the twin.
     resolution_angstrom : of the finest detail to use; None: all there is.
     """
-    test = _Test(refinement, volume, rows, given, refined, seed, resolution_angstrom)
+    test = _Test(refinement, rows, given, refined, seed, resolution_angstrom)
     return test.result()
-
-
-def poses_of_rows(refined: Refined, rows: np.ndarray) -> Poses:
-    """Refined poses of some particles, which are counted within the rows."""
-    return Poses(np.arange(len(rows)), refined.rotations[rows], refined.shifts_px[rows])
 
 
 def marked_as_wrong(table: ParticleTable, group: np.ndarray) -> ParticleTable:
@@ -333,7 +122,6 @@ class _Test:
     def __init__(
         self,
         refinement: Refinement,
-        volume: Volume,
         rows: np.ndarray,
         given: Poses,
         refined: Poses,
@@ -355,13 +143,15 @@ class _Test:
             if resolution_angstrom is not None:
                 finest = int(grid.field_of_view_angstrom / resolution_angstrom)
                 last = min(last, max(1, finest))
+            as_it_is = grid.box_size_px == refinement.grid.box_size_px
             self.search = SampleSearch(
-                volume,
-                _observed(refinement, grid, rows),
+                refinement.volume,
+                refinement.observe(rows) if as_it_is else _observed(refinement, grid, rows),
                 grid,
                 refinement.group,
                 last,
                 refinement.threads,
+                refinement.likelihood if as_it_is else None,
             )
 
     def result(self) -> FrameTest:
@@ -374,13 +164,12 @@ class _Test:
             if share.share > 1 - _LEAST_RISE or not self._scale_differs(found):
                 frame = self._frame(self.given, found)
                 # At low resolution, poses that went astray may explain much too.
-                if frame is not None and frame.share > _MOST:
+                if frame is not None and frame.share > MOST:
                     return self._verdict(_name_of(frame), share, frame)
         return self._searched()
 
     def _scale_differs(self, found: Found) -> bool:
-        poses = found.refined
-        scale, _ = _best_scale(self.search, poses.rotations, poses.shifts_px, _CLOSE_SCALES)
+        scale, _ = _best_scale(self.search, found.refined.poses, _CLOSE_SCALES)
         return abs(scale - 1) > _LEAST_SCALE
 
     def _searched(self) -> FrameTest:
@@ -401,14 +190,14 @@ class _Test:
             # Votes show more wrong poses than gains do where noise is strong.
             wrong = float(self._far(found.refined, near.refined).mean())
         if share.below(_CLEAR):
-            test = self._at_another_scale(search, given, near, _poses_of(found), everywhere=True)
+            test = self._at_another_scale(search, given, near, found.refined.poses, everywhere=True)
             test = test or self._unexplained(search, share, found, frame, wrong)
             if test is not None:
                 return test
 
         if not share.known:
             return self._verdict(UNTESTED, share)
-        if wrong > _MOST and (frame is None or frame.same):
+        if wrong > MOST and (frame is None or frame.same):
             return self._verdict(WRONG_POSES, share, None, wrong)
         return self._verdict(_name_of(frame), share, frame, wrong)
 
@@ -423,8 +212,8 @@ class _Test:
         if found.spectra.last_shell == 0:
             return found, 0.0
         # Both are compared with one noise.
-        again = search.near(_poses_of(near), found.spectra, rounds=1).refined
-        best = search.near(_poses_of(found), found.spectra, rounds=1).refined
+        again = search.near(near.refined.poses, found.spectra, rounds=1).refined
+        best = search.near(found.refined.poses, found.spectra, rounds=1).refined
         wrong = (best.gain > again.gain + _GAP) & self._far(best, again)
         chosen = best.better_of(again)
         return Found(chosen, search.spectra(chosen)), float(wrong.mean())
@@ -448,7 +237,7 @@ class _Test:
         everywhere : whether poses are then searched for among all, or near these.
         """
         before = search.explained(near)
-        scale, rise = _best_scale(search, poses.rotations, poses.shifts_px, _SCALES)
+        scale, rise = _best_scale(search, poses, _SCALES)
         if abs(scale - 1) <= _LEAST_SCALE or not rise > 0:
             return None
         scaled = search.at_scale(scale)
@@ -462,7 +251,7 @@ class _Test:
         if not (_explains(after) and after.above(least)):
             return None
 
-        scale *= _best_scale(scaled, *_arrays(found), _CLOSE_SCALES)[0]
+        scale *= _best_scale(scaled, found.refined.poses, _CLOSE_SCALES)[0]
         wrong = float(self._far(found.refined, near.refined).mean())
         return self._verdict(OTHER_SCALE, after, self._frame(given, found), wrong, scale)
 
@@ -500,7 +289,12 @@ class _Test:
 
     def _frame(self, given: Poses, found: Found) -> Optional[CommonFrame]:
         fits = found.refined.scale >= np.median(found.refined.scale) * _LEAST_RELATIVE_SCALE
-        return common_frame((given.rotations, given.shifts_px), _arrays(found), self.group, fits)
+        return common_frame(
+            (given.rotations, given.shifts_px),
+            (found.refined.rotations, found.refined.shifts_px),
+            self.group,
+            fits,
+        )
 
     def _verdict(
         self,
@@ -533,31 +327,12 @@ def _name_of(frame: Optional[CommonFrame]) -> str:
     return OTHER_HAND if frame.mirrored else OTHER_FRAME
 
 
-def _arrays(found: Found) -> Tuple[np.ndarray, np.ndarray]:
-    return found.refined.rotations, found.refined.shifts_px
-
-
-def _poses_of(found: Found) -> Poses:
-    return Poses(np.arange(len(found.refined.gain)), *_arrays(found))
-
-
-def _best_scale(
-    search: SampleSearch, rotations: np.ndarray, shifts_px: np.ndarray, scales: np.ndarray
-) -> Tuple[float, float]:
-    """The scale at which the map fits best at given poses, by a parabola, and by how much twice the
-    log likelihood rises.
-
-    Parameters
-    ----------
-    search : images and map.
-    rotations, shifts_px : a pose for each image.
-    scales : ascending; 1 is one of them.
+def _best_scale(search: SampleSearch, poses: Poses, scales: np.ndarray) -> Tuple[float, float]:
+    """The scale at which the map fits best at a pose for each image, by a parabola, and by how much
+    twice the log likelihood rises; the scales are ascending, and 1 is one of them.
     """
     misfit = np.array(
-        [
-            (search if scale == 1 else search.at_scale(scale)).misfit(rotations, shifts_px)
-            for scale in scales
-        ]
+        [(search if scale == 1 else search.at_scale(scale)).misfit(poses) for scale in scales]
     )
     row = int(np.argmin(misfit))
     rise = float(misfit[np.searchsorted(scales, 1.0)] - misfit[row])
@@ -569,27 +344,8 @@ def _best_scale(
 
 
 def _observed(refinement: Refinement, grid: Grid, rows: np.ndarray) -> Observations:
-    """Images of one optics group on a grid."""
-    if grid.box_size_px == refinement.grid.box_size_px:
-        return refinement.observe(rows)
-    table = refinement.table
-    images = ResampledImages(table, grid.box_size_px, grid.pixel_size_angstrom)
-    ctf = None if table.ctf is None else table.ctf.take(rows)
-    state = table.optics[table.optics_index[rows[0]]].image_state
-    return observe(
-        FourierPoints(grid.box_size_px), images.read(rows), ctf, state, grid.pixel_size_angstrom
-    )
-
-
-def _inside(poses: str) -> str:
-    """The name of poses within a sentence."""
-    return poses[:1].lower() + poses[1:]
-
-
-def _axis(rotation: np.ndarray) -> np.ndarray:
-    vector = Rotation.from_matrix(rotation).as_rotvec()
-    return vector / max(float(np.linalg.norm(vector)), 1e-12)
-
-
-def _vector(values: np.ndarray, digits: int) -> str:
-    return ", ".join(f"{value:.{digits}f}" for value in values)
+    """Images of one optics group on another grid than that of the refinement."""
+    box, pixel = grid.box_size_px, grid.pixel_size_angstrom
+    images = ResampledImages(refinement.table, box, pixel, refinement.images.grey.usual)
+    batch = ParticleBatches(refinement.table, images).read_batch(rows)
+    return observe(FourierPoints(box), *batch, pixel)

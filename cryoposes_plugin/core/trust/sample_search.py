@@ -163,10 +163,10 @@ class SampleSearch:
             shares.append(explained_share(bands, best))
         return max(shares, key=lambda share: share.share if share.known else -1.0)
 
-    def misfit(self, rotations: np.ndarray, shifts_px: np.ndarray) -> float:
+    def misfit(self, poses: Poses) -> float:
         """Minus twice the log likelihood of the images at poses, with spectra of their own."""
         noise = measure_spectra(
-            self.likelihood, self.points, self.observed, rotations, shifts_px
+            self.likelihood, self.points, self.observed, poses.rotations, poses.shifts_px
         ).noise_variance
         shells = slice(1, self.last_shell + 1)
         counts = 2 * len(self) * self.points.shell_counts()

@@ -15,6 +15,7 @@ from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
 from cryoposes_plugin.core.maps.alignment import turned
 from cryoposes_plugin.core.maps.phantom import make_phantom
 from cryoposes_plugin.core.particles.grids import Grid
+from cryoposes_plugin.core.refinement.likelihood import PoseLikelihood
 from cryoposes_plugin.core.refinement.multi_start import Settings
 from cryoposes_plugin.core.trust.frame import examine_frame
 from cryoposes_plugin.core.types import Volume
@@ -27,7 +28,10 @@ ROWS = np.arange(64)
 def examine(scene, poses, volume=None, images=None, rows=ROWS):
     """The verdict on poses of the scene's images and a volume."""
     images = scene.clean + scene.noise if images is None else images
+    volume = volume or scene.volume
     refinement = SimpleNamespace(
+        volume=volume,
+        likelihood=PoseLikelihood(volume, scene.points, PIXEL),
         grid=Grid(BOX, PIXEL),
         group=np.eye(3)[None],
         settings=Settings(search_shift_px=0.0),
@@ -35,7 +39,7 @@ def examine(scene, poses, volume=None, images=None, rows=ROWS):
         observe=lambda r: scene.observed(images).take(r),
     )
     poses = poses.take(rows)
-    return examine_frame(refinement, volume or scene.volume, rows, poses, poses, 0)
+    return examine_frame(refinement, rows, poses, poses, 0)
 
 
 def test_right_poses_belong(scene):
