@@ -175,7 +175,8 @@ def test_an_interrupted_run_goes_on_with_the_same_result(scene, tmp_path, monkey
     monkeypatch.setattr(module.Refinement, "refine", counts)
     monkeypatch.setattr(module, "calibrate", not_again)
     assert refine(folder, tmp_path / "run") == 0
-    assert seen[:3] == [40, 40, 16]  # then the twin
+    of_twin = [*[40] * 6, 30]  # 120 particles, 25 decoys of each of six kinds
+    assert seen == [40, 40, 16, *of_twin]
     whole, resumed = (
         read_particles(tmp_path / name / "particles.star") for name in ("whole", "run")
     )

@@ -34,3 +34,9 @@ def test_rotation_displacement_and_hand_are_found(phantom, hand):
 def test_maps_on_two_grids_are_refused(phantom):
     with pytest.raises(InputError, match="32 and 24"):
         align_maps(phantom, make_phantom(24, 8.0), 6)
+
+
+def test_mirroring_twice_changes_nothing():
+    volume = make_phantom(40, 5.0)
+    again = volume.mirrored().mirrored().data
+    np.testing.assert_array_equal(again[1:], volume.data[1:])

@@ -93,6 +93,7 @@ def found_by_bank(scene):
         scene.likelihood, scene.observed(scene.clean + scene.noise), scene.points, scene.spectra()
     )
     bank = ReferenceBank(scene.likelihood, scene.points, 7.0)
+    assert 10.9 < bank.radius <= 11.2
     y, c = images.coefficients
     return images, bank, bank.best(y[:3], c[:3], scene.shifts[:3] + 0.3, 2.0, 20)
 
