@@ -9,7 +9,7 @@ import pytest
 
 import cryoposes_plugin
 from cryoposes_plugin.commands.filter.config import FilterConfig
-from cryoposes_plugin.commands.filter.run import accept
+from cryoposes_plugin.commands.filter.decision import decide
 from cryoposes_plugin.commands.registry import CONFIGS
 from cryoposes_plugin.core import scores
 from cryoposes_plugin.core.types import OpticsGroup, ParticleTable
@@ -110,7 +110,7 @@ def test_the_certain_end_is_kept(name, kept, how):
         optics_index=zeros,
         scores={name: np.array([0.1, 0.9, 0.5])},
     )
-    assert accept(FilterConfig(score=name, **how), table).tolist() == kept
+    assert decide(FilterConfig(score=name, **how), table).accepted.tolist() == kept
 
 
 def test_the_guide_lists_every_score_as_it_is_registered():
