@@ -42,10 +42,18 @@ def estimate(truth, seed, said=1.0):
             BASIN_ERROR: error,
             EXPECTED_SHIFT_ERROR: np.ones(len(truth)),
             ERROR_BOUND: error * np.sqrt(stats.chi2(3).ppf(0.9) / 3),
-            WRONG_BASIN: np.zeros(len(truth)),
+            WRONG_BASIN: np.full(len(truth), 0.1),
             JUNK: np.full(len(truth), 0.1),
         },
     )
+
+
+def with_wrong_poses(particles):
+    """The first fifth is wrong; all say so with 0.2 if they are particles, which they are with 0.9."""
+    turned = particles.rotations.copy()
+    turned[:120] = turned[:120] @ Rotation.from_rotvec([0, 1.0, 0]).as_matrix()
+    wrong = {**particles.scores, WRONG_BASIN: np.full(NUMBER, 1 - 0.8 * 0.9)}
+    return particles.replace(rotations=turned, scores=wrong)
 
 
 def calibrate(tmp_path, *arguments, **tables):
@@ -99,6 +107,26 @@ def test_particles_without_a_true_pose_are_junk_if_asked(truth, tmp_path):
     assert metrics["junk_share"]["observed"] == pytest.approx(1 / 6)
 
 
+def test_junk_is_no_wrong_pose_of_a_particle(truth, tmp_path):
+    particles = with_wrong_poses(estimate(truth, 1))
+    metrics = calibrate(tmp_path, particles=particles, truth=truth)
+    assert metrics["wrong_share"]["expected"] == pytest.approx(0.2)
+    assert metrics["wrong_share"]["observed"] == pytest.approx(0.2, abs=0.01)
+    assert metrics["wrong_brier_score"] == pytest.approx(0.2 * 0.8, abs=0.01)
+    assert "say 20 %" in metrics["verdict"]
+
+
+def test_junk_counts_as_wrong_where_it_is_among_the_images(truth, tmp_path):
+    particles = with_wrong_poses(estimate(truth, 1))
+    metrics = calibrate(
+        tmp_path, "--missing-is-junk", particles=particles, truth=truth.take(np.arange(540))
+    )
+    assert metrics["wrong_or_junk_share"]["expected"] == pytest.approx(0.28)
+    assert metrics["wrong_or_junk_share"]["observed"] == pytest.approx(0.1 + 120 / 600, abs=0.01)
+    assert metrics["wrong_share"]["observed"] == pytest.approx(120 / 540, abs=0.01)
+    assert (tmp_path / "run/reliability_wrong_or_junk.png").stat().st_size > 2000
+
+
 def test_two_estimates_in_turned_frames_with_right_covariances(truth, tmp_path):
     turn = Rotation.from_rotvec([0.1, 0.4, -0.2]).as_matrix()
     other = estimate(truth, 2)
@@ -120,15 +148,12 @@ def test_two_estimates_with_too_small_covariances(truth, tmp_path):
 
 
 def test_shared_wrong_poses_are_predicted_by_the_probabilities(truth, tmp_path):
-    first, second = estimate(truth, 1), estimate(truth, 2)
-    turned = first.rotations.copy()
-    turned[:120] = turned[:120] @ Rotation.from_rotvec([0, 1.0, 0]).as_matrix()
-    wrong = {**first.scores, WRONG_BASIN: np.full(NUMBER, 0.2)}
     metrics = calibrate(
-        tmp_path, particles=first.replace(rotations=turned, scores=wrong), other=second
+        tmp_path, particles=with_wrong_poses(estimate(truth, 1)), other=estimate(truth, 2)
     )
     assert metrics["share_of_pairs_beyond_5_deg"] == pytest.approx(0.2, abs=0.01)
-    assert metrics["expected_share_of_pairs_wrong"] == pytest.approx(0.2)
+    # The same images are junk for both.
+    assert metrics["expected_share_of_pairs_wrong"] == pytest.approx(1 - 0.9 * 0.8)
 
 
 def test_sentences(truth, tmp_path, caplog):

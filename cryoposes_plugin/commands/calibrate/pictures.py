@@ -14,7 +14,8 @@ from .config import CalibrateConfig
 #: Files of reliability diagrams -> quantity and its unit.
 RELIABILITY = {
     "reliability_error": "root mean square error (°)",
-    "reliability_wrong": "share of wrong poses",
+    "reliability_wrong": "share of wrong poses among particles",
+    "reliability_wrong_or_junk": "share of wrong poses and junk",
     "reliability_junk": "share of junk",
 }
 SPARSIFICATION, CHI_SQUARE = "sparsification", "chi_square"

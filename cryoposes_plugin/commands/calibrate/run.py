@@ -140,7 +140,13 @@ def _against_truth(
             f"{100 * share.low:.1f} to {100 * share.high:.1f} %)."
         )
     if WRONG_BASIN in scores:
-        _probability(metrics, tables, "wrong", particles.scores[WRONG_BASIN], ~right)
+        wrong = calibration.wrong_pose_of_particle(particles.scores[WRONG_BASIN], _junk(particles))
+        _probability(metrics, tables, "wrong", wrong, ~right)
+        notes.append(
+            f"{100 * np.mean(~right):.2g} % of the particles with a true pose are more than "
+            f"{FOUND_BELOW_DEG:g}° off; the probabilities of a wrong pose, without that of junk "
+            f"which they contain, say {100 * np.mean(wrong):.2g} %."
+        )
 
     if alone is not None and config.missing_is_junk:
         is_particle = np.arange(len(particles) + len(alone)) < len(particles)
@@ -151,6 +157,9 @@ def _against_truth(
         metrics["areas_particle_against_junk"] = _areas(both, is_particle)
         if JUNK in both:
             _probability(metrics, tables, "junk", both[JUNK], ~is_particle)
+        if WRONG_BASIN in both:
+            event = np.concatenate([~right, np.ones(len(alone), dtype=bool)])
+            _probability(metrics, tables, "wrong_or_junk", both[WRONG_BASIN], event)
     elif alone is not None:
         notes.append(f"{counted(len(alone), 'particle')} without a true pose were left out.")
 
@@ -186,7 +195,10 @@ def _against_second(
 
     notes = [inflation_verdict(metrics["rotation_inflation"], "differences")]
     if all(WRONG_BASIN in table.scores for table in (particles, other)):
-        both_right = (1 - particles.scores[WRONG_BASIN]) * (1 - other.scores[WRONG_BASIN])
+        both_right = 1 - 0.5 * (_junk(particles) + _junk(other))
+        for table in (particles, other):
+            wrong = calibration.wrong_pose_of_particle(table.scores[WRONG_BASIN], _junk(table))
+            both_right = both_right * (1 - wrong)
         expected = metrics["expected_share_of_pairs_wrong"] = float(np.mean(1 - both_right))
         observed = metrics["share_of_pairs_beyond_5_deg"]
         notes.append(
@@ -297,6 +309,11 @@ def _ranking(table: ParticleTable) -> List[str]:
                 "it or estimate its pose again."
             )
     return names
+
+
+def _junk(table: ParticleTable) -> np.ndarray:
+    """(N,) probability of junk; 0 where it is not known."""
+    return table.scores.get(JUNK, np.zeros(len(table)))
 
 
 def _rotations(table: ParticleTable) -> np.ndarray:

@@ -81,8 +81,8 @@ def _junk_metrics(probability: np.ndarray, junk: JunkEstimate) -> Dict[str, Any]
 def report_notes(metrics: Dict[str, Any]) -> List[str]:
     """Notes that are needed to interpret the poses."""
     notes = [
-        "Expected errors hold for a pose in the right basin; the probability of a wrong pose is "
-        "given separately."
+        "Expected errors and their bounds hold if the image shows the particle; the probability of "
+        "a wrong pose contains that of junk."
     ]
 
     if metrics["particles_without_signal"]:

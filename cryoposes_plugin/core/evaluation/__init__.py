@@ -15,6 +15,7 @@ from .calibration import (
     ranking_areas,
     rotation_differences_rad,
     sparsification,
+    wrong_pose_of_particle,
 )
 from .errors import (
     angular_errors_deg,
@@ -73,4 +74,5 @@ __all__ = (
     "typical_resolution_angstrom",
     "view_cells",
     "views_statement",
+    "wrong_pose_of_particle",
 )

@@ -165,6 +165,18 @@ def brier_score(probability: np.ndarray, event: np.ndarray) -> float:
     return float(np.mean(difference**2))
 
 
+def wrong_pose_of_particle(wrong: np.ndarray, junk: np.ndarray) -> np.ndarray:
+    """(N,) probability that a pose is wrong, if the image shows the particle.
+
+    `wrong` (N,) is that of a wrong pose, which contains that of `junk` (N,): an image without the
+    particle has no right pose.
+    """
+    wrong, junk = np.asarray(wrong, dtype=np.float64), np.asarray(junk, dtype=np.float64)
+    particle = 1.0 - junk
+    right = np.divide(1.0 - wrong, particle, out=np.zeros_like(particle), where=particle > 0)
+    return 1.0 - np.clip(right, 0.0, 1.0)
+
+
 def coverage(errors: np.ndarray, bounds: np.ndarray) -> Coverage:
     """Share of errors (N,) that do not exceed their bounds (N,)."""
     inside = np.asarray(errors) <= np.asarray(bounds)

@@ -62,6 +62,12 @@ def test_probabilities(rng):
     )
 
 
+def test_wrong_pose_of_a_particle_is_what_junk_leaves_of_it():
+    wrong, junk = np.array([0.28, 0.1, 0.0, 0.4, 1.0]), np.array([0.1, 0.1, 0.0, 0.5, 1.0])
+    of_particle = calibration.wrong_pose_of_particle(wrong, junk)
+    np.testing.assert_allclose(of_particle, [0.2, 0.0, 0.0, 0.0, 1.0], atol=1e-12)
+
+
 def test_equal_probabilities_are_in_one_bin():
     event = np.arange(100) >= 50
     found = calibration.probability_reliability(np.full(100, 0.5), event)
