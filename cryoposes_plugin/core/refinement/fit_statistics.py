@@ -23,9 +23,9 @@ from .spectra import Spectra
 _BANDS = 3
 #: Limits of the inside, ring and outside of the particle, in radii of gyration.
 _RINGS = (0.0, 1.2, 2.0, np.inf)
-#: Frequencies below this, in cycles per box, show gradients and neighbours.
-_LOW_RADIUS = 4.0
-_LEAST_SCALE = 0.02
+#: Octaves of low frequencies, in cycles per box, which show gradients, neighbours and ice.
+OCTAVES: Tuple[Tuple[int, int], ...] = ((1, 2), (2, 4), (4, 8), (8, 16))
+_LEAST_SCALE, _LEAST_POWER = 0.02, 1e-3
 
 NAMES: Tuple[str, ...] = (
     "log_scale",
@@ -35,7 +35,7 @@ NAMES: Tuple[str, ...] = (
     "residual_excess",
     "power_excess",
     "residual",
-    "low_residual",
+    *(f"log_residual_power_{low}" for low, _ in OCTAVES),
     "inside",
     "ring",
     "outside",
@@ -88,14 +88,19 @@ def fit_statistics(
 
     power = 0.5 * np.abs(left) ** 2
     used = (c != 0).any(axis=0)
-    low = points.radius <= _LOW_RADIUS
+    columns.append((power[:, used].mean(axis=1) - 1) * np.sqrt(np.count_nonzero(used)))
     columns += [
-        (power[:, used].mean(axis=1) - 1) * np.sqrt(np.count_nonzero(used)),
-        power[:, low].mean(axis=1),
+        np.log(np.maximum(power[:, within].mean(axis=1), _LEAST_POWER))
+        for within in octaves(points)
     ]
     columns += _by_ring(points, left * np.sqrt(weight) * phase.conj(), radius_px)
     whole = np.sqrt(total * np.maximum((np.abs(y) ** 2).sum(axis=1), 1e-9))
     return np.stack([*columns, overlap.sum(axis=1) / whole], axis=1).astype(np.float64)
+
+
+def octaves(points: FourierPoints) -> np.ndarray:
+    """(len(OCTAVES), P) bool: the points of each octave."""
+    return np.array([(points.radius >= low) & (points.radius < high) for low, high in OCTAVES])
 
 
 def _bands(points: FourierPoints, information: np.ndarray) -> np.ndarray:

@@ -15,6 +15,7 @@ import scipy.fft
 from scipy import ndimage
 
 from ..conventions import rotations_about_z
+from ..fourier.points import FourierPoints
 from ..fourier.shells import shell_index
 from ..geometry.sampling import random_rotations
 from ..imaging.reprojections import project
@@ -24,6 +25,7 @@ from ..io.state_files import TWIN
 from ..maps.phantom import make_phantom
 from ..maps.size import radius_of_gyration_px
 from ..refinement.calibration import reprojections
+from ..refinement.fit_statistics import NAMES, OCTAVES, octaves
 from ..refinement.observations import ctf_at_points
 from ..refinement.refinement import Refinement
 from ..refinement.results import Results
@@ -51,6 +53,11 @@ _EDGE_HEIGHT, _EDGE_WIDTH, _EDGE_PLACE = (1.0, 4.0), (1.0, 6.0), 0.35
 _SLICES_FOR_SPECTRUM = 64
 #: Standard deviation over median absolute deviation of a normal distribution.
 _MAD_TO_SIGMA = 1.4826
+#: A spread of the noise counts where its variance exceeds that of sampling by this share, and by so
+#: many standard errors.
+_LEAST_SPREAD, _SPREAD_ERRORS = 0.25, 3.0
+#: Standard error of the median absolute deviation of one normal number, in standard deviations.
+_MAD_ERROR = 1.17
 
 
 @dataclass(frozen=True)
@@ -136,13 +143,16 @@ def _optics(refinement: Refinement, group: int) -> OpticsGroup:
 
 @dataclass(frozen=True)
 class _Draw:
-    """What the images are like: rows (M,) of the set whose CTF each has, its group, pose and scale."""
+    """What the images are like: rows (M,) of the set whose CTF each has, its group, pose and scale,
+    and by how much the logarithm of its noise power differs from the usual one, (M, shells).
+    """
 
     rows: np.ndarray
     group: np.ndarray
     rotations: np.ndarray
     shifts_px: np.ndarray
     scale: np.ndarray
+    log_noise_power: np.ndarray
 
     @classmethod
     def of(
@@ -161,7 +171,8 @@ class _Draw:
         sure = usable if results.sure is None else np.intersect1d(usable, results.sure)
         right = sure if len(sure) else usable
 
-        rows = rng.choice(right, number)
+        place = rng.integers(len(right), size=number)
+        rows = right[place]
         shifts = refined.shifts_px[right]
         middle = np.median(shifts, axis=0)
         spread = _MAD_TO_SIGMA * np.median(np.abs(shifts - middle), axis=0)
@@ -175,6 +186,7 @@ class _Draw:
             turn @ refined.rotations[rows],
             middle + spread * rng.standard_normal((number, 2)),
             centre * np.exp(deviation * rng.standard_normal(number)),
+            noise_deviations(refinement.points, results.statistics[right])[place],
         )
 
 
@@ -212,7 +224,7 @@ class _Maker:
                 signal[chosen] = make(own[chosen], signal[chosen])
         for i in np.flatnonzero(kind == EDGE):
             signal[i] = height * self._edge()
-        return signal + self._noise(len(own))
+        return signal + self._noise(own)
 
     def _projections(self, own: np.ndarray, rotations: np.ndarray) -> np.ndarray:
         """Noise-free images at the draw's shifts."""
@@ -229,15 +241,16 @@ class _Maker:
         pixel = self._refinement.grid.pixel_size_angstrom
         return ctf_at_points(self._points, ctf, len(own), pixel)
 
-    def _noise(self, number: int) -> np.ndarray:
-        box = self._points.box_size_px
+    def _noise(self, own: np.ndarray) -> np.ndarray:
+        box, number = self._points.box_size_px, len(own)
         variance = self._spectra.noise_variance.copy()
         variance[0] = variance[1]
         # The corners of the transform, and Nyquist, have the noise of the last whole shell.
         shell = np.minimum(shell_index(box, 2), box // 2 - 1)
         amplitude = np.sqrt(variance[shell] / box**2).astype(np.float32)
+        gain = np.exp(0.5 * self._draw.log_noise_power[own]).astype(np.float32)
         white = self._rng.standard_normal((number, box, box)).astype(np.float32)
-        return scipy.fft.irfft2(scipy.fft.rfft2(white) * amplitude, s=(box, box))
+        return scipy.fft.irfft2(scipy.fft.rfft2(white) * amplitude * gain[:, shell], s=(box, box))
 
     def _with_neighbours(self, own: np.ndarray, signal: np.ndarray) -> np.ndarray:
         out = signal.copy()
@@ -300,6 +313,35 @@ class _Maker:
             dx, dy = (int(np.clip(round(distance * f(angle)), 1 - box, box - 1)) for f in _AXES)
             target[_to(dy, box), _to(dx, box)] = image[_to(-dy, box), _to(-dx, box)]
         return out
+
+
+def noise_deviations(points: FourierPoints, statistics: np.ndarray) -> np.ndarray:
+    """(N, shells) by how much the logarithm of the noise power of each image differs from the median.
+
+    Ice and background make the noise of real images differ at low frequencies. The residual powers
+    are shrunk by the part of their variance that sampling explains; 0 where it explains all.
+
+    Parameters
+    ----------
+    points : of the images.
+    statistics : (N, F) of fits that are right, see `fit_statistics`.
+    """
+    number = np.maximum(octaves(points).sum(axis=1), 1)
+    first = NAMES.index(f"log_residual_power_{OCTAVES[0][0]}")
+    power = statistics[:, first : first + len(OCTAVES)]
+    deviation = power - np.median(power, axis=0)
+    spread = _MAD_TO_SIGMA * np.median(np.abs(deviation), axis=0)
+    # Of images of equal noise, 1 in each octave; the octaves vary together.
+    variance = spread**2 * number
+    error = 2 * _MAD_ERROR / np.sqrt(max(power.size, 1))
+    if variance.mean() - 1.0 < max(_LEAST_SPREAD, _SPREAD_ERRORS * error):
+        return np.zeros((len(statistics), points.number_of_shells))
+
+    own = deviation * np.sqrt(np.maximum(1.0 - 1.0 / np.maximum(variance, 1e-9), 0.0))
+    middle = [np.log2(low * high) / 2 for low, high in OCTAVES]
+    shell = np.log2(np.maximum(np.arange(points.number_of_shells), 1))
+    at = [*middle, middle[-1] + 1]
+    return np.array([np.interp(shell, at, [*values, 0.0]) for values in own])
 
 
 _AXES = (np.cos, np.sin)

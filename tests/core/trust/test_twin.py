@@ -8,10 +8,12 @@ import pytest
 pytest.importorskip("tensorflow")
 pytest.importorskip("sklearn")
 
+from cryoposes_plugin.core.fourier.points import FourierPoints
 from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
 from cryoposes_plugin.core.io.folder import Folder
 from cryoposes_plugin.core.io.mrc import read_stack, write_stack
 from cryoposes_plugin.core.particles.grids import working_grid
+from cryoposes_plugin.core.refinement.fit_statistics import NAMES, OCTAVES, octaves
 from cryoposes_plugin.core.refinement.multi_start import Settings
 from cryoposes_plugin.core.refinement.refinement import Refinement, refine_all
 from cryoposes_plugin.core.refinement.starts import GivenStarts
@@ -23,6 +25,7 @@ from cryoposes_plugin.core.trust.twin import (
     OFF_CENTRE,
     OVERLAP,
     PARTICLE,
+    noise_deviations,
     simulate_twin,
 )
 
@@ -152,3 +155,30 @@ def test_a_pose_that_is_wrong_in_one_case_of_twenty_has_a_wider_bound():
 
 def test_a_pose_that_is_wrong_in_one_case_of_five_has_no_bound():
     assert error_bound_deg(np.array([2.0]), np.array([0.2]), np.ones(50)).tolist() == [180.0]
+
+
+def statistics_of_noise(spread, number=4000):
+    """Residual powers of images whose noise differs by exp(spread * normal) at low frequencies."""
+    rng = np.random.default_rng(3)
+    points = FourierPoints(64)
+    columns = [NAMES.index(f"log_residual_power_{low}") for low, _ in OCTAVES]
+    statistics = np.zeros((number, len(NAMES)))
+    sampling = rng.standard_normal((number, len(OCTAVES))) / np.sqrt(octaves(points).sum(axis=1))
+    statistics[:, columns] = sampling + spread * rng.standard_normal((number, 1))
+    return points, statistics
+
+
+def test_equal_noise_has_no_deviations():
+    points, statistics = statistics_of_noise(0.0)
+    assert not noise_deviations(points, statistics).any()
+
+
+def test_the_spread_of_the_noise_is_found_beside_that_of_sampling():
+    points, statistics = statistics_of_noise(0.3)
+    at_middle_of_octaves = noise_deviations(points, statistics)[:, [3, 6, 11]]
+    np.testing.assert_allclose(at_middle_of_octaves.std(axis=0), 0.3, rtol=0.06)
+
+
+def test_the_noise_of_high_frequencies_does_not_differ():
+    points, statistics = statistics_of_noise(0.3)
+    assert not noise_deviations(points, statistics)[:, 24:].any()
