@@ -36,8 +36,10 @@ from ..types import OpticsGroup, ParticleTable
 PARTICLE = "particle"
 NOISE, OTHER, OVERLAP, OFF_CENTRE = "noise", "other molecule", "overlap", "off centre"
 SCRAMBLED, EDGE = "scrambled", "edge"
-#: The kinds of decoys.
-DECOYS: Tuple[str, ...] = (NOISE, OTHER, OVERLAP, OFF_CENTRE, SCRAMBLED, EDGE)
+#: The kinds of decoys, and how many of each there are in proportion: the more a kind resembles
+#: particles, the more of the junk that is kept is of this kind, and must be counted well.
+_PROPORTIONS = {NOISE: 0.75, OTHER: 1.0, OVERLAP: 2.0, OFF_CENTRE: 1.25, SCRAMBLED: 0.5, EDGE: 0.5}
+DECOYS: Tuple[str, ...] = tuple(_PROPORTIONS)
 
 #: Numbers of images: a share of the set, within limits.
 _PARTICLES, _FEWEST_OF_KIND = (120, 400), 25
@@ -93,7 +95,7 @@ def simulate_twin(
     folder : of the run: the stack is part of its state.
     seed : of all draws.
     max_shift_px : the largest shift that a particle is searched at, in pixels of the working grid.
-    most_of_kind : largest number of decoys of one kind.
+    most_of_kind : largest number of decoys of a kind, on average.
     """
     rng = np.random.default_rng([seed, 13])
     kind = _kinds(len(refinement.table), most_of_kind)
@@ -126,7 +128,8 @@ def simulate_twin(
 def _kinds(number: int, most_of_kind: int) -> np.ndarray:
     particles = int(np.clip(_SHARE_OF_SET * number, *_PARTICLES))
     each = int(np.clip(_SHARE_OF_KIND * number, _FEWEST_OF_KIND, most_of_kind))
-    return np.array([PARTICLE] * particles + [kind for kind in DECOYS for _ in range(each)])
+    decoys = [round(share * each) for share in _PROPORTIONS.values()]
+    return np.repeat([PARTICLE, *DECOYS], [particles, *decoys])
 
 
 def _optics(refinement: Refinement, group: int) -> OpticsGroup:
