@@ -65,7 +65,9 @@ def refine_hypotheses(
         raise NoAgreement(" ".join([str(error), *_alarms(config, frame)])) from error
 
     table = _with_poses(config, inputs, refinement, results)
-    table, junk = judge.judged(table, results) if judge else (table, None)
+    junk: Optional[JunkEstimate] = None
+    if judge:
+        table, results, junk = judge.judged(table, results)
     frame = _frame_test(config, refinement, results)
     if frame.refined_are_wrong:
         table = marked_as_wrong(table, refinement.group)

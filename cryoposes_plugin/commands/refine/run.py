@@ -25,6 +25,7 @@ from ...core.refinement.starts import GivenStarts, turns_around
 from ...core.scores import MOVED, MOVED_SHIFT, POSE_SOURCE
 from ...core.trust.frame import examine_frame, marked_as_wrong, sample_rows
 from ...core.trust.judge import FEWEST_PARTICLES, Judge
+from ...core.trust.junk import JunkEstimate
 from ...core.trust.verdict import OTHER_FRAME, OTHER_HAND, WRONG_POSES, FrameTest
 from ...core.types import ParticleTable
 from ...core.values import counted
@@ -74,7 +75,9 @@ def run(config: RefineConfig, run: RunDirectory) -> Dict[str, Any]:
 
     table = _with_poses(config, inputs, refinement, results)
     judge = _judge(config, run, inputs, refinement, table)
-    table, junk = judge.judged(table, results) if judge else (table, None)
+    junk: Optional[JunkEstimate] = None
+    if judge:
+        table, results, junk = judge.judged(table, results)
     frame = _frame_test(config, inputs, refinement, results)
     if frame.refined_are_wrong:
         table = marked_as_wrong(table, refinement.group)

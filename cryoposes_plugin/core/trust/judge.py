@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from typing import Callable, Dict, Iterator, NamedTuple, Optional, Tuple
+from typing import Callable, Dict, Iterator, NamedTuple, Optional
 
 import numpy as np
 
@@ -18,7 +18,14 @@ from ..refinement.refinement import Refinement, refine_rows, search_rows
 from ..refinement.results import Results, error_with_wrong_poses
 from ..refinement.starts import Starts
 from ..refinement.unfinished import UnfinishedResults
-from ..scores import BASIN_ERROR, ERROR_BOUND, EXPECTED_ERROR, JUNK, WRONG_BASIN
+from ..scores import (
+    BASIN_ERROR,
+    ERROR_BOUND,
+    EXPECTED_ERROR,
+    EXPECTED_SHIFT_ERROR,
+    JUNK,
+    WRONG_BASIN,
+)
 from ..types import ParticleTable
 from .junk import FEWEST_WRONG, HOPELESS, WRONG_POSE, JunkClassifier, JunkEstimate
 from .twin import PARTICLE, Twin, simulate_twin
@@ -47,6 +54,21 @@ class _Looked(NamedTuple):
     twin: Twin
     state: UnfinishedResults
     classifier: JunkClassifier
+
+
+class Judged(NamedTuple):
+    """A refined set after its twin.
+
+    Attributes
+    ----------
+    table : the particles with the scores that follow from the twin.
+    results : with the covariances that the twin's errors have.
+    junk : among the particles.
+    """
+
+    table: ParticleTable
+    results: Results
+    junk: JunkEstimate
 
 
 class Judge:
@@ -88,9 +110,8 @@ class Judge:
         chosen[best[: len(junk) // _ONE_IN_HOPELESS]] = True
         return chosen
 
-    def judged(self, table: ParticleTable, results: Results) -> Tuple[ParticleTable, JunkEstimate]:
-        """The particles with the scores that follow from the twin, and junk among them; writes
-        decoys.npz.
+    def judged(self, table: ParticleTable, results: Results) -> Judged:
+        """The set after its twin; writes decoys.npz.
 
         Parameters
         ----------
@@ -99,8 +120,9 @@ class Judge:
         """
         estimate = self.estimate(results)
         _write_decoys(self._folder, estimate)
+        results = self._with_errors_of_twin(results)
         scores = self._scores(results, estimate)
-        return table.replace(scores={**table.scores, **scores}), estimate
+        return Judged(table.replace(scores={**table.scores, **scores}), results, estimate)
 
     def estimate(self, results: Results) -> JunkEstimate:
         """Junk among the particles, from their final poses."""
@@ -116,10 +138,43 @@ class Judge:
                 classifier = self._classifier(looked.twin, looked.state.finish(0.0))
         return classifier.estimate(given)
 
-    def _scores(self, results: Results, estimate: JunkEstimate) -> Dict[str, np.ndarray]:
-        """Columns: junk, wrong poses, expected errors and their bound."""
+    def _with_errors_of_twin(self, results: Results) -> Results:
+        """The results with covariances multiplied by what the twin's errors are beyond its own.
+
+        The inverse of the normal matrix is a lower bound, which errors exceed as the noise grows.
+        """
+        factor = np.repeat(self._excess_of_errors(results), (3, 2))
+        covariance = results.refined.covariance * factor[:, None] * factor
+        refined = dataclasses.replace(results.refined, covariance=covariance)
+        return dataclasses.replace(results, refined=refined)
+
+    def _excess_of_errors(self, results: Results) -> np.ndarray:
+        """(2,) root mean square of true over expected errors of the twin's rotations and shifts,
+        without poses that are wrong; 1 where most of them are.
+        """
         looked = self._looked(results)
         twin, of_twin = looked.twin, looked.state.finish(0.0)
+        own, refined = twin.is_particle, of_twin.refined
+        moved = np.linalg.norm(refined.shifts_px - np.asarray(twin.table.shifts_px), axis=1)
+        variance = np.einsum("bii->bi", refined.covariance)
+        ratios = np.stack(
+            [
+                self._error_deg(twin, of_twin) / np.maximum(_expected_deg(refined), 1e-9),
+                moved / np.maximum(np.sqrt(variance[:, 3:].sum(axis=1)), 1e-9),
+            ]
+        )[:, own]
+        near = (ratios < _WRONG_ERRORS).all(axis=0)
+        if 2 * near.sum() <= len(near):
+            return np.ones(2)
+        return np.sqrt((ratios[:, near] ** 2).mean(axis=1))
+
+    def _scores(self, results: Results, estimate: JunkEstimate) -> Dict[str, np.ndarray]:
+        """Columns: junk, wrong poses, expected errors and their bound.
+
+        results : of the set, with the errors of the twin.
+        """
+        looked = self._looked(results)
+        twin, of_twin = looked.twin, self._with_errors_of_twin(looked.state.finish(0.0))
         blank, group = self._refinement.images.grey.blank, self._refinement.group
         junk = np.where(blank, 1.0, estimate.probability)
         wrong = 1.0 - (1.0 - results.refined.wrong_basin) * (1.0 - estimate.wrong_pose)
@@ -134,6 +189,8 @@ class Judge:
             WRONG_BASIN: 1.0 - (1.0 - wrong) * (1.0 - junk),
             EXPECTED_ERROR: error_with_wrong_poses(basin, wrong, group),
             BASIN_ERROR: basin,
+            EXPECTED_SHIFT_ERROR: self._refinement.grid.pixel_size_angstrom
+            * np.sqrt(np.einsum("bii->bi", results.refined.covariance)[:, 3:].sum(axis=1)),
             ERROR_BOUND: error_bound_deg(basin, wrong, ratio[right] if right.any() else ratio),
         }
 

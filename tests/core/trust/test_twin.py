@@ -8,6 +8,7 @@ import pytest
 pytest.importorskip("tensorflow")
 pytest.importorskip("sklearn")
 
+from cryoposes_plugin.core.evaluation.calibration import chi_square, rotation_differences_rad
 from cryoposes_plugin.core.fourier.points import FourierPoints
 from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
 from cryoposes_plugin.core.io.folder import Folder
@@ -125,7 +126,7 @@ def judged(refined):
 
     judge = Judge(refinement, starts_of, folder, 256, 0)
     estimate = judge.estimate(results)
-    return estimate, judge.judged(refinement.table, results)[0].scores
+    return estimate, judge.judged(refinement.table, results)
 
 
 def test_a_set_of_particles_alone_is_not_called_junk(judged):
@@ -143,7 +144,32 @@ def test_decoys_are_called_junk(judged):
 
 def test_the_bound_covers_nine_errors_in_ten(scene, refined, judged):
     error = np.rad2deg(angular_distance_rad(refined[1].refined.rotations, scene.rotations))
-    assert (error <= judged[1]["cryoposesErrorBound90Deg"]).mean() == pytest.approx(0.9, abs=0.08)
+    assert (error <= judged[1].table.scores["cryoposesErrorBound90Deg"]).mean() == pytest.approx(
+        0.9, abs=0.08
+    )
+
+
+def test_chi_square_of_the_errors_has_its_expectation(scene, refined, judged):
+    covariance = judged[1].results.refined.covariance
+    own = refined[1].refined
+    turns = rotation_differences_rad(own.rotations, scene.rotations, np.eye(3)[None])
+    found = {
+        name: chi_square(turns, value[:, :3, :3]).values.mean()
+        for name, value in (("before", own.covariance), ("after", covariance))
+    }
+    assert abs(np.log(found["after"] / 3)) < abs(np.log(found["before"] / 3)) + 0.1
+    assert found["after"] == pytest.approx(3, rel=0.2)
+
+
+def test_scores_are_those_of_the_covariance(judged):
+    variance = np.einsum("bii->bi", judged[1].results.refined.covariance)
+    scores = judged[1].table.scores
+    np.testing.assert_allclose(
+        scores["cryoposesBasinErrorDeg"], np.rad2deg(np.sqrt(variance[:, :3].sum(axis=1)))
+    )
+    np.testing.assert_allclose(
+        scores["cryoposesExpectedShiftErrorAngstrom"], PIXEL * np.sqrt(variance[:, 3:].sum(axis=1))
+    )
 
 
 def test_the_bound_of_sure_poses_is_the_quantile_of_the_ratios():
