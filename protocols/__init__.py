@@ -4,6 +4,7 @@ from .protocol_base import ProtCryoposesBase
 from .protocol_calibrate import ProtCryoposesCalibrate
 from .protocol_compare import ProtCryoposesCompare
 from .protocol_filter import ProtCryoposesFilter
+from .protocol_forecast import ProtCryoposesForecast
 from .protocol_infer import ProtCryoposesInfer
 from .protocol_initial_volume import ProtCryoposesInitialVolume
 from .protocol_iterate import ProtCryoposesIterate
@@ -19,6 +20,7 @@ __all__ = [
     "ProtCryoposesCalibrate",
     "ProtCryoposesCompare",
     "ProtCryoposesFilter",
+    "ProtCryoposesForecast",
     "ProtCryoposesInfer",
     "ProtCryoposesInitialVolume",
     "ProtCryoposesIterate",

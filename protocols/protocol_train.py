@@ -24,6 +24,19 @@ from cryoposes_plugin.scipion import convert, forms
 from .protocol_base import ParticleInput, ProtCryoposesBase
 
 
+def pose_model(folder: str) -> PoseModel:
+    """The network in a folder as an object of Scipion."""
+    from cryoposes_plugin.core.models.model_card import ModelCard
+
+    card, model = ModelCard.read(folder), PoseModel(folder)
+    model.setPreset(card.preset)
+    model.setSymmetry(card.symmetry)
+    model.setBoxSize(card.box_size_px)
+    model.setSamplingRate(card.pixel_size_angstrom)
+    model.setValidationErrorDeg(card.validation.get("median_error_deg"))
+    return model
+
+
 class ProtCryoposesTrain(ProtCryoposesBase):
     """Trains a network that estimates the pose of each particle image and its uncertainty.
 
@@ -106,17 +119,7 @@ class ProtCryoposesTrain(ProtCryoposesBase):
         )
 
     def _create_outputs(self) -> None:
-        from cryoposes_plugin.core.models.model_card import ModelCard
-
-        folder = self._run_file(MODEL_NAME)
-        card = ModelCard.read(folder)
-        model = PoseModel(folder)
-        model.setPreset(card.preset)
-        model.setSymmetry(card.symmetry)
-        model.setBoxSize(card.box_size_px)
-        model.setSamplingRate(card.pixel_size_angstrom)
-        model.setValidationErrorDeg(card.validation.get("median_error_deg"))
-        self._define(outputModel=model)
+        self._define(outputModel=pose_model(self._run_file(MODEL_NAME)))
 
     def _result_summary(self, metrics: Dict[str, Any]) -> List[str]:
         lines = [

@@ -40,6 +40,8 @@ COMMANDS = {
     "infer-volume": f"infer {MODEL} {PARTICLES} {MAP} --batch-size 16",
     "refine": f"refine {PARTICLES} {MAP} --batch-size 16",
     "reconstruct": f"reconstruct {PARTICLES} --batch-size 16",
+    "forecast": "forecast --particles ../in/near.star --volume ../in/map.mrc --model ../in/train/model "
+    "--number 64 --batch-size 16",
     "filter": "filter --particles ../in/scored.star --score cryoposesTrace --keep-quantile 0.5",
     "compare": "compare --truth ../in/scored.star --estimate ../in/near.star",
     "calibrate": "calibrate --particles ../in/scored.star --truth ../in/near.star",

@@ -52,6 +52,7 @@ RUNS = {
     "reconstruct-reference": f"reconstruct {kills.PARTICLES} --reference ../in/map.mrc --symmetry C2 --batch-size 16",
     "compare": kills.COMMANDS["compare"],
     "calibrate": kills.COMMANDS["calibrate"],
+    "forecast": kills.COMMANDS["forecast"],
 }
 #: Results that hold numbers.
 _SUFFIXES = {".star", ".mrc", ".mrcs", ".npz", ".npy", ".csv", ".json", ".keras"}

@@ -60,6 +60,10 @@ FLOORS = (
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 #: What a command uses of other commands, and why.
 BETWEEN_COMMANDS = {
+    ("forecast", "filter"): "the simulated set is filtered",
+    ("forecast", "infer"): "the poses of the simulated set are estimated",
+    ("forecast", "reconstruct"): "the simulated set is reconstructed",
+    ("forecast", "train"): "a network is trained for the set",
     ("infer", "refine"): "a network's poses are refined against a volume like given ones",
     ("initial_volume", "iterate"): "the search ends with rounds of refinement",
     ("iterate", "infer"): "the first poses may come from a network",

@@ -55,6 +55,7 @@ DISTANCES = "Distances"
 RECOVERY = "Recovery"
 FILTER = "Filter"
 COMPARISON = "Comparison"
+FORECAST = "Forecast"
 COMPUTATION = "Computation"
 
 C = TypeVar("C", bound="Config")

@@ -17,6 +17,7 @@ from cryoposes_plugin.protocols import (
     ProtCryoposesCalibrate,
     ProtCryoposesCompare,
     ProtCryoposesFilter,
+    ProtCryoposesForecast,
     ProtCryoposesInfer,
     ProtCryoposesInitialVolume,
     ProtCryoposesIterate,
@@ -49,6 +50,7 @@ class CryoposesRunViewer(ProtocolViewer):
     _targets = [
         ProtCryoposesSimulate,
         ProtCryoposesInitialVolume,
+        ProtCryoposesForecast,
         ProtCryoposesTrain,
         ProtCryoposesInfer,
         ProtCryoposesRefine,

@@ -19,6 +19,7 @@ from cryoposes_plugin.protocols import (
     ProtCryoposesCalibrate,
     ProtCryoposesCompare,
     ProtCryoposesFilter,
+    ProtCryoposesForecast,
     ProtCryoposesInfer,
     ProtCryoposesInitialVolume,
     ProtCryoposesIterate,
@@ -33,6 +34,7 @@ from cryoposes_plugin.scipion import forms
 PROTOCOLS = (
     ProtCryoposesSimulate,
     ProtCryoposesInitialVolume,
+    ProtCryoposesForecast,
     ProtCryoposesTrain,
     ProtCryoposesInfer,
     ProtCryoposesRefine,
@@ -46,6 +48,7 @@ PROTOCOLS = (
 LABELS = (
     "simulate projections",
     "initial volume",
+    "forecast what can be reached",
     "train pose network",
     "estimate poses",
     "refine poses",

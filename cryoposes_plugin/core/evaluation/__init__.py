@@ -25,6 +25,12 @@ from .errors import (
 )
 from .orthogonal4 import Orthogonal4, register_orthogonal4
 from .pair_distances import pair_distances_deg
+from .particle_number import (
+    SignalPerImage,
+    b_factor_line,
+    number_by_b_factor,
+    signal_per_image,
+)
 from .registration import HANDS, Registration, register
 from .selection import (
     Gaining,
@@ -48,17 +54,20 @@ __all__ = (
     "Registration",
     "Reliability",
     "Sampling",
+    "SignalPerImage",
     "Sparsification",
     "accept_at_rate",
     "accept_gaining",
     "accept_share",
     "accept_share_of_cells",
     "angular_errors_deg",
+    "b_factor_line",
     "brier_score",
     "chi_square",
     "coverage",
     "displacement_angstrom",
     "error_reliability",
+    "number_by_b_factor",
     "pair_distances_deg",
     "probability_reliability",
     "ranking_areas",
@@ -68,6 +77,7 @@ __all__ = (
     "rotation_differences_rad",
     "sampling_compensation_factor",
     "shift_errors_angstrom",
+    "signal_per_image",
     "sparsification",
     "summarise_angles",
     "summarise_shifts",

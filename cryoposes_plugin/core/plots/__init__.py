@@ -8,6 +8,7 @@ from .directions import direction_maps
 from .figures import png_bytes
 from .images import image_gallery, mask_preview, particles_beside_reprojections
 from .maps import fsc_curve, symmetry_bars, volume_section, volume_slices
+from .particle_number import power_spectra, resolution_by_number, told_and_true_errors
 from .recovery import distances_against_recovered, loss_curve, residual_histogram
 from .refinement import search_course, spectra
 from .scores import (
@@ -34,13 +35,16 @@ __all__ = (
     "mask_preview",
     "particles_beside_reprojections",
     "png_bytes",
+    "power_spectra",
     "reliability_diagram",
     "residual_histogram",
+    "resolution_by_number",
     "search_course",
     "slices_by_direction",
     "sparsification_curve",
     "spectra",
     "symmetry_bars",
+    "told_and_true_errors",
     "uncertainty_histogram",
     "value_histogram",
     "volume_section",

@@ -49,13 +49,13 @@ logger = logging.getLogger(__name__)
 _SAMPLE, _SEARCHED = 192, 64
 _FEWEST = 12
 #: The test needs no finer images.
-_LARGEST_BOX_PX = 64
+LARGEST_BOX_PX = 64
 #: Poses that explain this share of the signal, and surely the second, are right.
 _CLEAR, _LEAST_EXPLAINED = 0.8, 0.5
 #: A pose is wrong if another one has a gain higher by this (see `multi_start`) and is so far away.
 _GAP, _FAR_RAD, _FAR_PX = 30.0, np.deg2rad(10.0), 3.0
 #: Shifts are searched within this share of the box.
-_REACH_SHARE = 0.15
+REACH_SHARE = 0.15
 #: Scales that are tried, and those beside a good one.
 _SCALES = np.array([0.8, 0.85, 0.9, 0.95, 1.0, 1.05, 1.1, 1.15, 1.2, 1.25])
 _CLOSE_SCALES = np.array([0.96, 1.0, 1.04])
@@ -129,8 +129,8 @@ class _Test:
         resolution_angstrom: Optional[float],
     ):
         grid = refinement.grid
-        if grid.box_size_px > _LARGEST_BOX_PX:
-            grid = grid.rescaled(_LARGEST_BOX_PX)
+        if grid.box_size_px > LARGEST_BOX_PX:
+            grid = grid.rescaled(LARGEST_BOX_PX)
         factor = refinement.grid.pixel_size_angstrom / grid.pixel_size_angstrom
         self.reach_px = refinement.settings.search_shift_px * factor
 
@@ -146,7 +146,7 @@ class _Test:
             as_it_is = grid.box_size_px == refinement.grid.box_size_px
             self.search = SampleSearch(
                 refinement.volume,
-                refinement.observe(rows) if as_it_is else _observed(refinement, grid, rows),
+                refinement.observe(rows) if as_it_is else observed_on(refinement, grid, rows),
                 grid,
                 refinement.group,
                 last,
@@ -205,7 +205,7 @@ class _Test:
         """The best of all poses, those near the given ones included, and the share of the latter
         that are wrong.
         """
-        reach = _REACH_SHARE * self.grid.box_size_px
+        reach = REACH_SHARE * self.grid.box_size_px
         found = search.anywhere(given.shifts_px, reach)
         if not _explains(search.explained(found)) and found.spectra.last_shell > 0:
             found = search.anywhere(given.shifts_px, reach, found.spectra)
@@ -273,7 +273,7 @@ class _Test:
         frame : that they have in common with the given ones, or None.
         wrong : share of wrong poses.
         """
-        twin, reach = search.twin(found, self.seed), _REACH_SHARE * self.grid.box_size_px
+        twin, reach = search.twin(found, self.seed), REACH_SHARE * self.grid.box_size_px
         theirs = twin.anywhere(found.refined.shifts_px, reach)
         theirs = twin.anywhere(found.refined.shifts_px, reach, theirs.spectra)
         expected = twin.explained(theirs)
@@ -343,7 +343,7 @@ def _best_scale(search: SampleSearch, poses: Poses, scales: np.ndarray) -> Tuple
     return float(scales[row] + 0.5 * step * (before - after) / (before - 2 * at + after)), rise
 
 
-def _observed(refinement: Refinement, grid: Grid, rows: np.ndarray) -> Observations:
+def observed_on(refinement: Refinement, grid: Grid, rows: np.ndarray) -> Observations:
     """Images of one optics group on another grid than that of the refinement."""
     box, pixel = grid.box_size_px, grid.pixel_size_angstrom
     images = ResampledImages(refinement.table, box, pixel, refinement.images.grey.usual)

@@ -8,6 +8,7 @@ these images: no quantile of the set itself is needed.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Mapping, Tuple
 
 import numpy as np
@@ -53,6 +54,8 @@ _PHANTOMS, _SIZES = 3, (0.75, 1.1)
 #: Height of an edge in standard deviations of the signal, its width in pixels and place in the box.
 _EDGE_HEIGHT, _EDGE_WIDTH, _EDGE_PLACE = (1.0, 4.0), (1.0, 6.0), 0.35
 _SLICES_FOR_SPECTRUM = 64
+#: Number of images that are made at once.
+_AT_ONCE = 1024
 #: Standard deviation over median absolute deviation of a normal distribution.
 _MAD_TO_SIGMA = 1.4826
 #: A spread of the noise counts where its variance exceeds that of sampling by this share, and by so
@@ -99,21 +102,46 @@ def simulate_twin(
     """
     rng = np.random.default_rng([seed, 13])
     kind = _kinds(len(refinement.table), most_of_kind)
-    draw = _Draw.of(refinement, results, len(kind), rng)
+    draw = Draw.of(refinement, results, len(kind), rng)
+    path = folder.file(TWIN)
+    return simulated(refinement, results.spectra, draw, kind, path, max_shift_px, rng)
+
+
+def simulated(
+    refinement: Refinement,
+    spectra: Mapping[int, Spectra],
+    draw: Draw,
+    kind: np.ndarray,
+    path: Path,
+    max_shift_px: float,
+    rng: np.random.Generator,
+) -> Twin:
+    """Write images to a stack.
+
+    Parameters
+    ----------
+    refinement : of the set, against the map that is shown.
+    spectra : amplitude and noise by optics group of the set.
+    draw : what the images are like.
+    kind : (M,) of each, PARTICLE or one of DECOYS.
+    path : of the stack.
+    max_shift_px : the largest shift that a particle is searched at, in pixels of the working grid.
+    rng : of what is not in the draw.
+    """
     images = np.zeros((len(kind),) + (refinement.grid.box_size_px,) * 2, np.float32)
     groups, group_of_twin = np.unique(draw.group, return_inverse=True)
-    spectra = {i: results.spectra[int(group)] for i, group in enumerate(groups)}
+    spectra = {i: spectra[int(group)] for i, group in enumerate(groups)}
     for group, own_spectra in spectra.items():
-        own = np.flatnonzero(group_of_twin == group)
         maker = _Maker(refinement, own_spectra, draw, max_shift_px, rng)
-        images[own] = maker.images(own, kind[own])
+        rows = np.flatnonzero(group_of_twin == group)
+        for own in np.array_split(rows, -(-len(rows) // _AT_ONCE)):
+            images[own] = maker.images(own, kind[own])
 
-    pixel = refinement.grid.pixel_size_angstrom
-    write_stack(folder.file(TWIN), images, pixel)
+    write_stack(path, images, refinement.grid.pixel_size_angstrom)
     number = len(kind)
     table = ParticleTable(
         ids=np.arange(1, number + 1),
-        stack_paths=(folder.file(TWIN),),
+        stack_paths=(path,),
         stack_index=np.zeros(number, np.int64),
         slice_index=np.arange(number),
         optics=tuple(_optics(refinement, int(group)) for group in groups),
@@ -145,7 +173,7 @@ def _optics(refinement: Refinement, group: int) -> OpticsGroup:
 
 
 @dataclass(frozen=True)
-class _Draw:
+class Draw:
     """What the images are like: rows (M,) of the set whose CTF each has, its group, pose and scale,
     and by how much the logarithm of its noise power differs from the usual one, (M, shells).
     """
@@ -160,7 +188,7 @@ class _Draw:
     @classmethod
     def of(
         cls, refinement: Refinement, results: Results, number: int, rng: np.random.Generator
-    ) -> _Draw:
+    ) -> Draw:
         """The CTFs, views and shifts of sure poses of the set, and scales that spread like theirs.
 
         Parameters
@@ -200,7 +228,7 @@ class _Maker:
         self,
         refinement: Refinement,
         spectra: Spectra,
-        draw: _Draw,
+        draw: Draw,
         max_shift_px: float,
         rng: np.random.Generator,
     ):
