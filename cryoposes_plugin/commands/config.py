@@ -28,6 +28,7 @@ from typing import (
 )
 
 from ..core.errors import ConfigError
+from ..core.io.names import CS_SUFFIX
 from ..core.values import CHECKS, parse_object, shown
 from .plausibility import check_option
 
@@ -169,12 +170,22 @@ class Config:
     )
     images_from: Optional[str] = option(
         None,
-        "Folder that relative stack names (rlnImageName) in STAR files refer to. Default: the "
-        "folder of the STAR file, else the working directory, else the RELION project above the "
-        "STAR file. Set it if stacks of the same name exist in several of these places.",
+        "Folder that relative stack names (rlnImageName, blob/path) in particle files refer to. "
+        "Default: the folder of the file, else the working directory, else the project of RELION "
+        "or cryoSPARC above the file. Set it if stacks of the same name exist in several of these "
+        "places.",
         label="Folder of the images",
         group=INPUT,
         expert=True,
+    )
+    passthrough: Optional[str] = option(
+        None,
+        "cryoSPARC's passthrough file, if the particles are in a .cs file that lacks some of their "
+        "fields (such as the images or the CTF); joined by uid.",
+        label="Passthrough file",
+        group=INPUT,
+        expert=True,
+        path="CS",
     )
     digest_images: bool = option(
         False,
@@ -196,6 +207,12 @@ class Config:
                     f"{label[:1].lower()}{label[1:]}."
                 )
 
+        others = [path for path in self.input_paths() if str(path) != self.passthrough]
+        if self.passthrough and not any(path.suffix == CS_SUFFIX for path in others):
+            raise ConfigError(
+                f"{self.command}: --passthrough is given, but no .cs file that it belongs to; "
+                "leave it out."
+            )
         for f in dataclasses.fields(self):
             values = getattr(self, f.name)
             flag = f"{self.command}: --{f.name.replace('_', '-')}"

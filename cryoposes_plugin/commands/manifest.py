@@ -46,10 +46,8 @@ def input_digests(config: Config) -> Dict[str, str]:
 def image_stacks(config: Config) -> List[str]:
     """Absolute paths of the image stacks that the command reads, sorted."""
     stars = [getattr(config, name) for name in config.image_fields if getattr(config, name)]
-    images_from = getattr(config, "images_from", None)
-    return sorted(
-        {os.path.abspath(stack) for star in stars for stack in stack_paths(star, images_from)}
-    )
+    where = getattr(config, "images_from", None), getattr(config, "passthrough", None)
+    return sorted({os.path.abspath(stack) for star in stars for stack in stack_paths(star, *where)})
 
 
 def _stamps(paths: List[str], budget_bytes: float) -> Dict[str, Dict[str, Any]]:

@@ -28,7 +28,7 @@ from .manifest import check_unchanged, make_manifest, real_path
 logger = logging.getLogger(__name__)
 
 #: Suffixes of the results that later steps use; reports and pictures are not among them.
-_RESULT_SUFFIXES = (".star", ".mrc", ".mrcs", ".npz", ".csv")
+_RESULT_SUFFIXES = (".star", ".cs", ".mrc", ".mrcs", ".npz", ".csv")
 #: The remedy if the files that describe a run are damaged.
 _NEW_FOLDER = "delete its folder and run again, or give a new one"
 

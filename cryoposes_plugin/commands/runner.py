@@ -39,7 +39,7 @@ def run_command(config: Config, output: str) -> dict:
 def _ask(config: Config) -> None:
     """Log questions about unlikely numbers; InputError or ConfigError for impossible ones."""
     for question in questions(
-        config, lambda path: read_particles(path, images_from=config.images_from)
+        config, lambda path: read_particles(path, (), config.images_from, config.passthrough)
     ):
         logging.getLogger(__package__).warning("%s", question)
 

@@ -13,6 +13,7 @@ A^T = Rotation.from_euler("ZYZ", [rot, tilt, psi]).
 RELION's origin must be added to bring the particle back to the centre:
 (rlnOriginXAngst, rlnOriginYAngst) = -t * pixel size.
 Scipion's transform T (4x4) maps image to volume coordinates: inv(T) = [A | t], T[:3, :3] = A^T.
+cryoSPARC's pose is the rotation vector of A^T; its shift, in pixels of the alignment, is -t.
 Quaternions are (w, x, y, z), of unit norm, w >= 0, of the rotation A.
 
 Rotating an image by psi counter-clockwise in (x, y) changes A into Rz(psi) A and t into Rz(psi) t.

@@ -24,7 +24,8 @@ class OpticsGroup:
     """Acquisition shared by many particles; one row of RELION's `data_optics`.
 
     `None` means that the value is unknown. `extra` holds the columns that are not modelled here
-    (beam tilt, aberrations, anisotropic magnification, ...) verbatim, by STAR label.
+    (beam tilt, aberrations, anisotropic magnification, ...) verbatim, by STAR label. `sign` is -1
+    if protein is black in the images, which are multiplied by it when they are read.
     """
 
     name: str
@@ -35,6 +36,7 @@ class OpticsGroup:
     amplitude_contrast: Optional[float] = None
     image_state: str = "raw"
     extra: Dict[str, str] = field(default_factory=dict)
+    sign: int = 1
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,10 @@ class ParticleTable:
     random_subset : (N,) int 1 or 2 (half sets), or None.
     scores : our own columns by STAR label without underscore (`cryoposesTrace`, ...), (N,) float64.
     extra : every other column verbatim, by STAR label without underscore, (N,) arrays of str.
-    explicit_ids : whether the ids came with the particles (rlnImageId) or were assigned on reading.
+    explicit_ids : whether the ids came with the particles (rlnImageId, uid) or were assigned on
+        reading.
+    records : (N,) structured array, the particles' records in cryoSPARC's file, in which all that
+        is not modelled passes through; None if they come from elsewhere.
     """
 
     ids: np.ndarray
@@ -126,6 +131,7 @@ class ParticleTable:
     scores: Dict[str, np.ndarray] = field(default_factory=dict)
     extra: Dict[str, np.ndarray] = field(default_factory=dict)
     explicit_ids: bool = True
+    records: Optional[np.ndarray] = None
 
     def __post_init__(self):
         if len(np.unique(self.ids)) != len(self.ids):
@@ -149,6 +155,7 @@ class ParticleTable:
             "rotations",
             "shifts_px",
             "random_subset",
+            "records",
         ):
             value = getattr(self, name)
             changed[name] = None if value is None else value[rows]

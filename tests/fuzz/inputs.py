@@ -96,6 +96,16 @@ def make_inputs(folder: Path) -> Dict[str, Input]:
             ),
             False,
         ),
+        "cs": (
+            (mutations.of_cs,),
+            lambda: ParticleImages(read_particles(files["cs"])),
+            (
+                ["reconstruct", "--particles", str(files["cs"])],
+                ["compare", "--truth", str(files["cs"]), "--estimate", good],
+                ["filter", "--particles", str(files["cs"]), "--keep-quantile", "0.75"],
+            ),
+            False,
+        ),
         "map": (mrc, lambda: read_volume(files["map"]), of_map(files["map"]), True),
         "compressed map": (
             (mutations.of_gzip,),
@@ -162,10 +172,11 @@ def _files(folder: Path) -> Dict[str, Path]:
     for name, stack in (
         ("good", "good.mrcs"),
         ("star", "good.mrcs"),
+        ("cs", "good.mrcs"),
         ("good of stack", "stack.mrcs"),
     ):
         write_stack(folder / stack, rng.normal(size=(NUMBER, BOX, BOX)), PIXEL)
-        files[name] = folder / f"{name.replace(' ', '_')}.star"
+        files[name] = folder / f"{name.replace(' ', '_')}{'.cs' if name == 'cs' else '.star'}"
         table = make_particles(folder / stack, NUMBER, BOX, PIXEL)
         write_particles(files[name], table.replace(scores={"cryoposesTrace": rng.random(NUMBER)}))
     files["stack"] = folder / "stack.mrcs"

@@ -238,6 +238,39 @@ def of_npz(rng, content: bytes) -> bytes:
     return saved.getvalue()
 
 
+def of_cs(rng, content: bytes) -> bytes:
+    """Fields of other types, shapes and values, lost or out of order, and headers that lie."""
+    records = np.load(io.BytesIO(content))
+    columns = {name: records[name] for name in records.dtype.names}
+    name, kind = str(rng.choice(list(columns))), rng.integers(7)
+    values = columns[name]
+    if kind == 0:
+        columns.pop(name)
+    elif kind == 1:
+        to = rng.choice(["f2", "f8", "i1", "u8", "S3", "?", "M8[s]", "V4"])
+        columns[name] = np.zeros(values.shape, to)
+    elif kind == 2:
+        columns[name] = np.repeat(values[:, None], int(rng.integers(0, 4)), axis=1)
+    elif kind == 3:
+        columns[name] = values[rng.integers(0, len(values), len(values))]
+    elif values.dtype.kind == "S":
+        columns[name] = np.full(values.shape, str(rng.choice(WORDS))[:300].encode())
+    elif kind in (4, 5):
+        extreme = FLOATS[rng.integers(len(FLOATS))]
+        changed = rng.random(values.shape) < 0.1
+        with np.errstate(all="ignore"):
+            columns[name] = np.where(changed, extreme, values.astype(float)).astype(values.dtype)
+    kinds = [(key, column.dtype, column.shape[1:]) for key, column in columns.items()]
+    damaged = np.zeros(len(records), kinds)
+    for key, column in columns.items():
+        damaged[key] = column
+    saved = io.BytesIO()
+    np.save(saved, damaged)
+    if kind == 6:
+        return saved.getvalue().replace(b"'shape': (", b"'shape': (9", 1)
+    return saved.getvalue()
+
+
 def of_keras(rng, content: bytes) -> bytes:
     """The HDF5 file within is damaged, or a value, or the archive's list of members."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:

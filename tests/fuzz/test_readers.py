@@ -14,6 +14,7 @@ SEED = int(os.environ.get("CRYOPOSES_FUZZ_SEED", "11"))
 NUMBER = int(os.environ.get("CRYOPOSES_FUZZ_NUMBER", "300"))
 KINDS = (
     "star",
+    "cs",
     "map",
     "compressed map",
     "stack",

@@ -82,7 +82,7 @@ def _joined(
 ) -> Tuple[ParticleTable, ParticleTable, Optional[ParticleTable]]:
     """Common particles of both sets, and those of the first alone (None if there are none)."""
     particles, second = (
-        read_particles(str(path), ("poses",), config.images_from)
+        read_particles(str(path), ("poses",), config.images_from, config.passthrough)
         for path in (config.particles, config.truth or config.other)
     )
     found = join(particles, second, config.join_by)

@@ -59,7 +59,7 @@ def _distances(config: CompareConfig) -> Figure:
 
 def _both_sets(config: CompareConfig) -> Tuple[ParticleTable, ParticleTable]:
     truth, estimate = (
-        read_particles(str(p), images_from=config.images_from)
+        read_particles(str(p), (), config.images_from, config.passthrough)
         for p in (config.truth, config.estimate)
     )
     return truth, estimate

@@ -216,7 +216,7 @@ def _error_scales(
 
 def _read(config: CompareConfig) -> Tuple[ParticleTable, ParticleTable]:
     truth, estimate = (
-        read_particles(str(p), ("poses",), config.images_from)
+        read_particles(str(p), ("poses",), config.images_from, config.passthrough)
         for p in (config.truth, config.estimate)
     )
     return truth, estimate

@@ -21,7 +21,7 @@ def pictures(folder: Path, config: FilterConfig) -> Dict[str, Picture]:
     if not all((folder / name).exists() for name in (ACCEPTED_NAME, REJECTED_NAME)):
         return {}
 
-    everything = read_particles(str(config.particles), images_from=config.images_from)
+    everything = read_particles(str(config.particles), (), config.images_from, config.passthrough)
     decision = decide(config, everything)
     accepted, score = decision.accepted, decision.score
     threshold = saved_metrics(folder).get("threshold")

@@ -11,7 +11,7 @@ from ...core.errors import InputError
 from ...core.io.error_log import not_fatal
 from ...core.io.ids import warn_of_copies
 from ...core.io.names import ACCEPTED_NAME, REJECTED_NAME
-from ...core.io.star import read_particles, write_particles
+from ...core.io.star import read_particles, write_particle_results
 from ...core.scores import (
     FROM_NOTHING,
     HIGH,
@@ -51,8 +51,8 @@ def run(config: FilterConfig, run: RunDirectory) -> Dict[str, Any]:
     """
     table, decision = _read_and_decide(config)
     accepted, scores = decision.accepted, table.scores[decision.score]
-    write_particles(run.file(ACCEPTED_NAME), table.take(accepted))
-    write_particles(run.file(REJECTED_NAME), table.take(~accepted))
+    write_particle_results(run, ACCEPTED_NAME, table.take(accepted))
+    write_particle_results(run, REJECTED_NAME, table.take(~accepted))
     views, warning = views_before_and_after(table, accepted, config.symmetry, config.seed)
     metrics = {
         "particles": len(table),
@@ -97,7 +97,7 @@ def run(config: FilterConfig, run: RunDirectory) -> Dict[str, Any]:
 
 
 def _read_and_decide(config: FilterConfig) -> Tuple[ParticleTable, Decision]:
-    table = read_particles(str(config.particles), images_from=config.images_from)
+    table = read_particles(str(config.particles), (), config.images_from, config.passthrough)
     config.check_number(len(table))
     decision = decide(config, table)
     if not decision.accepted.any() and not config.allow_none:

@@ -54,6 +54,7 @@ def read_model_inputs(
     particles_path: Optional[str],
     images_from: Optional[str] = None,
     volume_path: Optional[str] = None,
+    passthrough: Optional[str] = None,
 ) -> ModelInputs[Model]:
     """A model and the particles that it is applied to.
 
@@ -61,16 +62,17 @@ def read_model_inputs(
     ----------
     load : reads the model from its folder.
     model_path : folder of the model.
-    particles_path : STAR file of the particles.
+    particles_path : STAR or .cs file of the particles.
     images_from : folder for relative stack names, if it is given.
     volume_path : map, or atomic model, in the frame of the model, if it is given.
+    passthrough : .cs file with further fields of the particles, if it is given.
 
     Raises
     ------
     InputError : if a part is unusable or the parts do not fit together.
     """
     model = load(model_path)
-    table = read_particles(str(particles_path), images_from=images_from)
+    table = read_particles(str(particles_path), (), images_from, passthrough)
     card = model.card
     check_fits_model(table, card.pixel_size_angstrom, card.mask_diameter_angstrom)
     images = ResampledImages(table, card.box_size_px, card.pixel_size_angstrom)

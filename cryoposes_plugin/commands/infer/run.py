@@ -7,7 +7,7 @@ from typing import Any, Dict
 
 from ...core.io.error_log import not_fatal
 from ...core.io.names import PARTICLES_NAME
-from ...core.io.star import write_particles
+from ...core.io.star import write_particle_results
 from ...core.maps.symmetry import warn_of_symmetry
 from ...core.models.pose_model import PoseModel
 from ...core.particles.batches import scan_images
@@ -28,7 +28,12 @@ def check(config: InferConfig) -> None:
     """Raise every error that can be found before any long work."""
     config.validate()
     inputs = read_model_inputs(
-        PoseModel.load, config.model, config.particles, config.images_from, config.volume
+        PoseModel.load,
+        config.model,
+        config.particles,
+        config.images_from,
+        config.volume,
+        config.passthrough,
     )
     scan_images(inputs.table)
     if inputs.volume is not None:
@@ -43,7 +48,12 @@ def run(config: InferConfig, run: RunDirectory) -> Dict[str, Any]:
     result.
     """
     inputs = read_model_inputs(
-        PoseModel.load, config.model, config.particles, config.images_from, config.volume
+        PoseModel.load,
+        config.model,
+        config.particles,
+        config.images_from,
+        config.volume,
+        config.passthrough,
     )
     inputs.model.card.repeat_warnings(config.model)
     write_density(config.volume, run, inputs.volume)
@@ -56,7 +66,7 @@ def run(config: InferConfig, run: RunDirectory) -> Dict[str, Any]:
             not_refined = f"The poses are the network's and were not refined: {error}"
     if estimate is None:
         estimate = predict_poses(config, run, inputs)
-    write_particles(run.file(PARTICLES_NAME), estimate.table)
+    write_particle_results(run, PARTICLES_NAME, estimate.table)
 
     metrics = metrics_of(inputs, estimate)
     if not metrics["refined"]:

@@ -24,6 +24,7 @@ from ...core.io.error_log import not_fatal
 from ...core.io.folder import Folder
 from ...core.io.mrc import read_volume, write_volume
 from ...core.io.names import (
+    CS_NAME,
     FSC_NAME,
     HALF1_NAME,
     HALF2_NAME,
@@ -33,7 +34,7 @@ from ...core.io.names import (
     SEARCH_NAME,
     VOLUME_NAME,
 )
-from ...core.io.star import read_particles, write_particles
+from ...core.io.star import read_particles, write_particle_results, write_particles
 from ...core.io.state_files import REDO, SEARCH_AXES, read_json
 from ...core.maps.symmetry_axes import SymmetryAxes, find_axes
 from ...core.particles.batches import scan_images
@@ -51,7 +52,7 @@ from .config import InitialVolumeConfig
 
 logger = logging.getLogger(__name__)
 
-_FROM_REFINEMENT = (VOLUME_NAME, HALF1_NAME, HALF2_NAME, FSC_NAME, PARTICLES_NAME)
+_FROM_REFINEMENT = (VOLUME_NAME, HALF1_NAME, HALF2_NAME, FSC_NAME, PARTICLES_NAME, CS_NAME)
 #: Pixels along the field of view of the search, and the share of that field that the particle
 #: takes.
 SEARCH_BOX_PX = 32
@@ -84,9 +85,9 @@ def check(config: InitialVolumeConfig) -> None:
 def read_inputs(config: InitialVolumeConfig) -> SearchInputs:
     """InputError or ConfigError in one sentence where parts are unusable or do not fit together."""
     parse_symmetry(config.symmetry)
-    table = read_particles(str(config.particles), images_from=config.images_from).replace(
-        rotations=None, shifts_px=None, scores={}
-    )
+    table = read_particles(
+        str(config.particles), (), config.images_from, config.passthrough
+    ).replace(rotations=None, shifts_px=None, scores={})
     check_ctf(table, config.particles)
     box, pixel = even_grid(table, str(config.particles))
     check_enough_particles(str(config.particles), len(table))
@@ -118,7 +119,7 @@ def run(config: InitialVolumeConfig, run: RunDirectory) -> Dict[str, Any]:
     if len(symmetry_rotations(config.symmetry)) > 1:
         metrics["symmetry_correlation"] = round(coarse.axes_correlation, 4)
     if config.rounds:
-        refined = _refine(config, run, part, metrics["search_resolution_angstrom"])
+        refined = _refine(config, run, inputs, part, metrics["search_resolution_angstrom"])
         metrics = {**refined, **metrics}
     else:
         _write_coarse(run, coarse)
@@ -152,7 +153,7 @@ def _coarse(
     """Assign poses and find the axes, or read both back from the folder of the search."""
     state, pixel = part.file(SEARCH_AXES), inputs.grid.pixel_size_angstrom
     if state.exists():
-        table = read_particles(part.file(PARTICLES_NAME), require=("poses",))
+        table = _read_back(inputs, part)
         correlation = real(
             read_json(state, REDO).get("correlation"), f"{state}: correlation", REDO, -1.0, 1.0
         )
@@ -222,7 +223,11 @@ def _on_axes(inputs: SearchInputs, table: ParticleTable, axes: SymmetryAxes) -> 
 
 
 def _refine(
-    config: InitialVolumeConfig, run: RunDirectory, search: Folder, resolution: float
+    config: InitialVolumeConfig,
+    run: RunDirectory,
+    inputs: SearchInputs,
+    search: Folder,
+    resolution: float,
 ) -> Dict[str, Any]:
     """Rounds in a folder of their own, whose results become the run's; returns their metrics."""
     settings = RoundSettings(
@@ -236,16 +241,22 @@ def _refine(
         seed=config.seed,
         threads=config.threads,
     )
-    table = read_particles(search.file(PARTICLES_NAME), require=("poses",))
-    start = make_start(table, read_volume(search.file(VOLUME_NAME)), settings)
+    start = make_start(_read_back(inputs, search), read_volume(search.file(VOLUME_NAME)), settings)
 
     folder = run.inside(REFINEMENT_NAME)
     best, history = refine_in_rounds(settings, folder, start)
     metrics = write_best_round(settings, folder, start, best, history)
     for name in _FROM_REFINEMENT:
-        with run.atomic(name) as target:
-            shutil.copyfile(folder.file(name), target)
+        if folder.file(name).exists():  # particles.cs only of particles from cryoSPARC
+            with run.atomic(name) as target:
+                shutil.copyfile(folder.file(name), target)
     return metrics
+
+
+def _read_back(inputs: SearchInputs, search: Folder) -> ParticleTable:
+    """The particles with the poses of the search; STAR files hold no records of cryoSPARC."""
+    table = read_particles(search.file(PARTICLES_NAME), require=("poses",))
+    return table.replace(records=inputs.table.records)
 
 
 def _write_coarse(run: RunDirectory, coarse: Coarse) -> None:
@@ -253,7 +264,7 @@ def _write_coarse(run: RunDirectory, coarse: Coarse) -> None:
     box, pixel = common_grid(coarse.table)
     data = resample_volume(coarse.volume.data, coarse.volume.pixel_size_angstrom, box, pixel)
     write_volume(run.file(VOLUME_NAME), data, pixel)
-    write_particles(run.file(PARTICLES_NAME), coarse.table)
+    write_particle_results(run, PARTICLES_NAME, coarse.table)
 
 
 def _write_history(part: Folder, outcome: SearchOutcome) -> None:

@@ -20,7 +20,7 @@ from ...core.io.error_log import not_fatal
 from ...core.io.folder import Folder
 from ...core.io.mrc import write_volume
 from ...core.io.names import HALF1_NAME, HALF2_NAME, PARTICLES_NAME, VOLUME_NAME
-from ...core.io.star import read_particles, write_particles
+from ...core.io.star import read_particles, write_particle_results, write_particles
 from ...core.io.state_files import remove_state
 from ...core.maps.fsc import HalfMapFsc, half_map_fsc
 from ...core.particles.grids import Grid, common_grid, working_grid
@@ -226,7 +226,9 @@ def write_best_round(
     particles = ReconstructionParticles.on_common_grid(best.table, start.half)
     for name, data in zip(_MAP_NAMES, best.maps):
         write_volume(folder.file(name), data, particles.pixel_size_angstrom)
-    write_particles(folder.file(PARTICLES_NAME), best.table)
+    # the rounds read their particles from STAR files, which hold no records
+    table = best.table.replace(records=start.table.records)
+    write_particle_results(folder, PARTICLES_NAME, table)
     report.write_fsc(folder, best.fsc, None)
 
     metrics = report.metrics_of(

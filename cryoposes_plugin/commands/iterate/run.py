@@ -57,10 +57,19 @@ def _read(config: IterateConfig) -> Tuple[RoundSettings, Start]:
     network = None
     if config.model is not None:
         network = read_model_inputs(
-            PoseModel.load, config.model, config.particles, config.images_from
+            PoseModel.load,
+            config.model,
+            config.particles,
+            config.images_from,
+            passthrough=config.passthrough,
         )
 
-    table = read_particles(str(config.particles), () if network else ("poses",), config.images_from)
+    table = read_particles(
+        str(config.particles),
+        () if network else ("poses",),
+        config.images_from,
+        config.passthrough,
+    )
     check_ctf(table, config.particles)
     volume = read_volume(str(config.volume))
     check_volume(str(config.volume), volume, table)

@@ -40,7 +40,7 @@ def read_inputs(config: ReconstructConfig) -> ReconstructionInputs:
     """Read and check everything but the pixels; InputError or ConfigError in one sentence."""
     parse_symmetry(config.symmetry)
     path = config.particles
-    table = read_particles(str(path), ("poses",), config.images_from)
+    table = read_particles(str(path), ("poses",), config.images_from, config.passthrough)
     check_ctf(table, path)
     half, drawn = half_sets(table, config.seed)
 

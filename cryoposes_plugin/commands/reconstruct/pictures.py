@@ -31,7 +31,9 @@ def pictures(folder: Path, config: ReconstructConfig) -> Dict[str, Picture]:
 
 
 def _coverage(config: ReconstructConfig) -> Figure:
-    table = read_particles(str(config.particles), ("poses",), config.images_from)
+    table = read_particles(
+        str(config.particles), ("poses",), config.images_from, config.passthrough
+    )
     group = symmetry_rotations(config.symmetry)
     return sampling_figure(sampling_compensation_factor(np.asarray(table.rotations), group))
 

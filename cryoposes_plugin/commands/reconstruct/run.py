@@ -11,7 +11,7 @@ import numpy as np
 from ...core.io.error_log import not_fatal
 from ...core.io.mrc import write_volume
 from ...core.io.names import HALF1_NAME, HALF2_NAME, PARTICLES_NAME, VOLUME_NAME
-from ...core.io.star import write_particles
+from ...core.io.star import write_particle_results
 from ...core.maps.fsc import half_map_fsc, independence_statement
 from ...core.maps.symmetry import warn_of_symmetry
 from ...core.reconstruction.particles import ReconstructionParticles
@@ -87,7 +87,7 @@ def run(config: ReconstructConfig, run: RunDirectory) -> Dict[str, Any]:
         write_volume(run.file(name), data, pixel)
     if inputs.half_drawn:
         table = particles.table.replace(random_subset=particles.half)
-        write_particles(run.file(PARTICLES_NAME), table)
+        write_particle_results(run, PARTICLES_NAME, table)
     write_fsc(run, fsc, reference)
     with not_fatal(run.path, "its report"):
         write_page(run, particles, fsc, volume, reference, views, metrics)

@@ -45,9 +45,21 @@ class TruePoses:
     rows: np.ndarray
 
     @classmethod
-    def read(cls, path, table: ParticleTable, images_from: Optional[str] = None) -> TruePoses:
-        """Joined as `io.ids` says; InputError where nothing is common, or the file has no poses."""
-        truth = read_particles(path, ("poses",), images_from)
+    def read(
+        cls,
+        path,
+        table: ParticleTable,
+        images_from: Optional[str] = None,
+        passthrough: Optional[str] = None,
+    ) -> TruePoses:
+        """Joined as `io.ids` says; InputError where nothing is common, or the file has no poses.
+
+        Parameters
+        ----------
+        path, images_from, passthrough : of the particle file (see `read_particles`).
+        table : the particles whose true poses are wanted.
+        """
+        truth = read_particles(path, ("poses",), images_from, passthrough)
         true_rows, rows = join_tables(truth, table)
         return cls(np.asarray(truth.rotations)[true_rows], rows)
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from ...core.io.error_log import not_fatal
 from ...core.io.names import PARTICLES_NAME
-from ...core.io.star import columns_not_modelled, write_particles
+from ...core.io.star import columns_not_modelled, write_particle_results
 from ...core.models.distance_model import DistanceModel
 from ...core.models.embedding import Embedding, embed_copies, embed_particles
 from ...core.parallel import in_order
@@ -62,7 +62,7 @@ def check(config: RecoverConfig) -> None:
     config.validate()
     inputs = _read(config)
     if config.truth is not None:
-        TruePoses.read(config.truth, inputs.table, config.images_from)
+        TruePoses.read(config.truth, inputs.table, config.images_from, config.passthrough)
     scan_images(inputs.table)
     if inputs.volume is not None and config.reference_snr is None:
         noise_of(inputs.images, config.seed)
@@ -87,12 +87,12 @@ def run(config: RecoverConfig, run: RunDirectory) -> Dict[str, Any]:
     shifts_px, shift_source = _shifts(config, inputs, embedding, poses.rotations)
 
     table = _with_poses(inputs, poses, shifts_px)
-    write_particles(run.file(PARTICLES_NAME), table)
+    write_particle_results(run, PARTICLES_NAME, table)
     metrics = _metrics(inputs, embedding, poses, table, shift_source)
 
     truth = None
     if config.truth is not None:
-        truth = TruePoses.read(config.truth, table, config.images_from)
+        truth = TruePoses.read(config.truth, table, config.images_from, config.passthrough)
     if truth is not None:
         metrics["particles_with_truth"] = len(truth.rows)
         logger.info(
@@ -111,7 +111,12 @@ def run(config: RecoverConfig, run: RunDirectory) -> Dict[str, Any]:
 
 def _read(config: RecoverConfig) -> ModelInputs[DistanceModel]:
     inputs = read_model_inputs(
-        DistanceModel.load, config.model, config.particles, config.images_from, config.volume
+        DistanceModel.load,
+        config.model,
+        config.particles,
+        config.images_from,
+        config.volume,
+        config.passthrough,
     )
     inputs.model.card.check_tells_rotations(config.model)
     if inputs.volume is None:

@@ -33,7 +33,9 @@ def read_inputs(config: RefineConfig) -> RefinementInputs:
     fit together.
     """
     group = symmetry_rotations(config.symmetry)
-    table = read_particles(str(config.particles), ("poses",), config.images_from)
+    table = read_particles(
+        str(config.particles), ("poses",), config.images_from, config.passthrough
+    )
     check_ctf(table, config.particles)
     volume = read_volume(str(config.volume))
     check_volume(str(config.volume), volume, table)

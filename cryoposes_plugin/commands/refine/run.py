@@ -13,7 +13,7 @@ from ...core.io.error_log import not_fatal
 from ...core.io.ids import warn_of_copies
 from ...core.io.names import PARTICLES_NAME
 from ...core.io.provenance import digest_path
-from ...core.io.star import write_particles
+from ...core.io.star import write_particle_results
 from ...core.maps.symmetry import warn_of_symmetry
 from ...core.particles.batches import scan_images
 from ...core.particles.contrast import warn_of_map
@@ -81,7 +81,7 @@ def run(config: RefineConfig, run: RunDirectory) -> Dict[str, Any]:
     frame = _frame_test(config, inputs, refinement, results)
     if frame.refined_are_wrong:
         table = marked_as_wrong(table, refinement.group)
-    write_particles(run.file(PARTICLES_NAME), table)
+    write_particle_results(run, PARTICLES_NAME, table)
     write_covariance(run, table, results, inputs.grid.pixel_size_angstrom)
 
     metrics = {

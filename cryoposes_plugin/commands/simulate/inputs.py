@@ -59,11 +59,15 @@ def read_inputs(config: SimulateConfig) -> SimulationInputs:
     """
     like = None
     if config.like:
-        like = read_particles(config.like, ("ctf",) if config.ctf else (), config.images_from)
+        like = read_particles(
+            config.like, ("ctf",) if config.ctf else (), config.images_from, config.passthrough
+        )
     volumes = read_densities(config, config.volume, like)
     poses = None
     if config.orientations == "particles":
-        poses = read_particles(str(config.orientations_from), ("poses",), config.images_from)
+        poses = read_particles(
+            str(config.orientations_from), ("poses",), config.images_from, config.passthrough
+        )
     box, pixel = image_grid(config, volumes, like)
     if config.image_state != "raw" and not config.ctf:
         raise ConfigError(
@@ -176,7 +180,7 @@ def _draw_ctf_and_optics(config: SimulateConfig, inputs: SimulationInputs):
     # for the new images.
     groups = tuple(
         dataclasses.replace(
-            o, pixel_size_angstrom=pixel, box_size_px=box, image_state=state, extra={}
+            o, pixel_size_angstrom=pixel, box_size_px=box, image_state=state, extra={}, sign=1
         )
         for o in like.optics
     )

@@ -93,11 +93,17 @@ def make_plan(config: TrainConfig) -> Plan:
     recipe = config.recipe()
     group = symmetry_rotations(config.symmetry)
     needs_ctf = ("ctf",) if config.ctf else ()
-    like = read_particles(config.like, needs_ctf, config.images_from) if config.like else None
+    like = (
+        read_particles(config.like, needs_ctf, config.images_from, config.passthrough)
+        if config.like
+        else None
+    )
     labelled = None
     if config.particles:
         needs_ctf = ("ctf",) if config.ctf and recipe.ctf_correction != "none" else ()
-        labelled = read_particles(config.particles, ("poses", *needs_ctf), config.images_from)
+        labelled = read_particles(
+            config.particles, ("poses", *needs_ctf), config.images_from, config.passthrough
+        )
 
     volumes = read_densities(config, config.volume, like if like is not None else labelled)
     grid = image_grid(config, volumes, like if like is not None else labelled)

@@ -1,4 +1,4 @@
-"""Files: STAR, MRC and npz files, folders of results, and the state of interrupted runs.
+"""Files: STAR, .cs, MRC and npz files, folders of results, and the state of interrupted runs.
 
 `read_particles` and `write_particles`, `read_volume` and `write_volume`, `read_stack` and
 `write_stack`, `Folder`, `join_tables`. They are loaded when they are used.
@@ -16,11 +16,11 @@ __getattr__, __dir__, __all__ = lazy_names(
         "StackWriter": "mrc",
         "join_tables": "ids",
         "read_npz": "npz",
-        "read_particles": "star_reader",
+        "read_particles": "star",
         "read_stack": "mrc",
         "read_volume": "mrc",
-        "stack_paths": "star_reader",
-        "write_particles": "star_writer",
+        "stack_paths": "star",
+        "write_particles": "star",
         "write_stack": "mrc",
         "write_volume": "mrc",
     },

@@ -25,6 +25,7 @@ _MAGIC = (
     (b"II*\x00", "TIFF"),
     (b"MM\x00*", "TIFF"),
     (b"\x93NUMPY", "NumPy"),
+    (b"\x95CSDAT", "cryoSPARC stream"),
     (b"version https://git-lfs", "Git LFS pointer"),
 )
 LARGEST_TEXT_BYTES, _PART_BYTES = 2**24, 2**24

@@ -1,7 +1,8 @@
 """Which particles are the same, within a set and between two sets; never by their position.
 
-A particle is identified by its image: the whole path of the stack and the slice. rlnImageId is used
-if it does not contradict the images; otherwise the images decide, and the join says so.
+A particle is identified by its image: the whole path of the stack and the slice. An id (RELION's
+rlnImageId, cryoSPARC's uid) is used if it does not contradict the images; otherwise the images
+decide, and the join says so.
 """
 
 from __future__ import annotations
@@ -194,7 +195,9 @@ def _join_moved(a: ParticleTable, b: ParticleTable, by_id: Rows) -> Join:
 
 
 def _tail(path: AnyPath, number: int) -> Tuple[str, ...]:
-    return Path(os.path.abspath(path)).parts[-number:]
+    """The last parts of a path; stacks that cryoSPARC calls .mrc are linked as .mrcs for RELION."""
+    whole = os.path.abspath(path)
+    return Path(whole[:-1] if whole.endswith(".mrcs") else whole).parts[-number:]
 
 
 def _distinct(table: ParticleTable, number: int) -> bool:

@@ -1,8 +1,8 @@
-"""Which file a stack name in a STAR file means.
+"""Which file a stack name in a particle file means.
 
-A relative name starts from the folder of the STAR file, or from the working directory (RELION's
-project), or, if it contains folders, from one of the folders above the STAR file: RELION's names
-start from the project, which is above its STAR files.
+A relative name starts from the folder of the particle file (STAR or .cs), or from the working
+directory (RELION's project), or, if it contains folders, from one of the folders above that file:
+the names of RELION and cryoSPARC start from the project, which is above their files.
 If different files fit, the error lists them, and `images_from` decides.
 """
 
@@ -54,6 +54,24 @@ def resolve_stacks(
     ]
     _check_distinct(star, names, found)
     return found
+
+
+def merge_names(
+    files: Sequence[Path], stack_index: np.ndarray, slice_index: np.ndarray
+) -> ImageReferences:
+    """References to images whose stacks have several names: two ways to write a path are one stack.
+
+    Parameters
+    ----------
+    files : the stacks by name, as `resolve_stacks` gives them.
+    stack_index, slice_index : (N,) of the images, into `files` and into each stack.
+    """
+    distinct: Dict[str, int] = {}
+    merged = np.array([distinct.setdefault(os.path.abspath(f), len(distinct)) for f in files])
+    first = dict(zip(merged[::-1].tolist(), list(files)[::-1]))
+    return ImageReferences(
+        tuple(first[i] for i in range(len(distinct))), merged[stack_index], slice_index
+    )
 
 
 def written_name(path: Path, star: Path) -> str:

@@ -7,6 +7,8 @@ CONFIG_NAME, MANIFEST_NAME = "config.json", "manifest.json"
 METRICS_NAME, REPORT_NAME = "metrics.json", "report.html"
 
 PARTICLES_NAME, STACK_NAME = "particles.star", "particles.mrcs"
+#: Of cryoSPARC's particle files, which are written beside STAR files of the same name.
+CS_SUFFIX, CS_NAME = ".cs", "particles.cs"
 ACCEPTED_NAME, REJECTED_NAME = "accepted.star", "rejected.star"
 COVARIANCE_NAME = "covariance.npz"
 #: Junk probabilities of a set's images and of its decoys.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import zipfile
-from typing import IO, Dict, Optional, Sequence, Tuple
+from typing import IO, Any, Callable, Dict, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -17,7 +17,8 @@ from .files import fill, first_bytes, kind_of
 _SUFFIX = ".npy"
 #: Kinds of NumPy's dtypes: boolean, integer, unsigned, floating point; and text.
 NUMBERS, TEXTS = "biuf", "U"
-_HEADERS = {
+_LONGEST_HEADER = 10000
+_HEADERS: Dict[Tuple[int, int], Callable[..., Any]] = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
 }
@@ -106,7 +107,7 @@ def _checked_bytes(
 ) -> int:
     """Size of an array, after a check of its header alone."""
     with archive.open(info) as handle:
-        shape, _, dtype = _header(handle)
+        shape, _, dtype = array_header(handle)
         begin = handle.tell()
     size = math.prod(shape) * dtype.itemsize
     if dtype.kind not in kinds:
@@ -118,16 +119,22 @@ def _checked_bytes(
     return size
 
 
-def _header(handle: IO[bytes]) -> Tuple[Tuple[int, ...], bool, np.dtype]:
+def array_header(
+    handle: IO[bytes], longest: int = _LONGEST_HEADER
+) -> Tuple[Tuple[int, ...], bool, np.dtype]:
+    """Shape, whether in the order of columns, and dtype of the array that begins here.
+
+    longest : number of characters of its header that are allowed; ValueError for more.
+    """
     version = np.lib.format.read_magic(handle)
     if version not in _HEADERS:
         raise ValueError(f"version {version} of the array format is not supported")
-    return _HEADERS[version](handle)
+    return _HEADERS[version](handle, longest)
 
 
 def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:
     with archive.open(info) as handle:
-        shape, in_columns, dtype = _header(handle)
+        shape, in_columns, dtype = array_header(handle)
         data = np.empty(shape[::-1] if in_columns else shape, dtype)
         fill(handle, data)
     return data.T if in_columns else data

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Dict, List, Optional, Sequence
 
 from ..types import ParticleTable
+from .cryosparc.fields import fields_not_modelled
 
 # Particles
 IMAGE_NAME, IMAGE_ID, RANDOM_SUBSET = "rlnImageName", "rlnImageId", "rlnRandomSubset"
@@ -26,6 +27,11 @@ DIMENSIONALITY = "rlnImageDimensionality"
 VOLTAGE, SPHERICAL_ABERRATION = "rlnVoltage", "rlnSphericalAberration"
 AMPLITUDE_CONTRAST = "rlnAmplitudeContrast"
 PREMULTIPLIED, PHASE_FLIPPED = "rlnCtfDataAreCtfPremultiplied", "rlnCtfDataArePhaseFlipped"
+BEAM_TILT = ("rlnBeamTiltX", "rlnBeamTiltY")
+#: Our own column: cryoSPARC's uid, which is too long a number for rlnImageId.
+UID_LABEL = "cryoposesUid"
+#: Our own column: -1 if protein is black in the images, which are multiplied by it when read.
+IMAGE_SIGN = "cryoposesImageSign"
 
 # Pixel size in RELION 3.0
 OLD_PIXEL_SIZE = "rlnPixelSize"
@@ -63,18 +69,20 @@ _NEUTRAL_TOLERANCE = 1e-6
 def columns_not_modelled(table: ParticleTable) -> List[str]:
     """The columns that affect the images, are not modelled, and pass through unchanged.
 
-    Columns without effect (a beam tilt of 0, a magnification of 1) are left out.
+    Columns without effect (a beam tilt of 0, a magnification of 1) are left out. Particles of
+    cryoSPARC have such fields in their records.
     """
     values: Dict[str, List[str]] = {}
     for label in NOT_MODELLED:
         of_groups = [group.extra[label] for group in table.optics if label in group.extra]
         values[label] = [*map(str, of_groups), *map(str, table.extra.get(label, ()))]
 
-    return [
+    found = [
         label
         for label, neutral in NOT_MODELLED.items()
         if not all(is_neutral(value, neutral) for value in set(values[label]))
     ]
+    return [*found, *fields_not_modelled(table)]
 
 
 def not_modelled(columns: Sequence[str]) -> List[str]:

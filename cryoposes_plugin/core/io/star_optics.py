@@ -20,6 +20,7 @@ from .star_labels import (
     BOX_SIZE,
     DETECTOR_PIXEL_SIZE,
     DIMENSIONALITY,
+    IMAGE_SIGN,
     MAGNIFICATION,
     OLD_PIXEL_SIZE,
     OPTICS_GROUP,
@@ -227,10 +228,12 @@ class _Row:
         self._check_dimensionality()
         pixel = self._pixel_size()
         box = self._box_size()
-        state = self._image_state()
+        state, sign = self._image_state(), self._sign()
         acquisition = {name: self._take(label, to_floats) for name, label in ACQUISITION}
 
-        return OpticsGroup(self.name, pixel, box, image_state=state, extra=self.row, **acquisition)
+        return OpticsGroup(
+            self.name, pixel, box, image_state=state, extra=self.row, sign=sign, **acquisition
+        )
 
     def _take(self, label: str, parse: Callable[..., np.ndarray]) -> Optional[Any]:
         text = self.row.pop(label, None)
@@ -299,6 +302,14 @@ class _Row:
                 "size of the images."
             )
         return box
+
+    def _sign(self) -> int:
+        sign = self._take(IMAGE_SIGN, to_integers)
+        if sign not in (None, 1, -1):
+            raise InputError(
+                f"{self.path}: _{IMAGE_SIGN} of optics group {self.name} is {sign}; give 1 or -1."
+            )
+        return sign or 1
 
     def _image_state(self) -> str:
         flags = {label: self._take(label, to_integers) for label in (PREMULTIPLIED, PHASE_FLIPPED)}

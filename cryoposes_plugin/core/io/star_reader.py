@@ -7,7 +7,6 @@ reads the optics groups. Columns that are not modelled pass through verbatim, in
 from __future__ import annotations
 
 import logging
-import os
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Set, Tuple
 
@@ -18,7 +17,7 @@ from ..errors import InputError
 from ..scored_pose import without_scores_of_other_poses
 from ..scores import PREFIX, TEXTS
 from ..types import AnyPath, CtfTable, ParticleTable, acquisition_of_particles
-from .image_paths import ImageReferences, resolve_stacks
+from .image_paths import ImageReferences, merge_names, resolve_stacks
 from .mrc import stack_size
 from .star_columns import ParticleColumns, shown_text
 from .star_grammar import Table, read_star
@@ -34,6 +33,7 @@ from .star_labels import (
     ORIGINS_PX,
     PHASE_SHIFT,
     RANDOM_SUBSET,
+    UID_LABEL,
     is_neutral,
 )
 from .star_optics import Optics, read_optics
@@ -43,7 +43,7 @@ logger = logging.getLogger(__name__)
 _LARGEST_SLICE = 2**31
 _ANY_CTF = DEFOCUS[:2]
 
-#: What `read_particles` may require: the columns, what they are called, and the remedy.
+#: What `read_star_particles` may require: the columns, what they are called, and the remedy.
 _REQUIREMENTS = {
     "poses": (ANGLES, "orientations", "align the particles first, or give particles with angles"),
     "ctf": (_ANY_CTF, "CTF", "estimate the CTF and extract the particles with it"),
@@ -67,7 +67,7 @@ _OTHER_KINDS = {
 }
 
 
-def read_particles(
+def read_star_particles(
     path: AnyPath, require: Sequence[str] = (), images_from: Optional[str] = None
 ) -> ParticleTable:
     """Read a particle STAR file.
@@ -116,8 +116,8 @@ def read_particles(
     return without_scores_of_other_poses(table, str(path))
 
 
-def stack_paths(path: AnyPath, images_from: Optional[str] = None) -> List[Path]:
-    """The stacks that a particle STAR file names, as `read_particles` finds them, or missing."""
+def star_stack_paths(path: AnyPath, images_from: Optional[str] = None) -> List[Path]:
+    """The stacks that a particle STAR file names, as `read_star_particles` finds them, or missing."""
     path = Path(path)
     particles, _ = _tables(path)
     return list(_image_references(path, particles.columns[IMAGE_NAME], images_from).stack_paths)
@@ -202,14 +202,7 @@ def _image_references(
 
     files = resolve_stacks(star, list(found), images_from)
     _check_single(star, names, [files[k] for k in stack_index.tolist()])
-
-    # two ways to write the path of a stack are one stack
-    distinct: Dict[str, int] = {}
-    merged = np.array([distinct.setdefault(os.path.abspath(f), len(distinct)) for f in files])
-    first = dict(zip(merged[::-1].tolist(), files[::-1]))
-    return ImageReferences(
-        tuple(first[i] for i in range(len(distinct))), merged[stack_index], slice_index
-    )
+    return merge_names(files, stack_index, slice_index)
 
 
 def _check_single(star: Path, names: Sequence[str], files: Sequence[Path]) -> None:
@@ -260,14 +253,30 @@ def _check_no_origins(particles: ParticleColumns) -> None:
 def _identities(particles: ParticleColumns, images: ImageReferences) -> Tuple[np.ndarray, bool]:
     """(N,) ids, and whether they are those of the file, which are used only if they are unique."""
     counted = np.arange(1, particles.number + 1, dtype=np.int64)
-    if IMAGE_ID not in particles.columns:
+    label = UID_LABEL if UID_LABEL in particles.columns else IMAGE_ID
+    if label not in particles.columns:
         return counted, False
-    ids = particles.integers(IMAGE_ID)
+    ids = _uids(particles) if label == UID_LABEL else particles.integers(IMAGE_ID)
     if len(np.unique(ids)) == particles.number:
         return ids, True
 
     _warn_of_shared_id(particles, images, ids)
     return counted, False
+
+
+def _uids(particles: ParticleColumns) -> np.ndarray:
+    """(N,) int64 with the bits of cryoSPARC's uids, which are 64-bit numbers without sign."""
+    texts = particles.columns[UID_LABEL]
+    wrong = next((t for t in texts if not (t.isascii() and t.isdigit() and len(t) < 21)), None)
+    if wrong is None:
+        numbers = [int(text) for text in texts]
+        wrong = next((text for text, number in zip(texts, numbers) if number >= 2**64), None)
+    if wrong is not None:
+        raise InputError(
+            f"{particles.path}: _{UID_LABEL} is {shown_text(wrong)!r}, which is not a uid of "
+            "cryoSPARC; remove the column."
+        )
+    return np.array(numbers, dtype=np.uint64).view(np.int64)
 
 
 def _warn_of_shared_id(
@@ -317,7 +326,7 @@ def _ctf(particles: ParticleColumns, optics: Optics) -> Optional[CtfTable]:
 
 
 def _is_score(label: str) -> bool:
-    return label.startswith(PREFIX) and label not in TEXTS
+    return label.startswith(PREFIX) and label not in (*TEXTS, UID_LABEL)
 
 
 def _extra(particles: ParticleColumns, optics: Optics, explicit_ids: bool) -> Dict[str, np.ndarray]:
@@ -325,7 +334,7 @@ def _extra(particles: ParticleColumns, optics: Optics, explicit_ids: bool) -> Di
     modelled: Set[str] = {IMAGE_NAME, RANDOM_SUBSET, OPTICS_GROUP, *optics.labels}
     modelled.update(particles.complete(ANGLES), particles.complete(ORIGINS_ANGSTROM, ORIGINS_PX))
     if explicit_ids:
-        modelled.add(IMAGE_ID)
+        modelled.add(UID_LABEL if UID_LABEL in particles.columns else IMAGE_ID)
     if particles.has(_ANY_CTF):
         modelled.update(DEFOCUS, (PHASE_SHIFT, BFACTOR))
 

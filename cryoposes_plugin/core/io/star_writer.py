@@ -23,6 +23,7 @@ from .star_labels import (
     DIMENSIONALITY,
     IMAGE_ID,
     IMAGE_NAME,
+    IMAGE_SIGN,
     OPTICS_GROUP,
     OPTICS_NAME,
     ORIGINS_ANGSTROM,
@@ -32,16 +33,19 @@ from .star_labels import (
     PIXEL_SIZE,
     PREMULTIPLIED,
     RANDOM_SUBSET,
+    UID_LABEL,
 )
 
 #: Six decimals are written if they hold a number to this relative precision.
 _RELATIVE_PRECISION = 1e-9
+#: RELION writes at most twelve characters of a whole number.
+_LARGEST_ID = 1e11
 
 #: The text of N rows by label.
 Columns = Dict[str, List[str]]
 
 
-def write_particles(path: AnyPath, table: ParticleTable) -> None:
+def write_star_particles(path: AnyPath, table: ParticleTable) -> None:
     """Write a particle table as RELION 3.1 reads it.
 
     Stacks are named relative to the working directory, as RELION expects, or by absolute path if
@@ -76,6 +80,8 @@ def _optics_columns(table: ParticleTable) -> Columns:
         columns[PREMULTIPLIED] = [str(int(state == "ctf-premultiplied")) for state in states]
         columns[PHASE_FLIPPED] = [str(int(state == "phase-flipped")) for state in states]
 
+    if any(group.sign < 0 for group in groups):
+        columns[IMAGE_SIGN] = [str(group.sign) for group in groups]
     for label in dict.fromkeys(label for group in groups for label in group.extra):
         columns[label] = [_group_text(g.extra.get(label), label, g) for g in groups]
     return columns
@@ -106,8 +112,10 @@ def _particle_columns(path: AnyPath, table: ParticleTable) -> Columns:
         ],
         OPTICS_GROUP: [str(i + 1) for i in table.optics_index],
     }
-    if table.explicit_ids:
+    if table.explicit_ids and (np.abs(table.ids.astype(np.float64)) < _LARGEST_ID).all():
         columns[IMAGE_ID] = [str(i) for i in table.ids]
+    elif table.explicit_ids:
+        columns[UID_LABEL] = [str(i) for i in table.ids.astype(np.int64).view(np.uint64)]
     columns.update(_pose_columns(table))
     if table.ctf is not None:
         columns.update(_ctf_columns(table, table.ctf))

@@ -67,8 +67,8 @@ class ParticleImages:
         return len(self.table)
 
     def read(self, rows: np.ndarray) -> np.ndarray:
-        """(n, D, D) float32 of these rows, which must share one box; InputError names a particle
-        with NaN.
+        """(n, D, D) float32 of these rows, which must share one box, with white protein where the
+        table knows the contrast; InputError names a particle with NaN.
         """
         rows = np.asarray(rows)
         boxes = np.unique(self.table.box_size_px[rows])
@@ -78,6 +78,9 @@ class ParticleImages:
         for index in np.unique(self.table.stack_index[rows]):
             mine = np.flatnonzero(self.table.stack_index[rows] == index)
             out[mine] = self._stack(index).read(self.table.slice_index[rows[mine]], boxes[0])
+        sign = np.array([group.sign for group in self.table.optics], np.float32)
+        if (sign < 0).any():
+            out *= sign[self.table.optics_index[rows], None, None]
         self._check_finite(out, rows)
         return out
 
