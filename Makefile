@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO_DIR ?= demo-output
 DEMO_PARTICLES ?= 2000
-DEMO_MINUTES ?= 5.5
+DEMO_MINUTES ?= 4
 PYTEST_ARGS ?=
 
 # TensorFlow and Scipion install together on Python 3.10, 3.11 and 3.12; 3.11 was tried most. PYTHON=... overrides.
@@ -27,7 +27,7 @@ help:  ## show this help
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
 
 demo: $(VENV)/installed  ## the whole main job on a made-up molecule, as a Scipion project
-	$(BIN)/python -m cryoposes_plugin.main_job --map phantom --number $(DEMO_PARTICLES) --snr 0.4 \
+	$(BIN)/python -m cryoposes_plugin.main_job --map phantom --number $(DEMO_PARTICLES) --junk-fraction 0.2 --snr 0.4 \
 		--minutes $(DEMO_MINUTES) --project demo --folder $(DEMO_DIR) --replace
 
 test: $(VENV)/installed-test lint  ## lint, type check and all tests

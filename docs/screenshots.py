@@ -24,6 +24,8 @@ import traceback
 from pathlib import Path
 from tkinter import ttk
 
+from cryoposes_plugin.core.scores import JUNK, RANKING
+
 _SETTLE_SECONDS = 0.6
 DOCS = Path(__file__).resolve().parent
 failures = []
@@ -188,6 +190,8 @@ def tour_form(window, widget, protocol, stem: Path) -> None:
 def tour_wizards(window, form, stem: Path) -> None:
     """The window of each wizard of the form."""
     form_window = FORMS[form]
+    if form_window.protocol.CONFIG.command == "filter":
+        form_window.setVar("score", RANKING.index(JUNK))
     for name, wizard in form_window.wizards.items():
         if wizard.__name__ == "GridWizard" or form_window.protocol.getParam(name) is None:
             continue  # it has no window, or is for a parameter that the class before this one had

@@ -89,6 +89,8 @@ class ProtCryoposesCompare(ProtCryoposesComparison):
             f"{100 * metrics['share_below_5_deg']:.1f} % below 5°.",
             f"Median shift error {metrics['median_shift_error_angstrom']:.2f} Å.",
         ]
+        if "known_junk" in metrics:
+            lines.append(metrics["known_junk"]["sentence"])
         if metrics["registration"] == "orthogonal4":
             lines.append(
                 "The poses were registered by an orthogonal 4 x 4 matrix. This is not physical, "

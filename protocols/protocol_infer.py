@@ -94,10 +94,16 @@ class ProtCryoposesInfer(ProtCryoposesStreaming):
             "particles": sum(metrics["particles"] for metrics in joined),
             "left_out": sum(metrics["particles"] for metrics in left_out),
             "notes": list(dict.fromkeys(notes)),
+            **_quality(joined),
         }
 
     def _result_summary(self, metrics: Dict[str, Any]) -> List[str]:
+        from cryoposes_plugin.commands.infer.report import summary_of
+
         lines = [f"Poses of {counted(metrics['particles'], 'particle')} estimated."]
+        summary = summary_of(metrics)
+        if summary:
+            lines.append(summary)
         if metrics.get("left_out"):
             lines.append(
                 f"No pose for {counted(metrics['left_out'], 'particle')}, because their batches "
@@ -119,3 +125,18 @@ class ProtCryoposesInfer(ProtCryoposesStreaming):
             if metrics
             else []
         )
+
+
+def _quality(batches: List[Dict[str, Any]]) -> Dict[str, Any]:
+    """What the summary says, as far as all batches tell it and it can be joined."""
+    joined: Dict[str, Any] = {}
+    if not batches:
+        return joined
+    for name in ("likely_particles", "likely_wrong"):
+        if all(name in metrics for metrics in batches):
+            joined[name] = sum(metrics[name] for metrics in batches)
+    if all("junk_share" in metrics for metrics in batches):
+        junk = sum(metrics["junk_share"] * metrics["particles"] for metrics in batches)
+        joined["junk_share"] = junk / sum(metrics["particles"] for metrics in batches)
+    verdicts = {metrics.get("verdict") for metrics in batches}
+    return {**joined, "verdict": verdicts.pop()} if len(verdicts) == 1 else joined

@@ -21,6 +21,9 @@ class ProtCryoposesSimulate(ProtCryoposesBase):
 
     CTFs, acquisition parameters, box size and pixel size can be taken from an existing particle
     set, and poses from another one. The result has everything that RELION and cryoSPARC require.
+
+    A fraction of the images can be junk of five kinds: noise, another molecule, a neighbour, a
+    particle far off centre, an edge. `compare` and `calibrate` then know which images are junk.
     """
 
     _label = SimulateConfig.title
@@ -35,7 +38,7 @@ class ProtCryoposesSimulate(ProtCryoposesBase):
         form.addSection(label="Input")
         forms.add_volumes(form, SimulateConfig)
         forms.add_pointer(form, SimulateConfig, "like", "SetOfParticles", optional=True)
-        forms.add_fields(form, SimulateConfig, "number")
+        forms.add_fields(form, SimulateConfig, "number", "junk_fraction")
         forms.add_group(form, SimulateConfig, IMAGE_SIZE)
 
         forms.add_computation(form, SimulateConfig)
@@ -86,8 +89,11 @@ class ProtCryoposesSimulate(ProtCryoposesBase):
     def _result_summary(self, metrics: Dict[str, Any]) -> List[str]:
         size = f"{metrics['box_size_px']} px at {metrics['pixel_size_angstrom']:.3f} Å/px"
         lines = [f"{counted(metrics['particles'], 'image')}, {size}."]
+        if metrics.get("junk"):
+            kinds = ", ".join(f"{name} {n}" for name, n in metrics["junk_by_kind"].items())
+            lines.append(f"Junk: {counted(metrics['junk'], 'image')} ({kinds}).")
         if metrics.get("snr"):
-            lines.append(f"SNR, over the whole box: {metrics['snr']:.3g}.")
+            lines.append(f"SNR of the particles, over the whole box: {metrics['snr']:.3g}.")
         if metrics.get("images_per_second"):
             lines.append(f"{metrics['images_per_second']:.0f} images per second.")
         return lines

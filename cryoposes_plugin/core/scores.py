@@ -26,7 +26,9 @@ POSE_SOURCE = "cryoposesPoseSource"
 LEARNED_NOTHING, FROM_NOTHING = "has learned nothing", ",learned-nothing"
 #: Text: the pose that the scores belong to (see `scored_pose`).
 SCORED_POSE = "cryoposesScoredPose"
-TEXTS = (POSE_SOURCE, SCORED_POSE)
+#: Text: what a simulated image shows (see `image_kinds`). It belongs to the image, not to a pose.
+TRUE_KIND = "cryoposesTrueKind"
+TEXTS = (POSE_SOURCE, SCORED_POSE, TRUE_KIND)
 
 #: The columns of the scores.
 TRACE = "cryoposesTrace"

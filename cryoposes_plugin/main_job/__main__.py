@@ -3,9 +3,10 @@
 python -m cryoposes_plugin.main_job --map MAP.mrc --number 5000 --snr 0.4 --minutes 10 --project
 NAME
 
-Runs the whole workflow on simulated data: imports the map, simulates particles with known poses,
-trains a network on other simulated images, estimates the poses of the particles, leaves out
-junk and wrong poses, reconstructs from the rest and from the true poses, and compares the results.
+Runs the whole workflow on simulated data: imports the map, simulates particles with known poses and
+junk among them, trains a network on other simulated images, estimates the poses, leaves out junk
+and wrong poses, reconstructs from all images, from the rest and from the particles' true poses, and
+compares the results.
 It prints a table, and writes an HTML report with the figures of all steps. The project can be
 opened in Scipion.
 """
@@ -52,7 +53,10 @@ def make_parser() -> argparse.ArgumentParser:
         required=True,
         help=f"the map (MRC, cubic), or the word {PHANTOM} for an artificial molecule",
     )
-    parser.add_argument("--number", type=int, default=5000, help="number of particles to simulate")
+    parser.add_argument("--number", type=int, default=5000, help="number of images to simulate")
+    parser.add_argument(
+        "--junk-fraction", type=float, default=0.2, help="fraction of the images that is junk"
+    )
     parser.add_argument(
         "--snr", type=float, default=0.4, help="signal-to-noise ratio of the particles"
     )

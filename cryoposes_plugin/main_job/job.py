@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict
 
-from pwem.protocols import ProtImportVolumes
+from pwem.protocols import ProtImportVolumes, ProtSubSet
 from pyworkflow.project import Manager
 
 from ..core.errors import ConfigError, CryoposesError
@@ -163,6 +163,7 @@ def run_job(settings: argparse.Namespace) -> Job:
         ProtCryoposesSimulate,
         {"inputVolumes": the_map},
         number=settings.number,
+        junkFraction=settings.junk_fraction,
         snr=settings.snr,
         shiftPx=settings.shift_px,
         seed=settings.seed,
@@ -186,16 +187,23 @@ def run_job(settings: argparse.Namespace) -> Job:
             "inputVolume": the_map,
         },
     )
+    every = (estimated, "outputParticles")
+    compared = _compare(job, "compare all", particles, every, settings)
     split = job.run(
-        "filter",
-        ProtCryoposesFilter,
-        {"inputParticles": (estimated, "outputParticles")},
-        keepQuantile=settings.keep,
+        "filter", ProtCryoposesFilter, {"inputParticles": every}, keepQuantile=settings.keep
     )
     accepted = (split, "outputAccepted")
+    _compare(job, "compare accepted", particles, accepted, settings)
+
+    true = particles
+    if settings.junk_fraction:
+        # The comparison leaves out what is known to be junk.
+        pointers = {"inputFullSet": particles, "inputSubSet": (compared, "outputParticles")}
+        true = (job.run("particles without junk", ProtSubSet, pointers), "outputParticles")
     for title, poses in (
+        ("reconstruct from all", every),
         ("reconstruct from accepted", accepted),
-        ("reconstruct from true poses", particles),
+        ("reconstruct from true poses", true),
     ):
         job.run(
             title,
@@ -203,15 +211,14 @@ def run_job(settings: argparse.Namespace) -> Job:
             {"inputParticles": poses, "inputReference": the_map},
             symmetry=settings.symmetry,
         )
-    for title, poses in (
-        ("compare all", (estimated, "outputParticles")),
-        ("compare accepted", accepted),
-    ):
-        job.run(
-            title,
-            ProtCryoposesCompare,
-            {"inputTruth": particles, "inputEstimate": poses},
-            symmetry=settings.symmetry,
-        )
 
     return job
+
+
+def _compare(job: Job, title: str, truth, estimate, settings: argparse.Namespace):
+    return job.run(
+        title,
+        ProtCryoposesCompare,
+        {"inputTruth": truth, "inputEstimate": estimate},
+        symmetry=settings.symmetry,
+    )

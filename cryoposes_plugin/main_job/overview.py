@@ -25,7 +25,7 @@ def overview(map_path: Path, reconstructions: Dict[str, Path], errors: Dict[str,
     Parameters
     ----------
     map_path : the map that the particles were simulated from (MRC).
-    reconstructions : "accepted" and "true poses" -> folder of the reconstruction (volume.mrc,
+    reconstructions : "all", "accepted" and "true poses" -> folder of the reconstruction (volume.mrc,
         fsc.csv).
     errors : label -> folder of the comparison (errors.csv).
     """

@@ -13,7 +13,7 @@ import numpy as np
 from ..constants import BFACTOR, DEFAULT_MAGNIFICATION, OPTICS_GROUP, RANDOM_SUBSET
 from ..core.errors import InputError
 from ..core.scored_pose import has_scores, scored_poses
-from ..core.scores import ATTRIBUTE_PREFIX, POSE_SOURCE, SCORED_POSE
+from ..core.scores import ATTRIBUTE_PREFIX, POSE_SOURCE, SCORED_POSE, TRUE_KIND
 from ..core.types import ParticleTable
 from . import optics as optics_text
 
@@ -153,7 +153,7 @@ class _ParticleMaker:
             table,
             table.rotations is not None,
             tuple(table.scores),
-            (POSE_SOURCE,),
+            (POSE_SOURCE, TRUE_KIND),
             table.random_subset is not None,
         )
         extra = table.extra

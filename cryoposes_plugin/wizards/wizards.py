@@ -11,6 +11,7 @@ from pyworkflow.wizard import Wizard
 
 from cryoposes_plugin.commands.filter.config import FilterConfig
 from cryoposes_plugin.commands.filter.decoys import decoy_scores
+from cryoposes_plugin.core.evaluation.selection import accept_at_rate
 from cryoposes_plugin.core.scores import JUNK, cost, title_of
 from cryoposes_plugin.protocols import (
     ProtCryoposesFilter,
@@ -127,9 +128,9 @@ class ThresholdWizard(Wizard):
                 "'estimate poses'.",
             )
         decoys = decoys_of(protocol) if name == JUNK else None
-        values = np.unique(np.quantile(scores, np.linspace(0, 1, _STEPS)))
-        kept = cost(name, np.quantile(cost(name, scores), protocol.keepQuantile.get() or 0.75))
-        start = int(np.argmin(np.abs(values - kept)))
+        first = first_threshold(protocol, name, scores)
+        values = np.unique(np.append(np.quantile(scores, np.linspace(0, 1, _STEPS)), first))
+        start = int(np.searchsorted(values, first))
 
         def draw(threshold):
             return uncertainty_histogram(
@@ -177,6 +178,18 @@ def scores_of(protocol, name: str) -> Optional[np.ndarray]:
     return np.array(
         [item.getAttributeValue(f"_{name}") for item in particles.iterItems()], dtype=np.float64
     )
+
+
+def first_threshold(protocol, name: str, scores: np.ndarray) -> float:
+    """The threshold at which the wizard opens: of the fraction in the form; else, for the
+    probability of junk, that of the false discovery rate, and for other scores of three quarters.
+    """
+    fraction = protocol.keepQuantile.get()
+    if name == JUNK and not fraction:
+        kept = accept_at_rate(scores, protocol.falseDiscoveryRate.get())
+        if kept.any():
+            return float(scores[kept].max())
+    return float(cost(name, np.quantile(cost(name, scores), fraction or 0.75)))
 
 
 def decoys_of(protocol) -> Optional[np.ndarray]:

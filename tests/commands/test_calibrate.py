@@ -127,6 +127,22 @@ def test_junk_counts_as_wrong_where_it_is_among_the_images(truth, tmp_path):
     assert (tmp_path / "run/reliability_wrong_or_junk.png").stat().st_size > 2000
 
 
+def test_the_truth_may_say_which_images_are_junk(truth, tmp_path):
+    particles = estimate(truth, 1)
+    junk = np.arange(NUMBER) >= 500
+    kinds = np.where(junk, "off_centre", "particle").astype(object)
+    truth = truth.replace(extra={**truth.extra, "cryoposesTrueKind": kinds})
+    lost = np.where(junk[:, None, None], particles.rotations[::-1], particles.rotations)
+    values = np.where(junk, 0.9, 0.1)
+    particles = particles.replace(rotations=lost, scores={**particles.scores, JUNK: values})
+    metrics = calibrate(tmp_path, particles=particles, truth=truth)
+    assert metrics["particles"] == 500
+    assert metrics["share_below_5_deg"] == pytest.approx(1.0, abs=0.01)
+    assert metrics["junk"] == 100
+    assert metrics["junk_share"]["expected"] == pytest.approx((500 * 0.1 + 100 * 0.9) / 600)
+    assert "17 % are junk; the probabilities of junk say 23 %" in metrics["verdict"]
+
+
 def test_two_estimates_in_turned_frames_with_right_covariances(truth, tmp_path):
     turn = Rotation.from_rotvec([0.1, 0.4, -0.2]).as_matrix()
     other = estimate(truth, 2)

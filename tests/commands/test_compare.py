@@ -208,3 +208,36 @@ def test_a_few_poses_tell_no_hand(truth, tmp_path):
         compare(tmp_path, few, "--registration", "rotation-and-hand")["registered"]["hand_verdict"]
         == "undecided"
     )
+
+
+def with_junk(table, junk):
+    """The table with the column that says what its images show: the first `junk` are overlaps."""
+    kinds = np.where(np.arange(len(table)) < junk, "overlap", "particle").astype(object)
+    return table.replace(extra={**table.extra, "cryoposesTrueKind": kinds})
+
+
+def test_known_junk_is_counted_beside_what_was_told_and_has_no_errors(truth, tmp_path):
+    truth = with_junk(truth, 6)
+    write_particles(tmp_path / "truth.star", truth)
+    turn = np.where(np.arange(60) < 6, 90.0, 2.0)
+    rotations = Rotation.from_rotvec(np.deg2rad(turn)[:, None] * [0, 0, 1.0]).as_matrix()
+    told = np.where(np.arange(60) < 6, 0.8, 0.05)
+    estimate = truth.replace(
+        rotations=rotations @ truth.rotations, scores={"cryoposesJunkProbability": told}
+    ).take(np.arange(2, 60))
+    metrics = compare(tmp_path, estimate)
+    assert metrics["particles"] == 54
+    assert metrics["p90_angular_error_deg"] == pytest.approx(2.0, abs=1e-3)
+    known = metrics["known_junk"]
+    assert (known["images"], known["junk"], known["junk_by_kind"]) == (58, 4, {"overlap": 4})
+    assert known["junk_share"] == pytest.approx(4 / 58)
+    assert known["junk_share_told"] == pytest.approx((4 * 0.8 + 54 * 0.05) / 58)
+
+
+def test_kinds_of_the_estimate_are_used_where_the_true_set_has_none(truth, tmp_path):
+    assert compare(tmp_path, with_junk(truth, 6))["particles"] == 54
+
+
+def test_junk_alone_cannot_be_compared(truth, tmp_path, caplog):
+    assert compare(tmp_path, with_junk(truth, 60)) == 2
+    assert "All 60 images that the two sets have in common are junk" in caplog.text

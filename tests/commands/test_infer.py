@@ -164,7 +164,11 @@ def test_without_a_volume_the_shifts_are_kept_and_that_is_said(
     np.testing.assert_allclose(out.shifts_px, table.shifts_px if shifts else 0, atol=1e-5)
     assert metrics_of(tmp_path / "run")["shift_source"] == source
     assert sentence in caplog.text
-    assert sentence in (tmp_path / "run/report.html").read_text()
+    report = (tmp_path / "run/report.html").read_text()
+    assert sentence in report
+    summary = "The poses were not refined, so that their errors are not known in degrees"
+    assert summary in report
+    assert caplog.text.rindex(summary) > caplog.text.rindex(sentence)
 
 
 def test_several_optics_groups_and_columns_that_are_not_modelled(scene, oracle, tmp_path):
@@ -255,6 +259,8 @@ def test_hypotheses_are_refined_against_the_volume(scene, tmp_path, monkeypatch)
     assert 0.5 < np.sqrt((error[error < 5] ** 2).mean()) / np.median(expected) < 2
     metrics = metrics_of(tmp_path / "run")
     assert metrics["refined"]
+    report = (tmp_path / "run/report.html").read_text()
+    assert f"Median expected error {metrics['likely_median_expected_error_deg']:.2g}°." in report
     assert metrics["pose_source"] in out.extra[POSE_SOURCE][0]
     hand = [note for note in metrics["notes"] if "hand" in note]
     assert len(hand) == 1
@@ -324,3 +330,55 @@ def test_sentences(scene, tmp_path, caplog):
         assert infer(folder, tmp_path / str(number), *arguments, star=star) == 2
         assert sentence in caplog.text
         assert not (tmp_path / str(number)).exists()
+
+
+REFINED = {
+    "likely_particles": 1600,
+    "likely_wrong": 8,
+    "likely_median_expected_error_deg": 0.6543,
+    "junk_share": 0.1961,
+    "verdict": "belong",
+    "median_cryoposesTrace": -0.38,
+}
+
+
+@pytest.mark.parametrize(
+    "without, sentences",
+    [
+        (
+            (),
+            "Median expected error 0.65°. Likely wrong: 8 of 1600 poses (0.5 %), junk not counted. "
+            "Junk: 20 % of the images. Verdict: poses, map and images belong together.",
+        ),
+        (
+            ("junk_share", "verdict"),
+            "Median expected error 0.65°. Likely wrong: 8 of 1600 poses (0.5 %).",
+        ),
+        (
+            ("likely_median_expected_error_deg", "likely_wrong", "junk_share", "verdict"),
+            "The poses were not refined, so that their errors are not known in degrees; the "
+            "network's uncertainty ranks them (median -0.38).",
+        ),
+    ],
+)
+def test_the_summary_says_what_is_known(without, sentences):
+    from cryoposes_plugin.commands.infer.report import summary_of
+
+    assert summary_of({k: v for k, v in REFINED.items() if k not in without}) == sentences
+
+
+def test_junk_counts_neither_as_wrong_nor_for_the_expected_error():
+    from cryoposes_plugin.commands.infer.report import likely
+
+    wrong, junk = np.array([0.1, 0.8, 0.1, 0.2]), np.array([0.0, 0.1, 0.0, 0.9])
+    scores = {
+        "cryoposesExpectedErrorDeg": np.array([1.0, 3.0, 2.0, 90.0]),
+        "cryoposesJunkProbability": junk,
+        "cryoposesWrongBasin": 1 - (1 - wrong) * (1 - junk),
+    }
+    assert likely(scores) == {
+        "junk_share": pytest.approx(0.25),
+        "likely_wrong": 1,
+        "likely_median_expected_error_deg": 2.0,
+        "likely_particles": 3,
+    }

@@ -378,3 +378,87 @@ def test_the_options_are_the_distributions_that_are_drawn_from():
     assert TrainConfig(volume=("map.mrc",)).imaging() == Imaging()
     quarter = TrainConfig(volume=("map.mrc",), orientations="quarter-sphere").imaging()
     assert quarter.poses.orientations == "quarter-sphere"
+
+
+JUNK = ("--number", 100, "--snr", 0.5, "--junk-fraction", 0.2, "--seed", 3)
+
+
+@pytest.fixture
+def junk_set(simulate):
+    """(images, kinds, metrics) of 100 images, a fifth of them junk."""
+    _, images, particles, metrics = simulate("junk", *JUNK, "--no-normalise")
+    return images, particles.extra["cryoposesTrueKind"].astype(str), metrics
+
+
+def test_a_fifth_of_the_images_is_junk_in_equal_parts_and_random_order(junk_set):
+    _, kinds, metrics = junk_set
+    names, numbers = np.unique(kinds, return_counts=True)
+    assert dict(zip(names, numbers)) == {
+        "particle": 80,
+        "noise": 4,
+        "other_molecule": 4,
+        "overlap": 4,
+        "off_centre": 4,
+        "edge": 4,
+    }
+    assert metrics["junk"] == 20
+    assert metrics["junk_by_kind"]["other molecule"] == 4
+    places = np.flatnonzero(kinds != "particle")
+    assert places.max() - places.min() > 50
+
+
+def test_the_particles_and_the_noise_are_those_of_a_set_without_junk(simulate, junk_set):
+    images, kinds, metrics = junk_set
+    options = ("--number", 100, "--noise-variance", metrics["noise_variance"], "--seed", 3)
+    plain = simulate("plain", *options, "--no-normalise")[1]
+    particles = kinds == "particle"
+    assert images[particles] == pytest.approx(plain[particles], abs=1e-4)
+
+
+def test_the_snr_is_that_of_the_particles_alone(simulate, junk_set):
+    _, kinds, metrics = junk_set
+    signal = simulate("signal", "--number", 100, "--seed", 3)[1][kinds == "particle"]
+    variance = signal.var(axis=(1, 2)).mean()
+    assert metrics["signal_variance"] == pytest.approx(variance, rel=1e-4)
+    assert metrics["noise_variance"] == pytest.approx(variance / 0.5, rel=1e-4)
+
+
+def test_each_kind_of_junk_shows_what_it_says(simulate, volume_path):
+    options = ("--number", 200, "--seed", 4, "--noise-variance", 1e-12, "--no-normalise")
+    plain = simulate("plain", *options)[1].astype(float)
+    _, images, particles, _ = simulate("junk", *options, "--junk-fraction", 0.5)
+    kinds = particles.extra["cryoposesTrueKind"].astype(str)
+    power = {kind: images[kinds == kind].astype(float).var(axis=(1, 2)).mean() for kind in kinds}
+    agreement = {
+        kind: np.mean(
+            [
+                np.corrcoef(a.ravel(), b.ravel())[0, 1]
+                for a, b in zip(images[kinds == kind], plain[kinds == kind])
+            ]
+        )
+        for kind in kinds
+    }
+    assert power["noise"] < 1e-9 * power["particle"]
+    # the same spectrum, of another molecule
+    assert power["other_molecule"] == pytest.approx(power["particle"], rel=0.15)
+    assert agreement["other_molecule"] < 0.9
+    assert power["overlap"] > 1.2 * power["particle"]
+    assert 0.5 < agreement["overlap"] < 0.95
+    assert abs(agreement["off_centre"]) < 0.5
+    # a step of 1 to 4 standard deviations to either side
+    halves = [np.sort(image.ravel()) for image in images[kinds == "edge"]]
+    assert all(np.ptp(half) > 1.9 * np.sqrt(power["particle"]) * 0.5 for half in halves)
+
+
+def test_junk_depends_neither_on_the_batch_nor_on_an_interruption(simulate, monkeypatch, junk_set):
+    from cryoposes_plugin.commands.simulate import run as module
+
+    monkeypatch.setattr(module, "PIXELS_PER_BATCH", 7 * 48**2)
+    found = simulate("batches of 7", *JUNK, "--no-normalise")[1]
+    assert found == pytest.approx(junk_set[0], abs=1e-3 * junk_set[0].std())
+
+
+def test_junk_without_noise_is_refused(tmp_path, volume_path, caplog):
+    assert "--junk-fraction is 0.2 and there is no noise" in refused(
+        tmp_path / "run", caplog, "--volume", volume_path, "--junk-fraction", 0.2
+    )

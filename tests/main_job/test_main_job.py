@@ -84,3 +84,24 @@ def test_the_table_shows_every_number_in_line():
     assert lines[1].split() == ["particles", "2000"]
     assert lines[-1].split() == ["all", "steps", "(s)", "336.0"]
     assert len({len(line) for line in lines if line}) == 1
+
+
+@pytest.mark.parametrize(
+    "of_all, of_kept, words",
+    [
+        (12.2, 12.1, "hardly differ: the junk that was left out hardly harmed this map"),
+        (14.0, 12.0, "differ: the map is better without what was left out"),
+        (12.0, 14.0, "differ: the map is worse without what was left out"),
+    ],
+)
+def test_the_conclusion_says_in_words_what_the_filter_did(of_all, of_kept, words):
+    results = pytest.importorskip(
+        "cryoposes_plugin.main_job.results", reason="Scipion (scipion-em) is not installed"
+    )
+    numbers = {"particles kept": 0.995, "junk in the set": 0.2, "junk among the kept": 0.0012}
+    said = results.conclusion(numbers, of_all, of_kept)
+    assert said.startswith(
+        "The filter kept 99.5 % of the particles and reduced the junk from 20 % of the images to "
+        "0.12 %."
+    )
+    assert said.endswith(f"from the kept ones ({of_kept:.2f} Å) {words}.")

@@ -179,3 +179,14 @@ def test_the_threshold_keeps_the_share_that_the_form_says(particles, take):
     threshold = show(protocol, "threshold").values["threshold"]
     scores = np.array([item.getAttributeValue("_cryoposesTrace") for item in particles])
     assert 0.45 <= np.mean(scores <= threshold) <= 0.55
+
+
+@pytest.mark.parametrize("fraction, expected", [(None, 0.001), (0.9, 0.9)])
+def test_the_threshold_of_junk_opens_where_the_false_discovery_rate_ends(fraction, expected):
+    from cryoposes_plugin.core.scores import JUNK
+    from cryoposes_plugin.wizards.wizards import first_threshold
+
+    # the rate of the first 80 is 0.1 %, that of 81 already 1.2 %
+    scores = np.repeat([0.001, 0.9], [80, 20])
+    protocol = ProtCryoposesFilter(keepQuantile=fraction)
+    assert first_threshold(protocol, JUNK, scores) == pytest.approx(expected)

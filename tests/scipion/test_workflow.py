@@ -64,6 +64,24 @@ class TestCryoposesWorkflow(BaseTest):
         self.assertEqual(len(errors), NUMBER)
         self.assertLess(max(errors), 1e-3)
 
+    def test_junk_is_known_through_scipion(self):
+        simulate = self.newProtocol(
+            ProtCryoposesSimulate, number=NUMBER, snr=2.0, junkFraction=0.25
+        )
+        simulate.inputVolumes.set([self.imported.outputVolume])
+        self.launchProtocol(simulate)
+        kinds = [item._cryoposesTrueKind.get() for item in simulate.outputParticles]
+        self.assertEqual(kinds.count("particle"), NUMBER - 15)
+        self.assertEqual(kinds.count("off_centre"), 3)
+        self.assertIn("Junk: 15 images", "".join(simulate.summary()))
+
+        compare = self.newProtocol(ProtCryoposesCompare)
+        compare.inputTruth.set(simulate.outputParticles)
+        compare.inputEstimate.set(simulate.outputParticles)
+        self.launchProtocol(compare)
+        self.assertEqual(compare.outputParticles.getSize(), NUMBER - 15)
+        self.assertIn("Junk: 15 of 60 images (25 %)", "".join(compare.summary()))
+
 
 def _correlation(first, second) -> float:
     from pwem.emlib.image import ImageHandler

@@ -43,7 +43,8 @@ class CalibrateConfig(Config):
     )
     missing_is_junk: bool = option(
         False,
-        "Particles that the true set does not have are junk; otherwise they are left out.",
+        "Particles that the true set does not have are junk; otherwise they are left out. Not needed "
+        "for simulated sets, whose column cryoposesTrueKind says which images are junk.",
         label="Particles without a true pose are junk",
         group=COMPARISON,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import logging
+from dataclasses import dataclass
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import numpy as np
@@ -13,6 +14,7 @@ from ...core.evaluation import calibration
 from ...core.evaluation.errors import FOUND_BELOW_DEG, angular_errors_deg
 from ...core.evaluation.registration import register
 from ...core.geometry.symmetry import symmetry_rotations
+from ...core.image_kinds import PARTICLE, true_kinds
 from ...core.io.covariances import covariance_of_errors, read_covariance
 from ...core.io.error_log import not_fatal
 from ...core.io.ids import join
@@ -49,24 +51,23 @@ def check(config: CalibrateConfig) -> None:
     """Raise every error that can be found before any file is written."""
     config.validate()
     symmetry_rotations(config.symmetry)
-    particles, second, _ = _joined(config)
+    given = _joined(config)
     if config.truth:
-        if not _ranking(particles):
+        if not _ranking(given.particles):
             raise InputError(
                 f"{config.particles} has no column with scores; give particles that 'infer' or "
                 "'refine' wrote."
             )
     else:
-        _covariance(str(config.particles), particles)
-        _covariance(str(config.other), second)
+        _covariance(str(config.particles), given.particles)
+        _covariance(str(config.other), given.second)
 
 
 def run(config: CalibrateConfig, run: RunDirectory) -> Dict[str, Any]:
     """Write the curves, plots and the report; returns the metrics."""
-    particles, second, junk = _joined(config)
     tables: Tables = {}
     measure = _against_truth if config.truth else _against_second
-    metrics, notes = measure(config, particles, second, junk, tables)
+    metrics, notes = measure(config, _joined(config), tables)
     for name, table in tables.items():
         _write(run, name, table)
     metrics["verdict"] = " ".join(notes)
@@ -77,34 +78,52 @@ def run(config: CalibrateConfig, run: RunDirectory) -> Dict[str, Any]:
     return metrics
 
 
-def _joined(
-    config: CalibrateConfig,
-) -> Tuple[ParticleTable, ParticleTable, Optional[ParticleTable]]:
-    """Common particles of both sets, and those of the first alone (None if there are none)."""
-    particles, second = (
+@dataclass(frozen=True)
+class _Joined:
+    """Two sets.
+
+    particles, second : the particles that are in both, in one order. junk : images of the first set
+    that are known to be junk, None if there are none. left_out : number of images of the first set
+    that are in neither.
+    """
+
+    particles: ParticleTable
+    second: ParticleTable
+    junk: Optional[ParticleTable]
+    left_out: int
+
+
+def _joined(config: CalibrateConfig) -> _Joined:
+    first, second = (
         read_particles(str(path), ("poses",), config.images_from, config.passthrough)
         for path in (config.particles, config.truth or config.other)
     )
-    found = join(particles, second, config.join_by)
-    if len(found.rows_a) < _FEWEST_PARTICLES:
+    found = join(first, second, config.join_by)
+    kinds = true_kinds(second.take(found.rows_b), first.take(found.rows_a))
+    is_particle = np.full(len(found.rows_a), True) if kinds is None else kinds == PARTICLE
+    if is_particle.sum() < _FEWEST_PARTICLES:
         raise InputError(
             f"{config.particles} and {config.truth or config.other} have only "
-            f"{counted(len(found.rows_a), 'particle')} in common; calibration needs at least "
+            f"{counted(int(is_particle.sum()), 'particle')} in common; calibration needs at least "
             f"{_FEWEST_PARTICLES}."
         )
 
-    alone = np.setdiff1d(np.arange(len(particles)), found.rows_a)
-    junk = particles.take(alone) if len(alone) else None
-    return particles.take(found.rows_a), second.take(found.rows_b), junk
+    alone = np.setdiff1d(np.arange(len(first)), found.rows_a)
+    junk = found.rows_a[~is_particle]
+    if config.missing_is_junk:
+        junk, alone = np.concatenate([junk, alone]), alone[:0]
+    return _Joined(
+        first.take(found.rows_a[is_particle]),
+        second.take(found.rows_b[is_particle]),
+        first.take(junk) if len(junk) else None,
+        len(alone),
+    )
 
 
 def _against_truth(
-    config: CalibrateConfig,
-    particles: ParticleTable,
-    truth: ParticleTable,
-    alone: Optional[ParticleTable],
-    tables: Tables,
+    config: CalibrateConfig, given: _Joined, tables: Tables
 ) -> Tuple[Dict[str, Any], List[str]]:
+    particles, truth, junk = given.particles, given.second, given.junk
     group, estimated, turn_deg = _in_one_frame(config, particles, truth)
     errors = angular_errors_deg(estimated, _rotations(truth), group)
     right = errors < FOUND_BELOW_DEG
@@ -148,20 +167,24 @@ def _against_truth(
             f"which they contain, say {100 * np.mean(wrong):.2g} %."
         )
 
-    if alone is not None and config.missing_is_junk:
-        is_particle = np.arange(len(particles) + len(alone)) < len(particles)
-        both = {
-            name: np.concatenate([particles.scores[name], alone.scores[name]]) for name in scores
-        }
-        metrics["junk"] = len(alone)
+    if junk is not None:
+        is_particle = np.arange(len(particles) + len(junk)) < len(particles)
+        common = [name for name in scores if name in junk.scores]
+        both = {n: np.concatenate([particles.scores[n], junk.scores[n]]) for n in common}
+        metrics["junk"] = len(junk)
         metrics["areas_particle_against_junk"] = _areas(both, is_particle)
         if JUNK in both:
             _probability(metrics, tables, "junk", both[JUNK], ~is_particle)
+            share = metrics["junk_share"]
+            notes.append(
+                f"Of {counted(len(is_particle), 'image')} {100 * share['observed']:.2g} % are junk; "
+                f"the probabilities of junk say {100 * share['expected']:.2g} %."
+            )
         if WRONG_BASIN in both:
-            event = np.concatenate([~right, np.ones(len(alone), dtype=bool)])
+            event = np.concatenate([~right, np.ones(len(junk), dtype=bool)])
             _probability(metrics, tables, "wrong_or_junk", both[WRONG_BASIN], event)
-    elif alone is not None:
-        notes.append(f"{counted(len(alone), 'particle')} without a true pose were left out.")
+    if given.left_out:
+        notes.append(f"{counted(given.left_out, 'particle')} without a true pose were left out.")
 
     covariance = read_covariance(str(config.particles), particles)
     if covariance is not None:
@@ -173,12 +196,9 @@ def _against_truth(
 
 
 def _against_second(
-    config: CalibrateConfig,
-    particles: ParticleTable,
-    other: ParticleTable,
-    alone: Optional[ParticleTable],
-    tables: Tables,
+    config: CalibrateConfig, given: _Joined, tables: Tables
 ) -> Tuple[Dict[str, Any], List[str]]:
+    particles, other, junk = given.particles, given.second, given.junk
     group, estimated, turn_deg = _in_one_frame(config, particles, other)
     differences = angular_errors_deg(estimated, _rotations(other), group)
     tables["errors"] = {"id": particles.ids, "difference_deg": differences}
@@ -205,8 +225,10 @@ def _against_second(
             f"{100 * observed:.1f} % of the pairs differ by more than {FOUND_BELOW_DEG:g}°; the "
             f"probabilities of a wrong pose say {100 * expected:.1f} %."
         )
-    if alone is not None:
-        notes.append(f"{counted(len(alone), 'particle')} of the first set alone were left out.")
+    if given.left_out:
+        notes.append(f"{counted(given.left_out, 'particle')} of the first set alone were left out.")
+    if junk is not None:
+        notes.append(f"{counted(len(junk), 'image')} known to be junk were left out.")
     notes.append(
         "Errors that both estimates share are not tested: those of the map, of the CTFs, and of "
         "images that mislead both."

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from ...core import plots
 from ...core.evaluation.pair_distances import pair_distances_deg
+from ...core.image_kinds import PARTICLE, true_kinds
 from ...core.io.names import ERRORS_NAME
 from ...core.io.star import read_particles
 from ...core.scores import best_ranking
@@ -59,7 +60,12 @@ def _distances(config: CompareConfig) -> Figure:
 
 def _both_sets(config: CompareConfig) -> Tuple[ParticleTable, ParticleTable]:
     truth, estimate = (
-        read_particles(str(p), (), config.images_from, config.passthrough)
+        _particles_alone(read_particles(str(p), (), config.images_from, config.passthrough))
         for p in (config.truth, config.estimate)
     )
     return truth, estimate
+
+
+def _particles_alone(table: ParticleTable) -> ParticleTable:
+    kinds = true_kinds(table)
+    return table if kinds is None else table.take(kinds == PARTICLE)

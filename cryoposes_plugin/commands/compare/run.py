@@ -9,7 +9,7 @@ from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
 
-from ...core.errors import ConfigError
+from ...core.errors import ConfigError, InputError
 from ...core.evaluation.errors import (
     angular_errors_deg,
     shift_errors_angstrom,
@@ -19,11 +19,12 @@ from ...core.evaluation.errors import (
 from ...core.evaluation.orthogonal4 import Orthogonal4, register_orthogonal4
 from ...core.evaluation.registration import HANDS, Registration, register
 from ...core.geometry.symmetry import symmetry_rotations
+from ...core.image_kinds import PARTICLE, true_kinds
 from ...core.io.error_log import not_fatal
 from ...core.io.ids import Join, join
 from ...core.io.names import ERRORS_NAME
 from ...core.io.star import read_particles
-from ...core.scores import best_ranking, title_of
+from ...core.scores import JUNK, best_ranking, title_of
 from ...core.types import ParticleTable
 from ...core.values import counted
 from ..run_directory import RunDirectory
@@ -43,9 +44,44 @@ _NOTABLE_TURN_DEG = 1.0
 
 
 @dataclass(frozen=True)
+class KnownJunk:
+    """Junk among the images of both sets, where it is known.
+
+    images : number of images in both sets. junk : number of those that are junk. by_kind : the same
+    for each kind. told_share : the share of junk that their probabilities say; None without these.
+    """
+
+    images: int
+    junk: int
+    by_kind: Dict[str, int]
+    told_share: Optional[float]
+
+    @property
+    def sentence(self) -> str:
+        share = 100 * self.junk / self.images
+        told = "" if self.told_share is None else f"; told: {100 * self.told_share:.2g} %"
+        kinds = ", ".join(f"{name} {number}" for name, number in self.by_kind.items())
+        return (
+            f"Junk: {self.junk} of {counted(self.images, 'image')} ({share:.2g} %{told})"
+            + (f": {kinds}" if kinds else "")
+            + ". The errors are those of the particles alone."
+        )
+
+    def metrics(self) -> Dict[str, Any]:
+        return {
+            "images": self.images,
+            "junk": self.junk,
+            "junk_share": self.junk / self.images,
+            "junk_share_told": self.told_share,
+            "junk_by_kind": self.by_kind,
+            "sentence": self.sentence,
+        }
+
+
+@dataclass(frozen=True)
 class PoseComparison:
     """Errors of the particles that are in both sets, (N,) each; `angular_deg` is under the chosen
-    registration.
+    registration. Images that are known to be junk are left out, and counted in `junk`.
 
     `registration` is physical (a rotation, and perhaps the hand), and so is `registered_deg`,
     whichever was chosen.
@@ -67,6 +103,7 @@ class PoseComparison:
     #: particles, each after the best rotation; None where there are too few particles.
     other_hand_deg: Optional[float] = None
     by_chance_deg: Optional[float] = None
+    junk: Optional[KnownJunk] = None
 
     @property
     def no_better_than_chance(self) -> bool:
@@ -125,6 +162,8 @@ def run(config: CompareConfig, run: RunDirectory) -> Dict[str, Any]:
         100 * metrics["share_below_5_deg"],
         metrics["median_shift_error_angstrom"],
     )
+    if result.junk is not None:
+        logger.info("compare: %s", result.junk.sentence)
     if result.no_better_than_chance:
         logger.warning("compare: %s", _chance_note(result))
     with not_fatal(run.path, "its report"):
@@ -157,6 +196,8 @@ def compare_tables(
     only_in_truth = len(truth) - len(rows_truth)
     only_in_estimate = len(estimate) - len(rows_estimate)
     truth, estimate = truth.take(rows_truth), estimate.take(rows_estimate)
+    junk = _known_junk(truth, estimate)
+    truth, estimate = particles_of(truth, estimate)
     true, estimated = _rotations(truth), _rotations(estimate)
     group = symmetry_rotations(symmetry)
     hands = HANDS if registration == "rotation-and-hand" else HANDS[:1]
@@ -189,7 +230,41 @@ def compare_tables(
         estimated,
         orthogonal4,
         *_error_scales(estimated, true, group, found, seed),
+        junk,
     )
+
+
+def _known_junk(truth: ParticleTable, estimate: ParticleTable) -> Optional[KnownJunk]:
+    """Junk among the same images of two sets; None where it is not known, InputError if there is
+    nothing else.
+    """
+    kinds = true_kinds(truth, estimate)
+    if kinds is None:
+        return None
+    names, numbers = np.unique(kinds[kinds != PARTICLE], return_counts=True)
+    if numbers.sum() == len(kinds):
+        raise InputError(
+            f"All {counted(len(kinds), 'image')} that the two sets have in common are junk; give "
+            "sets with particles in common."
+        )
+
+    told = estimate.scores.get(JUNK)
+    return KnownJunk(
+        len(kinds),
+        int(numbers.sum()),
+        dict(zip(names.tolist(), numbers.tolist())),
+        None if told is None else float(np.mean(told)),
+    )
+
+
+def particles_of(
+    truth: ParticleTable, estimate: ParticleTable
+) -> Tuple[ParticleTable, ParticleTable]:
+    """Two sets of the same images, in one order, without those that are known to be junk."""
+    kinds = true_kinds(truth, estimate)
+    if kinds is None:
+        return truth, estimate
+    return truth.take(kinds == PARTICLE), estimate.take(kinds == PARTICLE)
 
 
 def _error_scales(
@@ -248,6 +323,8 @@ def _metrics(config: CompareConfig, result: PoseComparison) -> Dict[str, Any]:
         },
         "registration_matrix": result.registration.rotation.tolist(),
     }
+    if result.junk is not None:
+        metrics["known_junk"] = result.junk.metrics()
     if result.orthogonal4 is not None:
         metrics["inverted"] = result.orthogonal4.inverted
         metrics["orthogonal4_matrix"] = result.orthogonal4.matrix.tolist()
@@ -275,6 +352,8 @@ def _write_errors(run: RunDirectory, result: PoseComparison) -> None:
 def notes(registration: str, result: PoseComparison) -> List[str]:
     """Notes that are needed to interpret the numbers."""
     number, found = len(result.ids), [result.join.note] if result.join.note else []
+    if result.junk is not None:
+        found.append(result.junk.sentence)
     if result.only_in_truth or result.only_in_estimate:
         found.append(
             f"{result.only_in_truth} particles are only in the true set and "

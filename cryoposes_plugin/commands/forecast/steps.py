@@ -10,6 +10,7 @@ from typing import Any, Dict, Optional
 import numpy as np
 
 from ...core.fourier.resampling import projected_density
+from ...core.image_kinds import PARTICLE
 from ...core.io.folder import Folder, remove
 from ...core.io.mrc import read_volume, write_volume
 from ...core.io.names import (
@@ -25,7 +26,6 @@ from ...core.notices import warnings_kept
 from ...core.scores import POSE_SOURCE
 from ...core.trust.measured_set import measure_set
 from ...core.trust.set_twin import simulate_set
-from ...core.trust.twin import PARTICLE
 from ...core.types import ParticleTable, Volume
 from ..config import Config
 from ..filter.config import FilterConfig

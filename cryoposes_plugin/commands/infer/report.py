@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Mapping
 
 import numpy as np
 
+from ...core.evaluation.calibration import wrong_pose_of_particle
 from ...core.io.star import columns_not_modelled
 from ...core.io.star_labels import not_modelled
-from ...core.scores import DISPERSION, TRACE
+from ...core.scores import DISPERSION, EXPECTED_ERROR, JUNK, TRACE, WRONG_BASIN
+from ...core.trust.verdict import IN_SHORT
+from ...core.values import counted
 from .config import InferConfig
 from .estimate import Estimate
 from .inputs import ModelInputs
+
+#: What is more likely than not.
+_LIKELY = 0.5
 
 
 def metrics_of(inputs: ModelInputs, estimate: Estimate) -> Dict[str, Any]:
@@ -34,8 +40,54 @@ def metrics_of(inputs: ModelInputs, estimate: Estimate) -> Dict[str, Any]:
         f"median_{TRACE}": float(np.median(table.scores[TRACE])),
         "columns_not_modelled": columns_not_modelled(table),
         **inputs.images.grey.metrics(),
+        **likely(table.scores),
         **estimate.metrics,
     }
+
+
+def likely(scores: Mapping[str, np.ndarray]) -> Dict[str, Any]:
+    """Numbers of likely particles, and among these of likely wrong poses, as far as there are
+    scores (N,) for it.
+    """
+    number = len(next(iter(scores.values())))
+    junk = scores.get(JUNK, np.zeros(number))
+    shown, found = junk <= _LIKELY, {}
+    if JUNK in scores:
+        found["junk_share"] = float(junk.mean())
+    if WRONG_BASIN in scores:
+        wrong = wrong_pose_of_particle(scores[WRONG_BASIN], junk)
+        found["likely_wrong"] = int((shown & (wrong > _LIKELY)).sum())
+    if EXPECTED_ERROR in scores and shown.any():
+        found["likely_median_expected_error_deg"] = float(np.median(scores[EXPECTED_ERROR][shown]))
+    return {**found, "likely_particles": int(shown.sum())} if found else {}
+
+
+def summary_of(metrics: Dict[str, Any]) -> str:
+    """How good the poses are, in a few sentences: expected error, share of wrong poses, share of
+    junk, and the verdict, as far as they are known.
+    """
+    number, sentences = metrics.get("likely_particles"), []
+    if "likely_median_expected_error_deg" in metrics:
+        sentences.append(
+            f"Median expected error {metrics['likely_median_expected_error_deg']:.2g}°."
+        )
+    elif f"median_{TRACE}" in metrics:
+        sentences.append(
+            "The poses were not refined, so that their errors are not known in degrees; the "
+            f"network's uncertainty ranks them (median {metrics[f'median_{TRACE}']:.3g})."
+        )
+
+    if "likely_wrong" in metrics and number:
+        share = 100 * metrics["likely_wrong"] / number
+        sentences.append(
+            f"Likely wrong: {metrics['likely_wrong']} of {counted(number, 'pose')} ({share:.2g} %)"
+            + (", junk not counted." if "junk_share" in metrics else ".")
+        )
+    if "junk_share" in metrics:
+        sentences.append(f"Junk: {100 * metrics['junk_share']:.2g} % of the images.")
+    if metrics.get("verdict") in IN_SHORT:
+        sentences.append(f"Verdict: {IN_SHORT[metrics['verdict']]}.")
+    return " ".join(sentences)
 
 
 def _shift_source(inputs: ModelInputs) -> str:

@@ -19,7 +19,7 @@ from .config import InferConfig
 from .inputs import read_model_inputs, write_density
 from .predicted import predict_poses
 from .refined import refine_hypotheses
-from .report import metrics_of, notes_of
+from .report import metrics_of, notes_of, summary_of
 
 logger = logging.getLogger(__name__)
 
@@ -76,11 +76,13 @@ def run(config: InferConfig, run: RunDirectory) -> Dict[str, Any]:
         logger.log(
             logging.WARNING if note in estimate.warnings else logging.INFO, "infer: %s", note
         )
+    summary = summary_of(metrics)
+    logger.info("infer: %s", summary)
     with not_fatal(run.path, "its report"):
         write_report(
             run.path,
             "Estimated poses",
-            lead=estimate.lead,
+            lead=f"{estimate.lead} {summary}",
             numbers=metrics,
             notes=notes,
             figures=estimate.figures(),

@@ -38,6 +38,17 @@ class SimulateConfig(ImagingConfig):
         minimum=1,
         maximum=10**7,
     )
+    junk_fraction: float = option(
+        0.0,
+        "Fraction of the images that show no single, centred particle, in random order and in equal "
+        "parts: noise alone, another molecule of about the same size and the same spectrum, a "
+        "particle with a neighbour, a particle far off centre, an edge of carbon. The column "
+        "cryoposesTrueKind says which.",
+        label="Fraction of junk",
+        group=INPUT,
+        minimum=0,
+        maximum=0.95,
+    )
     orientations: str = option(
         "uniform",
         "Distribution of the orientations: uniform over all rotations; a HEALPix grid; uniform in "
@@ -135,6 +146,11 @@ class SimulateConfig(ImagingConfig):
                 f"{self.orientations!r}; give --orientations particles, or leave the particles out."
             )
 
+        if self.junk_fraction and not (self.snr or self.noise_variance):
+            raise ConfigError(
+                f"simulate: --junk-fraction is {self.junk_fraction:g} and there is no noise, so "
+                "that images without a particle would be blank; give --snr."
+            )
         if len(self.preferred_directions_deg) % 2:
             raise ConfigError(
                 f"simulate: --preferred-directions has {len(self.preferred_directions_deg)} "

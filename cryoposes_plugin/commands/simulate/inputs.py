@@ -10,17 +10,19 @@ from typing import List, Optional, Sequence, Tuple
 import numpy as np
 
 from ...core.errors import ConfigError, InputError
+from ...core.image_kinds import PARTICLE, kinds_as_text
 from ...core.imaging import draws
 from ...core.imaging.padding import check_memory
 from ...core.io import star_labels
 from ...core.io.star import read_particles
 from ...core.particles.grids import Grid
-from ...core.scores import POSE_SOURCE
+from ...core.scores import POSE_SOURCE, TRUE_KIND
 from ...core.types import CtfTable, OpticsGroup, ParticleTable, Volume
 from ..imaging_config import ImagingConfig
 from ..imaging_inputs import read_densities
 from ..plausibility import check_diameter, check_field_of_view
 from .config import SimulateConfig
+from .junk import KINDS, OTHER_MOLECULES, SMALLEST_BOX_PX
 
 #: Box sizes and pixel sizes count as equal within this.
 _TOLERANCE = 1e-3
@@ -43,8 +45,12 @@ class SimulationInputs:
 
 @dataclass(frozen=True)
 class Draws:
-    """The random draws for images 0 to N - 1: arrays of length N, see `types.ParticleTable`."""
+    """The random draws for images 0 to N - 1: arrays of length N, see `types.ParticleTable`.
 
+    kind : what each image shows, see `core.image_kinds`; a pose is drawn for junk too.
+    """
+
+    kind: np.ndarray
     volume_index: np.ndarray
     rotations: np.ndarray
     shifts_px: np.ndarray
@@ -78,8 +84,21 @@ def read_inputs(config: SimulateConfig) -> SimulationInputs:
     check_diameter(
         config.command, "particle_diameter_angstrom", config.particle_diameter_angstrom, box * pixel
     )
-    check_memory(volumes, box, pixel)
+    check_memory((*volumes, *_other_molecules(config, volumes)), box, pixel)
     return SimulationInputs(volumes, box, pixel, like, poses)
+
+
+def _other_molecules(config: SimulateConfig, volumes: Sequence[Volume]) -> Tuple[Volume, ...]:
+    """Volumes as large as those of the other molecules."""
+    if not config.junk_fraction:
+        return ()
+    smallest = min(volume.box_size_px for volume in volumes)
+    if smallest < SMALLEST_BOX_PX:
+        raise ConfigError(
+            f"simulate: --junk-fraction is {config.junk_fraction:g} and the volume's box is "
+            f"{smallest} px; other molecules need at least {SMALLEST_BOX_PX} px."
+        )
+    return tuple(volumes[i % len(volumes)] for i in range(OTHER_MOLECULES))
 
 
 def image_grid(
@@ -155,7 +174,8 @@ def draw(config: SimulateConfig, inputs: SimulationInputs) -> Draws:
         rotations, shifts = draws.draw_poses(config.pose_distribution(), n, seed)
     ctf, optics, optics_index = _draw_ctf_and_optics(config, inputs)
     volume_index = draws.draw_volumes(len(inputs.volumes), n, seed)
-    return Draws(volume_index, rotations, shifts, ctf, optics, optics_index)
+    kind = draws.draw_kinds(KINDS, config.junk_fraction, n, seed)
+    return Draws(kind, volume_index, rotations, shifts, ctf, optics, optics_index)
 
 
 def _draw_ctf_and_optics(config: SimulateConfig, inputs: SimulationInputs):
@@ -214,6 +234,8 @@ def particle_table(stack: Path, inputs: SimulationInputs, drawn: Draws) -> Parti
         ),
         POSE_SOURCE: np.full(n, "truth", dtype=object),
     }
+    if (drawn.kind != PARTICLE).any():
+        extra[TRUE_KIND] = kinds_as_text(drawn.kind)
     if len(inputs.volumes) > 1:
         extra[star_labels.CLASS_NUMBER] = np.char.mod("%d", drawn.volume_index + 1).astype(object)
 

@@ -6,14 +6,16 @@ from __future__ import annotations
 
 import logging
 import math
+from collections import Counter
 from dataclasses import dataclass
-from typing import Any, Dict, Iterator, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 import numpy as np
 
 from ...core.errors import InputError
 from ...core.fourier.ctf import pack_ctf
 from ...core.fourier.masks import circular_mask
+from ...core.image_kinds import OTHER, PARTICLE
 from ...core.imaging import draws
 from ...core.imaging.astra_projector import require_cuda
 from ...core.imaging.noise import normalise_background, simulate_noise
@@ -22,8 +24,10 @@ from ...core.io.mrc import Stack, StackWriter
 from ...core.io.names import PARTICLES_NAME, STACK_NAME
 from ...core.io.star import write_particles
 from ...core.io.state_files import REDO, SIMULATION, PeriodicSave, read_json
+from ...core.maps.size import radius_of_gyration_angstrom
 from ...core.particles.contrast import warn_of_map
 from ...core.progress import Progress
+from ...core.types import Volume
 from ...core.values import counted, integer, real
 from ..imaging_inputs import write_densities
 from ..run_directory import RunDirectory
@@ -36,6 +40,7 @@ from .inputs import (
     particle_table,
     read_inputs,
 )
+from .junk import OTHER_MOLECULES, other_molecules, with_junk
 
 logger = logging.getLogger(__name__)
 
@@ -49,8 +54,8 @@ _SHOWN = 6
 
 @dataclass
 class _State:
-    """State of an interrupted run: images on disk, noise, and sums over these images for the
-    metrics.
+    """State of an interrupted run: images on disk, noise, and sums over the particles among these
+    for the metrics.
     """
 
     written: int = 0
@@ -89,7 +94,7 @@ def run(config: SimulateConfig, run: RunDirectory) -> Dict[str, Any]:
     renderer = _Renderer(config, inputs, drawn)
     rate = _write_stack(renderer, writer, state, run) if writer else None
 
-    metrics = _metrics(config, inputs, state, rate)
+    metrics = _metrics(config, inputs, drawn, state, rate)
     with not_fatal(run.path, "its report"):
         _report(config, renderer, run, metrics)
     write_particles(run.file(PARTICLES_NAME), particle_table(run.file(STACK_NAME), inputs, drawn))
@@ -160,7 +165,19 @@ class _Renderer:
     def __init__(self, config: SimulateConfig, inputs: SimulationInputs, drawn: Draws):
         self.config, self.drawn = config, drawn
         self.box_size_px, self.pixel_size_angstrom = inputs.box_size_px, inputs.pixel_size_angstrom
-        self.model = _forward_model(config, inputs)
+        volumes, shown = list(inputs.volumes), drawn.volume_index.copy()
+        if config.junk_fraction:
+            other = np.flatnonzero(drawn.kind == OTHER)
+            shown[other] = len(volumes) + other % OTHER_MOLECULES
+            volumes += other_molecules(volumes, config.seed)
+
+        self.model, self.volume_shown = _forward_model(config, inputs, volumes), shown
+        self.radius_px = np.array(
+            [
+                radius_of_gyration_angstrom(volume) / self.pixel_size_angstrom
+                for volume in inputs.volumes
+            ]
+        )
         self.batch_size = max(1, min(config.number, PIXELS_PER_BATCH // self.box_size_px**2))
         self.ctf = None if drawn.ctf is None else pack_ctf(drawn.ctf)
         diameter = particle_diameter_angstrom(
@@ -173,25 +190,35 @@ class _Renderer:
 
     def signal(self, rows: np.ndarray) -> np.ndarray:
         """Noise-free raw images (B, D, D) float32 of these rows, at most a batch of them."""
+        kind = self.drawn.kind[rows]
+        signal = self._projections(rows, self.drawn.rotations[rows])
+        if (kind == PARTICLE).all():
+            return signal
+        radius_px = self.radius_px[self.drawn.volume_index[rows]]
+        return with_junk(signal, kind, rows, radius_px, self.config.seed, self._projections)
+
+    def _projections(self, rows: np.ndarray, rotations: np.ndarray) -> np.ndarray:
+        """The molecules of these rows, at most a batch, at rotations (B, 3, 3)."""
         import tensorflow as tf
 
         padded = np.resize(rows, self.batch_size)
         images = self.model.images(
-            tf.constant(self.drawn.volume_index[padded], tf.int32),
-            tf.constant(self.drawn.rotations[padded], tf.float32),
+            tf.constant(self.volume_shown[padded], tf.int32),
+            tf.constant(np.resize(rotations, (self.batch_size, 3, 3)), tf.float32),
             tf.constant(self.drawn.shifts_px[padded], tf.float32),
             None if self.ctf is None else tf.constant(self.ctf[padded]),
         )
         return images.numpy()[: len(rows)]
 
     def noise_variance(self) -> float:
-        """Noise variance of the whole set: as configured, or the mean variance of the signal
-        divided by the SNR.
+        """Noise variance of the whole set: as configured, or the mean variance of the particles'
+        signal divided by the SNR.
         """
         config = self.config
         if config.snr is None:
             return config.noise_variance or 0.0
-        rows = draws.draw_sample(config.number, SIGNAL_SAMPLE, config.seed)
+        particles = np.flatnonzero(self.drawn.kind == PARTICLE)
+        rows = particles[draws.draw_sample(len(particles), SIGNAL_SAMPLE, config.seed)]
         parts = np.split(rows, range(self.batch_size, len(rows), self.batch_size))
         variances = np.concatenate([_variances(self.signal(part)) for part in parts])
         if not variances.any():
@@ -205,13 +232,15 @@ class _Renderer:
     def batches(
         self, first: int, noise_variance: float
     ) -> Iterator[Tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """From image `first` on: images (B, D, D), their signals' variances over the box and inside
-        the mask (B,).
+        """From image `first` on: images (B, D, D), and of the particles among them the signals'
+        variances over the box and inside the mask.
         """
         for start in range(first, self.config.number, self.batch_size):
             rows = np.arange(start, min(start + self.batch_size, self.config.number))
             signal = self.signal(rows)
-            variances = _variances(signal), signal[:, self.mask].astype(np.float64).var(axis=1)
+            of_particles = signal[self.drawn.kind[rows] == PARTICLE]
+            in_mask = of_particles[:, self.mask].astype(np.float64).var(axis=1)
+            variances = _variances(of_particles), in_mask
             yield (self._finish(signal, rows, noise_variance), *variances)
 
     def _finish(self, images: np.ndarray, rows: np.ndarray, noise_variance: float) -> np.ndarray:
@@ -235,14 +264,14 @@ class _Renderer:
         )
 
 
-def _forward_model(config: SimulateConfig, inputs: SimulationInputs):
+def _forward_model(config: SimulateConfig, inputs: SimulationInputs, volumes: List[Volume]):
     if config.projector == "astra":
         from ...core.imaging.astra_projector import AstraForwardModel
 
-        return AstraForwardModel(inputs.volumes, inputs.box_size_px, inputs.pixel_size_angstrom)
+        return AstraForwardModel(volumes, inputs.box_size_px, inputs.pixel_size_angstrom)
     from ...core.imaging.forward_model import ForwardModel
 
-    return ForwardModel(inputs.volumes, inputs.box_size_px, inputs.pixel_size_angstrom)
+    return ForwardModel(volumes, inputs.box_size_px, inputs.pixel_size_angstrom)
 
 
 def _variances(images: np.ndarray) -> np.ndarray:
@@ -251,12 +280,19 @@ def _variances(images: np.ndarray) -> np.ndarray:
 
 
 def _metrics(
-    config: SimulateConfig, inputs: SimulationInputs, state: _State, rate: Optional[float]
+    config: SimulateConfig,
+    inputs: SimulationInputs,
+    drawn: Draws,
+    state: _State,
+    rate: Optional[float],
 ) -> Dict[str, Any]:
-    n, noise = config.number, state.noise_variance or 0.0
-    signal, in_mask = state.signal_variance / n, state.signal_variance_in_mask / n
+    kinds = Counter(drawn.kind.tolist())
+    particles, noise = kinds.pop(PARTICLE), state.noise_variance or 0.0
+    signal, in_mask = state.signal_variance / particles, state.signal_variance_in_mask / particles
+
     return {
-        "particles": n,
+        "particles": config.number,
+        **({"junk": sum(kinds.values()), "junk_by_kind": kinds} if kinds else {}),
         "box_size_px": inputs.box_size_px,
         "pixel_size_angstrom": inputs.pixel_size_angstrom,
         "images_per_second": rate,
@@ -265,8 +301,13 @@ def _metrics(
         "noise_variance": noise,
         "snr": signal / noise if noise else None,
         "snr_in_mask": in_mask / noise if noise else None,
-        "signal_sample": min(n, SIGNAL_SAMPLE) if config.snr is not None else None,
+        "signal_sample": min(particles, SIGNAL_SAMPLE) if config.snr is not None else None,
     }
+
+
+def _caption(drawn: Draws, row: int) -> str:
+    kind = drawn.kind[row]
+    return f"id {row + 1}" + (f": {kind}" if kind != PARTICLE else "")
 
 
 def _report(
@@ -281,7 +322,7 @@ def _report(
         "images": (
             "The first images beside their noise-free signal, with the correlation of the two.",
             plots.particles_beside_reprojections(
-                images, renderer.signal(rows), [f"id {i + 1}" for i in rows]
+                images, renderer.signal(rows), [_caption(renderer.drawn, i) for i in rows]
             ),
         ),
     }

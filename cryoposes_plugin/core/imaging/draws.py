@@ -17,6 +17,7 @@ from ..geometry.sampling import (
     preferred,
     random_rotations,
 )
+from ..image_kinds import PARTICLE
 from ..types import CtfTable, ParticleTable
 from .settings import CtfDistribution, PoseDistribution
 
@@ -24,7 +25,7 @@ Seed = Union[int, Sequence[int]]
 
 # One stream of random numbers for each, so that a change of one distribution does not affect the
 # draws from the others.
-_ROTATIONS, _SHIFTS, _CTFS, _VOLUMES, _LIKE, _SAMPLE = range(1, 7)
+_ROTATIONS, _SHIFTS, _CTFS, _VOLUMES, _LIKE, _SAMPLE, _KINDS, _JUNK = range(1, 9)
 
 
 def _generator(seed: Seed, stream: int) -> np.random.Generator:
@@ -134,6 +135,27 @@ def like_rows(available: int, n: int, seed: Seed) -> np.ndarray:
 def draw_volumes(number_of_volumes: int, n: int, seed: Seed) -> np.ndarray:
     """(n,) int32 index of the volume of each image: equal parts, shuffled."""
     return _generator(seed, _VOLUMES).permutation(np.arange(n, dtype=np.int32) % number_of_volumes)
+
+
+def draw_kinds(junk: Sequence[str], fraction: float, n: int, seed: Seed) -> np.ndarray:
+    """(n,) what each image shows: PARTICLE, or one of the kinds of junk, in equal parts.
+
+    Parameters
+    ----------
+    junk : the kinds.
+    fraction : of junk; at least one image shows a particle.
+    n : number of images.
+    seed : of their order.
+    """
+    number = min(round(fraction * n), n - 1)
+    kinds = np.full(n, PARTICLE, dtype=object)
+    kinds[:number] = np.resize(np.array(junk, dtype=object), number)
+    return _generator(seed, _KINDS).permutation(kinds) if number else kinds
+
+
+def junk_generator(seed: Seed) -> np.random.Generator:
+    """Random numbers for what junk shows; for one image, `seed` is (seed, number of the image)."""
+    return _generator(seed, _JUNK)
 
 
 def draw_sample(n: int, size: int, seed: Seed) -> np.ndarray:

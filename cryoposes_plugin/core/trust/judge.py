@@ -9,6 +9,7 @@ from typing import Callable, Dict, Iterator, NamedTuple, Optional
 import numpy as np
 
 from ..geometry.symmetry import symmetric_distance_rad
+from ..image_kinds import PARTICLE
 from ..io.folder import Folder
 from ..io.names import DECOYS_NAME
 from ..particles.images import ResampledImages
@@ -28,7 +29,7 @@ from ..scores import (
 )
 from ..types import ParticleTable
 from .junk import FEWEST_WRONG, HOPELESS, WRONG_POSE, JunkClassifier, JunkEstimate
-from .twin import PARTICLE, Twin, simulate_twin
+from .twin import Twin, simulate_twin
 
 logger = logging.getLogger(__name__)
 

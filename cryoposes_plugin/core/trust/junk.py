@@ -14,7 +14,7 @@ from typing import Dict
 
 import numpy as np
 
-from .twin import NOISE, OFF_CENTRE, OTHER, PARTICLE, SCRAMBLED
+from ..image_kinds import NOISE, OFF_CENTRE, OTHER, PARTICLE, SCRAMBLED
 
 #: Class of particles whose pose is wrong; it is learned if there are so many of them.
 WRONG_POSE = "wrong pose"

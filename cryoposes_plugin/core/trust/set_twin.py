@@ -12,10 +12,11 @@ import numpy as np
 
 from ..conventions import rotations_about_z
 from ..geometry.sampling import random_rotations
+from ..image_kinds import PARTICLE
 from ..refinement.refinement import Refinement
 from ..refinement.spectra import Spectra
 from .measured_set import MeasuredSet
-from .twin import DECOYS, PARTICLE, Draw, Twin, simulated
+from .twin import DECOYS, Draw, Twin, simulated
 
 #: An amplitude is measured well if it is this many times its standard error.
 _WELL_MEASURED = 10.0

@@ -13,18 +13,17 @@ from typing import Mapping, Tuple
 
 import numpy as np
 import scipy.fft
-from scipy import ndimage
 
 from ..conventions import rotations_about_z
 from ..fourier.points import FourierPoints
 from ..fourier.shells import shell_index
 from ..geometry.sampling import random_rotations
+from ..image_kinds import EDGE, NOISE, OFF_CENTRE, OTHER, OVERLAP, PARTICLE, SCRAMBLED
+from ..imaging.junk import displaced, edge, other_molecule
 from ..imaging.reprojections import project
 from ..io.folder import Folder
 from ..io.mrc import write_stack
 from ..io.state_files import TWIN
-from ..maps.phantom import make_phantom
-from ..maps.size import radius_of_gyration_px
 from ..refinement.calibration import reprojections
 from ..refinement.fit_statistics import NAMES, OCTAVES, octaves
 from ..refinement.observations import ctf_at_points
@@ -34,9 +33,6 @@ from ..refinement.scales import scale_spread, typical_scale
 from ..refinement.spectra import Spectra
 from ..types import OpticsGroup, ParticleTable
 
-PARTICLE = "particle"
-NOISE, OTHER, OVERLAP, OFF_CENTRE = "noise", "other molecule", "overlap", "off centre"
-SCRAMBLED, EDGE = "scrambled", "edge"
 #: The kinds of decoys, and how many of each there are in proportion: the more a kind resembles
 #: particles, the more of the junk that is kept is of this kind, and must be counted well.
 _PROPORTIONS = {NOISE: 0.75, OTHER: 1.0, OVERLAP: 2.0, OFF_CENTRE: 1.25, SCRAMBLED: 0.5, EDGE: 0.5}
@@ -49,10 +45,8 @@ _SHARE_OF_SET, _SHARE_OF_KIND = 1.0, 0.2
 #: within this multiple of the search of shifts is not far off centre.
 _NEIGHBOUR, _OFF, _BEYOND_SEARCH = (0.9, 2.6), (0.7, 2.0), 1.3
 _SECOND_NEIGHBOUR = 0.3
-#: Phantoms that stand for other molecules, and their size in that of the map.
-_PHANTOMS, _SIZES = 3, (0.75, 1.1)
-#: Height of an edge in standard deviations of the signal, its width in pixels and place in the box.
-_EDGE_HEIGHT, _EDGE_WIDTH, _EDGE_PLACE = (1.0, 4.0), (1.0, 6.0), 0.35
+#: Phantoms that stand for other molecules.
+_PHANTOMS = 3
 _SLICES_FOR_SPECTRUM = 64
 #: Number of images that are made at once.
 _AT_ONCE = 1024
@@ -254,7 +248,7 @@ class _Maker:
             if chosen.any():
                 signal[chosen] = make(own[chosen], signal[chosen])
         for i in np.flatnonzero(kind == EDGE):
-            signal[i] = height * self._edge()
+            signal[i] = height * edge(self._points.box_size_px, self._rng)
         return signal + self._noise(own)
 
     def _projections(self, own: np.ndarray, rotations: np.ndarray) -> np.ndarray:
@@ -288,13 +282,13 @@ class _Maker:
         for share in (1.0, _SECOND_NEIGHBOUR):
             there = self._rng.random(len(own)) < share
             neighbour = self._projections(own, random_rotations(len(own), self._rng))
-            out += there[:, None, None] * self._moved(neighbour, *_NEIGHBOUR)
+            out += there[:, None, None] * self._moved(neighbour, _NEIGHBOUR)
         return out
 
     def _off_centre(self, own: np.ndarray, signal: np.ndarray) -> np.ndarray:
         radius = self._refinement.radius_px
         nearest = max(_OFF[0], _BEYOND_SEARCH * self._max_shift_px / radius)
-        return self._moved(signal, nearest, max(_OFF[1], 1.2 * nearest))
+        return self._moved(signal, (nearest, max(_OFF[1], 1.2 * nearest)))
 
     def _scrambled(self, own: np.ndarray, signal: np.ndarray) -> np.ndarray:
         coefficients = self._points.transform(signal)
@@ -311,11 +305,9 @@ class _Maker:
 
         out = np.zeros_like(signal)
         for part in np.array_split(np.arange(len(own)), min(_PHANTOMS, len(own))):
-            phantom = make_phantom(
-                grid.box_size_px, grid.pixel_size_angstrom, int(rng.integers(2**31))
+            density = other_molecule(
+                grid.box_size_px, grid.pixel_size_angstrom, self._refinement.radius_px, rng
             )
-            size = self._refinement.radius_px * rng.uniform(*_SIZES)
-            density = _magnified(phantom.data, size / radius_of_gyration_px(phantom.data))
             projections = project(density, random_rotations(len(part), rng))
             coefficients = points.transform(projections)
             given = points.shell_means((np.abs(coefficients) ** 2).mean(axis=0))
@@ -325,25 +317,10 @@ class _Maker:
             out[part] = points.images(changed.astype(np.complex64))
         return out
 
-    def _edge(self) -> np.ndarray:
-        """One edge of a carbon film or of ice: a step across the box, of unit height and mean 0."""
-        box, rng = self._points.box_size_px, self._rng
-        y, x = np.indices((box, box)) - box // 2
-        angle = rng.uniform(0, 2 * np.pi)
-        distance = x * np.cos(angle) + y * np.sin(angle) - rng.uniform(-1, 1) * _EDGE_PLACE * box
-        step = np.tanh(distance / rng.uniform(*_EDGE_WIDTH))
-        return rng.uniform(*_EDGE_HEIGHT) * (step - step.mean())
-
-    def _moved(self, images: np.ndarray, nearest: float, furthest: float) -> np.ndarray:
-        """Images moved by distances in radii of gyration, in whole pixels; what leaves is lost."""
-        out = np.zeros_like(images)
-        box, rng = images.shape[-1], self._rng
-        for image, target in zip(images, out):
-            distance = rng.uniform(nearest, furthest) * self._refinement.radius_px
-            angle = rng.uniform(0, 2 * np.pi)
-            dx, dy = (int(np.clip(round(distance * f(angle)), 1 - box, box - 1)) for f in _AXES)
-            target[_to(dy, box), _to(dx, box)] = image[_to(-dy, box), _to(-dx, box)]
-        return out
+    def _moved(self, images: np.ndarray, distances: Tuple[float, float]) -> np.ndarray:
+        """Images moved by distances in radii of gyration."""
+        radius = self._refinement.radius_px
+        return np.stack([displaced(image, distances, radius, self._rng) for image in images])
 
 
 def noise_deviations(points: FourierPoints, statistics: np.ndarray) -> np.ndarray:
@@ -373,18 +350,3 @@ def noise_deviations(points: FourierPoints, statistics: np.ndarray) -> np.ndarra
     shell = np.log2(np.maximum(np.arange(points.number_of_shells), 1))
     at = [*middle, middle[-1] + 1]
     return np.array([np.interp(shell, at, [*values, 0.0]) for values in own])
-
-
-_AXES = (np.cos, np.sin)
-
-
-def _to(shift: int, box: int) -> slice:
-    """Where pixels come to that are moved along an axis."""
-    return slice(max(shift, 0), box + min(shift, 0))
-
-
-def _magnified(data: np.ndarray, factor: float) -> np.ndarray:
-    """A density of `factor` times the size, about voxel D // 2."""
-    origin = np.full(3, data.shape[0] // 2, dtype=np.float64)
-    inverse = np.eye(3) / factor
-    return ndimage.affine_transform(data, inverse, offset=origin - inverse @ origin, order=1)

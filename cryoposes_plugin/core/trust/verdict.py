@@ -23,6 +23,17 @@ BELONG, WRONG_POSES, OTHER_FRAME, OTHER_HAND, OTHER_SCALE, RELATED, UNRELATED, U
     "other map",
     "not tested",
 )
+#: The verdicts in a few words.
+IN_SHORT = {
+    BELONG: "poses, map and images belong together",
+    WRONG_POSES: "most poses are wrong",
+    OTHER_FRAME: "the poses are in another frame than the map",
+    OTHER_HAND: "the poses have the other hand than the map",
+    OTHER_SCALE: "the map is of another scale than the images",
+    RELATED: "the images show something similar to the map, but not this map",
+    UNRELATED: "the images do not show the map",
+    UNTESTED: "not tested, the images are too few or too noisy",
+}
 #: Most poses are wrong if this share is.
 MOST = 0.5
 

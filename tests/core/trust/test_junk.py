@@ -7,8 +7,8 @@ from scipy.stats import norm
 pytest.importorskip("sklearn")
 
 from cryoposes_plugin.core.evaluation.selection import accept_at_rate
+from cryoposes_plugin.core.image_kinds import NOISE, OVERLAP, PARTICLE
 from cryoposes_plugin.core.trust.junk import WRONG_POSE, JunkClassifier
-from cryoposes_plugin.core.trust.twin import NOISE, OVERLAP, PARTICLE
 
 #: Means of the two features of each class; all have unit variance.
 MEANS = {PARTICLE: (0.0, 0.0), NOISE: (-3.0, 0.0), OVERLAP: (0.0, 3.0)}

@@ -11,6 +11,7 @@ pytest.importorskip("sklearn")
 from cryoposes_plugin.core.evaluation.calibration import chi_square, rotation_differences_rad
 from cryoposes_plugin.core.fourier.points import FourierPoints
 from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
+from cryoposes_plugin.core.image_kinds import EDGE, NOISE, OFF_CENTRE, OVERLAP, PARTICLE
 from cryoposes_plugin.core.io.folder import Folder
 from cryoposes_plugin.core.io.mrc import read_stack, write_stack
 from cryoposes_plugin.core.particles.grids import working_grid
@@ -19,16 +20,7 @@ from cryoposes_plugin.core.refinement.multi_start import Settings
 from cryoposes_plugin.core.refinement.refinement import Refinement, refine_all
 from cryoposes_plugin.core.refinement.starts import GivenStarts
 from cryoposes_plugin.core.trust.judge import Judge, error_bound_deg
-from cryoposes_plugin.core.trust.twin import (
-    DECOYS,
-    EDGE,
-    NOISE,
-    OFF_CENTRE,
-    OVERLAP,
-    PARTICLE,
-    noise_deviations,
-    simulate_twin,
-)
+from cryoposes_plugin.core.trust.twin import DECOYS, noise_deviations, simulate_twin
 
 from ...particle_sets import make_particles
 from ..refinement.scene import BOX, NUMBER, PIXEL, Scene

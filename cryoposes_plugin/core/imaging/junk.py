@@ -1,0 +1,95 @@
+"""Images that do not show one centred particle, for simulations: neighbours, particles far off
+centre, edges, other molecules.
+"""
+
+from __future__ import annotations
+
+from typing import Tuple
+
+import numpy as np
+import scipy.fft
+from scipy import ndimage
+
+from ..fourier.shells import shell_index, shell_means
+from ..maps.phantom import make_phantom
+from ..maps.size import radius_of_gyration_px
+
+#: Sizes of other molecules in that of the map.
+_SIZES = (0.75, 1.1)
+#: Height of an edge in standard deviations of the signal, its width in pixels and place in the box.
+_EDGE_HEIGHT, _EDGE_WIDTH, _EDGE_PLACE = (1.0, 4.0), (1.0, 6.0), 0.35
+
+
+def displaced(
+    image: np.ndarray,
+    distances: Tuple[float, float],
+    radius_px: float,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """An image (D, D) moved in a random direction, by whole pixels; what leaves the box is lost.
+
+    Parameters
+    ----------
+    image : (D, D).
+    distances : the nearest and the furthest, in radii.
+    radius_px : one radius.
+    rng : of the draws.
+    """
+    out, box = np.zeros_like(image), image.shape[-1]
+    distance = rng.uniform(*distances) * radius_px
+    angle = rng.uniform(0, 2 * np.pi)
+    dx, dy = (int(np.clip(round(distance * f(angle)), 1 - box, box - 1)) for f in _AXES)
+    out[_to(dy, box), _to(dx, box)] = image[_to(-dy, box), _to(-dx, box)]
+    return out
+
+
+_AXES = (np.cos, np.sin)
+
+
+def _to(shift: int, box: int) -> slice:
+    """Where pixels come to that are moved along an axis."""
+    return slice(max(shift, 0), box + min(shift, 0))
+
+
+def edge(box_size_px: int, rng: np.random.Generator) -> np.ndarray:
+    """(D, D) an edge of a carbon film or of ice, for a signal of standard deviation 1: a step
+    across the box, of mean 0.
+    """
+    y, x = np.indices((box_size_px, box_size_px)) - box_size_px // 2
+    angle = rng.uniform(0, 2 * np.pi)
+    place = rng.uniform(-1, 1) * _EDGE_PLACE * box_size_px
+    distance = x * np.cos(angle) + y * np.sin(angle) - place
+    step = np.tanh(distance / rng.uniform(*_EDGE_WIDTH))
+    return rng.uniform(*_EDGE_HEIGHT) * (step - step.mean())
+
+
+def other_molecule(
+    box_size_px: int, pixel_size_angstrom: float, radius_px: float, rng: np.random.Generator
+) -> np.ndarray:
+    """(D, D, D) density of a made-up molecule of about a given size.
+
+    Parameters
+    ----------
+    box_size_px, pixel_size_angstrom : of the grid.
+    radius_px : radius of gyration of the molecule that it is taken for.
+    rng : of molecule and size.
+    """
+    phantom = make_phantom(box_size_px, pixel_size_angstrom, int(rng.integers(2**31)))
+    size = radius_px * rng.uniform(*_SIZES)
+    return _magnified(phantom.data, size / radius_of_gyration_px(phantom.data))
+
+
+def _magnified(density: np.ndarray, factor: float) -> np.ndarray:
+    """A density (D, D, D) of `factor` times the size, about voxel D // 2."""
+    origin = np.full(3, density.shape[0] // 2, dtype=np.float64)
+    inverse = np.eye(3) / factor
+    return ndimage.affine_transform(density, inverse, offset=origin - inverse @ origin, order=1)
+
+
+def with_spectrum_of(reference: np.ndarray, density: np.ndarray) -> np.ndarray:
+    """A density (D, D, D) with the power of a reference (D, D, D) in every Fourier shell."""
+    shells = shell_index(len(density))
+    transform, wanted = (scipy.fft.rfftn(np.asarray(v, np.float64)) for v in (density, reference))
+    power, target = (shell_means(np.abs(f) ** 2, shells) for f in (transform, wanted))
+    gain = np.sqrt(target / np.maximum(power, np.finfo(float).tiny))
+    return scipy.fft.irfftn(transform * gain[shells], s=density.shape).astype(np.float32)
