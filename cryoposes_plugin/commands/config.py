@@ -207,8 +207,8 @@ class Config:
                     f"{label[:1].lower()}{label[1:]}."
                 )
 
-        others = [path for path in self.input_paths() if str(path) != self.passthrough]
-        if self.passthrough and not any(path.suffix == CS_SUFFIX for path in others):
+        others = [p for p in self.input_paths() if p != Path(self.passthrough or "")]
+        if self.passthrough and not any(p.suffix == CS_SUFFIX for p in others):
             raise ConfigError(
                 f"{self.command}: --passthrough is given, but no .cs file that it belongs to; "
                 "leave it out."
