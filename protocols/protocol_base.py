@@ -229,10 +229,10 @@ class ProtCryoposesBase(EMProtocol):
 
     @staticmethod
     def _taken(table) -> Dict[str, Any]:
-        """What a set takes from a table with poses: poses, all scores, and the pose source."""
-        from cryoposes_plugin.core.scores import POSE_SOURCE
+        """What a set takes from a table with poses: poses, all scores, their source and covariance."""
+        from cryoposes_plugin.core.scores import COVARIANCE, POSE_SOURCE
 
-        return {"poses": True, "scores": tuple(table.scores), "texts": (POSE_SOURCE,)}
+        return {"poses": True, "scores": tuple(table.scores), "texts": (POSE_SOURCE, COVARIANCE)}
 
     # -------------------------- information ----------------------------------
     def _validate(self) -> List[str]:

@@ -12,7 +12,7 @@ from typing import Iterable, List
 import numpy as np
 
 from . import conventions
-from .scores import POSE_SOURCE, SCORED_POSE
+from .scores import COVARIANCE, POSE_SOURCE, SCORED_POSE
 from .types import ParticleTable
 
 logger = logging.getLogger(__name__)
@@ -53,7 +53,9 @@ def without_scores_of_other_poses(table: ParticleTable, source: str) -> Particle
         other.sum(),
         len(table),
     )
-    extra.pop(POSE_SOURCE, None)
+
+    for name in (POSE_SOURCE, COVARIANCE):
+        extra.pop(name, None)
     return table.replace(scores={}, extra=extra)
 
 

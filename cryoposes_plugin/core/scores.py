@@ -28,7 +28,9 @@ LEARNED_NOTHING, FROM_NOTHING = "has learned nothing", ",learned-nothing"
 SCORED_POSE = "cryoposesScoredPose"
 #: Text: what a simulated image shows (see `image_kinds`). It belongs to the image, not to a pose.
 TRUE_KIND = "cryoposesTrueKind"
-TEXTS = (POSE_SOURCE, SCORED_POSE, TRUE_KIND)
+#: Text: the covariance of the pose (see `io.covariances`).
+COVARIANCE = "cryoposesCovariance"
+TEXTS = (POSE_SOURCE, SCORED_POSE, TRUE_KIND, COVARIANCE)
 
 #: The columns of the scores.
 TRACE = "cryoposesTrace"

@@ -2,6 +2,7 @@
 resuming; sentences.
 """
 
+import dataclasses
 import json
 
 import numpy as np
@@ -12,11 +13,19 @@ from cryoposes_plugin.cli.main import main
 from cryoposes_plugin.core.errors import InputError
 from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
 from cryoposes_plugin.core.io import state_files
+from cryoposes_plugin.core.io.covariances import read_covariance
 from cryoposes_plugin.core.io.mrc import write_stack, write_volume
 from cryoposes_plugin.core.io.star import read_particles, write_particles
 from cryoposes_plugin.core.maps.phantom import make_phantom
+from cryoposes_plugin.core.models.error_calibration import QUANTILES
 from cryoposes_plugin.core.particles.images import ResampledImages
-from cryoposes_plugin.core.scores import POSE_SOURCE
+from cryoposes_plugin.core.scores import (
+    BASIN_ERROR,
+    ERROR_BOUND,
+    EXPECTED_ERROR,
+    POSE_SOURCE,
+    WRONG_BASIN,
+)
 
 from ..mrc_files import write_stack_as_it_is
 from ..particle_sets import make_particles
@@ -77,7 +86,9 @@ def oracle(scene, monkeypatch):
         rows = ((images.reshape(len(images), 1, -1) - seen) ** 2).sum(axis=2).argmin(axis=1)
         np.testing.assert_allclose(ctf.defocus_u_angstrom, table.ctf.defocus_u_angstrom[rows])
         bingham = np.stack([np.diag([0.0, 1.0, 2.0, 3.0 + row]) for row in rows])
-        return Prediction(table.rotations[rows], bingham)
+        covariance = np.broadcast_to(0.01 * np.diag([1.0, 2.0, 3.0]), (len(rows), 3, 3))
+        elsewhere = (rows + 1) / (NUMBER + 1)
+        return Prediction(table.rotations[rows], bingham, None, covariance, elsewhere)
 
     monkeypatch.setattr(PoseModel, "predict", predict)
 
@@ -382,3 +393,61 @@ def test_junk_counts_neither_as_wrong_nor_for_the_expected_error():
         "likely_median_expected_error_deg": 2.0,
         "likely_particles": 3,
     }
+
+
+def calibrated(folder, name, snr):
+    """A copy of the model that knows its errors at an SNR and at ten times that."""
+    from cryoposes_plugin.core.models.pose_model import PoseModel
+
+    model = PoseModel.load(folder / "model")
+    ratio = (np.sqrt(3.0) * QUANTILES).tolist()
+    law = {
+        "wrong": [0.0, 1.0, 0.0],
+        "basin": [4.0, 0.0, 0.0],
+        "elsewhere": [9.0, 0.0, 0.0],
+        "doubt": (20 * QUANTILES - 10).tolist(),
+        "probability": QUANTILES.tolist(),
+        "basin_ratio": ratio,
+        "elsewhere_ratio": ratio,
+        "lowest": [-9.0, -9.0],
+        "highest": [9.0, 9.0],
+        "level": 0.9,
+    }
+    laws = [{**law, "snr": snr}, {**law, "snr": 10 * snr}]
+    card = dataclasses.replace(model.card, error_calibration={"basin_deg": 20.0, "laws": laws})
+    PoseModel(card, model.network).save(folder / name)
+
+
+def test_errors_are_expected_of_poses_of_a_network_that_was_tested(scene, oracle, tmp_path):
+    folder, table = scene
+    calibrated(folder, "tested", 0.2)
+    assert infer(folder, tmp_path / "run", model="tested") == 0
+    out = read_particles(tmp_path / "run/particles.star")
+
+    elsewhere = (1 + np.arange(NUMBER)) / (NUMBER + 1)
+    wrong = (np.log(elsewhere / (1 - elsewhere)) + 10) / 20
+    np.testing.assert_allclose(out.scores[WRONG_BASIN], wrong, atol=1e-6)
+    np.testing.assert_allclose(out.scores[BASIN_ERROR], np.exp(2.0), rtol=1e-6)
+    square = (1 - wrong) * np.exp(4.0) + wrong * np.exp(9.0)
+    np.testing.assert_allclose(out.scores[EXPECTED_ERROR], np.sqrt(square), rtol=1e-6)
+    assert (out.scores[ERROR_BOUND] > out.scores[BASIN_ERROR]).all()
+
+    covariance = read_covariance(tmp_path / "run/particles.star", out)
+    expected = np.deg2rad(np.exp(2.0)) ** 2 * np.diag([1.0, 2.0, 3.0, 0, 0]) / 6
+    np.testing.assert_allclose(covariance, np.broadcast_to(expected, covariance.shape), rtol=1e-5)
+    saved = np.load(tmp_path / "run/covariance.npz")
+    np.testing.assert_allclose(saved["covariance"], covariance, rtol=1e-5)
+    assert "SNR of these images" in " ".join(metrics_of(tmp_path / "run")["notes"])
+
+
+def test_no_errors_are_expected_at_another_noise_level(scene, oracle, tmp_path):
+    folder, _ = scene
+    calibrated(folder, "tested-elsewhere", 50.0)
+    assert infer(folder, tmp_path / "run", model="tested-elsewhere") == 0
+    out = read_particles(tmp_path / "run/particles.star")
+    assert not {EXPECTED_ERROR, BASIN_ERROR, WRONG_BASIN, ERROR_BOUND} & set(out.scores)
+    assert not (tmp_path / "run/covariance.npz").exists()
+    metrics = metrics_of(tmp_path / "run")
+    said = "the network was tested at 43.5 to 575"
+    assert said in " ".join(metrics["warnings"])
+    assert 0.3 < metrics["snr_of_images"] < 3

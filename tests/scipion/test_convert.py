@@ -8,8 +8,10 @@ import pytest
 from cryoposes_plugin.core import conventions
 from cryoposes_plugin.core.errors import InputError
 from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
+from cryoposes_plugin.core.io.covariances import covariance_of_texts, covariance_texts
 from cryoposes_plugin.core.io.star import read_particles, write_particles
 from cryoposes_plugin.core.particles.images import ParticleImages
+from cryoposes_plugin.core.scores import BASIN_ERROR, COVARIANCE, POSE_SOURCE
 
 from .project import BOX, PIXEL, make_table, new_set
 
@@ -17,6 +19,7 @@ pytest.importorskip("pwem", reason="Scipion (scipion-em) is not installed")
 
 from pwem.objects import Transform
 
+from cryoposes_plugin.protocols.protocol_base import ProtCryoposesBase
 from cryoposes_plugin.scipion import convert, results
 
 IDS = [11, 4, 907, 5, 23, 42, 1000003]
@@ -178,6 +181,34 @@ def test_results_are_joined_by_id_and_the_missing_are_counted(table, tmp_path, r
     assert output.hasAlignmentProj()
     assert output.hasCTF()
     assert output.getSamplingRate() == PIXEL
+
+
+def test_covariances_go_with_their_particles(table, tmp_path, rng):
+    """From a result into a set, through a subset of it, and back, whatever the order."""
+    particles = make_set(table, tmp_path / "set.sqlite")
+    new = table.take(rng.permutation(7))
+    root = rng.normal(size=(7, 5, 5))
+    covariance = root @ np.swapaxes(root, 1, 2)
+    column = {POSE_SOURCE: np.full(7, "refined", object), COVARIANCE: covariance_texts(covariance)}
+    new = new.replace(scores={BASIN_ERROR: np.arange(7.0)}, extra={**new.extra, **column})
+    write_particles(tmp_path / "result.star", new)
+    output = new_set(tmp_path / "out.sqlite")
+    found = read_particles(tmp_path / "result.star")
+    taken = ProtCryoposesBase._taken(found)
+    results.update_particles(output, particles, found, **taken)
+    output.write()
+
+    subset = new_set(tmp_path / "subset.sqlite")
+    filtered = found.take([5, 1, 2])
+    results.update_particles(subset, output, filtered, scores=tuple(found.scores))
+    subset.write()
+    back = convert.particles_to_table(subset, tmp_path / "c.mrcs")
+    place = [int(np.flatnonzero(new.ids == i)[0]) for i in back.ids]
+    kept = covariance_of_texts(back.extra[COVARIANCE], back.ids, "the subset")
+    np.testing.assert_allclose(kept, covariance[place], rtol=1e-5)
+
+    changed = changed_by_another_program(output, tmp_path / "b.sqlite")
+    assert COVARIANCE not in convert.particles_to_table(changed, tmp_path / "b.mrcs").extra
 
 
 def test_a_result_with_a_stranger_is_refused(table, tmp_path):

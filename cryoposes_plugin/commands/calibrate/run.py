@@ -291,10 +291,9 @@ def _chi_square(
         np.asarray(table.shifts_px) * np.reshape(table.pixel_size_angstrom, (-1, 1))
         for table in (first, second)
     ]
-    parts = {
-        "rotation": calibration.chi_square(turns, covariance[:, :3, :3]),
-        "shift": calibration.chi_square(shifts[1] - shifts[0], covariance[:, 3:, 3:]),
-    }
+    parts = {"rotation": calibration.chi_square(turns, covariance[:, :3, :3])}
+    if covariance[:, 3:, 3:].any():  # the network alone knows no error of the shifts
+        parts["shift"] = calibration.chi_square(shifts[1] - shifts[0], covariance[:, 3:, 3:])
     tables[CHI_SQUARE] = {"id": first.ids, **{name: part.values for name, part in parts.items()}}
     for name, part in parts.items():
         metrics[f"{name}_inflation"] = part.inflation

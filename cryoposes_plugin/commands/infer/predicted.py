@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from ...core import plots
 from ...core.imaging.reprojections import low_passed
+from ...core.io.covariances import covariance_texts, write_covariances
 from ...core.io.state_files import INFERENCE, PeriodicSave, read_arrays, rows_done, write_arrays
 from ...core.models.uncertainty import largest_dispersion, total_dispersion
 from ...core.parallel import in_order
@@ -20,12 +21,13 @@ from ...core.particles.batches import batches
 from ...core.progress import Progress
 from ...core.refinement.shift_finder import ShiftFinder
 from ...core.refinement.shift_weights import FEWEST_IMAGES
-from ...core.scores import DISPERSION, POSE_SOURCE, TRACE
+from ...core.scores import COVARIANCE, DISPERSION, POSE_SOURCE, TRACE
 from ...core.types import ParticleTable
 from ...core.values import counted
 from ..run_directory import RunDirectory
 from .config import InferConfig
 from .estimate import Estimate
+from .expected_errors import expected_errors
 from .inputs import ModelInputs, shift_finder
 
 logger = logging.getLogger(__name__)
@@ -42,16 +44,23 @@ def predict_poses(config: InferConfig, run: RunDirectory, inputs: ModelInputs) -
     """Poses of all particles; an interrupted run continues after the last batches that were saved."""
     finder = _calibrated_finder(config, inputs)
     predictions, rate = _predict_all(config, run, inputs, finder)
-    metrics: Dict[str, Any] = {"refined": False}
+    errors = expected_errors(config, inputs, predictions.covariance, predictions.elsewhere)
+    table = _with_poses(inputs, predictions, errors.scores)
+    if errors.covariance is not None:
+        write_covariances(run, table.ids, errors.covariance)
+        texts = covariance_texts(errors.covariance)
+        table = table.replace(extra={**table.extra, COVARIANCE: texts})
+
+    metrics: Dict[str, Any] = {"refined": False, **errors.metrics}
     if finder is not None:
         metrics["shifts_at_edge_of_search"] = int(predictions.at_edge.sum())
         metrics["mean_correlation_with_reprojection"] = float(predictions.correlation.mean())
     return Estimate(
-        _with_poses(inputs, predictions),
+        table,
         rate,
         metrics,
-        notes=(),
-        warnings=(),
+        notes=() if errors.warns else (errors.note,),
+        warnings=(errors.note,) if errors.warns else (),
         lead=f"{counted(len(inputs.table), 'particle')}, model {inputs.pose_source}.",
         figures=lambda: _figures(inputs, predictions, finder),
     )
@@ -69,6 +78,7 @@ class _Predictions:
     at_edge : (N,) bool, whether the shift lies at the edge of the search.
     correlation : (N,), of the image with the reprojection.
     dispersion, trace : (N,), statistics of the predicted distribution.
+    covariance, elsewhere : (N, 3, 3) and (N,), see `models.posterior`.
     rows_done : () int.
     """
 
@@ -78,6 +88,8 @@ class _Predictions:
     correlation: np.ndarray
     dispersion: np.ndarray
     trace: np.ndarray
+    covariance: np.ndarray
+    elsewhere: np.ndarray
     rows_done: np.ndarray
 
     @classmethod
@@ -88,6 +100,8 @@ class _Predictions:
             np.zeros(number, dtype=bool),
             np.zeros(number),
             np.zeros(number),
+            np.zeros(number),
+            np.zeros((number, 3, 3)),
             np.zeros(number),
             np.array(0),
         )
@@ -158,6 +172,8 @@ def _predict_batch(
     predictions.rotations[rows] = prediction.rotations
     predictions.dispersion[rows] = largest_dispersion(prediction.bingham_matrices)
     predictions.trace[rows] = total_dispersion(prediction.bingham_matrices)
+    predictions.covariance[rows] = prediction.covariance
+    predictions.elsewhere[rows] = prediction.elsewhere
     if finder is not None:
         shifts, _ = finder.find(images, prediction.rotations, ctf, state)
         predictions.shifts_px[rows] = shifts.shifts_px
@@ -165,7 +181,9 @@ def _predict_batch(
         predictions.correlation[rows] = shifts.correlation
 
 
-def _with_poses(inputs: ModelInputs, predictions: _Predictions) -> ParticleTable:
+def _with_poses(
+    inputs: ModelInputs, predictions: _Predictions, errors: Dict[str, np.ndarray]
+) -> ParticleTable:
     """The input with new poses (for the original images), scores and pose source; everything else
     is unchanged.
     """
@@ -177,6 +195,7 @@ def _with_poses(inputs: ModelInputs, predictions: _Predictions) -> ParticleTable
         scores={
             DISPERSION: np.where(blank, UNCERTAIN, predictions.dispersion),
             TRACE: np.where(blank, UNCERTAIN, predictions.trace),
+            **errors,
         },  # scores of other poses are left out
         extra={**table.extra, POSE_SOURCE: source},
     )

@@ -32,7 +32,7 @@ from ...core.refinement.network_starts import NetworkStarts, search_reach_px
 from ...core.refinement.refinement import NoAgreement, Refinement, refine_all
 from ...core.refinement.results import with_poses
 from ...core.refinement.starts import CombinedStarts, GivenStarts, Starts
-from ...core.scores import POSE_SOURCE
+from ...core.scores import COVARIANCE, POSE_SOURCE
 from ...core.types import ParticleTable, Volume
 from ..infer.inputs import ModelInputs
 from ..reconstruct import report
@@ -386,16 +386,22 @@ def merge(
         out[rows] = values
         return out
 
-    sources = np.array(
-        table.extra.get(POSE_SOURCE, np.full(len(table), "none", dtype=object)), dtype=object
-    )
-    sources[rows] = source
+    texts: Dict[str, Any] = {POSE_SOURCE: source}
+    if COVARIANCE in refined.extra:
+        texts[COVARIANCE] = refined.extra[COVARIANCE]
+
+    def put_texts(name: str, values: Any) -> np.ndarray:
+        whole = table.extra.get(name, np.full(len(table), "none", dtype=object))
+        out = np.array(whole, dtype=object)
+        out[rows] = values
+        return out
+
     scores = {name: put(table.scores.get(name), v) for name, v in refined.scores.items()}
     return table.replace(
         rotations=put(table.rotations, np.asarray(refined.rotations)),
         shifts_px=put(table.shifts_px, np.asarray(refined.shifts_px)),
         scores={**table.scores, **scores},
-        extra={**table.extra, POSE_SOURCE: sources},
+        extra={**table.extra, **{name: put_texts(name, values) for name, values in texts.items()}},
     )
 
 

@@ -84,28 +84,28 @@ def _probability(config: ReconstructConfig, table: ParticleTable) -> np.ndarray:
     known = [name for name in (WRONG_BASIN, JUNK) if name in table.scores]
     if not known:
         raise InputError(
-            f"{config.particles} has neither _{WRONG_BASIN} nor _{JUNK}; refine the poses with "
-            f"`infer` (with a volume) or `refine`, or choose --weights {UNWEIGHTED}."
+            f"{config.particles} has neither _{WRONG_BASIN} nor _{JUNK}; estimate the poses with "
+            f"`infer` or `refine`, or choose --weights {UNWEIGHTED}."
         )
     return 1.0 - np.max([np.clip(_finite(config, table, name), 0, 1) for name in known], axis=0)
 
 
 def _blur(config: ReconstructConfig, table: ParticleTable, radius_angstrom: float) -> np.ndarray:
-    missing = [name for name in (BASIN_ERROR, EXPECTED_SHIFT_ERROR) if name not in table.scores]
-    if missing:
+    if BASIN_ERROR not in table.scores:
         raise InputError(
-            f"{config.particles} has no column _{missing[0]}; refine the poses with `infer` (with a "
-            f"volume) or `refine`, or choose --weights {UNWEIGHTED} or {BY_PROBABILITY}."
+            f"{config.particles} has no column _{BASIN_ERROR}; estimate the poses with `infer` or "
+            f"`refine`, or choose --weights {UNWEIGHTED} or {BY_PROBABILITY}."
         )
     covariance = read_covariance(str(config.particles), table)
     if covariance is not None:
         return blur_of_covariance(covariance, radius_angstrom)
     logger.info("Without %s, expected errors count as equal in all directions.", COVARIANCE_NAME)
-    return blur_of_errors(
-        np.deg2rad(_finite(config, table, BASIN_ERROR)),
-        _finite(config, table, EXPECTED_SHIFT_ERROR),
-        radius_angstrom,
-    )
+    # The network's own poses have the shifts of the input, whose errors are unknown.
+    shift_error = np.zeros(len(table))
+    if EXPECTED_SHIFT_ERROR in table.scores:
+        shift_error = _finite(config, table, EXPECTED_SHIFT_ERROR)
+    error_rad = np.deg2rad(_finite(config, table, BASIN_ERROR))
+    return blur_of_errors(error_rad, shift_error, radius_angstrom)
 
 
 def _finite(config: ReconstructConfig, table: ParticleTable, name: str) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
@@ -12,19 +13,25 @@ import numpy as np
 from ...core.io.provenance import digest_path, package_versions
 from ...core.models.model_card import ModelCard
 from ...core.models.model_folder import write_network
+from ...core.models.pose_model import PoseModel
 from ...core.models.preprocessing import Preprocessing
 from ...core.networks.build import build_network
 from ...core.particles.images import ResampledImages
 from ...core.training import components
 from ...core.training.augmentation import Augmentation
 from ...core.training.chance import too_few_steps
+from ...core.training.error_laws import calibrate_errors
 from ...core.training.labels import Evaluation
 from ...core.training.sources import LabelledSource, MixedSource, SimulatedSource, Source
 from ...core.training.tasks import Task, task_of
 from ...core.training.trainer import Trainer
 from ...core.training.validation import Validation
 from .config import TrainConfig
-from .inputs import Plan, summary, validation_number
+from .inputs import Plan, snr_of_network_images, summary, validation_number
+
+#: Errors are calibrated on this many times the validation images, if they can be simulated, but on
+#: no more than one in so many of the training's images.
+_MORE_IMAGES, _SHARE_OF_TRAINING = 4, 8
 
 
 @dataclass(frozen=True)
@@ -114,8 +121,27 @@ def write_model(
         seed=config.seed,
         versions=package_versions(),
     )
+    errors = error_calibration(assembly, PoseModel(card, network), done["images_seen"])
+    card = dataclasses.replace(card, error_calibration=errors)
     write_network(folder, card, network)
     return evaluation, card
+
+
+def error_calibration(assembly: Assembly, model: PoseModel, images_seen: int) -> Dict[str, Any]:
+    """What the held-out images tell of the errors of a network's poses, as in a model card; empty
+    if they are too few or their SNR is unknown.
+
+    Simulated images are limited to a share of those of the training, to take little time.
+    """
+    config, plan = assembly.config, assembly.plan
+    snr = snr_of_network_images(plan, config.seed) if assembly.task.gives == "poses" else None
+    if snr is None:
+        return {}
+    number = assembly.validation(model.network).number
+    if assembly.held_out.simulates:
+        number = min(_MORE_IMAGES * number, images_seen // _SHARE_OF_TRAINING)
+    found = calibrate_errors(model, assembly.held_out, snr, number, plan.group)
+    return {} if found is None else found.to_dict()
 
 
 def _ctf_correction(config: TrainConfig, plan: Plan) -> str:

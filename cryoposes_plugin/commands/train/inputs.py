@@ -9,6 +9,7 @@ from typing import Any, Dict, Optional, Sequence, Tuple
 import numpy as np
 
 from ...core.errors import ConfigError, InputError
+from ...core.fourier.shells import multiplicity
 from ...core.geometry.symmetry import symmetry_rotations
 from ...core.imaging import draws
 from ...core.imaging.background import (
@@ -230,6 +231,31 @@ def _measured_noise_power(
     # In the corners: if particles fill their box, a smaller circle would take signal for noise.
     background = measure_background(images, grid.field_of_view_angstrom, config.seed)
     return noise_power_like(volumes, ctf, images, state, background), background
+
+
+def snr_of_network_images(plan: Plan, seed: int) -> Optional[float]:
+    """SNR of the held-out images at the box and pixel size of the network: of labelled ones as
+    measured, otherwise that of the simulation; None where it is unknown.
+
+    That of images multiplied by their CTF is not comparable.
+    """
+    grid = plan.model_grid
+    state = plan.simulated_state if plan.labelled is None else plan.labelled_state
+    if state == "ctf-premultiplied":
+        return None
+    if plan.labelled is not None:
+        images = ResampledImages(plan.labelled, *grid)
+        try:
+            return measure_background(images, grid.field_of_view_angstrom, seed).snr
+        except InputError as error:
+            logger.info("train: no expected errors, because the SNR is unknown: %s", error)
+            return None
+
+    noise = plan.noise
+    if noise is None or not noise.snr:
+        return None
+    power = (noise.amplitude.astype(np.float64) ** 2).mean(axis=0)
+    return noise.snr * noise.variance / np.average(power, weights=multiplicity(grid.box_size_px))
 
 
 def log_measured_noise(plan: Plan) -> None:

@@ -1,25 +1,35 @@
-"""Covariances of poses: covariance.npz, which refinements write beside their particles, and what
+"""Covariances of poses: covariance.npz beside the particles whose poses were estimated, and what
 stands for it without that file.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Optional
+from typing import Iterable, Optional
 
 import numpy as np
 
 from ..errors import InputError
+from ..scores import COVARIANCE
 from ..types import AnyPath, ParticleTable
+from ..values import require_finite, shown
+from .folder import Folder
 from .names import COVARIANCE_NAME
 from .npz import read_npz
 
+#: Places of the 15 numbers of a text in a covariance.
+_UPPER = np.triu_indices(5)
+
 
 def read_covariance(particles: AnyPath, table: ParticleTable) -> Optional[np.ndarray]:
-    """(N, 5, 5) covariances of (w, t) from the folder of a particle file, in the order of its table,
-    w in radians in the image's frame and t in Å; None if there is no file or it has not all
-    particles.
+    """(N, 5, 5) covariances of (w, t), in the order of a table, w in radians in the image's frame
+    and t in Å.
+
+    They are those of the table's column, otherwise of covariance.npz in the folder of the particle
+    file; None if there is neither or the file has not all particles.
     """
+    if COVARIANCE in table.extra:
+        return covariance_of_texts(table.extra[COVARIANCE], table.ids, str(particles))
     path = Path(particles).parent / COVARIANCE_NAME
     if not path.exists():
         return None
@@ -37,6 +47,47 @@ def read_covariance(particles: AnyPath, table: ParticleTable) -> Optional[np.nda
     if not len(ids) or not np.array_equal(ids[order[place]], table.ids):
         return None
     return covariance[order[place]]
+
+
+def covariance_texts(covariance: np.ndarray) -> np.ndarray:
+    """(N,) texts of covariances (N, 5, 5): the 15 numbers of the upper triangle, row by row, with "/"
+    between them. So every program that passes on a particle's columns passes on its covariance.
+    """
+    rows = covariance[:, _UPPER[0], _UPPER[1]].tolist()
+    return np.array(["/".join(f"{x:.6g}" for x in row) for row in rows], dtype=object)
+
+
+def covariance_of_texts(texts: Iterable[str], ids: np.ndarray, source: str) -> np.ndarray:
+    """(N, 5, 5) of `covariance_texts`; InputError for a text that is none.
+
+    Parameters
+    ----------
+    texts : (N,).
+    ids : (N,) of the particles.
+    source : names the particles in the sentence.
+    """
+    covariance = np.zeros((len(ids), 5, 5))
+    for row, text in enumerate(texts):
+        try:
+            numbers = np.array([float(word) for word in str(text).split("/")])
+        except ValueError:
+            numbers = np.array([np.nan])
+        if len(numbers) != 15 or not np.isfinite(numbers).all():
+            raise InputError(
+                f"Particle {ids[row]} of {source} has {COVARIANCE} = {shown(str(text))}, not 15 "
+                "numbers; remove the column, or refine the poses again."
+            )
+        covariance[row][_UPPER] = numbers
+    return covariance + np.triu(covariance, 1).swapaxes(1, 2)
+
+
+def write_covariances(folder: Folder, ids: np.ndarray, covariance: np.ndarray) -> None:
+    """Write covariance.npz into a folder: ids (N,), and covariance (N, 5, 5) of (w, t), w in radians
+    in the image's frame (A = exp([w]x) A^), t in Å.
+    """
+    require_finite(covariance, str(folder.file(COVARIANCE_NAME)))
+    with folder.atomic(COVARIANCE_NAME) as part, open(part, "wb") as handle:
+        np.savez(handle, ids=ids, covariance=covariance)
 
 
 def covariance_of_errors(error_rad: np.ndarray, shift_error_angstrom: np.ndarray) -> np.ndarray:

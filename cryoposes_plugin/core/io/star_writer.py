@@ -10,7 +10,7 @@ import numpy as np
 from .. import conventions
 from ..errors import InputError
 from ..scored_pose import has_scores, scored_poses
-from ..scores import SCORED_POSE
+from ..scores import BASIN_ERROR, COVARIANCE, SCORED_POSE
 from ..types import AnyPath, CtfTable, OpticsGroup, ParticleTable
 from .image_paths import written_name
 from .star_grammar import Table, write_star
@@ -123,6 +123,8 @@ def _particle_columns(path: AnyPath, table: ParticleTable) -> Columns:
         columns[RANDOM_SUBSET] = [str(i) for i in table.random_subset]
 
     columns.update(_extra_columns(table, set(columns)))
+    if BASIN_ERROR not in table.scores:
+        columns.pop(COVARIANCE, None)  # of an earlier pose
     if has_scores(table):
         columns[SCORED_POSE] = scored_poses(table)
     for label, values in table.scores.items():

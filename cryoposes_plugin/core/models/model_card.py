@@ -8,7 +8,7 @@ import logging
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, List, Union
+from typing import Any, Dict, List, Optional, Union
 
 from ..errors import ConfigError, InputError
 from ..geometry.symmetry import parse_symmetry
@@ -18,6 +18,7 @@ from ..networks.choices import CTF_CORRECTIONS
 from ..scores import LEARNED_NOTHING
 from ..types import IMAGE_STATES
 from ..values import check_pixel_size, integer, real, shown, text
+from .error_calibration import ErrorCalibration
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +29,14 @@ _CHOICES = {
     "image_state": IMAGE_STATES,
     "gives": ("poses", "distances"),
 }
-_TABLES = ("network", "training", "data_digests", "validation", "versions")
+_TABLES = (
+    "network",
+    "training",
+    "data_digests",
+    "validation",
+    "versions",
+    "error_calibration",
+)
 
 
 @dataclass(frozen=True)
@@ -42,6 +50,8 @@ class ModelCard:
     network : description for `networks.build.build_network`. training : images, steps, SNR, ...
     data_digests : SHA-256 by input file. validation : figures on held-out images.
     gives : "poses", or "distances" between images.
+    error_calibration : errors expected of its poses, see `models.error_calibration`; empty if they
+    are not known.
     """
 
     preset: str
@@ -59,6 +69,12 @@ class ModelCard:
     seed: int = 0
     versions: Dict[str, str] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
+    error_calibration: Dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def expected_errors(self) -> Optional[ErrorCalibration]:
+        """What is known of the errors of its poses."""
+        return _error_calibration(self.error_calibration, "The model card's error_calibration")
 
     @property
     def field_of_view_angstrom(self) -> float:
@@ -189,6 +205,12 @@ def _check_entry(name: str, value: Any, what: str) -> None:
         for key, number in value.items():
             if number is not None:
                 real(number, f"{what}: {shown(key)}", _REMEDY)
+    elif name == "error_calibration":
+        _error_calibration(value, what)
+
+
+def _error_calibration(values: Dict[str, Any], what: str) -> Optional[ErrorCalibration]:
+    return ErrorCalibration.from_dict(values, what, _REMEDY) if values else None
 
 
 def _check_symmetry(value: Any, what: str) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
-from typing import Callable, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import keras
 import numpy as np
@@ -17,7 +18,8 @@ from ..types import CtfTable
 from .hypotheses import grid_candidates, hypothesis_candidates
 from .model_card import ModelCard
 from .model_folder import PathLike, preprocessing_of, read_network, write_network
-from .network_inputs import Tensors, network_inputs, traced_for_any_batch
+from .network_inputs import network_inputs, traced_for_any_batch
+from .posterior import posterior_of
 
 LARGEST_NUMBER = 4096
 
@@ -31,11 +33,15 @@ class Prediction:
     quaternions (w, x, y, z) of A, see `models.uncertainty`.
     shifts_px : (B, 2) float64, displacement (x, y) in pixels of the network's images, or None from
     a network that does not predict it.
+    covariance, elsewhere : (B, 3, 3) and (B,) float64, see `posterior.posterior_of`; None from the
+    network of a training.
     """
 
     rotations: np.ndarray
     bingham_matrices: np.ndarray
     shifts_px: Optional[np.ndarray] = None
+    covariance: Optional[np.ndarray] = None
+    elsewhere: Optional[np.ndarray] = None
 
 
 @dataclass(frozen=True)
@@ -100,7 +106,12 @@ class PoseModel:
         """
         tensors = network_inputs(images, ctf, image_state, self.card.box_size_px)
         predict = traced_for_any_batch(self._predict, tensors)
-        return to_prediction(*self._by_parts(predict, tensors))
+        return _with_posterior(self._by_parts(predict, tensors))
+
+    def predict_prepared(self, prepared: tf.Tensor) -> Prediction:
+        """Poses of images (B, D, D) that went through the preprocessing already, as in training."""
+        predict = traced_for_any_batch(self._predict_prepared, (prepared,))
+        return _with_posterior(self._by_parts(predict, (prepared,)))
 
     def hypotheses(
         self,
@@ -145,9 +156,11 @@ class PoseModel:
         return "shift" in self.network.output
 
     def _by_parts(
-        self, function: Callable[..., Sequence[tf.Tensor]], tensors: Tensors
+        self,
+        function: Callable[..., Sequence[tf.Tensor]],
+        tensors: Sequence[Any],
     ) -> List[np.ndarray]:
-        """Outputs of a function of (images, CTFs or None), for as many images at once as fit into
+        """Outputs of a function of images, and CTFs or None, for as many images at once as fit into
         memory.
         """
 
@@ -162,18 +175,25 @@ class PoseModel:
 
     @tf.function
     def _predict(self, images: tf.Tensor, ctf: Optional[tf.Tensor]) -> Tuple[tf.Tensor, ...]:
-        return raw_prediction(self._outputs(images, ctf))
+        return self._predicted(self._prepared(images, ctf))
 
-    def _outputs(self, images: tf.Tensor, ctf: Optional[tf.Tensor]) -> Dict[str, tf.Tensor]:
-        return self.network(
-            self.preprocessing.normalise(self.preprocessing.correct(images, ctf)), training=False
-        )
+    @tf.function
+    def _predict_prepared(self, prepared: tf.Tensor) -> Tuple[tf.Tensor, ...]:
+        return self._predicted(prepared)
+
+    def _predicted(self, prepared: tf.Tensor) -> Tuple[tf.Tensor, ...]:
+        outputs = self.network(prepared, training=False)
+        grid = None if self.grid is None else tf.constant(self.grid)
+        return (*posterior_of(outputs, grid), *raw_prediction(outputs))
+
+    def _prepared(self, images: tf.Tensor, ctf: Optional[tf.Tensor]) -> tf.Tensor:
+        return self.preprocessing.normalise(self.preprocessing.correct(images, ctf))
 
     @tf.function
     def _hypotheses(
         self, images: tf.Tensor, ctf: Optional[tf.Tensor], number: tf.Tensor
     ) -> Tuple[tf.Tensor, ...]:
-        outputs = self._outputs(images, ctf)
+        outputs = self.network(self._prepared(images, ctf), training=False)
         if self.grid is None:
             rotations, log_weights = hypothesis_candidates(outputs, number)
             on_grid = -tf.ones(tf.shape(log_weights), tf.int32)
@@ -198,6 +218,15 @@ def to_prediction(
     """Prediction from the network's raw numbers (B, 3, 3), (B, 4, 4) and (B, 2), float32."""
     shifts = None if shifts_px is None else shifts_px.astype(np.float64)
     return Prediction(project_to_so3(matrices), symmetric(bingham_matrices), shifts)
+
+
+def _with_posterior(columns: Sequence[np.ndarray]) -> Prediction:
+    covariance, elsewhere, *raw = columns
+    return dataclasses.replace(
+        to_prediction(*raw),
+        covariance=symmetric(covariance),
+        elsewhere=elsewhere.astype(np.float64),
+    )
 
 
 def symmetric(matrices: np.ndarray) -> np.ndarray:

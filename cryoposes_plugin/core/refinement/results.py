@@ -10,11 +10,12 @@ from typing import Dict, Mapping, Optional
 import numpy as np
 
 from ..geometry.symmetry import random_rotation_error_rad
+from ..io.covariances import covariance_texts, write_covariances
 from ..io.folder import Folder
-from ..io.names import COVARIANCE_NAME
 from ..scores import (
     BASIN_ERROR,
     BASINS,
+    COVARIANCE,
     EXPECTED_ERROR,
     EXPECTED_SHIFT_ERROR,
     IMAGE_RESIDUAL,
@@ -22,7 +23,6 @@ from ..scores import (
     WRONG_BASIN,
 )
 from ..types import ParticleTable
-from ..values import require_finite
 from .multi_start import Refined
 from .scales import ScaleDistribution
 from .spectra import Spectra
@@ -131,7 +131,7 @@ def with_poses(
     blank: np.ndarray,
     group: np.ndarray,
 ) -> ParticleTable:
-    """The particles at their refined poses, with the scores of these.
+    """The particles at their refined poses, with the scores and covariances of these.
 
     Parameters
     ----------
@@ -141,19 +141,26 @@ def with_poses(
     blank, group : see `score_columns`.
     """
     scale = working_pixel_angstrom / table.pixel_size_angstrom
-    return table.replace(
+    moved = table.replace(
         rotations=results.refined.rotations,
         shifts_px=results.refined.shifts_px * scale[:, None],
         scores={**table.scores, **score_columns(results, working_pixel_angstrom, blank, group)},
     )
+    return with_covariance(moved, results, working_pixel_angstrom)
+
+
+def with_covariance(
+    table: ParticleTable, results: Results, working_pixel_angstrom: float
+) -> ParticleTable:
+    """The particles with the covariances of their refined poses."""
+    texts = covariance_texts(covariance_angstrom(results, working_pixel_angstrom))
+    return table.replace(extra={**table.extra, COVARIANCE: texts})
 
 
 def write_covariance(
     folder: Folder, table: ParticleTable, results: Results, working_pixel_angstrom: float
 ) -> None:
-    """Write covariance.npz: ids (N,), and covariance (N, 5, 5) of (w, t).
-
-    w is in radians in the image's frame (A = exp([w]x) A^), t in Å.
+    """Write covariance.npz, see `io.covariances`.
 
     Parameters
     ----------
@@ -162,8 +169,10 @@ def write_covariance(
     results : their refined poses.
     working_pixel_angstrom : pixel size of the working grid.
     """
+    write_covariances(folder, table.ids, covariance_angstrom(results, working_pixel_angstrom))
+
+
+def covariance_angstrom(results: Results, working_pixel_angstrom: float) -> np.ndarray:
+    """(N, 5, 5) covariances of (w, t), rad and Å, from those in pixels of the working grid."""
     unit = np.array([1.0, 1.0, 1.0, working_pixel_angstrom, working_pixel_angstrom])
-    covariance = results.refined.covariance * unit[:, None] * unit
-    require_finite(covariance, str(folder.file(COVARIANCE_NAME)))
-    with folder.atomic(COVARIANCE_NAME) as part, open(part, "wb") as handle:
-        np.savez(handle, ids=table.ids, covariance=covariance)
+    return results.refined.covariance * unit[:, None] * unit

@@ -7,6 +7,7 @@ step.
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from typing import ClassVar, Dict, List, Optional, Sequence, Tuple
 
@@ -32,9 +33,17 @@ class Source(ABC):
     """Images with their poses, batch by batch.
 
     validation_step : step of the first validation batch.
+    simulates : whether all images are simulated, so that their noise can be chosen.
     """
 
     validation_step: ClassVar[int] = 0
+    simulates: ClassVar[bool] = False
+
+    def with_noise(self, factor: float) -> Source:
+        """The same images with this many times the amplitude of the noise, if they are simulated."""
+        if factor != 1.0:
+            raise ValueError("the noise of given images cannot be chosen")
+        return self
 
     @abstractmethod
     def arrays(self, number: int, step: int) -> Arrays:
@@ -68,6 +77,7 @@ class SimulatedSource(Source):
 
     # Far beyond any training step.
     validation_step = 2**30
+    simulates = True
 
     def __init__(
         self,
@@ -116,6 +126,11 @@ class SimulatedSource(Source):
         return self.preprocessing.normalise(images), PoseLabels(
             arrays["rotations"], arrays["shifts_px"], known
         )
+
+    def with_noise(self, factor: float) -> SimulatedSource:
+        other = copy.copy(self)
+        other.noise_amplitude = np.float32(factor) * self.noise_amplitude
+        return other
 
     def typical_shift_px(self) -> float:
         drawn = draws.draw_shifts(self.imaging.poses, _SHIFT_SAMPLE, self.seed)

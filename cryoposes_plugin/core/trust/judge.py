@@ -16,7 +16,7 @@ from ..particles.images import ResampledImages
 from ..refinement import global_search
 from ..refinement.multi_start import Refined
 from ..refinement.refinement import Refinement, refine_rows, search_rows
-from ..refinement.results import Results, error_with_wrong_poses
+from ..refinement.results import Results, error_with_wrong_poses, with_covariance
 from ..refinement.starts import Starts
 from ..refinement.unfinished import UnfinishedResults
 from ..scores import (
@@ -123,6 +123,7 @@ class Judge:
         _write_decoys(self._folder, estimate)
         results = self._with_errors_of_twin(results)
         scores = self._scores(results, estimate)
+        table = with_covariance(table, results, self._refinement.grid.pixel_size_angstrom)
         return Judged(table.replace(scores={**table.scores, **scores}), results, estimate)
 
     def estimate(self, results: Results) -> JunkEstimate:

@@ -107,6 +107,10 @@ def test_a_model_comes_back(folder, trained):
             lambda c: c["network"].update(colour=1),
             "has 'colour', which no network of this version has",
         ),
+        (
+            lambda c: c.update(error_calibration={"basin_deg": -1}),
+            "error_calibration: basin_deg is -1 and must be at least 0.1",
+        ),
         (lambda c: c["network"].update(views=5), "does not hold the weights of the network"),
     ],
 )
