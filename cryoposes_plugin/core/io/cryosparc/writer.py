@@ -143,10 +143,10 @@ def _put_poses(path: AnyPath, table: ParticleTable, columns: Columns) -> None:
     shifts = np.zeros((len(table), 2)) if table.shifts_px is None else table.shifts_px
     require_finite(np.concatenate([rotations.reshape(len(table), 9), shifts], axis=1), str(path))
     moved = np.ones(len(table), bool)
-    if f"{POSES}/pose" not in columns or f"{POSES}/shift" not in columns:
+    if table.records is None or not {f"{POSES}/pose", f"{POSES}/shift"} <= set(columns):
         columns.update(_neutral_alignment(table))
     else:
-        fields = Fields(Path(path), to_records(columns))
+        fields = Fields(Path(path), table.records)
         before, shifts_before = poses_of(fields, read_alignment(fields))
         # |A - B| of two matrices is sqrt(2) times the small angle between the rotations
         turn = np.linalg.norm(rotations - np.asarray(before), axis=(1, 2)) / np.sqrt(2)
