@@ -197,15 +197,16 @@ def mixed_set(
     signal = images_of(arguments, volume, drawn, seed)
     power = signal[kind == PARTICLE].var(axis=(1, 2)).mean()
 
-    signal[kind == "noise"] = 0
-    molecule = projected_density(read_volume(arguments.other), box, pixel)
-    other = images_of(arguments, Volume(molecule, pixel), drawn, seed)[kind == "other"]
-    signal[kind == "other"] = other * np.sqrt(power / other.var(axis=(1, 2)).mean())
-    others = dataclasses.replace(drawn, rotations=drawn.rotations[::-1])
-    neighbours = images_of(arguments, volume, others, seed)[kind == "overlap"]
-    signal[kind == "overlap"] += moved(neighbours, *(f * radius for f in NEIGHBOUR), rng)
-    off = signal[kind == "off centre"]
-    signal[kind == "off centre"] = moved(off, *(f * radius for f in OFF_CENTRE), rng)
+    if each:
+        signal[kind == "noise"] = 0
+        molecule = projected_density(read_volume(arguments.other), box, pixel)
+        other = images_of(arguments, Volume(molecule, pixel), drawn, seed)[kind == "other"]
+        signal[kind == "other"] = other * np.sqrt(power / other.var(axis=(1, 2)).mean())
+        others = dataclasses.replace(drawn, rotations=drawn.rotations[::-1])
+        neighbours = images_of(arguments, volume, others, seed)[kind == "overlap"]
+        signal[kind == "overlap"] += moved(neighbours, *(f * radius for f in NEIGHBOUR), rng)
+        off = signal[kind == "off centre"]
+        signal[kind == "off centre"] = moved(off, *(f * radius for f in OFF_CENTRE), rng)
 
     ids = np.arange(len(kind))
     noise = simulate_noise(seed, ids, box, arguments.correlation_px)
