@@ -355,3 +355,17 @@ def test_calibration_against_the_truth(project, simulated, inferred):
     metrics = protocol._metrics()
     assert metrics["particles"] == simulated.outputParticles.getSize()
     assert metrics["verdict"] in protocol.summary()
+
+
+def test_a_forecast_tells_what_the_program_found(project, imported, simulated, trained):
+    from cryoposes_plugin.protocols import ProtCryoposesForecast
+
+    protocol = project.newProtocol(ProtCryoposesForecast, numberOfThreads=1, number=64)
+    link(protocol, "inputParticles", simulated, "outputParticles")
+    link(protocol, "inputVolume", imported, "outputVolume")
+    link(protocol, "inputModel", trained, "outputModel")
+    run_protocol(project, protocol)
+    metrics = protocol._metrics()
+    assert metrics["simulated_images"] == 64
+    assert set(metrics["notes"]) <= set(protocol.summary())
+    assert not hasattr(protocol, "outputModel")

@@ -4,8 +4,9 @@ a finished one is not repeated, and an interrupted one continues.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
-from typing import Any, Dict, Optional
+from typing import Any, Dict, List, Optional, Sequence
 
 import numpy as np
 
@@ -46,6 +47,8 @@ from .names import (
     TWIN_NAME,
 )
 
+logger = logging.getLogger(__name__)
+
 _MEASUREMENT = "measurement"
 _REDO = "delete the folder of the run and run again"
 #: Range of the shifts in `infer`, by which a particle counts as off centre.
@@ -68,18 +71,23 @@ def twin_set(config: ForecastConfig, run: RunDirectory, inputs: ForecastInputs) 
     """The twin of the set, simulated unless an earlier run has done so."""
     folder = run.inside(TWIN_NAME)
     if not folder.file(MEASURED_NAME).exists():
-        _simulate(config, folder, inputs)
+        with warnings_kept() as warnings:
+            _simulate(config, folder, inputs, warnings)
+    numbers = read_json(folder.file(MEASURED_NAME), _REDO)
+    _repeat(numbers.pop("warnings"))
     table = read_particles(folder.file(PARTICLES_NAME), ("poses",))
     return TwinSet(
         table,
         np.array(table.extra[POSE_SOURCE]) == PARTICLE,
         read_volume(folder.file(VOLUME_NAME)),
-        read_json(folder.file(MEASURED_NAME), _REDO),
+        numbers,
     )
 
 
-def _simulate(config: ForecastConfig, folder: Folder, inputs: ForecastInputs) -> None:
-    """Write the stack, particles.star, the map, and last the numbers."""
+def _simulate(
+    config: ForecastConfig, folder: Folder, inputs: ForecastInputs, warnings: List[str]
+) -> None:
+    """Write the stack, particles.star, the map, and last the numbers with the warnings."""
     measured = measure_set(
         inputs.good,
         inputs.volume,
@@ -110,6 +118,7 @@ def _simulate(config: ForecastConfig, folder: Folder, inputs: ForecastInputs) ->
         "poses_of_the_set_used": measured.given,
         "amplitude_measured_to_angstrom": inputs.grid.field_of_view_angstrom / last,
         **measured.frame.metrics(),
+        "warnings": warnings,
     }
     folder.write_json(MEASURED_NAME, numbers)
     remove(folder.file(_MEASUREMENT))
@@ -191,4 +200,12 @@ def _run(run: RunDirectory, name: str, config: Config) -> Dict[str, Any]:
     module = module_of(config.command)
     with warnings_kept() as warnings:
         module.check(config)
-        return run_alone(module, config, str(run.file(name)), warnings)
+        metrics = run_alone(module, config, str(run.file(name)), warnings)
+    _repeat(metrics["warnings"])
+    return metrics
+
+
+def _repeat(warnings: Sequence[str]) -> None:
+    """Log the warnings of a step that an earlier run may have finished."""
+    for sentence in warnings:
+        logger.warning("%s", sentence)

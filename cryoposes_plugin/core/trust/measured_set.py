@@ -11,6 +11,7 @@ from typing import NamedTuple, Optional
 import numpy as np
 
 from ..errors import InputError
+from ..geometry.sampling import random_rotations
 from ..io.folder import Folder
 from ..particles.grids import Grid
 from ..refinement.calibration import SAMPLE
@@ -29,6 +30,10 @@ logger = logging.getLogger(__name__)
 #: Images that are compared with all orientations.
 _SEARCHED = 192
 _BATCH = 128
+
+
+#: Verdicts with which nothing can be measured.
+_OTHER_MAP = (OTHER_SCALE, RELATED, UNRELATED)
 
 
 class MeasuredSet(NamedTuple):
@@ -80,7 +85,9 @@ class _Measure:
         results = refine_all(refinement, self.folder.inside(name), _BATCH, self.seed)
         rows = sample_rows(refinement, self.seed)
         refined = results.refined.take(rows).poses
-        frame = examine_frame(refinement, rows, starts(rows).poses, refined, self.seed)
+        # Poses that were found belong to the map by themselves, so that the test is told of others.
+        known = starts(rows).poses if given else _random(refined, self.seed)
+        frame = examine_frame(refinement, rows, known, refined, self.seed)
         return MeasuredSet(refinement, results, frame, given)
 
     def given_starts(self) -> GivenStarts:
@@ -155,9 +162,15 @@ def measure_set(
     if measured is None:
         measured = measure.searched()
     frame = measured.frame
-    if frame.verdict in (OTHER_SCALE, RELATED, UNRELATED) or frame.refined_are_wrong:
-        raise InputError(frame.statement("The poses found", "the map"))
+    if frame.verdict in _OTHER_MAP or frame.refined_are_wrong:
+        raise InputError(frame.statement("The poses", "the map"))
     return measured
+
+
+def _random(poses: Poses, seed: int) -> Poses:
+    """Poses with random orientations."""
+    rotations = random_rotations(len(poses), np.random.default_rng([seed, 29]))
+    return Poses(poses.particle, rotations, poses.shifts_px)
 
 
 def _at_given(measure: _Measure) -> Optional[MeasuredSet]:
@@ -170,7 +183,7 @@ def _at_given(measure: _Measure) -> Optional[MeasuredSet]:
         logger.warning("The given poses are not used: %s", error)
         return None
 
-    if measured.frame.refined_are_wrong:
+    if measured.frame.refined_are_wrong and measured.frame.verdict not in _OTHER_MAP:
         statement = measured.frame.statement("The given poses", "the map")
         logger.warning("The given poses are not used: %s", statement)
         return None
