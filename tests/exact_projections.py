@@ -12,17 +12,21 @@ from cryoposes_plugin.core.io.star import write_particles
 from cryoposes_plugin.core.types import CtfTable, OpticsGroup, ParticleTable
 
 
-def exact_projections(data, rotations, shifts_px=None, transfer=None):
-    """(B, D, D) float32; `transfer` (B, D, D) in the order of fft2 multiplies the slices."""
+def exact_projections(data, rotations, shifts_px=None, transfer=None, matrix=None):
+    """(B, D, D) float32; `transfer` (B, D, D) in the order of fft2 multiplies the slices, which are
+    taken at `matrix` k.
+    """
     box = data.shape[0]
     k = np.fft.fftfreq(box, 1 / box)
-    kx, ky = (v.ravel() for v in np.meshgrid(k, k))
+    plane = np.stack([v.ravel() for v in np.meshgrid(k, k)])
+    origin = plane.sum(axis=0) * (box // 2)
+    kx, ky = plane if matrix is None else matrix @ plane
     points = np.einsum("nij,ik->njk", rotations[:, :2], np.stack([kx, ky])) * 2 * np.pi / box
     flat = [np.ascontiguousarray(points[:, axis].ravel()) for axis in range(3)]
     volume = np.ascontiguousarray(data.transpose(2, 1, 0), dtype=np.complex128)
     slices = finufft.nufft3d2(*flat, volume, isign=-1, eps=1e-9).reshape(len(rotations), box, box)
     shifts = np.zeros((len(rotations), 2)) if shifts_px is None else np.asarray(shifts_px)
-    phase = (kx * (shifts[:, :1] + box // 2) + ky * (shifts[:, 1:] + box // 2)) / box
+    phase = (kx * shifts[:, :1] + ky * shifts[:, 1:] + origin) / box
     slices *= np.exp(-2j * np.pi * phase).reshape(slices.shape)
     slices[:, box // 2, :] = slices[:, :, box // 2] = 0
     if transfer is not None:

@@ -82,6 +82,16 @@ _VOXEL = dataclasses.replace(
     PIXEL_SIZE, name="pixel size", possible=(0, np.inf)
 )  # the header's own check refuses
 FIELD_OF_VIEW = Quantity("width", "Å", (0.1, 1e5), (60, 6000))
+BEAM_TILT = Quantity(
+    "beam tilt (_rlnBeamTiltX, _rlnBeamTiltY)", "mrad", (-20, 20), (-5, 5), ((1e3, "µrad"),)
+)
+#: Of the singular values of the matrix.
+MAGNIFICATION = Quantity(
+    "relative magnification (_rlnMagMat00 to _rlnMagMat11)", "", (0.8, 1.25), (0.95, 1.05)
+)
+ZERNIKE = Quantity(
+    "aberration coefficient (_rlnOddZernike, _rlnEvenZernike)", "rad", (-1e7, 1e7), (-1e6, 1e6)
+)
 BFACTOR = Quantity("B-factor (_rlnCtfBfactor)", "Å^2", (-2000, 20000), (0, 2000))
 PHASE_SHIFT = Quantity("phase shift (_rlnPhaseShift)", "°", (-360, 360), (-10, 190))
 SNR = Quantity("SNR", "", (0, np.inf), (1e-3, 30))

@@ -23,9 +23,9 @@ IMAGE_STATES = ("raw", "phase-flipped", "ctf-premultiplied")
 class OpticsGroup:
     """Acquisition shared by many particles; one row of RELION's `data_optics`.
 
-    `None` means that the value is unknown. `extra` holds the columns that are not modelled here
-    (beam tilt, aberrations, anisotropic magnification, ...) verbatim, by STAR label. `sign` is -1
-    if protein is black in the images, which are multiplied by it when they are read.
+    `None` means that the value is unknown. `extra` holds all other columns verbatim, by STAR label;
+    `io.star_optics.aberrations_of` reads beam tilt, aberrations and magnification from them. `sign`
+    is -1 if protein is black in the images, which are multiplied by it when they are read.
     """
 
     name: str
@@ -44,7 +44,7 @@ class CtfTable:
     """The CTF of each particle, arrays of shape (N,); underfocus positive.
 
     The acquisition (voltage, Cs, amplitude contrast) is repeated per particle, so that a row is all
-    that `fourier.ctf` needs.
+    that `fourier.ctf` needs. even_zernike : (N, E) coefficients of even aberrations, E = 0 for none.
     """
 
     defocus_u_angstrom: np.ndarray
@@ -55,6 +55,11 @@ class CtfTable:
     spherical_aberration_mm: np.ndarray
     amplitude_contrast: np.ndarray
     bfactor_angstrom2: np.ndarray
+    even_zernike: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
+
+    def __post_init__(self):
+        if not self.even_zernike.size:
+            object.__setattr__(self, "even_zernike", np.zeros((len(self), 0)))
 
     def __len__(self) -> int:
         return len(self.defocus_u_angstrom)
@@ -107,7 +112,8 @@ class ParticleTable:
         `stack_paths[stack_index[i]]`.
     optics, optics_index : acquisition of particle i is `optics[optics_index[i]]`.
     rotations : (N, 3, 3) float64, the A of `conventions` (volume frame -> image frame), or None.
-    shifts_px : (N, 2) float64 (x, y), displacement t of the particle in its own image, or None.
+    shifts_px : (N, 2) float64 (x, y), displacement t of the particle in its own image, of which
+        anisotropic magnification is corrected, or None.
     ctf : CtfTable or None.
     random_subset : (N,) int 1 or 2 (half sets), or None.
     scores : our own columns by STAR label without underscore (`cryoposesTrace`, ...), (N,) float64.

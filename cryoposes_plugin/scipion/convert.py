@@ -132,6 +132,8 @@ def particles_to_table(
     InputError : for a particle without a transform or CTF although its set has them, or for values
         that are not numbers.
     """
+    from ..core.io.star_optics import with_true_shifts
+
     items = _Items(particles, ids)
     if not items.ids:
         raise InputError(
@@ -160,7 +162,7 @@ def particles_to_table(
         extra=items.extra(),
         explicit_ids=True,
     )
-    return without_scores_of_other_poses(table, particles.getFileName())
+    return without_scores_of_other_poses(with_true_shifts(table), particles.getFileName())
 
 
 def header_table(particles) -> ParticleTable:
@@ -175,6 +177,7 @@ def header_table(particles) -> ParticleTable:
 def scored_at_another_pose(particles) -> bool:
     """Whether the pose of the first particle has been changed since its scores were computed."""
     from ..core.conventions import transforms_to_poses
+    from ..core.io.star_optics import with_true_shifts
 
     first = particles.getFirstItem()
     text = first.getAttributeValue(f"_{SCORED_POSE}", None)
@@ -183,7 +186,13 @@ def scored_at_another_pose(particles) -> bool:
     rotations, shifts_px = transforms_to_poses(
         np.array(first.getTransform().getMatrix(), dtype=np.float64)[None]
     )
-    table = header_table(particles).replace(rotations=rotations, shifts_px=shifts_px)
+    key = (
+        first.getAttributeValue(OPTICS_GROUP, None),
+        *optics_text.acquisition_values(particles.getAcquisition()),
+    )
+    groups, _ = optics_text.optics_groups(particles, [key])
+    table = header_table(particles).replace(optics=groups, rotations=rotations, shifts_px=shifts_px)
+    table = with_true_shifts(table)
     return not same_poses(table, [text]).all()
 
 
@@ -291,6 +300,9 @@ class _Items:
     def ctf(self, groups: Sequence[OpticsGroup], index: np.ndarray) -> Optional[CtfTable]:
         if not self._defoci:
             return None
+        from ..core.fourier.aberrations import even_columns
+        from ..core.io.star_optics import aberrations_of
+
         columns = np.array(self._defoci, dtype=np.float64).T
         acquisition = acquisition_of_particles(
             groups,
@@ -298,7 +310,8 @@ class _Items:
             f"The particles of {self.name} have a CTF but no",
             "import them with their acquisition parameters",
         )
-        return CtfTable(*columns[:4], *acquisition, columns[4])
+        even = even_columns([aberrations_of(group) for group in groups], index)
+        return CtfTable(*columns[:4], *acquisition, columns[4], even)
 
     def random_subset(self) -> Optional[np.ndarray]:
         values = self._attributes.get(RANDOM_SUBSET)

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..core.errors import InputError
 from ..core.io.star_labels import (
+    ABERRATIONS,
     ACQUISITION,
     BOX_SIZE,
     DIMENSIONALITY,
@@ -77,6 +78,14 @@ def _common_row(particles, rows: List[Dict[str, str]]) -> Dict[str, str]:
                 f"The particles of {particles.getFileName()} do not say which optics group they "
                 f"belong to, but the groups differ in {label} "
                 f"({', '.join(f'{v:g}' for v in sorted(values))}); assign the optics groups again."
+            )
+    for label in ABERRATIONS:
+        texts = sorted({row.get(label, "") for row in rows})
+        if len(texts) > 1:
+            raise InputError(
+                f"The particles of {particles.getFileName()} do not say which optics group they "
+                f"belong to, but the groups differ in {label} ({', '.join(texts)}); assign the "
+                "optics groups again."
             )
     common = {
         label: value

@@ -98,6 +98,7 @@ class _Update:
         subset: bool,
     ):
         from ..core.conventions import poses_to_transforms
+        from ..core.io.star_optics import shifts_as_recorded
 
         self.known = {f"_{name}" for name in (*table.scores, *table.extra, *texts)}
         # Scores of the item belong to a pose that another program has changed (see `scored_pose`).
@@ -106,7 +107,9 @@ class _Update:
         self.texts = {name: table.extra[name] for name in texts if name in table.extra}
         self.subset = table.random_subset if subset else None
         self.scored_poses = scored_poses(table) if has_scores(table) else None
-        self.transforms = poses_to_transforms(table.rotations, table.shifts_px) if poses else None
+        self.transforms = (
+            poses_to_transforms(table.rotations, shifts_as_recorded(table)) if poses else None
+        )
 
     def __call__(self, item, row: int) -> None:
         from pwem.objects import Transform

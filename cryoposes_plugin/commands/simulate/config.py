@@ -7,7 +7,7 @@ from typing import ClassVar, Optional, Tuple
 
 from ...core.errors import ConfigError
 from ...core.imaging.settings import PoseDistribution
-from ..config import BACKGROUND, COMPUTATION, INPUT, POSES, option
+from ..config import BACKGROUND, COMPUTATION, CTF, INPUT, POSES, option
 from ..imaging_config import ImagingConfig
 
 
@@ -103,6 +103,59 @@ class SimulateConfig(ImagingConfig):
         minimum=0,
         maximum=1e6,
     )
+    beam_tilt_mrad: Tuple[float, ...] = option(
+        (),
+        "Beam tilt along x and y, which is written to the optics groups. RELION finds 0.1 to 0.5 "
+        "mrad where the microscope is well aligned, and more with image shift.",
+        label="Beam tilt (x y)",
+        alias="--beam-tilt",
+        group=CTF,
+        unit="mrad",
+        expert=True,
+        minimum=-20,
+        maximum=20,
+    )
+    magnification_anisotropy: float = option(
+        0.0,
+        "How much more the images are magnified in one direction than across it, for example 0.02. "
+        "The matrix is written to the optics groups.",
+        label="Anisotropy of the magnification",
+        group=CTF,
+        expert=True,
+        minimum=0,
+        maximum=0.2,
+    )
+    magnification_angle_deg: float = option(
+        30.0,
+        "Direction of the larger magnification, from x towards y.",
+        label="Direction of the larger magnification",
+        group=CTF,
+        unit="°",
+        expert=True,
+        minimum=-360,
+        maximum=360,
+    )
+    odd_zernike: Tuple[float, ...] = option(
+        (),
+        "Coefficients of odd aberrations as in RELION's _rlnOddZernike, to which the beam tilt is "
+        "added.",
+        label="Odd aberrations",
+        group=CTF,
+        unit="rad",
+        expert=True,
+        minimum=-1e6,
+        maximum=1e6,
+    )
+    even_zernike: Tuple[float, ...] = option(
+        (),
+        "Coefficients of even aberrations as in RELION's _rlnEvenZernike.",
+        label="Even aberrations",
+        group=CTF,
+        unit="rad",
+        expert=True,
+        minimum=-1e6,
+        maximum=1e6,
+    )
     normalise: bool = option(
         True,
         "Scale and offset the grey values of each image so that the background has mean 0 and "
@@ -160,6 +213,17 @@ class SimulateConfig(ImagingConfig):
             raise ConfigError(
                 f"simulate: --box-size-px is {self.box_size_px}; give an even number, which RELION "
                 "requires."
+            )
+
+        if len(self.beam_tilt_mrad) not in (0, 2):
+            raise ConfigError(
+                f"simulate: --beam-tilt-mrad has {len(self.beam_tilt_mrad)} values; give two, "
+                "along x and along y."
+            )
+        if self.even_zernike and not self.ctf:
+            raise ConfigError(
+                "simulate: --even-zernike is given with --no-ctf; even aberrations change the CTF: "
+                "leave one of them out."
             )
 
     def pose_distribution(self) -> PoseDistribution:

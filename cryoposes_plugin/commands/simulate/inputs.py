@@ -5,16 +5,18 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import List, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
 from ...core.errors import ConfigError, InputError
+from ...core.fourier.aberrations import even_columns
 from ...core.image_kinds import PARTICLE, kinds_as_text
 from ...core.imaging import draws
 from ...core.imaging.padding import check_memory
 from ...core.io import star_labels
 from ...core.io.star import read_particles
+from ...core.io.star_optics import aberrations_of
 from ...core.particles.grids import Grid
 from ...core.scores import POSE_SOURCE, TRUE_KIND
 from ...core.types import CtfTable, OpticsGroup, ParticleTable, Volume
@@ -85,6 +87,11 @@ def read_inputs(config: SimulateConfig) -> SimulationInputs:
         config.command, "particle_diameter_angstrom", config.particle_diameter_angstrom, box * pixel
     )
     check_memory((*volumes, *_other_molecules(config, volumes)), box, pixel)
+    if config.projector == "astra" and (_columns(config) or (like and _aberrated(like.optics))):
+        raise ConfigError(
+            "simulate: the projector 'astra' makes no beam tilt, aberrations or anisotropic "
+            "magnification; choose the projector 'fourier'."
+        )
     return SimulationInputs(volumes, box, pixel, like, poses)
 
 
@@ -188,28 +195,71 @@ def _draw_ctf_and_optics(config: SimulateConfig, inputs: SimulationInputs):
     like = inputs.like
     if like is None:
         acquisition = (config.voltage_kv, config.spherical_aberration_mm, config.amplitude_contrast)
-        optics = OpticsGroup("simulated", pixel, box, *acquisition, image_state=state)
+        optics = OpticsGroup(
+            "simulated", pixel, box, *acquisition, image_state=state, extra=_columns(config)
+        )
         ctf = draws.draw_ctfs(config.imaging().ctf, n, config.seed)
-        return ctf, (optics,), np.zeros(n, dtype=np.int64)
+        return _with_even(ctf, (optics,), np.zeros(n, dtype=np.int64))
 
     # Poses and CTFs from one file belong together: particle by particle. Else the CTFs are
     # shuffled.
     twin = _same_file(config.like, config.orientations_from)
     rows = np.arange(n) % len(like) if twin else draws.like_rows(len(like), n, config.seed)
-    # Effects that the forward model does not include (beam tilt, aberrations) must not be listed
-    # for the new images.
+    # Effects that the forward model does not include must not be listed for the new images.
     groups = tuple(
         dataclasses.replace(
-            o, pixel_size_angstrom=pixel, box_size_px=box, image_state=state, extra={}, sign=1
+            o,
+            pixel_size_angstrom=pixel,
+            box_size_px=box,
+            image_state=state,
+            extra={**_aberration_columns(o), **_columns(config)},
+            sign=1,
         )
         for o in like.optics
     )
 
-    return (
-        (like.ctf.take(rows) if config.ctf and like.ctf is not None else None),
-        groups,
-        like.optics_index[rows],
-    )
+    ctf = like.ctf.take(rows) if config.ctf and like.ctf is not None else None
+    return _with_even(ctf, groups, like.optics_index[rows])
+
+
+def _with_even(
+    ctf: Optional[CtfTable], groups: Tuple[OpticsGroup, ...], group_index: np.ndarray
+) -> Tuple[Optional[CtfTable], Tuple[OpticsGroup, ...], np.ndarray]:
+    """The same with the even aberrations of the groups in the CTF."""
+    if ctf is not None:
+        even = even_columns([aberrations_of(group) for group in groups], group_index)
+        ctf = dataclasses.replace(ctf, even_zernike=even)
+    return ctf, groups, group_index
+
+
+def _aberrated(groups: Sequence[OpticsGroup]) -> bool:
+    return any(aberrations_of(group).change_images for group in groups)
+
+
+def _aberration_columns(group: OpticsGroup) -> Dict[str, str]:
+    return {k: text for k, text in group.extra.items() if k in star_labels.ABERRATIONS}
+
+
+def _columns(config: SimulateConfig) -> Dict[str, str]:
+    """The columns of the aberrations and the magnification of a config."""
+    columns = dict(zip(star_labels.BEAM_TILT, map(str, config.beam_tilt_mrad)))
+    for label, values in (
+        (star_labels.ODD_ZERNIKE, config.odd_zernike),
+        (star_labels.EVEN_ZERNIKE, config.even_zernike),
+    ):
+        if values:
+            columns[label] = f"[{','.join(map(str, values))}]"
+    if config.magnification_anisotropy:
+        angle, half = (
+            np.deg2rad(config.magnification_angle_deg),
+            config.magnification_anisotropy / 2,
+        )
+        axis = np.array([np.cos(angle), np.sin(angle)])
+        matrix = (1 - half) * np.eye(2) + 2 * half * np.outer(axis, axis)
+        texts = [f"{value:.9f}" for value in matrix.ravel()]
+        columns.update(zip(star_labels.MAGNIFICATION_MATRIX, texts))
+
+    return columns
 
 
 def _same_file(a: Optional[str], b: Optional[str]) -> bool:

@@ -23,6 +23,7 @@ from ...core.io.error_log import not_fatal
 from ...core.io.mrc import Stack, StackWriter
 from ...core.io.names import PARTICLES_NAME, STACK_NAME
 from ...core.io.star import write_particles
+from ...core.io.star_optics import aberrations_of
 from ...core.io.state_files import REDO, SIMULATION, PeriodicSave, read_json
 from ...core.maps.size import radius_of_gyration_angstrom
 from ...core.particles.contrast import warn_of_map
@@ -171,7 +172,10 @@ class _Renderer:
             shown[other] = len(volumes) + other % OTHER_MOLECULES
             volumes += other_molecules(volumes, config.seed)
 
-        self.model, self.volume_shown = _forward_model(config, inputs, volumes), shown
+        self.volume_shown = shown
+        model = _forward_model(config, inputs, volumes)
+        found = [aberrations_of(group) for group in drawn.optics]
+        self.models = [model.with_aberrations(a) if a.change_images else model for a in found]
         self.radius_px = np.array(
             [
                 radius_of_gyration_angstrom(volume) / self.pixel_size_angstrom
@@ -199,10 +203,20 @@ class _Renderer:
 
     def _projections(self, rows: np.ndarray, rotations: np.ndarray) -> np.ndarray:
         """The molecules of these rows, at most a batch, at rotations (B, 3, 3)."""
+        images = np.empty((len(rows), self.box_size_px, self.box_size_px), np.float32)
+        first = np.array([self.models.index(model) for model in self.models])
+        model_index = first[self.drawn.optics_index[rows]]
+        for index in np.unique(model_index):
+            own = np.flatnonzero(model_index == index)
+            images[own] = self._images(self.models[index], rows[own], rotations[own])
+        return images
+
+    def _images(self, model: Any, rows: np.ndarray, rotations: np.ndarray) -> np.ndarray:
+        """The same of rows with one model."""
         import tensorflow as tf
 
         padded = np.resize(rows, self.batch_size)
-        images = self.model.images(
+        images = model.images(
             tf.constant(self.volume_shown[padded], tf.int32),
             tf.constant(np.resize(rotations, (self.batch_size, 3, 3)), tf.float32),
             tf.constant(self.drawn.shifts_px[padded], tf.float32),

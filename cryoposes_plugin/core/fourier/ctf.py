@@ -10,8 +10,8 @@ import numpy as np
 
 from ..types import CtfTable
 
-#: Columns of a packed CTF, in the order of CtfTable's fields.
-PACKED_FIELDS = tuple(f.name for f in dataclasses.fields(CtfTable))
+#: Columns of a packed CTF, in the order of CtfTable's fields; the even coefficients follow.
+PACKED_FIELDS = tuple(f.name for f in dataclasses.fields(CtfTable) if f.name != "even_zernike")
 
 
 def electron_wavelength_angstrom(voltage_kv: Any, xp: Any = np):
@@ -33,17 +33,17 @@ def frequency_grid(box_size_px: int, pixel_size_angstrom: float) -> Tuple[np.nda
 
 
 def pack_ctf(ctf: CtfTable) -> np.ndarray:
-    """(N, 8) float32, columns in the order of CtfTable's fields: what a tensor pipeline carries
-    along.
+    """(N, 8 + E) float32, columns in the order of CtfTable's fields, E of them even coefficients:
+    what a tensor pipeline carries along.
     """
-    return np.stack([np.asarray(getattr(ctf, name)) for name in PACKED_FIELDS], axis=-1).astype(
-        np.float32
-    )
+    columns = np.stack([np.asarray(getattr(ctf, name)) for name in PACKED_FIELDS], axis=-1)
+    return np.concatenate([columns, ctf.even_zernike], axis=-1).astype(np.float32)
 
 
 def unpack_ctf(packed: Any) -> Dict[str, Any]:
-    """The columns of a packed CTF (N, 8), array or tensor, by CtfTable's field names; each (N,)."""
-    return {name: packed[:, column] for column, name in enumerate(PACKED_FIELDS)}
+    """The columns of a packed CTF (N, 8 + E), array or tensor, by CtfTable's field names."""
+    columns = {name: packed[:, column] for column, name in enumerate(PACKED_FIELDS)}
+    return {**columns, "even_zernike": packed[:, len(PACKED_FIELDS) :]}
 
 
 def ctf_values(
@@ -51,9 +51,10 @@ def ctf_values(
 ):
     """CTF of N particles at the given spatial frequencies.
 
-    CTF(s) = sin(chi(s) + p + arcsin(w)) exp(-B s^2 / 4),
+    CTF(s) = sin(chi(s) + p + arcsin(w) - e(s)) exp(-B s^2 / 4),
     chi(s) = pi lambda df(theta) s^2 - pi / 2 Cs lambda^3 s^4,
     df(theta) = (U + V) / 2 + (U - V) / 2 cos(2 (theta - angle)),
+    e(s) = sum_i c_i Z_i(s) with the even Zernike polynomials (see `aberrations`),
     which is RELION's -sin(gamma): +w at s = 0, protein white on dark, underfocus positive (Rohou &
     Grigorieff 2015, eq. 2 to 5, of the opposite sign).
 
@@ -69,9 +70,8 @@ def ctf_values(
     -------
     (N,) + S, real, of the inputs' precision.
     """
-    columns = (
-        {f: getattr(ctf, f) for f in PACKED_FIELDS} if isinstance(ctf, CtfTable) else dict(ctf)
-    )
+    columns = dict(vars(ctf) if isinstance(ctf, CtfTable) else ctf)
+    even = columns.pop("even_zernike", None)
     tail = (1,) * len(frequencies_x.shape)
     c = {name: xp.reshape(values, (-1,) + tail) for name, values in columns.items()}
     x2, y2 = frequencies_x * frequencies_x, frequencies_y * frequencies_y
@@ -88,7 +88,41 @@ def ctf_values(
         xp.cos(double_angle) * difference + xp.sin(double_angle) * product
     )
     phase = math.pi * wavelength * quadratic - spherical * (s2 * s2) + offset
+    if even is not None and even.shape[-1] != 0:
+        phase -= _even_phase(frequencies_x, frequencies_y, even, tail, xp)
     return xp.sin(phase) * xp.exp(-0.25 * c["bfactor_angstrom2"] * s2)
+
+
+def _even_phase(x: Any, y: Any, coefficients: Any, tail: Tuple[int, ...], xp: Any):
+    """e(s) of N particles with (N, E) coefficients."""
+    terms = [zernike(*_even_degree(i), x, y) for i in range(coefficients.shape[-1])]
+    return sum(xp.reshape(coefficients[:, i], (-1,) + tail) * z for i, z in enumerate(terms))
+
+
+def _even_degree(index: int) -> Tuple[int, int]:
+    """(n, m) of an even coefficient."""
+    j = math.isqrt(index)
+    return 2 * j, 2 * (index - j * j - j)
+
+
+def zernike(n: int, m: int, x: Any, y: Any) -> Any:
+    """R_n^|m|(r) cos(m phi), or sin(-m phi) for m < 0, at (x, y) = r (cos phi, sin phi).
+
+    Parameters
+    ----------
+    n, m : degree and order, |m| <= n of the same parity.
+    x, y : arrays or tensors of one shape, of any size: the polynomial goes on beyond r = 1.
+    """
+    size = abs(m)
+    real, imaginary = 0.0 * x + 1.0, 0.0 * x
+    for _ in range(size):
+        real, imaginary = real * x - imaginary * y, real * y + imaginary * x
+
+    squared, radial = x * x + y * y, 0.0 * x
+    for k in range((n - size) // 2 + 1):
+        factor = (-1) ** k * math.comb(n - k, k) * math.comb(n - 2 * k, (n - size) // 2 - k)
+        radial = radial * squared + float(factor)
+    return radial * (real if m >= 0 else imaginary)
 
 
 def _arcsin(values: Any, xp: Any):

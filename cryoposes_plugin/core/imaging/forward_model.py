@@ -4,12 +4,14 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import Optional, Sequence
 
 import tensorflow as tf
 
 from ..errors import ConfigError, InputError
+from ..fourier.aberrations import Aberrations, odd_phase
 from ..fourier.ctf import (
     ctf_values,
     frequency_grid,
@@ -58,6 +60,26 @@ class ForwardModel:
             choose_padding(volumes, *grid),
         )
         self._cycles = self._projector.frequencies / self.working_box_size_px
+        self._aberration: Optional[tf.Tensor] = None
+
+    def with_aberrations(self, aberrations: Aberrations) -> ForwardModel:
+        """A model of the same volumes whose images have the odd aberrations and the magnification
+        of an optics group; even ones are in the CTF.
+        """
+        if not aberrations.change_images:
+            return self
+        model = copy.copy(self)
+        matrix = tf.constant(aberrations.matrix, tf.float32)
+        cycles = tf.matmul(self._cycles, matrix, transpose_b=True)
+        x, y = (cycles[:, axis] / self.pixel_size_angstrom for axis in (0, 1))
+        phase = odd_phase(x, y, aberrations.odd)
+        # The transform of the volume is known below its Nyquist frequency.
+        inside = tf.cast(tf.reduce_sum(cycles * cycles, axis=1) < 0.25, tf.float32)
+
+        model._cycles = cycles * inside[:, None]
+        model._aberration = tf.complex(inside * tf.cos(phase), inside * tf.sin(phase))
+        model._projector = self._projector.at(model._cycles * self.working_box_size_px)
+        return model
 
     @tf.function(reduce_retracing=True)
     def images(
@@ -76,7 +98,7 @@ class ForwardModel:
         rotations : (B, 3, 3) float32, A of `conventions`. Differentiable.
         shifts_px : (B, 2) float32, displacement (x, y) of the particle, pixels of the image.
             Differentiable.
-        ctf : (B, 8) float32 from `pack_ctf`, or None for no CTF.
+        ctf : (B, 8 + E) float32 from `pack_ctf`, or None for no CTF.
         image_state : the signal carries C ("raw"), |C| ("phase-flipped") or C^2
             ("ctf-premultiplied").
 
@@ -89,6 +111,8 @@ class ForwardModel:
         slices *= _shift_and_ctf(
             self._cycles, shifts_px, ctf, self.pixel_size_angstrom, image_state
         )
+        if self._aberration is not None:
+            slices *= self._aberration
         return crop(self._projector.images(slices), self.box_size_px)
 
 

@@ -4,6 +4,7 @@ rotation).
 
 from __future__ import annotations
 
+import copy
 from typing import List, Sequence, Tuple
 
 import numpy as np
@@ -35,6 +36,14 @@ class FourierProjector:
         self.frequencies = tf.constant(points)
         self._volumes = FourierVolumes(volumes, padding)
         self._signs = tf.constant(origin_signs(points))
+
+    def at(self, frequencies: tf.Tensor) -> FourierProjector:
+        """The same images, whose coefficients are those of the volume at other `frequencies` (P,
+        2), not beyond D / 2.
+        """
+        other = copy.copy(self)
+        other.frequencies = frequencies
+        return other
 
     def slices(self, volume_index: tf.Tensor, rotations: tf.Tensor) -> tf.Tensor:
         """(B, P) complex64: the slice at `frequencies`, (B,) int32 volumes at (B, 3, 3) float32

@@ -33,6 +33,12 @@ UID_LABEL = "cryoposesUid"
 #: Our own column: -1 if protein is black in the images, which are multiplied by it when read.
 IMAGE_SIGN = "cryoposesImageSign"
 
+# Aberrations and magnification of optics groups
+BEAM_TILT = ("rlnBeamTiltX", "rlnBeamTiltY")
+ODD_ZERNIKE, EVEN_ZERNIKE = "rlnOddZernike", "rlnEvenZernike"
+MAGNIFICATION_MATRIX = ("rlnMagMat00", "rlnMagMat01", "rlnMagMat10", "rlnMagMat11")
+ABERRATIONS = (*BEAM_TILT, ODD_ZERNIKE, EVEN_ZERNIKE, *MAGNIFICATION_MATRIX)
+
 # Pixel size in RELION 3.0
 OLD_PIXEL_SIZE = "rlnPixelSize"
 MAGNIFICATION, DETECTOR_PIXEL_SIZE = "rlnMagnification", "rlnDetectorPixelSize"
@@ -47,8 +53,9 @@ ACQUISITION = (
 #: Two pixel sizes whose relative difference is smaller than this count as equal.
 SAME_PIXEL_SIZE = 1e-4
 
-#: Columns that affect the image but are not part of the forward model. They pass through and are
-#: named in reports. The number is the value that has no effect (None: every value has an effect).
+#: Columns that affect the image but are not part of the forward model (those of `ABERRATIONS` are,
+#: if they are columns of the optics groups). They pass through and are named in reports. The number
+#: is the value that has no effect (None: every value has an effect).
 NOT_MODELLED: Dict[str, Optional[float]] = {
     "rlnBeamTiltX": 0.0,
     "rlnBeamTiltY": 0.0,
@@ -74,7 +81,11 @@ def columns_not_modelled(table: ParticleTable) -> List[str]:
     """
     values: Dict[str, List[str]] = {}
     for label in NOT_MODELLED:
-        of_groups = [group.extra[label] for group in table.optics if label in group.extra]
+        of_groups = [
+            group.extra[label]
+            for group in table.optics
+            if label in group.extra and label not in ABERRATIONS
+        ]
         values[label] = [*map(str, of_groups), *map(str, table.extra.get(label, ()))]
 
     found = [

@@ -9,7 +9,17 @@ from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Se
 import numpy as np
 
 from ..errors import InputError
-from ..types import OpticsGroup
+from ..fourier.aberrations import (
+    Aberrations,
+    added,
+    beam_tilt_coefficients,
+    recorded_shifts,
+    true_shifts,
+)
+from ..quantities import BEAM_TILT as TILT_LIMITS
+from ..quantities import MAGNIFICATION as MAGNIFICATION_LIMITS
+from ..quantities import ZERNIKE as ZERNIKE_LIMITS
+from ..types import OpticsGroup, ParticleTable
 from .image_paths import ImageReferences
 from .mrc import read_stack_header, stack_size
 from .star_columns import ParticleColumns, optics_row_name, particle_name, to_floats, to_integers
@@ -17,11 +27,15 @@ from .star_grammar import Table
 from .star_labels import (
     ACQUISITION,
     AMPLITUDE_CONTRAST,
+    BEAM_TILT,
     BOX_SIZE,
     DETECTOR_PIXEL_SIZE,
     DIMENSIONALITY,
+    EVEN_ZERNIKE,
     IMAGE_SIGN,
     MAGNIFICATION,
+    MAGNIFICATION_MATRIX,
+    ODD_ZERNIKE,
     OLD_PIXEL_SIZE,
     OPTICS_GROUP,
     OPTICS_NAME,
@@ -53,6 +67,7 @@ _LABELS_30 = (
     DETECTOR_PIXEL_SIZE,
     PHASE_FLIPPED,
     PREMULTIPLIED,
+    *BEAM_TILT,
 )
 _PIXEL_LABELS_30 = (PIXEL_SIZE, OLD_PIXEL_SIZE, MAGNIFICATION, DETECTOR_PIXEL_SIZE)
 
@@ -95,7 +110,92 @@ def read_optics(
         _Row(particles, row, images.stack_paths, images.stack_index[index == i]).group()
         for i, row in enumerate(rows)
     ]
+    for group in groups:
+        aberration_questions(group, f"{particles.path}")
     return Optics(tuple(groups), index, labels)
+
+
+def aberrations_of(group: OpticsGroup) -> Aberrations:
+    """Beam tilt, aberrations and magnification of a group, from its columns; those that are missing
+    are neutral.
+
+    Raises
+    ------
+    InputError : text that is not numbers; a beam tilt without voltage or spherical aberration.
+    """
+    tilt = [_numbers(group, label, 1, 0.0)[0] for label in BEAM_TILT]
+    odd, even = (tuple(_numbers(group, label)) for label in (ODD_ZERNIKE, EVEN_ZERNIKE))
+    if any(tilt):
+        voltage, aberration = group.voltage_kv, group.spherical_aberration_mm
+        if voltage is None or aberration is None:
+            raise InputError(
+                f"Optics group {group.name} has a beam tilt (_{BEAM_TILT[0]}) and no voltage or no "
+                "spherical aberration; add them, or set the beam tilt to 0."
+            )
+        odd = added(odd, beam_tilt_coefficients(tilt, voltage, aberration))
+    xx, xy, yx, yy = (
+        _numbers(group, label, 1, neutral)[0]
+        for label, neutral in zip(MAGNIFICATION_MATRIX, (1.0, 0.0, 0.0, 1.0))
+    )
+    return Aberrations(odd, even, ((xx, xy), (yx, yy)))
+
+
+def aberration_questions(group: OpticsGroup, what: str) -> List[str]:
+    """Questions about unlikely aberrations of a group; InputError for impossible ones."""
+    found = aberrations_of(group)
+    of_group = f"of optics group {group.name}"
+    asked: List[str] = []
+    for label in BEAM_TILT:
+        tilt = _numbers(group, label, 1, 0.0)[0]
+        asked += TILT_LIMITS.question(tilt, f"{what}: the {TILT_LIMITS.name} {of_group}")
+    for value in np.linalg.svd(found.matrix, compute_uv=False):
+        subject = f"{what}: the {MAGNIFICATION_LIMITS.name} {of_group}"
+        asked += MAGNIFICATION_LIMITS.question(float(value), subject)
+    for value in (*found.odd, *found.even):
+        asked += ZERNIKE_LIMITS.question(value, f"{what}: an {ZERNIKE_LIMITS.name} {of_group}")
+    return asked
+
+
+def with_true_shifts(table: ParticleTable) -> ParticleTable:
+    """A table whose displacements are those in images as recorded -> in corrected images."""
+    matrices = _magnifications(table)
+    if matrices is None or table.shifts_px is None:
+        return table
+    return table.replace(shifts_px=true_shifts(table.shifts_px, matrices))
+
+
+def shifts_as_recorded(table: ParticleTable) -> np.ndarray:
+    """(N, 2) displacements in the images as recorded, in pixels."""
+    shifts, matrices = np.asarray(table.shifts_px), _magnifications(table)
+    return shifts if matrices is None else recorded_shifts(shifts, matrices)
+
+
+def _magnifications(table: ParticleTable) -> Optional[np.ndarray]:
+    """(N, 2, 2) magnification matrix of each particle; None if no group stretches its images."""
+    groups = [aberrations_of(group) for group in table.optics]
+    if not any(group.stretches for group in groups):
+        return None
+    return np.stack([group.matrix for group in groups])[table.optics_index]
+
+
+def _numbers(
+    group: OpticsGroup, label: str, number: Optional[int] = None, missing: float = 0.0
+) -> List[float]:
+    """The numbers of a column such as [0.1,0.2]; `number` of them, or any number for None."""
+    text = group.extra.get(label, "")
+    words = text.strip("[]").replace(",", " ").split()
+    if not words or words == ["None"]:
+        return [missing] * (number or 0)
+    try:
+        values = np.array(words, dtype=np.float64)
+    except ValueError:
+        values = np.array([np.nan])
+    if not np.isfinite(values).all() or number not in (None, len(values)):
+        raise InputError(
+            f"_{label} of optics group {group.name} is {text!r}, which is not "
+            f"{'a list of numbers' if number is None else 'a number'}; repair the file."
+        )
+    return values.tolist()
 
 
 def _group_index(particles: ParticleColumns, table: Table) -> np.ndarray:

@@ -14,6 +14,7 @@ import numpy as np
 
 from .. import conventions
 from ..errors import InputError
+from ..fourier.aberrations import even_columns
 from ..scored_pose import without_scores_of_other_poses
 from ..scores import PREFIX, TEXTS
 from ..types import AnyPath, CtfTable, ParticleTable, acquisition_of_particles
@@ -36,7 +37,7 @@ from .star_labels import (
     UID_LABEL,
     is_neutral,
 )
-from .star_optics import Optics, read_optics
+from .star_optics import Optics, aberrations_of, read_optics, with_true_shifts
 
 logger = logging.getLogger(__name__)
 
@@ -113,6 +114,7 @@ def read_star_particles(
         extra=_extra(particles, optics, explicit_ids),
         explicit_ids=explicit_ids,
     )
+    table = with_true_shifts(table)
     return without_scores_of_other_poses(table, str(path))
 
 
@@ -322,6 +324,7 @@ def _ctf(particles: ParticleColumns, optics: Optics) -> Optional[CtfTable]:
         spherical_aberration_mm=aberration,
         amplitude_contrast=contrast,
         bfactor_angstrom2=particles.floats(BFACTOR, 0.0),
+        even_zernike=even_columns([aberrations_of(g) for g in optics.groups], optics.group_index),
     )
 
 

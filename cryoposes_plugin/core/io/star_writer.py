@@ -35,6 +35,7 @@ from .star_labels import (
     RANDOM_SUBSET,
     UID_LABEL,
 )
+from .star_optics import shifts_as_recorded
 
 #: Six decimals are written if they hold a number to this relative precision.
 _RELATIVE_PRECISION = 1e-9
@@ -140,7 +141,7 @@ def _pose_columns(table: ParticleTable) -> Columns:
             columns[label] = _texts(angles[:, i], label, table)
     if table.shifts_px is not None:
         pixel = table.pixel_size_angstrom
-        origin = conventions.shifts_px_to_origin_angstrom(table.shifts_px, pixel)
+        origin = conventions.shifts_px_to_origin_angstrom(shifts_as_recorded(table), pixel)
         for i, label in enumerate(ORIGINS_ANGSTROM):
             columns[label] = _texts(origin[:, i], label, table)
     return columns

@@ -10,8 +10,10 @@ from typing import List, Optional
 import numpy as np
 
 from ..errors import InputError
+from ..fourier.aberrations import correct
 from ..fourier.resampling import resample_images
 from ..io.mrc import Stack, read_stack_header
+from ..io.star_optics import aberrations_of
 from ..types import ParticleTable
 from .contrast import contrast_sentences
 from .grey_values import GreyValues, Usual
@@ -118,7 +120,8 @@ class ResampledImages:
     """The same at one common box and pixel size (Fourier-cropped or padded), whatever each optics
     group has.
 
-    Grey values have no level and one scale, see `grey_values`.
+    Grey values have no level and one scale, see `grey_values`. Odd aberrations and anisotropic
+    magnification of the optics groups are corrected, see `fourier.aberrations`.
 
     Parameters
     ----------
@@ -135,6 +138,7 @@ class ResampledImages:
         usual: Optional[Usual] = None,
     ):
         self.source = ParticleImages(table)
+        self._aberrations = [aberrations_of(group) for group in table.optics]
         self.grey = GreyValues(table, self.source.read, usual)
         self.table, self.box_size_px, self.pixel_size_angstrom = (
             table,
@@ -164,5 +168,6 @@ class ResampledImages:
             mine = np.flatnonzero(self.table.optics_index[rows] == group)
             images = self.grey.read(rows[mine])
             pixel = self.table.optics[group].pixel_size_angstrom
+            images = correct(images, self._aberrations[group], pixel)
             out[mine] = resample_images(images, pixel, self.box_size_px, self.pixel_size_angstrom)
         return out

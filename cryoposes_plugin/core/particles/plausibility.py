@@ -57,6 +57,8 @@ def particle_questions(table: ParticleTable, what: str) -> List[str]:
 
 
 def _group_questions(optics: OpticsGroup, what: str) -> List[str]:
+    from ..io.star_optics import aberration_questions  # imported here, because it loads SciPy
+
     asked = []
     for attribute, quantity in ACQUISITION.items():
         value = getattr(optics, attribute)
@@ -64,6 +66,7 @@ def _group_questions(optics: OpticsGroup, what: str) -> List[str]:
             asked += quantity.question(
                 value, f"{what}: the {quantity.name} of optics group {optics.name}"
             )
+    asked += aberration_questions(optics, what)
     if not asked and optics.box_size_px:
         subject = f"{what}: the width of the images of optics group {optics.name}"
         asked += width_questions(subject, optics.box_size_px, optics.pixel_size_angstrom)
