@@ -8,7 +8,9 @@ A set of images of the map (70 %) and junk of four kinds in equal parts: noise, 
 map, particles with a neighbour, and particles far off centre. Its poses are estimated with a network
 that was trained on the map, and those of the particles alone as well. With `--correlation-px 1`,
 `--defocus-error 300` and `--pixel-error 0.01` noise and images are those of `harder_images.py`, of
-which the STAR file knows nothing. Prints one row a set; sets of several seeds are counted together.
+which the STAR file knows nothing. With `--no-volume` the network works alone, and the areas of the
+trace, which it gives without decoys, follow. Prints one row a set; sets of several seeds are counted
+together.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import argparse
 import dataclasses
 import time
 from pathlib import Path
-from typing import List, NamedTuple, Sequence, Tuple
+from typing import Callable, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
 from harder_images import true_signal
@@ -79,6 +81,7 @@ class Outcome(NamedTuple):
     basin: np.ndarray
     bound: np.ndarray
     wrong: np.ndarray
+    trace: np.ndarray
 
 
 def main() -> None:
@@ -91,6 +94,9 @@ def main() -> None:
             outcomes = [outcome(arguments, *one, name) for one in made]
             seconds = (time.process_time() - start) / len(made)
             print("| " + " | ".join(row(snr, name, outcomes, seconds)) + " |", flush=True)
+            if arguments.no_volume and name == "mixed":
+                areas = areas_of(outcomes, lambda one: one.trace)
+                print("| " + " | ".join([f"{snr:g}", "trace alone", *areas]) + " |", flush=True)
 
 
 def parse() -> argparse.Namespace:
@@ -114,6 +120,7 @@ def parse() -> argparse.Namespace:
         "--pixel-error", type=float, default=0.0, help="The true pixel is larger by this share."
     )
     parser.add_argument("--defocus-error", type=float, default=0.0, help="Standard deviation, Å.")
+    parser.add_argument("--no-volume", action="store_true", help="Poses of the network alone.")
     parser.add_argument("--folder", type=Path, required=True, help="A new folder.")
     return parser.parse_args()
 
@@ -126,21 +133,29 @@ def outcome(
         table, kind = table.take(kind == PARTICLE), kind[kind == PARTICLE]
     write_particles(folder / f"{name}.star", table)
     config = InferConfig(
-        model=arguments.model, particles=str(folder / f"{name}.star"), volume=arguments.map
+        model=arguments.model,
+        particles=str(folder / f"{name}.star"),
+        volume=None if arguments.no_volume else arguments.map,
     )
     run_command(config, folder / f"poses_{name}")
 
     found = read_particles(folder / f"poses_{name}/particles.star")
-    junk = found.scores["cryoposesJunkProbability"]
+    junk, trace = found.scores["cryoposesJunkProbability"], found.scores["cryoposesTrace"]
+    kept = accept_at_rate(junk, RATE)
+    error = np.rad2deg(angular_distance_rad(found.rotations, table.rotations))
+    if arguments.no_volume:
+        unknown = np.full(len(junk), np.nan)
+        return Outcome(kind, junk, kept, error, *[unknown] * 4, trace)
     return Outcome(
         kind,
         junk,
-        accept_at_rate(junk, RATE),
-        np.rad2deg(angular_distance_rad(found.rotations, table.rotations)),
+        kept,
+        error,
         found.scores["cryoposesExpectedErrorDeg"],
         found.scores["cryoposesBasinErrorDeg"],
         found.scores["cryoposesErrorBound90Deg"],
         wrong_pose_of_particle(found.scores["cryoposesWrongBasin"], junk),
+        trace,
     )
 
 
@@ -148,15 +163,18 @@ def row(snr: float, name: str, outcomes: Sequence[Outcome], seconds: float) -> L
     one = Outcome(*(np.concatenate(parts) for parts in zip(*outcomes)))
     junk = one.kind != PARTICLE
     error, expected, bound = one.error[~junk], one.expected[~junk], one.bound[~junk]
-    areas = ["-"] * (1 + len(KINDS))
-    if junk.any():
-        among = [np.ones(len(junk), dtype=bool), *(~junk | (one.kind == kind) for kind in KINDS)]
-        areas = [f"{roc_auc_score(junk[rows], one.junk[rows]):.4f}" for rows in among]
-    found = error < FOUND_BELOW_DEG
-    ratios = [
-        1 / error_reliability(expected, error).ratio,
-        1 / error_reliability(one.basin[~junk][found], error[found]).ratio,
-    ]
+    areas, found = areas_of(outcomes, lambda one: one.junk), error < FOUND_BELOW_DEG
+    expectations = ["-"] * 4
+    if not np.isnan(expected).any():
+        ratios = [
+            1 / error_reliability(expected, error).ratio,
+            1 / error_reliability(one.basin[~junk][found], error[found]).ratio,
+        ]
+        expectations = [
+            percent(one.wrong[~junk], 2),
+            *(f"{ratio.min():.2f} to {ratio.max():.2f}" for ratio in ratios),
+            f"{100 * coverage(error, bound).share:.1f} %",
+        ]
     return [
         f"{snr:g}",
         name,
@@ -165,11 +183,20 @@ def row(snr: float, name: str, outcomes: Sequence[Outcome], seconds: float) -> L
         percent(one.junk[one.kept], 2),
         f"{percent(junk[one.kept], 2)} ({np.count_nonzero(junk & one.kept)})",
         percent(found, 2),
-        percent(one.wrong[~junk], 2),
-        *(f"{ratio.min():.2f} to {ratio.max():.2f}" for ratio in ratios),
-        f"{100 * coverage(error, bound).share:.1f} %",
+        *expectations,
         f"{seconds:.0f}",
     ]
+
+
+def areas_of(outcomes: Sequence[Outcome], score_of: Callable[[Outcome], np.ndarray]) -> List[str]:
+    """Areas under the ROC curve, junk of all kinds and of each against particles."""
+    kind = np.concatenate([one.kind for one in outcomes])
+    score = np.concatenate([score_of(one) for one in outcomes])
+    junk = kind != PARTICLE
+    if not junk.any():
+        return ["-"] * (1 + len(KINDS))
+    among = [np.ones(len(junk), dtype=bool), *(~junk | (kind == k) for k in KINDS)]
+    return [f"{roc_auc_score(junk[rows], score[rows]):.4f}" for rows in among]
 
 
 def percent(values: np.ndarray, digits: int) -> str:

@@ -184,7 +184,7 @@ SCORES: Tuple[Score, ...] = (
         "probability of junk",
         "",
         LOW,
-        ("infer", "refine"),
+        ("infer", "refine", "recover"),
         "Probability that the image does not show one centred particle: noise, another molecule, "
         "overlapping particles, a particle far off centre, an edge.",
     ),

@@ -14,7 +14,7 @@ from cryoposes_plugin.core.errors import InputError
 from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
 from cryoposes_plugin.core.io import state_files
 from cryoposes_plugin.core.io.covariances import read_covariance
-from cryoposes_plugin.core.io.mrc import write_stack, write_volume
+from cryoposes_plugin.core.io.mrc import read_stack, write_stack, write_volume
 from cryoposes_plugin.core.io.star import read_particles, write_particles
 from cryoposes_plugin.core.maps.phantom import make_phantom
 from cryoposes_plugin.core.models.error_calibration import QUANTILES
@@ -23,6 +23,7 @@ from cryoposes_plugin.core.scores import (
     BASIN_ERROR,
     ERROR_BOUND,
     EXPECTED_ERROR,
+    JUNK,
     POSE_SOURCE,
     WRONG_BASIN,
 )
@@ -74,7 +75,7 @@ def scene(tmp_path_factory):
 
 @pytest.fixture
 def oracle(scene, monkeypatch):
-    """Makes the model know the true poses of the images that it is shown."""
+    """Makes the model know the true poses of the images that it is shown; of others it is not sure."""
     from cryoposes_plugin.core.models.pose_model import PoseModel, Prediction
 
     _, table = scene
@@ -83,9 +84,12 @@ def oracle(scene, monkeypatch):
     )
 
     def predict(self, images, ctf=None, image_state="raw"):
-        rows = ((images.reshape(len(images), 1, -1) - seen) ** 2).sum(axis=2).argmin(axis=1)
-        np.testing.assert_allclose(ctf.defocus_u_angstrom, table.ctf.defocus_u_angstrom[rows])
+        off = ((images.reshape(len(images), 1, -1) - seen) ** 2).sum(axis=2)
+        rows, known = off.argmin(axis=1), off.min(axis=1) < 1e-6 * (seen**2).sum(axis=1).mean()
+        defocus = ctf.defocus_u_angstrom[known]
+        np.testing.assert_allclose(defocus, table.ctf.defocus_u_angstrom[rows[known]])
         bingham = np.stack([np.diag([0.0, 1.0, 2.0, 3.0 + row]) for row in rows])
+        bingham[~known] *= 0.1
         covariance = np.broadcast_to(0.01 * np.diag([1.0, 2.0, 3.0]), (len(rows), 3, 3))
         elsewhere = (rows + 1) / (NUMBER + 1)
         return Prediction(table.rotations[rows], bingham, None, covariance, elsewhere)
@@ -152,7 +156,7 @@ def test_poses_are_those_of_the_original_images(scene, oracle, tmp_path):
         "particles_beside_reprojections.png",
     ):
         assert (tmp_path / "run" / name).stat().st_size > 2000
-    assert not list((tmp_path / "run").glob("*.npz"))
+    assert [path.name for path in (tmp_path / "run").glob("*.npz")] == ["decoys.npz"]
 
 
 @pytest.mark.parametrize(
@@ -232,6 +236,7 @@ def test_an_interrupted_run_goes_on_with_the_same_result(scene, oracle, tmp_path
     )
     np.testing.assert_array_equal(whole.rotations, resumed.rotations)
     np.testing.assert_array_equal(whole.shifts_px, resumed.shifts_px)
+    np.testing.assert_array_equal(whole.scores[JUNK], resumed.scores[JUNK])
 
 
 def test_hypotheses_are_refined_against_the_volume(scene, tmp_path, monkeypatch):
@@ -426,7 +431,8 @@ def test_errors_are_expected_of_poses_of_a_network_that_was_tested(scene, oracle
 
     elsewhere = (1 + np.arange(NUMBER)) / (NUMBER + 1)
     wrong = (np.log(elsewhere / (1 - elsewhere)) + 10) / 20
-    np.testing.assert_allclose(out.scores[WRONG_BASIN], wrong, atol=1e-6)
+    either = 1 - (1 - wrong) * (1 - out.scores[JUNK])
+    np.testing.assert_allclose(out.scores[WRONG_BASIN], either, atol=1e-6)
     np.testing.assert_allclose(out.scores[BASIN_ERROR], np.exp(2.0), rtol=1e-6)
     square = (1 - wrong) * np.exp(4.0) + wrong * np.exp(9.0)
     np.testing.assert_allclose(out.scores[EXPECTED_ERROR], np.sqrt(square), rtol=1e-6)
@@ -451,3 +457,51 @@ def test_no_errors_are_expected_at_another_noise_level(scene, oracle, tmp_path):
     said = "the network was tested at 43.5 to 575"
     assert said in " ".join(metrics["warnings"])
     assert 0.3 < metrics["snr_of_images"] < 3
+
+
+def test_junk_is_told_without_a_volume(scene, oracle, tmp_path):
+    """Noise in the place of every tenth image, and the files that the filter takes up."""
+    folder, table = scene
+    images = read_stack(folder / "s.mrcs").astype(np.float32)
+    noise = np.arange(NUMBER) % 10 == 0
+    images[noise] = images[:, :4].std() * np.random.default_rng(1).standard_normal((9, BOX, BOX))
+    write_stack(tmp_path / "s.mrcs", images, PIXEL)
+    junk = noise[table.slice_index]
+    write_particles(tmp_path / "in.star", table.replace(stack_paths=(tmp_path / "s.mrcs",)))
+
+    assert infer(folder, tmp_path / "run", star=tmp_path / "in.star") == 0
+    found = read_particles(tmp_path / "run/particles.star").scores[JUNK]
+    assert found[junk].min() > 0.9 and found[~junk].max() < 0.5
+    decoys = np.load(tmp_path / "run/decoys.npz")
+    np.testing.assert_allclose(decoys["score_set"], found, atol=1e-6)
+    assert (
+        main(
+            [
+                "filter",
+                "--particles",
+                f"{tmp_path}/run/particles.star",
+                "--output",
+                f"{tmp_path}/kept",
+            ]
+        )
+        == 0
+    )
+    assert json.loads((tmp_path / "kept/metrics.json").read_text())["score"] == JUNK
+
+
+def test_a_network_that_knows_nothing_gives_no_probability_of_junk(scene, tmp_path):
+    folder, _ = scene
+    assert infer(folder, tmp_path / "run") == 0
+    metrics = metrics_of(tmp_path / "run")
+    assert JUNK not in read_particles(tmp_path / "run/particles.star").scores
+    assert metrics["network_surer_than_of_halves"] == pytest.approx(0.5, abs=0.1)
+    assert any("Junk cannot be told: the network is no surer" in n for n in metrics["notes"])
+    assert not (tmp_path / "run/decoys.npz").exists()
+
+
+def test_a_set_of_fewer_than_64_images_is_not_judged(scene, oracle, tmp_path):
+    folder, table = scene
+    write_particles(tmp_path / "few.star", table.take(np.arange(63)))
+    assert infer(folder, tmp_path / "run", star=tmp_path / "few.star") == 0
+    assert JUNK not in read_particles(tmp_path / "run/particles.star").scores
+    assert "network_surer_than_of_halves" not in metrics_of(tmp_path / "run")

@@ -19,6 +19,7 @@ from cryoposes_plugin.core.io.star import read_particles, write_particles
 from cryoposes_plugin.core.maps.phantom import make_phantom
 from cryoposes_plugin.core.particles.images import ResampledImages
 from cryoposes_plugin.core.recovery.gauge import known_turns
+from cryoposes_plugin.core.scores import JUNK as JUNK_PROBABILITY
 from cryoposes_plugin.core.scores import POSE_SOURCE
 
 from ..particle_sets import make_particles
@@ -72,7 +73,7 @@ def scene(tmp_path_factory):
 @pytest.fixture
 def oracle(scene, monkeypatch):
     """Makes the model see the true distances of the images, each with an error of its own; the
-    first ones are junk.
+    first ones, and images that are not of the set, are junk.
 
     Its features are the nine numbers of a rotation up to one orthogonal map: no pose can be read
     off them.
@@ -84,13 +85,15 @@ def oracle(scene, monkeypatch):
     mixing = np.linalg.qr(np.random.default_rng(5).standard_normal((9, 9)))[0]
 
     def features(images, turns):
-        rows = ((images.reshape(len(images), 1, -1) - seen) ** 2).sum(axis=2).argmin(axis=1)
+        off = ((images.reshape(len(images), 1, -1) - seen) ** 2).sum(axis=2)
+        rows = off.argmin(axis=1)
+        unknown = (rows < JUNK) | (off.min(axis=1) > 1e-6 * (seen**2).sum(axis=1).mean())
         rng = np.random.default_rng([len(turns), *rows])  # batches come in any order
         errors = Rotation.from_rotvec(
             ERROR_RAD / np.sqrt(3) * rng.standard_normal((len(rows), 3))
         ).as_matrix()
         found = (errors @ turns @ table.rotations[rows]).reshape(-1, 9)
-        found[rows < JUNK] = rng.standard_normal((np.count_nonzero(rows < JUNK), 9))
+        found[unknown] = rng.standard_normal((np.count_nonzero(unknown), 9))
         return Embedded(
             (found @ mixing).astype(np.float32), np.full((len(rows), 2), 0.5, np.float32)
         )
@@ -153,6 +156,11 @@ def test_poses_are_right_up_to_a_rotation_of_the_volume_and_its_hand(scene, orac
     for name in ("recovery_loss", "distance_density", "residual_histogram", "direction_maps"):
         assert (tmp_path / f"run/{name}.png").stat().st_size > 3000
     assert any("its hand are undetermined" in note for note in metrics["notes"])
+    junk = out.scores[JUNK_PROBABILITY]
+    assert np.quantile(junk[good], 0.98) < 0.5
+    decoys = np.load(tmp_path / "run/decoys.npz")
+    np.testing.assert_allclose(decoys["score_set"], junk, atol=1e-6)
+    assert len(decoys["score_decoys"]) == len(decoys["kind_decoys"]) == 6 * 50
 
 
 @pytest.mark.oracle

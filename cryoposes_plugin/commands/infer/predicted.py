@@ -15,13 +15,20 @@ from ...core import plots
 from ...core.imaging.reprojections import low_passed
 from ...core.io.covariances import covariance_texts, write_covariances
 from ...core.io.state_files import INFERENCE, PeriodicSave, read_arrays, rows_done, write_arrays
-from ...core.models.uncertainty import largest_dispersion, total_dispersion
+from ...core.models.pose_model import Prediction
+from ...core.models.uncertainty import (
+    dispersion_coefficients,
+    largest_dispersion,
+    total_dispersion,
+)
 from ...core.parallel import in_order
-from ...core.particles.batches import batches
+from ...core.particles.batches import ImageBatch, batches
 from ...core.progress import Progress
 from ...core.refinement.shift_finder import ShiftFinder
 from ...core.refinement.shift_weights import FEWEST_IMAGES
-from ...core.scores import COVARIANCE, DISPERSION, POSE_SOURCE, TRACE
+from ...core.scores import COVARIANCE, DISPERSION, JUNK, POSE_SOURCE, TRACE, WRONG_BASIN
+from ...core.trust.image_statistics import IMAGE_COLUMNS
+from ...core.trust.set_judge import SetJunk, batch_statistics, judge_set
 from ...core.types import ParticleTable
 from ...core.values import counted
 from ..run_directory import RunDirectory
@@ -34,6 +41,8 @@ logger = logging.getLogger(__name__)
 
 #: Dispersion and trace of a blank image: no orientation is more probable than another.
 UNCERTAIN = 0.0
+#: Columns of what the network says of an image.
+_NETWORK_COLUMNS = 5
 #: Number of images on which the weights of the frequencies are measured.
 _SAMPLE = 512
 #: Number of particles shown beside their reprojections.
@@ -45,13 +54,15 @@ def predict_poses(config: InferConfig, run: RunDirectory, inputs: ModelInputs) -
     finder = _calibrated_finder(config, inputs)
     predictions, rate = _predict_all(config, run, inputs, finder)
     errors = expected_errors(config, inputs, predictions.covariance, predictions.elsewhere)
-    table = _with_poses(inputs, predictions, errors.scores)
+    junk = _junk(config, run, inputs, predictions.statistics)
+    scores = _with_junk(errors.scores, junk.scores)
+    table = _with_poses(inputs, predictions, scores)
     if errors.covariance is not None:
         write_covariances(run, table.ids, errors.covariance)
         texts = covariance_texts(errors.covariance)
         table = table.replace(extra={**table.extra, COVARIANCE: texts})
 
-    metrics: Dict[str, Any] = {"refined": False, **errors.metrics}
+    metrics: Dict[str, Any] = {"refined": False, **errors.metrics, **junk.metrics}
     if finder is not None:
         metrics["shifts_at_edge_of_search"] = int(predictions.at_edge.sum())
         metrics["mean_correlation_with_reprojection"] = float(predictions.correlation.mean())
@@ -59,8 +70,8 @@ def predict_poses(config: InferConfig, run: RunDirectory, inputs: ModelInputs) -
         table,
         rate,
         metrics,
-        notes=() if errors.warns else (errors.note,),
-        warnings=(errors.note,) if errors.warns else (),
+        notes=[*([] if errors.warns else [errors.note]), *junk.notes],
+        warnings=[*([errors.note] if errors.warns else []), *junk.warnings],
         lead=f"{counted(len(inputs.table), 'particle')}, model {inputs.pose_source}.",
         figures=lambda: _figures(inputs, predictions, finder),
     )
@@ -79,6 +90,7 @@ class _Predictions:
     correlation : (N,), of the image with the reprojection.
     dispersion, trace : (N,), statistics of the predicted distribution.
     covariance, elsewhere : (N, 3, 3) and (N,), see `models.posterior`.
+    statistics : (N, F) by which junk is told.
     rows_done : () int.
     """
 
@@ -90,6 +102,7 @@ class _Predictions:
     trace: np.ndarray
     covariance: np.ndarray
     elsewhere: np.ndarray
+    statistics: np.ndarray
     rows_done: np.ndarray
 
     @classmethod
@@ -103,6 +116,7 @@ class _Predictions:
             np.zeros(number),
             np.zeros((number, 3, 3)),
             np.zeros(number),
+            np.zeros((number, IMAGE_COLUMNS + _NETWORK_COLUMNS)),
             np.array(0),
         )
 
@@ -167,8 +181,10 @@ def _predict_all(
 def _predict_batch(
     inputs: ModelInputs, finder: Optional[ShiftFinder], rows: np.ndarray, predictions: _Predictions
 ) -> None:
-    images, ctf, state = inputs.read_batch(rows)
+    batch = inputs.read_batch(rows)
+    images, ctf, state = batch
     prediction = inputs.model.predict(images, ctf, state)
+    predictions.statistics[rows] = _statistics(inputs, batch, prediction)
     predictions.rotations[rows] = prediction.rotations
     predictions.dispersion[rows] = largest_dispersion(prediction.bingham_matrices)
     predictions.trace[rows] = total_dispersion(prediction.bingham_matrices)
@@ -179,6 +195,38 @@ def _predict_batch(
         predictions.shifts_px[rows] = shifts.shifts_px
         predictions.at_edge[rows] = shifts.at_edge
         predictions.correlation[rows] = shifts.correlation
+
+
+def _statistics(inputs: ModelInputs, batch: ImageBatch, prediction: Prediction) -> np.ndarray:
+    """(B, F) of images and of what the network says of them: how sure it is, and where it sees the
+    centre.
+    """
+    coefficients = dispersion_coefficients(prediction.bingham_matrices)
+    shifts = np.zeros((len(coefficients), 2))
+    if prediction.shifts_px is not None:
+        shifts = prediction.shifts_px
+    network = [coefficients.sum(axis=1, keepdims=True), coefficients]
+    network.append(np.linalg.norm(shifts, axis=1, keepdims=True))
+    return batch_statistics(inputs.model.preprocessing, batch, np.concatenate(network, axis=1))
+
+
+def _junk(
+    config: InferConfig, run: RunDirectory, inputs: ModelInputs, of_set: np.ndarray
+) -> SetJunk:
+    """Junk, by decoys that the network sees too."""
+
+    def of_batch(batch: ImageBatch, rows: np.ndarray) -> np.ndarray:
+        return _statistics(inputs, batch, inputs.model.predict(*batch))
+
+    return judge_set(inputs, of_set, of_batch, run, config.batch_size, config.seed, config.threads)
+
+
+def _with_junk(errors: Dict[str, np.ndarray], junk: Dict[str, np.ndarray]) -> Dict[str, np.ndarray]:
+    """Columns of both; the pose of junk is wrong."""
+    scores = {**errors, **junk}
+    if JUNK in scores and WRONG_BASIN in scores:
+        scores[WRONG_BASIN] = 1.0 - (1.0 - scores[WRONG_BASIN]) * (1.0 - scores[JUNK])
+    return scores
 
 
 def _with_poses(

@@ -16,13 +16,15 @@ from ...core.io.star import columns_not_modelled, write_particle_results
 from ...core.models.distance_model import DistanceModel
 from ...core.models.embedding import Embedding, embed_copies, embed_particles
 from ...core.parallel import in_order
-from ...core.particles.batches import batches, scan_images
+from ...core.particles.batches import ImageBatch, batches, scan_images
 from ...core.recovery.gauge import Beam, choose_beam_axis
 from ...core.recovery.pairs import PairDistances, landmark_pairs
 from ...core.recovery.references import rotations_from_references
 from ...core.recovery.solve import Recovery
 from ...core.refinement.results import worst_where
 from ...core.scores import DISTANCE_RESIDUAL, OUTLIER_SCORE, POSE_SOURCE
+from ...core.trust.distance_statistics import DistanceStatistics
+from ...core.trust.set_judge import FEWEST_IMAGES, SetJunk, batch_statistics, judge_set
 from ...core.types import ParticleTable, Volume
 from ..infer.inputs import ModelInputs, read_model_inputs, shift_finder, write_density
 from ..recover_distances.run import recover_pairs
@@ -86,9 +88,11 @@ def run(config: RecoverConfig, run: RunDirectory) -> Dict[str, Any]:
         poses = _against_volume(config, inputs, inputs.volume, embedding)
     shifts_px, shift_source = _shifts(config, inputs, embedding, poses.rotations)
 
+    junk = _junk(config, run, inputs, embedding, poses)
     table = _with_poses(inputs, poses, shifts_px)
+    table = table.replace(scores={**table.scores, **junk.scores})
     write_particle_results(run, PARTICLES_NAME, table)
-    metrics = _metrics(inputs, embedding, poses, table, shift_source)
+    metrics = {**_metrics(inputs, embedding, poses, table, shift_source), **junk.metrics}
 
     truth = None
     if config.truth is not None:
@@ -101,9 +105,15 @@ def run(config: RecoverConfig, run: RunDirectory) -> Dict[str, Any]:
         free = inputs.volume is None
         metrics["errors"] = true_errors(model, embedding, poses.rotations, truth, free, config.seed)
 
-    notes = [*recovery_notes(config, metrics), *inputs.images.remarks()]
+    notes = [
+        *junk.warnings,
+        *recovery_notes(config, metrics),
+        *junk.notes,
+        *inputs.images.remarks(),
+    ]
     for note in notes:
-        logger.info("recover: %s", note)
+        level = logging.WARNING if note in junk.warnings else logging.INFO
+        logger.log(level, "recover: %s", note)
     with not_fatal(run.path, "its report"):
         write_recovery_report(config, run, inputs, embedding, poses, truth, metrics, notes)
     return {**metrics, "notes": notes}
@@ -172,6 +182,35 @@ def _against_volume(
         rotations.append(found)
         residuals.append(residual)
     return RecoveredPoses(np.concatenate(rotations), np.concatenate(residuals), reference_snr=snr)
+
+
+def _junk(
+    config: RecoverConfig,
+    run: RunDirectory,
+    inputs: ModelInputs[DistanceModel],
+    embedding: Embedding,
+    poses: RecoveredPoses,
+) -> SetJunk:
+    """Junk, by decoys whose distances to images of the set are looked at like those of the set."""
+    number, model = len(inputs.table), inputs.model
+    if number < FEWEST_IMAGES:
+        return SetJunk({}, {}, [], [])
+    placed = DistanceStatistics(embedding.features, poses.rotations, model.distances, config.seed)
+
+    def statistics(batch: ImageBatch, features: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        return batch_statistics(model.preprocessing, batch, placed(features, rows))
+
+    def of_rows(rows: np.ndarray) -> np.ndarray:
+        return statistics(inputs.read_batch(rows), embedding.features[rows], rows)
+
+    def of_decoys(batch: ImageBatch, rows: np.ndarray) -> np.ndarray:
+        return statistics(batch, model.embed(*batch).features, rows)
+
+    parts = batches(inputs.table, config.batch_size)
+    found = np.concatenate([part for _, part in in_order(of_rows, parts, config.threads)])
+    of_set = np.empty_like(found)
+    of_set[np.concatenate(parts)] = found
+    return judge_set(inputs, of_set, of_decoys, run, config.batch_size, config.seed, config.threads)
 
 
 def _shifts(

@@ -11,7 +11,6 @@ import numpy as np
 from ..geometry.symmetry import symmetric_distance_rad
 from ..image_kinds import PARTICLE
 from ..io.folder import Folder
-from ..io.names import DECOYS_NAME
 from ..particles.images import ResampledImages
 from ..refinement import global_search
 from ..refinement.multi_start import Refined
@@ -29,7 +28,7 @@ from ..scores import (
 )
 from ..types import ParticleTable
 from .junk import FEWEST_WRONG, HOPELESS, WRONG_POSE, JunkClassifier, JunkEstimate
-from .twin import Twin, simulate_twin
+from .twin import Twin, simulate_twin, write_decoys
 
 logger = logging.getLogger(__name__)
 
@@ -120,7 +119,13 @@ class Judge:
         results : of the set, with its final poses.
         """
         estimate = self.estimate(results)
-        _write_decoys(self._folder, estimate)
+        decoys = ~np.isin(estimate.twin_kind, (PARTICLE, WRONG_POSE))
+        write_decoys(
+            self._folder,
+            estimate.probability,
+            estimate.twin_probability[decoys],
+            estimate.twin_kind[decoys],
+        )
         results = self._with_errors_of_twin(results)
         scores = self._scores(results, estimate)
         table = with_covariance(table, results, self._refinement.grid.pixel_size_angstrom)
@@ -268,18 +273,6 @@ def error_bound_deg(
 def _expected_deg(refined: Refined) -> np.ndarray:
     variance = np.einsum("bii->bi", refined.covariance)
     return np.rad2deg(np.sqrt(variance[:, :3].sum(axis=1)))
-
-
-def _write_decoys(folder: Folder, estimate: JunkEstimate) -> None:
-    """Write decoys.npz: the junk probabilities of the set and of the decoys, with their kinds."""
-    decoys = ~np.isin(estimate.twin_kind, (PARTICLE, WRONG_POSE))
-    with folder.atomic(DECOYS_NAME) as part, open(part, "wb") as handle:
-        np.savez(
-            handle,
-            score_set=estimate.probability,
-            score_decoys=estimate.twin_probability[decoys],
-            kind_decoys=estimate.twin_kind[decoys].astype(str),
-        )
 
 
 def features(results: Results, group: np.ndarray) -> np.ndarray:

@@ -23,6 +23,7 @@ from ..imaging.junk import displaced, edge, other_molecule
 from ..imaging.reprojections import project
 from ..io.folder import Folder
 from ..io.mrc import write_stack
+from ..io.names import DECOYS_NAME
 from ..io.state_files import TWIN
 from ..refinement.calibration import reprojections
 from ..refinement.fit_statistics import NAMES, OCTAVES, octaves
@@ -350,3 +351,19 @@ def noise_deviations(points: FourierPoints, statistics: np.ndarray) -> np.ndarra
     shell = np.log2(np.maximum(np.arange(points.number_of_shells), 1))
     at = [*middle, middle[-1] + 1]
     return np.array([np.interp(shell, at, [*values, 0.0]) for values in own])
+
+
+def write_decoys(
+    folder: Folder, of_set: np.ndarray, of_decoys: np.ndarray, kind: np.ndarray
+) -> None:
+    """Write decoys.npz.
+
+    Parameters
+    ----------
+    folder : of the run.
+    of_set : (N,) probabilities of junk of the images of the set.
+    of_decoys : (M,) of the decoys.
+    kind : (M,) of the decoys.
+    """
+    with folder.atomic(DECOYS_NAME) as part, open(part, "wb") as handle:
+        np.savez(handle, score_set=of_set, score_decoys=of_decoys, kind_decoys=kind.astype(str))
