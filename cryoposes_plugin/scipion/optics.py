@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
@@ -19,6 +20,8 @@ from ..core.io.star_labels import (
     PREMULTIPLIED,
 )
 from ..core.types import OpticsGroup, ParticleTable
+
+logger = logging.getLogger(__name__)
 
 _MICROGRAPH_PIXEL = "rlnMicrographOriginalPixelSize"
 
@@ -79,14 +82,14 @@ def _common_row(particles, rows: List[Dict[str, str]]) -> Dict[str, str]:
                 f"belong to, but the groups differ in {label} "
                 f"({', '.join(f'{v:g}' for v in sorted(values))}); assign the optics groups again."
             )
-    for label in ABERRATIONS:
-        texts = sorted({row.get(label, "") for row in rows})
-        if len(texts) > 1:
-            raise InputError(
-                f"The particles of {particles.getFileName()} do not say which optics group they "
-                f"belong to, but the groups differ in {label} ({', '.join(texts)}); assign the "
-                "optics groups again."
-            )
+    differ = [label for label in ABERRATIONS if len({row.get(label) for row in rows}) > 1]
+    if differ:
+        logger.warning(
+            "The particles of %s do not say which optics group they belong to, but the groups "
+            "differ in %s, which is therefore not corrected.",
+            particles.getFileName(),
+            ", ".join(differ),
+        )
     common = {
         label: value
         for label, value in rows[0].items()

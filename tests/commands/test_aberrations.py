@@ -4,14 +4,16 @@ RELION's own reconstruction.
 
 import dataclasses
 
+import mrcfile
 import numpy as np
 import pytest
 
 from cryoposes_plugin.cli.main import main
+from cryoposes_plugin.core.errors import ConfigError
 from cryoposes_plugin.core.fourier.ctf import ctf_values
 from cryoposes_plugin.core.fourier.masks import soft_sphere
 from cryoposes_plugin.core.io.mrc import read_volume, write_volume
-from cryoposes_plugin.core.io.star import read_particles, write_particles
+from cryoposes_plugin.core.io.star import columns_not_modelled, read_particles, write_particles
 from cryoposes_plugin.core.maps.fsc import fourier_shell_correlation
 from cryoposes_plugin.core.particles.images import ResampledImages
 
@@ -108,3 +110,30 @@ def test_our_map_and_relions_are_those_of_unaberrated_images(images, truth, reli
     ignored = without_columns(star, run)
     command("reconstruct", tmp_path / "ignored", "--particles", ignored)
     assert agreement(read_volume(tmp_path / "ignored" / "volume.mrc").data, truth)[2] < 0.5
+
+
+def test_even_aberrations_are_those_of_relion_project(images, truth, relion):
+    run = images("even", 6, *NEAR_FOCUS, *EFFECTS[EFFECTS.index("--even-zernike") :])
+    map_and_poses = ("--i", truth, "--ang", run / "particles.star", "--angpix", PIXEL)
+    relion("relion_project", *map_and_poses, "--o", run / "theirs", "--ctf", cwd=run)
+    ours, theirs = mrcfile.read(run / "particles.mrcs"), mrcfile.read(run / "theirs.mrcs")
+    for a, b in zip(ours, theirs):
+        assert np.corrcoef(a.ravel(), b.ravel())[0, 1] > 0.995
+
+
+def test_refined_displacements_are_those_of_corrected_images(images, truth, tmp_path):
+    effects = EFFECTS[: EFFECTS.index("--even-zernike")]
+    star = images("noisy", 60, *effects, "--snr", "1", "--shift-px", "3") / "particles.star"
+    run = command("refine", tmp_path / "run", "--particles", star, "--volume", truth)
+    found, given = read_particles(run / "particles.star"), read_particles(star)
+    assert np.median(np.linalg.norm(found.shifts_px - given.shifts_px, axis=1)) < 0.1
+    assert columns_not_modelled(found) == []
+
+
+def test_astra_is_refused_with_aberrations(truth, tmp_path):
+    from cryoposes_plugin.commands.simulate.config import SimulateConfig
+    from cryoposes_plugin.commands.simulate.inputs import read_inputs
+
+    config = SimulateConfig(volume=(str(truth),), projector="astra", beam_tilt_mrad=(1.0, 0.0))
+    with pytest.raises(ConfigError, match="choose the projector 'fourier'"):
+        read_inputs(config)
