@@ -132,7 +132,7 @@ def aberrations_of(group: OpticsGroup) -> Aberrations:
                 f"Optics group {group.name} has a beam tilt (_{BEAM_TILT[0]}) and no voltage or no "
                 "spherical aberration; add them, or set the beam tilt to 0."
             )
-        odd = added(odd, beam_tilt_coefficients(tilt, voltage, aberration))
+        odd = added(odd, beam_tilt_coefficients(tilt, voltage, aberration).tolist())
     xx, xy, yx, yy = (
         _numbers(group, label, 1, neutral)[0]
         for label, neutral in zip(MAGNIFICATION_MATRIX, (1.0, 0.0, 0.0, 1.0))
