@@ -136,6 +136,11 @@ class FrameTest:
                 f"The refined poses belong to {volume}: {explained}. No common transform takes "
                 f"{_inside(poses)} there: most of these were far off."
             )
+        if self.frame.share < MOST:
+            return (
+                f"The refined poses belong to {volume}: {explained}. Most of {_inside(poses)} were "
+                f"far off: {self.frame.share:.0%} were near those."
+            )
         return f"{poses} belong to {volume} and have the hand of the map: {explained}."
 
     def _untested(self, poses: str, volume: str) -> str:

@@ -17,7 +17,10 @@ from cryoposes_plugin.core.maps.phantom import make_phantom
 from cryoposes_plugin.core.particles.grids import Grid
 from cryoposes_plugin.core.refinement.likelihood import PoseLikelihood
 from cryoposes_plugin.core.refinement.multi_start import Settings
+from cryoposes_plugin.core.trust.common_frame import CommonFrame
+from cryoposes_plugin.core.trust.explained import Explained
 from cryoposes_plugin.core.trust.frame import examine_frame
+from cryoposes_plugin.core.trust.verdict import BELONG, FrameTest
 from cryoposes_plugin.core.types import Volume
 
 from ..refinement.scene import BOX, NUMBER, PIXEL
@@ -119,3 +122,10 @@ def test_nothing_is_said_of_few_particles_or_of_noise(scene):
     noise = examine(scene, scene.near(0.0, 0.0), images=scene.noise)
     assert noise.verdict == "not tested"
     assert noise.metrics()["frame"]["explained_share"] is None
+
+
+def test_poses_that_were_mostly_far_off_are_not_said_to_belong():
+    frame = CommonFrame(np.eye(3), np.zeros(3), False, 0.2, 0.01, 0.1)
+    test = FrameTest(BELONG, 100, Explained(0.9, 0.02, 10), frame)
+    said = test.statement("The network's poses", "volume map.mrc")
+    assert "Most of the network's poses were far off: 20% were near those." in said
