@@ -175,7 +175,7 @@ def test_an_interrupted_run_goes_on_with_the_same_result(scene, tmp_path, monkey
     monkeypatch.setattr(module.Refinement, "refine", counts)
     monkeypatch.setattr(module, "calibrate", not_again)
     assert refine(folder, tmp_path / "run") == 0
-    of_twin = [*[40] * 6, 30]  # 120 particles, 25 decoys of each of six kinds
+    of_twin = [*[40] * 6, 29]  # 120 particles and 149 decoys
     assert seen == [40, 40, 16, *of_twin]
     whole, resumed = (
         read_particles(tmp_path / name / "particles.star") for name in ("whole", "run")
