@@ -139,4 +139,6 @@ def _quality(batches: List[Dict[str, Any]]) -> Dict[str, Any]:
         junk = sum(metrics["junk_share"] * metrics["particles"] for metrics in batches)
         joined["junk_share"] = junk / sum(metrics["particles"] for metrics in batches)
     verdicts = {metrics.get("verdict") for metrics in batches}
-    return {**joined, "verdict": verdicts.pop()} if len(verdicts) == 1 else joined
+    if len(verdicts) == 1 and None not in verdicts:
+        joined["verdict"] = verdicts.pop()
+    return joined
