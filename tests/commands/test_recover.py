@@ -216,7 +216,8 @@ def test_an_interrupted_run_goes_on(scene, oracle, tmp_path, monkeypatch):
     monkeypatch.setattr(DistanceModel, "embed", lambda *a: after.append(len(a[1])) or whole(*a))
     assert recover(folder, tmp_path / "run") == 0
     assert after[0] == 1
-    assert sum(seen) + sum(after[1:]) == NUMBER
+    decoys = len(np.load(tmp_path / "run/decoys.npz")["kind_decoys"])
+    assert sum(seen) + sum(after[1:]) == NUMBER + decoys
     assert len(seen) == 3
     assert not (tmp_path / "run/embedding_state.npz").exists()
 
@@ -234,7 +235,8 @@ def test_with_a_volume_its_projections_are_as_noisy_as_the_particles(scene, tmp_
     )
     assert any("have the frame and the hand of" in note for note in metrics["notes"])
     config = RecoverConfig(volume=str(folder / "map.mrc"))
-    assert recovery_notes(config, metrics) == metrics["notes"]
+    said = recovery_notes(config, metrics)
+    assert [note for note in metrics["notes"] if note in said] == said
     for residual, said in ((12.0, False), (37.0, True)):
         notes = recovery_notes(config, {**metrics, "median_distance_residual_deg": residual})
         assert any("fit no pose" in note for note in notes) == said
