@@ -11,7 +11,6 @@ from pyworkflow.wizard import Wizard
 
 from cryoposes_plugin.commands.filter.config import FilterConfig
 from cryoposes_plugin.commands.filter.decoys import decoy_scores
-from cryoposes_plugin.core.evaluation.selection import accept_at_rate
 from cryoposes_plugin.core.scores import JUNK, cost, title_of
 from cryoposes_plugin.protocols import (
     ProtCryoposesFilter,
@@ -184,6 +183,9 @@ def first_threshold(protocol, name: str, scores: np.ndarray) -> float:
     """The threshold at which the wizard opens: of the fraction in the form; else, for the
     probability of junk, that of the false discovery rate, and for other scores of three quarters.
     """
+    # SciPy's statistics are not for Scipion's start.
+    from cryoposes_plugin.core.evaluation.selection import accept_at_rate
+
     fraction = protocol.keepQuantile.get()
     if name == JUNK and not fraction:
         kept = accept_at_rate(scores, protocol.falseDiscoveryRate.get())
