@@ -17,7 +17,7 @@ from ..maps.size import radius_of_gyration_px
 #: Sizes of other molecules in that of the map.
 _SIZES = (0.75, 1.1)
 #: Height of an edge in standard deviations of the signal, its width in pixels and place in the box.
-_EDGE_HEIGHT, _EDGE_WIDTH, _EDGE_PLACE = (1.0, 4.0), (1.0, 6.0), 0.35
+_EDGE_HEIGHT, EDGE_WIDTH, _EDGE_PLACE = (1.0, 4.0), (1.0, 6.0), 0.35
 
 
 def displaced(
@@ -35,15 +35,27 @@ def displaced(
     radius_px : one radius.
     rng : of the draws.
     """
-    out, box = np.zeros_like(image), image.shape[-1]
     distance = rng.uniform(*distances) * radius_px
-    angle = rng.uniform(0, 2 * np.pi)
-    dx, dy = (int(np.clip(round(distance * f(angle)), 1 - box, box - 1)) for f in _AXES)
-    out[_to(dy, box), _to(dx, box)] = image[_to(-dy, box), _to(-dx, box)]
-    return out
+    return moved_onto(image, distance, rng.uniform(0, 2 * np.pi), np.zeros_like(image))
 
 
 _AXES = (np.cos, np.sin)
+
+
+def moved_onto(
+    image: np.ndarray, distance_px: float, angle_rad: float, background: np.ndarray
+) -> np.ndarray:
+    """(D, D) an image moved by whole pixels; what leaves is lost, what is uncovered is background.
+
+    Parameters
+    ----------
+    image, background : (D, D).
+    distance_px, angle_rad : of the step, from the x axis.
+    """
+    box, out = len(image), background.copy()
+    dx, dy = (int(np.clip(round(distance_px * f(angle_rad)), 1 - box, box - 1)) for f in _AXES)
+    out[_to(dy, box), _to(dx, box)] = image[_to(-dy, box), _to(-dx, box)]
+    return out
 
 
 def _to(shift: int, box: int) -> slice:
@@ -55,12 +67,30 @@ def edge(box_size_px: int, rng: np.random.Generator) -> np.ndarray:
     """(D, D) an edge of a carbon film or of ice, for a signal of standard deviation 1: a step
     across the box, of mean 0.
     """
-    y, x = np.indices((box_size_px, box_size_px)) - box_size_px // 2
     angle = rng.uniform(0, 2 * np.pi)
-    place = rng.uniform(-1, 1) * _EDGE_PLACE * box_size_px
-    distance = x * np.cos(angle) + y * np.sin(angle) - place
-    step = np.tanh(distance / rng.uniform(*_EDGE_WIDTH))
-    return rng.uniform(*_EDGE_HEIGHT) * (step - step.mean())
+    step = unit_edge(box_size_px, rng.uniform(-1, 1), angle, rng.uniform(*EDGE_WIDTH))
+    return rng.uniform(*_EDGE_HEIGHT) * step
+
+
+def unit_edge(box_size_px: int, place: float, angle_rad: float, width_px: float) -> np.ndarray:
+    """(D, D) a step across the box, of unit height and mean 0.
+
+    Parameters
+    ----------
+    box_size_px : D.
+    place : from -1 to 1, of those where an edge may lie.
+    angle_rad : of the direction in which it rises.
+    width_px : of the step.
+    """
+    distance = along(box_size_px, angle_rad) - place * _EDGE_PLACE * box_size_px
+    step = np.tanh(distance / width_px)
+    return step - step.mean()
+
+
+def along(box_size_px: int, angle_rad: float) -> np.ndarray:
+    """(D, D) coordinate of each pixel along a direction, from the centre."""
+    y, x = np.indices((box_size_px, box_size_px)) - box_size_px // 2
+    return x * np.cos(angle_rad) + y * np.sin(angle_rad)
 
 
 def other_molecule(

@@ -17,6 +17,7 @@ from ..errors import InputError
 from ..fourier.masks import circular_mask, squared_radius
 from ..image_kinds import EDGE, NOISE, OFF_CENTRE, OTHER, OVERLAP, SCRAMBLED
 from ..imaging.background import measure_background
+from ..imaging.junk import EDGE_WIDTH, along, moved_onto, unit_edge
 from ..particles.batches import ImageBatch, ParticleBatches
 
 #: The kinds in which decoys are made; OTHER are halves of two particles: no such molecule exists.
@@ -25,8 +26,8 @@ KINDS: Tuple[str, ...] = (NOISE, OTHER, OVERLAP, OFF_CENTRE, SCRAMBLED, EDGE)
 _SHARE_OF_KIND, _LEAST_OF_KIND, _MOST_OF_KIND = 0.1, 50, 300
 #: Distances of a neighbour and of a particle off centre, in radii of gyration.
 _NEIGHBOUR, _OFF = (1.0, 2.6), (0.7, 2.0)
-#: Height of an edge in standard deviations of the image, its width in pixels, its place in the box.
-_EDGE_HEIGHT, _EDGE_WIDTH, _EDGE_PLACE = (0.3, 1.5), (1.0, 6.0), 0.35
+#: Height of an edge in standard deviations of the image.
+_EDGE_HEIGHT = (0.3, 1.5)
 #: Number of images on which the size of the particle is measured.
 _SAMPLE = 500
 #: A radius of gyration in space over that of a projection, for a body without a preferred axis.
@@ -108,12 +109,13 @@ class OwnDecoys:
         if kind == OFF_CENTRE:
             distance, angle = rng.uniform(*_OFF) * self.radius_px, rng.uniform(0, 2 * np.pi)
             return moved_onto(image, distance, angle, self._noise(image, rng))
-        if kind == SCRAMBLED:
-            return scrambled(image, rng)
 
-        return scrambled(image, rng) + image.std() * rng.uniform(*_EDGE_HEIGHT) * _edge(
-            len(image), rng
-        )
+        background = scrambled(image, rng)
+        if kind == SCRAMBLED:
+            return background
+        height, place = image.std() * rng.uniform(*_EDGE_HEIGHT), rng.uniform(-1, 1)
+        angle, width = rng.uniform(0, 2 * np.pi), rng.uniform(*EDGE_WIDTH)
+        return background + height * unit_edge(len(image), place, angle, width)
 
     def _noise(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Noise of the spectrum of the set's background, at the level of this image."""
@@ -130,30 +132,6 @@ def scrambled(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return scipy.fft.irfft2(np.abs(scipy.fft.rfft2(image)) * phases, s=image.shape)
 
 
-_AXES = (np.cos, np.sin)
-
-
-def moved_onto(
-    image: np.ndarray, distance_px: float, angle_rad: float, background: np.ndarray
-) -> np.ndarray:
-    """(D, D) an image moved by whole pixels; what leaves is lost, what is uncovered is background.
-
-    Parameters
-    ----------
-    image, background : (D, D).
-    distance_px, angle_rad : of the step, from the x axis.
-    """
-    box, out = len(image), background.copy()
-    dx, dy = (int(np.clip(round(distance_px * f(angle_rad)), 1 - box, box - 1)) for f in _AXES)
-    out[_to(dy, box), _to(dx, box)] = image[_to(-dy, box), _to(-dx, box)]
-    return out
-
-
-def _to(shift: int, box: int) -> slice:
-    """Where pixels come to that are moved along an axis."""
-    return slice(max(shift, 0), box + min(shift, 0))
-
-
 def mosaic(
     image: np.ndarray, other: np.ndarray, distance_px: float, angle_rad: float
 ) -> np.ndarray:
@@ -166,7 +144,7 @@ def mosaic(
     angle_rad : of the direction.
     """
     return np.where(
-        _along(len(image), angle_rad) <= distance_px / 2,
+        along(len(image), angle_rad) <= distance_px / 2,
         image,
         moved_onto(other, distance_px, angle_rad, image),
     )
@@ -174,20 +152,7 @@ def mosaic(
 
 def halves(image: np.ndarray, other: np.ndarray, angle_rad: float) -> np.ndarray:
     """(D, D) two images glued along a line through the centre."""
-    return np.where(_along(len(image), angle_rad) <= 0, image, other)
-
-
-def _along(box: int, angle_rad: float) -> np.ndarray:
-    """(D, D) coordinate of each pixel along a direction, from the centre."""
-    y, x = np.indices((box, box)) - box // 2
-    return x * np.cos(angle_rad) + y * np.sin(angle_rad)
-
-
-def _edge(box: int, rng: np.random.Generator) -> np.ndarray:
-    """A step across the box, of unit height and mean 0."""
-    place = rng.uniform(-1, 1) * _EDGE_PLACE * box
-    step = np.tanh((_along(box, rng.uniform(0, 2 * np.pi)) - place) / rng.uniform(*_EDGE_WIDTH))
-    return step - step.mean()
+    return np.where(along(len(image), angle_rad) <= 0, image, other)
 
 
 def background_power(particles: ParticleBatches, rows: np.ndarray, seed: int) -> np.ndarray:

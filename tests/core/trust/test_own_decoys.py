@@ -6,6 +6,7 @@ import pytest
 pytest.importorskip("tensorflow")
 
 from cryoposes_plugin.core.image_kinds import NOISE
+from cryoposes_plugin.core.imaging.junk import moved_onto
 from cryoposes_plugin.core.particles.batches import ParticleBatches
 from cryoposes_plugin.core.particles.images import ResampledImages
 from cryoposes_plugin.core.trust.own_decoys import (
@@ -13,7 +14,6 @@ from cryoposes_plugin.core.trust.own_decoys import (
     OwnDecoys,
     halves,
     mosaic,
-    moved_onto,
     particle_radius_px,
     scrambled,
 )
