@@ -5,7 +5,7 @@ covariance.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Dict, Mapping, Optional
+from typing import Dict, Mapping, Optional, Tuple
 
 import numpy as np
 
@@ -70,7 +70,7 @@ def score_columns(
     group : (G, 3, 3) symmetry operations of the map.
     """
     refined = results.refined
-    variance = np.einsum("bii->bi", refined.covariance)
+    basin_error, shift_error = basin_errors(refined)
     median = float(np.median(refined.scale[~blank])) or 1.0
 
     # A pose is right if the right one was tried and if it is the best of those tried.
@@ -78,17 +78,25 @@ def score_columns(
     right = (1.0 - refined.wrong_basin) * (1.0 - unfit)
     # Pure noise has as good a residual as a particle.
     empty = unfit >= _UNFIT
-    basin_error = np.rad2deg(np.sqrt(variance[:, :3].sum(axis=1)))
 
     return {
         EXPECTED_ERROR: error_with_wrong_poses(basin_error, 1.0 - right, group),
         BASIN_ERROR: basin_error,
-        EXPECTED_SHIFT_ERROR: pixel_size_angstrom * np.sqrt(variance[:, 3:].sum(axis=1)),
+        EXPECTED_SHIFT_ERROR: pixel_size_angstrom * shift_error,
         WRONG_BASIN: 1.0 - right,
         BASINS: worst_where(empty, refined.basins.astype(np.float64)),
         IMAGE_RESIDUAL: worst_where(empty, results.residual),
         PARTICLE_SCALE: np.where(blank, 0.0, refined.scale / median),
     }
+
+
+def basin_errors(refined: Refined) -> Tuple[np.ndarray, np.ndarray]:
+    """(N,) root mean square errors of the rotation in degrees, and of the shift in pixels, of N poses
+    in the right basin.
+    """
+    variance = np.einsum("bii->bi", refined.covariance)
+    rotation, shift = (np.sqrt(part.sum(axis=1)) for part in (variance[:, :3], variance[:, 3:]))
+    return np.rad2deg(rotation), shift
 
 
 def error_with_wrong_poses(

@@ -13,9 +13,13 @@ from ..image_kinds import PARTICLE
 from ..io.folder import Folder
 from ..particles.images import ResampledImages
 from ..refinement import global_search
-from ..refinement.multi_start import Refined
 from ..refinement.refinement import Refinement, refine_rows, search_rows
-from ..refinement.results import Results, error_with_wrong_poses, with_covariance
+from ..refinement.results import (
+    Results,
+    basin_errors,
+    error_with_wrong_poses,
+    with_covariance,
+)
 from ..refinement.starts import Starts
 from ..refinement.unfinished import UnfinishedResults
 from ..scores import (
@@ -126,8 +130,11 @@ class Judge:
             estimate.twin_probability[decoys],
             estimate.twin_kind[decoys],
         )
-        results = self._with_errors_of_twin(results)
-        scores = self._scores(results, estimate)
+        looked = self._looked(results)
+        twin, of_twin = looked.twin, looked.state.finish(0.0)
+        excess = self._excess_of_errors(twin, of_twin)
+        results, of_twin = (_with_errors(r, excess) for r in (results, of_twin))
+        scores = self._scores(results, estimate, twin, of_twin)
         table = with_covariance(table, results, self._refinement.grid.pixel_size_angstrom)
         return Judged(table.replace(scores={**table.scores, **scores}), results, estimate)
 
@@ -145,50 +152,40 @@ class Judge:
                 classifier = self._classifier(looked.twin, looked.state.finish(0.0))
         return classifier.estimate(given)
 
-    def _with_errors_of_twin(self, results: Results) -> Results:
-        """The results with covariances multiplied by what the twin's errors are beyond its own.
+    def _excess_of_errors(self, twin: Twin, of_twin: Results) -> np.ndarray:
+        """(2,) root mean square of true over expected errors of the twin's rotations and shifts,
+        without poses that are wrong; 1 where most of them are.
 
         The inverse of the normal matrix is a lower bound, which errors exceed as the noise grows.
         """
-        factor = np.repeat(self._excess_of_errors(results), (3, 2))
-        covariance = results.refined.covariance * factor[:, None] * factor
-        refined = dataclasses.replace(results.refined, covariance=covariance)
-        return dataclasses.replace(results, refined=refined)
-
-    def _excess_of_errors(self, results: Results) -> np.ndarray:
-        """(2,) root mean square of true over expected errors of the twin's rotations and shifts,
-        without poses that are wrong; 1 where most of them are.
-        """
-        looked = self._looked(results)
-        twin, of_twin = looked.twin, looked.state.finish(0.0)
-        own, refined = twin.is_particle, of_twin.refined
-        moved = np.linalg.norm(refined.shifts_px - np.asarray(twin.table.shifts_px), axis=1)
-        variance = np.einsum("bii->bi", refined.covariance)
-        ratios = np.stack(
-            [
-                self._error_deg(twin, of_twin) / np.maximum(_expected_deg(refined), 1e-9),
-                moved / np.maximum(np.sqrt(variance[:, 3:].sum(axis=1)), 1e-9),
-            ]
-        )[:, own]
+        shifts_px = of_twin.refined.shifts_px
+        moved = np.linalg.norm(shifts_px - np.asarray(twin.table.shifts_px), axis=1)
+        found = np.stack([self._error_deg(twin, of_twin), moved])
+        expected = np.stack(basin_errors(of_twin.refined))
+        ratios = (found / np.maximum(expected, 1e-9))[:, twin.is_particle]
         near = (ratios < _WRONG_ERRORS).all(axis=0)
         if 2 * near.sum() <= len(near):
             return np.ones(2)
         return np.sqrt((ratios[:, near] ** 2).mean(axis=1))
 
-    def _scores(self, results: Results, estimate: JunkEstimate) -> Dict[str, np.ndarray]:
+    def _scores(
+        self, results: Results, estimate: JunkEstimate, twin: Twin, of_twin: Results
+    ) -> Dict[str, np.ndarray]:
         """Columns: junk, wrong poses, expected errors and their bound.
 
-        results : of the set, with the errors of the twin.
+        Parameters
+        ----------
+        results, of_twin : of the set and of the twin, with the errors of the twin.
+        estimate : of junk.
+        twin : with the true poses.
         """
-        looked = self._looked(results)
-        twin, of_twin = looked.twin, self._with_errors_of_twin(looked.state.finish(0.0))
         blank, group = self._refinement.images.grey.blank, self._refinement.group
         junk = np.where(blank, 1.0, estimate.probability)
         wrong = 1.0 - (1.0 - results.refined.wrong_basin) * (1.0 - estimate.wrong_pose)
         wrong = np.where(blank, 1.0, wrong)
 
-        basin = _expected_deg(results.refined)
-        error = _expected_deg(of_twin.refined)[twin.is_particle]
+        basin, shift_px = basin_errors(results.refined)
+        error = basin_errors(of_twin.refined)[0][twin.is_particle]
         found = self._error_deg(twin, of_twin)[twin.is_particle]
         ratio, right = found / np.maximum(error, 1e-9), ~_are_wrong(found, error)
         return {
@@ -196,8 +193,7 @@ class Judge:
             WRONG_BASIN: 1.0 - (1.0 - wrong) * (1.0 - junk),
             EXPECTED_ERROR: error_with_wrong_poses(basin, wrong, group),
             BASIN_ERROR: basin,
-            EXPECTED_SHIFT_ERROR: self._refinement.grid.pixel_size_angstrom
-            * np.sqrt(np.einsum("bii->bi", results.refined.covariance)[:, 3:].sum(axis=1)),
+            EXPECTED_SHIFT_ERROR: self._refinement.grid.pixel_size_angstrom * shift_px,
             ERROR_BOUND: error_bound_deg(basin, wrong, ratio[right] if right.any() else ratio),
         }
 
@@ -240,7 +236,7 @@ class Judge:
         return self._known
 
     def _classifier(self, twin: Twin, results: Results) -> JunkClassifier:
-        error, expected = self._error_deg(twin, results), _expected_deg(results.refined)
+        error, expected = self._error_deg(twin, results), basin_errors(results.refined)[0]
         wrong = twin.is_particle & _are_wrong(error, expected)
         kind = twin.kind.astype(object)
         if FEWEST_WRONG <= wrong.sum() <= twin.is_particle.sum() - FEWEST_WRONG:
@@ -270,9 +266,12 @@ def error_bound_deg(
     return np.where(missing > 0, bound, 180.0)
 
 
-def _expected_deg(refined: Refined) -> np.ndarray:
-    variance = np.einsum("bii->bi", refined.covariance)
-    return np.rad2deg(np.sqrt(variance[:, :3].sum(axis=1)))
+def _with_errors(results: Results, factors: np.ndarray) -> Results:
+    """Results whose expected errors of rotations and shifts are multiplied by factors (2,)."""
+    factor = np.repeat(factors, (3, 2))
+    covariance = results.refined.covariance * factor[:, None] * factor
+    refined = dataclasses.replace(results.refined, covariance=covariance)
+    return dataclasses.replace(results, refined=refined)
 
 
 def features(results: Results, group: np.ndarray) -> np.ndarray:
