@@ -16,7 +16,7 @@ from ...core.refinement.refinement import NoAgreement
 from ..report import write_report
 from ..run_directory import RunDirectory
 from .config import InferConfig
-from .inputs import read_model_inputs, write_density
+from .inputs import ModelInputs, read_model_inputs, write_density
 from .predicted import predict_poses
 from .refined import refine_hypotheses
 from .report import metrics_of, notes_of, summary_of
@@ -27,7 +27,15 @@ logger = logging.getLogger(__name__)
 def check(config: InferConfig) -> None:
     """Raise every error that can be found before any long work."""
     config.validate()
-    inputs = read_model_inputs(
+    inputs = _read_inputs(config)
+    scan_images(inputs.table)
+    if inputs.volume is not None:
+        warn_of_map(config.volume, inputs.volume)
+        warn_of_symmetry(f"Volume {config.volume}", inputs.volume, inputs.model.card.symmetry)
+
+
+def _read_inputs(config: InferConfig) -> ModelInputs[PoseModel]:
+    return read_model_inputs(
         PoseModel.load,
         config.model,
         config.particles,
@@ -35,10 +43,6 @@ def check(config: InferConfig) -> None:
         config.volume,
         config.passthrough,
     )
-    scan_images(inputs.table)
-    if inputs.volume is not None:
-        warn_of_map(config.volume, inputs.volume)
-        warn_of_symmetry(f"Volume {config.volume}", inputs.volume, inputs.model.card.symmetry)
 
 
 def run(config: InferConfig, run: RunDirectory) -> Dict[str, Any]:
@@ -47,14 +51,7 @@ def run(config: InferConfig, run: RunDirectory) -> Dict[str, Any]:
     An interrupted run continues after the last batches that were saved, and ends with the same
     result.
     """
-    inputs = read_model_inputs(
-        PoseModel.load,
-        config.model,
-        config.particles,
-        config.images_from,
-        config.volume,
-        config.passthrough,
-    )
+    inputs = _read_inputs(config)
     inputs.model.card.repeat_warnings(config.model)
     write_density(config.volume, run, inputs.volume)
 

@@ -24,7 +24,8 @@ from ...core.recovery.solve import Recovery
 from ...core.refinement.results import worst_where
 from ...core.scores import DISTANCE_RESIDUAL, OUTLIER_SCORE, POSE_SOURCE
 from ...core.trust.distance_statistics import DistanceStatistics
-from ...core.trust.set_judge import FEWEST_IMAGES, SetJunk, batch_statistics, judge_set
+from ...core.trust.judge import FEWEST_PARTICLES
+from ...core.trust.set_judge import SetJunk, batch_statistics, judge_set
 from ...core.types import ParticleTable, Volume
 from ..infer.inputs import ModelInputs, read_model_inputs, shift_finder, write_density
 from ..recover_distances.run import recover_pairs
@@ -193,7 +194,7 @@ def _junk(
 ) -> SetJunk:
     """Junk, by decoys whose distances to images of the set are looked at like those of the set."""
     number, model = len(inputs.table), inputs.model
-    if number < FEWEST_IMAGES:
+    if number < FEWEST_PARTICLES:
         return SetJunk({}, {}, [], [])
     placed = DistanceStatistics(embedding.features, poses.rotations, model.distances, config.seed)
 

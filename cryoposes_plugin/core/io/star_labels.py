@@ -27,7 +27,6 @@ DIMENSIONALITY = "rlnImageDimensionality"
 VOLTAGE, SPHERICAL_ABERRATION = "rlnVoltage", "rlnSphericalAberration"
 AMPLITUDE_CONTRAST = "rlnAmplitudeContrast"
 PREMULTIPLIED, PHASE_FLIPPED = "rlnCtfDataAreCtfPremultiplied", "rlnCtfDataArePhaseFlipped"
-BEAM_TILT = ("rlnBeamTiltX", "rlnBeamTiltY")
 #: Our own column: cryoSPARC's uid, which is too long a number for rlnImageId.
 UID_LABEL = "cryoposesUid"
 #: Our own column: -1 if protein is black in the images, which are multiplied by it when read.

@@ -16,14 +16,13 @@ from ..particles.batches import ImageBatch, ParticleBatches
 from ..scores import JUNK
 from ..values import counted
 from .image_statistics import Statistics, statistics_of
+from .judge import FEWEST_PARTICLES
 from .own_decoys import OwnDecoys
 from .twin import write_decoys
 from .unlabelled import Unlabelled, junk_of_unlabelled
 
 logger = logging.getLogger(__name__)
 
-#: Fewer images are not judged.
-FEWEST_IMAGES = 64
 #: An image is called junk if it is that with more than this probability; a set, if so many are.
 _LIKELY, _MOSTLY_JUNK = 0.5, 0.5
 
@@ -73,7 +72,7 @@ def judge_set(
     threads : number of threads; 0: one per core.
     """
     shown = ~particles.images.grey.blank
-    if np.count_nonzero(shown) < FEWEST_IMAGES:
+    if np.count_nonzero(shown) < FEWEST_PARTICLES:
         return SetJunk({}, {}, [], [])
     decoys = OwnDecoys.of(particles, seed)
     of_decoys = np.zeros((len(decoys), of_set.shape[1]))
