@@ -5,6 +5,7 @@ a seed.
 from __future__ import annotations
 
 import numpy as np
+from scipy.spatial.distance import cdist
 
 from ..errors import ConfigError
 from ..fourier.masks import squared_radius
@@ -119,7 +120,7 @@ def _next_bead(
         return centre
     tries = chain[-1] + bond * _unit_vectors(rng, 24)
     outside = np.maximum(np.linalg.norm((tries - centre) @ to_domain.T, axis=1) - 1, 0)
-    nearest = np.linalg.norm(tries[:, None] - chain[-400:], axis=-1).min(axis=1)
+    nearest = cdist(tries, chain[-400:]).min(axis=1)
     clash = np.maximum(1 - nearest / (0.9 * bond), 0)
     return tries[np.argmin(10 * outside + clash)]
 
