@@ -11,6 +11,7 @@ __getattr__, __dir__, __all__ = lazy_names(
     __name__,
     {
         "angular_distance_rad": "rotations",
+        "cosets": "subgroups",
         "healpix_rotations": "sampling",
         "mean_rotation": "rotations",
         "nearest_equivalent": "symmetry",

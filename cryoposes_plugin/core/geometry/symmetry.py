@@ -1,7 +1,8 @@
 """Point groups as RELION and Scipion orient them.
 
 Main axis along z, dihedral 2-fold along x, T with 3-fold along z, O with 4-fold along z, I
-(RELION's and Xmipp's I2) with 2-folds along x, y, z.
+(RELION's and Xmipp's I2) with 2-folds along x, y, z. I1 is I2 turned by 90 degrees about z; I3 and
+I4 have a 5-fold along z and a 2-fold in the plane y = 0, at x / z < 0 and at x / z > 0.
 """
 
 from __future__ import annotations
@@ -35,19 +36,22 @@ def _generators(kind: str, order: int):
         return [_turn([0, 0, 1], 3), _turn([0.0, np.sqrt(2 / 3), np.sqrt(1 / 3)], 2)]
     if kind == "O":
         return [_turn([0, 0, 1], 4), _turn([1, 1, 1], 3)]
+    if order in (3, 4):
+        return [_turn([0, 0, 1], 5), _turn([1 if order == 4 else -1, 0, _GOLDEN], 2)]
     five_fold = [0, 1, _GOLDEN] if order == 1 else [1, 0, _GOLDEN]
     return [_turn([0, 0, 1], 2), _turn(five_fold, 5), _turn([1, 1, 1], 3)]
 
 
 def parse_symmetry(name: str):
-    """'d2' -> ('D', 2); C and D need an order, T and O have none, I may be I, I1 or I2. ConfigError
-    otherwise.
+    """'d2' -> ('D', 2); C and D need an order, T and O have none, I may be I, I1, I2, I3 or
+    I4. ConfigError otherwise.
     """
     text = str(name).strip().upper()
-    match = re.fullmatch(r"(?:([CD])([1-9]\d?)|(T|O)|(I)([12])?)", text)
+    match = re.fullmatch(r"(?:([CD])([1-9]\d?)|(T|O)|(I)([1-4])?)", text)
     if match is None:
         raise ConfigError(
-            f"Symmetry {name!r} is unknown; use C1, Cn, Dn, T, O, I1 or I2 (for example C4 or D2)."
+            f"Symmetry {name!r} is unknown; use C1, Cn, Dn, T, O or I1 to I4 (for example C4 "
+            "or D2)."
         )
     if match.group(1):
         return match.group(1), int(match.group(2))
