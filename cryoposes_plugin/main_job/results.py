@@ -15,6 +15,7 @@ from typing import Any, Dict, List, Optional
 from ..commands.report import write_report
 from ..core.io.folder import atomic_path
 from ..core.io.names import REPORT_NAME
+from ..core.values import counted
 from .job import Job, Step
 from .overview import overview
 
@@ -22,6 +23,7 @@ RESULTS_NAME = "results.json"
 #: Resolutions that differ by less are called the same.
 _SAME = 0.03
 _JUNK_IN_SET, _JUNK_KEPT = "junk in the set", "junk among the kept"
+_OFF_CENTRE = "far off centre among the kept, pose and place right"
 _NOTES_AND_FIGURES = re.compile(r"<ul class='notes'>.*?</ul>|<figure>.*?</figure>", re.S)
 
 
@@ -102,6 +104,7 @@ def _junk(
         "junk in the set, told": every["junk_share_told"],
         _JUNK_KEPT: kept["junk_share"],
         "junk among the kept, told": split.get("false_discovery_rate", kept["junk_share_told"]),
+        _OFF_CENTRE: kept["found_off_centre"],
     }
 
 
@@ -123,6 +126,11 @@ def conclusion(
             f"the junk from {100 * results[_JUNK_IN_SET]:.2g} % of the images to "
             f"{100 * results[_JUNK_KEPT]:.2g} %."
         )
+        if results[_OFF_CENTRE]:
+            sentences.append(
+                f"Among the kept are {counted(results[_OFF_CENTRE], 'particle')} far off centre at "
+                "the right pose and place: good particles, which do not count as junk."
+            )
     if all_angstrom is not None and kept_angstrom is not None:
         ratio = all_angstrom / kept_angstrom
         if abs(ratio - 1) < _SAME:

@@ -238,6 +238,28 @@ def test_kinds_of_the_estimate_are_used_where_the_true_set_has_none(truth, tmp_p
     assert compare(tmp_path, with_junk(truth, 6))["particles"] == 54
 
 
+def test_a_particle_off_centre_at_its_right_pose_and_place_is_no_junk(truth, tmp_path):
+    truth = with_junk(truth, 6)
+    kinds = truth.extra["cryoposesTrueKind"].copy()
+    kinds[1:5] = "off_centre"
+    truth = truth.replace(extra={**truth.extra, "cryoposesTrueKind": kinds})
+    write_particles(tmp_path / "truth.star", truth)
+    turn, step = np.zeros(60), np.zeros((60, 2))
+    turn[2], step[3] = 6.0, (2.5, 0.0)
+    rotations = Rotation.from_rotvec(np.deg2rad(turn)[:, None] * [0, 0, 1.0]).as_matrix()
+    estimate = truth.replace(
+        rotations=rotations @ truth.rotations, shifts_px=truth.shifts_px + step
+    )
+    metrics = compare(tmp_path, estimate)
+    known = metrics["known_junk"]
+    assert known["found_off_centre"] == 2
+    assert known["junk_by_kind"] == {"off centre": 2, "overlap": 2}
+    assert (
+        "Not counted: 2 particles far off centre at the right pose and place" in known["sentence"]
+    )
+    assert metrics["particles"] == 54
+
+
 def test_junk_alone_cannot_be_compared(truth, tmp_path, caplog):
     assert compare(tmp_path, with_junk(truth, 60)) == 2
     assert "All 60 images that the two sets have in common are junk" in caplog.text

@@ -425,7 +425,8 @@ def test_the_snr_is_that_of_the_particles_alone(simulate, junk_set):
 
 def test_each_kind_of_junk_shows_what_it_says(simulate, volume_path):
     options = ("--number", 200, "--seed", 4, "--noise-variance", 1e-12, "--no-normalise")
-    plain = simulate("plain", *options)[1].astype(float)
+    _, plain, centred, _ = simulate("plain", *options)
+    plain = plain.astype(float)
     _, images, particles, _ = simulate("junk", *options, "--junk-fraction", 0.5)
     kinds = particles.extra["cryoposesTrueKind"].astype(str)
     power = {kind: images[kinds == kind].astype(float).var(axis=(1, 2)).mean() for kind in kinds}
@@ -445,6 +446,14 @@ def test_each_kind_of_junk_shows_what_it_says(simulate, volume_path):
     assert power["overlap"] > 1.2 * power["particle"]
     assert 0.5 < agreement["overlap"] < 0.95
     assert abs(agreement["off_centre"]) < 0.5
+    # its shift says where it is: the image is that of the centred particle, moved
+    steps = particles.shifts_px - centred.shifts_px
+    assert not steps[kinds != "off_centre"].any()
+    for i in np.flatnonzero(kinds == "off_centre")[:5]:
+        (x, y), box = np.rint(steps[i]).astype(int), images.shape[-1]
+        to = [slice(max(s, 0), box + min(s, 0)) for s in (y, x)]
+        source = [slice(max(-s, 0), box + min(-s, 0)) for s in (y, x)]
+        assert images[i][tuple(to)] == pytest.approx(plain[i][tuple(source)], abs=1e-4)
     # a step of 1 to 4 standard deviations to either side
     halves = [np.sort(image.ravel()) for image in images[kinds == "edge"]]
     assert all(np.ptp(half) > 1.9 * np.sqrt(power["particle"]) * 0.5 for half in halves)

@@ -98,10 +98,16 @@ def test_the_conclusion_says_in_words_what_the_filter_did(of_all, of_kept, words
     results = pytest.importorskip(
         "cryoposes_plugin.main_job.results", reason="Scipion (scipion-em) is not installed"
     )
-    numbers = {"particles kept": 0.995, "junk in the set": 0.2, "junk among the kept": 0.0012}
+    numbers = {
+        "particles kept": 0.995,
+        "junk in the set": 0.2,
+        "junk among the kept": 0.0012,
+        "far off centre among the kept, pose and place right": 12,
+    }
     said = results.conclusion(numbers, of_all, of_kept)
     assert said.startswith(
         "The filter kept 99.5 % of the particles and reduced the junk from 20 % of the images to "
         "0.12 %."
     )
+    assert "Among the kept are 12 particles far off centre at the right pose and place" in said
     assert said.endswith(f"from the kept ones ({of_kept:.2f} Å) {words}.")

@@ -11,6 +11,7 @@ import numpy as np
 
 from ...core.errors import ConfigError, InputError
 from ...core.evaluation.errors import (
+    FOUND_BELOW_DEG,
     angular_errors_deg,
     shift_errors_angstrom,
     summarise_angles,
@@ -19,7 +20,7 @@ from ...core.evaluation.errors import (
 from ...core.evaluation.orthogonal4 import Orthogonal4, register_orthogonal4
 from ...core.evaluation.registration import HANDS, Registration, register
 from ...core.geometry.symmetry import symmetry_rotations
-from ...core.image_kinds import PARTICLE, true_kinds
+from ...core.image_kinds import OFF_CENTRE, PARTICLE, true_kinds
 from ...core.io.error_log import not_fatal
 from ...core.io.ids import Join, join
 from ...core.io.names import ERRORS_NAME
@@ -39,6 +40,8 @@ _CHANCE = 0.8
 #: The hand is decided if the errors of one hand are below this share of those of the other.
 _HAND = 0.5
 _FEWEST_FOR_CHANCE = 20
+#: A particle is at its right place if its shift is off by less than this.
+_FOUND_WITHIN_PX = 2.0
 #: A common rotation above this is reported after a comparison without registration.
 _NOTABLE_TURN_DEG = 1.0
 
@@ -49,22 +52,30 @@ class KnownJunk:
 
     images : number of images in both sets. junk : number of those that are junk. by_kind : the same
     for each kind. told_share : the share of junk that their probabilities say; None without these.
+    found_off_centre : particles far off centre at their right pose and place, which are no junk.
     """
 
     images: int
     junk: int
     by_kind: Dict[str, int]
     told_share: Optional[float]
+    found_off_centre: int = 0
 
     @property
     def sentence(self) -> str:
         share = 100 * self.junk / self.images
         told = "" if self.told_share is None else f"; told: {100 * self.told_share:.2g} %"
         kinds = ", ".join(f"{name} {number}" for name, number in self.by_kind.items())
+        found = (
+            f" Not counted: {counted(self.found_off_centre, 'particle')} far off centre at the right "
+            "pose and place, which can be used like any other."
+        )
         return (
             f"Junk: {self.junk} of {counted(self.images, 'image')} ({share:.2g} %{told})"
             + (f": {kinds}" if kinds else "")
-            + ". The errors are those of the particles alone."
+            + "."
+            + (found if self.found_off_centre else "")
+            + " The errors are those of the particles alone."
         )
 
     def metrics(self) -> Dict[str, Any]:
@@ -74,6 +85,7 @@ class KnownJunk:
             "junk_share": self.junk / self.images,
             "junk_share_told": self.told_share,
             "junk_by_kind": self.by_kind,
+            "found_off_centre": self.found_off_centre,
             "sentence": self.sentence,
         }
 
@@ -196,7 +208,7 @@ def compare_tables(
     only_in_truth = len(truth) - len(rows_truth)
     only_in_estimate = len(estimate) - len(rows_estimate)
     truth, estimate = truth.take(rows_truth), estimate.take(rows_estimate)
-    junk = _known_junk(truth, estimate)
+    whole = truth, estimate
     truth, estimate = particles_of(truth, estimate)
     true, estimated = _rotations(truth), _rotations(estimate)
     group = symmetry_rotations(symmetry)
@@ -211,6 +223,8 @@ def compare_tables(
         truth.pixel_size_angstrom,
     )
     chosen = absolute if registration == "none" else registered
+    frame = None if registration == "none" else found
+    junk = _known_junk(*whole, group, frame)
 
     orthogonal4 = None
     if registration == "orthogonal4":
@@ -234,36 +248,64 @@ def compare_tables(
     )
 
 
-def _known_junk(truth: ParticleTable, estimate: ParticleTable) -> Optional[KnownJunk]:
-    """Junk among the same images of two sets; None where it is not known, InputError if there is
-    nothing else.
+def _known_junk(
+    truth: ParticleTable,
+    estimate: ParticleTable,
+    group: np.ndarray,
+    frame: Optional[Registration],
+) -> Optional[KnownJunk]:
+    """Junk among the same images of two sets; None where it is not known.
+
+    Parameters
+    ----------
+    truth, estimate : the sets, in one order.
+    group : (G, 3, 3) symmetry operations.
+    frame : takes the estimated rotations to the true ones; None: they are in one frame.
     """
     kinds = true_kinds(truth, estimate)
     if kinds is None:
         return None
-    names, numbers = np.unique(kinds[kinds != PARTICLE], return_counts=True)
-    if numbers.sum() == len(kinds):
-        raise InputError(
-            f"All {counted(len(kinds), 'image')} that the two sets have in common are junk; give "
-            "sets with particles in common."
-        )
-
+    found = kinds == OFF_CENTRE
+    found[found] = _at_right_pose(truth.take(found), estimate.take(found), group, frame)
+    names, numbers = np.unique(kinds[(kinds != PARTICLE) & ~found], return_counts=True)
     told = estimate.scores.get(JUNK)
     return KnownJunk(
         len(kinds),
         int(numbers.sum()),
         dict(zip(names.tolist(), numbers.tolist())),
         None if told is None else float(np.mean(told)),
+        int(found.sum()),
+    )
+
+
+def _at_right_pose(
+    truth: ParticleTable,
+    estimate: ParticleTable,
+    group: np.ndarray,
+    frame: Optional[Registration],
+) -> np.ndarray:
+    """(N,) bool; see `_known_junk`."""
+    rotations = _rotations(estimate) if frame is None else frame.apply(_rotations(estimate))
+    moved_px = np.asarray(estimate.shifts_px) - np.asarray(truth.shifts_px)
+    return (angular_errors_deg(rotations, _rotations(truth), group) < FOUND_BELOW_DEG) & (
+        np.linalg.norm(moved_px, axis=1) < _FOUND_WITHIN_PX
     )
 
 
 def particles_of(
     truth: ParticleTable, estimate: ParticleTable
 ) -> Tuple[ParticleTable, ParticleTable]:
-    """Two sets of the same images, in one order, without those that are known to be junk."""
+    """Two sets of the same images, in one order, without those that are known to be junk; InputError
+    if there is nothing else.
+    """
     kinds = true_kinds(truth, estimate)
     if kinds is None:
         return truth, estimate
+    if not (kinds == PARTICLE).any():
+        raise InputError(
+            f"All {counted(len(kinds), 'image')} that the two sets have in common are junk; give "
+            "sets with particles in common."
+        )
     return truth.take(kinds == PARTICLE), estimate.take(kinds == PARTICLE)
 
 

@@ -43,7 +43,7 @@ class SimulateConfig(ImagingConfig):
         "Fraction of the images that show no single, centred particle, in random order and in equal "
         "parts: noise alone, another molecule of about the same size and the same spectrum, a "
         "particle with a neighbour, a particle far off centre, an edge of carbon. The column "
-        "cryoposesTrueKind says which.",
+        "cryoposesTrueKind says which; the shift of a particle off centre says where it is.",
         label="Fraction of junk",
         group=INPUT,
         minimum=0,

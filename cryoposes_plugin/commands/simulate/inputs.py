@@ -17,6 +17,7 @@ from ...core.imaging.padding import check_memory
 from ...core.io import star_labels
 from ...core.io.star import read_particles
 from ...core.io.star_optics import aberrations_of
+from ...core.maps.size import radius_of_gyration_angstrom
 from ...core.particles.grids import Grid
 from ...core.scores import POSE_SOURCE, TRUE_KIND
 from ...core.types import CtfTable, OpticsGroup, ParticleTable, Volume
@@ -24,7 +25,7 @@ from ..imaging_config import ImagingConfig
 from ..imaging_inputs import read_densities
 from ..plausibility import check_diameter, check_field_of_view
 from .config import SimulateConfig
-from .junk import KINDS, OTHER_MOLECULES, SMALLEST_BOX_PX
+from .junk import KINDS, OTHER_MOLECULES, SMALLEST_BOX_PX, off_centre_px
 
 #: Box sizes and pixel sizes count as equal within this.
 _TOLERANCE = 1e-3
@@ -50,6 +51,7 @@ class Draws:
     """The random draws for images 0 to N - 1: arrays of length N, see `types.ParticleTable`.
 
     kind : what each image shows, see `core.image_kinds`; a pose is drawn for junk too.
+    off_centre_px : (N, 2) displacement of particles far off centre, which is part of their shift.
     """
 
     kind: np.ndarray
@@ -59,6 +61,7 @@ class Draws:
     ctf: Optional[CtfTable]
     optics: Tuple[OpticsGroup, ...]
     optics_index: np.ndarray
+    off_centre_px: np.ndarray
 
 
 def read_inputs(config: SimulateConfig) -> SimulationInputs:
@@ -182,7 +185,15 @@ def draw(config: SimulateConfig, inputs: SimulationInputs) -> Draws:
     ctf, optics, optics_index = _draw_ctf_and_optics(config, inputs)
     volume_index = draws.draw_volumes(len(inputs.volumes), n, seed)
     kind = draws.draw_kinds(KINDS, config.junk_fraction, n, seed)
-    return Draws(kind, volume_index, rotations, shifts, ctf, optics, optics_index)
+    radius_px = radii_px(inputs)[volume_index]
+    off_centre = off_centre_px(kind, radius_px, inputs.box_size_px, seed)
+    return Draws(kind, volume_index, rotations, shifts, ctf, optics, optics_index, off_centre)
+
+
+def radii_px(inputs: SimulationInputs) -> np.ndarray:
+    """(V,) radii of gyration of the volumes, in pixels of the images."""
+    radii = [radius_of_gyration_angstrom(volume) for volume in inputs.volumes]
+    return np.array(radii) / inputs.pixel_size_angstrom
 
 
 def _draw_ctf_and_optics(config: SimulateConfig, inputs: SimulationInputs):
@@ -297,7 +308,7 @@ def particle_table(stack: Path, inputs: SimulationInputs, drawn: Draws) -> Parti
         optics=drawn.optics,
         optics_index=drawn.optics_index,
         rotations=drawn.rotations,
-        shifts_px=drawn.shifts_px,
+        shifts_px=drawn.shifts_px + drawn.off_centre_px,
         ctf=drawn.ctf,
         extra=extra,
     )

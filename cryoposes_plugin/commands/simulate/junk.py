@@ -9,7 +9,14 @@ import numpy as np
 from ...core.geometry.sampling import random_rotations
 from ...core.image_kinds import EDGE, NOISE, OFF_CENTRE, OTHER, OVERLAP
 from ...core.imaging.draws import junk_generator
-from ...core.imaging.junk import displaced, edge, other_molecule, with_spectrum_of
+from ...core.imaging.junk import (
+    displaced,
+    edge,
+    other_molecule,
+    way,
+    whole_step,
+    with_spectrum_of,
+)
 from ...core.maps.size import radius_of_gyration_px
 from ...core.types import Volume
 
@@ -33,6 +40,25 @@ def other_molecules(volumes: Sequence[Volume], seed: int) -> List[Volume]:
         density = other_molecule(volume.box_size_px, pixel, radius, rng)
         found.append(Volume(with_spectrum_of(volume.data, density), pixel))
     return found
+
+
+def off_centre_px(
+    kind: np.ndarray, radius_px: np.ndarray, box_size_px: int, seed: int
+) -> np.ndarray:
+    """(N, 2) by how much each particle far off centre is displaced; 0 for other images.
+
+    Parameters
+    ----------
+    kind : (N,) of the images of a simulation.
+    radius_px : (N,) radii of gyration of the particles.
+    box_size_px : of the images.
+    seed : of the simulation.
+    """
+    displacement = np.zeros((len(kind), 2))
+    for row in np.flatnonzero(kind == OFF_CENTRE):
+        there = way(_OFF, radius_px[row], junk_generator((seed, int(row))))
+        displacement[row] = whole_step(box_size_px, *there)
+    return displacement
 
 
 def with_junk(

@@ -25,7 +25,6 @@ from ...core.io.names import PARTICLES_NAME, STACK_NAME
 from ...core.io.star import write_particles
 from ...core.io.star_optics import aberrations_of
 from ...core.io.state_files import REDO, SIMULATION, PeriodicSave, read_json
-from ...core.maps.size import radius_of_gyration_angstrom
 from ...core.particles.contrast import warn_of_map
 from ...core.progress import Progress
 from ...core.types import Volume
@@ -39,6 +38,7 @@ from .inputs import (
     draw,
     particle_diameter_angstrom,
     particle_table,
+    radii_px,
     read_inputs,
 )
 from .junk import OTHER_MOLECULES, other_molecules, with_junk
@@ -176,12 +176,7 @@ class _Renderer:
         model = _forward_model(config, inputs, volumes)
         found = [aberrations_of(group) for group in drawn.optics]
         self.models = [model.with_aberrations(a) if a.change_images else model for a in found]
-        self.radius_px = np.array(
-            [
-                radius_of_gyration_angstrom(volume) / self.pixel_size_angstrom
-                for volume in inputs.volumes
-            ]
-        )
+        self.radius_px = radii_px(inputs)
         self.batch_size = max(1, min(config.number, PIXELS_PER_BATCH // self.box_size_px**2))
         self.ctf = None if drawn.ctf is None else pack_ctf(drawn.ctf)
         diameter = particle_diameter_angstrom(

@@ -35,11 +35,22 @@ def displaced(
     radius_px : one radius.
     rng : of the draws.
     """
+    return moved_onto(image, *way(distances, radius_px, rng), np.zeros_like(image))
+
+
+def way(
+    distances: Tuple[float, float], radius_px: float, rng: np.random.Generator
+) -> Tuple[float, float]:
+    """Distance in pixels, between two numbers of radii, and angle of a random displacement."""
     distance = rng.uniform(*distances) * radius_px
-    return moved_onto(image, distance, rng.uniform(0, 2 * np.pi), np.zeros_like(image))
+    return distance, rng.uniform(0, 2 * np.pi)
 
 
-_AXES = (np.cos, np.sin)
+def whole_step(box_size_px: int, distance_px: float, angle_rad: float) -> Tuple[int, int]:
+    """(dx, dy) of the nearest displacement by whole pixels, at most the box."""
+    most = box_size_px - 1
+    dx, dy = (round(distance_px * f(angle_rad)) for f in (np.cos, np.sin))
+    return int(np.clip(dx, -most, most)), int(np.clip(dy, -most, most))
 
 
 def moved_onto(
@@ -53,7 +64,7 @@ def moved_onto(
     distance_px, angle_rad : of the step, from the x axis.
     """
     box, out = len(image), background.copy()
-    dx, dy = (int(np.clip(round(distance_px * f(angle_rad)), 1 - box, box - 1)) for f in _AXES)
+    dx, dy = whole_step(box, distance_px, angle_rad)
     out[_to(dy, box), _to(dx, box)] = image[_to(-dy, box), _to(-dx, box)]
     return out
 
