@@ -22,8 +22,7 @@ from ...core.refinement.refinement import NoAgreement, Refinement, refine_all
 from ...core.refinement.results import Results, with_poses, write_covariance
 from ...core.scores import DISPERSION, MOVED, POSE_SOURCE, TRACE
 from ...core.trust.frame import examine_frame, marked_as_wrong, sample_rows
-from ...core.trust.judge import FEWEST_PARTICLES, Judge
-from ...core.trust.junk import JunkEstimate
+from ...core.trust.judge import FEWEST_PARTICLES, Judge, Judged
 from ...core.trust.verdict import OTHER_FRAME, OTHER_HAND, FrameTest
 from ...core.types import ParticleTable, Volume
 from ...core.values import counted
@@ -65,15 +64,15 @@ def refine_hypotheses(
         raise NoAgreement(" ".join([str(error), *_alarms(config, frame)])) from error
 
     table = _with_poses(config, inputs, refinement, results)
-    junk: Optional[JunkEstimate] = None
-    if judge:
-        table, results, junk = judge.judged(table, results)
+    judged = judge.judged(table, results) if judge else None
+    if judged:
+        table, results = judged.table, judged.results
     frame = _frame_test(config, refinement, results)
     if frame.refined_are_wrong:
         table = marked_as_wrong(table, refinement.group)
     write_covariance(run, table, results, refinement.grid.pixel_size_angstrom)
 
-    metrics = {**_metrics(refinement, results, table, junk), **frame.metrics()}
+    metrics = {**_metrics(refinement, results, table, judged), **frame.metrics()}
     alarms = _alarms(config, frame)
     return Estimate(
         table,
@@ -151,11 +150,11 @@ def _metrics(
     refinement: Refinement,
     results: Results,
     table: ParticleTable,
-    junk: Optional[JunkEstimate],
+    judged: Optional[Judged],
 ) -> Dict[str, Any]:
     """Numbers of the refinement, and how far it moved the network's estimates."""
     return {
-        **metrics_of(refinement, results, table, junk),
+        **metrics_of(refinement, results, table, judged),
         "refined": True,
         "searched_globally": 0 if results.searched is None else len(results.searched),
         "median_moved_from_network_deg": float(np.median(table.scores[MOVED])),

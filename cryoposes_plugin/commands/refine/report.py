@@ -20,7 +20,7 @@ from ...core.scores import (
     MOVED,
     WRONG_BASIN,
 )
-from ...core.trust.junk import JunkEstimate
+from ...core.trust.judge import Judged
 from ...core.trust.twin import DECOYS
 from ...core.types import ParticleTable
 from ...core.values import counted
@@ -35,7 +35,7 @@ def metrics_of(
     refinement: Refinement,
     results: Results,
     table: ParticleTable,
-    junk: Optional[JunkEstimate] = None,
+    judged: Optional[Judged] = None,
 ) -> Dict[str, Any]:
     """Numbers for metrics.json.
 
@@ -43,7 +43,7 @@ def metrics_of(
     ----------
     refinement, results : of the particles.
     table : the particles with their scores.
-    junk : among them, if it was told.
+    judged : the set after its twin, if there was one.
     """
     scores, grid, rate = table.scores, refinement.grid, results.particles_per_second
 
@@ -64,14 +64,17 @@ def metrics_of(
         "converged_share": float(results.refined.converged.mean()),
         "particles_without_signal": int((results.refined.gain <= 0).sum()),
         "columns_not_modelled": columns_not_modelled(table),
-        **(_junk_metrics(table.scores[JUNK], junk) if junk else {}),
+        **(_judged_metrics(table.scores[JUNK], judged) if judged else {}),
         **refinement.images.grey.metrics(),
     }
 
 
-def _junk_metrics(probability: np.ndarray, junk: JunkEstimate) -> Dict[str, Any]:
-    kinds = {name: share for name, share in junk.shares.items() if name in DECOYS}
+def _judged_metrics(probability: np.ndarray, judged: Judged) -> Dict[str, Any]:
+    kinds = {name: share for name, share in judged.junk.shares.items() if name in DECOYS}
+    excess, error = judged.magnification
     return {
+        "magnification_excess": excess,
+        "magnification_error": error if np.isfinite(error) else None,
         "junk_particles": int((probability > _AMBIGUOUS).sum()),
         "junk_share": float(probability.mean()),
         "junk_share_by_kind": kinds,

@@ -25,7 +25,6 @@ from ...core.refinement.starts import GivenStarts, turns_around
 from ...core.scores import MOVED, MOVED_SHIFT, POSE_SOURCE
 from ...core.trust.frame import examine_frame, marked_as_wrong, sample_rows
 from ...core.trust.judge import FEWEST_PARTICLES, Judge
-from ...core.trust.junk import JunkEstimate
 from ...core.trust.verdict import OTHER_FRAME, OTHER_HAND, WRONG_POSES, FrameTest
 from ...core.types import ParticleTable
 from ...core.values import counted
@@ -75,9 +74,9 @@ def run(config: RefineConfig, run: RunDirectory) -> Dict[str, Any]:
 
     table = _with_poses(config, inputs, refinement, results)
     judge = _judge(config, run, inputs, refinement, table)
-    junk: Optional[JunkEstimate] = None
-    if judge:
-        table, results, junk = judge.judged(table, results)
+    judged = judge.judged(table, results) if judge else None
+    if judged:
+        table, results = judged.table, judged.results
     frame = _frame_test(config, inputs, refinement, results)
     if frame.refined_are_wrong:
         table = marked_as_wrong(table, refinement.group)
@@ -85,7 +84,7 @@ def run(config: RefineConfig, run: RunDirectory) -> Dict[str, Any]:
     write_covariance(run, table, results, inputs.grid.pixel_size_angstrom)
 
     metrics = {
-        **metrics_of(refinement, results, table, junk),
+        **metrics_of(refinement, results, table, judged),
         "median_moved_deg": float(np.median(table.scores[MOVED])),
         "median_moved_angstrom": float(np.median(table.scores[MOVED_SHIFT])),
     }

@@ -32,6 +32,7 @@ from ..scores import (
 )
 from ..types import ParticleTable
 from .junk import FEWEST_WRONG, HOPELESS, WRONG_POSE, JunkClassifier, JunkEstimate
+from .magnification import Magnification, measure_magnification, with_magnification
 from .twin import Twin, simulate_twin, write_decoys
 
 logger = logging.getLogger(__name__)
@@ -47,6 +48,8 @@ FEWEST_PARTICLES = 64
 _DECOYS_OF_KIND, _SEARCHED_DECOYS_OF_KIND = 80, 40
 #: Shifts at which the best pose of a decoy is looked for, in radii of gyration.
 _REACH_OF_DECOYS = 0.4
+#: Below this probability of junk an image is likely to show the particle.
+_LIKELY = 0.5
 #: Level of the bound of the error.
 _LEVEL = 0.9
 
@@ -68,11 +71,13 @@ class Judged(NamedTuple):
     table : the particles with the scores that follow from the twin.
     results : with the covariances that the twin's errors have.
     junk : among the particles.
+    magnification : by how much that of images and map differs.
     """
 
     table: ParticleTable
     results: Results
     junk: JunkEstimate
+    magnification: Magnification
 
 
 class Judge:
@@ -133,10 +138,15 @@ class Judge:
         looked = self._looked(results)
         twin, of_twin = looked.twin, looked.state.finish(0.0)
         excess = self._excess_of_errors(twin, of_twin)
+        magnification = self._magnification(results, estimate)
         results, of_twin = (_with_errors(r, excess) for r in (results, of_twin))
+        if magnification.differs:
+            logger.warning("%s", magnification.sentence)
+            results = with_magnification(self._refinement, results, magnification)
         scores = self._scores(results, estimate, twin, of_twin)
         table = with_covariance(table, results, self._refinement.grid.pixel_size_angstrom)
-        return Judged(table.replace(scores={**table.scores, **scores}), results, estimate)
+        table = table.replace(scores={**table.scores, **scores})
+        return Judged(table, results, estimate, magnification)
 
     def estimate(self, results: Results) -> JunkEstimate:
         """Junk among the particles, from their final poses."""
@@ -151,6 +161,15 @@ class Judge:
                 _exhaust(search_rows(looked.refinement, looked.state, rows))
                 classifier = self._classifier(looked.twin, looked.state.finish(0.0))
         return classifier.estimate(given)
+
+    def _magnification(self, results: Results, junk: JunkEstimate) -> Magnification:
+        """Measured on likely particles whose poses are beyond doubt, if there are any."""
+        likely = ~self._refinement.images.grey.blank & (junk.probability < _LIKELY)
+        rows = np.flatnonzero(likely)
+        sure = rows if results.sure is None else np.intersect1d(rows, results.sure)
+        if not len(sure):
+            return Magnification(0.0, np.inf)
+        return measure_magnification(self._refinement, results, sure, self._seed)
 
     def _excess_of_errors(self, twin: Twin, of_twin: Results) -> np.ndarray:
         """(2,) root mean square of true over expected errors of the twin's rotations and shifts,
