@@ -135,6 +135,7 @@ class Judge:
             estimate.twin_probability[decoys],
             estimate.twin_kind[decoys],
         )
+
         looked = self._looked(results)
         twin, of_twin = looked.twin, looked.state.finish(0.0)
         excess = self._excess_of_errors(twin, of_twin)
