@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Dict, List
+
+from pwem.objects import SetOfParticles
 
 from cryoposes_plugin.commands.config import (
     AUGMENTATION,
     IMAGE_SIZE,
+    LABELLED,
     LOSS,
     NETWORK,
     NOISE,
@@ -17,7 +21,7 @@ from cryoposes_plugin.commands.config import (
     Config,
 )
 from cryoposes_plugin.commands.train.config import TrainConfig
-from cryoposes_plugin.core.io.names import MODEL_NAME
+from cryoposes_plugin.core.io.names import MODEL_NAME, PARTICLES_NAME
 from cryoposes_plugin.objects import PoseModel
 from cryoposes_plugin.scipion import convert, forms
 
@@ -47,11 +51,12 @@ class ProtCryoposesTrain(ProtCryoposesBase):
     """
 
     _label = TrainConfig.title
-    _possibleOutputs = {"outputModel": PoseModel}
+    _possibleOutputs = {"outputModel": PoseModel, "outputParticles": SetOfParticles}
     CONFIG = TrainConfig
     PARTICLES = (
         ParticleInput("like", "inputLike"),
         ParticleInput("particles", "inputParticles", poses=True),
+        ParticleInput("junk", "inputJunk"),
     )
     CITATIONS = ("Banjac2021", "Lian2022", "Chung2023")
 
@@ -67,6 +72,7 @@ class ProtCryoposesTrain(ProtCryoposesBase):
             optional=True,
             pointer_condition="hasAlignmentProj",
         )
+        forms.add_pointer(form, TrainConfig, "junk", "SetOfParticles", optional=True)
         forms.add_fields(form, TrainConfig, "symmetry")
         forms.add_group(form, TrainConfig, IMAGE_SIZE)
 
@@ -77,6 +83,7 @@ class ProtCryoposesTrain(ProtCryoposesBase):
         form.addSection(label="Training")
         forms.add_group(form, TrainConfig, TRAINING_LENGTH)
         forms.add_group(form, TrainConfig, OPTIMISER)
+        forms.add_group(form, TrainConfig, LABELLED, "inputParticles is not None")
         forms.add_group(form, TrainConfig, AUGMENTATION, "inputParticles is not None")
         forms.add_group(form, TrainConfig, VALIDATION)
 
@@ -119,7 +126,10 @@ class ProtCryoposesTrain(ProtCryoposesBase):
         )
 
     def _create_outputs(self) -> None:
-        self._define(outputModel=pose_model(self._run_file(MODEL_NAME)))
+        outputs: Dict[str, Any] = {"outputModel": pose_model(self._run_file(MODEL_NAME))}
+        if Path(self._run_file(PARTICLES_NAME)).exists():
+            outputs["outputParticles"] = self._create_particles()
+        self._define(**outputs)
 
     def _result_summary(self, metrics: Dict[str, Any]) -> List[str]:
         lines = [

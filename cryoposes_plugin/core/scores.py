@@ -51,6 +51,7 @@ MOVED_SHIFT = "cryoposesMovedAngstrom"
 JUNK = "cryoposesJunkProbability"
 BASIN_ERROR = "cryoposesBasinErrorDeg"
 ERROR_BOUND = "cryoposesErrorBound90Deg"
+WRONG_LABEL = "cryoposesWrongLabel"
 
 
 class Score(NamedTuple):
@@ -203,6 +204,15 @@ SCORES: Tuple[Score, ...] = (
         LOW,
         ("infer", "refine"),
         "Angle that the error of the orientation exceeds for one particle in ten.",
+    ),
+    Score(
+        WRONG_LABEL,
+        "probability of a wrong label",
+        "",
+        LOW,
+        ("train",),
+        "Probability that the pose from which a network learned has nothing to do with the image, as "
+        "the network sees it.",
     ),
     Score(
         BASINS,

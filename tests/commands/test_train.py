@@ -9,7 +9,9 @@ import pytest
 from cryoposes_plugin.cli.main import main
 from cryoposes_plugin.core.fourier.resampling import resample_volume
 from cryoposes_plugin.core.io.mrc import write_volume
+from cryoposes_plugin.core.io.star import read_particles
 from cryoposes_plugin.core.models.pose_model import PoseModel
+from cryoposes_plugin.core.scores import WRONG_LABEL
 
 BOX, PIXEL, NUMBER = 24, 10.0, 60
 QUICK = ["--steps", "2", "--batch-size", "8", "--validation-number", "10"]
@@ -56,6 +58,11 @@ def test_from_particles_with_poses_alone(in_folder):
     # A fifth of 60 is kept apart: 48 to learn from are 6 steps of 8.
     assert (metrics["steps"], metrics["labelled_particles"], metrics["volumes"]) == (6, NUMBER, 0)
     assert metrics["validation"]["images"] == 12
+    labelled = read_particles(in_folder / "particles.star")
+    given = read_particles("sim/particles.star")
+    np.testing.assert_array_equal(labelled.ids, given.ids)
+    np.testing.assert_allclose(labelled.rotations, given.rotations, atol=1e-6)
+    assert ((labelled.scores[WRONG_LABEL] > 0) & (labelled.scores[WRONG_LABEL] < 1)).all()
     card = PoseModel.load(in_folder / "model").card
     assert (card.box_size_px, card.pixel_size_angstrom, card.image_state) == (BOX, PIXEL, "raw")
     assert {p.name for p in in_folder.iterdir()} >= {
@@ -97,11 +104,16 @@ def test_from_a_map_like_particles_and_from_both(in_folder):
         "sim/particles.star",
         "--particles",
         "sim/particles.star",
+        "--simulated-share",
+        "0.25",
+        "--junk",
+        "few/particles.star",
     ]
     assert train(in_folder, *arguments, *QUICK) == 0
     metrics = json.loads((in_folder / "metrics.json").read_text())
     assert metrics["snr"] == pytest.approx(1.0, rel=0.2)
     assert (metrics["volumes"], metrics["labelled_particles"]) == (1, NUMBER)
+    assert metrics["junk_images"] == 5
     # Asked again, the finished run is left as it is.
     before = (in_folder / "model/model.keras").stat().st_mtime_ns
     assert train(in_folder, *arguments, *QUICK) == 0
@@ -151,6 +163,14 @@ def test_several_volumes_symmetry_and_stratified_pairs(in_folder):
         (
             "--particles sim/particles.star --preset lian2022",
             "compares reprojections of one map, and --volume gives 0",
+        ),
+        (
+            "--volume map.mrc --snr 1 --junk few/particles.star --preset distance",
+            "--junk is given, and --preset distance has no classifier",
+        ),
+        (
+            "--volume map.mrc --snr 1 --label-errors estimated --preset cryoforum2023",
+            "the network of --preset cryoforum2023 has no such choice",
         ),
         ("--volume map.mrc --snr 1 --like nowhere.star", "nowhere.star does not exist"),
     ],

@@ -22,7 +22,7 @@ def test_every_public_name_is_there(room):
 
 
 def test_choices_and_recipes_load_no_tensorflow():
-    modules = ("networks.choices", "training.choices", "training.recipe", "training.history")
+    modules = ("networks.choices", "training.recipe", "training.history")
     lines = [f"import cryoposes_plugin.core.{module}" for module in modules]
     lines += ["import cryoposes_plugin.commands.registry", "import sys"]
     lines += ["sys.exit('tensorflow' in sys.modules)"]

@@ -10,6 +10,7 @@ from typing import Any, Dict, List, Optional, Tuple
 import keras
 import numpy as np
 
+from ...core.geometry.view_weights import view_weights
 from ...core.io.provenance import digest_path, package_versions
 from ...core.models.model_card import ModelCard
 from ...core.models.model_folder import write_network
@@ -27,11 +28,13 @@ from ...core.training.tasks import Task, task_of
 from ...core.training.trainer import Trainer
 from ...core.training.validation import Validation
 from .config import TrainConfig
-from .inputs import Plan, snr_of_network_images, summary, validation_number
+from .inputs import Plan, common_state, snr_of_network_images, summary
 
 #: Errors are calibrated on this many times the validation images, if they can be simulated, but on
 #: no more than one in so many of the training's images.
 _MORE_IMAGES, _SHARE_OF_TRAINING = 4, 8
+#: Share of wrong labels before any is known, and share of junk in a batch.
+_USUAL_WRONG, _JUNK_SHARE = 0.1, 0.1
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,8 @@ def assemble(config: TrainConfig, plan: Plan) -> Assembly:
 
     simulated = _simulated(config, plan, preprocessing)
     labelled = _labelled(config, plan, preprocessing)
-    training, held_out = _sources(simulated, labelled)
+    junk = _junk(config, plan, preprocessing)
+    training, held_out = _sources(config, simulated, labelled, junk)
 
     task = task_of(recipe, plan.group)
     projector = None if simulated is None else simulated.model
@@ -161,8 +165,8 @@ def _validation(
     config: TrainConfig, plan: Plan, task: Task, held_out: Source, network: keras.Model
 ) -> Validation:
     number = config.validation_number
-    if plan.labelled is not None:
-        number = validation_number(config, len(plan.labelled))
+    if plan.held_out is not None:
+        number = int(plan.held_out.sum())
     return Validation(network, held_out, number, task)
 
 
@@ -187,31 +191,61 @@ def _labelled(
     config: TrainConfig, plan: Plan, preprocessing: Preprocessing
 ) -> Optional[Tuple[LabelledSource, LabelledSource]]:
     """Sources of the particles to learn from, and of the held-out ones."""
-    if plan.labelled is None:
+    table = plan.labelled
+    if table is None or table.rotations is None or plan.held_out is None:
         return None
-    images = ResampledImages(plan.labelled, *plan.model_grid)
-    order = np.random.default_rng(config.seed).permutation(len(plan.labelled))
-    number = validation_number(config, len(order))
+    images, rows = ResampledImages(table, *plan.model_grid), plan.learned_from
+    weights = view_weights(table.rotations[rows], plan.group) if config.even_views else None
+    trust = 1.0 - _USUAL_WRONG if plan.recipe.label_errors == "estimated" else 1.0
 
-    augmentation = Augmentation(
+    common = (preprocessing, plan.labelled_state)
+    augmentation = _augmentation(config)
+    return (
+        LabelledSource(config.seed, images, rows, *common, augmentation, weights, trust),
+        LabelledSource(config.seed, images, np.flatnonzero(plan.held_out), *common, None),
+    )
+
+
+def _junk(
+    config: TrainConfig, plan: Plan, preprocessing: Preprocessing
+) -> Optional[LabelledSource]:
+    if plan.junk is None:
+        return None
+    return LabelledSource(
+        config.seed,
+        ResampledImages(plan.junk, *plan.model_grid),
+        np.arange(len(plan.junk)),
+        preprocessing,
+        common_state(plan.junk, "--junk"),
+        _augmentation(config),
+        trust=0.0,
+    )
+
+
+def _augmentation(config: TrainConfig) -> Augmentation:
+    return Augmentation(
         config.augment_rotation,
         config.augment_mirror,
         config.augment_shift_px,
         config.augment_noise,
     )
-    common = (preprocessing, plan.labelled_state)
-    return (
-        LabelledSource(config.seed, images, np.sort(order[number:]), *common, augmentation),
-        LabelledSource(config.seed, images, np.sort(order[:number]), *common, None),
-    )
 
 
 def _sources(
-    simulated: Optional[SimulatedSource], labelled: Optional[Tuple[LabelledSource, LabelledSource]]
+    config: TrainConfig,
+    simulated: Optional[SimulatedSource],
+    labelled: Optional[Tuple[LabelledSource, LabelledSource]],
+    junk: Optional[LabelledSource],
 ) -> Tuple[Source, Source]:
     """The source to learn from, and that of held-out images: labelled ones if there are any."""
-    training: List[Source] = [
-        source for source in (simulated, labelled and labelled[0]) if source is not None
+    share = config.simulated_share
+    shared: List[Tuple[Optional[Source], float]] = [
+        (simulated, share),
+        (labelled and labelled[0], 1.0 - share),
     ]
-    held_out = labelled[1] if labelled else training[0]
-    return (training[0] if len(training) == 1 else MixedSource(training)), held_out
+    particles = [(source, part) for source, part in shared if source is not None]
+    held_out = labelled[1] if labelled else particles[0][0]
+    training = particles[0][0] if len(particles) == 1 else MixedSource(*zip(*particles))
+    if junk is not None:
+        training = MixedSource([training, junk], [1.0 - _JUNK_SHARE, _JUNK_SHARE])
+    return training, held_out

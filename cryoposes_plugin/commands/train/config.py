@@ -14,15 +14,17 @@ from ...core.networks.choices import (
     POOLINGS,
     REPRESENTATIONS,
 )
-from ...core.training.choices import (
+from ...core.training.recipe import (
+    LABEL_ERRORS,
     LOSSES,
     PAIR_SAMPLINGS,
     TRAINING_STYLES,
+    Recipe,
 )
-from ...core.training.recipe import Recipe
 from ..config import (
     AUGMENTATION,
     INPUT,
+    LABELLED,
     LOSS,
     NETWORK,
     NOISE,
@@ -49,7 +51,7 @@ class TrainConfig(ImagingConfig):
     title: ClassVar[str] = "train pose network"
     description: ClassVar[str] = "train a network that estimates poses and their uncertainty"
     place: ClassVar[int] = 30
-    image_fields: ClassVar[Tuple[str, ...]] = ("particles", "like")
+    image_fields: ClassVar[Tuple[str, ...]] = ("particles", "like", "junk")
     advanced: ClassVar[Tuple[str, ...]] = (
         "box_size_px",
         "pixel_size_angstrom",
@@ -82,8 +84,16 @@ class TrainConfig(ImagingConfig):
     particles: Optional[str] = option(
         None,
         "Particles with poses to learn from, instead of simulated images or in addition to them. "
-        "Give poses that you trust, because the network learns their errors too.",
+        "Poses may be off by a few degrees, and some of them wrong: see --label-errors.",
         label="Particles with known poses",
+        group=INPUT,
+        path="STAR",
+    )
+    junk: Optional[str] = option(
+        None,
+        "Images that show no particle, or a bad one, such as rejected 2D classes. The network "
+        "learns to be uncertain of such images. For the network 'default' only.",
+        label="Examples of junk",
         group=INPUT,
         path="STAR",
     )
@@ -374,6 +384,35 @@ class TrainConfig(ImagingConfig):
         minimum=0,
         maximum=10,
     )
+    simulated_share: float = option(
+        0.5,
+        "Share of the training images that is simulated, if both volumes and particles with known "
+        "poses are given.",
+        label="Share of simulated images",
+        group=LABELLED,
+        minimum=0.01,
+        maximum=0.99,
+    )
+    label_errors: str = option(
+        BY_PRESET,
+        "Whether poses of the given particles may be wrong. 'estimated': poses that contradict what "
+        "the network has learned from the others count less; their share is estimated, and the "
+        "probability that a pose is wrong is written for each particle. 'none': all poses count "
+        "the same. 'estimated' is for the network 'default' only.",
+        label="Wrong poses",
+        group=LABELLED,
+        choices=(BY_PRESET, *LABEL_ERRORS),
+        titles={BY_PRESET: _CHOSEN_BY_NETWORK, "none": "none are wrong"},
+        expert=True,
+    )
+    even_views: bool = option(
+        True,
+        "Show particles of rare views more often, and those of frequent views less, by up to a "
+        "factor of four, so that preferred views do not rule the training.",
+        label="Even out the views",
+        group=LABELLED,
+        expert=True,
+    )
     augment_rotation: bool = option(
         True,
         "Rotate particles with known poses in-plane, by random angles.",
@@ -455,7 +494,13 @@ class TrainConfig(ImagingConfig):
                 f"train: --orientations is {self.orientations!r}, which is for simulated images, "
                 "but --volume is missing; leave it out, or give a map."
             )
-        check_recipe(self, self.recipe())
+        recipe = self.recipe()
+        check_recipe(self, recipe)
+        if self.junk and recipe.network != "polar":
+            raise ConfigError(
+                f"train: --junk is given, and --preset {self.preset} has no classifier over "
+                "orientations that could learn from it; leave it out, or give --preset default."
+            )
 
     def check_noise(self) -> None:
         """ConfigError if simulated images have no noise level, which only a run needs."""

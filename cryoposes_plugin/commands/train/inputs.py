@@ -23,6 +23,7 @@ from ...core.imaging.noise import noise_amplitude
 from ...core.io.star import read_particles
 from ...core.particles.checks import check_fits_model, check_scale
 from ...core.particles.grids import Grid
+from ...core.particles.held_out import held_out
 from ...core.particles.images import ParticleImages, ResampledImages
 from ...core.training.recipe import Recipe
 from ...core.types import CtfTable, ParticleTable, Volume
@@ -69,6 +70,8 @@ class Plan:
     simulated_state, labelled_state : of the images, see `types.IMAGE_STATES`. noise : of the raw
     simulated images.
     group : (G, 3, 3) symmetry rotations.
+    held_out : (N,) bool, which of the labelled particles are not trained on. junk : images of no
+    particle.
     """
 
     recipe: Recipe
@@ -82,6 +85,13 @@ class Plan:
     labelled_state: str
     noise: Optional[Noise]
     group: np.ndarray
+    held_out: Optional[np.ndarray] = None
+    junk: Optional[ParticleTable] = None
+
+    @property
+    def learned_from(self) -> np.ndarray:
+        """(M,) rows of the labelled particles that are trained on."""
+        return np.flatnonzero(~self.held_out) if self.held_out is not None else np.arange(0)
 
     @property
     def mask_radius_px(self) -> float:
@@ -94,6 +104,7 @@ def make_plan(config: TrainConfig) -> Plan:
     recipe = config.recipe()
     group = symmetry_rotations(config.symmetry)
     needs_ctf = ("ctf",) if config.ctf else ()
+    corrected = needs_ctf if recipe.ctf_correction != "none" else ()
     like = (
         read_particles(config.like, needs_ctf, config.images_from, config.passthrough)
         if config.like
@@ -101,9 +112,8 @@ def make_plan(config: TrainConfig) -> Plan:
     )
     labelled = None
     if config.particles:
-        needs_ctf = ("ctf",) if config.ctf and recipe.ctf_correction != "none" else ()
         labelled = read_particles(
-            config.particles, ("poses", *needs_ctf), config.images_from, config.passthrough
+            config.particles, ("poses", *corrected), config.images_from, config.passthrough
         )
 
     volumes = read_densities(config, config.volume, like if like is not None else labelled)
@@ -112,10 +122,13 @@ def make_plan(config: TrainConfig) -> Plan:
 
     for path, volume in zip(config.volume, volumes):
         check_scale(path, volume, grid)
+    held = None
     if labelled is not None:
         _check_labelled(config, labelled, grid, model_grid)
+        held = held_out(labelled, _validation_number(config, len(labelled)), config.seed)
+    junk = _junk(config, grid, model_grid, corrected)
 
-    state = _common_state(like, "--like") if like is not None else config.image_state
+    state = common_state(like, "--like") if like is not None else config.image_state
     noise = _noise(config, volumes, like, grid, model_grid, state) if volumes else None
     return Plan(
         recipe,
@@ -126,10 +139,24 @@ def make_plan(config: TrainConfig) -> Plan:
         model_grid,
         _mask_diameter(config, grid, model_grid, volumes),
         state,
-        "raw" if labelled is None else _common_state(labelled, "--particles"),
+        "raw" if labelled is None else common_state(labelled, "--particles"),
         noise,
         group,
+        held,
+        junk,
     )
+
+
+def _junk(
+    config: TrainConfig, grid: Grid, model_grid: Grid, needs_ctf: Sequence[str]
+) -> Optional[ParticleTable]:
+    """Images of no particle, or None."""
+    if not config.junk:
+        return None
+    table = read_particles(config.junk, needs_ctf, config.images_from, config.passthrough)
+    check_fits_model(table, model_grid.pixel_size_angstrom, grid.field_of_view_angstrom)
+    ParticleImages(table)
+    return table
 
 
 def model_box_size_px(config: TrainConfig, box_size_px: int) -> int:
@@ -143,7 +170,7 @@ def model_box_size_px(config: TrainConfig, box_size_px: int) -> int:
     return box - box % 2
 
 
-def validation_number(config: TrainConfig, labelled: int) -> int:
+def _validation_number(config: TrainConfig, labelled: int) -> int:
     """Number of labelled particles that are held out."""
     return max(1, min(config.validation_number, int(_LARGEST_VALIDATION_SHARE * labelled)))
 
@@ -171,7 +198,8 @@ def _check_labelled(
     ParticleImages(table)
 
 
-def _common_state(table: ParticleTable, flag: str) -> str:
+def common_state(table: ParticleTable, flag: str) -> str:
+    """State of the images of a set; InputError if they are in several."""
     states = sorted({table.optics[i].image_state for i in np.unique(table.optics_index)})
     if len(states) > 1:
         raise InputError(
@@ -279,6 +307,7 @@ def summary(plan: Plan) -> Dict[str, Any]:
         "pixel_size_angstrom": plan.grid.pixel_size_angstrom,
         "volumes": len(plan.volumes),
         "labelled_particles": 0 if plan.labelled is None else len(plan.labelled),
+        "junk_images": 0 if plan.junk is None else len(plan.junk),
     }
     if plan.noise is not None:
         numbers.update(snr=plan.noise.snr, noise_variance=plan.noise.variance)

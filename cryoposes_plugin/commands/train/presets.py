@@ -34,6 +34,7 @@ PRESETS: Dict[str, Preset] = {
             l2=1e-2,
             dropout=0.0,
             ctf_correction="phase-flip",
+            label_errors="estimated",
         ),
         largest_box_px=64,
     ),

@@ -6,8 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from ...core.errors import ConfigError
-from ...core.training.choices import REPRESENTATION_OF_LIKELIHOOD
-from ...core.training.recipe import Recipe
+from ...core.training.recipe import REPRESENTATION_OF_LIKELIHOOD, Recipe
 from .presets import BY_PRESET, PRESETS
 
 if TYPE_CHECKING:
@@ -24,6 +23,7 @@ _NETWORK_CHOICES = (
     "regression_weight",
     "feature_distance",
     "features",
+    "label_errors",
 )
 #: Entries of a recipe that the preset alone decides.
 _OF_PRESET = ("network", "schedule")

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import logging
-from typing import Any, Dict, Optional
+from typing import TYPE_CHECKING, Any, Dict, Optional
 
 from ...core.io.error_log import not_fatal
-from ...core.io.names import MODEL_NAME
+from ...core.io.names import MODEL_NAME, PARTICLES_NAME
+from ...core.io.star import write_particle_results
 from ...core.memory import one_sentence
 from ...core.particles.batches import look_at_images
 from ...core.particles.contrast import warn_of_map
+from ...core.scores import WRONG_LABEL
 from ...core.training import step_budget
 from ..imaging_inputs import write_densities
 from ..run_directory import RunDirectory
 from .config import TrainConfig
-from .inputs import Plan, log_measured_noise, make_plan, summary, validation_number
+from .inputs import Plan, log_measured_noise, make_plan, summary
+
+if TYPE_CHECKING:
+    from .assembly import Assembly
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +28,7 @@ def check(config: TrainConfig) -> None:
     """Raise every error that can be found before any long computation."""
     config.validate()
     plan = make_plan(config)
-    for table in (plan.like, plan.labelled):
+    for table in (plan.like, plan.labelled, plan.junk):
         if table is not None:
             look_at_images(table)
     for path, volume in zip(config.volume, plan.volumes):
@@ -31,7 +36,8 @@ def check(config: TrainConfig) -> None:
 
 
 def run(config: TrainConfig, run: RunDirectory) -> Dict[str, Any]:
-    """Write model/, history.csv, learning_curve.png and report.html; returns the metrics.
+    """Write model/, history.csv, learning_curve.png and report.html, and particles.star if labels may
+    be wrong; returns the metrics.
 
     An interrupted run resumes from its checkpoint. On the same machine, with the same versions and
     number of threads, the weights are those of an uninterrupted run with the same seed and number
@@ -59,12 +65,32 @@ def run(config: TrainConfig, run: RunDirectory) -> Dict[str, Any]:
     metrics = {
         **summary(plan),
         **done,
+        **_write_labels(assembly, run),
         "validation": card.validation,
         "learned_nothing": card.learned_nothing,
     }
     with not_fatal(run.path, "its report"):
         report.write(run, assembly.task, evaluation, metrics)
     return metrics
+
+
+def _write_labels(assembly: Assembly, run: RunDirectory) -> Dict[str, Any]:
+    """Write the particles with the probability that their label is wrong, if labels are doubted."""
+    from ...core.training.label_errors import wrong_labels
+    from ...core.training.sources import LabelledSource
+    from ...core.training.tasks import polar_architecture
+
+    table, source = assembly.plan.labelled, assembly.held_out
+    doubted = assembly.plan.recipe.label_errors == "estimated"
+    if table is None or not doubted or not isinstance(source, LabelledSource):
+        return {}
+
+    polar = polar_architecture(assembly.network)
+    wrong, share = wrong_labels(assembly.trainer.network, polar, source, assembly.plan.group)
+    scores = {**table.scores, WRONG_LABEL: wrong}
+    write_particle_results(run, PARTICLES_NAME, table.replace(scores=scores))
+    logger.info("train: %.1f %% of the given poses seem to be wrong.", 100.0 * share)
+    return {"share_of_wrong_labels": share}
 
 
 def _no_memory(plan: Plan) -> str:
@@ -83,10 +109,5 @@ def _number_of_steps(config: TrainConfig, plan: Plan) -> Optional[int]:
     """Number of steps as configured, or None if minutes decide."""
     if config.steps is not None or config.epochs is None:
         return config.steps
-    labelled = (
-        0
-        if plan.labelled is None
-        else len(plan.labelled) - validation_number(config, len(plan.labelled))
-    )
-    images = config.images_per_epoch if plan.volumes else labelled
+    images = config.images_per_epoch if plan.volumes else len(plan.learned_from)
     return max(1, round(config.epochs * images / plan.recipe.batch_size))

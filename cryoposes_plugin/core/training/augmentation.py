@@ -23,12 +23,14 @@ class Augmentation:
 
     rotation, mirror : whether images are rotated, and mirrored.
     shift_px, noise : standard deviations of the shifts along each axis and of the noise.
+    centred : whether the particles are moved to the centre, by their shifts, before.
     """
 
     rotation: bool
     mirror: bool
     shift_px: float
     noise: float
+    centred: bool = False
 
     def apply(
         self, images: tf.Tensor, labels: PoseLabels, seed: tf.Tensor
@@ -36,6 +38,9 @@ class Augmentation:
         """Augmented images (B, D, D) with their poses, a function of the seed, (2,) int32, alone."""
         number = tf.shape(images)[0]
         rotations, shifts_px = labels.rotations, labels.shifts_px
+
+        if self.centred:
+            images, shifts_px = shift(images, -shifts_px), tf.zeros_like(shifts_px)
 
         if self.mirror:
             flip = tf.random.stateless_uniform((number,), seed + [0, 1]) < 0.5
@@ -55,4 +60,4 @@ class Augmentation:
         if self.noise > 0:
             images += self.noise * tf.random.stateless_normal(tf.shape(images), seed + [0, 4])
 
-        return images, PoseLabels(rotations, shifts_px, labels.shift_known)
+        return images, labels._replace(rotations=rotations, shifts_px=shifts_px)

@@ -14,11 +14,14 @@ class PoseLabels(NamedTuple):
     rotations : (B, 3, 3) float32, A of `conventions`.
     shifts_px : (B, 2) float32, displacement (x, y) in pixels of the network's images.
     shift_known : (B,) float32, 1 where `shifts_px` is the true shift, 0 where that is unknown.
+    trust : (B,) float32, probability of the label before the training: 1 where it is the truth,
+    less where it may be wrong, 0 for an image that shows no particle and has no pose.
     """
 
     rotations: Any
     shifts_px: Any
     shift_known: Any
+    trust: Any = 1.0
 
 
 class Evaluation(NamedTuple):

@@ -14,16 +14,20 @@ from ..networks.safe_gradients import angle, length
 
 
 def matrix_loss(predicted: tf.Tensor, rotations: tf.Tensor) -> tf.Tensor:
-    """Mean over the batch of |M - A|_F^2, of raw 9-D predictions (B, 3, 3) and rotations (B, 3, 3)."""
-    return tf.reduce_mean(tf.reduce_sum(tf.square(predicted - rotations), axis=(1, 2)))
+    """(B,) |M - A|_F^2 of raw 9-D predictions (B, 3, 3) and rotations (B, 3, 3)."""
+    return tf.reduce_sum(tf.square(predicted - rotations), axis=(1, 2))
+
+
+def weighted_mean(values: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+    """Mean of (B,) values with (B,) weights; 0 if all weights are 0."""
+    return tf.math.divide_no_nan(tf.reduce_sum(weights * values), tf.reduce_sum(weights))
 
 
 def shift_loss(predicted_px: tf.Tensor, shifts_px: tf.Tensor, known: tf.Tensor) -> tf.Tensor:
     """Mean squared error along an axis, px^2, of shifts (B, 2) over the images whose (B,) known is
     1; 0 without any.
     """
-    squared = tf.reduce_mean(tf.square(predicted_px - shifts_px), axis=1)
-    return tf.math.divide_no_nan(tf.reduce_sum(known * squared), tf.reduce_sum(known))
+    return weighted_mean(tf.reduce_mean(tf.square(predicted_px - shifts_px), axis=1), known)
 
 
 def geodesic_distance(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
@@ -79,7 +83,7 @@ def reprojection_loss(
 
 
 def angular_gaussian_loss(matrices: tf.Tensor, quaternions: tf.Tensor) -> tf.Tensor:
-    """Mean negative log likelihood of quaternions (B, 4) under angular central Gaussians (B, 4, 4),
+    """(B,) negative log likelihoods of quaternions (B, 4) under angular central Gaussians (B, 4, 4),
     up to a constant.
 
     p(q) = sqrt(det A) (q^T A q)^-2 / (2 pi^2): normalised in closed form, antipodally symmetric,
@@ -88,7 +92,7 @@ def angular_gaussian_loss(matrices: tf.Tensor, quaternions: tf.Tensor) -> tf.Ten
     form = tf.einsum("bi,bij,bj->b", quaternions, matrices, quaternions)
     factor = tf.linalg.cholesky(matrices)
     half_log_determinant = tf.reduce_sum(tf.math.log(tf.linalg.diag_part(factor)), axis=1)
-    return tf.reduce_mean(2.0 * tf.math.log(form) - half_log_determinant)
+    return 2.0 * tf.math.log(form) - half_log_determinant
 
 
 def grid_targets(
@@ -116,8 +120,8 @@ def grid_targets(
 
 
 def grid_loss(logits: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
-    """Mean cross entropy of (B, G) logits and target probabilities."""
-    return tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(labels=targets, logits=logits))
+    """(B,) cross entropies of (B, G) logits and target probabilities."""
+    return tf.nn.softmax_cross_entropy_with_logits(labels=targets, logits=logits)
 
 
 def matrix_pair_loss(predicted: tf.Tensor, rotations: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:

@@ -11,7 +11,7 @@ from ..models import feature_distances
 from ..networks.polar import PolarArchitecture
 from ..networks.quaternions import rotation_quaternions
 from ..networks.rotation_grid import grid_views, turns_about_z
-from . import losses, pair_sampling, schedules
+from . import label_errors, losses, pair_sampling, schedules
 from .labels import PoseLabels
 from .recipe import Recipe
 
@@ -38,6 +38,9 @@ def polar_objective(
     """Objective of the polar network: regression, classification over a grid, uncertainty,
     distances and shifts.
 
+    Labels count by the probability that they are right, and images without a particle teach the
+    classifier that no orientation is more probable than another.
+
     Parameters
     ----------
     recipe : the choices of the training.
@@ -52,19 +55,35 @@ def polar_objective(
         outputs: Outputs, labels: PoseLabels, fraction: tf.Tensor
     ) -> Tuple[tf.Tensor, Outputs]:
         rotations = losses.nearest_equivalent(labels.rotations, outputs["matrix"], group)
+        targets = losses.grid_targets(rotations, turns, views, polar.concentration)
+        flat = tf.ones_like(targets) / tf.cast(tf.shape(targets)[1], tf.float32)
+        trust = labels.trust * tf.ones_like(outputs["grid"][:, 0])
+        junk = tf.cast(trust == 0.0, tf.float32)
+        if recipe.label_errors == "estimated":
+            mates = 1 if group is None else group.shape[0]
+            agreement = label_errors.agreement(outputs["grid"], targets, mates)
+            right = label_errors.probability_of_right(trust, tf.stop_gradient(agreement))
+        else:
+            right = tf.cast(trust > 0.0, tf.float32)
+
         curriculum = _PAIR_WEIGHT * schedules.curriculum(fraction)[1]
         weight = curriculum if recipe.distance_weight is None else recipe.distance_weight
         pairs = pair_sampling.pair_weights(rotations, recipe.pair_sampling)
-        targets = losses.grid_targets(rotations, turns, views, polar.concentration)
+        pairs *= right[:, None] * right[None, :]
+        pairs = tf.math.divide_no_nan(pairs, tf.reduce_sum(pairs))
+        likelihoods = losses.angular_gaussian_loss(
+            outputs["bingham"], rotation_quaternions(rotations)
+        )
+        regression = losses.matrix_loss(outputs["matrix"], rotations)
+        known = right * labels.shift_known
+        targets = tf.where(junk[:, None] > 0.0, flat, targets)
 
         parts = {
-            "regression": losses.matrix_loss(outputs["matrix"], rotations),
-            "grid": losses.grid_loss(outputs["grid"], targets),
-            "bingham": losses.angular_gaussian_loss(
-                outputs["bingham"], rotation_quaternions(rotations)
-            ),
+            "regression": losses.weighted_mean(regression, right),
+            "grid": losses.weighted_mean(losses.grid_loss(outputs["grid"], targets), right + junk),
+            "bingham": losses.weighted_mean(likelihoods, right),
             "distance": losses.matrix_pair_loss(outputs["matrix"], rotations, pairs),
-            "shift": losses.shift_loss(outputs["shift"], labels.shifts_px, labels.shift_known),
+            "shift": losses.shift_loss(outputs["shift"], labels.shifts_px, known),
         }
 
         total = (
@@ -184,8 +203,8 @@ def polar_distance_objective(
         if with_landmarks:
             targets = losses.grid_targets(labels.rotations, turns, views, polar.concentration)
             matrices = tf.reshape(outputs["features"], (-1, 3, 3))
-            parts["landmarks"] = losses.matrix_loss(matrices, labels.rotations)
-            parts["grid"] = losses.grid_loss(outputs["grid"], targets)
+            parts["landmarks"] = tf.reduce_mean(losses.matrix_loss(matrices, labels.rotations))
+            parts["grid"] = tf.reduce_mean(losses.grid_loss(outputs["grid"], targets))
             total += parts["landmarks"] + _GRID_WEIGHT * parts["grid"]
         return total, parts
 

@@ -7,7 +7,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Tuple
 
-from .choices import DISTANCE_TRAINING_STYLES, POSE_TRAINING_STYLES
+LOSSES = ("geodesic", "chordal", "quaternion", "bingham", "matrix-fisher")
+#: Of networks that give poses, and of those that give distances between images.
+POSE_TRAINING_STYLES = ("single", "siamese", "siamese+auxiliary")
+DISTANCE_TRAINING_STYLES = ("siamese", "landmarks")
+TRAINING_STYLES = (*POSE_TRAINING_STYLES, "landmarks")
+PAIR_SAMPLINGS = ("random", "stratified")
+#: Whether some of the given labels are taken to be wrong.
+LABEL_ERRORS = ("estimated", "none")
+#: The representation whose numbers are the parameters of a likelihood.
+REPRESENTATION_OF_LIKELIHOOD = {"bingham": "bingham10", "matrix-fisher": "svd9"}
 
 
 @dataclass(frozen=True)
@@ -22,11 +31,13 @@ class Recipe:
     pair_sampling : of the pairs of the distance loss, see `training.pair_sampling`.
     representation, pooling, filter_bank, heads : of the network; heads is the number of hypotheses
     per image.
-    loss, training_style : see `training.choices`.
+    loss, training_style : see `LOSSES`, `POSE_TRAINING_STYLES`.
     regression_weight : w of Lian 2022, eq. 15.
     distance_weight : of the pairwise distance loss; None for the curriculum.
     feature_distance, features : kind of distance between features and their number, of networks
     that give distances between images and no poses.
+    label_errors : whether given labels count by the probability that they are right, one of
+    `LABEL_ERRORS`.
     """
 
     network: str
@@ -47,6 +58,7 @@ class Recipe:
     distance_weight: Any = None
     feature_distance: Any = None
     features: Any = None
+    label_errors: Any = None
 
     @property
     def gives_distances(self) -> bool:

@@ -8,6 +8,7 @@ step.
 from __future__ import annotations
 
 import copy
+import dataclasses
 from abc import ABC, abstractmethod
 from typing import ClassVar, Dict, List, Optional, Sequence, Tuple
 
@@ -124,7 +125,7 @@ class SimulatedSource(Source):
             images = apply_image_state(images, ctf, self.image_state, pixel)
         known = tf.ones(images.shape[0])
         return self.preprocessing.normalise(images), PoseLabels(
-            arrays["rotations"], arrays["shifts_px"], known
+            arrays["rotations"], arrays["shifts_px"], known, known
         )
 
     def with_noise(self, factor: float) -> SimulatedSource:
@@ -152,7 +153,8 @@ class LabelledSource(Source):
     """Particles with known poses, read from their stacks, corrected and augmented. Every epoch has
     its own order.
 
-    The last batch of an epoch, if it is incomplete, is filled up from the next epoch.
+    The last batch of an epoch, if it is incomplete, is filled up from the next epoch. Augmented
+    particles get new shifts of the spread of the known ones and of the augmentation together.
 
     Parameters
     ----------
@@ -162,6 +164,8 @@ class LabelledSource(Source):
     preprocessing : what images go through before the network sees them.
     image_state : of the images, see `types.IMAGE_STATES`.
     augmentation : None for images as they are.
+    weights : (M,) how often each particle is seen in an epoch, mean 1; None for once.
+    trust : in the poses, see `labels.PoseLabels`; those of junk, with trust 0, are not read.
     """
 
     def __init__(
@@ -172,10 +176,19 @@ class LabelledSource(Source):
         preprocessing: Preprocessing,
         image_state: str,
         augmentation: Optional[Augmentation],
+        weights: Optional[np.ndarray] = None,
+        trust: float = 1.0,
     ):
         self.seed, self.source, self.rows = seed, images, np.asarray(rows)
-        self.preprocessing, self.augmentation = preprocessing, augmentation
-        self.shifts_px = _shifts_px(images)
+        self.preprocessing, self.trust = preprocessing, trust
+        self.shifts_px = _shifts_px(images) if trust else None
+        self.augmentation = augmentation and dataclasses.replace(
+            augmentation,
+            shift_px=self._spread_px(augmentation),
+            centred=self.shifts_px is not None,
+        )
+        even = np.ones(len(self.rows)) if weights is None else np.asarray(weights)
+        self._ends = np.cumsum(even)
         self.correct = (
             image_state == "raw"
             and preprocessing.ctf_correction != "none"
@@ -188,21 +201,37 @@ class LabelledSource(Source):
         epochs, places = position // len(self.rows), position % len(self.rows)
         chosen = np.empty(number, dtype=np.int64)
         for epoch in np.unique(epochs):
-            order = np.random.default_rng([self.seed, int(epoch)]).permutation(self.rows)
+            order = self._epoch(int(epoch))
             in_epoch = epochs == epoch
             chosen[in_epoch] = order[places[in_epoch]]
         return chosen
 
+    def _epoch(self, epoch: int) -> np.ndarray:
+        """(M,) rows of an epoch, by systematic sampling: each as often as its weight says, rounded
+        up or down.
+        """
+        rng = np.random.default_rng([self.seed, epoch])
+        places = (np.arange(len(self.rows)) + rng.uniform()) / len(self.rows) * self._ends[-1]
+        drawn = np.searchsorted(self._ends, places, side="right")
+        return rng.permutation(self.rows[np.minimum(drawn, len(self.rows) - 1)])
+
     def arrays(self, number: int, step: int) -> Arrays:
-        rows = self.batch_rows(number, step)
-        table = self.source.table
+        return self.of_rows(self.batch_rows(number, step), step)
+
+    def of_rows(self, rows: np.ndarray, step: int = 0) -> Arrays:
+        """The arrays of these particles (B,); a step has its own augmentation."""
+        table, number = self.source.table, len(rows)
+        rotations = np.tile(np.eye(3), (number, 1, 1))
+        if self.trust > 0 and table.rotations is not None:
+            rotations = table.rotations[rows]
         arrays = {
             "particles": self.source.read(rows),
-            "rotations": table.rotations[rows].astype(np.float32),  # type: ignore[index]
+            "rotations": rotations.astype(np.float32),
             "shifts_px": np.zeros((number, 2), np.float32)
             if self.shifts_px is None
             else self.shifts_px[rows],
             "shift_known": np.full(number, self.shifts_px is not None, np.float32),
+            "trust": np.full(number, self.trust, np.float32),
             "noise_seed": np.array([self.seed % 2**31, step], np.int32),
         }
         if not self.correct or table.ctf is None:
@@ -211,7 +240,9 @@ class LabelledSource(Source):
 
     def images(self, arrays: Dict[str, tf.Tensor]) -> Tuple[tf.Tensor, PoseLabels]:
         images = self.preprocessing.correct(arrays["particles"], arrays.get("ctf"))
-        labels = PoseLabels(arrays["rotations"], arrays["shifts_px"], arrays["shift_known"])
+        labels = PoseLabels(
+            arrays["rotations"], arrays["shifts_px"], arrays["shift_known"], arrays["trust"]
+        )
         if self.augmentation is not None:
             # The noise of a particle image is given in units of the image's standard deviation.
             deviation = tf.math.reduce_std(images, axis=(1, 2), keepdims=True)
@@ -220,8 +251,12 @@ class LabelledSource(Source):
         return self.preprocessing.normalise(images), labels
 
     def typical_shift_px(self) -> float:
+        return self._spread_px(None) if self.augmentation is None else self.augmentation.shift_px
+
+    def _spread_px(self, augmentation: Optional[Augmentation]) -> float:
+        """Root mean square of known shifts and those of an augmentation together."""
         known = np.zeros(1) if self.shifts_px is None else self.shifts_px[self.rows]
-        extra = 0.0 if self.augmentation is None else self.augmentation.shift_px
+        extra = 0.0 if augmentation is None else augmentation.shift_px
         return float(np.sqrt(np.mean(known**2) + extra**2))
 
 
@@ -236,10 +271,14 @@ def _shifts_px(images: ResampledImages) -> Optional[np.ndarray]:
 
 
 class MixedSource(Source):
-    """Batches made in equal parts from several sources."""
+    """Batches made from several sources.
 
-    def __init__(self, sources: Sequence[Source]):
+    sources : of the images. shares : of the batch that each makes; None for equal parts.
+    """
+
+    def __init__(self, sources: Sequence[Source], shares: Optional[Sequence[float]] = None):
         self.sources = list(sources)
+        self.shares = np.ones(len(self.sources)) if shares is None else np.asarray(shares)
 
     def arrays(self, number: int, step: int) -> Arrays:
         merged: Arrays = {}
@@ -263,7 +302,11 @@ class MixedSource(Source):
         )
 
     def typical_shift_px(self) -> float:
-        return float(np.sqrt(np.mean([source.typical_shift_px() ** 2 for source in self.sources])))
+        squares = [source.typical_shift_px() ** 2 for source in self.sources]
+        return float(np.sqrt(np.average(squares, weights=self.shares)))
 
     def _parts(self, number: int) -> List[int]:
-        return [len(part) for part in np.array_split(np.arange(number), len(self.sources))]
+        """Images of each source, at least one; what rounding leaves goes to the first."""
+        share = self.shares / self.shares.sum()
+        parts = [max(1, int(number * part)) for part in share]
+        return [number - sum(parts[1:]), *parts[1:]]

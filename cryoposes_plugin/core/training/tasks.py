@@ -93,7 +93,7 @@ class PoseTask(Task):
         if network["kind"] != "polar":
             return objectives.encoder_objective(self.recipe, group, projector)
         return objectives.polar_objective(
-            self.recipe, _polar_architecture(network), group, typical_shift_px
+            self.recipe, polar_architecture(network), group, typical_shift_px
         )
 
     def tensors(self, outputs: Outputs) -> Tuple[tf.Tensor, ...]:
@@ -132,7 +132,7 @@ class DistanceTask(Task):
         if network["kind"] != "polar-distance":
             return objectives.distance_objective(self.recipe)
         return objectives.polar_distance_objective(
-            self.recipe, _polar_architecture(network), typical_shift_px
+            self.recipe, polar_architecture(network), typical_shift_px
         )
 
     def tensors(self, outputs: Outputs) -> Tuple[tf.Tensor, ...]:
@@ -157,5 +157,6 @@ def task_of(recipe: Recipe, group: np.ndarray) -> Task:
     return DistanceTask(recipe) if recipe.gives_distances else PoseTask(recipe, group)
 
 
-def _polar_architecture(network: Mapping[str, Any]) -> PolarArchitecture:
+def polar_architecture(network: Mapping[str, Any]) -> PolarArchitecture:
+    """The architecture of a polar network from its description in a model card."""
     return PolarArchitecture(**{k: v for k, v in network.items() if k not in ("kind", "distance")})

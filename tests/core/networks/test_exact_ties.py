@@ -18,8 +18,8 @@ from cryoposes_plugin.core.networks.bingham_normaliser import log_normaliser
 from cryoposes_plugin.core.recovery import minibatch
 from cryoposes_plugin.core.refinement.levenberg_marquardt import profile
 from cryoposes_plugin.core.training import losses, objectives
-from cryoposes_plugin.core.training.choices import LOSSES, REPRESENTATION_OF_LIKELIHOOD
 from cryoposes_plugin.core.training.labels import PoseLabels
+from cryoposes_plugin.core.training.recipe import LOSSES, REPRESENTATION_OF_LIKELIHOOD
 
 #: Rotations in which no entry is rounded: none, half turns about the axes, and a turn by a third.
 EXACT = [np.diag(d) for d in ([1.0, 1, 1], [1.0, -1, -1], [-1.0, 1, -1], [-1.0, -1, 1])] + [

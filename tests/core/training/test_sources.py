@@ -15,6 +15,7 @@ from cryoposes_plugin.commands.train.config import TrainConfig
 from cryoposes_plugin.commands.train.inputs import make_plan, model_box_size_px
 from cryoposes_plugin.core.conventions import viewing_directions
 from cryoposes_plugin.core.errors import ConfigError, InputError
+from cryoposes_plugin.core.fourier.ctf import pack_ctf
 from cryoposes_plugin.core.fourier.masks import circular_mask
 from cryoposes_plugin.core.geometry.symmetry import symmetry_rotations
 from cryoposes_plugin.core.imaging import background as noise_level
@@ -23,6 +24,7 @@ from cryoposes_plugin.core.io.mrc import write_stack, write_volume
 from cryoposes_plugin.core.io.star import read_particles
 from cryoposes_plugin.core.models.preprocessing import Preprocessing
 from cryoposes_plugin.core.particles.images import ResampledImages
+from cryoposes_plugin.core.training.augmentation import Augmentation
 from cryoposes_plugin.core.training.sources import LabelledSource, MixedSource, SimulatedSource
 
 SNR, NUMBER = 0.4, 150
@@ -244,12 +246,18 @@ def test_premultiplying_makes_the_signal_carry_the_squared_ctf(config):
     assert np.abs(source.images(arrays)[0].numpy() - expected).max() < 0.02 * np.abs(expected).max()
 
 
-def labelled(files, rows=None, augmentation=None):
+def labelled(files, rows=None, augmentation=None, trust=1.0):
     table = read_particles(files / "raw/particles.star", require=("poses", "ctf"))
     rows = np.arange(len(table)) if rows is None else rows
     source = ResampledImages(table, 48, 5.0)
     return LabelledSource(
-        0, source, rows, Preprocessing(48, 5.0, 220.0, "phase-flip"), "raw", augmentation
+        0,
+        source,
+        rows,
+        Preprocessing(48, 5.0, 220.0, "phase-flip"),
+        "raw",
+        augmentation,
+        trust=trust,
     ), table
 
 
@@ -259,6 +267,65 @@ def test_labelled_epochs_see_every_particle_once(files):
     for epoch in range(8):
         assert sorted(rows[31 * epoch : 31 * (epoch + 1)]) == list(range(10, 41))
     assert (rows[:31] != rows[31:62]).any()
+
+
+def test_particles_are_seen_as_often_as_their_weight_says(files):
+    table = read_particles(files / "raw/particles.star", require=("poses", "ctf"))
+    rows, weights = np.arange(20, 30), np.array([2.5, 0.5, *[7 / 8] * 8])
+    common = (Preprocessing(48, 5.0, 220.0, "phase-flip"), "raw", None)
+    source = LabelledSource(0, ResampledImages(table, 48, 5.0), rows, *common, weights)
+    epochs = np.array([source.batch_rows(10, step) for step in range(400)])
+    counts = np.array([(epochs == row).sum(axis=1) for row in rows])
+    np.testing.assert_allclose(counts.mean(axis=1), weights, atol=0.1)
+    assert set(counts[0]) == {2, 3} and set(counts[1]) == {0, 1}
+
+
+def test_augmented_particles_are_centred_and_moved_anew(files):
+    augmentation = Augmentation(False, False, 1.0, 0.0)
+    source, table = labelled(files, augmentation=augmentation)
+    spread = np.sqrt(np.mean(table.shifts_px**2) + 1.0)
+    assert source.typical_shift_px() == pytest.approx(spread)
+    labels = labels_of(source, NUMBER, 0)
+    known = table.shifts_px[source.batch_rows(NUMBER, 0)]
+    assert np.std(labels.shifts_px) == pytest.approx(spread, rel=0.15)
+    assert abs(np.corrcoef(np.ravel(labels.shifts_px), known.ravel())[0, 1]) < 0.2
+
+
+def test_two_optics_groups_have_labels_in_pixels_of_the_network(files, tmp_path):
+    """Half of the particles at twice the pixel size and at another voltage: the same particles."""
+    table = read_particles(files / "raw/particles.star", require=("poses", "ctf")).take(
+        np.arange(8)
+    )
+    images = ResampledImages(table, 24, 10.0)
+    write_stack(tmp_path / "coarse.mrcs", images.read(np.arange(4, 8)), 10.0)
+    coarse = dataclasses.replace(
+        table.optics[0], name="coarse", pixel_size_angstrom=10.0, box_size_px=24
+    )
+    both = table.replace(
+        optics=(table.optics[0], coarse),
+        optics_index=np.repeat([0, 1], 4),
+        stack_paths=(*table.stack_paths, tmp_path / "coarse.mrcs"),
+        stack_index=np.repeat([0, len(table.stack_paths)], 4),
+        slice_index=np.array([*table.slice_index[:4], 0, 1, 2, 3]),
+        shifts_px=table.shifts_px / np.repeat([1.0, 2.0], 4)[:, None],
+        ctf=dataclasses.replace(table.ctf, voltage_kv=np.repeat([300.0, 200.0], 4)),
+    )
+    common = (np.arange(8), Preprocessing(24, 10.0, 220.0, "phase-flip"), "raw", None)
+    source = LabelledSource(0, ResampledImages(both, 24, 10.0), *common)
+    arrays, rows = source.arrays(8, 0), source.batch_rows(8, 0)
+    np.testing.assert_allclose(arrays["shifts_px"], table.shifts_px[rows] / 2, rtol=1e-5)
+    np.testing.assert_array_equal(arrays["ctf"], pack_ctf(both.ctf.take(rows)))
+    found, whole = arrays["particles"], images.read(rows)
+    correlation = [np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in zip(found, whole)]
+    assert min(correlation) > 0.99
+
+
+def test_junk_has_no_pose(files):
+    table = read_particles(files / "raw/particles.star", require=("ctf",)).replace(rotations=None)
+    common = (np.arange(NUMBER), Preprocessing(48, 5.0, 220.0, "phase-flip"), "raw", None)
+    labels = labels_of(LabelledSource(0, ResampledImages(table, 48, 5.0), *common, trust=0.0), 4, 3)
+    np.testing.assert_array_equal(labels.trust, 0)
+    np.testing.assert_array_equal(labels.shift_known, 0)
 
 
 def test_labels_belong_to_their_images(files, config):
@@ -311,6 +378,10 @@ def test_mixed_batches_come_from_both(files, config):
     batch, rotations = images(MixedSource([first, second]), 7, 2)
     np.testing.assert_array_equal(batch[:4], images(first, 4, 2)[0])
     np.testing.assert_array_equal(rotations[4:], images(second, 3, 2)[1])
+    shared = MixedSource([first, second], [0.9, 0.1])
+    trust = labels_of(MixedSource([first, labelled(files, trust=0.9)[0]], [0.8, 0.2]), 10, 2).trust
+    np.testing.assert_allclose(trust, [1.0] * 8 + [0.9] * 2)
+    np.testing.assert_array_equal(images(shared, 8, 2)[1][:7], images(first, 7, 2)[1])
 
 
 @pytest.mark.parametrize(
