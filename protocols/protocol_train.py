@@ -73,6 +73,8 @@ class ProtCryoposesTrain(ProtCryoposesBase):
             pointer_condition="hasAlignmentProj",
         )
         forms.add_pointer(form, TrainConfig, "junk", "SetOfParticles", optional=True)
+        forms.add_pointer(form, TrainConfig, "from_model", "PoseModel", optional=True)
+        forms.add_fields(form, TrainConfig, "model_library")
         forms.add_fields(form, TrainConfig, "symmetry")
         forms.add_group(form, TrainConfig, IMAGE_SIZE)
 
@@ -93,6 +95,11 @@ class ProtCryoposesTrain(ProtCryoposesBase):
         forms.add_group(form, TrainConfig, NOISE)
         forms.add_group(form, TrainConfig, POSES)
         forms.add_ctf_group(form, TrainConfig)
+
+    def _input_paths(self):
+        model = self._pointed("inputFromModel")
+        chosen = {} if model is None else {"from_model": model.getFolder()}
+        return {**super()._input_paths(), **chosen}
 
     def _check(self, config: Config) -> None:
         from cryoposes_plugin.core.geometry.symmetry import parse_symmetry

@@ -23,7 +23,6 @@ FILES_IN_A_FOLDER = 21
 #: File -> why types are ignored there.
 TYPE_IGNORES = {
     "core/plots/directions.py": "stubs of NumPy know histogram2d with numbers of bins alone",
-    "core/training/sources.py": "a labelled set has poses and CTFs; the plan of the training sees to it",
 }
 #: Functions of one name that do the same.
 SAME_MEANING = {"nearest_equivalent": "of arrays in core.geometry, of tensors in core.training"}

@@ -13,7 +13,7 @@ import numpy as np
 from ...core.geometry.view_weights import view_weights
 from ...core.io.provenance import digest_path, package_versions
 from ...core.models.model_card import ModelCard
-from ...core.models.model_folder import write_network
+from ...core.models.model_folder import read_network, write_network
 from ...core.models.pose_model import PoseModel
 from ...core.models.preprocessing import Preprocessing
 from ...core.networks.build import build_network
@@ -29,6 +29,7 @@ from ...core.training.trainer import Trainer
 from ...core.training.validation import Validation
 from .config import TrainConfig
 from .inputs import Plan, common_state, snr_of_network_images, summary
+from .parent import map_shape
 
 #: Errors are calibrated on this many times the validation images, if they can be simulated, but on
 #: no more than one in so many of the training's images.
@@ -70,7 +71,11 @@ def assemble(config: TrainConfig, plan: Plan) -> Assembly:
     description = components.network_description(
         recipe, plan.model_grid.box_size_px, plan.mask_radius_px
     )
+    if plan.parent is not None:
+        description = plan.parent.card.network
     network = build_network(description, components.compute_dtype(recipe.network))
+    if plan.parent is not None:
+        network.set_weights(read_network(plan.parent.folder)[1].get_weights())
     optimizer = components.make_optimizer(recipe)
 
     simulated = _simulated(config, plan, preprocessing)
@@ -109,6 +114,8 @@ def write_model(
         "warnings": [sentence for sentence in warnings if sentence],
         **_atomic_model_options(config),
     }
+    if plan.parent is not None:
+        training["parents"] = plan.parent.provenance()
     card = ModelCard(
         preset=config.preset,
         box_size_px=plan.model_grid.box_size_px,
@@ -124,6 +131,7 @@ def write_model(
         data_digests={Path(path).name: digest_path(path) for path in config.input_paths()},
         seed=config.seed,
         versions=package_versions(),
+        map_shape=map_shape(plan.volumes),
     )
     errors = error_calibration(assembly, PoseModel(card, network), done["images_seen"])
     card = dataclasses.replace(card, error_calibration=errors)
@@ -150,6 +158,8 @@ def error_calibration(assembly: Assembly, model: PoseModel, images_seen: int) ->
 
 def _ctf_correction(config: TrainConfig, plan: Plan) -> str:
     """A network that saw no CTF must not have phases flipped for it later."""
+    if plan.parent is not None:
+        return plan.recipe.ctf_correction
     labelled_ctf = plan.labelled is not None and plan.labelled.ctf is not None
     return plan.recipe.ctf_correction if config.ctf or labelled_ctf else "none"
 

@@ -97,6 +97,24 @@ class TrainConfig(ImagingConfig):
         group=INPUT,
         path="STAR",
     )
+    from_model: Optional[str] = option(
+        None,
+        "Train this model further instead of a fresh network: for other noise, for another "
+        "conformation, or for a relative. Network, symmetry, field of view and box must be the "
+        "same. A fifth of the time of a fresh network is enough.",
+        label="Model to start from",
+        group=INPUT,
+        path="FOLDER",
+    )
+    model_library: Optional[str] = option(
+        None,
+        "Folder of models. Of those that fit, the one whose map is likest is trained further, if "
+        "the maps are alike; the log says which. Likeness does not see how a map is turned: a model "
+        "of a map in the same orientation helps most.",
+        label="Folder of models to choose from",
+        group=INPUT,
+        expert=True,
+    )
     symmetry: str = option(
         "C1",
         "Point group of the volumes (C1, C4, D2, T, O, I, ...).",
@@ -493,6 +511,15 @@ class TrainConfig(ImagingConfig):
             raise ConfigError(
                 f"train: --orientations is {self.orientations!r}, which is for simulated images, "
                 "but --volume is missing; leave it out, or give a map."
+            )
+        if self.model_library and self.from_model:
+            raise ConfigError(
+                "train: both --from-model and --model-library are given; leave one of them out."
+            )
+        if self.model_library and len(self.volume) != 1:
+            raise ConfigError(
+                "train: --model-library is searched for the model of the likest map, and --volume "
+                f"gives {len(self.volume)}; give one map, or --from-model."
             )
         recipe = self.recipe()
         check_recipe(self, recipe)

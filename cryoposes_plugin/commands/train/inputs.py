@@ -32,6 +32,7 @@ from ..imaging_inputs import read_densities
 from ..plausibility import check_diameter
 from ..simulate.inputs import image_grid
 from .config import NO_NOISE_LEVEL, TrainConfig
+from .parent import Parent, find_parent, with_parent
 from .presets import PRESETS
 
 logger = logging.getLogger(__name__)
@@ -71,7 +72,7 @@ class Plan:
     simulated images.
     group : (G, 3, 3) symmetry rotations.
     held_out : (N,) bool, which of the labelled particles are not trained on. junk : images of no
-    particle.
+    particle. parent : the model that is trained further.
     """
 
     recipe: Recipe
@@ -87,6 +88,7 @@ class Plan:
     group: np.ndarray
     held_out: Optional[np.ndarray] = None
     junk: Optional[ParticleTable] = None
+    parent: Optional[Parent] = None
 
     @property
     def learned_from(self) -> np.ndarray:
@@ -118,7 +120,10 @@ def make_plan(config: TrainConfig) -> Plan:
 
     volumes = read_densities(config, config.volume, like if like is not None else labelled)
     grid = image_grid(config, volumes, like if like is not None else labelled)
-    model_grid = grid.rescaled(model_box_size_px(config, grid.box_size_px))
+    parent = find_parent(config, recipe, grid, tuple(volumes))
+    recipe = with_parent(config, recipe, parent)
+    box = model_box_size_px(config, grid.box_size_px)
+    model_grid = grid.rescaled(box if parent is None else parent.card.box_size_px)
 
     for path, volume in zip(config.volume, volumes):
         check_scale(path, volume, grid)
@@ -137,13 +142,14 @@ def make_plan(config: TrainConfig) -> Plan:
         labelled,
         grid,
         model_grid,
-        _mask_diameter(config, grid, model_grid, volumes),
+        _mask_diameter(config, grid, model_grid, volumes, parent),
         state,
         "raw" if labelled is None else common_state(labelled, "--particles"),
         noise,
         group,
         held,
         junk,
+        parent,
     )
 
 
@@ -176,13 +182,21 @@ def _validation_number(config: TrainConfig, labelled: int) -> int:
 
 
 def _mask_diameter(
-    config: TrainConfig, grid: Grid, model_grid: Grid, volumes: Sequence[Volume]
+    config: TrainConfig,
+    grid: Grid,
+    model_grid: Grid,
+    volumes: Sequence[Volume],
+    parent: Optional[Parent],
 ) -> float:
-    """As configured, otherwise as large as fits into both the images and the widest volume."""
+    """As configured, or that of the model to start from, otherwise as large as fits into both the
+    images and the widest volume.
+    """
     largest = grid.field_of_view_angstrom - 2 * _MASK_MARGIN_PX * model_grid.pixel_size_angstrom
     diameter = config.mask_diameter_angstrom
     check_diameter(config.command, "mask_diameter_angstrom", diameter, grid.field_of_view_angstrom)
     widest = max([v.box_size_px * v.pixel_size_angstrom for v in volumes], default=largest)
+    if parent is not None:
+        widest = parent.card.mask_diameter_angstrom
     return min(diameter or widest, largest)
 
 

@@ -14,6 +14,7 @@ from ..errors import ConfigError, InputError
 from ..geometry.symmetry import parse_symmetry
 from ..io.files import read_object
 from ..io.names import CARD_NAME, MODEL_NAME
+from ..maps.likeness import DEGREES, RADII_ANGSTROM
 from ..networks.choices import CTF_CORRECTIONS
 from ..scores import LEARNED_NOTHING
 from ..types import IMAGE_STATES
@@ -36,6 +37,7 @@ _TABLES = (
     "validation",
     "versions",
     "error_calibration",
+    "map_shape",
 )
 
 
@@ -52,6 +54,8 @@ class ModelCard:
     gives : "poses", or "distances" between images.
     error_calibration : errors expected of its poses, see `models.error_calibration`; empty if they
     are not known.
+    map_shape : "amplitudes" of the map that it was trained on, see `maps.likeness`; empty if there
+    are several, or none.
     """
 
     preset: str
@@ -70,6 +74,7 @@ class ModelCard:
     versions: Dict[str, str] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
     error_calibration: Dict[str, Any] = field(default_factory=dict)
+    map_shape: Dict[str, Any] = field(default_factory=dict)
 
     @property
     def expected_errors(self) -> Optional[ErrorCalibration]:
@@ -207,6 +212,21 @@ def _check_entry(name: str, value: Any, what: str) -> None:
                 real(number, f"{what}: {shown(key)}", _REMEDY)
     elif name == "error_calibration":
         _error_calibration(value, what)
+    elif name == "map_shape" and value:
+        _check_amplitudes(value.get("amplitudes"), what)
+
+
+def _check_amplitudes(value: Any, what: str) -> None:
+    """InputError unless the value is a table of numbers as `maps.likeness` makes it."""
+    spheres, degrees = len(RADII_ANGSTROM), len(DEGREES)
+    rows = value if isinstance(value, list) else []
+    if len(rows) != spheres or any(not isinstance(r, list) or len(r) != degrees for r in rows):
+        raise InputError(
+            f"{what} is not a table of {spheres} spheres and {degrees} degrees; {_REMEDY}."
+        )
+    for row in rows:
+        for number in row:
+            real(number, what, _REMEDY, 0.0, 1.0)
 
 
 def _error_calibration(values: Dict[str, Any], what: str) -> Optional[ErrorCalibration]:

@@ -9,7 +9,7 @@ expectation-maximisation (Dempster, Laird & Rubin 1977).
 
 from __future__ import annotations
 
-from typing import Tuple
+from typing import Dict, Tuple
 
 import keras
 import numpy as np
@@ -27,7 +27,7 @@ _LEAST_SHARE, _LARGEST_SHARE = 1e-3, 0.5
 _START = 0.1
 
 
-def agreement(logits: tf.Tensor, targets: tf.Tensor, mates: int = 1) -> tf.Tensor:
+def label_agreement(logits: tf.Tensor, targets: tf.Tensor, mates: int = 1) -> tf.Tensor:
     """(B,) density of labels under the network, over that of random ones.
 
     Parameters
@@ -81,12 +81,12 @@ def wrong_labels(
     mates = tf.constant(group, tf.float32)
 
     @tf.function(reduce_retracing=True)
-    def agreement_of(arrays):
+    def agreement_of(arrays: Dict[str, tf.Tensor]) -> tf.Tensor:
         images, labels = source.images(arrays)
         outputs = network(images, training=False)
         rotations = nearest_equivalent(labels.rotations, outputs["matrix"], mates)
         targets = grid_targets(rotations, turns, views, polar.concentration)
-        return agreement(outputs["grid"], targets, len(group))
+        return label_agreement(outputs["grid"], targets, len(group))
 
     number = len(source.source)
     found = []

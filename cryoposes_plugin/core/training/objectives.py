@@ -61,7 +61,7 @@ def polar_objective(
         junk = tf.cast(trust == 0.0, tf.float32)
         if recipe.label_errors == "estimated":
             mates = 1 if group is None else group.shape[0]
-            agreement = label_errors.agreement(outputs["grid"], targets, mates)
+            agreement = label_errors.label_agreement(outputs["grid"], targets, mates)
             right = label_errors.probability_of_right(trust, tf.stop_gradient(agreement))
         else:
             right = tf.cast(trust > 0.0, tf.float32)

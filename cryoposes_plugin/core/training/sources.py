@@ -187,6 +187,7 @@ class LabelledSource(Source):
             shift_px=self._spread_px(augmentation),
             centred=self.shifts_px is not None,
         )
+
         even = np.ones(len(self.rows)) if weights is None else np.asarray(weights)
         self._ends = np.cumsum(even)
         self.correct = (
@@ -224,6 +225,7 @@ class LabelledSource(Source):
         rotations = np.tile(np.eye(3), (number, 1, 1))
         if self.trust > 0 and table.rotations is not None:
             rotations = table.rotations[rows]
+
         arrays = {
             "particles": self.source.read(rows),
             "rotations": rotations.astype(np.float32),

@@ -17,7 +17,7 @@ POLAR = PolarArchitecture(24, 9.0, bins=8, views=24, concentration=8.0)
 
 def test_labels_agree_with_a_network_that_knows_nothing_as_random_ones_do(rng):
     targets = rng.dirichlet(np.ones(30), 4).astype(np.float32)
-    found = label_errors.agreement(tf.zeros((4, 30)), tf.constant(targets))
+    found = label_errors.label_agreement(tf.zeros((4, 30)), tf.constant(targets))
     np.testing.assert_allclose(found, 1.0, rtol=1e-5)
 
 
@@ -27,8 +27,8 @@ def test_agreement_is_that_of_the_density_over_the_mates():
     """
     logits = tf.constant(np.where(np.arange(10) == 3, 50.0, 0.0)[None], tf.float32)
     target = tf.one_hot([3], 10)
-    assert float(label_errors.agreement(logits, target)[0]) == pytest.approx(10.0)
-    assert float(label_errors.agreement(logits, target, 2)[0]) == pytest.approx(5.0)
+    assert float(label_errors.label_agreement(logits, target)[0]) == pytest.approx(10.0)
+    assert float(label_errors.label_agreement(logits, target, 2)[0]) == pytest.approx(5.0)
 
 
 @pytest.mark.parametrize("share", [0.05, 0.3])

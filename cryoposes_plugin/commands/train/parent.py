@@ -1,0 +1,187 @@
+"""The model from which a training starts: given, or the likest of a folder of models."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Tuple
+
+import numpy as np
+
+from ...core.errors import ConfigError, InputError
+from ...core.io.names import CARD_NAME
+from ...core.io.provenance import digest_path
+from ...core.maps.likeness import likeness, sphere_amplitudes
+from ...core.models.model_card import ModelCard
+from ...core.particles.grids import Grid
+from ...core.training.recipe import Recipe
+from ...core.types import Volume
+from .config import TrainConfig
+
+logger = logging.getLogger(__name__)
+
+#: Largest relative difference of the fields of view of a model and of the images.
+_SAME_VIEW = 0.01
+#: A model of a library is used if the maps are at least so alike; relatives are at 0.9.
+LEAST_LIKENESS = 0.8
+#: Peak of the learning rate, over that of a fresh network.
+_FURTHER = 0.5
+_MOST_MODELS, _MOST_ANCESTORS = 1000, 16
+
+
+@dataclass(frozen=True)
+class Parent:
+    """A model to start from, with its card."""
+
+    folder: Path
+    card: ModelCard
+
+    def provenance(self) -> List[str]:
+        """Fingerprints of this model and of those that it started from itself, newest first."""
+        before = self.card.training.get("parents")
+        lines = before if isinstance(before, list) else []
+        known = [line for line in lines if isinstance(line, str)]
+        return [digest_path(self.folder), *known][:_MOST_ANCESTORS]
+
+
+def find_parent(
+    config: TrainConfig, recipe: Recipe, grid: Grid, volumes: Tuple[Volume, ...]
+) -> Optional[Parent]:
+    """The model of the config, checked; None to start with a fresh network.
+
+    Parameters
+    ----------
+    config, recipe : of the training.
+    grid : of the images.
+    volumes : whose projections are simulated.
+
+    Raises
+    ------
+    InputError, ConfigError : for a model that cannot be read, or is for something else.
+    """
+    if config.from_model:
+        parent = Parent(Path(config.from_model), ModelCard.read(config.from_model))
+        why = misfit(parent.card, config, recipe, grid)
+        if why:
+            raise ConfigError(
+                f"train: --from-model {config.from_model} {why}; give another model, or leave it "
+                "out to start with a fresh network."
+            )
+        return parent
+    if config.model_library:
+        return _likest(config, recipe, grid, volumes)
+    return None
+
+
+def misfit(card: ModelCard, config: TrainConfig, recipe: Recipe, grid: Grid) -> str:
+    """Why a network cannot be trained further for these images, or "".
+
+    Parameters
+    ----------
+    card : of the network.
+    config, recipe : of the training.
+    grid : of the images.
+    """
+    view = card.field_of_view_angstrom
+    box = config.model_box_size_px or card.box_size_px
+
+    if card.learned_nothing:
+        return "has learned nothing"
+    if card.preset != config.preset:
+        return f"is a network of --preset {card.preset}, not {config.preset}"
+    if card.symmetry.strip().upper() != config.symmetry.strip().upper():
+        return f"is for symmetry {card.symmetry}, not {config.symmetry}"
+    if box != card.box_size_px or box > grid.box_size_px:
+        wanted = min(box, grid.box_size_px)
+        return f"works at a box of {card.box_size_px} px, not of {wanted} px"
+    if abs(grid.field_of_view_angstrom / view - 1.0) > _SAME_VIEW:
+        return (
+            f"sees images that are {view:.4g} Å wide ({card.box_size_px} px of "
+            f"{card.pixel_size_angstrom:.4g} Å), and these are "
+            f"{grid.field_of_view_angstrom:.4g} Å wide"
+        )
+    return _other_network(card, recipe)
+
+
+def _other_network(card: ModelCard, recipe: Recipe) -> str:
+    from ...core.training.components import network_description
+
+    radius = 0.5 * card.mask_diameter_angstrom / card.pixel_size_angstrom
+    wanted = network_description(recipe, card.box_size_px, radius)
+    # The polar grid is that of the model, whatever the mask is now.
+    for name in sorted(set(wanted) | set(card.network)):
+        there, asked = (_as_json(d.get(name)) for d in (card.network, wanted))
+        if there != asked and name not in ("outer_radius_px", "radii"):
+            return f"has a network with {name} {there}, and {asked} is asked for"
+    return ""
+
+
+def with_parent(config: TrainConfig, recipe: Recipe, parent: Optional[Parent]) -> Recipe:
+    """The recipe with the model's correction of the CTF and, unless the user gives one, a lower
+    peak of the learning rate.
+    """
+    if parent is None:
+        return recipe
+    rate = recipe.learning_rate * (_FURTHER if config.learning_rate is None else 1.0)
+    correction = parent.card.ctf_correction
+    return dataclasses.replace(recipe, ctf_correction=correction, learning_rate=rate)
+
+
+def map_shape(volumes: Tuple[Volume, ...]) -> Dict[str, Any]:
+    """What a model card says of the shape of the map, if there is one map."""
+    if len(volumes) != 1:
+        return {}
+    return {"amplitudes": np.round(sphere_amplitudes(volumes[0]), 4).tolist()}
+
+
+def _likest(
+    config: TrainConfig, recipe: Recipe, grid: Grid, volumes: Tuple[Volume, ...]
+) -> Optional[Parent]:
+    """The model of the library whose map is likest, if one is like enough."""
+    folder = Path(str(config.model_library))
+    if not folder.is_dir():
+        raise InputError(f"--model-library {folder} is not a folder; give the folder of models.")
+    cards = sorted(folder.rglob(CARD_NAME))[:_MOST_MODELS]
+    shape = sphere_amplitudes(volumes[0])
+    fitting, found = [], []
+    for path in cards:
+        try:
+            card = ModelCard.read(path.parent)
+        except InputError as error:
+            logger.warning("%s", error)
+            continue
+        if misfit(card, config, recipe, grid):
+            continue
+        fitting.append(path)
+        if card.map_shape:
+            amplitudes = np.array(card.map_shape["amplitudes"])
+            found.append((likeness(shape, amplitudes), Parent(path.parent, card)))
+
+    best = max(found, key=lambda pair: pair[0], default=None)
+    if best is not None and best[0] >= LEAST_LIKENESS:
+        logger.info(
+            "train: starts from %s, the likest of the %d of %d models in %s that fit; likeness of "
+            "the maps %.2f.",
+            best[1].folder,
+            len(fitting),
+            len(cards),
+            folder,
+            best[0],
+        )
+        return best[1]
+    logger.warning(
+        "train: no model in %s is of a map like this one (%d of %d fit the images%s); a fresh "
+        "network is trained.",
+        folder,
+        len(fitting),
+        len(cards),
+        "" if best is None else f", the best likeness is {best[0]:.2f}",
+    )
+    return None
+
+
+def _as_json(value: Any) -> Any:
+    """Tuples as the lists of a model card."""
+    return [_as_json(part) for part in value] if isinstance(value, (list, tuple)) else value
