@@ -10,12 +10,14 @@ normal distributions (McLachlan and Peel 2000), and
     P(junk | s) = sum_k share_k f_k(s) / f_set(s)    over the distributions of junk,
 
 made to rise with the score. What kinds of junk the scores tell from particles is seen from the decoys.
+Junk that looks like particles is no part of such a mixture: of each kind, as much is expected among
+the particles, for what is seen beyond them, as its decoys say.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Dict, List, Tuple
+from typing import Dict, List, Mapping, Tuple
 
 import numpy as np
 from scipy.stats import norm
@@ -30,6 +32,10 @@ _C = 0.1
 #: Most normal distributions of the scores, starts of each fit, least variance in that of the set, and
 #: scores at which the probability is computed.
 _MOST_PARTS, _STARTS, _LEAST, _GRID = 5, 3, 1e-4, 2001
+#: Images above this probability are seen to be junk.
+_SEEN = 0.5
+#: By this share, images differ within a step of an isotonic regression.
+_TIES = 1e-3
 #: Decoys of a kind are told if at least this share of them is less like the set than its median image
 #: is: half of them are if they look the same.
 LEAST_TOLD = 0.9
@@ -99,8 +105,15 @@ def junk_of_unlabelled(
     # Of the junk, one image in M + 1 may look better than all of M decoys.
     floor = min(mixture.share / max(1.0 - mixture.share, _TINY) / (len(kind) + 1), 1.0)
 
+    seen = floor + (1.0 - floor) * mixture.probability(scores)
+    limit = scores[seen <= _SEEN].max(initial=scores.min())
+    # Halves of two particles are no junk that there is.
+    kinds = {k: decoy_scores[kind == k] for k in told if told[k] >= LEAST_TOLD and k != OTHER}
+    hidden = HiddenJunk(scores, limit, kinds, _numbers_of_kinds(of_set, of_decoys, kind, seen))
+
     def probability(values: np.ndarray) -> np.ndarray:
-        return floor + (1.0 - floor) * mixture.probability(values)
+        clear_of_particles = floor + (1.0 - floor) * mixture.probability(values)
+        return np.maximum(clear_of_particles, hidden.probability(values))
 
     halves = of_decoys.network[kind == OTHER, 0]
     label = np.repeat([0, 1], [len(scores), len(halves)])
@@ -155,6 +168,64 @@ class Mixture:
 
     def _of(self, scores: np.ndarray) -> np.ndarray:
         return self._model.predict_proba(scores[:, None])[:, self._junk].sum(axis=1)
+
+
+class HiddenJunk:
+    """Junk among particles, by the decoys that score like particles.
+
+    Parameters
+    ----------
+    scores : (N,) of the set.
+    limit : beyond it images are seen to be junk.
+    decoys : scores of the decoys, by kind.
+    seen : number of images of each kind beyond the limit.
+    """
+
+    def __init__(
+        self,
+        scores: np.ndarray,
+        limit: float,
+        decoys: Mapping[str, np.ndarray],
+        seen: Mapping[str, float],
+    ):
+        from sklearn.isotonic import IsotonicRegression
+
+        self._scores = np.sort(scores[scores <= limit])
+        number = len(self._scores)
+        expected = np.zeros(number + 1)
+        for kind, own in decoys.items():
+            beyond = max(int((own > limit).sum()), 1)
+            place = np.searchsorted(self._scores, own[own <= limit])
+            expected += seen[kind] / beyond * np.bincount(place, minlength=number + 1)
+
+        rank = np.arange(number) / number
+        steps = IsotonicRegression(y_min=0.0, y_max=1.0).fit_transform(rank, expected[:-1])
+        self._values = steps * (1.0 + _TIES * (rank - 1.0))
+
+    def probability(self, scores: np.ndarray) -> np.ndarray:
+        """(M,) that images with these scores are such junk; it does not fall with the score."""
+        return np.interp(scores, self._scores, self._values)
+
+
+def _numbers_of_kinds(
+    of_set: Statistics, of_decoys: Statistics, kind: np.ndarray, junk: np.ndarray
+) -> Dict[str, float]:
+    """Number of images of each kind of decoy.
+
+    Parameters
+    ----------
+    of_set, of_decoys : N images, M decoys.
+    kind : (M,) of the decoys.
+    junk : (N,) probability that an image is junk.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    given, decoys = (np.concatenate(s[1:], axis=1) for s in (of_set, of_decoys))
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=_C, max_iter=500))
+    model.fit(decoys, kind)
+    return dict(zip(model.classes_.tolist(), junk @ model.predict_proba(given)))
 
 
 def _scores(of_set: Statistics, of_decoys: Statistics, seed: int) -> Tuple[np.ndarray, np.ndarray]:

@@ -11,7 +11,11 @@ from cryoposes_plugin.core.image_kinds import NOISE
 from cryoposes_plugin.core.trust.bulk import Bulk
 from cryoposes_plugin.core.trust.image_statistics import IMAGE_COLUMNS, Statistics, statistics_of
 from cryoposes_plugin.core.trust.own_decoys import KINDS
-from cryoposes_plugin.core.trust.unlabelled import Mixture, junk_of_unlabelled
+from cryoposes_plugin.core.trust.unlabelled import (
+    HiddenJunk,
+    Mixture,
+    junk_of_unlabelled,
+)
 
 
 def drawn(numbers, rng):
@@ -51,6 +55,29 @@ def test_a_broad_set_of_particles_is_not_junk():
     rng = np.random.default_rng(3)
     scores = np.concatenate([rng.standard_normal(700), 2.5 + rng.standard_normal(300)])
     assert Mixture(scores, 12 + rng.standard_normal(200), 0).share == 0.0
+
+
+def test_junk_that_looks_like_particles_is_counted_by_its_decoys():
+    """A fifth of such junk scores like particles: for 120 that are seen, 30 are hidden."""
+
+    def normal(number, mean):
+        return norm.ppf((np.arange(number) + 0.5) / number, mean)
+
+    scores = np.concatenate([normal(1370, 0.0), normal(30, 0.5), normal(120, 8.0)])
+    decoys = np.concatenate([normal(100, 0.5), normal(400, 8.0)])
+    found = HiddenJunk(scores, 4.0, {"overlap": decoys}, {"overlap": 120.0})
+    probability = found.probability(scores[:1400])
+    assert probability.sum() == pytest.approx(30, rel=0.05)
+    # where the densities say
+    for low, high in ((-3, 0), (0, 1), (1, 2)):
+        true = 30 * np.diff(norm.cdf([low, high], 0.5))[0]
+        true /= true + 1370 * np.diff(norm.cdf([low, high]))[0]
+        near = (scores[:1400] > low) & (scores[:1400] < high)
+        assert probability[near].mean() == pytest.approx(true, rel=0.35)
+    # nothing is hidden where nothing is seen
+    assert (
+        not HiddenJunk(scores, 4.0, {"overlap": decoys}, {"overlap": 0.0}).probability(scores).any()
+    )
 
 
 def statistics(middle, rng, number=400):
