@@ -1,6 +1,7 @@
 """Learning from particles with poses, some of which are wrong, and from models that exist.
 
     python benchmarks/labelled.py labels --map 80S.mrc --snr 0.4 --steps 1000 --folder OUT
+    python benchmarks/labelled.py junk --map 80S.mrc --snr 0.1 --steps 280 --model net80S/model --folder OUT
     python benchmarks/labelled.py transfer --map 80S.mrc --relative 70S.mrc --steps 1000 --folder OUT
 
 `labels`: images whose poses carry noise about each axis, and some of which are random. One network
@@ -10,6 +11,9 @@ their poses of the same images, and these refined against the map, are compared 
 `transfer`: networks for other noise, for another conformation (a third of the map turned about its
 long axis), and for a relative, trained from the start, and from the network that exists in a fifth
 of the steps.
+
+`junk`: a network that is trained with and without examples of junk, and how well the spread of its
+distribution tells junk that it has not seen.
 """
 
 from __future__ import annotations
@@ -32,7 +36,7 @@ from cryoposes_plugin.core.geometry.sampling import random_rotations
 from cryoposes_plugin.core.geometry.symmetry import symmetry_rotations
 from cryoposes_plugin.core.io.mrc import read_volume, write_volume
 from cryoposes_plugin.core.io.star import read_particles, write_particles
-from cryoposes_plugin.core.scores import WRONG_LABEL
+from cryoposes_plugin.core.scores import TRACE, TRUE_KIND, WRONG_LABEL
 
 C1 = symmetry_rotations("C1")
 
@@ -41,9 +45,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=("labels", "transfer"))
+    parser.add_argument("what", choices=("labels", "transfer", "junk"))
     parser.add_argument("--map", required=True, help="Volume (MRC).")
     parser.add_argument("--relative", help="Volume (MRC) of a relative, for transfer.")
+    parser.add_argument("--model", help="Network to train further, for junk.")
     parser.add_argument("--snr", type=float, default=0.4)
     parser.add_argument("--number", type=int, default=5000)
     parser.add_argument("--steps", type=int, default=1000)
@@ -53,7 +58,7 @@ def main() -> None:
     parser.add_argument("--no-refinement", action="store_true")
     parser.add_argument("--folder", type=Path, required=True)
     arguments = parser.parse_args()
-    {"labels": labels, "transfer": transfer}[arguments.what](arguments)
+    {"labels": labels, "transfer": transfer, "junk": junk}[arguments.what](arguments)
 
 
 def labels(arguments: argparse.Namespace) -> None:
@@ -124,6 +129,46 @@ def with_errors(truth, noise_deg: float, wrong: float, seed: int = 3) -> tuple:
         turn.as_matrix() @ truth.rotations,
     )
     return truth.replace(rotations=rotations), is_wrong
+
+
+def junk(arguments: argparse.Namespace) -> None:
+    """How well the network alone tells junk that it has not seen from particles, by its spread."""
+    folder, volume = arguments.folder, (arguments.map,)
+    run_command(
+        SimulateConfig(
+            volume=volume, number=arguments.number, snr=arguments.snr, junk_fraction=0.4, seed=11
+        ),
+        folder / "sim",
+    )
+    table = read_particles(folder / "sim/particles.star")
+    kinds = table.extra[TRUE_KIND].astype(str)
+    is_junk, first = kinds != "particle", np.arange(len(table)) < len(table) // 2
+    examples, others = str(folder / "junk.star"), str(folder / "others.star")
+    write_particles(examples, table.take(is_junk & first))
+    write_particles(others, table.take(~first))
+    print("| | median error of particles | area | by kind |\n|---|---|---|---|")
+    for name, given in (("without examples", {}), ("with examples", dict(junk=examples))):
+        config = TrainConfig(
+            volume=volume,
+            snr=arguments.snr,
+            steps=arguments.steps,
+            from_model=arguments.model,
+            **given,
+        )
+        path = folder / name.replace(" ", "_")
+        run_command(config, path / "net")
+        run_command(InferConfig(model=str(path / "net/model"), particles=others), path / "poses")
+        found = read_particles(path / "poses/particles.star")
+        kind, spread = kinds[~first], found.scores[TRACE]
+        right = kind == "particle"
+        error = errors_deg(found.take(right), table.take(~first).take(right), C1)
+        areas = {
+            k: roc_auc_score(kind[right | (kind == k)] == k, spread[right | (kind == k)])
+            for k in np.unique(kind[~right])
+        }
+        by_kind = ", ".join(f"{k} {area:.3f}" for k, area in areas.items())
+        area = roc_auc_score(~right, spread)
+        print(f"| {name} | {np.median(error):.2f}° | {area:.3f} | {by_kind} |", flush=True)
 
 
 def transfer(arguments: argparse.Namespace) -> None:
