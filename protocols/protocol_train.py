@@ -147,6 +147,9 @@ class ProtCryoposesTrain(ProtCryoposesBase):
         error = self._validation_error_deg()
         if error is not None:
             lines.append(f"Median angular error on held-out images: {error:.2f}°.")
+        if "share_of_wrong_labels" in metrics:
+            share = 100 * metrics["share_of_wrong_labels"]
+            lines.append(f"{share:.1f} % of the given poses seem to be wrong.")
         validation = metrics.get("validation", {})
         if "median_distance_error_deg" in validation:
             lines.append(

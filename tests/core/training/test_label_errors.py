@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from cryoposes_plugin.core.geometry.sampling import random_rotations
+from cryoposes_plugin.core.geometry.symmetry import symmetry_rotations
 from cryoposes_plugin.core.networks.polar import PolarArchitecture
 from cryoposes_plugin.core.networks.rotation_grid import grid_rotations
 from cryoposes_plugin.core.training import label_errors, objectives
@@ -110,3 +111,26 @@ def test_junk_teaches_the_classifier_alone_that_all_orientations_are_alike():
         tape.watch(flat["grid"])
         loss = objective(flat, labels, tf.constant(0.5))[0]
     np.testing.assert_allclose(tape.gradient(loss, flat["grid"]), 0.0, atol=1e-6)
+
+
+def test_labels_count_modulo_the_group(rng):
+    """Any mate of each label gives the same loss, and so the same weights."""
+    group = symmetry_rotations("D2").astype(np.float32)
+    grid = grid_rotations(POLAR.bins, POLAR.views)
+    labels = grid[[0, 60, 2, 3]]
+    recipe = SimpleNamespace(label_errors="estimated", distance_weight=0.1, pair_sampling="random")
+    objective = objectives.polar_objective(recipe, POLAR, tf.constant(group), 1.0)
+    outputs = {
+        "matrix": tf.constant(grid[[0, 1, 2, 3]] * 0.9),
+        "bingham": tf.eye(4, batch_shape=[4]),
+        "grid": tf.constant(20.0 * np.eye(len(grid), dtype=np.float32)[[0, 1, 2, 3]]),
+        "shift": tf.ones((4, 2)),
+    }
+
+    def loss(rotations):
+        trust = tf.fill((4,), 0.9)
+        truth = PoseLabels(tf.constant(rotations), tf.zeros((4, 2)), tf.ones(4), trust)
+        return float(objective(outputs, truth, tf.constant(0.5))[0])
+
+    mates = labels @ group[[3, 1, 2, 0]]
+    assert loss(mates) == pytest.approx(loss(labels), rel=1e-5)
