@@ -1,5 +1,17 @@
 """Wizards beside the parameters of the forms: each proposes a value from the input."""
 
-from .wizards import GridWizard, MaskDiameterWizard, SymmetryWizard, ThresholdWizard
+from .wizards import (
+    GridWizard,
+    MaskDiameterWizard,
+    ModelLibraryWizard,
+    SymmetryWizard,
+    ThresholdWizard,
+)
 
-__all__ = ["GridWizard", "MaskDiameterWizard", "SymmetryWizard", "ThresholdWizard"]
+__all__ = [
+    "GridWizard",
+    "MaskDiameterWizard",
+    "ModelLibraryWizard",
+    "SymmetryWizard",
+    "ThresholdWizard",
+]

@@ -25,6 +25,8 @@ from cryoposes_plugin.scipion.figure_window import SliderDialog
 from .inputs import average_image, average_projection, first_particles, first_volume, volume_data
 
 _STEPS = 200
+#: Models that a list shows.
+_MOST_LISTED = 20
 
 
 class GridWizard(Wizard):
@@ -143,6 +145,33 @@ class ThresholdWizard(Wizard):
         chosen = SliderDialog("Threshold", draw, values, start, form).ask()
         if chosen is not None:
             form.setVar("threshold", float(chosen))
+
+
+class ModelLibraryWizard(Wizard):
+    """Lists the models of the folder, the one of the likest map first."""
+
+    _targets = [(ProtCryoposesTrain, ["modelLibrary"])]
+
+    def show(self, form, *params):
+        from cryoposes_plugin.commands.train.parent import ranked_models
+        from cryoposes_plugin.core.errors import InputError
+        from cryoposes_plugin.core.types import Volume
+
+        form.setParamFromVar("modelLibrary")
+        folder, volume = form.protocol.modelLibrary.get(), first_volume(form.protocol)
+        if not folder or volume is None:
+            return say(form, "Choose a volume and a folder of models first.")
+        density = Volume(volume_data(volume), volume.getSamplingRate())
+        try:
+            models = ranked_models(Path(folder), density)
+        except InputError as error:
+            return say(form, str(error))
+        lines = [
+            f"{alike:.2f}  {model.folder}: {model.card.symmetry}, {model.card.box_size_px} px of "
+            f"{model.card.pixel_size_angstrom:.3g} Å"
+            for alike, model in models[:_MOST_LISTED]
+        ]
+        say(form, "\n".join(["Likeness of the maps, 1 for the same map:", *lines]))
 
 
 def grid_of(protocol) -> Optional[Dict[str, Any]]:

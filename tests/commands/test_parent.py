@@ -117,7 +117,7 @@ def test_the_likest_model_of_a_library_is_found(folder, caplog):
     with caplog.at_level(logging.INFO, logger="cryoposes_plugin"):
         plan = make_plan(config)
     assert plan.parent.folder == library / "good"
-    assert "the likest of the 2 of 3 models" in caplog.text
+    assert "the likest of the 2 of 2 models" in caplog.text
     assert "likeness of the maps 1.00" in caplog.text
 
     caplog.clear()

@@ -142,7 +142,7 @@ def test_every_parameter_has_help_and_hides_nothing_of_scipions(scipion_environm
 def test_a_normal_user_sees_little_of_the_training(scipion_environment):
     definition = ProtCryoposesTrain().getDefinition()
     seen = [name for name, param in definition.iterParams() if not param.isExpert()]
-    pointers = ["inputVolumes", "inputLike", "inputParticles"]
+    pointers = ["inputVolumes", "inputLike", "inputParticles", "inputJunk", "inputFromModel"]
     assert [name for name in seen if name not in OF_SCIPION] == [
         *pointers,
         "symmetry",
@@ -170,7 +170,13 @@ def test_the_training_is_in_groups(scipion_environment):
     assert found["Network and loss"] == (["Network"], ["Loss"])
     assert found["Training"] == (
         ["Training length"],
-        ["Optimiser", "Augmentation", "Validation", "Computation"],
+        [
+            "Optimiser",
+            "Particles with known poses",
+            "Augmentation",
+            "Validation",
+            "Computation",
+        ],
     )
     assert found["Simulated images"] == (["Noise"], ["Poses", "CTF"])
 

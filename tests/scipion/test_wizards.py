@@ -2,6 +2,8 @@
 docs/screenshots.py.
 """
 
+import dataclasses
+
 import mrcfile
 import numpy as np
 import pytest
@@ -104,7 +106,7 @@ def train(volume=None, like=None):
     [
         (
             ProtCryoposesTrain,
-            {"maskDiameterAngstrom", "symmetry", "boxSizePx", "pixelSizeAngstrom"},
+            {"maskDiameterAngstrom", "symmetry", "boxSizePx", "pixelSizeAngstrom", "modelLibrary"},
         ),
         (ProtCryoposesReconstruct, {"maskDiameterAngstrom", "symmetry"}),
         (ProtCryoposesSimulate, {"particleDiameterAngstrom", "boxSizePx", "pixelSizeAngstrom"}),
@@ -190,3 +192,30 @@ def test_the_threshold_of_junk_opens_where_the_false_discovery_rate_ends(fractio
     scores = np.repeat([0.001, 0.9], [80, 20])
     protocol = ProtCryoposesFilter(keepQuantile=fraction)
     assert first_threshold(protocol, JUNK, scores) == pytest.approx(expected)
+
+
+def test_models_are_listed_by_the_likeness_of_their_maps(tmp_path, volume):
+    from cryoposes_plugin.core.io.mrc import read_volume
+    from cryoposes_plugin.core.maps.likeness import sphere_amplitudes
+    from cryoposes_plugin.core.models.model_card import ModelCard
+    from cryoposes_plugin.core.types import Volume as Density
+    from cryoposes_plugin.wizards.wizards import ModelLibraryWizard
+
+    density = read_volume(tmp_path / "map.mrc")
+    other = Density(density.data.transpose(2, 1, 0) ** 2 + density.data, 2.0)
+    for name, given in (("near", density), ("far", other)):
+        card = ModelCard("default", 24, 2.0, 40.0, "none", "raw", "C4", {})
+        card = dataclasses.replace(
+            card, map_shape={"amplitudes": sphere_amplitudes(given).tolist()}
+        )
+        (tmp_path / "models" / name).mkdir(parents=True)
+        (tmp_path / "models" / name / "model_card.json").write_text(card.to_json())
+    form = Form(train(), "modelLibrary")
+    ModelLibraryWizard().show(form)
+    assert form.said.pop() == "Choose a volume and a folder of models first."
+    form.protocol.inputVolumes.append(volume)
+    form.protocol.modelLibrary.set(str(tmp_path / "models"))
+    ModelLibraryWizard().show(form)
+    _, first, second = form.said.pop().split("\n")
+    assert first.startswith("1.00") and first.endswith("near: C4, 24 px of 2 Å")
+    assert "far" in second

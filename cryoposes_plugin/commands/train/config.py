@@ -408,6 +408,7 @@ class TrainConfig(ImagingConfig):
         "poses are given.",
         label="Share of simulated images",
         group=LABELLED,
+        expert=True,
         minimum=0.01,
         maximum=0.99,
     )

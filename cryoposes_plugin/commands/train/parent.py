@@ -136,48 +136,55 @@ def map_shape(volumes: Tuple[Volume, ...]) -> Dict[str, Any]:
     return {"amplitudes": np.round(sphere_amplitudes(volumes[0]), 4).tolist()}
 
 
-def _likest(
-    config: TrainConfig, recipe: Recipe, grid: Grid, volumes: Tuple[Volume, ...]
-) -> Optional[Parent]:
-    """The model of the library whose map is likest, if one is like enough."""
-    folder = Path(str(config.model_library))
+def ranked_models(folder: Path, volume: Volume) -> List[Tuple[float, Parent]]:
+    """The models in a folder with the likeness of their maps to a volume, the likest first; 0 for
+    those whose cards do not say it.
+
+    A model that cannot be read is left out, with a warning. InputError for a path that is no
+    folder.
+    """
     if not folder.is_dir():
         raise InputError(f"--model-library {folder} is not a folder; give the folder of models.")
-    cards = sorted(folder.rglob(CARD_NAME))[:_MOST_MODELS]
-    shape = sphere_amplitudes(volumes[0])
-    fitting, found = [], []
-    for path in cards:
+    shape, found = sphere_amplitudes(volume), []
+    for path in sorted(folder.rglob(CARD_NAME))[:_MOST_MODELS]:
         try:
             card = ModelCard.read(path.parent)
         except InputError as error:
             logger.warning("%s", error)
             continue
-        if misfit(card, config, recipe, grid):
-            continue
-        fitting.append(path)
-        if card.map_shape:
-            amplitudes = np.array(card.map_shape["amplitudes"])
-            found.append((likeness(shape, amplitudes), Parent(path.parent, card)))
 
-    best = max(found, key=lambda pair: pair[0], default=None)
-    if best is not None and best[0] >= LEAST_LIKENESS:
+        known = card.map_shape.get("amplitudes")
+        alike = 0.0 if known is None else likeness(shape, np.array(known))
+        found.append((alike, Parent(path.parent, card)))
+    return sorted(found, key=lambda pair: -pair[0])
+
+
+def _likest(
+    config: TrainConfig, recipe: Recipe, grid: Grid, volumes: Tuple[Volume, ...]
+) -> Optional[Parent]:
+    """The model of the library whose map is likest, if one is like enough."""
+    models = ranked_models(Path(str(config.model_library)), volumes[0])
+    fitting = [pair for pair in models if not misfit(pair[1].card, config, recipe, grid)]
+    best, parent = fitting[0] if fitting else (0.0, None)
+    if parent is not None and best >= LEAST_LIKENESS:
         logger.info(
             "train: starts from %s, the likest of the %d of %d models in %s that fit; likeness of "
             "the maps %.2f.",
-            best[1].folder,
+            parent.folder,
             len(fitting),
-            len(cards),
-            folder,
-            best[0],
+            len(models),
+            config.model_library,
+            best,
         )
-        return best[1]
+        return parent
+
     logger.warning(
         "train: no model in %s is of a map like this one (%d of %d fit the images%s); a fresh "
         "network is trained.",
-        folder,
+        config.model_library,
         len(fitting),
-        len(cards),
-        "" if best is None else f", the best likeness is {best[0]:.2f}",
+        len(models),
+        f", the best likeness is {best:.2f}" if fitting else "",
     )
     return None
 
