@@ -19,7 +19,7 @@ FIND_PYTHON = for p in $(CANDIDATES); do "$$p" -c '$(SUPPORTED)' >/dev/null 2>&1
 
 # Some Scipion dependencies pin old NumPy and SciPy releases: take their wheels, never try to compile them.
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --prefer-binary \
-	--only-binary=numpy,scipy,scikit-image,scikit-learn,tensorflow,h5py,astra-toolbox,gemmi,finufft,healpy,astropy
+	--only-binary=numpy,scipy,scikit-image,scikit-learn,numba,llvmlite,tensorflow,h5py,astra-toolbox,gemmi,finufft,healpy,astropy
 
 .PHONY: help demo test lint format docs install clean distclean
 

@@ -59,6 +59,7 @@ setup(
         f"tensorflow>=2.20,<2.22; {COMPUTING}",
         f"astra-toolbox>=2.3,<3; {COMPUTING}",
         f"scikit-learn>=1.4,<2; {COMPUTING}",
+        f"numba>=0.60,<1; {COMPUTING}",
     ],
     extras_require={
         # The two plugins that results are exchanged with; the tests drive their protocols.

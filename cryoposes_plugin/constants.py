@@ -17,6 +17,7 @@ COMPUTE_REQUIREMENTS = (
     "matplotlib==3.8.4",
     "astra-toolbox==2.5.0",
     "scikit-learn==1.6.1",
+    "numba==0.61.2",
 )
 
 #: Replaces TensorFlow if there is an NVIDIA GPU; it includes the CUDA libraries.

@@ -49,6 +49,7 @@ FLOORS = (
     {"maps"},
     {"particles"},
     {"imaging"},
+    {"likelihood"},
     {"networks"},
     {"models"},
     {"training", "refinement", "recovery", "reconstruction"},
@@ -89,12 +90,13 @@ TENSOR_PACKAGES = {"tensorflow", "keras"}
 TENSOR_MODULES = re.compile(
     r"core/((networks|models|training)/\w+"
     r"|imaging/(fourier_projector|fourier_volumes|forward_model|transforms)"
-    r"|refinement/(reference_bank|likelihood|whitened_images|shift_\w+))\.py"
+    r"|likelihood/(pose_likelihood|on_gpu|shift_scan)"
+    r"|refinement/(reference_bank|whitened_images|shift_\w+))\.py"
     r"|commands/(train|infer|recover|iterate)/\w+\.py"
 )
 #: Modules that may import it inside a function.
 TENSOR_USERS = re.compile(
-    r"(core/(networks|models|training|imaging|refinement)/\w+|core/fourier/slices|commands/\w+/\w+)\.py"
+    r"(core/(networks|models|training|imaging|likelihood|refinement)/\w+|core/fourier/slices|commands/\w+/\w+)\.py"
 )
 #: What Scipion imports to show the plugin, on whatever Python Scipion runs.
 GUI_FILES = re.compile(

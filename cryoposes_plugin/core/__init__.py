@@ -8,6 +8,7 @@ io              STAR, MRC and npz files, folders of results
 maps            alignment, FSC, symmetry and size of maps; phantoms and atomic models
 particles       images, batches, half sets, grids and checks of particle sets
 imaging         the forward model: projection, CTF, noise
+likelihood      how well a map's slice explains an image, and its derivatives
 networks        network architectures
 models          trained networks and their folders
 training        sources, objectives, the trainer
@@ -15,6 +16,7 @@ refinement      poses refined against a map
 recovery        orientations from distances
 reconstruction  maps from particles with poses
 abinitio        the search for an initial volume
+trust           whether poses, map and images belong together; junk
 evaluation      errors of poses
 plots           figures
 

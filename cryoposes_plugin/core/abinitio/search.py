@@ -27,8 +27,8 @@ from ..fourier.masks import soft_sphere
 from ..fourier.points import FourierPoints
 from ..fourier.slices import SliceSampler
 from ..geometry.sampling import healpix_grid, random_rotations
+from ..likelihood.pose_likelihood import PoseLikelihood
 from ..reconstruction.fourier_inversion import FourierGrid, Inversion
-from ..refinement.likelihood import PoseLikelihood
 from ..refinement.search_grids import SHIFT_STEP, shift_grid
 from ..types import Volume
 from .expectation import PoseDraws, sample_poses

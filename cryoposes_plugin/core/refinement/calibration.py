@@ -9,7 +9,7 @@ from typing import Callable, Optional
 import numpy as np
 
 from ..fourier.points import FourierPoints
-from .likelihood import PoseLikelihood
+from ..likelihood.pose_likelihood import PoseLikelihood
 from .multi_start import MultiStart
 from .observations import Observations
 from .poses import Poses

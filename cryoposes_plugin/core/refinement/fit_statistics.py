@@ -1,6 +1,6 @@
 """What the fit of a map to an image leaves and explains: the numbers from which junk is told.
 
-With whitened coefficients y and the model m at the refined pose (see `likelihood`), the scale of
+With whitened coefficients y and the model m at the refined pose (see `pose_likelihood`), the scale of
 the signal in a band b of frequencies is s_b = <m, y>_b / <m, m>_b. Where the expected power of the
 signal is lambda times that of the noise, w = lambda / (1 + lambda) weights the power of the residual
 r = y - s m so that a second signal of the same spectrum is detected best.
@@ -14,7 +14,7 @@ import numpy as np
 
 from ..conventions import centre
 from ..fourier.points import FourierPoints
-from .likelihood import PoseLikelihood
+from ..likelihood.pose_likelihood import PoseLikelihood
 from .multi_start import Refined
 from .observations import Observations
 from .spectra import Spectra

@@ -15,7 +15,7 @@ from typing import Callable, NamedTuple, Optional, Tuple, Union
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from .likelihood import PARAMETERS
+from ..likelihood.pose_likelihood import PARAMETERS
 from .poses import Poses
 
 #: A pose has converged when a full step would gain less than this in twice the log likelihood (a
@@ -38,7 +38,7 @@ class Optima:
     Attributes
     ----------
     poses : the refined poses, with the anchors of their starts.
-    gain : (B,), see `likelihood`; with a prior, its penalty is subtracted.
+    gain : (B,), see `pose_likelihood`; with a prior, its penalty is subtracted.
     scale : (B,) of the particle's signal.
     normal : (B, 5, 5) normal matrix of (w, dt), the inverse of the covariance.
     converged : (B,) bool.

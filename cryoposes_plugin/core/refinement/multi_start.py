@@ -18,9 +18,9 @@ import numpy as np
 from ..fourier.points import FourierPoints
 from ..geometry.rotations import angular_distance_rad
 from ..geometry.symmetry import symmetric_distance_rad
+from ..likelihood.pose_likelihood import PoseLikelihood
 from ..parallel import in_order
 from .levenberg_marquardt import TOLERANCE, Optima, Prior, levenberg_marquardt
-from .likelihood import PoseLikelihood
 from .observations import Observations
 from .poses import Poses
 from .reference_bank import ReferenceBank, SliceTable

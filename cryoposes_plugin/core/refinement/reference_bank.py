@@ -15,8 +15,8 @@ from scipy.spatial.transform import Rotation
 
 from ..fourier.points import FourierPoints
 from ..geometry.sampling import healpix_grid
+from ..likelihood.pose_likelihood import PoseLikelihood
 from ..parallel import in_order
-from .likelihood import PoseLikelihood
 from .poses import Poses
 from .search_grids import MARCH, SHIFT_STEP, scan_shifts
 
@@ -47,10 +47,7 @@ class SliceTable:
         with self._lock:
             if self._made is None or self._made[0] != number:
                 slices = self._likelihood.slices(self._rotations, number)
-                self._made = (
-                    number,
-                    tf.constant(np.concatenate([slices.real, slices.imag], axis=1), tf.float32),
-                )
+                self._made = number, real_then_imaginary(slices)
             return self._made[1]
 
 
@@ -89,7 +86,7 @@ class ReferenceBank:
         slices = np.concatenate([piece for _, piece in made])
         coarse = likelihood.slices(healpix_grid(_ORDER - 1), self._numbers[0])
         # TensorFlow multiplies: NumPy's library would put all cores on each product of each thread.
-        self._tables = [_real_then_imaginary(a) for a in (coarse, slices[:, : self._numbers[1]])]
+        self._tables = [real_then_imaginary(a) for a in (coarse, slices[:, : self._numbers[1]])]
         self._last = tf.constant(slices.real), tf.constant(slices.imag)
 
     @property
@@ -100,7 +97,7 @@ class ReferenceBank:
     def best(
         self, y: np.ndarray, c: np.ndarray, shifts_px: np.ndarray, max_shift_px: float, number: int
     ) -> Tuple[Poses, np.ndarray]:
-        """The orientations of highest gain (see `likelihood`) for each image, at their best shifts.
+        """The orientations of highest gain for each image, at their best shifts.
 
         Parameters
         ----------
@@ -180,7 +177,7 @@ class _Waves:
         )
 
 
-def _real_then_imaginary(slices: np.ndarray) -> tf.Tensor:
+def real_then_imaginary(slices: np.ndarray) -> tf.Tensor:
     """(N, P) complex -> (N, 2 P) float32."""
     return tf.constant(np.concatenate([slices.real, slices.imag], axis=1), tf.float32)
 

@@ -15,6 +15,7 @@ from ..errors import InputError
 from ..fourier.points import FourierPoints
 from ..io.folder import Folder
 from ..io.state_files import PeriodicSave
+from ..likelihood.pose_likelihood import PoseLikelihood
 from ..maps.size import radius_of_gyration_angstrom
 from ..parallel import in_order
 from ..particles.batches import ParticleBatches, batches
@@ -26,7 +27,6 @@ from ..types import ParticleTable, Volume
 from . import global_search
 from .calibration import SAMPLE, agreement, calibrate
 from .fit_statistics import NAMES, fit_statistics
-from .likelihood import PoseLikelihood
 from .multi_start import MultiStart, Refined, Settings
 from .observations import Observations, observe
 from .reference_bank import ReferenceBank, SliceTable

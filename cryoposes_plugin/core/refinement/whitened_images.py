@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Callable, List, Optional, Tuple
+from typing import Callable, Optional, Tuple
 
 import numpy as np
 import tensorflow as tf
 
 from ..fourier.points import FourierPoints
+from ..likelihood.pose_likelihood import ImageArrays, PoseLikelihood
+from ..likelihood.shift_scan import best_shifts
 from .levenberg_marquardt import Gram
-from .likelihood import (
-    PARAMETERS,
-    ImageTensors,
-    PoseLikelihood,
-    PoseTensors,
-    TabulatedPoseTensors,
-)
 from .observations import Observations
 from .poses import Poses
-from .reference_bank import SliceTable
+from .reference_bank import SliceTable, real_then_imaginary
 from .spectra import Spectra
 
-#: Number of coefficients that are worked on at once: they fit into the cache of a core.
+#: Number of coefficients that are compared with a grid of shifts at once: they fit into the cache
+#: of a core.
 _POINTS_AT_ONCE = 2**16
 
 
@@ -45,7 +41,9 @@ class WhitenedImages:
     ):
         self.likelihood, self.points = likelihood, points
         y, c = observed.whitened(points, spectra)
-        self._arrays = [np.ascontiguousarray(a, dtype=np.float32) for a in (y.real, y.imag, c)]
+        self._arrays = ImageArrays(
+            *(np.ascontiguousarray(a, dtype=np.float32) for a in (y.real, y.imag, c))
+        )
 
     def __len__(self) -> int:
         return len(self._arrays[0])
@@ -58,14 +56,10 @@ class WhitenedImages:
 
     def gram(self, radius: float) -> Gram:
         """Inner products over the frequencies up to a radius, see `PoseLikelihood.gram`."""
-        images, chunk = self._up_to(radius)
+        number = self.points.within(radius)
 
         def gram(rotations: np.ndarray, shifts_px: np.ndarray, particle: np.ndarray) -> np.ndarray:
-            out = np.empty((len(particle), PARAMETERS + 2, PARAMETERS + 2), np.float32)
-            for part in _chunks(len(particle), chunk):
-                poses = _pose_tensors(rotations[part], shifts_px[part], particle[part])
-                out[part] = self.likelihood.gram(poses, images).numpy()
-            return out
+            return self.likelihood.gram(rotations, shifts_px, particle, self._arrays, number)
 
         return gram
 
@@ -76,7 +70,7 @@ class WhitenedImages:
         radius: float,
         slice_table: Optional[SliceTable] = None,
     ) -> Tuple[np.ndarray, np.ndarray]:
-        """Compare every start at a grid of shifts about its own, see `PoseLikelihood.scan`.
+        """Compare every start at a grid of shifts about its own, see `best_shifts`.
 
         Parameters
         ----------
@@ -89,56 +83,27 @@ class WhitenedImages:
         -------
         The best gain of each start (B,) float64, and the index of its shift in the grid (B,) int64.
         """
-        images, chunk = self._up_to(radius)
-        shift_grid = tf.constant(grid, tf.float32)
+        number = self.points.within(radius)
+        size = max(1, _POINTS_AT_ONCE // number)
+        radians = self.points.frequencies[:number] * np.float32(2 * np.pi / self.points.box_size_px)
         gain, best = np.empty(len(starts), np.float64), np.empty(len(starts), np.int64)
 
-        def scan(rows: np.ndarray, compare: Callable) -> None:
-            for part in _chunks(len(rows), chunk):
-                gains, shifts = compare(rows[part])
-                gain[rows[part]], best[rows[part]] = gains.numpy(), shifts.numpy()
+        def scan(rows: np.ndarray, slices_of: Callable[[np.ndarray], tf.Tensor]) -> None:
+            for part in np.array_split(rows, range(size, len(rows), size)):
+                own = (values[starts.particle[part], :number] for values in self._arrays)
+                shifts = starts.shifts_px[part].astype(np.float32)
+                found = best_shifts(radians, slices_of(part), shifts, grid.astype(np.float32), *own)
+                gain[part], best[part] = (array.numpy() for array in found)
 
-        def interpolated(rows: np.ndarray):
-            poses = _pose_tensors(
-                starts.rotations[rows], starts.shifts_px[rows], starts.particle[rows]
-            )
-            return self.likelihood.scan(poses, shift_grid, images)
+        def interpolated(rows: np.ndarray) -> tf.Tensor:
+            return real_then_imaginary(self.likelihood.slices(starts.rotations[rows], number))
 
         on_grid = starts.on_grid
         if slice_table is None or on_grid is None:
             scan(np.arange(len(starts)), interpolated)
             return gain, best
 
-        slices = slice_table.up_to(self.points.within(radius))
-
-        def tabulated(rows: np.ndarray):
-            poses = TabulatedPoseTensors(
-                tf.constant(on_grid[rows], tf.int32),
-                tf.constant(starts.shifts_px[rows], tf.float32),
-                tf.constant(starts.particle[rows], tf.int32),
-            )
-            return self.likelihood.scan_slices(slices, poses, shift_grid, images)
-
+        slices = slice_table.up_to(number)
         scan(np.flatnonzero(on_grid < 0), interpolated)
-        scan(np.flatnonzero(on_grid >= 0), tabulated)
+        scan(np.flatnonzero(on_grid >= 0), lambda rows: tf.gather(slices, on_grid[rows]))
         return gain, best
-
-    def _up_to(self, radius: float) -> Tuple[ImageTensors, int]:
-        """The images up to a radius, and the number of poses to compare with them at once."""
-        number = self.points.within(radius)
-        images = ImageTensors(*(tf.constant(values[:, :number]) for values in self._arrays))
-        return images, max(1, _POINTS_AT_ONCE // number)
-
-
-def _chunks(number: int, size: int) -> List[slice]:
-    return [slice(at, at + size) for at in range(0, number, size)]
-
-
-def _pose_tensors(
-    rotations: np.ndarray, shifts_px: np.ndarray, particle: np.ndarray
-) -> PoseTensors:
-    return PoseTensors(
-        tf.constant(rotations, tf.float32),
-        tf.constant(shifts_px, tf.float32),
-        tf.constant(particle, tf.int32),
-    )

@@ -1,7 +1,7 @@
 """By how much images and map differ in magnification, and what that does to the poses.
 
 Images whose pixel is 1 + e times as large as stated show the map at the frequencies k / (1 + e). With
-the model m of `likelihood` at the refined pose, its derivatives J by the pose and d by e, the scale s
+the model m at the refined pose, its derivatives J by the pose and d by e, the scale s
 of the particle profiled out, and H and h the parts of the normal matrix of (pose, e),
 
     g = <d, y - s m> s,    q = s^2 <d, d> - h^T H^-1 h,    e = sum g / sum q  over the particles
@@ -19,9 +19,9 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from ..fourier.points import FourierPoints
+from ..likelihood.pose_likelihood import PARAMETERS, PoseLikelihood
 from ..parallel import in_order
 from ..particles.batches import batches
-from ..refinement.likelihood import PARAMETERS, PoseLikelihood
 from ..refinement.multi_start import Refined
 from ..refinement.observations import Observations
 from ..refinement.refinement import Refinement

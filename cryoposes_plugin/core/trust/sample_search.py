@@ -11,12 +11,12 @@ from typing import Optional
 import numpy as np
 
 from ..fourier.points import FourierPoints
+from ..likelihood.pose_likelihood import PoseLikelihood
 from ..maps.size import radius_of_gyration_angstrom
 from ..parallel import in_order
 from ..particles.grids import Grid
 from ..refinement import global_search
 from ..refinement.calibration import measure_spectra, reprojections
-from ..refinement.likelihood import PoseLikelihood
 from ..refinement.multi_start import MultiStart, Refined, joined
 from ..refinement.observations import Observations
 from ..refinement.poses import Poses

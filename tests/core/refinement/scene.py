@@ -12,9 +12,9 @@ from cryoposes_plugin.core.fourier.points import FourierPoints
 from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
 from cryoposes_plugin.core.geometry.sampling import random_rotations
 from cryoposes_plugin.core.imaging.forward_model import ForwardModel
+from cryoposes_plugin.core.likelihood.pose_likelihood import PoseLikelihood
 from cryoposes_plugin.core.maps.phantom import make_phantom
 from cryoposes_plugin.core.maps.size import radius_of_gyration_px
-from cryoposes_plugin.core.refinement.likelihood import PoseLikelihood
 from cryoposes_plugin.core.refinement.multi_start import MultiStart, Settings
 from cryoposes_plugin.core.refinement.observations import observe
 from cryoposes_plugin.core.refinement.spectra import Spectra

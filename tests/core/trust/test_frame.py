@@ -12,10 +12,10 @@ from scipy.spatial.transform import Rotation
 pytest.importorskip("tensorflow")
 from cryoposes_plugin.core.fourier.filters import low_pass
 from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
+from cryoposes_plugin.core.likelihood.pose_likelihood import PoseLikelihood
 from cryoposes_plugin.core.maps.alignment import turned
 from cryoposes_plugin.core.maps.phantom import make_phantom
 from cryoposes_plugin.core.particles.grids import Grid
-from cryoposes_plugin.core.refinement.likelihood import PoseLikelihood
 from cryoposes_plugin.core.refinement.multi_start import Settings
 from cryoposes_plugin.core.trust.common_frame import CommonFrame
 from cryoposes_plugin.core.trust.explained import Explained

@@ -7,7 +7,7 @@ pytest.importorskip("tensorflow")
 
 from scipy.spatial.transform import Rotation
 
-from cryoposes_plugin.core.refinement.likelihood import PoseLikelihood
+from cryoposes_plugin.core.likelihood.pose_likelihood import PoseLikelihood
 from cryoposes_plugin.core.trust.magnification import Magnification, magnification_scores
 from cryoposes_plugin.core.types import Volume
 

@@ -1,0 +1,378 @@
+"""A map as one half of its Fourier transform on a padded grid, read between the nodes by trilinear
+interpolation, and the inner products that the likelihood needs (Numba).
+
+Points are worked on in blocks. The numbers of a block lie side by side in one array, a row for each
+quantity: the loops over a block then become vector instructions, because all rows have known and
+different places. For the same reason every index is unsigned.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Tuple
+
+import numpy as np
+
+from ..errors import ResourceError
+from ..imaging import padding as grids
+from ..imaging.fourier_volumes import fourier_volume
+from .compiled import compiled
+
+_u = np.uint64
+#: Points of a block, and rows of the block: coordinates, modulation, side of the half space,
+#: fractions beyond the node below, phases along x and y; values at the eight nodes around; columns
+#: of the products. Real parts are followed by imaginary ones.
+_BLOCK = 128
+_ROWS = tuple(_u(row * _BLOCK) for row in range(41))
+_SCRATCH = len(_ROWS) * _BLOCK
+_KX, _KY, _C, _SIDE, _FX, _FY, _FZ, _EX, _EX_IM, _EY, _EY_IM = _ROWS[:11]
+_CORNERS, _COLUMNS = _ROWS[11:27], _ROWS[27:41]
+_NEXT, _PAIR = _u(_BLOCK), _u(2 * _BLOCK)
+#: Columns: the derivatives by the pose (5), the model, the image.
+_WIDTH = 7
+_PRODUCTS = _WIDTH * (_WIDTH + 1) // 2
+#: Nodes that an index of 32 bits can count.
+_MOST_NODES = 2**31
+
+
+class HalfVolume:
+    """The transform of a volume at kx >= 0.
+
+    The volume is divided by the interpolation kernel's transform, a sinc^2 along each axis.
+    Relative error: `imaging.padding.interpolation_error`.
+
+    Parameters
+    ----------
+    volume : (D, D, D) float32 [z, y, x], origin at D // 2, D even.
+    padding : of the Fourier grid, see `imaging.padding.choose_padding`.
+    frequencies : (P, 2) whole (kx, ky) in cycles per box, ascending in |k|.
+
+    Raises
+    ------
+    ResourceError : if the grid has more nodes than can be counted.
+    """
+
+    def __init__(self, volume: np.ndarray, padding: float, frequencies: np.ndarray):
+        box = len(volume)
+        size = grids.padded_size(box, padding)
+        width = size // 2 + 1
+        # The first planes follow again after the last ones: each node has its neighbours.
+        shape = (size + 1, size + 1, width)
+        if math.prod(shape) >= _MOST_NODES:
+            raise ResourceError(
+                f"A map of {box} px has more than {_MOST_NODES} Fourier coefficients on its padded "
+                "grid; use a smaller working box."
+            )
+        table = np.empty(shape, np.complex64)
+        table[:size, :size] = fourier_volume(volume, size)
+        table[size, :size] = table[0, :size]
+        table[:, size] = table[:, 0]
+        self._table = table.reshape(-1).view(np.float32)
+        self._grid = np.array([size // 2, width, (size + 1) * width], np.int32)
+
+        self._scale = np.float32(size / box)
+        self._k = np.ascontiguousarray(frequencies.T, np.float32)
+        self._reach = np.abs(self._k).max(axis=0).astype(np.int64)
+        np.maximum.accumulate(self._reach, out=self._reach)
+        self._box_size_px = box
+
+    def slices(self, rotations: np.ndarray, number: int) -> np.ndarray:
+        """(B, P) complex64 x(A^T k) at the first P = `number` points."""
+        out = np.empty((len(rotations), number), np.complex64)
+        rotations = np.ascontiguousarray(rotations, np.float32)
+        k = self._k[:, :number]
+        _slices(self._table, self._grid, self._scale, k, rotations, out.view(np.float32))
+        return out
+
+    def gram(
+        self,
+        rotations: np.ndarray,
+        shifts_px: np.ndarray,
+        particle: np.ndarray,
+        images: Tuple[np.ndarray, np.ndarray, np.ndarray],
+        number: int,
+    ) -> np.ndarray:
+        """Inner products of the model's derivatives (5), the model and the image: (B, 7, 7) float64.
+
+        Parameters
+        ----------
+        rotations, shifts_px : (B, 3, 3) and (B, 2).
+        particle : (B,) rows of the images.
+        images : real and imaginary parts and modulation, each (N, >= P) float32.
+        number : P of the points that are compared.
+        """
+        out = np.empty((len(particle), _WIDTH, _WIDTH))
+        if number == 0 or len(particle) == 0:
+            out[:] = 0.0
+            return out
+
+        _gram(
+            self._table,
+            self._grid,
+            self._scale,
+            self._k[:, :number],
+            int(self._reach[number - 1]),
+            2 * math.pi / self._box_size_px,
+            np.ascontiguousarray(rotations, np.float32),
+            np.ascontiguousarray(shifts_px, np.float64),
+            np.ascontiguousarray(particle, np.int64),
+            *images,
+            out,
+        )
+        return out
+
+
+@compiled
+def _locate(
+    s: np.ndarray,
+    node: np.ndarray,
+    n: int,
+    k: np.ndarray,
+    first: int,
+    a: np.ndarray,
+    scale: np.float32,
+    grid: np.ndarray,
+) -> None:
+    """Fill the rows of coordinates, side and fractions, and the node below each point.
+
+    Only kx >= 0 is stored: V^(q) = conj(V^(-q)).
+
+    Parameters
+    ----------
+    s, node : of the block.
+    n : number of its points.
+    k : (2, P) frequencies.
+    first : of the block's points among these.
+    a : (3, 3) rotation.
+    scale : nodes of the grid per cycle per box.
+    grid : half of the grid's edge, nodes of a line, nodes of a plane.
+    """
+    for q in range(_u(n)):
+        s[_KX + q] = k[0, _u(first) + q]
+        s[_KY + q] = k[1, _u(first) + q]
+    a00, a01, a02 = scale * a[0, 0], scale * a[0, 1], scale * a[0, 2]
+    a10, a11, a12 = scale * a[1, 0], scale * a[1, 1], scale * a[1, 2]
+    half, line, plane = np.float32(grid[0]), grid[1], grid[2]
+    for q in range(_u(n)):
+        kx, ky = s[_KX + q], s[_KY + q]
+        x, y, z = a00 * kx + a10 * ky, a01 * kx + a11 * ky, a02 * kx + a12 * ky
+        side = np.float32(1.0) if x >= np.float32(0.0) else np.float32(-1.0)
+        x, y, z = x * side, y * side, z * side
+        x0, y0, z0 = np.floor(x), np.floor(y), np.floor(z)
+        s[_SIDE + q] = side
+        s[_FX + q], s[_FY + q], s[_FZ + q] = x - x0, y - y0, z - z0
+        node[q] = np.int32(z0 + half) * plane + np.int32(y0 + half) * line + np.int32(x0)
+
+
+@compiled
+def _read(s: np.ndarray, node: np.ndarray, n: int, table: np.ndarray, grid: np.ndarray) -> None:
+    """Fill the rows of the eight nodes: z, y, x ascend as the digits of a binary number."""
+    line, plane = _u(2 * grid[1]), _u(2 * np.int64(grid[2]))
+    for q in range(_u(n)):
+        at = _u(2) * _u(node[q])
+        for dz in range(2):
+            for dy in range(2):
+                here = at + _u(dz) * plane + _u(dy) * line
+                row = _CORNERS[0] + _u(8 * dz + 4 * dy) * _NEXT + q
+                s[row] = table[here]
+                s[row + _NEXT] = table[here + _u(1)]
+                s[row + _u(2) * _NEXT] = table[here + _u(2)]
+                s[row + _u(3) * _NEXT] = table[here + _u(3)]
+
+
+@compiled
+def _value(s: np.ndarray, part: np.uint64, q: np.uint64) -> np.float32:
+    """The interpolation between the eight nodes; `part` 0 of the real part, one row for the
+    imaginary one.
+    """
+    fx, fy, fz = s[_FX + q], s[_FY + q], s[_FZ + q]
+    q = q + part
+    c = _CORNERS
+    l00 = s[c[0] + q] + fx * (s[c[2] + q] - s[c[0] + q])
+    l01 = s[c[4] + q] + fx * (s[c[6] + q] - s[c[4] + q])
+    l10 = s[c[8] + q] + fx * (s[c[10] + q] - s[c[8] + q])
+    l11 = s[c[12] + q] + fx * (s[c[14] + q] - s[c[12] + q])
+    p0, p1 = l00 + fy * (l01 - l00), l10 + fy * (l11 - l10)
+    return p0 + fz * (p1 - p0)
+
+
+@compiled
+def _value_and_gradient(s: np.ndarray, part: np.uint64, q: np.uint64) -> Tuple:
+    """The same, and its derivatives along x, y and z per node."""
+    fx, fy, fz = s[_FX + q], s[_FY + q], s[_FZ + q]
+    q = q + part
+    c = _CORNERS
+    d00, d01 = s[c[2] + q] - s[c[0] + q], s[c[6] + q] - s[c[4] + q]
+    d10, d11 = s[c[10] + q] - s[c[8] + q], s[c[14] + q] - s[c[12] + q]
+    l00, l01 = s[c[0] + q] + fx * d00, s[c[4] + q] + fx * d01
+    l10, l11 = s[c[8] + q] + fx * d10, s[c[12] + q] + fx * d11
+    y0, y1 = l01 - l00, l11 - l10
+    p0, p1 = l00 + fy * y0, l10 + fy * y1
+    x0, x1 = d00 + fy * (d01 - d00), d10 + fy * (d11 - d10)
+    along_z = p1 - p0
+    return p0 + fz * along_z, x0 + fz * (x1 - x0), y0 + fz * (y1 - y0), along_z
+
+
+@compiled
+def _product(a: np.float32, b: np.float32, c: np.float32, d: np.float32) -> Tuple:
+    """(a + i b) (c + i d)."""
+    return a * c - b * d, a * d + b * c
+
+
+@compiled
+def _columns(s: np.ndarray, n: int, a: np.ndarray, scale: np.float32, radians: np.float32) -> None:
+    """Fill the columns of the derivatives and the model.
+
+    By w of x(A^T exp(-[w]x) k) they are -(A grad x) . (w x k); by the shift -i k times the model.
+
+    Parameters
+    ----------
+    s : the block.
+    n : number of its points.
+    a : (3, 3) rotation.
+    scale : nodes of the grid per cycle per box.
+    radians : per pixel, of one cycle per box.
+    """
+    a00, a01, a02 = scale * a[0, 0], scale * a[0, 1], scale * a[0, 2]
+    a10, a11, a12 = scale * a[1, 0], scale * a[1, 1], scale * a[1, 2]
+    a20, a21, a22 = scale * a[2, 0], scale * a[2, 1], scale * a[2, 2]
+    re, im = _u(0), _NEXT
+    c = _COLUMNS
+    for q in range(_u(n)):
+        kx, ky, side = s[_KX + q], s[_KY + q], s[_SIDE + q]
+        value, gx, gy, gz = _value_and_gradient(s, re, q)
+        value_im, hx, hy, hz = _value_and_gradient(s, im, q)
+        # The real part's gradient and the imaginary part's value change sign with q.
+        value_im = value_im * side
+        gx, gy, gz = gx * side, gy * side, gz * side
+
+        tx, ty, tz = a00 * ky - a10 * kx, a01 * ky - a11 * kx, a02 * ky - a12 * kx
+        turned, turned_im = tx * gx + ty * gy + tz * gz, tx * hx + ty * hy + tz * hz
+        beam, beam_im = a20 * gx + a21 * gy + a22 * gz, a20 * hx + a21 * hy + a22 * hz
+
+        wave, wave_im = _product(s[_EX + q], s[_EX_IM + q], s[_EY + q], s[_EY_IM + q])
+        wave, wave_im = s[_C + q] * wave, s[_C + q] * wave_im
+        m, m_im = _product(value, value_im, wave, wave_im)
+        beam, beam_im = _product(beam, beam_im, wave, wave_im)
+        turned, turned_im = _product(turned, turned_im, wave, wave_im)
+
+        s[c[0] + q], s[c[1] + q] = -ky * beam, -ky * beam_im
+        s[c[2] + q], s[c[3] + q] = kx * beam, kx * beam_im
+        s[c[4] + q], s[c[5] + q] = turned, turned_im
+        s[c[6] + q], s[c[7] + q] = m_im * (radians * kx), -m * (radians * kx)
+        s[c[8] + q], s[c[9] + q] = m_im * (radians * ky), -m * (radians * ky)
+        s[c[10] + q], s[c[11] + q] = m, m_im
+
+
+@compiled
+def _add_products(s: np.ndarray, sums: np.ndarray) -> None:
+    """Add the products of all pairs of columns, over whole blocks."""
+    place = 0
+    for row in range(_WIDTH):
+        for column in range(row + 1):
+            a, b = _COLUMNS[0] + _u(row) * _PAIR, _COLUMNS[0] + _u(column) * _PAIR
+            total = np.float32(0.0)
+            for q in range(_PAIR):
+                total += s[a + q] * s[b + q]
+            sums[place] += total
+            place += 1
+
+
+@compiled
+def _waves(wave: np.ndarray, shift_px: float, reach: int, step: float) -> None:
+    """Fill (2, 2 reach + 1) with exp(-i step k shift) of k from -reach to reach."""
+    for i in range(2 * reach + 1):
+        angle = -step * (i - reach) * shift_px
+        wave[0, i], wave[1, i] = math.cos(angle), math.sin(angle)
+
+
+@compiled
+def _gram(
+    table: np.ndarray,
+    grid: np.ndarray,
+    scale: np.float32,
+    k: np.ndarray,
+    reach: int,
+    step: float,
+    rotations: np.ndarray,
+    shifts_px: np.ndarray,
+    particle: np.ndarray,
+    real: np.ndarray,
+    imaginary: np.ndarray,
+    modulation: np.ndarray,
+    out: np.ndarray,
+) -> None:
+    """Inner products of B poses, (B, 7, 7).
+
+    Parameters
+    ----------
+    table, grid, scale, k : see `_locate` and `_read`.
+    reach : the largest of |kx| and |ky|.
+    step : radians per pixel of one cycle per box.
+    rotations, shifts_px, particle : of the poses.
+    real, imaginary, modulation : of the images, (N, >= P).
+    out : is filled.
+    """
+    s, node = np.zeros(_SCRATCH, np.float32), np.empty(_BLOCK, np.int32)
+    wave_x, wave_y = np.empty((2, 2, 2 * reach + 1), np.float32)
+    sums = np.empty(_PRODUCTS)
+    number = k.shape[1]
+    for pose in range(len(particle)):
+        a, image = rotations[pose], _u(particle[pose])
+        _waves(wave_x, shifts_px[pose, 0], reach, step)
+        _waves(wave_y, shifts_px[pose, 1], reach, step)
+        sums[:] = 0.0
+        for first in range(0, number, _BLOCK):
+            n = min(_BLOCK, number - first)
+            if n < _BLOCK:
+                s[np.int64(_COLUMNS[0]) :] = 0.0
+            _locate(s, node, n, k, first, a, scale, grid)
+            _read(s, node, n, table, grid)
+            for q in range(_u(n)):
+                s[_C + q] = modulation[image, _u(first) + q]
+            for q in range(_u(n)):
+                s[_COLUMNS[12] + q] = real[image, _u(first) + q]
+            for q in range(_u(n)):
+                s[_COLUMNS[13] + q] = imaginary[image, _u(first) + q]
+            for q in range(_u(n)):
+                x, y = _u(np.int64(s[_KX + q]) + reach), _u(np.int64(s[_KY + q]) + reach)
+                s[_EX + q], s[_EX_IM + q] = wave_x[0, x], wave_x[1, x]
+                s[_EY + q], s[_EY_IM + q] = wave_y[0, y], wave_y[1, y]
+            _columns(s, n, a, scale, np.float32(step))
+            _add_products(s, sums)
+
+        place = 0
+        for row in range(_WIDTH):
+            for column in range(row + 1):
+                out[pose, row, column] = out[pose, column, row] = sums[place]
+                place += 1
+
+
+@compiled
+def _slices(
+    table: np.ndarray,
+    grid: np.ndarray,
+    scale: np.float32,
+    k: np.ndarray,
+    rotations: np.ndarray,
+    out: np.ndarray,
+) -> None:
+    """Slices at B rotations, (B, 2 P): real and imaginary parts in turn.
+
+    Parameters
+    ----------
+    table, grid, scale, k : see `_locate` and `_read`.
+    rotations : (B, 3, 3).
+    out : is filled.
+    """
+    s, node = np.zeros(_SCRATCH, np.float32), np.empty(_BLOCK, np.int32)
+    number = k.shape[1]
+    for pose in range(len(rotations)):
+        for first in range(0, number, _BLOCK):
+            n = min(_BLOCK, number - first)
+            _locate(s, node, n, k, first, rotations[pose], scale, grid)
+            _read(s, node, n, table, grid)
+            for q in range(_u(n)):
+                place = _u(2) * (_u(first) + q)
+                out[pose, place] = _value(s, _u(0), q)
+                out[pose, place + _u(1)] = _value(s, _NEXT, q) * s[_SIDE + q]

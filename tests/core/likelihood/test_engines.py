@@ -1,0 +1,121 @@
+"""The compiled slices and inner products, against sums in double precision and TensorFlow's."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+pytest.importorskip("tensorflow")
+from cryoposes_plugin.core.errors import ResourceError
+from cryoposes_plugin.core.fourier.points import FourierPoints
+from cryoposes_plugin.core.geometry.sampling import random_rotations
+from cryoposes_plugin.core.imaging.fourier_volumes import fourier_volume
+from cryoposes_plugin.core.imaging.padding import padded_size
+from cryoposes_plugin.core.likelihood import half_volume
+from cryoposes_plugin.core.likelihood.half_volume import HalfVolume
+from cryoposes_plugin.core.likelihood.on_gpu import PackedVolume
+from cryoposes_plugin.core.maps.phantom import make_phantom
+
+BOX, PADDING, POSES = 24, 2.0, 30
+#: All points of the box: more than one block, and no whole number of blocks.
+ALL = len(FourierPoints(BOX))
+
+
+@pytest.fixture(scope="module")
+def points():
+    return FourierPoints(BOX)
+
+
+@pytest.fixture(scope="module")
+def density():
+    return make_phantom(BOX, 6.0).data
+
+
+@pytest.fixture(scope="module")
+def poses():
+    """Rotations, among them the identity, whose points lie on nodes; shifts; rows of images."""
+    rng = np.random.default_rng(1)
+    rotations = np.concatenate([np.eye(3)[None], random_rotations(POSES - 1, rng)])
+    return rotations, rng.normal(0, 2, (POSES, 2)), rng.integers(0, 5, POSES)
+
+
+@pytest.fixture(scope="module")
+def images(points):
+    rng = np.random.default_rng(2)
+    return tuple(rng.standard_normal((3, 5, len(points))).astype(np.float32))
+
+
+@pytest.fixture(scope="module")
+def exact(density, points, poses):
+    """(B, P) complex128: the trilinear interpolation, written out."""
+    size = padded_size(BOX, PADDING)
+    half = fourier_volume(density, size).astype(np.complex128)
+    q = (size / BOX) * np.einsum("bca,pc->bpa", poses[0][:, :2], points.frequencies)
+    side = np.where(q[..., :1] < 0, -1.0, 1.0)
+    below = np.floor(q * side).astype(int)
+    beyond = q * side - below
+    values = np.zeros(q.shape[:2], complex)
+    for corner in itertools.product((0, 1), repeat=3):
+        weight = np.where(corner, beyond, 1 - beyond).prod(axis=-1)
+        x, y, z = np.moveaxis(below + corner, -1, 0)
+        values += weight * half[(z + size // 2) % size, (y + size // 2) % size, x]
+    return np.where(side[..., 0] < 0, values.conj(), values)
+
+
+@pytest.mark.parametrize("engine", [HalfVolume, PackedVolume])
+@pytest.mark.parametrize("number", [1, 100, 128, ALL])
+def test_slices_are_the_interpolation(engine, number, density, points, poses, exact):
+    found = engine(density, PADDING, points.frequencies).slices(poses[0], number)
+    np.testing.assert_allclose(found, exact[:, :number], atol=3e-6 * np.abs(exact).max())
+
+
+@pytest.mark.parametrize("engine", [HalfVolume, PackedVolume])
+@pytest.mark.parametrize("number", [1, 128, ALL])
+def test_products_of_model_and_image(engine, number, density, points, poses, images, exact):
+    rotations, shifts, particle = poses
+    gram = engine(density, PADDING, points.frequencies).gram(*poses, images, number)
+    real, imaginary, modulation = (a[particle, :number].astype(np.float64) for a in images)
+    phase = np.exp(-2j * np.pi / BOX * (shifts @ points.frequencies[:number].T))
+    model = modulation * phase * exact[:, :number]
+    image = real + 1j * imaginary
+    for row, column, products in (
+        (5, 5, np.abs(model) ** 2),
+        (5, 6, (model.conj() * image).real),
+        (6, 6, np.abs(image) ** 2),
+    ):
+        scale = (np.abs(model) ** 2 + np.abs(image) ** 2).sum(axis=1)
+        np.testing.assert_allclose(
+            gram[:, row, column] / scale, products.sum(axis=1) / scale, atol=3e-6
+        )
+
+
+def test_both_engines_give_the_same_derivatives(density, points, poses, images):
+    """But where a point lies on a node, where the interpolation has a kink: at the identity."""
+    compiled, tensors = (
+        engine(density, PADDING, points.frequencies).gram(*poses, images, ALL)[1:]
+        for engine in (HalfVolume, PackedVolume)
+    )
+    length = np.sqrt(np.einsum("bii->bi", tensors))
+    difference = np.abs(compiled - tensors) / (length[:, :, None] * length[:, None])
+    assert difference.max() < 3e-5
+
+
+def test_products_are_symmetric_and_positive(density, points, poses, images):
+    gram = HalfVolume(density, PADDING, points.frequencies).gram(*poses, images, ALL)
+    np.testing.assert_array_equal(gram, np.swapaxes(gram, 1, 2))
+    length = np.sqrt(np.einsum("bii->bi", gram))
+    scaled = gram / (length[:, :, None] * length[:, None])
+    assert np.linalg.eigvalsh(scaled).min() > -1e-5
+
+
+def test_no_poses_and_no_points(density, points, poses, images):
+    volume = HalfVolume(density, PADDING, points.frequencies)
+    rotations, shifts, particle = (a[:0] for a in poses)
+    assert volume.gram(rotations, shifts, particle, images, 10).shape == (0, 7, 7)
+    np.testing.assert_array_equal(volume.gram(*poses, images, 0), 0.0)
+
+
+def test_a_grid_whose_nodes_cannot_be_counted_is_refused(density, points, monkeypatch):
+    monkeypatch.setattr(half_volume, "_MOST_NODES", 1000)
+    with pytest.raises(ResourceError, match="smaller working box"):
+        HalfVolume(density, PADDING, points.frequencies)
