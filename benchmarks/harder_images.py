@@ -23,12 +23,12 @@ import numpy as np
 import scipy.fft
 
 from cryoposes_plugin.commands.simulate.config import SimulateConfig
+from cryoposes_plugin.commands.simulate.faults import draw
 from cryoposes_plugin.commands.simulate.inputs import (
     SimulationInputs,
-    draw,
     particle_diameter_angstrom,
-    particle_table,
 )
+from cryoposes_plugin.commands.simulate.table import particle_table
 from cryoposes_plugin.core.fourier.ctf import ctf_values, frequency_grid
 from cryoposes_plugin.core.fourier.masks import circular_mask
 from cryoposes_plugin.core.imaging.noise import normalise_background, simulate_noise

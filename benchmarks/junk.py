@@ -28,7 +28,9 @@ from sklearn.metrics import roc_auc_score
 from cryoposes_plugin.commands.infer.config import InferConfig
 from cryoposes_plugin.commands.runner import run_command
 from cryoposes_plugin.commands.simulate.config import SimulateConfig
-from cryoposes_plugin.commands.simulate.inputs import SimulationInputs, draw, particle_table
+from cryoposes_plugin.commands.simulate.faults import draw
+from cryoposes_plugin.commands.simulate.inputs import SimulationInputs
+from cryoposes_plugin.commands.simulate.table import particle_table
 from cryoposes_plugin.core.evaluation.calibration import (
     coverage,
     error_reliability,

@@ -6,7 +6,7 @@ from typing import Any, Dict, List
 
 from pwem.objects import SetOfParticles
 
-from cryoposes_plugin.commands.config import BACKGROUND, IMAGE_SIZE, NOISE, Config
+from cryoposes_plugin.commands.config import BACKGROUND, FAULTS, IMAGE_SIZE, NOISE, Config
 from cryoposes_plugin.commands.simulate.config import SimulateConfig
 from cryoposes_plugin.core.io.names import PARTICLES_NAME
 from cryoposes_plugin.core.values import counted
@@ -24,24 +24,35 @@ class ProtCryoposesSimulate(ProtCryoposesBase):
 
     A fraction of the images can be junk of five kinds: noise, another molecule, a neighbour, a
     particle far off centre, an edge. `compare` and `calibrate` then know which images are junk.
+
+    With the faults of real images, particles also have neighbours, duplicates, ice of differing
+    thickness, preferred views, and CTFs that differ from the stated ones.
     """
 
     _label = SimulateConfig.title
     _possibleOutputs = {"outputParticles": SetOfParticles}
     CONFIG = SimulateConfig
+    VOLUMES = (("moving_part", "inputMovingPart"),)
     PARTICLES = (
         ParticleInput("like", "inputLike", images=False),
         ParticleInput("orientations_from", "inputPoses", poses=True, images=False),
+        ParticleInput("noise_like", "inputNoiseLike"),
     )
 
     def _defineParams(self, form):
         form.addSection(label="Input")
         forms.add_volumes(form, SimulateConfig)
         forms.add_pointer(form, SimulateConfig, "like", "SetOfParticles", optional=True)
-        forms.add_fields(form, SimulateConfig, "number", "junk_fraction")
+        forms.add_fields(form, SimulateConfig, "volume_weights", "number", "junk_fraction")
         forms.add_group(form, SimulateConfig, IMAGE_SIZE)
 
         forms.add_computation(form, SimulateConfig)
+
+        form.addSection(label="Faults")
+        forms.add_group(form, SimulateConfig, FAULTS)
+        forms.add_pointer(
+            form, SimulateConfig, "moving_part", "VolumeMask", optional=True, name="inputMovingPart"
+        )
 
         form.addSection(label="Poses")
         forms.add_fields(form, SimulateConfig, "orientations")
@@ -59,12 +70,13 @@ class ProtCryoposesSimulate(ProtCryoposesBase):
             SimulateConfig,
             "preferred_directions_deg",
             "preferred_concentration",
-            condition=_orientations("preferred"),
+            condition=f"{_orientations('preferred')} or preset != 0 or preferredShare is not None",
         )
         forms.add_fields(form, SimulateConfig, "shift_distribution", "shift_px")
 
         form.addSection(label="CTF and noise")
         forms.add_group(form, SimulateConfig, NOISE)
+        forms.add_pointer(form, SimulateConfig, "noise_like", "SetOfParticles", optional=True)
         forms.add_group(form, SimulateConfig, BACKGROUND)
         forms.add_ctf_group(form, SimulateConfig)
 

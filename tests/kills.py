@@ -92,7 +92,7 @@ def import_everything():
 
     from cryoposes_plugin.commands import pictures as run_pictures
     from cryoposes_plugin.commands import registry, report
-    from cryoposes_plugin.commands.simulate import run as simulate
+    from cryoposes_plugin.commands.simulate import renderer as simulate
     from cryoposes_plugin.core import plots
     from cryoposes_plugin.core.abinitio import starts
     from cryoposes_plugin.core.imaging import forward_model

@@ -26,8 +26,11 @@ POSE_SOURCE = "cryoposesPoseSource"
 LEARNED_NOTHING, FROM_NOTHING = "has learned nothing", ",learned-nothing"
 #: Text: the pose that the scores belong to (see `scored_pose`).
 SCORED_POSE = "cryoposesScoredPose"
-#: Text: what a simulated image shows (see `image_kinds`). It belongs to the image, not to a pose.
-TRUE_KIND = "cryoposesTrueKind"
+#: Text: what is true of a simulated image (see `image_truth`) begins with this. It belongs to the
+#: image, not to a pose.
+TRUTH = "cryoposesTrue"
+#: Text: what a simulated image shows (see `image_kinds`).
+TRUE_KIND = f"{TRUTH}Kind"
 #: Text: the covariance of the pose (see `io.covariances`).
 COVARIANCE = "cryoposesCovariance"
 TEXTS = (POSE_SOURCE, SCORED_POSE, TRUE_KIND, COVARIANCE)
@@ -253,6 +256,11 @@ COLUMNS: Tuple[str, ...] = (*(score.name for score in SCORES), *TEXTS)
 _BY_NAME = {score.name: score for score in SCORES}
 #: Columns of the scores that rank particles.
 RANKING: Tuple[str, ...] = tuple(score.name for score in SCORES if score.better)
+
+
+def is_text(name: str) -> bool:
+    """Whether a column of this program is no score, but text that passes through."""
+    return name in TEXTS or name.startswith(TRUTH)
 
 
 def score_named(name: str) -> Score:

@@ -13,7 +13,7 @@ import numpy as np
 from ..constants import BFACTOR, DEFAULT_MAGNIFICATION, OPTICS_GROUP, RANDOM_SUBSET
 from ..core.errors import InputError
 from ..core.scored_pose import has_scores, scored_poses
-from ..core.scores import ATTRIBUTE_PREFIX, POSE_SOURCE, SCORED_POSE, TRUE_KIND
+from ..core.scores import ATTRIBUTE_PREFIX, POSE_SOURCE, SCORED_POSE, TRUTH
 from ..core.types import ParticleTable
 from . import optics as optics_text
 
@@ -156,7 +156,7 @@ class _ParticleMaker:
             table,
             table.rotations is not None,
             tuple(table.scores),
-            (POSE_SOURCE, TRUE_KIND),
+            (POSE_SOURCE, *(label for label in table.extra if label.startswith(TRUTH))),
             table.random_subset is not None,
         )
         extra = table.extra

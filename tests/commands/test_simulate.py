@@ -115,7 +115,7 @@ def test_noise_variance_is_taken_as_given_and_normalisation_scales_the_backgroun
 
 
 def test_an_image_depends_neither_on_the_number_nor_on_the_batch(simulate, monkeypatch):
-    from cryoposes_plugin.commands.simulate import run as module
+    from cryoposes_plugin.commands.simulate import renderer as module
 
     options = ("--noise-variance", 1, "--number", 11)
     expected = simulate("one batch", *options)[1]
@@ -190,7 +190,7 @@ def test_the_image_state_is_applied_to_signal_and_noise_and_written(simulate, st
 KILLED = """
 import os, signal, sys
 from cryoposes_plugin.cli.main import main
-from cryoposes_plugin.commands.simulate import run as simulate
+from cryoposes_plugin.commands.simulate import renderer as simulate
 from cryoposes_plugin.core.io import state_files
 from cryoposes_plugin.core.io.mrc import StackWriter
 simulate.PIXELS_PER_BATCH, state_files.SAVE_SECONDS = 8 * 48**2, {flush}
@@ -211,7 +211,7 @@ sys.exit(main(sys.argv[1:]))
 def test_a_killed_run_resumes_to_the_same_bytes(
     simulate, tmp_path, volume_path, monkeypatch, flush, killed_at
 ):
-    from cryoposes_plugin.commands.simulate import run as module
+    from cryoposes_plugin.commands.simulate import renderer as module
 
     monkeypatch.setattr(module, "PIXELS_PER_BATCH", 8 * 48**2)
     options = ["--number", "45", "--snr", "0.3"]
@@ -460,7 +460,7 @@ def test_each_kind_of_junk_shows_what_it_says(simulate, volume_path):
 
 
 def test_junk_depends_neither_on_the_batch_nor_on_an_interruption(simulate, monkeypatch, junk_set):
-    from cryoposes_plugin.commands.simulate import run as module
+    from cryoposes_plugin.commands.simulate import renderer as module
 
     monkeypatch.setattr(module, "PIXELS_PER_BATCH", 7 * 48**2)
     found = simulate("batches of 7", *JUNK, "--no-normalise")[1]

@@ -1,36 +1,32 @@
-"""Inputs of a simulation: files read and checked, box and pixel size determined, all draws made."""
+"""Inputs of a simulation: files read and checked, box and pixel size determined."""
 
 from __future__ import annotations
 
-import dataclasses
+import math
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import List, Optional, Sequence, Tuple
 
 import numpy as np
 
 from ...core.errors import ConfigError, InputError
-from ...core.fourier.aberrations import even_columns
-from ...core.image_kinds import PARTICLE, kinds_as_text
-from ...core.imaging import draws
+from ...core.imaging.faults.conformations import split
 from ...core.imaging.padding import check_memory
-from ...core.io import star_labels
+from ...core.io.mrc import read_volume
 from ...core.io.star import read_particles
 from ...core.io.star_optics import aberrations_of
 from ...core.maps.size import radius_of_gyration_angstrom
 from ...core.particles.grids import Grid
-from ...core.scores import POSE_SOURCE, TRUE_KIND
-from ...core.types import CtfTable, OpticsGroup, ParticleTable, Volume
+from ...core.types import ParticleTable, Volume
 from ..imaging_config import ImagingConfig
 from ..imaging_inputs import read_densities
 from ..plausibility import check_diameter, check_field_of_view
 from .config import SimulateConfig
-from .junk import KINDS, OTHER_MOLECULES, SMALLEST_BOX_PX, off_centre_px
+from .junk import OTHER_MOLECULES, SMALLEST_BOX_PX
 
 #: Box sizes and pixel sizes count as equal within this.
 _TOLERANCE = 1e-3
-_PARTICLES_PER_MICROGRAPH = 100
-_COLUMNS_PER_MICROGRAPH = 10
+#: A mask may leave the range from 0 to 1 by this, as interpolated ones do.
+_MASK_TOLERANCE = 0.05
 #: Default diameter of the particle, as a share of the box.
 DEFAULT_DIAMETER_SHARE = 0.75
 
@@ -44,24 +40,8 @@ class SimulationInputs:
     pixel_size_angstrom: float
     like: Optional[ParticleTable]
     poses: Optional[ParticleTable]
-
-
-@dataclass(frozen=True)
-class Draws:
-    """The random draws for images 0 to N - 1: arrays of length N, see `types.ParticleTable`.
-
-    kind : what each image shows, see `core.image_kinds`; a pose is drawn for junk too.
-    off_centre_px : (N, 2) displacement of particles far off centre, which is part of their shift.
-    """
-
-    kind: np.ndarray
-    volume_index: np.ndarray
-    rotations: np.ndarray
-    shifts_px: np.ndarray
-    ctf: Optional[CtfTable]
-    optics: Tuple[OpticsGroup, ...]
-    optics_index: np.ndarray
-    off_centre_px: np.ndarray
+    mask_of_part: Optional[np.ndarray] = None
+    noise: Optional[ParticleTable] = None
 
 
 def read_inputs(config: SimulateConfig) -> SimulationInputs:
@@ -89,23 +69,69 @@ def read_inputs(config: SimulateConfig) -> SimulationInputs:
     check_diameter(
         config.command, "particle_diameter_angstrom", config.particle_diameter_angstrom, box * pixel
     )
-    check_memory((*volumes, *_other_molecules(config, volumes)), box, pixel)
-    if config.projector == "astra" and (_columns(config) or (like and _aberrated(like.optics))):
+    mask = _mask_of_part(config, volumes)
+    parts = () if mask is None else volumes
+    check_memory((*volumes, *_other_molecules(config, volumes), *parts), box, pixel)
+    noise = None
+    if config.noise_like:
+        noise = read_particles(config.noise_like, (), config.images_from, config.passthrough)
+    distance = picker_distance_px(config, box, pixel)
+    if config.faults().neighbours and distance >= math.sqrt(2) * box:
+        raise ConfigError(
+            f"simulate: --picker-distance-angstrom is {distance * pixel:g} Å and the images are "
+            f"{box * pixel:.0f} Å wide, so that no neighbour could be seen; give a shorter one."
+        )
+    if config.projector == "astra" and (has_aberrations(config) or (like and _aberrated(like))):
         raise ConfigError(
             "simulate: the projector 'astra' makes no beam tilt, aberrations or anisotropic "
             "magnification; choose the projector 'fourier'."
         )
-    return SimulationInputs(volumes, box, pixel, like, poses)
+    return SimulationInputs(volumes, box, pixel, like, poses, mask, noise)
+
+
+def has_aberrations(config: SimulateConfig) -> bool:
+    """Whether the config itself asks for a tilt, an aberration or an unequal magnification."""
+    faults = config.faults()
+    asked = (faults.beam_tilt_mrad, config.odd_zernike, config.even_zernike)
+    return any(map(any, asked)) or bool(faults.magnification_anisotropy)
+
+
+def _aberrated(table: ParticleTable) -> bool:
+    return any(aberrations_of(group).change_images for group in table.optics)
+
+
+def _mask_of_part(config: SimulateConfig, volumes: Sequence[Volume]) -> Optional[np.ndarray]:
+    """(D, D, D) mask of the moving part, which belongs to all volumes."""
+    if not config.moving_part:
+        return None
+    subject, mask = f"simulate: the mask {config.moving_part}", read_volume(config.moving_part)
+
+    low, high = float(mask.data.min()), float(mask.data.max())
+    if low < -_MASK_TOLERANCE or high > 1 + _MASK_TOLERANCE:
+        raise ConfigError(
+            f"{subject} has values from {low:g} to {high:g}; give one from 0 (outside the part) to "
+            "1 (inside)."
+        )
+    for volume in volumes:
+        found, wanted = ((v.box_size_px, round(v.pixel_size_angstrom, 3)) for v in (mask, volume))
+        if found != wanted:
+            raise ConfigError(
+                f"{subject} has {found[0]} px of {found[1]:g} Å and a volume has {wanted[0]} px of "
+                f"{wanted[1]:g} Å; give the mask on the grid of the volumes."
+            )
+        split(volume, mask.data)
+    return mask.data
 
 
 def _other_molecules(config: SimulateConfig, volumes: Sequence[Volume]) -> Tuple[Volume, ...]:
     """Volumes as large as those of the other molecules."""
-    if not config.junk_fraction:
+    fraction = config.faults().junk_fraction
+    if not fraction:
         return ()
     smallest = min(volume.box_size_px for volume in volumes)
     if smallest < SMALLEST_BOX_PX:
         raise ConfigError(
-            f"simulate: --junk-fraction is {config.junk_fraction:g} and the volume's box is "
+            f"simulate: --junk-fraction is {fraction:g} and the volume's box is "
             f"{smallest} px; other molecules need at least {SMALLEST_BOX_PX} px."
         )
     return tuple(volumes[i % len(volumes)] for i in range(OTHER_MOLECULES))
@@ -173,142 +199,17 @@ def particle_diameter_angstrom(
     )
 
 
-def draw(config: SimulateConfig, inputs: SimulationInputs) -> Draws:
-    """Draw volume, pose, CTF and optics group of every image, a function of the config and its
-    inputs alone.
-    """
-    n, seed = config.number, config.seed
-    if inputs.poses is not None:
-        rotations, shifts = draws.poses_of_particles(inputs.poses, n, inputs.pixel_size_angstrom)
-    else:
-        rotations, shifts = draws.draw_poses(config.pose_distribution(), n, seed)
-    ctf, optics, optics_index = _draw_ctf_and_optics(config, inputs)
-    volume_index = draws.draw_volumes(len(inputs.volumes), n, seed)
-    kind = draws.draw_kinds(KINDS, config.junk_fraction, n, seed)
-    radius_px = radii_px(inputs)[volume_index]
-    off_centre = off_centre_px(kind, radius_px, inputs.box_size_px, seed)
-    return Draws(kind, volume_index, rotations, shifts, ctf, optics, optics_index, off_centre)
+def picker_distance_px(
+    config: SimulateConfig, box_size_px: int, pixel_size_angstrom: float
+) -> float:
+    """Minimum distance of neighbours."""
+    distance = config.picker_distance_angstrom or particle_diameter_angstrom(
+        config, box_size_px, pixel_size_angstrom
+    )
+    return distance / pixel_size_angstrom
 
 
 def radii_px(inputs: SimulationInputs) -> np.ndarray:
     """(V,) radii of gyration of the volumes, in pixels of the images."""
     radii = [radius_of_gyration_angstrom(volume) for volume in inputs.volumes]
     return np.array(radii) / inputs.pixel_size_angstrom
-
-
-def _draw_ctf_and_optics(config: SimulateConfig, inputs: SimulationInputs):
-    n, box, pixel, state = (
-        config.number,
-        inputs.box_size_px,
-        inputs.pixel_size_angstrom,
-        config.image_state,
-    )
-    like = inputs.like
-    if like is None:
-        acquisition = (config.voltage_kv, config.spherical_aberration_mm, config.amplitude_contrast)
-        optics = OpticsGroup(
-            "simulated", pixel, box, *acquisition, image_state=state, extra=_columns(config)
-        )
-        ctf = draws.draw_ctfs(config.imaging().ctf, n, config.seed)
-        return _with_even(ctf, (optics,), np.zeros(n, dtype=np.int64))
-
-    # Poses and CTFs from one file belong together: particle by particle. Else the CTFs are
-    # shuffled.
-    twin = _same_file(config.like, config.orientations_from)
-    rows = np.arange(n) % len(like) if twin else draws.like_rows(len(like), n, config.seed)
-    # Effects that the forward model does not include must not be listed for the new images.
-    groups = tuple(
-        dataclasses.replace(
-            o,
-            pixel_size_angstrom=pixel,
-            box_size_px=box,
-            image_state=state,
-            extra={**_aberration_columns(o), **_columns(config)},
-            sign=1,
-        )
-        for o in like.optics
-    )
-
-    ctf = like.ctf.take(rows) if config.ctf and like.ctf is not None else None
-    return _with_even(ctf, groups, like.optics_index[rows])
-
-
-def _with_even(
-    ctf: Optional[CtfTable], groups: Tuple[OpticsGroup, ...], group_index: np.ndarray
-) -> Tuple[Optional[CtfTable], Tuple[OpticsGroup, ...], np.ndarray]:
-    """The same with the even aberrations of the groups in the CTF."""
-    if ctf is not None:
-        even = even_columns([aberrations_of(group) for group in groups], group_index)
-        ctf = dataclasses.replace(ctf, even_zernike=even)
-    return ctf, groups, group_index
-
-
-def _aberrated(groups: Sequence[OpticsGroup]) -> bool:
-    return any(aberrations_of(group).change_images for group in groups)
-
-
-def _aberration_columns(group: OpticsGroup) -> Dict[str, str]:
-    return {k: text for k, text in group.extra.items() if k in star_labels.ABERRATIONS}
-
-
-def _columns(config: SimulateConfig) -> Dict[str, str]:
-    """The columns of the aberrations and the magnification of a config."""
-    columns = dict(zip(star_labels.BEAM_TILT, map(str, config.beam_tilt_mrad)))
-    for label, values in (
-        (star_labels.ODD_ZERNIKE, config.odd_zernike),
-        (star_labels.EVEN_ZERNIKE, config.even_zernike),
-    ):
-        if values:
-            columns[label] = f"[{','.join(map(str, values))}]"
-    if config.magnification_anisotropy:
-        angle, half = (
-            np.deg2rad(config.magnification_angle_deg),
-            config.magnification_anisotropy / 2,
-        )
-        axis = np.array([np.cos(angle), np.sin(angle)])
-        matrix = (1 - half) * np.eye(2) + 2 * half * np.outer(axis, axis)
-        texts = [f"{value:.9f}" for value in matrix.ravel()]
-        columns.update(zip(star_labels.MAGNIFICATION_MATRIX, texts))
-
-    return columns
-
-
-def _same_file(a: Optional[str], b: Optional[str]) -> bool:
-    return a is not None and b is not None and Path(a).resolve() == Path(b).resolve()
-
-
-def particle_table(stack: Path, inputs: SimulationInputs, drawn: Draws) -> ParticleTable:
-    """The simulated particles with their true poses: ids 1 to N, in the order of the stack, on
-    made-up micrographs.
-    """
-    n = len(drawn.rotations)
-    number = np.arange(n)
-    place, micrograph = number % _PARTICLES_PER_MICROGRAPH, number // _PARTICLES_PER_MICROGRAPH
-    x, y = place % _COLUMNS_PER_MICROGRAPH, place // _COLUMNS_PER_MICROGRAPH
-    box = inputs.box_size_px
-
-    extra = {
-        star_labels.COORDINATE_X: np.char.mod("%.1f", (x + 0.5) * box).astype(object),
-        star_labels.COORDINATE_Y: np.char.mod("%.1f", (y + 0.5) * box).astype(object),
-        star_labels.MICROGRAPH_NAME: np.char.mod("simulated_%06d.mrc", micrograph + 1).astype(
-            object
-        ),
-        POSE_SOURCE: np.full(n, "truth", dtype=object),
-    }
-    if (drawn.kind != PARTICLE).any():
-        extra[TRUE_KIND] = kinds_as_text(drawn.kind)
-    if len(inputs.volumes) > 1:
-        extra[star_labels.CLASS_NUMBER] = np.char.mod("%d", drawn.volume_index + 1).astype(object)
-
-    return ParticleTable(
-        ids=number + 1,
-        stack_paths=(stack,),
-        stack_index=np.zeros(n, dtype=np.int64),
-        slice_index=number,
-        optics=drawn.optics,
-        optics_index=drawn.optics_index,
-        rotations=drawn.rotations,
-        shifts_px=drawn.shifts_px + drawn.off_centre_px,
-        ctf=drawn.ctf,
-        extra=extra,
-    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Callable, List, Sequence
+from typing import Callable, List, Sequence, Tuple
 
 import numpy as np
 
@@ -66,7 +66,7 @@ def with_junk(
     kind: np.ndarray,
     rows: np.ndarray,
     radius_px: np.ndarray,
-    seed: int,
+    seeds: Sequence[Tuple[int, int]],
     project: Callable[[np.ndarray, np.ndarray], np.ndarray],
 ) -> np.ndarray:
     """Noise-free images (B, D, D) of which those of junk show what their kind says.
@@ -76,11 +76,11 @@ def with_junk(
     signal : (B, D, D) of particles, and of other molecules.
     kind, rows : (B,) kinds, and numbers of the images in the simulation.
     radius_px : (B,) radii of gyration of the particles.
-    seed : of the simulation.
+    seeds : of what each image shows: that of the simulation, and the number of an image.
     project : images of given rows (b,) at other rotations (b, 3, 3).
     """
     out = signal.copy()
-    random = {int(i): junk_generator((seed, int(rows[i]))) for i in np.flatnonzero(kind != OTHER)}
+    random = {int(i): junk_generator(seeds[i]) for i in np.flatnonzero(kind != OTHER)}
     beside = np.flatnonzero(kind == OVERLAP)
     if len(beside):
         rotations = np.concatenate([random_rotations(1, random[int(i)]) for i in beside])

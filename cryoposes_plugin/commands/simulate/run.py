@@ -4,51 +4,36 @@ resumed.
 
 from __future__ import annotations
 
+import dataclasses
 import logging
-import math
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Dict, Optional
 
 import numpy as np
 
-from ...core.errors import InputError
-from ...core.fourier.ctf import pack_ctf
-from ...core.fourier.masks import circular_mask
-from ...core.image_kinds import OTHER, PARTICLE
-from ...core.imaging import draws
+from ...core.image_kinds import PARTICLE
 from ...core.imaging.astra_projector import require_cuda
-from ...core.imaging.noise import normalise_background, simulate_noise
+from ...core.imaging.faults.settings import Faults
 from ...core.io.error_log import not_fatal
 from ...core.io.mrc import Stack, StackWriter
 from ...core.io.names import PARTICLES_NAME, STACK_NAME
 from ...core.io.star import write_particles
-from ...core.io.star_optics import aberrations_of
 from ...core.io.state_files import REDO, SIMULATION, PeriodicSave, read_json
 from ...core.particles.contrast import warn_of_map
 from ...core.progress import Progress
-from ...core.types import Volume
 from ...core.values import counted, integer, real
 from ..imaging_inputs import write_densities
 from ..run_directory import RunDirectory
 from .config import SimulateConfig
-from .inputs import (
-    Draws,
-    SimulationInputs,
-    draw,
-    particle_diameter_angstrom,
-    particle_table,
-    radii_px,
-    read_inputs,
-)
-from .junk import OTHER_MOLECULES, other_molecules, with_junk
+from .draws import Draws
+from .faults import draw
+from .inputs import SimulationInputs, read_inputs
+from .renderer import SIGNAL_SAMPLE, Renderer
+from .table import particle_table
 
 logger = logging.getLogger(__name__)
 
-#: The mean signal variance of larger sets is measured on this many images, drawn without
-#: repetition.
-SIGNAL_SAMPLE = 2000
-PIXELS_PER_BATCH = 2**19
 #: Images in the report.
 _SHOWN = 6
 
@@ -92,7 +77,7 @@ def run(config: SimulateConfig, run: RunDirectory) -> Dict[str, Any]:
     state = _read_state(run, config.number)
     writer = _open_stack(config, inputs, state, run)
     drawn = draw(config, inputs)
-    renderer = _Renderer(config, inputs, drawn)
+    renderer = Renderer(config, inputs, drawn)
     rate = _write_stack(renderer, writer, state, run) if writer else None
 
     metrics = _metrics(config, inputs, drawn, state, rate)
@@ -117,7 +102,7 @@ def _open_stack(
 
 
 def _write_stack(
-    renderer: _Renderer, writer: StackWriter, state: _State, run: RunDirectory
+    renderer: Renderer, writer: StackWriter, state: _State, run: RunDirectory
 ) -> float:
     """Write the missing images and update `state`, in memory and on disk; returns images per
     second.
@@ -160,134 +145,6 @@ def _read_state(run: RunDirectory, number: int) -> _State:
     )
 
 
-class _Renderer:
-    """Makes the images of a simulation in batches of one size, so that nothing is traced twice."""
-
-    def __init__(self, config: SimulateConfig, inputs: SimulationInputs, drawn: Draws):
-        self.config, self.drawn = config, drawn
-        self.box_size_px, self.pixel_size_angstrom = inputs.box_size_px, inputs.pixel_size_angstrom
-        volumes, shown = list(inputs.volumes), drawn.volume_index.copy()
-        if config.junk_fraction:
-            other = np.flatnonzero(drawn.kind == OTHER)
-            shown[other] = len(volumes) + other % OTHER_MOLECULES
-            volumes += other_molecules(volumes, config.seed)
-
-        self.volume_shown = shown
-        model = _forward_model(config, inputs, volumes)
-        found = [aberrations_of(group) for group in drawn.optics]
-        self.models = [model.with_aberrations(a) if a.change_images else model for a in found]
-        self.radius_px = radii_px(inputs)
-        self.batch_size = max(1, min(config.number, PIXELS_PER_BATCH // self.box_size_px**2))
-        self.ctf = None if drawn.ctf is None else pack_ctf(drawn.ctf)
-        diameter = particle_diameter_angstrom(
-            config, inputs.box_size_px, inputs.pixel_size_angstrom
-        )
-        self.mask = circular_mask(inputs.box_size_px, diameter / 2 / inputs.pixel_size_angstrom)
-
-    def warm_up(self) -> None:
-        self.signal(np.arange(1))
-
-    def signal(self, rows: np.ndarray) -> np.ndarray:
-        """Noise-free raw images (B, D, D) float32 of these rows, at most a batch of them."""
-        kind = self.drawn.kind[rows]
-        signal = self._projections(rows, self.drawn.rotations[rows])
-        if (kind == PARTICLE).all():
-            return signal
-        radius_px = self.radius_px[self.drawn.volume_index[rows]]
-        return with_junk(signal, kind, rows, radius_px, self.config.seed, self._projections)
-
-    def _projections(self, rows: np.ndarray, rotations: np.ndarray) -> np.ndarray:
-        """The molecules of these rows, at most a batch, at rotations (B, 3, 3)."""
-        images = np.empty((len(rows), self.box_size_px, self.box_size_px), np.float32)
-        first = np.array([self.models.index(model) for model in self.models])
-        model_index = first[self.drawn.optics_index[rows]]
-        for index in np.unique(model_index):
-            own = np.flatnonzero(model_index == index)
-            images[own] = self._images(self.models[index], rows[own], rotations[own])
-        return images
-
-    def _images(self, model: Any, rows: np.ndarray, rotations: np.ndarray) -> np.ndarray:
-        """The same of rows with one model."""
-        import tensorflow as tf
-
-        padded = np.resize(rows, self.batch_size)
-        images = model.images(
-            tf.constant(self.volume_shown[padded], tf.int32),
-            tf.constant(np.resize(rotations, (self.batch_size, 3, 3)), tf.float32),
-            tf.constant(self.drawn.shifts_px[padded], tf.float32),
-            None if self.ctf is None else tf.constant(self.ctf[padded]),
-        )
-        return images.numpy()[: len(rows)]
-
-    def noise_variance(self) -> float:
-        """Noise variance of the whole set: as configured, or the mean variance of the particles'
-        signal divided by the SNR.
-        """
-        config = self.config
-        if config.snr is None:
-            return config.noise_variance or 0.0
-        particles = np.flatnonzero(self.drawn.kind == PARTICLE)
-        rows = particles[draws.draw_sample(len(particles), SIGNAL_SAMPLE, config.seed)]
-        parts = np.split(rows, range(self.batch_size, len(rows), self.batch_size))
-        variances = np.concatenate([_variances(self.signal(part)) for part in parts])
-        if not variances.any():
-            raise InputError(
-                "simulate: the images hold no signal, so that an SNR cannot be defined; check that "
-                "the volume's "
-                "density lies at its centre and the box is large enough."
-            )
-        return float(variances.mean() / config.snr)
-
-    def batches(
-        self, first: int, noise_variance: float
-    ) -> Iterator[Tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """From image `first` on: images (B, D, D), and of the particles among them the signals'
-        variances over the box and inside the mask.
-        """
-        for start in range(first, self.config.number, self.batch_size):
-            rows = np.arange(start, min(start + self.batch_size, self.config.number))
-            signal = self.signal(rows)
-            of_particles = signal[self.drawn.kind[rows] == PARTICLE]
-            in_mask = of_particles[:, self.mask].astype(np.float64).var(axis=1)
-            variances = _variances(of_particles), in_mask
-            yield (self._finish(signal, rows, noise_variance), *variances)
-
-    def _finish(self, images: np.ndarray, rows: np.ndarray, noise_variance: float) -> np.ndarray:
-        """Add noise, then apply the processing: phase flip or multiplication by the CTF, and
-        normalisation.
-        """
-        config = self.config
-        if noise_variance > 0:
-            noise = simulate_noise(config.seed, rows, self.box_size_px, config.noise_correlation_px)
-            images = images + np.float32(math.sqrt(noise_variance)) * noise
-        if self.ctf is not None and config.image_state != "raw":
-            from ...core.imaging.forward_model import apply_image_state
-
-            images = apply_image_state(
-                images, self.ctf[rows], config.image_state, self.pixel_size_angstrom
-            ).numpy()
-        return (
-            normalise_background(images, self.mask)
-            if config.normalise and noise_variance > 0
-            else images
-        )
-
-
-def _forward_model(config: SimulateConfig, inputs: SimulationInputs, volumes: List[Volume]):
-    if config.projector == "astra":
-        from ...core.imaging.astra_projector import AstraForwardModel
-
-        return AstraForwardModel(volumes, inputs.box_size_px, inputs.pixel_size_angstrom)
-    from ...core.imaging.forward_model import ForwardModel
-
-    return ForwardModel(volumes, inputs.box_size_px, inputs.pixel_size_angstrom)
-
-
-def _variances(images: np.ndarray) -> np.ndarray:
-    """(B,) float64 variance of each image over its whole box."""
-    return images.reshape(len(images), -1).var(axis=1, dtype=np.float64)
-
-
 def _metrics(
     config: SimulateConfig,
     inputs: SimulationInputs,
@@ -301,6 +158,7 @@ def _metrics(
 
     return {
         "particles": config.number,
+        **_faults_of(config, drawn),
         **({"junk": sum(kinds.values()), "junk_by_kind": kinds} if kinds else {}),
         "box_size_px": inputs.box_size_px,
         "pixel_size_angstrom": inputs.pixel_size_angstrom,
@@ -314,13 +172,22 @@ def _metrics(
     }
 
 
+def _faults_of(config: SimulateConfig, drawn: Draws) -> Dict[str, Any]:
+    """The faults of the images that are no junk, if there are any."""
+    plain, faults = Faults(), dataclasses.asdict(config.faults())
+    faults = {k: v for k, v in faults.items() if v != getattr(plain, k) and k != "junk_fraction"}
+    if drawn.duplicates is not None:
+        faults["duplicates"] = len(drawn.duplicates.rows)
+    return {"faults": faults} if faults else {}
+
+
 def _caption(drawn: Draws, row: int) -> str:
     kind = drawn.kind[row]
     return f"id {row + 1}" + (f": {kind}" if kind != PARTICLE else "")
 
 
 def _report(
-    config: SimulateConfig, renderer: _Renderer, run: RunDirectory, metrics: Dict[str, Any]
+    config: SimulateConfig, renderer: Renderer, run: RunDirectory, metrics: Dict[str, Any]
 ) -> None:
     from ...core import plots
     from ..report import write_report

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Optional, Sequence
+from typing import Optional, Sequence, Tuple
 
 import numpy as np
 import scipy.fft
@@ -90,9 +90,8 @@ def measure_background(
 
     The SNR is (total variance - background variance) / background variance. It is slightly too
     small if the signal of the particle, spread by the CTF, extends beyond the circle. Ratios are
-    taken image by image, so the scale of the images does not matter. The spectrum is the transform
-    of the covariance of pairs of background pixels (Blackman and Tukey 1958), isotropic. At most
-    SAMPLE images are read.
+    taken image by image, so the scale of the images does not matter. At most SAMPLE images are
+    read.
 
     The InputErrors name `option` as the remedy.
 
@@ -102,6 +101,35 @@ def measure_background(
     diameter_angstrom : of the circle that holds the particle.
     seed : of the draw of a sample of images.
     option : the option to give instead if nothing can be measured; named in the InputErrors.
+    """
+    share, power = _measured(images, diameter_angstrom, seed, option)
+    snr = 1.0 / share - 1.0
+    if snr < SMALLEST_SNR:
+        raise InputError(
+            f"The images show no signal above their background (SNR {snr:.2g}); give {option}."
+        )
+    return Background(snr, power)
+
+
+def background_spectrum(
+    images: ResampledImages, diameter_angstrom: float, seed: int, *, option: str
+) -> np.ndarray:
+    """(D, D) spectrum of the noise outside a circle, whether or not there is signal inside.
+
+    Parameters
+    ----------
+    images, diameter_angstrom, seed, option : as in `measure_background`.
+    """
+    return _measured(images, diameter_angstrom, seed, option)[1]
+
+
+def _measured(
+    images: ResampledImages, diameter_angstrom: float, seed: int, option: str
+) -> Tuple[float, np.ndarray]:
+    """Share of the noise in the variance of the images, and spectrum (D, D) of the noise.
+
+    The spectrum is the transform of the covariance of pairs of background pixels (Blackman and
+    Tukey 1958), isotropic.
     """
     number = len(images)
     rows = np.sort(np.random.default_rng(seed).choice(number, min(number, SAMPLE), replace=False))
@@ -133,12 +161,7 @@ def measure_background(
             f"There is hardly any noise around the particles ({share:.2g} of the images' "
             f"variance): the images are masked or free of noise; give {option}."
         )
-    snr = 1.0 / share - 1.0
-    if snr < SMALLEST_SNR:
-        raise InputError(
-            f"The images show no signal above their background (SNR {snr:.2g}); give {option}."
-        )
-    return Background(snr, _isotropic_power(products, outside))
+    return share, _isotropic_power(products, outside)
 
 
 def _masked(images: ResampledImages, rows: np.ndarray) -> bool:

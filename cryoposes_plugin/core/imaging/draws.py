@@ -26,10 +26,13 @@ Seed = Union[int, Sequence[int]]
 # One stream of random numbers for each, so that a change of one distribution does not affect the
 # draws from the others.
 _ROTATIONS, _SHIFTS, _CTFS, _VOLUMES, _LIKE, _SAMPLE, _KINDS, _JUNK = range(1, 9)
+MOTION, DUPLICATES, ICE, GRADIENT, NEIGHBOURS, PICKS, VIEWS = range(9, 16)
+SCALES, BFACTORS, DEFOCUS_ERRORS = range(16, 19)
 
 
-def _generator(seed: Seed, stream: int) -> np.random.Generator:
-    return np.random.default_rng([stream, *np.atleast_1d(seed).tolist()])
+def stream(seed: Seed, number: int) -> np.random.Generator:
+    """Random numbers for one kind of draw, by the numbers above."""
+    return np.random.default_rng([number, *np.atleast_1d(seed).tolist()])
 
 
 def draw_poses(distribution: PoseDistribution, n: int, seed: Seed) -> Tuple[np.ndarray, np.ndarray]:
@@ -42,7 +45,7 @@ def draw_poses(distribution: PoseDistribution, n: int, seed: Seed) -> Tuple[np.n
 
 def draw_rotations(distribution: PoseDistribution, n: int, seed: Seed) -> np.ndarray:
     """(n, 3, 3) rotations A, float64."""
-    rng = _generator(seed, _ROTATIONS)
+    rng = stream(seed, _ROTATIONS)
     kind = distribution.orientations
     if kind == "healpix":
         return healpix_rotations(n, rng)
@@ -66,7 +69,7 @@ def preferred_directions(distribution: PoseDistribution) -> np.ndarray:
 
 def draw_shifts(distribution: PoseDistribution, n: int, seed: Seed) -> np.ndarray:
     """(n, 2) displacements (x, y) in pixels of the images, float64."""
-    rng = _generator(seed, _SHIFTS)
+    rng = stream(seed, _SHIFTS)
     size = distribution.shift_px
     if distribution.shifts == "none" or size == 0:
         return np.zeros((n, 2))
@@ -110,7 +113,7 @@ def draw_ctfs(
             )
         return like.ctf.take(like_rows(len(like), n, seed))
 
-    rng = _generator(seed, _CTFS)
+    rng = stream(seed, _CTFS)
     mean = rng.uniform(*distribution.defocus_range_angstrom, n)
     half = 0.5 * rng.uniform(0, distribution.astigmatism_angstrom, n)
     angle = rng.uniform(0, 180, n) if distribution.astigmatism_angstrom else np.zeros(n)
@@ -128,13 +131,29 @@ def draw_ctfs(
 
 def like_rows(available: int, n: int, seed: Seed) -> np.ndarray:
     """(n,) rows of a set of `available` particles, shuffled, each used n / available times."""
-    rng = _generator(seed, _LIKE)
+    rng = stream(seed, _LIKE)
     return np.concatenate([rng.permutation(available) for _ in range(-(-n // available))])[:n]
 
 
-def draw_volumes(number_of_volumes: int, n: int, seed: Seed) -> np.ndarray:
-    """(n,) int32 index of the volume of each image: equal parts, shuffled."""
-    return _generator(seed, _VOLUMES).permutation(np.arange(n, dtype=np.int32) % number_of_volumes)
+def draw_volumes(
+    number_of_volumes: int, n: int, seed: Seed, weights: Sequence[float] = ()
+) -> np.ndarray:
+    """(n,) int32 index of the volume of each image, shuffled.
+
+    Parameters
+    ----------
+    number_of_volumes : of volumes.
+    n : number of images.
+    seed : of the order.
+    weights : of the volumes, of any sum, to which their numbers of images are proportional up to
+        one; () for equal parts.
+    """
+    if not weights:
+        shown = np.arange(n, dtype=np.int32) % number_of_volumes
+    else:
+        ends = np.rint(n * np.cumsum(weights) / np.sum(weights)).astype(np.int64)
+        shown = np.searchsorted(ends, np.arange(n), side="right").astype(np.int32)
+    return stream(seed, _VOLUMES).permutation(shown)
 
 
 def draw_kinds(junk: Sequence[str], fraction: float, n: int, seed: Seed) -> np.ndarray:
@@ -150,20 +169,18 @@ def draw_kinds(junk: Sequence[str], fraction: float, n: int, seed: Seed) -> np.n
     number = min(round(fraction * n), n - 1)
     kinds = np.full(n, PARTICLE, dtype=object)
     kinds[:number] = np.resize(np.array(junk, dtype=object), number)
-    return _generator(seed, _KINDS).permutation(kinds) if number else kinds
+    return stream(seed, _KINDS).permutation(kinds) if number else kinds
 
 
 def junk_generator(seed: Seed) -> np.random.Generator:
     """Random numbers for what junk shows; for one image, `seed` is (seed, number of the image)."""
-    return _generator(seed, _JUNK)
+    return stream(seed, _JUNK)
 
 
 def draw_sample(n: int, size: int, seed: Seed) -> np.ndarray:
     """Sorted rows of at most `size` of n images, without repetition."""
     return (
-        np.arange(n)
-        if n <= size
-        else np.sort(_generator(seed, _SAMPLE).choice(n, size, replace=False))
+        np.arange(n) if n <= size else np.sort(stream(seed, _SAMPLE).choice(n, size, replace=False))
     )
 
 

@@ -63,8 +63,19 @@ def moved_onto(
     image, background : (D, D).
     distance_px, angle_rad : of the step, from the x axis.
     """
+    return moved_by(image, *whole_step(len(image), distance_px, angle_rad), background)
+
+
+def moved_by(image: np.ndarray, dx: int, dy: int, background: np.ndarray) -> np.ndarray:
+    """The same by whole pixels along x and y.
+
+    Parameters
+    ----------
+    image, background : (D, D).
+    dx, dy : the step; one pixel is left of an image that is moved out of the box.
+    """
     box, out = len(image), background.copy()
-    dx, dy = whole_step(box, distance_px, angle_rad)
+    dx, dy = (int(np.clip(step, 1 - box, box - 1)) for step in (dx, dy))
     out[_to(dy, box), _to(dx, box)] = image[_to(-dy, box), _to(-dx, box)]
     return out
 

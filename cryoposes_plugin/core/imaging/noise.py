@@ -47,8 +47,21 @@ def simulate_noise(
     correlation_px : standard deviation of the Gaussian that correlates neighbouring pixels; 0 for
         white noise.
     """
+    return coloured_noise(seed, ids, box_size_px, noise_amplitude(box_size_px, correlation_px))
+
+
+def coloured_noise(
+    seed: int, ids: np.ndarray, box_size_px: int, amplitude: Optional[np.ndarray]
+) -> np.ndarray:
+    """(B, D, D) float32 noise of a given spectrum for the images with these ids.
+
+    Parameters
+    ----------
+    seed, ids : as in `simulate_noise`.
+    box_size_px : D.
+    amplitude : (D, D // 2 + 1) on the half plane; None for white noise.
+    """
     noise = white_noise(seed, ids, box_size_px)
-    amplitude = noise_amplitude(box_size_px, correlation_px)
     if amplitude is None:
         return noise
     return scipy.fft.irfft2(scipy.fft.rfft2(noise) * amplitude, s=noise.shape[1:])

@@ -16,7 +16,7 @@ from .. import conventions
 from ..errors import InputError
 from ..fourier.aberrations import even_columns
 from ..scored_pose import without_scores_of_other_poses
-from ..scores import PREFIX, TEXTS
+from ..scores import PREFIX, is_text
 from ..types import AnyPath, CtfTable, ParticleTable, acquisition_of_particles
 from .image_paths import ImageReferences, merge_names, resolve_stacks
 from .mrc import stack_size
@@ -329,7 +329,7 @@ def _ctf(particles: ParticleColumns, optics: Optics) -> Optional[CtfTable]:
 
 
 def _is_score(label: str) -> bool:
-    return label.startswith(PREFIX) and label not in (*TEXTS, UID_LABEL)
+    return label.startswith(PREFIX) and label != UID_LABEL and not is_text(label)
 
 
 def _extra(particles: ParticleColumns, optics: Optics, explicit_ids: bool) -> Dict[str, np.ndarray]:

@@ -20,7 +20,7 @@ from scipy.spatial.transform import Rotation
 
 from ...errors import InputError
 from ...scored_pose import without_scores_of_other_poses
-from ...scores import PREFIX, TEXTS
+from ...scores import PREFIX, is_text
 from ...types import (
     AnyPath,
     CtfTable,
@@ -390,7 +390,7 @@ def _ctf(
 
 def _scores(fields: Fields) -> Dict[str, np.ndarray]:
     return {
-        label: fields.numbers(name) for name, label in _ours(fields).items() if label not in TEXTS
+        label: fields.numbers(name) for name, label in _ours(fields).items() if not is_text(label)
     }
 
 
@@ -406,7 +406,7 @@ def _ours(fields: Fields) -> Dict[str, str]:
 
 def _extra(fields: Fields, alignment: Optional[Alignment]) -> Dict[str, np.ndarray]:
     """What other parts of the program look up by RELION's labels, and our texts, as text."""
-    wanted = {name: label for name, label in _ours(fields).items() if label in TEXTS}
+    wanted = {name: label for name, label in _ours(fields).items() if is_text(label)}
     if fields.has(MICROGRAPH):
         wanted[MICROGRAPH] = MICROGRAPH_NAME
 
