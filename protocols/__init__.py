@@ -11,6 +11,7 @@ from .protocol_iterate import ProtCryoposesIterate
 from .protocol_reconstruct import ProtCryoposesReconstruct
 from .protocol_recover import ProtCryoposesRecover
 from .protocol_refine import ProtCryoposesRefine
+from .protocol_relax_symmetry import ProtCryoposesRelaxSymmetry
 from .protocol_simulate import ProtCryoposesSimulate
 from .protocol_streaming import ProtCryoposesStreaming
 from .protocol_train import ProtCryoposesTrain
@@ -27,6 +28,7 @@ __all__ = [
     "ProtCryoposesReconstruct",
     "ProtCryoposesRecover",
     "ProtCryoposesRefine",
+    "ProtCryoposesRelaxSymmetry",
     "ProtCryoposesSimulate",
     "ProtCryoposesStreaming",
     "ProtCryoposesTrain",

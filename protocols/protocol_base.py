@@ -230,9 +230,10 @@ class ProtCryoposesBase(EMProtocol):
     @staticmethod
     def _taken(table) -> Dict[str, Any]:
         """What a set takes from a table with poses: poses, all scores, their source and covariance."""
-        from cryoposes_plugin.core.scores import COVARIANCE, POSE_SOURCE
+        from cryoposes_plugin.core.scores import COVARIANCE, MATE_PROBABILITIES, POSE_SOURCE
 
-        return {"poses": True, "scores": tuple(table.scores), "texts": (POSE_SOURCE, COVARIANCE)}
+        texts = (POSE_SOURCE, COVARIANCE, MATE_PROBABILITIES)
+        return {"poses": True, "scores": tuple(table.scores), "texts": texts}
 
     # -------------------------- information ----------------------------------
     def _validate(self) -> List[str]:

@@ -42,6 +42,9 @@ COMMANDS = {
     "reconstruct": f"reconstruct {PARTICLES} --batch-size 16",
     "forecast": "forecast --particles ../in/near.star --volume ../in/map.mrc --model ../in/train/model "
     "--number 64 --batch-size 16",
+    "relax-symmetry": f"relax-symmetry {PARTICLES} {MAP} --pseudo-symmetry C2 --batch-size 16",
+    "expand-symmetry": f"expand-symmetry {PARTICLES} --pseudo-symmetry D2",
+    "merge-sets": "merge-sets --sets ../in/near.star ../in/scored.star",
     "filter": "filter --particles ../in/scored.star --score cryoposesTrace --keep-quantile 0.5",
     "compare": "compare --truth ../in/scored.star --estimate ../in/near.star",
     "calibrate": "calibrate --particles ../in/scored.star --truth ../in/near.star",

@@ -53,7 +53,7 @@ FLOORS = (
     {"networks"},
     {"models"},
     {"training", "refinement", "recovery", "reconstruction"},
-    {"abinitio"},
+    {"abinitio", "pseudosymmetry"},
     {"trust"},
     {"evaluation"},
     {"plots"},

@@ -33,7 +33,21 @@ TRUTH = "cryoposesTrue"
 TRUE_KIND = f"{TRUTH}Kind"
 #: Text: the covariance of the pose (see `io.covariances`).
 COVARIANCE = "cryoposesCovariance"
-TEXTS = (POSE_SOURCE, SCORED_POSE, TRUE_KIND, COVARIANCE)
+#: Text: the probabilities of all symmetry mates of the pose, with "/" between them.
+MATE_PROBABILITIES = "cryoposesMateProbabilities"
+#: Text: the id of the particle that a copy at a symmetry mate was made of.
+EXPANDED_FROM = "cryoposesExpandedFrom"
+#: Text: number of the set, and the id in it, that a particle of a merged set comes from.
+MERGED_FROM = "cryoposesMergedFrom"
+TEXTS = (
+    POSE_SOURCE,
+    SCORED_POSE,
+    TRUE_KIND,
+    COVARIANCE,
+    MATE_PROBABILITIES,
+    EXPANDED_FROM,
+    MERGED_FROM,
+)
 
 #: The columns of the scores.
 TRACE = "cryoposesTrace"
@@ -55,6 +69,9 @@ JUNK = "cryoposesJunkProbability"
 BASIN_ERROR = "cryoposesBasinErrorDeg"
 ERROR_BOUND = "cryoposesErrorBound90Deg"
 WRONG_LABEL = "cryoposesWrongLabel"
+MATE_PROBABILITY = "cryoposesMateProbability"
+MATE_ENTROPY = "cryoposesMateEntropyBits"
+MATE = "cryoposesMate"
 
 
 class Score(NamedTuple):
@@ -218,6 +235,22 @@ SCORES: Tuple[Score, ...] = (
         "the network sees it.",
     ),
     Score(
+        MATE_PROBABILITY,
+        "probability of the symmetry mate",
+        "",
+        HIGH,
+        ("relax-symmetry",),
+        "Probability that the pose is the right one of its symmetry mates.",
+    ),
+    Score(
+        MATE_ENTROPY,
+        "entropy of the symmetry mates",
+        "bits",
+        LOW,
+        ("relax-symmetry",),
+        "Entropy of the probabilities of the symmetry mates: 0 if one of them is certain.",
+    ),
+    Score(
         BASINS,
         "distinct poses found",
         "",
@@ -248,6 +281,14 @@ SCORES: Tuple[Score, ...] = (
         NEITHER,
         ("refine",),
         "Distance between the given and the refined shift.",
+    ),
+    Score(
+        MATE,
+        "number of the symmetry mate",
+        "",
+        NEITHER,
+        ("relax-symmetry", "expand-symmetry"),
+        "Which symmetry mate of the given pose the particle has; 0 is the given pose itself.",
     ),
 )
 
