@@ -24,6 +24,7 @@ from cryoposes_plugin.protocols import (
     ProtCryoposesReconstruct,
     ProtCryoposesRecover,
     ProtCryoposesRefine,
+    ProtCryoposesRelaxSymmetry,
     ProtCryoposesSimulate,
     ProtCryoposesTrain,
 )
@@ -54,6 +55,7 @@ class CryoposesRunViewer(ProtocolViewer):
         ProtCryoposesTrain,
         ProtCryoposesInfer,
         ProtCryoposesRefine,
+        ProtCryoposesRelaxSymmetry,
         ProtCryoposesFilter,
         ProtCryoposesReconstruct,
         ProtCryoposesRecover,

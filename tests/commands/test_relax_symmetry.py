@@ -70,7 +70,7 @@ def from_volume(scene):
 
 @pytest.fixture(scope="module")
 def from_images(scene):
-    words = ["--asymmetry-from", "images", "--search-resolution-angstrom", 24]
+    words = ["--asymmetry-from", "images", "--search-resolution-angstrom", 24, "--starts", 1]
     return relaxed(scene[0], "images", "--volume", scene[0] / "c4.mrc", *words)
 
 

@@ -26,6 +26,7 @@ from cryoposes_plugin.protocols import (
     ProtCryoposesReconstruct,
     ProtCryoposesRecover,
     ProtCryoposesRefine,
+    ProtCryoposesRelaxSymmetry,
     ProtCryoposesSimulate,
     ProtCryoposesTrain,
 )
@@ -38,6 +39,7 @@ PROTOCOLS = (
     ProtCryoposesTrain,
     ProtCryoposesInfer,
     ProtCryoposesRefine,
+    ProtCryoposesRelaxSymmetry,
     ProtCryoposesFilter,
     ProtCryoposesReconstruct,
     ProtCryoposesIterate,
@@ -52,6 +54,7 @@ LABELS = (
     "train pose network",
     "estimate poses",
     "refine poses",
+    "resolve pseudo-symmetry",
     "filter by uncertainty",
     "reconstruct volume",
     "refine and reconstruct",

@@ -112,6 +112,16 @@ class RelaxSymmetryConfig(Config):
         minimum=1,
         maximum=1000,
     )
+    starts: int = option(
+        2,
+        "Number of times that the search begins with other random mates; the result that tells "
+        "most is kept.",
+        label="Random starts",
+        group=SEARCH,
+        expert=True,
+        minimum=1,
+        maximum=100,
+    )
     mask_diameter_angstrom: Optional[float] = option(
         None,
         "Diameter of the sphere in which the search looks for the asymmetric part. Default: 75 % "

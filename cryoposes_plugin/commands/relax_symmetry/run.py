@@ -166,7 +166,7 @@ def _from_images(
     search = MateSearch(refinement, results, inputs.cosets, resolution, diameter, inputs.focus)
     rows = [np.flatnonzero(half == number) for number in (1, 2)]
     found = [
-        search.find(search.residuals(own), config.rounds, config.seed + number)
+        search.find(search.residuals(own), config.rounds, config.starts, config.seed + number)
         for number, own in enumerate(rows)
     ]
     turn, agreement = best_turn(found[0], found[1], inputs.cosets)

@@ -14,6 +14,7 @@ with the map of the others.
 from __future__ import annotations
 
 import copy
+import logging
 from typing import List, NamedTuple, Optional, Tuple
 
 import numpy as np
@@ -35,6 +36,8 @@ from ..refinement.refinement import Refinement
 from ..refinement.results import Results
 from ..types import Volume
 from .mates import asymmetry_amplitude
+
+logger = logging.getLogger(__name__)
 
 #: Number of parts of a half set; the map for each is made of the others.
 FOLDS = 5
@@ -150,16 +153,22 @@ class MateSearch:
 
         return Residuals(samples, modulation, self.results.refined.rotations[rows])
 
-    def find(self, images: Residuals, rounds: int, seed: int) -> Found:
-        """Mates of the images of a half set, from mates drawn at random.
+    def find(self, images: Residuals, rounds: int, starts: int, seed: int) -> Found:
+        """Mates of the images of a half set: of several starts, the one whose maps tell most of the
+        mates.
 
         Parameters
         ----------
         images : N of them.
-        rounds : the largest number.
+        rounds : the largest number for each start.
+        starts : number of times that mates are drawn at random.
         seed : of the first mates and of the folds.
         """
-        rng = np.random.default_rng([seed, 29])
+        tried = [self._from_start(images, rounds, seed, start) for start in range(starts)]
+        return max(tried, key=lambda found: found.information_nats)
+
+    def _from_start(self, images: Residuals, rounds: int, seed: int, start: int) -> Found:
+        rng = np.random.default_rng([seed, start, 29])
         number, mates = len(images.samples), len(self.cosets)
         fold = rng.permutation(np.arange(number) % FOLDS)
         mate = rng.integers(mates, size=number)
@@ -172,6 +181,12 @@ class MateSearch:
             probability, information = self.compare(images, volumes, fold)
             before, mate = mate, probability.argmax(axis=1)
             done, changed = done + 1, float(np.mean(before != mate))
+        logger.info(
+            "relax-symmetry: start %d settled in %d rounds, %.3f bits an image.",
+            start + 1,
+            done,
+            information / np.log(2),
+        )
         return Found(probability, volumes, fold, done, information)
 
     def volumes(self, images: Residuals, probability: np.ndarray, fold: np.ndarray) -> List[Volume]:
