@@ -70,7 +70,7 @@ def run(config: RefineConfig, run: RunDirectory) -> Dict[str, Any]:
         results = refine_all(refinement, run, config.batch_size, config.seed)
     except NoAgreement as error:
         frame = _frame_test(config, inputs, refinement, None)
-        raise NoAgreement(" ".join([str(error), *_alarms(config, frame)])) from error
+        raise NoAgreement(" ".join([str(error), *_alarms(config, frame, False)])) from error
 
     table = _with_poses(config, inputs, refinement, results)
     judge = _judge(config, run, inputs, refinement, table)
@@ -216,12 +216,16 @@ def _named(config: RefineConfig) -> Tuple[str, str]:
     return "The given poses", f"volume {config.volume}"
 
 
-def _alarms(config: RefineConfig, frame: FrameTest) -> List[str]:
-    """What there is to say if poses, map and images do not belong together."""
+def _alarms(config: RefineConfig, frame: FrameTest, refined: bool = True) -> List[str]:
+    """What there is to say if poses, map and images do not belong together.
+
+    refined : whether there are refined poses.
+    """
     if not frame.alarming:
         return []
     remedy = _REMEDIES.get(frame.verdict)
     if frame.refined_are_wrong:
-        return [frame.statement(*_named(config)), " ".join([_LOST, *([remedy] if remedy else [])])]
+        told = [*([_LOST] if refined else []), *([remedy] if remedy else [])]
+        return [frame.statement(*_named(config)), *([" ".join(told)] if told else [])]
     corrected = frame.verdict in (OTHER_FRAME, OTHER_HAND)
     return [frame.statement(*_named(config)), *([_TAKEN_ALONG] if corrected else [])]
