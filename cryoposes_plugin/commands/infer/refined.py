@@ -34,10 +34,8 @@ from .inputs import ModelInputs
 from .predicted import UNCERTAIN
 
 #: What follows if most of the refined poses are wrong, and what if only the frame is another one.
-_LOST = (
-    "The refined poses are therefore marked as wrong (cryoposesWrongBasin is 1). Train a network on "
-    "the right map, or longer."
-)
+_LOST = "The refined poses are therefore marked as wrong (cryoposesWrongBasin is 1). "
+_REMEDY = "Train a network on the right map, or longer."
 _SEARCHED = (
     "The poses were searched for in the volume and are in its frame; is the volume the one that the "
     "network was trained on?"
@@ -61,7 +59,7 @@ def refine_hypotheses(
         results = refine_all(refinement, run, config.batch_size, config.seed, hopeful)
     except NoAgreement as error:
         frame = _frame_test(config, refinement, None)
-        raise NoAgreement(" ".join([str(error), *_alarms(config, frame)])) from error
+        raise NoAgreement(" ".join([str(error), *_alarms(config, frame, False)])) from error
 
     table = _with_poses(config, inputs, refinement, results)
     judged = judge.judged(table, results) if judge else None
@@ -189,11 +187,14 @@ def _named(config: InferConfig) -> Tuple[str, str]:
     return "The network's poses", f"volume {config.volume}"
 
 
-def _alarms(config: InferConfig, frame: FrameTest) -> List[str]:
-    """What there is to say if network, map and images do not belong together."""
+def _alarms(config: InferConfig, frame: FrameTest, refined: bool = True) -> List[str]:
+    """What there is to say if network, map and images do not belong together.
+
+    refined : whether there are refined poses.
+    """
     if not frame.alarming:
         return []
     statement = frame.statement(*_named(config))
     if frame.refined_are_wrong:
-        return [f"{statement} {_LOST}"]
+        return [f"{statement} {_LOST if refined else ''}{_REMEDY}"]
     return [f"{statement} {_SEARCHED}" if frame.verdict in (OTHER_FRAME, OTHER_HAND) else statement]
