@@ -21,6 +21,7 @@ import numpy as np
 from scipy.special import softmax
 
 from ..fourier.masks import soft_sphere
+from ..fourier.points import FourierPoints
 from ..fourier.resampling import projected_density, resample_volume
 from ..fourier.shells import shell_index
 from ..fourier.slices import SliceSampler
@@ -48,18 +49,19 @@ _LEAST_FILTER = 0.1
 _IMAGES_AT_ONCE = 512
 
 
-class _SamplePoints:
-    """The samples of a `SliceSampler` as the points of images of a given box."""
+class _SamplePoints(FourierPoints):
+    """The samples of a `SliceSampler` as the points of images of a given box.
+
+    cells : (P,) area of each in units of that of a whole frequency.
+    """
 
     def __init__(self, sampler: SliceSampler, box_size_px: int):
         self.sampler, self.box_size_px = sampler, box_size_px
         self.frequencies = np.stack([sampler.kx, sampler.ky], axis=1)
-        radius = np.hypot(sampler.kx, sampler.ky)
-        self.shell = np.rint(radius).astype(np.intp)
-        self.cells = sampler.density_weight / np.maximum(radius, 0.25)
-
-    def __len__(self) -> int:
-        return len(self.shell)
+        self.radius = np.hypot(sampler.kx, sampler.ky)
+        self.shell = np.rint(self.radius).astype(np.intp)
+        self.number_of_shells = box_size_px // 2 + 1
+        self.cells = sampler.density_weight / np.maximum(self.radius, 0.25)
 
     def transform(self, images: np.ndarray) -> np.ndarray:
         return self.sampler.transform(images, np.zeros((len(images), 2)))
