@@ -86,8 +86,9 @@ def broken():
 
 def test_the_mean_over_a_group_has_its_symmetry(broken):
     data = group_average(broken.data, cosets("D2", "C1").group)
+    inner = slice(4, -3), slice(4, -3), slice(4, -3)  # a turn brings nothing from beyond the box
     for g in cosets("D2", "C1").group:
-        np.testing.assert_allclose(turned(data, g, order=3), data, atol=1e-3)
+        np.testing.assert_allclose(turned(data, g, order=3)[inner], data[inner], atol=1e-3)
 
 
 def test_the_parts_of_a_map_add_up(broken):
