@@ -229,6 +229,7 @@ def _report(
         "half_set_correlation": relaxed.agreement,
     }
     notes = notes_of(config, inputs.cosets, amplitude, metrics)
+
     for note in notes:
         level = logging.INFO if amplitude.tells_mates_apart else logging.WARNING
         logger.log(level, "relax-symmetry: %s", note)

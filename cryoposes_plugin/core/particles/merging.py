@@ -92,6 +92,7 @@ def _optics(tables: Sequence[ParticleTable]) -> Tuple[Tuple[OpticsGroup, ...], n
     """Groups that differ and have one name get numbers."""
     groups: List[OpticsGroup] = []
     parts = []
+
     for table in tables:
         own = []
         for group in table.optics:

@@ -92,6 +92,7 @@ def _repeated(table: ParticleTable, rows: np.ndarray, ids: np.ndarray) -> Partic
             "records",
         )
     }
+
     return table.replace(
         **pieces,
         ids=ids,

@@ -81,7 +81,7 @@ class Residuals(NamedTuple):
         return Residuals(*(values[rows] for values in self))
 
 
-class Found(NamedTuple):
+class FoundMates(NamedTuple):
     """Of N particles: probabilities (N, n) of the mates, the map of each fold on the grid of the
     search and the fold (N,) of each particle, rounds, and mean information in nats.
     """
@@ -155,7 +155,7 @@ class MateSearch:
 
         return Residuals(samples, modulation, self.results.refined.rotations[rows])
 
-    def find(self, images: Residuals, rounds: int, starts: int, seed: int) -> Found:
+    def find(self, images: Residuals, rounds: int, starts: int, seed: int) -> FoundMates:
         """Mates of the images of a half set: of several starts, the one whose maps tell most of the
         mates.
 
@@ -169,7 +169,7 @@ class MateSearch:
         tried = [self._from_start(images, rounds, seed, start) for start in range(starts)]
         return max(tried, key=lambda found: found.information_nats)
 
-    def _from_start(self, images: Residuals, rounds: int, seed: int, start: int) -> Found:
+    def _from_start(self, images: Residuals, rounds: int, seed: int, start: int) -> FoundMates:
         rng = np.random.default_rng([seed, start, 29])
         number, mates = len(images.samples), len(self.cosets)
         fold = rng.permutation(np.arange(number) % FOLDS)
@@ -189,7 +189,7 @@ class MateSearch:
             done,
             information / np.log(2),
         )
-        return Found(probability, volumes, fold, done, information)
+        return FoundMates(probability, volumes, fold, done, information)
 
     def volumes(self, images: Residuals, probability: np.ndarray, fold: np.ndarray) -> List[Volume]:
         """The asymmetric part for each fold, from the images of the others, masked and filtered.
@@ -253,7 +253,7 @@ class MateSearch:
         amplitude, information = _free_amplitude(overlap, power)
         return softmax(max(amplitude, 1.0) * overlap, axis=1), information
 
-    def references(self, symmetric: Volume, found: Found, turn: np.ndarray) -> List[Volume]:
+    def references(self, symmetric: Volume, found: FoundMates, turn: np.ndarray) -> List[Volume]:
         """The whole map for each fold on the grid of the refinement.
 
         Parameters
@@ -307,7 +307,7 @@ def _sum(grids: List[FourierGrid]) -> FourierGrid:
     return total
 
 
-def best_turn(first: Found, second: Found, cosets: Cosets) -> Tuple[np.ndarray, float]:
+def best_turn(first: FoundMates, second: FoundMates, cosets: Cosets) -> Tuple[np.ndarray, float]:
     """The operation of the group by which the asymmetric part of the second half set agrees best with
     that of the first, and their correlation then.
 
