@@ -38,6 +38,24 @@ def test_poses_are_refined_and_say_how_far_they_moved(project, imported, simulat
     assert any("the hand" in line or "mirror" in line for line in protocol.summary())
 
 
+def test_symmetry_mates_come_with_their_probabilities(project, imported, simulated):
+    """True poses of a molecule without symmetry, which could be taken for one of C2."""
+    from cryoposes_plugin.protocols import ProtCryoposesRelaxSymmetry
+
+    protocol = project.newProtocol(
+        ProtCryoposesRelaxSymmetry, pseudoSymmetry="C2", numberOfThreads=1
+    )
+    link(protocol, "inputParticles", simulated, "outputParticles")
+    link(protocol, "inputVolume", imported, "outputVolume")
+    run_protocol(project, protocol)
+    particles = protocol.outputParticles
+    assert ids(particles) == ids(simulated.outputParticles)
+    mates = [item.getAttributeValue("_cryoposesMate") for item in particles]
+    assert np.mean(np.array(mates) == 0) > 0.8
+    texts = [item.getAttributeValue("_cryoposesMateProbabilities") for item in particles]
+    assert all(len(text.split("/")) == 2 for text in texts)
+
+
 def test_refine_and_reconstruct_gives_volume_halves_fsc_and_particles(project, imported, simulated):
     from cryoposes_plugin.protocols import ProtCryoposesIterate
 

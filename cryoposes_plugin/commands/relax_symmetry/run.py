@@ -27,7 +27,7 @@ from ...core.pseudosymmetry.mates import (
     mate_probabilities,
 )
 from ...core.pseudosymmetry.scored import with_best_mates
-from ...core.pseudosymmetry.search import MateSearch, best_turn
+from ...core.pseudosymmetry.search import FOLDS, MateSearch, best_turn, sample_of
 from ...core.pseudosymmetry.split_maps import SplitMap, split_map
 from ...core.reconstruction.fourier_method import fourier_maps
 from ...core.reconstruction.particles import ReconstructionParticles
@@ -165,17 +165,22 @@ def _from_images(
     resolution = config.search_resolution_angstrom
     search = MateSearch(refinement, results, inputs.cosets, resolution, diameter, inputs.focus)
     rows = [np.flatnonzero(half == number) for number in (1, 2)]
+    searched = [sample_of(own, config.seed) for own in rows]
     found = [
         search.find(search.residuals(own), config.rounds, config.starts, config.seed + number)
-        for number, own in enumerate(rows)
+        for number, own in enumerate(searched)
     ]
     turn, agreement = best_turn(found[0], found[1], inputs.cosets)
     logger.info("relax-symmetry: the half sets' asymmetric parts correlate by %.2f.", agreement)
 
     parts: List[Tuple[np.ndarray, MateFits]] = []
-    for own, one, turned in zip(rows, found, (np.eye(3), turn)):
+    for own, some, one, turned in zip(rows, searched, found, (np.eye(3), turn)):
+        fold = np.arange(len(own)) % FOLDS
+        fold[np.isin(own, some)] = one.fold
         for number, volume in enumerate(search.references(split.symmetric, one, turned)):
-            mine = own[one.fold == number]
+            mine = own[fold == number]
+            if not len(mine):
+                continue
             likelihood = PoseLikelihood(volume, refinement.points, pixel)
             parts.append((mine, fit_mates(refinement, results, likelihood, inputs.cosets, mine)))
     fits = in_rows(*zip(*parts))

@@ -47,6 +47,10 @@ _SETTLED = 0.005
 #: Least weight of a shell whose two maps do not correlate.
 _LEAST_FILTER = 0.1
 _IMAGES_AT_ONCE = 512
+#: Largest number of images of a half set that are searched: they are held in memory, some 5 kB each.
+LARGEST_SEARCH = 50_000
+#: Largest amplitude of the asymmetric part that is looked for, in units of the spread of its overlap.
+_LARGEST_AMPLITUDE = 20.0
 
 
 class _SamplePoints(FourierPoints):
@@ -84,6 +88,8 @@ class Residuals(NamedTuple):
 class FoundMates(NamedTuple):
     """Of N particles: probabilities (N, n) of the mates, the map of each fold on the grid of the
     search and the fold (N,) of each particle, rounds, and mean information in nats.
+
+    An image that was not searched went into no map and may be compared with any.
     """
 
     probability: np.ndarray
@@ -294,8 +300,8 @@ class MateSearch:
 def _free_amplitude(overlap: np.ndarray, power: np.ndarray) -> Tuple[float, float]:
     """The amplitude of the highest likelihood, without a limit, and the mean information."""
     typical = power.mean(axis=1)
-    # `asymmetry_amplitude` looks up to 1: units in which that is large
-    unit = 20.0
+    # `asymmetry_amplitude` looks up to 1: in units in which that is large
+    unit = _LARGEST_AMPLITUDE
     gain = 2 * unit * overlap - (unit**2 * typical)[:, None]
     found = asymmetry_amplitude(gain, np.zeros(len(gain)), unit**2 * typical)
     return unit * found.value, found.information_nats
@@ -326,3 +332,10 @@ def best_turn(first: FoundMates, second: FoundMates, cosets: Cosets) -> Tuple[np
     agreement = [float(np.corrcoef(a.ravel(), turned(b, g, order=3).ravel())[0, 1]) for g in turns]
     best = int(np.argmax(agreement))
     return turns[best], agreement[best]
+
+
+def sample_of(rows: np.ndarray, seed: int) -> np.ndarray:
+    """Those of the sorted rows of a half set that are searched: all, or a sample."""
+    if len(rows) <= LARGEST_SEARCH:
+        return rows
+    return np.sort(np.random.default_rng([seed, 31]).choice(rows, LARGEST_SEARCH, replace=False))
