@@ -25,11 +25,11 @@ from cryoposes_plugin.core.errors import CryoposesError
 from cryoposes_plugin.core.fourier.points import FourierPoints
 from cryoposes_plugin.core.io.mrc import read_volume
 from cryoposes_plugin.core.io.star import read_particles
+from cryoposes_plugin.core.likelihood.pose_likelihood import PoseLikelihood
 from cryoposes_plugin.core.particles.batches import ParticleBatches
 from cryoposes_plugin.core.particles.grids import working_grid
 from cryoposes_plugin.core.particles.images import ResampledImages
 from cryoposes_plugin.core.refinement.calibration import reprojections
-from cryoposes_plugin.core.refinement.likelihood import PoseLikelihood
 from cryoposes_plugin.core.refinement.observations import observe
 
 #: Particle file, map and point group.

@@ -15,6 +15,7 @@ from ...core.io.mrc import write_volume
 from ...core.io.names import HALF1_NAME, HALF2_NAME, PARTICLES_NAME, VOLUME_NAME
 from ...core.io.provenance import digest_path
 from ...core.io.star import write_particle_results
+from ...core.likelihood.pose_likelihood import PoseLikelihood
 from ...core.particles.batches import scan_images
 from ...core.particles.contrast import warn_of_map
 from ...core.particles.halves import half_sets
@@ -31,7 +32,6 @@ from ...core.pseudosymmetry.search import FOLDS, MateSearch, best_turn, sample_o
 from ...core.pseudosymmetry.split_maps import SplitMap, split_map
 from ...core.reconstruction.fourier_method import fourier_maps
 from ...core.reconstruction.particles import ReconstructionParticles
-from ...core.refinement.likelihood import PoseLikelihood
 from ...core.refinement.multi_start import Settings
 from ...core.refinement.refinement import Refinement, refine_all
 from ...core.refinement.results import Results, write_covariance

@@ -27,11 +27,11 @@ from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp, softmax
 
 from ..geometry.subgroups import Cosets
+from ..likelihood.pose_likelihood import PoseLikelihood
 from ..parallel import in_order
 from ..particles.batches import batches
 from ..refinement.calibration import reprojections
 from ..refinement.levenberg_marquardt import Optima, levenberg_marquardt
-from ..refinement.likelihood import PoseLikelihood
 from ..refinement.multi_start import Refined, joined
 from ..refinement.poses import Poses
 from ..refinement.refinement import Refinement

@@ -26,12 +26,12 @@ from ..fourier.resampling import projected_density, resample_volume
 from ..fourier.shells import shell_index
 from ..fourier.slices import SliceSampler
 from ..geometry.subgroups import Cosets, contains
+from ..likelihood.pose_likelihood import PoseLikelihood
 from ..maps.fsc import fourier_shell_correlation
 from ..maps.symmetry import turned
 from ..particles.batches import ParticleBatches, batches
 from ..reconstruction.fourier_inversion import FourierGrid, Inversion
 from ..refinement.calibration import reprojections
-from ..refinement.likelihood import PoseLikelihood
 from ..refinement.observations import observe
 from ..refinement.refinement import Refinement
 from ..refinement.results import Results
