@@ -76,6 +76,11 @@ class HalfVolume:
         np.maximum.accumulate(self._reach, out=self._reach)
         self._box_size_px = box
 
+    @property
+    def bytes(self) -> int:
+        """Of the table."""
+        return self._table.nbytes
+
     def slices(self, rotations: np.ndarray, number: int) -> np.ndarray:
         """(B, P) complex64 x(A^T k) at the first P = `number` points."""
         out = np.empty((len(rotations), number), np.complex64)

@@ -54,6 +54,11 @@ class PackedVolume:
         self._map = _Map(volumes.table, points, (2.0 * math.pi / len(volume)) * points)
         self._graphs = _graphs_of(volumes.layout)
 
+    @property
+    def bytes(self) -> int:
+        """Of the table."""
+        return 4 * int(tf.size(self._map.table))
+
     def slices(self, rotations: np.ndarray, number: int) -> np.ndarray:
         """(B, P) complex64, see `HalfVolume.slices`."""
         out = np.empty((len(rotations), number), np.complex64)

@@ -16,9 +16,8 @@ from .poses import Poses
 from .reference_bank import SliceTable, real_then_imaginary
 from .spectra import Spectra
 
-#: Number of coefficients that are compared with a grid of shifts at once: they fit into the cache
-#: of a core.
-_POINTS_AT_ONCE = 2**16
+#: Number of coefficients that are compared with a grid of shifts at once.
+_POINTS_AT_ONCE = 2**18
 
 
 class WhitenedImages:
@@ -85,14 +84,15 @@ class WhitenedImages:
         """
         number = self.points.within(radius)
         size = max(1, _POINTS_AT_ONCE // number)
-        radians = self.points.frequencies[:number] * np.float32(2 * np.pi / self.points.box_size_px)
+        step = np.float32(2 * np.pi / self.points.box_size_px)
+        radians, shift_grid = _tensor(step * self.points.frequencies[:number]), _tensor(grid)
         gain, best = np.empty(len(starts), np.float64), np.empty(len(starts), np.int64)
 
         def scan(rows: np.ndarray, slices_of: Callable[[np.ndarray], tf.Tensor]) -> None:
             for part in np.array_split(rows, range(size, len(rows), size)):
-                own = (values[starts.particle[part], :number] for values in self._arrays)
-                shifts = starts.shifts_px[part].astype(np.float32)
-                found = best_shifts(radians, slices_of(part), shifts, grid.astype(np.float32), *own)
+                own = (_tensor(values[starts.particle[part], :number]) for values in self._arrays)
+                shifts = _tensor(starts.shifts_px[part])
+                found = best_shifts(radians, slices_of(part), shifts, shift_grid, *own)
                 gain[part], best[part] = (array.numpy() for array in found)
 
         def interpolated(rows: np.ndarray) -> tf.Tensor:
@@ -107,3 +107,7 @@ class WhitenedImages:
         scan(np.flatnonzero(on_grid < 0), interpolated)
         scan(np.flatnonzero(on_grid >= 0), lambda rows: tf.gather(slices, on_grid[rows]))
         return gain, best
+
+
+def _tensor(values: np.ndarray) -> tf.Tensor:
+    return tf.constant(values, tf.float32)
