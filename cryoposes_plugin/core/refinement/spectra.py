@@ -74,7 +74,8 @@ def fitted_spectra(
     model : (B, P) complex reprojections of unit amplitude.
     observed : (B, P) complex coefficients.
     scale : (B,) of the signal of each image.
-    right : (B,) bool, images that show the map at their poses: these alone determine the amplitude.
+    right : (B,) bool, images that show the map at their poses: these alone determine the amplitude,
+        and the noise if they are not few.
     """
     scale = np.where(right, scale, 0.0)
     cross, power = (
@@ -90,6 +91,9 @@ def fitted_spectra(
 
     image = _typical(_shell_powers(points, observed), points)
     left = _shell_powers(points, observed - scale[:, None] * amplitude[points.shell] * model)
+    # At a wrong pose the signal is left, too.
+    if np.count_nonzero(right) >= _FEWEST_FOR_MEDIAN:
+        left = left[right]
     residual = _typical(left, points)
     signal = amplitude**2 * power
     ordinary = _excess(left, residual, signal, points) < _SIGNIFICANT

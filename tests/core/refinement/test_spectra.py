@@ -5,10 +5,13 @@ import pytest
 
 pytest.importorskip("tensorflow")
 from cryoposes_plugin.core.fourier.points import FourierPoints
+from cryoposes_plugin.core.geometry.sampling import random_rotations
+from cryoposes_plugin.core.refinement.calibration import calibrate
 from cryoposes_plugin.core.refinement.scales import scale_spread, typical_scale
-from cryoposes_plugin.core.refinement.spectra import fitted_spectra
+from cryoposes_plugin.core.refinement.spectra import first_spectra, fitted_spectra
+from cryoposes_plugin.core.refinement.starts import GivenStarts
 
-from .scene import BOX, measured
+from .scene import BOX, NUMBER, measured
 
 
 # -------------------------- spectra ------------------------------------------
@@ -61,6 +64,19 @@ def test_junk_of_twice_the_power_does_not_raise_the_noise(scene):
     np.testing.assert_allclose(
         spectra.noise_variance[3:15], (scene.deviation * BOX) ** 2, rtol=0.35
     )
+
+
+def test_wrong_poses_of_most_images_do_not_raise_the_noise(scene):
+    """Their residual contains the signal, which would be 10 to 40 % of this noise."""
+    rng = np.random.default_rng(0)
+    wrong = rng.random(NUMBER) < 0.6
+    rotations = np.where(wrong[:, None, None], random_rotations(NUMBER, rng), scene.rotations)
+    starts = GivenStarts(rotations, scene.shifts)(np.arange(NUMBER)).poses
+    observed = scene.observed(scene.clean + scene.noise)
+    first = first_spectra(scene.points, observed.coefficients, 8)
+    found = calibrate(lambda s: scene.search(spectra=s), observed, starts, first, 19, 1)
+    true = (scene.deviation * BOX) ** 2
+    assert found.noise_variance[1:9] / true == pytest.approx(np.ones(8), abs=0.15)
 
 
 def test_the_typical_scale_is_that_of_right_poses_although_most_are_wrong(rng):
