@@ -128,6 +128,16 @@ def test_the_likest_model_of_a_library_is_found(folder, caplog):
     assert "no model in" in caplog.text
 
 
+def test_a_resumed_run_starts_from_the_model_that_it_found(folder, tmp_path):
+    shutil.copytree(folder / "library/good", tmp_path / "library/first")
+    config = config_of(folder, model_library=str(tmp_path / "library"))
+    run = RunDirectory.open(tmp_path / "out", config)
+    assert train_module._settled(config, run).from_model == str(tmp_path / "library/first")
+    shutil.copytree(folder / "library/good", tmp_path / "library/earlier")
+    again = train_module._settled(config, run)
+    assert (again.from_model, again.model_library) == (str(tmp_path / "library/first"), None)
+
+
 def test_a_card_with_a_shape_that_is_none_is_refused(folder, tmp_path):
     shutil.copytree(folder / "library/good", tmp_path / "bad")
     path = tmp_path / "bad/model_card.json"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from typing import TYPE_CHECKING, Any, Dict, Optional
 
 from ...core.io.error_log import not_fatal
 from ...core.io.names import MODEL_NAME, PARTICLES_NAME
 from ...core.io.star import write_particle_results
+from ...core.io.state_files import PARENT, REDO, damaged, read_json
 from ...core.memory import one_sentence
 from ...core.particles.batches import look_at_images
 from ...core.particles.contrast import warn_of_map
@@ -50,6 +52,7 @@ def run(config: TrainConfig, run: RunDirectory) -> Dict[str, Any]:
     from . import report
     from .assembly import assemble, write_model
 
+    config = _settled(config, run)
     plan = make_plan(config)
     log_measured_noise(plan)
     write_densities(run, plan.volumes)
@@ -72,6 +75,20 @@ def run(config: TrainConfig, run: RunDirectory) -> Dict[str, Any]:
     with not_fatal(run.path, "its report"):
         report.write(run, assembly.task, evaluation, metrics)
     return metrics
+
+
+def _settled(config: TrainConfig, run: RunDirectory) -> TrainConfig:
+    """The config with the model that its library gives, the same one when the run is resumed."""
+    if not config.model_library:
+        return config
+    path = run.file(PARENT)
+    if not path.exists():
+        parent = make_plan(config).parent
+        run.write_json(PARENT, {"folder": None if parent is None else str(parent.folder)})
+    folder = read_json(path, REDO).get("folder")
+    if not isinstance(folder, (str, type(None))):
+        raise damaged(path, "it does not name a folder")
+    return dataclasses.replace(config, model_library=None, from_model=folder)
 
 
 def _write_labels(assembly: Assembly, run: RunDirectory) -> Dict[str, Any]:

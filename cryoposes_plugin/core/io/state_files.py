@@ -20,6 +20,8 @@ from .npz import NUMBERS, TEXTS, read_npz
 SIMULATION, TRAINING, CHECKPOINT = "simulation_state.json", "training_state.json", "checkpoint.npz"
 INFERENCE, REFINEMENT = "inference_state.npz", "refinement_state.npz"
 EMBEDDING = "embedding_state.npz"
+#: The model that a training starts from.
+PARENT = "parent_state.json"
 #: Images of the twin of a run, see `trust.twin`.
 TWIN = "twin_state.mrcs"
 SEARCH_START, SEARCH_DETAIL, SEARCH_AXES = "start_{}.npz", "detail.npz", "axes.json"
@@ -30,6 +32,7 @@ _NAMES = (
     INFERENCE,
     REFINEMENT,
     EMBEDDING,
+    PARENT,
     TWIN,
     SEARCH_DETAIL,
     SEARCH_AXES,
