@@ -155,7 +155,7 @@ class Mixture:
         self._junk = (decoys[:, None] < means).mean(axis=0) > above
         self._junk &= means > means[largest]
         self._grid = np.linspace(scores.min(), scores.max(), _GRID)
-        self._on_grid = np.maximum.accumulate(self._of(self._grid))
+        self._on_grid = _rising_about(self._of(self._grid), self._grid < means[largest])
 
     @property
     def share(self) -> float:
@@ -168,6 +168,20 @@ class Mixture:
 
     def _of(self, scores: np.ndarray) -> np.ndarray:
         return self._model.predict_proba(scores[:, None])[:, self._junk].sum(axis=1)
+
+
+def _rising_about(values: np.ndarray, below: np.ndarray) -> np.ndarray:
+    """(G,) made to rise away from the middle of the particles, (G,) bool `below` which some lie.
+
+    A broad distribution of junk exceeds that of particles far below their middle too, where there
+    is none of it: the probability there is at most that of the middle.
+    """
+    out = values.copy()
+    out[~below] = np.maximum.accumulate(values[~below])
+    start = out[~below][:1]
+    falling = np.concatenate([start, values[below][::-1]])
+    out[below] = np.minimum.accumulate(falling)[1:][::-1] if len(start) else values[below]
+    return out
 
 
 class HiddenJunk:

@@ -57,6 +57,18 @@ def test_a_broad_set_of_particles_is_not_junk():
     assert Mixture(scores, 12 + rng.standard_normal(200), 0).share == 0.0
 
 
+def test_broad_junk_is_not_expected_below_the_particles():
+    """Its density exceeds theirs far below; a running maximum would carry that to all images."""
+    rng = np.random.default_rng(10)
+    scores = np.concatenate([rng.standard_normal(1800), 4 + 4 * rng.standard_normal(200)])
+    mixture = Mixture(scores, 6 + 2 * rng.standard_normal(300), 0)
+    assert mixture.share == pytest.approx(0.1, abs=0.04)
+    probability = mixture.probability(np.linspace(-8, 12, 50))
+    assert (np.diff(probability) >= 0).all()
+    assert mixture.probability(np.array([-6.0, 0.0])).max() < 0.06
+    assert mixture.probability(np.array([8.0]))[0] > 0.99
+
+
 def test_junk_that_looks_like_particles_is_counted_by_its_decoys():
     """A fifth of such junk scores like particles: for 120 that are seen, 30 are hidden."""
 
