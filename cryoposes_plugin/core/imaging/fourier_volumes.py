@@ -6,14 +6,17 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from typing import Any, List, Sequence, Tuple
+from typing import Any, List, Optional, Sequence, Tuple
 
 import numpy as np
 import scipy.fft
 import tensorflow as tf
 
-from ..fourier.gridding import padded_for_interpolation
+from ..fourier.gridding import interpolation_kernel
 from . import padding as grids
+
+#: Lines of the grid along which the last axis is transformed at once.
+_LINES_AT_ONCE = 8
 
 
 @dataclass(frozen=True)
@@ -144,14 +147,34 @@ def _trilinear(corners: Any, fraction: tf.Tensor):
     return planes[0] + fz * along_z, gradient
 
 
-def fourier_volume(volume: np.ndarray, size: int) -> np.ndarray:
+def fourier_volume(volume: np.ndarray, size: int, out: Optional[np.ndarray] = None) -> np.ndarray:
     """Transform of a volume on the padded grid, corrected for trilinear interpolation.
 
-    (D, D, D) float32 -> (S, S, S // 2 + 1) complex64 [kz, ky, kx] for a grid of `size` S; kz and ky
-    ascend from -S / 2, kx from 0.
+    (D, D, D) float32 -> (S, S, S // 2 + 1) complex64 [kz, ky, kx] for a grid of `size` S, even; kz
+    and ky ascend from -S / 2, kx from 0. Axis by axis, so that the padded volume is never made; the
+    result may be written to `out`.
     """
-    transform = scipy.fft.rfftn(padded_for_interpolation(volume, size))
-    return scipy.fft.fftshift(transform, axes=(0, 1)).astype(np.complex64)
+    box, origin = len(volume), len(volume) // 2
+    after, before = slice(0, box - origin), slice(size - origin, size)
+    sign = np.where((np.arange(box) - origin) % 2, -1.0, 1.0)  # begins kz and ky at -S / 2
+    data = (volume / interpolation_kernel(box, size)) * sign[:, None, None] * sign[:, None]
+    if out is None:
+        out = np.empty((size, size, size // 2 + 1), np.complex64)
+
+    lines = np.zeros((box, box, size), np.float32)
+    lines[..., after], lines[..., before] = data[..., origin:], data[..., :origin]
+    along_x = scipy.fft.rfft(lines, axis=2)
+    planes = np.empty((box, size, size // 2 + 1), np.complex64)
+    for plane, rows in zip(planes, along_x):
+        padded = np.zeros_like(plane)
+        padded[after], padded[before] = rows[origin:], rows[:origin]
+        plane[:] = scipy.fft.fft(padded, axis=0, overwrite_x=True)
+    for y in range(0, size, _LINES_AT_ONCE):
+        some = planes[:, y : y + _LINES_AT_ONCE]
+        padded = np.zeros((size, *some.shape[1:]), np.complex64)
+        padded[after], padded[before] = some[origin:], some[:origin]
+        out[:, y : y + _LINES_AT_ONCE] = scipy.fft.fft(padded, axis=0, overwrite_x=True)
+    return out
 
 
 def _table(volumes: Sequence[np.ndarray], size: int, packed: Any, width: int) -> np.ndarray:

@@ -64,7 +64,7 @@ class HalfVolume:
                 "grid; use a smaller working box."
             )
         table = np.empty(shape, np.complex64)
-        table[:size, :size] = fourier_volume(volume, size)
+        fourier_volume(volume, size, out=table[:size, :size])
         table[size, :size] = table[0, :size]
         table[:, size] = table[:, 0]
         self._table = table.reshape(-1).view(np.float32)

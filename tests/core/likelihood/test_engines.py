@@ -4,9 +4,11 @@ import itertools
 
 import numpy as np
 import pytest
+import scipy.fft
 
 pytest.importorskip("tensorflow")
 from cryoposes_plugin.core.errors import ResourceError
+from cryoposes_plugin.core.fourier.gridding import padded_for_interpolation
 from cryoposes_plugin.core.fourier.points import FourierPoints
 from cryoposes_plugin.core.geometry.sampling import random_rotations
 from cryoposes_plugin.core.imaging.fourier_volumes import fourier_volume
@@ -60,6 +62,14 @@ def exact(density, points, poses):
         x, y, z = np.moveaxis(below + corner, -1, 0)
         values += weight * half[(z + size // 2) % size, (y + size // 2) % size, x]
     return np.where(side[..., 0] < 0, values.conj(), values)
+
+
+@pytest.mark.parametrize("box, size", [(16, 32), (24, 50)])
+def test_the_transform_is_that_of_the_padded_volume(box, size):
+    volume = np.random.default_rng(3).standard_normal((box,) * 3).astype(np.float32)
+    whole = scipy.fft.rfftn(padded_for_interpolation(volume, size).astype(np.float64))
+    whole = scipy.fft.fftshift(whole, axes=(0, 1))
+    np.testing.assert_allclose(fourier_volume(volume, size), whole, atol=1e-6 * np.abs(whole).max())
 
 
 @pytest.mark.parametrize("engine", [HalfVolume, PackedVolume])
