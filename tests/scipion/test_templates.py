@@ -20,7 +20,8 @@ pytest.importorskip("pwem", reason="Scipion (scipion-em) is not installed")
 
 BOX, PIXEL, NUMBER = 32, 10.0, 120
 BENCHMARK, CLEAN_UP = "learned_poses_simulation_benchmark", "learned_poses_clean_up"
-INITIAL_VOLUME = "learned_poses_initial_volume"
+INITIAL_VOLUME, PRODUCTION = "learned_poses_initial_volume", "learned_poses_production"
+TEMPLATES = (BENCHMARK, CLEAN_UP, INITIAL_VOLUME, PRODUCTION)
 #: A scheduler sleeps no longer than this between two looks.
 _SECOND_SCHEDULER_S = 240
 
@@ -36,8 +37,8 @@ def test_scipion_lists_them_with_a_description(scipion_environment):
     from cryoposes_plugin.scipion.workflows import templates
 
     found = templates()
-    assert {BENCHMARK, CLEAN_UP, INITIAL_VOLUME} <= set(found)
-    assert all(len(found[name].description) > 60 for name in (BENCHMARK, CLEAN_UP, INITIAL_VOLUME))
+    assert set(TEMPLATES) <= set(found)
+    assert all(len(found[name].description) > 60 for name in TEMPLATES)
 
 
 def test_every_parameter_of_a_template_is_one_of_its_protocol(scipion_environment):
@@ -46,7 +47,7 @@ def test_every_parameter_of_a_template_is_one_of_its_protocol(scipion_environmen
 
     from cryoposes_plugin.scipion.workflows import templates
 
-    for name in (BENCHMARK, CLEAN_UP, INITIAL_VOLUME):
+    for name in TEMPLATES:
         template = templates()[name]
         template.replaceEnvVariables()
         template.parseContent()
@@ -119,6 +120,27 @@ def test_both_workflows_run_from_a_script(project, map_file):
     run_in_order(project, steps)
     assert steps["initial volume"].outputParticles.getSize() == NUMBER
     assert steps["refine and reconstruct"].outputVolume.getDim() == (BOX, BOX, BOX)
+
+
+@pytest.mark.slow
+def test_the_production_workflow_ends_in_relions_refinement(
+    project, map_file, star, relion_environment
+):
+    from cryoposes_plugin.scipion.workflows import load_template, run_in_order
+
+    fields = dict(strict=star, loose=star, strictpixel=PIXEL, loosepixel=PIXEL, mappixel=PIXEL)
+    steps = load_template(
+        project, PRODUCTION, map=map_file, minutes=0.05, rate=0.5, cut=40.0, **fields
+    )
+    last = steps["local refinement in RELION"]
+    last.doGpu.set(False)
+    last.numberOfMpi.set(3)
+    last.numberOfThreads.set(1)
+    run_in_order(project, steps)
+    kept = steps["filter by uncertainty"].outputAccepted.getSize()
+    assert 0 < kept <= NUMBER
+    assert last.outputParticles.getSize() == kept
+    assert last.outputVolume.getDim() == (BOX, BOX, BOX)
 
 
 @pytest.fixture(scope="module")
