@@ -66,7 +66,9 @@ def measure(map_path: Path, star: Path, name: str) -> None:
     """Refine from the true poses, reconstruct, and print one line."""
     truth = read_particles(star)
     folder = star.parent / star.stem
-    run("refine", folder / "refined", "--particles", star, "--volume", map_path)
+    box = int(truth.box_size_px.max())
+    whole = ("--working-box-px", box)
+    run("refine", folder / "refined", "--particles", star, "--volume", map_path, *whole)
     refined = folder / "refined" / "particles.star"
     run("reconstruct", folder / "map", "--particles", refined)
     run("reconstruct", folder / "true", "--particles", star)
