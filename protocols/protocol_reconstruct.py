@@ -53,6 +53,7 @@ class ProtCryoposesReconstruct(ProtCryoposesBase):
         forms.add_pointer(form, ReconstructConfig, "reference", "Volume", optional=True)
         frame = forms.add_frame(form, ReconstructConfig, RECONSTRUCTION)
         forms.add_fields(frame, ReconstructConfig, "symmetry", "mask_diameter_angstrom", "method")
+        forms.add_fields(frame, ReconstructConfig, "box_px", "pixel_size_angstrom")
         forms.add_fields(frame, ReconstructConfig, "weights", condition="method == 0")
         forms.add_fields(frame, ReconstructConfig, "cgls_iterations", condition="method == 1")
         forms.add_fields(frame, ReconstructConfig, "padding", condition="method == 0")
@@ -60,7 +61,9 @@ class ProtCryoposesReconstruct(ProtCryoposesBase):
 
     def _check(self, config: Config) -> None:
         from cryoposes_plugin.commands.plausibility import check_diameter
+        from cryoposes_plugin.commands.reconstruct.inputs import map_grid
         from cryoposes_plugin.core.geometry.symmetry import parse_symmetry
+        from cryoposes_plugin.core.particles.grids import Grid
 
         parse_symmetry(config.symmetry)
         check_diameter(
@@ -69,6 +72,8 @@ class ProtCryoposesReconstruct(ProtCryoposesBase):
             config.mask_diameter_angstrom,
             self._width_angstrom(),
         )
+        particles = self._pointed("inputParticles")
+        map_grid(config, Grid(particles.getXDim(), particles.getSamplingRate()))
         if config.method == "cgls" and self._computes_here():
             from cryoposes_plugin.core.reconstruction.cgls import require_astra
 
@@ -76,7 +81,7 @@ class ProtCryoposesReconstruct(ProtCryoposesBase):
 
     def _create_outputs(self) -> None:
         volume = Volume(self._run_file(VOLUME_NAME))
-        volume.setSamplingRate(self.inputParticles.get().getSamplingRate())
+        volume.setSamplingRate(self._metrics()["pixel_size_angstrom"])
         volume.setHalfMaps([self._run_file(HALF1_NAME), self._run_file(HALF2_NAME)])
         self._define(outputVolume=volume, outputFSC=self._make_fscs())
 

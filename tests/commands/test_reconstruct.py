@@ -11,7 +11,7 @@ import pytest
 
 from cryoposes_plugin.cli.main import main
 from cryoposes_plugin.core.evaluation.views import sampling_compensation_factor
-from cryoposes_plugin.core.fourier.resampling import projected_density
+from cryoposes_plugin.core.fourier.resampling import projected_density, resample_volume
 from cryoposes_plugin.core.geometry.sampling import random_rotations
 from cryoposes_plugin.core.io.mrc import read_volume, write_stack, write_volume
 from cryoposes_plugin.core.io.star import read_particles, write_particles
@@ -124,6 +124,28 @@ def test_neither_order_nor_threads_nor_batches_matter(particles, tmp_path):
     np.testing.assert_allclose(c, a, atol=1e-4 * np.abs(a).max())
 
 
+def test_box_and_pixel_size_are_those_of_a_map_that_is_resampled(particles, tmp_path):
+    star, _ = particles
+    diameter = ("--mask-diameter", 120)
+    assert reconstruct(star, tmp_path / "whole", *diameter) == 0
+    assert reconstruct(star, tmp_path / "cut", *diameter, "--box-px", 24) == 0
+    assert reconstruct(star, tmp_path / "binned", *diameter, "--box-px", 20, "--pixel-size", 9) == 0
+    whole, cut, binned = (
+        read_volume(tmp_path / name / "volume.mrc") for name in ("whole", "cut", "binned")
+    )
+    np.testing.assert_allclose(cut.data, whole.data[4:28, 4:28, 4:28], atol=1e-9)
+
+    assert (binned.box_size_px, binned.pixel_size_angstrom) == (20, pytest.approx(9))
+    expected = resample_volume(whole.data, PIXEL, 20, 9.0)
+    # The last shells of one are the corners of the other.
+    assert fourier_shell_correlation(binned.data, expected)[1:9].min() > 0.99
+    assert np.vdot(binned.data, expected) / np.vdot(expected, expected) == pytest.approx(
+        1, abs=0.05
+    )
+    metrics = json.loads((tmp_path / "binned/metrics.json").read_text())
+    assert (metrics["box_size_px"], metrics["nyquist_angstrom"]) == (20, 18)
+
+
 def test_given_half_sets_are_kept(particles, tmp_path):
     _, table = particles
     subset = np.where(np.arange(NUMBER) % 3 == 0, 1, 2)
@@ -228,6 +250,26 @@ def test_tensorflow_is_not_imported(particles, tmp_path):
 
 # What it cannot use: a change of the table, options, and what the sentence must say.
 WRONG = {
+    "a map much wider than the images": (
+        lambda t: t,
+        ["--box-px", "200"],
+        "--box-px is 200, which is 1200 Å, and the images are 192 Å wide",
+    ),
+    "pixels as large as the particle": (
+        lambda t: t,
+        ["--pixel-size", "20"],
+        "the images have a field of view of 192 Å, which is 10 of these pixels",
+    ),
+    "pixels much finer than those of the images": (
+        lambda t: t,
+        ["--pixel-size", "1"],
+        "--pixel-size-angstrom is 1 and the images have pixels of 6 Å",
+    ),
+    "a map narrower than its mask": (
+        lambda t: t,
+        ["--box-px", "20", "--mask-diameter", "150"],
+        "--box-px is 20, which is 120 Å, and --mask-diameter-angstrom is 150",
+    ),
     "one particle": (lambda t: t.take([3]), (), "at least 2 particles"),
     "half set 0": (
         lambda t: t.replace(random_subset=np.arange(len(t)) % 3),

@@ -59,6 +59,32 @@ class ReconstructConfig(Config):
         minimum=1,
         maximum=1e5,
     )
+    box_px: Optional[int] = option(
+        None,
+        "Box size of the maps. The images keep their own box; the maps are cut, or padded with "
+        "zeros, about their centre. Choose it wider than the particle and its mask. Default: the "
+        "field of view of the images.",
+        label="Box size of the maps",
+        group=RECONSTRUCTION,
+        unit="px",
+        expert=True,
+        minimum=16,
+        maximum=2048,
+        even=True,
+    )
+    pixel_size_angstrom: Optional[float] = option(
+        None,
+        "Pixel size of the maps. A coarser one than that of the images is faster and leaves out "
+        "the detail finer than twice its size; a finer one adds no detail. Default: the finest "
+        "pixel size of the images.",
+        label="Pixel size of the maps",
+        alias="--pixel-size",
+        group=RECONSTRUCTION,
+        unit="Å",
+        expert=True,
+        minimum=0.01,
+        maximum=1000,
+    )
     weights: str = option(
         UNWEIGHTED,
         "How much a particle counts. By the probability that its pose is right, by the covariance "

@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass, replace
 from typing import Optional
 
-from ...core.errors import InputError
+from ...core.errors import ConfigError, InputError
 from ...core.fourier.resampling import projected_density
 from ...core.geometry.symmetry import parse_symmetry
 from ...core.io.mrc import read_volume
@@ -22,6 +22,9 @@ from .weighting import weights_of
 
 logger = logging.getLogger(__name__)
 
+#: Maps have so many times the box of the images, and pixels of this part of theirs, at most.
+_LARGEST_FACTOR = 4
+_SMALLEST_BOX_PX = 16
 #: Diameter of the default mask, as a share of the box: a particle that is boxed well fills this
 #: much.
 MASK_SHARE = 0.75
@@ -29,10 +32,13 @@ MASK_SHARE = 0.75
 
 @dataclass(frozen=True)
 class ReconstructionInputs:
-    """The particles, whether their half sets were drawn here, and the reference on their grid."""
+    """The particles, whether their half sets were drawn here, the grid of the maps, and the
+    reference on it.
+    """
 
     particles: ReconstructionParticles
     half_drawn: bool
+    grid: Grid
     reference: Optional[Volume]
 
 
@@ -44,15 +50,52 @@ def read_inputs(config: ReconstructConfig) -> ReconstructionInputs:
     check_ctf(table, path)
     half, drawn = half_sets(table, config.seed)
 
-    grid = even_grid(table, path)
-    diameter = config.mask_diameter_angstrom
-    check_diameter(config.command, "mask_diameter_angstrom", diameter, grid.field_of_view_angstrom)
+    images = even_grid(table, path)
+    diameter, view = config.mask_diameter_angstrom, images.field_of_view_angstrom
+    check_diameter(config.command, "mask_diameter_angstrom", diameter, view)
+    grid = map_grid(config, images)
     reference = None
     if config.reference is not None:
         reference = _read_reference(config.reference, grid, table)
-    particles = ReconstructionParticles.on_common_grid(table, half)
+    pixel = config.pixel_size_angstrom
+    particles = ReconstructionParticles.on_common_grid(table, half, pixel)
     weights = weights_of(config, table, reference, mask_diameter(config, grid))
-    return ReconstructionInputs(replace(particles, weights=weights), drawn, reference)
+    return ReconstructionInputs(replace(particles, weights=weights), drawn, grid, reference)
+
+
+def map_grid(config: ReconstructConfig, images: Grid) -> Grid:
+    """The grid of the maps; ConfigError for one that the images cannot fill.
+
+    `images` is the grid on which all images meet.
+    """
+    pixel = config.pixel_size_angstrom or images.pixel_size_angstrom
+    whole = images.with_pixel_size(pixel)
+    given = f"reconstruct: --pixel-size-angstrom is {pixel:g} and the images have"
+    if pixel < images.pixel_size_angstrom / _LARGEST_FACTOR:
+        raise ConfigError(
+            f"{given} pixels of {images.pixel_size_angstrom:.4g} Å: finer than a quarter of that, "
+            "a map is nothing but large; give a coarser pixel size."
+        )
+    if whole.box_size_px < _SMALLEST_BOX_PX:
+        raise ConfigError(
+            f"{given} a field of view of {images.field_of_view_angstrom:.0f} Å, which is "
+            f"{whole.box_size_px} of these pixels; give a finer pixel size, so that there are "
+            f"{_SMALLEST_BOX_PX} at least."
+        )
+    box = config.box_px or whole.box_size_px
+    if box > _LARGEST_FACTOR * whole.box_size_px:
+        raise ConfigError(
+            f"reconstruct: --box-px is {box}, which is {box * pixel:.0f} Å, and the images are "
+            f"{images.field_of_view_angstrom:.0f} Å wide: beyond them a map is empty; give a "
+            "smaller box."
+        )
+    grid, diameter = Grid(box, pixel), config.mask_diameter_angstrom
+    if diameter is not None and diameter > grid.field_of_view_angstrom:
+        raise ConfigError(
+            f"reconstruct: --box-px is {box}, which is {grid.field_of_view_angstrom:.0f} Å, and "
+            f"--mask-diameter-angstrom is {diameter:g}; give a larger box or a smaller mask."
+        )
+    return grid
 
 
 def mask_diameter(config: ReconstructConfig, grid: Grid) -> float:

@@ -61,7 +61,7 @@ def metrics_of(
     symmetry : point group that was imposed.
     method : of the reconstruction.
     """
-    box, pixel = particles.box_size_px, particles.pixel_size_angstrom
+    box, pixel = fsc.box_size_px, fsc.pixel_size_angstrom
     metrics: Dict[str, Any] = {
         "particles": len(particles),
         "half1_particles": int((particles.half == 1).sum()),
@@ -150,7 +150,7 @@ def write_page(
         ),
         "volume_slices": (
             "Central slices and projections.",
-            plots.volume_slices(volume, particles.pixel_size_angstrom, "Reconstruction"),
+            plots.volume_slices(volume, fsc.pixel_size_angstrom, "Reconstruction"),
         ),
         "direction_maps": (
             "Viewing directions of the particles.",
@@ -162,7 +162,7 @@ def write_page(
         ),
         "fsc_by_direction": (
             "FSC of the half maps in double cones of 20° half angle.",
-            cones_figure(views.cones, particles.pixel_size_angstrom),
+            cones_figure(views.cones, fsc.pixel_size_angstrom),
         ),
     }
     number = counted(len(particles), "particle")

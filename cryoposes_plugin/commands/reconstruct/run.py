@@ -8,6 +8,7 @@ from typing import Any, Dict, Tuple
 
 import numpy as np
 
+from ...core.fourier.resampling import resample_volume
 from ...core.io.error_log import not_fatal
 from ...core.io.mrc import write_volume
 from ...core.io.names import HALF1_NAME, HALF2_NAME, PARTICLES_NAME, VOLUME_NAME
@@ -48,12 +49,14 @@ def run(config: ReconstructConfig, run: RunDirectory) -> Dict[str, Any]:
     log_inputs(particles)
 
     start = time.monotonic()
-    volume, half1, half2 = _maps(config, particles)
+    box, pixel = inputs.grid
+    volume, half1, half2 = (
+        resample_volume(data, pixel, box, pixel) for data in _maps(config, particles)
+    )
     seconds = time.monotonic() - start
 
-    pixel = particles.pixel_size_angstrom
     statement = independence_statement(particles.pose_sources(1), particles.pose_sources(2))
-    mask = fsc_mask(config, particles.box_size_px, pixel)
+    mask = fsc_mask(config, box, pixel)
     fsc = half_map_fsc(half1, half2, pixel, mask, statement, config.seed)
     weights = (~particles.images.grey.blank).astype(np.float64)
     if particles.weights is not None:

@@ -30,6 +30,11 @@ class Grid(NamedTuple):
         pixel = self.pixel_size_angstrom * self.box_size_px / box_size_px
         return Grid(box_size_px, pixel)
 
+    def with_pixel_size(self, pixel_size_angstrom: float) -> Grid:
+        """The same field of view or a little more, in an even box of pixels of this size."""
+        half = self.field_of_view_angstrom / pixel_size_angstrom / 2
+        return Grid(2 * math.ceil(half - 1e-6), pixel_size_angstrom)
+
 
 def common_grid(table: ParticleTable) -> Grid:
     """The finest pixel size and the largest field of view of the optics groups in use."""
@@ -37,8 +42,8 @@ def common_grid(table: ParticleTable) -> Grid:
     pixel = min(g.pixel_size_angstrom for g in groups)
     if have_one_pixel_size(groups):
         return Grid(max(g.box_size_px for g in groups), pixel)
-    view = max(g.box_size_px * g.pixel_size_angstrom for g in groups)
-    return Grid(2 * math.ceil(view / pixel / 2 - 1e-6), pixel)
+    grids = [Grid(g.box_size_px, g.pixel_size_angstrom) for g in groups]
+    return max(grids, key=lambda g: g.field_of_view_angstrom).with_pixel_size(pixel)
 
 
 def even_grid(table: ParticleTable, path: Optional[str]) -> Grid:

@@ -33,9 +33,16 @@ class ReconstructionParticles:
     weights: Optional[PoseWeights] = None
 
     @classmethod
-    def on_common_grid(cls, table: ParticleTable, half: np.ndarray) -> ReconstructionParticles:
-        """On the finest pixel size and the largest field of view of the optics groups."""
-        return cls(table, ResampledImages(table, *common_grid(table)), half)
+    def on_common_grid(
+        cls, table: ParticleTable, half: np.ndarray, pixel_size_angstrom: Optional[float] = None
+    ) -> ReconstructionParticles:
+        """On the largest field of view of the optics groups and their finest pixel size, or the
+        given one.
+        """
+        grid = common_grid(table)
+        if pixel_size_angstrom is not None:
+            grid = grid.with_pixel_size(pixel_size_angstrom)
+        return cls(table, ResampledImages(table, *grid), half)
 
     def __len__(self) -> int:
         return len(self.table)
