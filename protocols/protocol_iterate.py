@@ -33,7 +33,7 @@ class ProtCryoposesIterate(ProtCryoposesReconstruct):
     }
     CONFIG = IterateConfig
     PARTICLES = (ParticleInput("particles", "inputParticles"),)
-    VOLUMES = (("volume", "inputVolume"),)
+    VOLUMES = (("volume", "inputVolume"), ("mask", "inputMask"))
 
     def _defineParams(self, form):
         form.addSection(label="Input")
@@ -42,6 +42,7 @@ class ProtCryoposesIterate(ProtCryoposesReconstruct):
         forms.add_fields(form, IterateConfig, "low_pass_angstrom")
         forms.add_pointer(form, IterateConfig, "model", "PoseModel", optional=True)
         forms.add_group(form, IterateConfig, RECONSTRUCTION)
+        forms.add_pointer(form, IterateConfig, "mask", "VolumeMask", optional=True)
         frame = forms.add_frame(form, IterateConfig, REFINEMENT)
         with_model = "inputModel is not None"
         forms.add_fields(frame, IterateConfig, "rounds")

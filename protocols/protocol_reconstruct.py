@@ -39,7 +39,7 @@ class ProtCryoposesReconstruct(ProtCryoposesBase):
     _possibleOutputs = {"outputVolume": Volume, "outputFSC": SetOfFSCs}
     CONFIG = ReconstructConfig
     PARTICLES = (ParticleInput("particles", "inputParticles", poses=True),)
-    VOLUMES = (("reference", "inputReference"),)
+    VOLUMES = (("reference", "inputReference"), ("mask", "inputMask"))
 
     def _defineParams(self, form):
         form.addSection(label="Input")
@@ -53,6 +53,7 @@ class ProtCryoposesReconstruct(ProtCryoposesBase):
         forms.add_pointer(form, ReconstructConfig, "reference", "Volume", optional=True)
         frame = forms.add_frame(form, ReconstructConfig, RECONSTRUCTION)
         forms.add_fields(frame, ReconstructConfig, "symmetry", "mask_diameter_angstrom", "method")
+        forms.add_pointer(frame, ReconstructConfig, "mask", "VolumeMask", optional=True)
         forms.add_fields(frame, ReconstructConfig, "box_px", "pixel_size_angstrom")
         forms.add_fields(frame, ReconstructConfig, "weights", condition="method == 0")
         forms.add_fields(frame, ReconstructConfig, "cgls_iterations", condition="method == 1")

@@ -28,7 +28,7 @@ class ProtCryoposesRefine(ProtCryoposesBase):
     _possibleOutputs = {"outputParticles": SetOfParticles}
     CONFIG = RefineConfig
     PARTICLES = (ParticleInput("particles", "inputParticles", poses=True),)
-    VOLUMES = (("volume", "inputVolume"),)
+    VOLUMES = (("volume", "inputVolume"), ("mask", "inputMask"))
 
     def _defineParams(self, form):
         form.addSection(label="Input")
@@ -40,6 +40,7 @@ class ProtCryoposesRefine(ProtCryoposesBase):
             pointer_condition="hasAlignmentProj",
         )
         forms.add_pointer(form, RefineConfig, "volume", "Volume")
+        forms.add_pointer(form, RefineConfig, "mask", "VolumeMask", optional=True)
         forms.add_fields(form, RefineConfig, "symmetry")
         forms.add_group(form, RefineConfig, REFINEMENT)
 

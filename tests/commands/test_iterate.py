@@ -2,6 +2,7 @@
 itself.
 """
 
+import csv
 import json
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from cryoposes_plugin.cli.main import main
 from cryoposes_plugin.core.fourier.filters import low_pass
+from cryoposes_plugin.core.fourier.masks import soft_sphere
 from cryoposes_plugin.core.fourier.shells import shell_index
 from cryoposes_plugin.core.io.mrc import read_volume, write_volume
 from cryoposes_plugin.core.io.star import read_particles, write_particles
@@ -62,7 +64,10 @@ def test_a_cut_leaves_nothing_beyond_and_everything_well_below():
 
 def test_from_low_resolution_to_what_the_images_hold(scene, tmp_path):
     folder, true = scene
-    assert iterate(folder, tmp_path / "run", "--low-pass-angstrom", 40, "--rounds", 3) == 0
+    mask = soft_sphere(BOX, 15)
+    write_volume(tmp_path / "mask.mrc", mask, PIXEL)
+    options = ("--low-pass-angstrom", 40, "--rounds", 3, "--mask", tmp_path / "mask.mrc")
+    assert iterate(folder, tmp_path / "run", *options) == 0
     truth = read_volume(folder / "map.mrc").data
     start = fourier_shell_correlation(low_pass(truth, PIXEL, 40.0), truth)
     found = fourier_shell_correlation(read_volume(tmp_path / "run/volume.mrc").data, truth)
@@ -81,6 +86,10 @@ def test_from_low_resolution_to_what_the_images_hold(scene, tmp_path):
     assert (tmp_path / "run/report.html").exists()
     halves = [read_volume(tmp_path / f"run/half{half}.mrc").data for half in (1, 2)]
     assert 0.3 < fourier_shell_correlation(*halves)[8] < 0.9999
+    masked = fourier_shell_correlation(*(half * mask for half in halves))
+    with open(tmp_path / "run/fsc.csv", newline="") as handle:
+        said = [float(row["masked"]) for row in csv.DictReader(handle)]
+    np.testing.assert_allclose(said, masked[1:], atol=1e-4)
 
 
 def test_an_interrupted_run_keeps_its_rounds(scene, tmp_path, monkeypatch):

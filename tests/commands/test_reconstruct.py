@@ -11,6 +11,7 @@ import pytest
 
 from cryoposes_plugin.cli.main import main
 from cryoposes_plugin.core.evaluation.views import sampling_compensation_factor
+from cryoposes_plugin.core.fourier.masks import soft_sphere
 from cryoposes_plugin.core.fourier.resampling import projected_density, resample_volume
 from cryoposes_plugin.core.geometry.sampling import random_rotations
 from cryoposes_plugin.core.io.mrc import read_volume, write_stack, write_volume
@@ -146,6 +147,25 @@ def test_box_and_pixel_size_are_those_of_a_map_that_is_resampled(particles, tmp_
     assert (metrics["box_size_px"], metrics["nyquist_angstrom"]) == (20, 18)
 
 
+def test_a_mask_from_a_file_is_that_of_the_fsc(particles, tmp_path, caplog):
+    star, _ = particles
+    caplog.set_level(logging.INFO)
+    write_volume(tmp_path / "mask.mrc", soft_sphere(BOX, 9, 4), PIXEL)
+    mask = ("--mask", tmp_path / "mask.mrc", "--box-px", 24)
+    assert reconstruct(star, tmp_path / "out", *mask) == 0
+    assert "32 px of 6 Å and is resampled to 24 px of 6 Å" in caplog.text
+    halves = [read_volume(tmp_path / f"out/half{i}.mrc").data for i in (1, 2)]
+    masked = [half * soft_sphere(24, 9, 4) for half in halves]
+    with open(tmp_path / "out/fsc.csv", newline="") as handle:
+        rows = list(csv.DictReader(handle))
+    found = {name: np.array([float(r[name]) for r in rows]) for name in rows[0]}
+    np.testing.assert_allclose(found["masked"], fourier_shell_correlation(*masked)[1:], atol=1e-4)
+    last = slice(-3, None)
+    masked_by_chance = found["randomised"][last]
+    corrected = (found["masked"][last] - masked_by_chance) / (1 - masked_by_chance)
+    np.testing.assert_allclose(found["corrected"][last], corrected, atol=1e-4)
+
+
 def test_given_half_sets_are_kept(particles, tmp_path):
     _, table = particles
     subset = np.where(np.arange(NUMBER) % 3 == 0, 1, 2)
@@ -250,6 +270,16 @@ def test_tensorflow_is_not_imported(particles, tmp_path):
 
 # What it cannot use: a change of the table, options, and what the sentence must say.
 WRONG = {
+    "a map in place of a mask": (
+        lambda t: t,
+        ["--mask", "scaled.mrc"],
+        "give a mask whose values are 0 outside and 1 inside",
+    ),
+    "a mask and a diameter": (
+        lambda t: t,
+        ["--mask", "scaled.mrc", "--mask-diameter", "150"],
+        "--mask and --mask-diameter-angstrom (150) exclude each other",
+    ),
     "a map much wider than the images": (
         lambda t: t,
         ["--box-px", "200"],
@@ -337,6 +367,7 @@ def test_one_sentence_and_nothing_that_looks_whole(
     star, table = particles
     write_volume("small.mrc", volume[8:24, 8:24, 8:24], PIXEL)
     write_volume("pixel.mrc", volume, 5.0)
+    write_volume("scaled.mrc", 10 * volume, PIXEL)
     images = np.zeros((NUMBER, BOX, BOX), np.float32)
     write_stack(star.parent / "odd.mrcs", images[:, 1:, 1:], PIXEL)
     images[200, 1, 2] = np.nan

@@ -11,9 +11,12 @@ from scipy.spatial.transform import Rotation
 
 from cryoposes_plugin.cli.main import main
 from cryoposes_plugin.commands.refine.config import RefineConfig
+from cryoposes_plugin.commands.refine.inputs import read_inputs
 from cryoposes_plugin.commands.refine.run import check
 from cryoposes_plugin.core.conventions import opposite_hand
 from cryoposes_plugin.core.errors import InputError
+from cryoposes_plugin.core.fourier.masks import soft_sphere
+from cryoposes_plugin.core.fourier.resampling import without_solvent
 from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
 from cryoposes_plugin.core.io import state_files
 from cryoposes_plugin.core.io.mrc import read_volume, write_volume
@@ -289,6 +292,17 @@ def test_a_volume_may_have_the_pixel_size_of_any_group(scene):
     check_same_pixel_size("map.mrc", volume, true.replace(optics=optics, optics_index=groups))
     with pytest.raises(InputError, match="correct the one that is wrong"):
         check_same_pixel_size("map.mrc", volume, true.replace(optics=optics[1:]))
+
+
+def test_the_reference_is_masked(scene, tmp_path):
+    folder, _, _ = scene
+    volume, mask = read_volume(folder / "map.mrc"), soft_sphere(BOX, 12, 5)
+    write_volume(tmp_path / "mask.mrc", mask, PIXEL)
+    paths = {"particles": folder / "near.star", "volume": folder / "map.mrc"}
+    paths["mask"] = tmp_path / "mask.mrc"
+    inputs = read_inputs(RefineConfig(**{name: str(path) for name, path in paths.items()}))
+    expected = without_solvent(volume).data * mask
+    np.testing.assert_allclose(inputs.volume.data, expected, atol=1e-5 * expected.max())
 
 
 def test_symmetry_that_the_map_has_not_and_copies_are_said(scene, caplog):

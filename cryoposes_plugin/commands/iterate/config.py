@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Optional, Tuple
 
 from ..config import COMPUTATION, INPUT, RECONSTRUCTION, REFINEMENT, Config, option
+from ..mask_input import mask_option, refuse_two_masks
 from ..plausibility import check_diameter, check_low_pass
 
 
@@ -73,6 +74,10 @@ class IterateConfig(Config):
         minimum=1,
         maximum=1e5,
     )
+    mask: Optional[str] = mask_option(
+        "The references are multiplied by it, and the FSC is computed under it.",
+        RECONSTRUCTION,
+    )
     rounds: int = option(
         8,
         "Largest number of rounds of refinement and reconstruction. The run ends earlier if the "
@@ -122,6 +127,10 @@ class IterateConfig(Config):
         minimum=1,
         maximum=10**6,
     )
+
+    def validate(self) -> None:
+        super().validate()
+        refuse_two_masks(self)
 
     def check_images(
         self, width_angstrom: float, pixel_angstrom: float, volume_pixel_angstrom: float

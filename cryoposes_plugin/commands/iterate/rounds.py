@@ -59,6 +59,7 @@ class RoundSettings:
     symmetry : point group to impose.
     mask_diameter_angstrom : of the soft sphere that the references are masked with; None: 90 % of
         the box.
+    mask : that they are masked with instead, on the grid of the images.
     working_box_px : box that larger images are binned to for the refinement; None: the default of
         `working_grid`.
     hypotheses, max_shift_px : with a network: the largest number of its orientations for each
@@ -72,6 +73,7 @@ class RoundSettings:
     rounds: int
     symmetry: str = "C1"
     mask_diameter_angstrom: Optional[float] = None
+    mask: Optional[Volume] = None
     working_box_px: Optional[int] = None
     hypotheses: int = 64
     max_shift_px: float = 8.0
@@ -409,6 +411,8 @@ def merge(
 
 
 def _mask(settings: RoundSettings, box: int, pixel: float) -> np.ndarray:
+    if settings.mask is not None:
+        return settings.mask.data
     diameter = settings.mask_diameter_angstrom or _MASK_SHARE * box * pixel
     return soft_sphere(box, diameter / 2 / pixel)
 

@@ -11,6 +11,7 @@ from ...core.geometry.symmetry import parse_symmetry
 from ...core.io.mrc import read_volume
 from ...core.io.star import read_particles
 from ...core.maps.symmetry import warn_of_symmetry
+from ...core.maps.volume_mask import masked_volume
 from ...core.models.pose_model import PoseModel
 from ...core.particles.batches import scan_images
 from ...core.particles.checks import check_ctf, check_volume
@@ -18,6 +19,7 @@ from ...core.particles.contrast import warn_of_map
 from ...core.particles.grids import even_grid
 from ...core.refinement.refinement import NoAgreement
 from ..infer.inputs import read_model_inputs
+from ..mask_input import read_mask
 from ..run_directory import RunDirectory
 from .config import IterateConfig
 from .first_test import examine_start, start_notes
@@ -73,14 +75,19 @@ def _read(config: IterateConfig) -> Tuple[RoundSettings, Start]:
     check_ctf(table, config.particles)
     volume = read_volume(str(config.volume))
     check_volume(str(config.volume), volume, table)
-    box, pixel = even_grid(table, str(config.particles))
-    config.check_images(box * pixel, pixel, volume.pixel_size_angstrom)
+    grid = even_grid(table, str(config.particles))
+    pixel = grid.pixel_size_angstrom
+    config.check_images(grid.field_of_view_angstrom, pixel, volume.pixel_size_angstrom)
+    mask = read_mask(config.mask, table, grid)
+    if mask is not None:
+        volume = masked_volume(volume, mask)
 
     settings = RoundSettings(
         low_pass_angstrom=config.low_pass_angstrom,
         rounds=config.rounds,
         symmetry=config.symmetry,
         mask_diameter_angstrom=config.mask_diameter_angstrom,
+        mask=mask,
         working_box_px=config.working_box_px,
         hypotheses=config.hypotheses,
         max_shift_px=config.max_shift_px,

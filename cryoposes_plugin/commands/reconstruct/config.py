@@ -7,6 +7,7 @@ from typing import ClassVar, Optional, Tuple
 
 from ...core.errors import ConfigError
 from ..config import COMPUTATION, INPUT, RECONSTRUCTION, Config, option
+from ..mask_input import mask_option, refuse_two_masks
 
 UNWEIGHTED, BY_PROBABILITY, BY_COVARIANCE, BY_BOTH = "none", "probability", "covariance", "both"
 #: What the weights are by.
@@ -85,6 +86,11 @@ class ReconstructConfig(Config):
         minimum=0.01,
         maximum=1000,
     )
+    mask: Optional[str] = mask_option(
+        "The masked FSC is computed under it, and corrected for it. The volume itself is not "
+        "masked.",
+        RECONSTRUCTION,
+    )
     weights: str = option(
         UNWEIGHTED,
         "How much a particle counts. By the probability that its pose is right, by the covariance "
@@ -137,6 +143,7 @@ class ReconstructConfig(Config):
     def validate(self) -> None:
         """ConfigError for a combination that is not possible."""
         super().validate()
+        refuse_two_masks(self)
         if self.method == "cgls" and self.weights != UNWEIGHTED:
             raise ConfigError(
                 f"reconstruct: --weights {self.weights} is not possible with --method cgls; use "

@@ -6,16 +6,21 @@ import logging
 from dataclasses import dataclass, replace
 from typing import Optional
 
+import numpy as np
+
 from ...core.errors import ConfigError, InputError
+from ...core.fourier.masks import soft_sphere
 from ...core.fourier.resampling import projected_density
 from ...core.geometry.symmetry import parse_symmetry
 from ...core.io.mrc import read_volume
 from ...core.io.star import columns_not_modelled, read_particles
+from ...core.maps.volume_mask import mask_on_grid
 from ...core.particles.checks import check_ctf, has_grid_of, same_pixel_size
 from ...core.particles.grids import Grid, even_grid, groups_in_use, have_one_pixel_size
 from ...core.particles.halves import half_sets
 from ...core.reconstruction.particles import ReconstructionParticles
 from ...core.types import ParticleTable, Volume
+from ..mask_input import read_mask
 from ..plausibility import check_diameter
 from .config import ReconstructConfig
 from .weighting import weights_of
@@ -32,13 +37,14 @@ MASK_SHARE = 0.75
 
 @dataclass(frozen=True)
 class ReconstructionInputs:
-    """The particles, whether their half sets were drawn here, the grid of the maps, and the
-    reference on it.
+    """The particles, whether their half sets were drawn here, the grid of the maps, the mask on it
+    under which they are compared, and the reference on it.
     """
 
     particles: ReconstructionParticles
     half_drawn: bool
     grid: Grid
+    mask: np.ndarray
     reference: Optional[Volume]
 
 
@@ -59,8 +65,18 @@ def read_inputs(config: ReconstructConfig) -> ReconstructionInputs:
         reference = _read_reference(config.reference, grid, table)
     pixel = config.pixel_size_angstrom
     particles = ReconstructionParticles.on_common_grid(table, half, pixel)
-    weights = weights_of(config, table, reference, mask_diameter(config, grid))
-    return ReconstructionInputs(replace(particles, weights=weights), drawn, grid, reference)
+    given = read_mask(config.mask, table, grid)
+    weights = weights_of(config, table, reference or given, mask_diameter(config, grid))
+    mask = fsc_mask(config, grid) if given is None else given.data
+    return ReconstructionInputs(replace(particles, weights=weights), drawn, grid, mask, reference)
+
+
+def fsc_mask(config: ReconstructConfig, grid: Grid) -> np.ndarray:
+    """(D, D, D) under which half maps are compared: the mask given, otherwise a soft sphere."""
+    if config.mask is not None:
+        return mask_on_grid(read_volume(config.mask), *grid)
+    radius_px = mask_diameter(config, grid) / 2 / grid.pixel_size_angstrom
+    return soft_sphere(grid.box_size_px, radius_px)
 
 
 def map_grid(config: ReconstructConfig, images: Grid) -> Grid:
@@ -70,6 +86,7 @@ def map_grid(config: ReconstructConfig, images: Grid) -> Grid:
     """
     pixel = config.pixel_size_angstrom or images.pixel_size_angstrom
     whole = images.with_pixel_size(pixel)
+
     given = f"reconstruct: --pixel-size-angstrom is {pixel:g} and the images have"
     if pixel < images.pixel_size_angstrom / _LARGEST_FACTOR:
         raise ConfigError(

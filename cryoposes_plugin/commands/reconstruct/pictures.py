@@ -14,9 +14,11 @@ from ...core.io.mrc import read_volume
 from ...core.io.names import HALF1_NAME, HALF2_NAME
 from ...core.io.star import read_particles
 from ...core.maps.conical_fsc import fsc_in_cones
+from ...core.particles.grids import Grid
 from ..drawing import Picture, map_pictures
 from .config import ReconstructConfig
-from .views import cones_figure, fsc_mask, sampling_figure
+from .inputs import fsc_mask
+from .views import cones_figure, sampling_figure
 
 
 def pictures(folder: Path, config: ReconstructConfig) -> Dict[str, Picture]:
@@ -40,6 +42,6 @@ def _coverage(config: ReconstructConfig) -> Figure:
 
 def _cones(folder: Path, config: ReconstructConfig) -> Figure:
     half1, half2 = (read_volume(folder / name) for name in (HALF1_NAME, HALF2_NAME))
-    mask = fsc_mask(config, half1.box_size_px, half1.pixel_size_angstrom)
+    mask = fsc_mask(config, Grid(half1.box_size_px, half1.pixel_size_angstrom))
     cones = fsc_in_cones(half1.data * mask, half2.data * mask)
     return cones_figure(cones, half1.pixel_size_angstrom)

@@ -20,7 +20,7 @@ from ..run_directory import RunDirectory
 from .config import ReconstructConfig
 from .inputs import log_inputs, read_inputs
 from .report import has_other_hand, metrics_of, reference_fsc, write_fsc, write_page
-from .views import fsc_mask, measured_views, view_numbers
+from .views import measured_views, view_numbers
 from .weighting import weight_numbers
 
 logger = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ def run(config: ReconstructConfig, run: RunDirectory) -> Dict[str, Any]:
     seconds = time.monotonic() - start
 
     statement = independence_statement(particles.pose_sources(1), particles.pose_sources(2))
-    mask = fsc_mask(config, box, pixel)
+    mask = inputs.mask
     fsc = half_map_fsc(half1, half2, pixel, mask, statement, config.seed)
     weights = (~particles.images.grey.blank).astype(np.float64)
     if particles.weights is not None:

@@ -10,12 +10,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ...core.evaluation.views import Sampling, sampling_compensation_factor, views_statement
-from ...core.fourier.masks import soft_sphere
 from ...core.geometry.symmetry import symmetry_rotations
 from ...core.maps.conical_fsc import ConicalFsc, fsc_in_cones
-from ...core.particles.grids import Grid
-from .config import ReconstructConfig
-from .inputs import mask_diameter
 
 
 class Views(NamedTuple):
@@ -72,9 +68,3 @@ def cones_figure(cones: ConicalFsc, pixel_size_angstrom: float) -> Figure:
     frequency = np.arange(shells) / (2 * (shells - 1) * pixel_size_angstrom)
     title = f"FSC by direction: cFAR {cones.ratio:.3f}"
     return plots.fsc_by_direction(frequency, cones.curves, title)
-
-
-def fsc_mask(config: ReconstructConfig, box_size_px: int, pixel_size_angstrom: float) -> np.ndarray:
-    """(D, D, D) the soft sphere under which half maps are compared."""
-    grid = Grid(box_size_px, pixel_size_angstrom)
-    return soft_sphere(box_size_px, mask_diameter(config, grid) / 2 / pixel_size_angstrom)

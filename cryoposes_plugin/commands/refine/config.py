@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Optional, Tuple
 
 from ..config import COMPUTATION, INPUT, REFINEMENT, SEARCH, Config, option
+from ..mask_input import mask_option
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class RefineConfig(Config):
         group=INPUT,
         path="MRC",
     )
+    mask: Optional[str] = mask_option("The volume is multiplied by it.", INPUT)
     symmetry: str = option(
         "C1",
         "Point group of the volume (C1, C4, D2, T, O, I, ...).",
