@@ -8,6 +8,7 @@ from .protocol_forecast import ProtCryoposesForecast
 from .protocol_infer import ProtCryoposesInfer
 from .protocol_initial_volume import ProtCryoposesInitialVolume
 from .protocol_iterate import ProtCryoposesIterate
+from .protocol_mirror import ProtCryoposesMirror
 from .protocol_reconstruct import ProtCryoposesReconstruct
 from .protocol_recover import ProtCryoposesRecover
 from .protocol_refine import ProtCryoposesRefine
@@ -25,6 +26,7 @@ __all__ = [
     "ProtCryoposesInfer",
     "ProtCryoposesInitialVolume",
     "ProtCryoposesIterate",
+    "ProtCryoposesMirror",
     "ProtCryoposesReconstruct",
     "ProtCryoposesRecover",
     "ProtCryoposesRefine",

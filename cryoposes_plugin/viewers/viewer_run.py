@@ -21,6 +21,7 @@ from cryoposes_plugin.protocols import (
     ProtCryoposesInfer,
     ProtCryoposesInitialVolume,
     ProtCryoposesIterate,
+    ProtCryoposesMirror,
     ProtCryoposesReconstruct,
     ProtCryoposesRecover,
     ProtCryoposesRefine,
@@ -60,6 +61,7 @@ class CryoposesRunViewer(ProtocolViewer):
         ProtCryoposesReconstruct,
         ProtCryoposesRecover,
         ProtCryoposesIterate,
+        ProtCryoposesMirror,
         ProtCryoposesCompare,
         ProtCryoposesCalibrate,
     ]

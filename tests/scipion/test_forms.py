@@ -23,6 +23,7 @@ from cryoposes_plugin.protocols import (
     ProtCryoposesInfer,
     ProtCryoposesInitialVolume,
     ProtCryoposesIterate,
+    ProtCryoposesMirror,
     ProtCryoposesReconstruct,
     ProtCryoposesRecover,
     ProtCryoposesRefine,
@@ -46,6 +47,7 @@ PROTOCOLS = (
     ProtCryoposesCalibrate,
     ProtCryoposesCompare,
     ProtCryoposesRecover,
+    ProtCryoposesMirror,
 )
 LABELS = (
     "simulate projections",
@@ -61,6 +63,7 @@ LABELS = (
     "check calibration",
     "compare poses",
     "recover poses from distances",
+    "mirror volume and poses",
 )
 #: Parameters of the header of every form.
 OF_SCIPION = (

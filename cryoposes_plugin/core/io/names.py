@@ -15,7 +15,7 @@ COVARIANCE_NAME = "covariance.npz"
 DECOYS_NAME = "decoys.npz"
 
 VOLUME_NAME, HALF1_NAME, HALF2_NAME = "volume.mrc", "half1.mrc", "half2.mrc"
-FSC_NAME = "fsc.csv"
+MASK_NAME, FSC_NAME = "mask.mrc", "fsc.csv"
 
 #: Folder of a network, its description in there, and the history of its training.
 MODEL_NAME, CARD_NAME, HISTORY_NAME = "model", "model_card.json", "history.csv"

@@ -15,6 +15,8 @@ IMAGE_NAME, IMAGE_ID, RANDOM_SUBSET = "rlnImageName", "rlnImageId", "rlnRandomSu
 COORDINATE_X, COORDINATE_Y = "rlnCoordinateX", "rlnCoordinateY"
 MICROGRAPH_NAME, CLASS_NUMBER = "rlnMicrographName", "rlnClassNumber"
 ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
+#: What RELION's searches are centred on: rot, tilt, psi.
+ANGLE_PRIORS = ("rlnAngleRotPrior", "rlnAngleTiltPrior", "rlnAnglePsiPrior")
 ORIGINS_ANGSTROM = ("rlnOriginXAngst", "rlnOriginYAngst")
 ORIGINS_PX = ("rlnOriginX", "rlnOriginY")
 DEFOCUS = ("rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle")
