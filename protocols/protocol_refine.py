@@ -13,6 +13,12 @@ from cryoposes_plugin.scipion import forms
 
 from .protocol_base import ParticleInput, ProtCryoposesBase
 
+#: Numbers of the expected errors, and their units; parts of poses that stay may have none.
+_EXPECTED = {
+    "median_expected_error_deg": "°",
+    "median_expected_shift_error_angstrom": " Å",
+}
+
 
 class ProtCryoposesRefine(ProtCryoposesBase):
     """Refines the pose of each particle against a volume, to noise-limited accuracy.
@@ -70,9 +76,7 @@ class ProtCryoposesRefine(ProtCryoposesBase):
         return [
             f"{counted(metrics['particles'], 'pose')} refined; median change "
             f"{metrics['median_moved_deg']:.2f}° and {metrics['median_moved_angstrom']:.2f} Å.",
-            "Median expected error (root mean square): "
-            f"{metrics['median_expected_error_deg']:.2f}° and "
-            f"{metrics['median_expected_shift_error_angstrom']:.2f} Å.",
+            *_expected(metrics),
             *metrics.get("notes", []),
         ]
 
@@ -83,6 +87,11 @@ class ProtCryoposesRefine(ProtCryoposesBase):
         return [
             f"Poses of {metrics['particles']} particles were refined by maximum likelihood "
             "against a reference, with the noise spectrum estimated from the residuals "
-            "(Cryoposes). Their median expected error is "
-            f"{metrics['median_expected_error_deg']:.2f}°."
+            "(Cryoposes).",
+            *_expected(metrics),
         ]
+
+
+def _expected(metrics: Dict[str, Any]) -> List[str]:
+    found = [f"{metrics[key]:.2f}{unit}" for key, unit in _EXPECTED.items() if key in metrics]
+    return [f"Median expected error (root mean square): {' and '.join(found)}."] if found else []

@@ -294,6 +294,21 @@ def test_a_volume_may_have_the_pixel_size_of_any_group(scene):
         check_same_pixel_size("map.mrc", volume, true.replace(optics=optics[1:]))
 
 
+def test_shifts_alone_leave_the_orientations_as_they_were_read(scene, tmp_path):
+    folder, true, near = scene
+    write_particles(tmp_path / "moved.star", true.replace(shifts_px=near.shifts_px))
+    assert refine(folder, tmp_path / "run", "--assign", "shifts", star=tmp_path / "moved.star") == 0
+    found = read_particles(tmp_path / "run/particles.star")
+    given = read_particles(tmp_path / "moved.star")
+    np.testing.assert_allclose(found.rotations, given.rotations, atol=1e-7)
+    error = np.linalg.norm(found.shifts_px - true.shifts_px, axis=1) * PIXEL
+    expected = found.scores["cryoposesExpectedShiftErrorAngstrom"]
+    assert 0.7 < np.sqrt((error**2).mean() / (expected**2).mean()) < 1.3
+    assert "cryoposesBasinErrorDeg" not in found.scores
+    assert "cryoposesCovariance" not in found.extra
+    assert not (tmp_path / "run/covariance.npz").exists()
+
+
 def test_the_reference_is_masked(scene, tmp_path):
     folder, _, _ = scene
     volume, mask = read_volume(folder / "map.mrc"), soft_sphere(BOX, 12, 5)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Optional, Tuple
 
+from ...core.errors import ConfigError
 from ..config import COMPUTATION, INPUT, REFINEMENT, SEARCH, Config, option
 from ..mask_input import mask_option
 
@@ -40,6 +41,21 @@ class RefineConfig(Config):
         "Point group of the volume (C1, C4, D2, T, O, I, ...).",
         label="Symmetry",
         group=INPUT,
+    )
+    assign: str = option(
+        "both",
+        "What is refined. 'angles': the shifts stay as they are given. 'shifts': the orientations "
+        "stay, and the best shift within the shift search range is found. Junk is not told then, "
+        "and the part that stays keeps the errors that it came with.",
+        label="Assign",
+        group=REFINEMENT,
+        choices=("both", "angles", "shifts"),
+        titles={
+            "both": "orientations and shifts",
+            "angles": "orientations only",
+            "shifts": "shifts only",
+        },
+        expert=True,
     )
     resolution_angstrom: Optional[float] = option(
         None,
@@ -126,3 +142,12 @@ class RefineConfig(Config):
         minimum=1,
         maximum=10**6,
     )
+
+    def validate(self) -> None:
+        """ConfigError for a combination that is not possible."""
+        super().validate()
+        if self.assign == "shifts" and self.search_deg:
+            raise ConfigError(
+                f"refine: --assign shifts keeps the orientations, and --search-deg is "
+                f"{self.search_deg:g}; leave one of them out."
+            )

@@ -27,6 +27,11 @@ from ...core.values import counted
 
 #: A pose is called ambiguous if it is wrong with at least this probability.
 _AMBIGUOUS = 0.5
+#: Medians of scores; of the errors of parts of the poses that stay, there may be none.
+_MEDIANS = {
+    "median_expected_error_deg": EXPECTED_ERROR,
+    "median_expected_shift_error_angstrom": EXPECTED_SHIFT_ERROR,
+}
 #: A kind of junk is named from this share of the images on.
 _NAMED_SHARE = 0.01
 
@@ -56,8 +61,11 @@ def metrics_of(
             table.optics[group].name: grid.field_of_view_angstrom / spectra.last_shell
             for group, spectra in results.spectra.items()
         },
-        "median_expected_error_deg": float(np.median(scores[EXPECTED_ERROR])),
-        "median_expected_shift_error_angstrom": float(np.median(scores[EXPECTED_SHIFT_ERROR])),
+        **{
+            name: float(np.median(scores[score]))
+            for name, score in _MEDIANS.items()
+            if score in scores
+        },
         "mean_wrong_basin_probability": float(scores[WRONG_BASIN].mean()),
         "ambiguous_particles": int((scores[WRONG_BASIN] >= _AMBIGUOUS).sum()),
         "median_residual": float(np.median(scores[IMAGE_RESIDUAL])),
@@ -118,26 +126,30 @@ def refinement_figures(
 ) -> Dict[str, Tuple[str, Figure]]:
     """Figures by name, with their captions."""
     scores, grid = table.scores, refinement.grid
-    figures = {
-        "expected_error": (
+    figures = {}
+    if EXPECTED_ERROR in scores:
+        figures["expected_error"] = (
             "Expected error of each orientation (root mean square), from the curvature of its "
             "likelihood.",
             plots.value_histogram(
                 scores[EXPECTED_ERROR], "Expected error of the orientations", "expected error [°]"
             ),
-        ),
-        "agreement": (
-            "Amplitude of the map in the images, and amplitude of the noise, as far as images and "
-            "map agree.",
-            plots.spectra(
-                {
-                    table.optics[group].name: (s.amplitude, np.sqrt(s.noise_variance))
-                    for group, s in results.spectra.items()
-                },
-                grid.field_of_view_angstrom,
+        )
+    figures.update(
+        {
+            "agreement": (
+                "Amplitude of the map in the images, and amplitude of the noise, as far as images and "
+                "map agree.",
+                plots.spectra(
+                    {
+                        table.optics[group].name: (s.amplitude, np.sqrt(s.noise_variance))
+                        for group, s in results.spectra.items()
+                    },
+                    grid.field_of_view_angstrom,
+                ),
             ),
-        ),
-    }
+        }
+    )
 
     if MOVED in scores:
         figures["moved"] = (

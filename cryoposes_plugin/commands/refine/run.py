@@ -9,6 +9,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from ...core.geometry.symmetry import symmetric_distance_rad
+from ...core.io.covariances import read_covariance
 from ...core.io.error_log import not_fatal
 from ...core.io.ids import warn_of_copies
 from ...core.io.names import PARTICLES_NAME
@@ -17,12 +18,18 @@ from ...core.io.star import write_particle_results
 from ...core.maps.symmetry import warn_of_symmetry
 from ...core.particles.batches import scan_images
 from ...core.particles.contrast import warn_of_map
-from ...core.refinement.levenberg_marquardt import Prior
+from ...core.refinement.levenberg_marquardt import BOTH, FREE, SHIFTS, Prior
 from ...core.refinement.multi_start import Settings
 from ...core.refinement.refinement import NoAgreement, Refinement, refine_all
-from ...core.refinement.results import Results, with_poses, write_covariance
+from ...core.refinement.results import (
+    Results,
+    with_given_errors,
+    with_poses,
+    without_unknown_errors,
+    write_covariance,
+)
 from ...core.refinement.starts import GivenStarts, turns_around
-from ...core.scores import MOVED, MOVED_SHIFT, POSE_SOURCE
+from ...core.scores import COVARIANCE, MOVED, MOVED_SHIFT, POSE_SOURCE
 from ...core.trust.frame import examine_frame, marked_as_wrong, sample_rows
 from ...core.trust.judge import FEWEST_PARTICLES, Judge
 from ...core.trust.verdict import OTHER_FRAME, OTHER_HAND, WRONG_POSES, FrameTest
@@ -72,6 +79,8 @@ def run(config: RefineConfig, run: RunDirectory) -> Dict[str, Any]:
         frame = _frame_test(config, inputs, refinement, None)
         raise NoAgreement(" ".join([str(error), *_alarms(config, frame, False)])) from error
 
+    given, free = _given_covariance(config, inputs), FREE[config.assign]
+    results = with_given_errors(results, given, free)
     table = _with_poses(config, inputs, refinement, results)
     judge = _judge(config, run, inputs, refinement, table)
     judged = judge.judged(table, results) if judge else None
@@ -80,8 +89,10 @@ def run(config: RefineConfig, run: RunDirectory) -> Dict[str, Any]:
     frame = _frame_test(config, inputs, refinement, results)
     if frame.refined_are_wrong:
         table = marked_as_wrong(table, refinement.group)
+    table = without_unknown_errors(table, given, free)
     write_particle_results(run, PARTICLES_NAME, table)
-    write_covariance(run, table, results, inputs.grid.pixel_size_angstrom)
+    if COVARIANCE in table.extra:
+        write_covariance(run, table, results, inputs.grid.pixel_size_angstrom)
 
     metrics = {
         **metrics_of(refinement, results, table, judged),
@@ -114,7 +125,8 @@ def make_refinement(config: RefineConfig, inputs: RefinementInputs) -> Refinemen
 
     around = turns_around(config.search_deg, config.search_starts) if config.search_deg else None
     settings = Settings(
-        search_shift_px=config.search_shift_px * float(scale.max()) if config.search_deg else 0.0,
+        search_shift_px=_search_shift_px(config) * float(scale.max()),
+        assign=config.assign,
         prior=Prior(
             np.inf if config.prior_deg is None else np.deg2rad(config.prior_deg),
             np.inf if config.prior_shift_px is None else config.prior_shift_px * float(scale.min()),
@@ -130,8 +142,23 @@ def make_refinement(config: RefineConfig, inputs: RefinementInputs) -> Refinemen
         settings,
         config.resolution_angstrom,
         threads=config.threads,
-        judged=len(inputs.table) >= FEWEST_PARTICLES,
+        judged=len(inputs.table) >= FEWEST_PARTICLES and config.assign == BOTH,
     )
+
+
+def _search_shift_px(config: RefineConfig) -> float:
+    """How far around the given shifts the best one is searched for, in pixels of the images."""
+    searched = config.assign == SHIFTS or (config.assign == BOTH and config.search_deg > 0)
+    return config.search_shift_px if searched else 0.0
+
+
+def _given_covariance(config: RefineConfig, inputs: RefinementInputs) -> Optional[np.ndarray]:
+    """(N, 5, 5) of the given poses where a part of them stays, rad and pixels of the working grid."""
+    if config.assign == BOTH:
+        return None
+    found = read_covariance(str(config.particles), inputs.table)
+    unit = np.array([1.0] * 3 + [1 / inputs.grid.pixel_size_angstrom] * 2)
+    return None if found is None else found * unit[:, None] * unit
 
 
 def _judge(

@@ -30,6 +30,14 @@ _EASE, _STIFFEN = 0.2, 8.0
 _LONGEST_STEP_RAD = 0.35
 _MODEL, _IMAGE = PARAMETERS, PARAMETERS + 1
 
+#: Which of the parameters (w, dt) are refined; the others stay what they are.
+BOTH, ANGLES, SHIFTS = "both", "angles", "shifts"
+FREE = {
+    BOTH: np.ones(PARAMETERS, bool),
+    ANGLES: np.array([True] * 3 + [False] * 2),
+    SHIFTS: np.array([False] * 3 + [True] * 2),
+}
+
 
 @dataclass(frozen=True)
 class Optima:
@@ -40,7 +48,8 @@ class Optima:
     poses : the refined poses, with the anchors of their starts.
     gain : (B,), see `pose_likelihood`; with a prior, its penalty is subtracted.
     scale : (B,) of the particle's signal.
-    normal : (B, 5, 5) normal matrix of (w, dt), the inverse of the covariance.
+    normal : (B, 5, 5) normal matrix of (w, dt), the inverse of the covariance; of a parameter that
+        is not refined, a row of the unit matrix.
     converged : (B,) bool.
     """
 
@@ -85,6 +94,7 @@ def levenberg_marquardt(
     prior: Optional[Prior] = None,
     tolerance: float = TOLERANCE,
     gap: float = np.inf,
+    free: np.ndarray = FREE[BOTH],
 ) -> Optima:
     """Refine poses until the gain that is still expected falls below the tolerance.
 
@@ -97,9 +107,10 @@ def levenberg_marquardt(
     tolerance : of the expected gain, in twice the log likelihood.
     gap : a pose that would stay behind the best one of its image by this gain is not refined
         further.
+    free : (5,) bool, the parameters that are refined.
     """
-    precision = (prior or Prior()).precision
-    state = _State(gram, poses, precision, tolerance)
+    precision = np.where(free, (prior or Prior()).precision, 0.0)
+    state = _State(gram, poses, precision, tolerance, free)
 
     for _ in range(iterations):
         active = np.flatnonzero(~(state.converged | state.behind(gap)))
@@ -123,8 +134,16 @@ class Profile(NamedTuple):
 class _State:
     """Everything that changes from iteration to iteration, float64."""
 
-    def __init__(self, gram: Gram, poses: Poses, precision: np.ndarray, tolerance: float):
+    def __init__(
+        self,
+        gram: Gram,
+        poses: Poses,
+        precision: np.ndarray,
+        tolerance: float,
+        free: np.ndarray,
+    ):
         self.gram, self.precision, self.tolerance = gram, precision, tolerance
+        self._free, self._fixed = free, np.diag(~free).astype(np.float64)
         self._start, self.particle = poses, poses.particle
         self.rotations, self.shifts = (
             np.array(a, dtype=np.float64) for a in (poses.rotations, poses.shifts_px)
@@ -216,7 +235,8 @@ class _State:
             moved = self._moved(rows, rotations, shifts)
             gain = gain - (self.precision * moved**2).sum(axis=1)
             gradient = gradient - self.precision * moved
-        return Profile(gain, scale, gradient, normal)
+        both_free = self._free[:, None] & self._free
+        return Profile(gain, scale, gradient * self._free, normal * both_free + self._fixed)
 
     def _moved(self, rows: np.ndarray, rotations: np.ndarray, shifts: np.ndarray) -> np.ndarray:
         """(B, 5): how far these poses are from their anchors."""

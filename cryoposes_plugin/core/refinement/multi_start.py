@@ -20,7 +20,7 @@ from ..geometry.rotations import angular_distance_rad
 from ..geometry.symmetry import symmetric_distance_rad
 from ..likelihood.pose_likelihood import PoseLikelihood
 from ..parallel import in_order
-from .levenberg_marquardt import TOLERANCE, Optima, Prior, levenberg_marquardt
+from .levenberg_marquardt import BOTH, FREE, TOLERANCE, Optima, Prior, levenberg_marquardt
 from .observations import Observations
 from .poses import Poses
 from .reference_bank import ReferenceBank, SliceTable
@@ -56,11 +56,18 @@ class Settings:
     search_shift_px : the largest distance of a shift from that of its start. keep : number of poses
         that enter each
     stage; the last number holds for all further stages. prior : around the anchors of the starts.
+        assign : "both", or "angles" or "shifts" alone.
     """
 
     search_shift_px: float = 8.0
     keep: Tuple[int, ...] = (8, 4, 2)
     prior: Prior = Prior()
+    assign: str = BOTH
+
+    @property
+    def free(self) -> np.ndarray:
+        """(5,) bool, the parameters of a pose that are refined."""
+        return FREE[self.assign]
 
 
 @dataclass(frozen=True)
@@ -175,7 +182,7 @@ class MultiStart:
 
         optima = self._optimize(images, poses, radii[-1], _LAST_ITERATIONS, TOLERANCE)
         rivals = self._rivals(optima, keep[min(len(radii), len(keep) - 1)])
-        return _conclude(rivals, len(images), self._unknown_pose_covariance())
+        return _conclude(rivals, len(images), self._unknown_pose_covariance(), self.settings.free)
 
     def _optimize(
         self,
@@ -185,8 +192,10 @@ class MultiStart:
         iterations: int,
         tolerance: float,
     ) -> Optima:
-        gram, prior = images.gram(radius), self.settings.prior
-        return levenberg_marquardt(gram, poses, iterations, prior, tolerance, _GAP)
+        gram, settings = images.gram(radius), self.settings
+        return levenberg_marquardt(
+            gram, poses, iterations, settings.prior, tolerance, _GAP, settings.free
+        )
 
     def _rivals(self, optima: Optima, keep: int) -> Optima:
         """The best distinct poses of each image."""
@@ -267,7 +276,7 @@ def joined(parts: List[Refined]) -> Refined:
     )
 
 
-def _conclude(optima: Optima, number: int, unknown_pose: np.ndarray) -> Refined:
+def _conclude(optima: Optima, number: int, unknown_pose: np.ndarray, free: np.ndarray) -> Refined:
     """The best pose of each image, and how surely it is the best.
 
     A pose at which the image has nothing of the map is no rival, and its covariance is
@@ -278,13 +287,14 @@ def _conclude(optima: Optima, number: int, unknown_pose: np.ndarray) -> Refined:
     optima : sorted by image, best first.
     number : of images.
     unknown_pose : (5, 5) covariance.
+    free : (5,) bool; the covariance of the other parameters is 0.
     """
     first, owner = np.flatnonzero(optima.poses.starts_image), optima.poses.particle
     sign, log_determinant = np.linalg.slogdet(optima.normal)
     fits = (optima.scale > 0) & (sign > 0)
     covariance = np.where(
         fits[:, None, None], np.linalg.pinv(optima.normal, hermitian=True), unknown_pose
-    )
+    ) * (free[:, None] & free)
 
     # Laplace's approximation of the probability of each basin.
     evidence = np.where(fits, 0.5 * optima.gain - 0.5 * log_determinant, -np.inf)

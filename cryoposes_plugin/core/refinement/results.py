@@ -4,6 +4,7 @@ covariance.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Dict, Mapping, Optional, Tuple
 
@@ -88,6 +89,47 @@ def score_columns(
         IMAGE_RESIDUAL: worst_where(empty, results.residual),
         PARTICLE_SCALE: np.where(blank, 0.0, refined.scale / median),
     }
+
+
+def with_given_errors(results: Results, given: Optional[np.ndarray], free: np.ndarray) -> Results:
+    """Results whose parameters that were not refined have the covariance that they came with, or 0.
+
+    Parameters
+    ----------
+    results : of N particles.
+    given : (N, 5, 5) covariances of the given poses, rad and pixels of the working grid, or None.
+    free : (5,) bool, the parameters that were refined.
+    """
+    if free.all() or given is None:
+        return results
+    covariance = results.refined.covariance + given * (~free[:, None] & ~free)
+    return dataclasses.replace(
+        results, refined=dataclasses.replace(results.refined, covariance=covariance)
+    )
+
+
+def without_unknown_errors(
+    table: ParticleTable, given: Optional[np.ndarray], free: np.ndarray
+) -> ParticleTable:
+    """The particles without the errors of parameters that were not refined and came without any.
+
+    Parameters
+    ----------
+    table : refined particles.
+    given, free : see `with_given_errors`.
+    """
+    known = free if given is None else free | np.einsum("nii->ni", given).any(axis=0)
+    unknown: Tuple[str, ...] = ()
+    if not known[:3].all():
+        unknown += (EXPECTED_ERROR, BASIN_ERROR)
+    if not known[3:].all():
+        unknown += (EXPECTED_SHIFT_ERROR,)
+
+    scores = {name: values for name, values in table.scores.items() if name not in unknown}
+    extra = dict(table.extra)
+    if BASIN_ERROR in unknown:
+        extra.pop(COVARIANCE, None)
+    return table.replace(scores=scores, extra=extra)
 
 
 def basin_errors(refined: Refined) -> Tuple[np.ndarray, np.ndarray]:

@@ -6,7 +6,11 @@ from scipy.spatial.transform import Rotation
 
 pytest.importorskip("tensorflow")
 from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
-from cryoposes_plugin.core.refinement.levenberg_marquardt import Prior, levenberg_marquardt
+from cryoposes_plugin.core.refinement.levenberg_marquardt import (
+    FREE,
+    Prior,
+    levenberg_marquardt,
+)
 from cryoposes_plugin.core.refinement.poses import Poses
 from cryoposes_plugin.core.refinement.search_grids import shift_grid, stage_radii
 from cryoposes_plugin.core.refinement.starts import turns_around
@@ -22,6 +26,27 @@ def test_a_narrow_prior_holds_the_pose_and_a_wide_one_does_not(scene):
     assert np.rad2deg(angular_distance_rad(held.rotations, start.rotations)).max() < 0.01
     assert np.abs(held.shifts_px - start.shifts_px).max() < 0.01
     assert np.median(np.rad2deg(angular_distance_rad(free.rotations, none.rotations))) < 0.05
+
+
+@pytest.mark.parametrize("assign, degrees", [("angles", 3), ("shifts", 2)])
+def test_what_is_not_assigned_stays_and_the_rest_has_its_own_error(scene, assign, degrees):
+    observed, free = scene.observed(scene.clean + scene.noise), FREE[assign]
+    near = scene.near(0.0, 0.4) if assign == "shifts" else scene.near(2.0, 0.0)
+    found = scene.search(search_shift_px=0.0, assign=assign).refine(observed, near)
+    whole = scene.search(search_shift_px=0.0).refine(observed, near)
+    turned = Rotation.from_matrix(found.rotations @ np.swapaxes(scene.rotations, 1, 2)).as_rotvec()
+    tangent = np.concatenate([turned, found.shifts_px - scene.shifts], axis=1)
+    assert not tangent[:, ~free].round(6).any()
+    assert not found.covariance[:, ~free].any()
+
+    # The rest has the error of a pose whose other part is known: less than that of the whole pose.
+    own = found.covariance[:, free][:, :, free]
+    ratio = np.linalg.det(own) / np.linalg.det(whole.covariance[:, free][:, :, free])
+    assert np.median(ratio) < 1
+    chi_square = np.einsum("ni,nij,nj->n", tangent[:, free], np.linalg.inv(own), tangent[:, free])
+    # Mean and standard error of a chi-square of this many degrees of freedom.
+    error = np.sqrt(2 * degrees / len(chi_square))
+    assert abs(chi_square.mean() - degrees) < 4 * error
 
 
 def test_turns_fill_the_ball():
@@ -67,8 +92,20 @@ def test_levenberg_marquardt_solves_a_quadratic_in_one_step():
 
     start = Poses(np.zeros(1, int), np.eye(3)[None], np.zeros((1, 2)))
     found = levenberg_marquardt(gram, start, 20)
-    tangent = np.concatenate(
-        [Rotation.from_matrix(found.poses.rotations).as_rotvec()[0], found.poses.shifts_px[0]]
-    )
-    np.testing.assert_allclose(tangent, target, atol=2e-3)
+    np.testing.assert_allclose(_tangent(found), target, atol=2e-3)
     assert found.converged[0]
+
+    # The normal equations of some parameters, the scale among them; the others stay at 0.
+    for free in (FREE["angles"], FREE["shifts"]):
+        found = levenberg_marquardt(gram, start, 20, free=free)
+        design = np.stack([*jacobian[free], model], axis=1)
+        solution = np.linalg.lstsq(design, model + target @ jacobian, rcond=None)[0]
+        expected = np.zeros(5)
+        expected[free] = solution[:-1] / solution[-1]
+        np.testing.assert_allclose(_tangent(found), expected, atol=2e-3)
+        assert not _tangent(found)[~free].any()
+
+
+def _tangent(found):
+    turn = Rotation.from_matrix(found.poses.rotations).as_rotvec()
+    return np.concatenate([turn[0], found.poses.shifts_px[0]])
