@@ -3,6 +3,7 @@
 from .protocol_base import ProtCryoposesBase
 from .protocol_calibrate import ProtCryoposesCalibrate
 from .protocol_compare import ProtCryoposesCompare
+from .protocol_consensus import ProtCryoposesConsensus
 from .protocol_filter import ProtCryoposesFilter
 from .protocol_forecast import ProtCryoposesForecast
 from .protocol_infer import ProtCryoposesInfer
@@ -21,6 +22,7 @@ __all__ = [
     "ProtCryoposesBase",
     "ProtCryoposesCalibrate",
     "ProtCryoposesCompare",
+    "ProtCryoposesConsensus",
     "ProtCryoposesFilter",
     "ProtCryoposesForecast",
     "ProtCryoposesInfer",

@@ -39,6 +39,8 @@ MATE_PROBABILITIES = "cryoposesMateProbabilities"
 EXPANDED_FROM = "cryoposesExpandedFrom"
 #: Text: number of the set, and the id in it, that a particle of a merged set comes from.
 MERGED_FROM = "cryoposesMergedFrom"
+#: Text: whether several sets agree on the pose, or why they do not.
+CONSENSUS = "cryoposesConsensus"
 TEXTS = (
     POSE_SOURCE,
     SCORED_POSE,
@@ -47,6 +49,7 @@ TEXTS = (
     MATE_PROBABILITIES,
     EXPANDED_FROM,
     MERGED_FROM,
+    CONSENSUS,
 )
 
 #: The columns of the scores.

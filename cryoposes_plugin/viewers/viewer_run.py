@@ -16,6 +16,7 @@ from cryoposes_plugin.objects import PoseModel
 from cryoposes_plugin.protocols import (
     ProtCryoposesCalibrate,
     ProtCryoposesCompare,
+    ProtCryoposesConsensus,
     ProtCryoposesFilter,
     ProtCryoposesForecast,
     ProtCryoposesInfer,
@@ -62,6 +63,7 @@ class CryoposesRunViewer(ProtocolViewer):
         ProtCryoposesRecover,
         ProtCryoposesIterate,
         ProtCryoposesMirror,
+        ProtCryoposesConsensus,
         ProtCryoposesCompare,
         ProtCryoposesCalibrate,
     ]

@@ -18,6 +18,7 @@ from cryoposes_plugin.core.errors import ConfigError
 from cryoposes_plugin.protocols import (
     ProtCryoposesCalibrate,
     ProtCryoposesCompare,
+    ProtCryoposesConsensus,
     ProtCryoposesFilter,
     ProtCryoposesForecast,
     ProtCryoposesInfer,
@@ -48,6 +49,7 @@ PROTOCOLS = (
     ProtCryoposesCompare,
     ProtCryoposesRecover,
     ProtCryoposesMirror,
+    ProtCryoposesConsensus,
 )
 LABELS = (
     "simulate projections",
@@ -64,6 +66,7 @@ LABELS = (
     "compare poses",
     "recover poses from distances",
     "mirror volume and poses",
+    "consensus of poses",
 )
 #: Parameters of the header of every form.
 OF_SCIPION = (

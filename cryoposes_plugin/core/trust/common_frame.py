@@ -170,7 +170,7 @@ def _fitted(
 
     # (A d)_xy = t' - t; the median of what is left stands for outliers too.
     rows, moved = own[near][:, :2].reshape(-1, 3), (found_px - given_px)[near].ravel()
-    shift = _robust_solution(rows, moved)
+    shift = robust_solution(rows, moved)
     left = 1.4826 * float(np.median(np.abs(moved - rows @ shift)))
     covariance = np.linalg.pinv(rows.T @ rows) * max(left, 1e-3) ** 2
     return CommonFrame(
@@ -183,7 +183,7 @@ def _fitted(
     )
 
 
-def _robust_solution(matrix: np.ndarray, values: np.ndarray) -> np.ndarray:
+def robust_solution(matrix: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Least squares with weights that fall with the residual (Cauchy)."""
     weight = np.ones(len(values))
     solution = np.zeros(matrix.shape[1])
