@@ -15,6 +15,7 @@ from ...core.io.names import HALF1_NAME, HALF2_NAME, PARTICLES_NAME, VOLUME_NAME
 from ...core.io.star import write_particle_results
 from ...core.maps.fsc import half_map_fsc, independence_statement
 from ...core.maps.symmetry import warn_of_symmetry
+from ...core.particles.grids import common_grid
 from ...core.reconstruction.particles import ReconstructionParticles
 from ..run_directory import RunDirectory
 from .config import ReconstructConfig
@@ -50,8 +51,10 @@ def run(config: ReconstructConfig, run: RunDirectory) -> Dict[str, Any]:
 
     start = time.monotonic()
     box, pixel = inputs.grid
+    # Images are sums over voxels along the beam: there are fewer of larger ones.
+    density = np.float32(common_grid(particles.table).pixel_size_angstrom / pixel)
     volume, half1, half2 = (
-        resample_volume(data, pixel, box, pixel) for data in _maps(config, particles)
+        density * resample_volume(data, pixel, box, pixel) for data in _maps(config, particles)
     )
     seconds = time.monotonic() - start
 
