@@ -139,13 +139,15 @@ def consensus(sets: Sequence[PoseSet], group: np.ndarray, shared: bool) -> Conse
 
     tangents = _tangents(sets, rotations, shifts, group)
     parts = (slice(0, 5), slice(0, 3), slice(3, 5))
-    squares = [_chi_square(tangents, information, part) for part in parts]
+    whole, of_rotation, of_shift = (_chi_square(tangents, information, part) for part in parts)
     known = sum(int(i[:, 3:, 3:].any()) for i in information)
     of_rotations, of_shifts = 3 * (len(sets) - 1), 2 * max(known - 1, 0)
     covariance = inverse * (len(sets) if shared else 1)
     return Consensus(
         PoseSet(rotations, shifts, covariance),
-        *squares,
+        whole,
+        of_rotation,
+        of_shift,
         (of_rotations + of_shifts, of_rotations, of_shifts),
         best,
     )
