@@ -42,7 +42,6 @@ logger = logging.getLogger(__name__)
 
 #: Expected errors that are off by less than this are called right.
 _MINIMUM_EFFECT = 0.15
-_LARGEST_INFLATION = 1.2
 _FEWEST_PARTICLES = 25
 Tables = Dict[str, Dict[str, np.ndarray]]
 
@@ -191,7 +190,7 @@ def _against_truth(
         _chi_square(
             metrics, tables, particles.replace(rotations=estimated), truth, covariance, group
         )
-        notes.append(inflation_verdict(metrics["rotation_inflation"], "errors"))
+        notes.append(calibration.inflation_verdict(metrics["rotation_inflation"], "errors"))
     return metrics, notes
 
 
@@ -213,7 +212,7 @@ def _against_second(
     )
     _chi_square(metrics, tables, particles.replace(rotations=estimated), other, covariance, group)
 
-    notes = [inflation_verdict(metrics["rotation_inflation"], "differences")]
+    notes = [calibration.inflation_verdict(metrics["rotation_inflation"], "differences")]
     if all(WRONG_BASIN in table.scores for table in (particles, other)):
         both_right = 1 - 0.5 * (_junk(particles) + _junk(other))
         for table in (particles, other):
@@ -248,20 +247,6 @@ def error_verdict(found: calibration.Reliability) -> str:
     worst = float(ratio[np.nanargmax(np.abs(np.log(ratio)))])
     word = f"small by a factor of up to {worst:.2f}" if worst > 1 else f"large: {worst:.2f} is left"
     return f"In {int(wrong.sum())} of {len(wrong)} bins the expected errors are too {word}."
-
-
-def inflation_verdict(inflation: float, what: str) -> str:
-    """What the factor says by which standard deviations are too small.
-
-    `what` names what was measured: errors or differences.
-    """
-    if 1 / _LARGEST_INFLATION <= inflation <= _LARGEST_INFLATION:
-        return f"The {what} of the rotations fit their covariance (factor {inflation:.2f})."
-    size = "small" if inflation > 1 else "large"
-    return (
-        f"The covariance of the rotations is too {size}: the {what} are {inflation:.2f} times "
-        "what it says."
-    )
 
 
 def _in_one_frame(

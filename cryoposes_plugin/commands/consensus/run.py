@@ -12,6 +12,7 @@ import numpy as np
 from ...core import plots
 from ...core.errors import InputError
 from ...core.evaluation import calibration
+from ...core.evaluation.consensus import Consensus, PoseSet, consensus, in_frame_of
 from ...core.geometry.symmetry import symmetry_rotations
 from ...core.io.covariances import (
     covariance_of_errors,
@@ -33,10 +34,8 @@ from ...core.scores import (
     POSE_SOURCE,
     WRONG_BASIN,
 )
-from ...core.trust.consensus import Consensus, PoseSet, consensus, in_frame_of
 from ...core.types import ParticleTable
 from ...core.values import counted
-from ..calibrate.run import inflation_verdict
 from ..report import write_report
 from ..run_directory import RunDirectory
 from .config import ConsensusConfig
@@ -274,6 +273,7 @@ def _metrics(
         turns = calibration.rotation_differences_rad(sets[0].rotations, other.rotations, group)
         both = sets[0].covariance[:, :3, :3] + other.covariance[:, :3, :3]
         inflation.append(calibration.chi_square(turns, both).inflation)
+
     return {
         "particles": len(joined.first),
         "sets": len(joined.paths),
@@ -297,8 +297,9 @@ def _notes(metrics: Dict[str, Any], joined: _Joined) -> List[str]:
         f"{metrics['rotations_differ']}, shifts in {metrics['shifts_differ']}, and "
         f"{metrics['not_in_all_sets']} are not in all sets."
     ]
+
     for path, factor in zip(joined.paths[1:], metrics["rotation_inflation"]):
-        notes.append(f"{path}: {inflation_verdict(factor, 'differences')}")
+        notes.append(f"{path}: {calibration.inflation_verdict(factor, 'differences')}")
     for path, number in zip(joined.paths[1:], joined.only_elsewhere):
         if number:
             notes.append(

@@ -20,6 +20,8 @@ from ..geometry.symmetry import nearest_equivalent
 DECILES = 10
 #: Fewer particles than this make no bin.
 _FEWEST_IN_BIN = 25
+#: Standard deviations that are off by a smaller factor are called right.
+_LARGEST_INFLATION = 1.2
 #: Points of a sparsification curve, and the largest share that it removes.
 _CURVE_POINTS, _LARGEST_REMOVED = 50, 0.95
 
@@ -210,6 +212,20 @@ def chi_square(differences: np.ndarray, covariance: np.ndarray) -> ChiSquare:
         float(np.sqrt(median / law.ppf(0.5))),
         float(np.sqrt(tail / law.ppf(0.9))),
         float(np.mean(values > law.ppf(0.999))),
+    )
+
+
+def inflation_verdict(inflation: float, what: str) -> str:
+    """What the factor says by which standard deviations are too small.
+
+    `what` names what was measured: errors or differences.
+    """
+    if 1 / _LARGEST_INFLATION <= inflation <= _LARGEST_INFLATION:
+        return f"The {what} of the rotations fit their covariance (factor {inflation:.2f})."
+    size = "small" if inflation > 1 else "large"
+    return (
+        f"The covariance of the rotations is too {size}: the {what} are {inflation:.2f} times "
+        "what it says."
     )
 
 

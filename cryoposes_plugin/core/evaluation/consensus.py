@@ -19,11 +19,11 @@ import numpy as np
 from scipy import stats
 from scipy.spatial.transform import Rotation
 
-from ..evaluation.calibration import rotation_differences_rad
-from ..evaluation.registration import HANDS, Registration, register
 from ..geometry.symmetry import nearest_equivalent
 from ..particles.hand import covariance_of_other_hand
-from .common_frame import robust_solution
+from ..trust.common_frame import robust_solution
+from .calibration import rotation_differences_rad
+from .registration import HANDS, Registration, register
 
 _ITERATIONS = 8
 _CONVERGED = 1e-9

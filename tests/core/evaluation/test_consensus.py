@@ -6,11 +6,11 @@ from scipy import stats
 from scipy.spatial.transform import Rotation
 
 from cryoposes_plugin.core.conventions import opposite_hand
+from cryoposes_plugin.core.evaluation.consensus import PoseSet, consensus, in_frame_of
 from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
 from cryoposes_plugin.core.geometry.sampling import random_rotations
 from cryoposes_plugin.core.geometry.symmetry import symmetry_rotations
 from cryoposes_plugin.core.particles.hand import covariance_of_other_hand
-from cryoposes_plugin.core.trust.consensus import PoseSet, consensus, in_frame_of
 
 NUMBER = 2000
 ONE = np.eye(3)[None]
