@@ -39,6 +39,7 @@ def metrics_of(
             probability.argmax(axis=1), minlength=probability.shape[1]
         ).tolist(),
         "asymmetry_amplitude": amplitude.value,
+        "overlap_dispersion": amplitude.dispersion,
         "asymmetry_significance": amplitude.significance,
         "information_bits": amplitude.information_nats / float(np.log(2)),
         "median_expected_error_deg": float(np.median(table.scores[EXPECTED_ERROR])),

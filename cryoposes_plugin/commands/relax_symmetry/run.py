@@ -91,7 +91,7 @@ def run(config: RelaxSymmetryConfig, run: RunDirectory) -> Dict[str, Any]:
     relaxed = (_from_images if search else _from_volume)(config, inputs, split, refinement, results)
 
     fits = relaxed.fits
-    amplitude = asymmetry_amplitude(fits.gain, fits.symmetric_gain, fits.power)
+    amplitude = asymmetry_amplitude(fits.gain, fits.power)
     probability = mate_probabilities(fits.gain, amplitude)
     table = with_best_mates(refinement, results, fits, probability, inputs.cosets)
     table = _with_sources(config, table, relaxed)

@@ -4,18 +4,20 @@ A pose A is right up to an operation of the group G. Of its n mates A c, one for
 subgroup H (see `geometry.subgroups`), each is refined against the map V without the symmetry (the
 relaxed symmetry of RELION). With the gain of a mate, twice its log likelihood ratio,
 
-    p_k = exp(a gain_k / 2) / sum_j exp(a gain_j / 2).
+    p_k = exp(a gain_k / 2 f) / sum_j exp(a gain_j / 2 f).
 
-The amplitude a accounts for errors of the map. V is the sum of a symmetric part, which cannot tell
-mates apart and is known well, and a small asymmetric part, which may be mostly noise. If the images
-hold the asymmetric part with the amplitude a, 0 <= a <= 1, an image y has at mate k the log
-likelihood ratio
+The amplitude a accounts for errors of the map, the dispersion f for what neither map nor noise model
+explain. V is the sum of a symmetric part, which cannot tell mates apart and is known well, and a
+small asymmetric part, which may be mostly noise. Let e_k be the difference of the fits of V at mate
+k and of the symmetric part, of power P = <e_k, e_k>. The overlaps D_k = <y - m0, e_k> with what the
+symmetric part leaves of an image differ from their mean over the mates by
 
-    a <y - m0, e_k> - a^2 <e_k, e_k> / 2,    e_k = m_k - m0,
+    D_k - mean_j D_j = (gain_k - mean_j gain_j) / 2,
 
-to the best fit m0 of the symmetric part, m_k being the fit of V. The amplitude is that of the
-highest likelihood of all images, whose mates are equally probable beforehand. It is 1 for the true
-map, and 0 for a map whose asymmetry has nothing to do with the images.
+which is normal, of mean a P at the true mate and -a P / (n - 1) at the others, and of variance f P
+(for mates that are equally far from each other). The amplitude, 0 <= a <= 1, and the dispersion are
+those of the highest likelihood of all images, whose mates are equally probable beforehand: a = 1 and
+f = 1 for the true map and noise, a = 0 for a map whose asymmetry has nothing to do with the images.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from __future__ import annotations
 from typing import NamedTuple, Sequence
 
 import numpy as np
-from scipy.optimize import minimize_scalar
+from scipy.optimize import minimize
 from scipy.special import logsumexp, softmax
 
 from ..geometry.subgroups import Cosets
@@ -41,8 +43,9 @@ from ..refinement.whitened_images import WhitenedImages
 #: Number of poses that a thread refines at once.
 _POSES_AT_ONCE = 512
 _ITERATIONS = 25
-#: Amplitudes at which the likelihood is computed before its maximum is sought between two of them.
-_AMPLITUDES = np.linspace(0.0, 1.0, 41)
+#: From which amplitudes, as shares of the largest, the best one is sought, and how far the logarithm
+#: of the dispersion is from that without an amplitude.
+_FIRST_AMPLITUDES, _WIDEST = (0.05, 0.3, 0.9), 3.0
 #: Below this significance, the asymmetry of a map may be noise.
 _SIGNIFICANT = 3.0
 
@@ -51,27 +54,33 @@ class MateFits(NamedTuple):
     """Fits of N images at each of n mates.
 
     refined : the pose of the best mate; wrong_basin is that of the symmetric map. mate : (N,) which
-    one it is. gain : (N, n). symmetric_gain : (N,) with the symmetric map. power : (N,) mean over
-    the mates of <e, e>, e being the difference of the two models, in units of the noise.
+    one it is. gain : (N, n). power : (N,) mean over the mates of the power P of the difference from
+    the symmetric part, in units of the noise.
     """
 
     refined: Refined
     mate: np.ndarray
     gain: np.ndarray
-    symmetric_gain: np.ndarray
     power: np.ndarray
 
 
 class Amplitude(NamedTuple):
     """Amplitude of the asymmetric part of a map in the images, in units of the map's own.
 
-    information_nats : by how much it raises the log likelihood of an image, on average.
-    significance : the square root of twice what it raises that of all images.
+    dispersion : variance of the overlaps, in units of that of the noise. information_nats : by how
+    much the amplitude raises the log likelihood of an image, on average. significance : the square
+    root of twice what it raises that of all images.
     """
 
     value: float
+    dispersion: float
     information_nats: float
     significance: float
+
+    @property
+    def sharpness(self) -> float:
+        """By what the log likelihood ratios of the mates are multiplied; 0 if they tell nothing."""
+        return self.value / self.dispersion if self.tells_mates_apart else 0.0
 
     @property
     def tells_mates_apart(self) -> bool:
@@ -148,7 +157,7 @@ def _fit(
     gain = optima.gain.reshape(len(rows), -1)
     mate = gain.argmax(axis=1)
     best = optima.take(np.arange(len(rows)) * len(cosets) + mate)
-    return MateFits(_refined(best, start), mate, gain, start.gain, power.mean(axis=1))
+    return MateFits(_refined(best, start), mate, gain, power.mean(axis=1))
 
 
 def _refined(best: Optima, start: Refined) -> Refined:
@@ -170,32 +179,44 @@ def _refined(best: Optima, start: Refined) -> Refined:
     )
 
 
-def asymmetry_amplitude(
-    gain: np.ndarray, symmetric_gain: np.ndarray, power: np.ndarray
-) -> Amplitude:
-    """The amplitude a of the module's docstring.
+def asymmetry_amplitude(gain: np.ndarray, power: np.ndarray, largest: float = 1.0) -> Amplitude:
+    """The amplitude a of the module's docstring, and the dispersion.
 
     Parameters
     ----------
-    gain, symmetric_gain, power : (N, n), (N,) and (N,), see `MateFits`.
+    gain, power : (N, n) and (N,), see `MateFits`.
+    largest : limit of the amplitude.
     """
-    overlap = 0.5 * (gain - symmetric_gain[:, None] + power[:, None])
+    mates = gain.shape[1]
+    informative = power > 0
+    number = max(int(informative.sum()), 1)
+    power = power[informative]
+    overlap = 0.5 * (gain[informative] - gain[informative].mean(axis=1, keepdims=True))
+    spread = float(((overlap**2).sum(axis=1) / power).sum()) / mates
 
-    def log_likelihood(amplitude: float) -> float:
-        ratio = logsumexp(amplitude * overlap, axis=1) - np.log(gain.shape[1])
-        return float((ratio - 0.5 * amplitude**2 * power).sum())
+    def cost(values: Sequence[float]) -> float:
+        """Of amplitude and logarithm of the dispersion: less the log likelihood of an image."""
+        amplitude, dispersion = values[0], np.exp(values[1])
+        ratio = logsumexp(amplitude / dispersion * overlap, axis=1) - np.log(mates)
+        fit = (ratio - 0.5 * amplitude**2 * power / dispersion).sum()
+        width = number * values[1] + spread / dispersion
+        return (0.5 * (mates - 1) * width - float(fit)) / number
 
-    values = [log_likelihood(a) for a in _AMPLITUDES]
-    top = int(np.argmax(values))
-    inner = _AMPLITUDES[max(top - 1, 0)], _AMPLITUDES[min(top + 1, len(_AMPLITUDES) - 1)]
-    found = minimize_scalar(lambda a: -log_likelihood(a), bounds=inner, method="bounded")
-    best, height = max(((_AMPLITUDES[top], values[top]), (found.x, -found.fun)), key=lambda p: p[1])
-    height = max(height, 0.0)
-    return Amplitude(float(best), height / len(gain), float(np.sqrt(2 * height)))
+    alone = np.log(max(spread / number, 1e-9))  # the dispersion without an amplitude
+    nothing = cost((0.0, alone))
+    limits = [(0.0, largest), (alone - _WIDEST, alone + _WIDEST)]
+    tried = [
+        minimize(cost, (share * largest, alone), method="L-BFGS-B", bounds=limits)
+        for share in _FIRST_AMPLITUDES
+    ]
+    best = min(tried, key=lambda found: found.fun)
+    information = max(nothing - float(best.fun), 0.0)
+    significance = float(np.sqrt(2 * number * information))
+    return Amplitude(float(best.x[0]), float(np.exp(best.x[1])), information, significance)
 
 
 def mate_probabilities(gain: np.ndarray, amplitude: Amplitude) -> np.ndarray:
     """(N, n) probability of each mate, from the gains (N, n); 1 / n if the images do not show the
     asymmetry of the map.
     """
-    return softmax(0.5 * amplitude.value * amplitude.tells_mates_apart * gain, axis=1)
+    return softmax(0.5 * amplitude.sharpness * gain, axis=1)

@@ -252,12 +252,14 @@ class MateSearch:
                     power[part, k] = np.abs(model) ** 2 @ self._low_points.cells
 
         # In units in which the amplitude is of order one.
-        spread = float(np.std(overlap - overlap.mean(axis=1, keepdims=True)))
+        overlap -= overlap.mean(axis=1, keepdims=True)
+        spread = float(np.std(overlap))
         if spread == 0:
             return np.full(shape, 1 / shape[1]), 0.0
-        overlap, power = overlap / spread, power / spread**2
-        amplitude, information = _free_amplitude(overlap, power)
-        return softmax(max(amplitude, 1.0) * overlap, axis=1), information
+        gain, typical = 2 * overlap / spread, power.mean(axis=1) / spread**2
+        found = asymmetry_amplitude(gain, typical, _LARGEST_AMPLITUDE)
+        sharpness = max(found.value / found.dispersion, 1.0)
+        return softmax(0.5 * sharpness * gain, axis=1), found.information_nats
 
     def references(self, symmetric: Volume, found: FoundMates, turn: np.ndarray) -> List[Volume]:
         """The whole map for each fold on the grid of the refinement.
@@ -295,16 +297,6 @@ class MateSearch:
 
     def _inverted(self, grid: FourierGrid) -> np.ndarray:
         return Inversion(grid).volume() * self.mask
-
-
-def _free_amplitude(overlap: np.ndarray, power: np.ndarray) -> Tuple[float, float]:
-    """The amplitude of the highest likelihood, without a limit, and the mean information."""
-    typical = power.mean(axis=1)
-    # `asymmetry_amplitude` looks up to 1: in units in which that is large
-    unit = _LARGEST_AMPLITUDE
-    gain = 2 * unit * overlap - (unit**2 * typical)[:, None]
-    found = asymmetry_amplitude(gain, np.zeros(len(gain)), unit**2 * typical)
-    return unit * found.value, found.information_nats
 
 
 def _sum(grids: List[FourierGrid]) -> FourierGrid:

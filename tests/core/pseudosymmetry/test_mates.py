@@ -25,28 +25,31 @@ from cryoposes_plugin.core.types import Volume
 NUMBER, MATES = 4000, 4
 
 
-def gains(amplitude, power, seed=1):
-    """Gains at mates whose differences from the symmetric part are orthogonal and of equal power, in
-    images that hold them with this amplitude; and the true mates.
+def gains(amplitude, power, dispersion=1.0, seed=1):
+    """Gains at mates that are equally far from each other, in images that hold the asymmetric part
+    with this amplitude; and the true mates.
     """
     rng = np.random.default_rng(seed)
     true = rng.integers(MATES, size=NUMBER)
-    overlap = np.sqrt(power) * rng.standard_normal((NUMBER, MATES))
-    overlap[np.arange(NUMBER), true] += amplitude * power
-    symmetric = rng.uniform(100, 200, NUMBER)
-    return 2 * overlap - power + symmetric[:, None], symmetric, np.full(NUMBER, power), true
+    noise = rng.standard_normal((NUMBER, MATES))
+    noise -= noise.mean(axis=1, keepdims=True)
+    mean = np.full((NUMBER, MATES), -amplitude * power / (MATES - 1))
+    mean[np.arange(NUMBER), true] = amplitude * power
+    overlap = mean + np.sqrt(dispersion * power * MATES / (MATES - 1)) * noise
+    return 2 * overlap + rng.uniform(100, 200, (NUMBER, 1)), np.full(NUMBER, power), true
 
 
-@pytest.mark.parametrize("amplitude", [1.0, 0.6, 0.3])
-def test_the_amplitude_in_the_images_is_found(amplitude):
-    gain, symmetric, power, _ = gains(amplitude, 5.0)
-    assert asymmetry_amplitude(gain, symmetric, power).value == pytest.approx(amplitude, abs=0.05)
+@pytest.mark.parametrize("amplitude, dispersion", [(1.0, 1.0), (0.6, 1.0), (0.6, 1.5)])
+def test_amplitude_and_dispersion_are_found(amplitude, dispersion):
+    gain, power, _ = gains(amplitude, 5.0, dispersion)
+    found = asymmetry_amplitude(gain, power)
+    assert found[:2] == pytest.approx((amplitude, dispersion), abs=0.07)
 
 
-@pytest.mark.parametrize("amplitude", [1.0, 0.5])
-def test_probabilities_are_the_shares_of_right_mates(amplitude):
-    gain, symmetric, power, true = gains(amplitude, 6.0)
-    found = mate_probabilities(gain, asymmetry_amplitude(gain, symmetric, power))
+@pytest.mark.parametrize("amplitude, dispersion", [(1.0, 1.0), (0.5, 1.0), (0.8, 2.0)])
+def test_probabilities_are_the_shares_of_right_mates(amplitude, dispersion):
+    gain, power, true = gains(amplitude, 6.0, dispersion)
+    found = mate_probabilities(gain, asymmetry_amplitude(gain, power))
     right = found.argmax(axis=1) == true
     sure = found.max(axis=1) > 0.6
     for some in (sure, ~sure):
@@ -54,16 +57,17 @@ def test_probabilities_are_the_shares_of_right_mates(amplitude):
         assert abs(found.max(axis=1)[some].mean() - right[some].mean()) < 4 * error
 
 
-def test_an_asymmetry_that_is_not_in_the_images_tells_nothing():
-    gain, symmetric, power, _ = gains(0.0, 5.0)
-    found = asymmetry_amplitude(gain, symmetric, power)
+@pytest.mark.parametrize("dispersion", [1.0, 2.0])
+def test_an_asymmetry_that_is_not_in_the_images_tells_nothing(dispersion):
+    gain, power, _ = gains(0.0, 5.0, dispersion)
+    found = asymmetry_amplitude(gain, power)
     assert not found.tells_mates_apart
     np.testing.assert_array_equal(mate_probabilities(gain, found), 1 / MATES)
 
 
 def test_a_certain_amplitude_gives_the_posterior_of_the_likelihood():
     """Two mates whose gains differ by 2 ln 3: three to one."""
-    one = mate_probabilities(np.array([[2 * np.log(3), 0.0]]), Amplitude(1.0, 1.0, 10.0))
+    one = mate_probabilities(np.array([[2 * np.log(3), 0.0]]), Amplitude(1.0, 1.0, 1.0, 10.0))
     np.testing.assert_allclose(one, [[0.75, 0.25]])
 
 
