@@ -332,6 +332,8 @@ class ProtCryoposesBase(EMProtocol):
         from cryoposes_plugin.core.particles.checks import pixel_sizes_differ, same_pixel_size
 
         problems: List[str] = []
+        if not self.hasAttribute("inputParticles"):
+            return problems
         for _, param in self.VOLUMES:
             volume, particles = self._pointed(param), self.inputParticles.get()
             if volume is None or volume.getDim()[0] != particles.getXDim():
