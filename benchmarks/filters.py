@@ -108,7 +108,10 @@ def rows(arguments, snr: float, truth: Volume) -> Iterator[Tuple[str, str, str, 
 
 def noisy_sets(arguments, snr: float, folder: Path) -> Tuple[Path, Path]:
     """STAR files of the same particles with two draws of white noise."""
-    config = SimulateConfig(volume=(arguments.map,), number=arguments.number, snr=CLEAN_SNR)
+    # Corners without noise are no measure of grey values.
+    config = SimulateConfig(
+        volume=(arguments.map,), number=arguments.number, snr=CLEAN_SNR, normalise=False
+    )
     run_command(config, folder / "clean")
     table = read_particles(folder / "clean/particles.star")
     images = ParticleImages(table).read(np.arange(len(table)))
