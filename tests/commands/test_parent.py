@@ -77,7 +77,7 @@ def test_weights_and_provenance_are_taken_over(folder, tmp_path):
     assert card.training["parents"] == [digest_path(parent)]
     assert (card.network, card.mask_diameter_angstrom) == (before.network, 180.0)
     assert make_plan(config).recipe.learning_rate == 0.0
-    assert make_plan(dataclasses.replace(config, learning_rate=None)).recipe.learning_rate == 2e-3
+    assert make_plan(dataclasses.replace(config, learning_rate=None)).recipe.learning_rate == 5e-4
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ _SAME_VIEW = 0.01
 #: A model of a library is used if the maps are at least so alike; relatives are at 0.9.
 LEAST_LIKENESS = 0.8
 #: Peak of the learning rate, over that of a fresh network.
-_FURTHER = 0.5
+_FURTHER = 0.125
 _MOST_MODELS, _MOST_ANCESTORS = 1000, 16
 
 
