@@ -70,6 +70,8 @@ MOVED = "cryoposesMovedDeg"
 MOVED_SHIFT = "cryoposesMovedAngstrom"
 JUNK = "cryoposesJunkProbability"
 BASIN_ERROR = "cryoposesBasinErrorDeg"
+DEFOCUS_CHANGE = "cryoposesDefocusChangeAngstrom"
+DEFOCUS_ERROR = "cryoposesDefocusErrorAngstrom"
 ERROR_BOUND = "cryoposesErrorBound90Deg"
 WRONG_LABEL = "cryoposesWrongLabel"
 MATE_PROBABILITY = "cryoposesMateProbability"
@@ -292,6 +294,22 @@ SCORES: Tuple[Score, ...] = (
         NEITHER,
         ("relax-symmetry", "expand-symmetry"),
         "Which symmetry mate of the given pose the particle has; 0 is the given pose itself.",
+    ),
+    Score(
+        DEFOCUS_CHANGE,
+        "change of the defocus",
+        "Å",
+        NEITHER,
+        ("refine",),
+        "What the refinement added to both defocus values of the image.",
+    ),
+    Score(
+        DEFOCUS_ERROR,
+        "expected defocus error",
+        "Å",
+        NEITHER,
+        ("refine",),
+        "Standard error of the refined defocus, if the pose is nearly correct.",
     ),
 )
 

@@ -90,6 +90,18 @@ class RefineConfig(Config):
         minimum=0.0001,
         maximum=1000,
     )
+    defocus_prior_angstrom: Optional[float] = option(
+        None,
+        "Refine the defocus of each image together with its pose: standard deviation of the prior "
+        "around the given defocus, usually 100 to 500. Both defocus values change equally. It needs "
+        "images as recorded, and detail finer than about 8 Å to pay. Default: the defocus stays.",
+        label="Refine the defocus within",
+        group=REFINEMENT,
+        unit="Å",
+        expert=True,
+        minimum=1,
+        maximum=20000,
+    )
     working_box_px: Optional[int] = option(
         None,
         "Images larger than this are binned to this box size, with the same field of view. A "
@@ -150,4 +162,9 @@ class RefineConfig(Config):
             raise ConfigError(
                 f"refine: --assign shifts keeps the orientations, and --search-deg is "
                 f"{self.search_deg:g}; leave one of them out."
+            )
+        if self.defocus_prior_angstrom is not None and (self.prior_deg or self.prior_shift_px):
+            raise ConfigError(
+                "refine: --defocus-prior-angstrom does not go with --prior-deg or --prior-shift-px; "
+                "leave one of them out."
             )

@@ -17,6 +17,7 @@ from ...core.io.provenance import digest_path
 from ...core.io.star import write_particle_results
 from ...core.maps.symmetry import warn_of_symmetry
 from ...core.particles.batches import scan_images
+from ...core.particles.checks import check_defocus
 from ...core.particles.contrast import warn_of_map
 from ...core.refinement.levenberg_marquardt import BOTH, FREE, SHIFTS, Prior
 from ...core.refinement.multi_start import Settings
@@ -25,11 +26,19 @@ from ...core.refinement.results import (
     Results,
     with_given_errors,
     with_poses,
+    with_refined_defocus,
     without_unknown_errors,
     write_covariance,
 )
 from ...core.refinement.starts import GivenStarts, turns_around
-from ...core.scores import COVARIANCE, MOVED, MOVED_SHIFT, POSE_SOURCE
+from ...core.scores import (
+    COVARIANCE,
+    DEFOCUS_CHANGE,
+    DEFOCUS_ERROR,
+    MOVED,
+    MOVED_SHIFT,
+    POSE_SOURCE,
+)
 from ...core.trust.frame import examine_frame, marked_as_wrong, sample_rows
 from ...core.trust.judge import FEWEST_PARTICLES, Judge
 from ...core.trust.verdict import OTHER_FRAME, OTHER_HAND, WRONG_POSES, FrameTest
@@ -59,6 +68,8 @@ def check(config: RefineConfig) -> None:
     """Raise every error that can be found before any long work."""
     config.validate()
     inputs = read_inputs(config)
+    if config.defocus_prior_angstrom is not None:
+        check_defocus(inputs.table)
     scan_images(inputs.table)
     warn_of_map(config.volume, inputs.volume)
     warn_of_symmetry(f"Volume {config.volume}", inputs.volume, config.symmetry)
@@ -98,6 +109,7 @@ def run(config: RefineConfig, run: RunDirectory) -> Dict[str, Any]:
         **metrics_of(refinement, results, table, judged),
         "median_moved_deg": float(np.median(table.scores[MOVED])),
         "median_moved_angstrom": float(np.median(table.scores[MOVED_SHIFT])),
+        **_defocus_metrics(table),
     }
     alarming = _alarms(config, frame)
     notes = [
@@ -127,6 +139,7 @@ def make_refinement(config: RefineConfig, inputs: RefinementInputs) -> Refinemen
     settings = Settings(
         search_shift_px=_search_shift_px(config) * float(scale.max()),
         assign=config.assign,
+        defocus_prior_angstrom=config.defocus_prior_angstrom,
         prior=Prior(
             np.inf if config.prior_deg is None else np.deg2rad(config.prior_deg),
             np.inf if config.prior_shift_px is None else config.prior_shift_px * float(scale.min()),
@@ -159,6 +172,18 @@ def _given_covariance(config: RefineConfig, inputs: RefinementInputs) -> Optiona
     found = read_covariance(str(config.particles), inputs.table)
     unit = np.array([1.0] * 3 + [1 / inputs.grid.pixel_size_angstrom] * 2)
     return None if found is None else found * unit[:, None] * unit
+
+
+def _defocus_metrics(table: ParticleTable) -> Dict[str, Any]:
+    """Numbers of the refined defocus, if it was refined."""
+    if DEFOCUS_ERROR not in table.scores:
+        return {}
+    change, error = table.scores[DEFOCUS_CHANGE], table.scores[DEFOCUS_ERROR]
+    return {
+        "median_defocus_change_angstrom": float(np.median(change)),
+        "root_mean_square_defocus_change_angstrom": float(np.sqrt(np.mean(change**2))),
+        "median_defocus_error_angstrom": float(np.median(error)),
+    }
 
 
 def _judge(
@@ -206,6 +231,7 @@ def _with_poses(
     blank = refinement.images.grey.blank
     table = with_poses(inputs.table, results, inputs.grid.pixel_size_angstrom, blank, inputs.group)
     turned, shifted = moved(inputs.table, table, inputs.group)
+    table = with_refined_defocus(table, results)
     source = np.full(len(table), f"refined:{digest_path(str(config.volume))[:12]}", dtype=object)
     return table.replace(
         scores={**table.scores, MOVED: turned, MOVED_SHIFT: shifted},

@@ -46,6 +46,15 @@ def unpack_ctf(packed: Any) -> Dict[str, Any]:
     return {**columns, "even_zernike": packed[:, len(PACKED_FIELDS) :]}
 
 
+def with_defocus_changed(ctf: CtfTable, change_angstrom: np.ndarray) -> CtfTable:
+    """CTFs whose two defoci are larger by (N,)."""
+    return dataclasses.replace(
+        ctf,
+        defocus_u_angstrom=np.asarray(ctf.defocus_u_angstrom) + change_angstrom,
+        defocus_v_angstrom=np.asarray(ctf.defocus_v_angstrom) + change_angstrom,
+    )
+
+
 def ctf_values(
     frequencies_x: Any, frequencies_y: Any, ctf: Union[CtfTable, Mapping[str, Any]], xp: Any = np
 ):

@@ -142,6 +142,23 @@ def check_ctf(table: ParticleTable, path: Optional[str]) -> None:
             )
 
 
+def check_defocus(table: ParticleTable) -> None:
+    """InputError for particles whose defocus cannot be refined."""
+    if table.ctf is None:
+        raise InputError(
+            "The particles have no CTF, so there is no defocus to refine; leave out "
+            "--defocus-prior-angstrom."
+        )
+    states = {table.optics[group].image_state for group in np.unique(table.optics_index)}
+    corrected = sorted(states - {"raw"})
+    if corrected:
+        raise InputError(
+            f"The images are {corrected[0]}: their CTF was applied with the defocus of the file, "
+            "which cannot be refined afterwards; give the images as recorded, or leave out "
+            "--defocus-prior-angstrom."
+        )
+
+
 def check_ctf_of_model(
     table: ParticleTable, path: Optional[str], ctf_correction: str, model: Optional[str]
 ) -> None:

@@ -28,7 +28,8 @@ _FIRST_DAMPING, _LARGEST_DAMPING = 1e-3, 1e6
 _EASE, _STIFFEN = 0.2, 8.0
 #: No step turns a pose further than this.
 _LONGEST_STEP_RAD = 0.35
-_MODEL, _IMAGE = PARAMETERS, PARAMETERS + 1
+#: Places of model and image in the inner products.
+_MODEL, _IMAGE = -2, -1
 
 #: Which of the parameters (w, dt) are refined; the others stay what they are.
 BOTH, ANGLES, SHIFTS = "both", "angles", "shifts"
@@ -51,6 +52,7 @@ class Optima:
     normal : (B, 5, 5) normal matrix of (w, dt), the inverse of the covariance; of a parameter that
         is not refined, a row of the unit matrix.
     converged : (B,) bool.
+    further : (B, E) refined parameters beyond the pose; `normal` is then (B, 5 + E, 5 + E).
     """
 
     poses: Poses
@@ -58,6 +60,7 @@ class Optima:
     scale: np.ndarray
     normal: np.ndarray
     converged: np.ndarray
+    further: np.ndarray
 
     def take(self, rows: Union[np.ndarray, slice]) -> Optima:
         """Some of them, in the given order."""
@@ -67,6 +70,7 @@ class Optima:
             self.scale[rows],
             self.normal[rows],
             self.converged[rows],
+            self.further[rows],
         )
 
 
@@ -83,8 +87,11 @@ class Prior:
         return np.array([self.angle_rad] * 3 + [self.shift_px] * 2, dtype=np.float64) ** -2.0
 
 
-#: Rotations (B, 3, 3), shifts (B, 2) and particles (B,) -> (B, 7, 7) inner products.
-Gram = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+#: Rotations (B, 3, 3), shifts (B, 2), particles (B,) and, if there are any, further parameters (B,
+#: E) -> (B, 7 + E, 7 + E) inner products.
+Gram = Callable[..., np.ndarray]
+#: Nothing is refined but the pose.
+_NONE = np.zeros(0)
 
 
 def levenberg_marquardt(
@@ -95,6 +102,7 @@ def levenberg_marquardt(
     tolerance: float = TOLERANCE,
     gap: float = np.inf,
     free: np.ndarray = FREE[BOTH],
+    further_precision: np.ndarray = _NONE,
 ) -> Optima:
     """Refine poses until the gain that is still expected falls below the tolerance.
 
@@ -107,9 +115,13 @@ def levenberg_marquardt(
     tolerance : of the expected gain, in twice the log likelihood.
     gap : a pose that would stay behind the best one of its image by this gain is not refined
         further.
-    free : (5,) bool, the parameters that are refined.
+    free : (5,) bool, the parameters of the pose that are refined.
+    further_precision : (E,) inverse variances of the priors of further parameters, which start at
+        their mean 0.
     """
     precision = np.where(free, (prior or Prior()).precision, 0.0)
+    precision = np.concatenate([precision, further_precision])
+    free = np.concatenate([free, np.ones(len(further_precision), bool)])
     state = _State(gram, poses, precision, tolerance, free)
 
     for _ in range(iterations):
@@ -148,13 +160,14 @@ class _State:
         self.rotations, self.shifts = (
             np.array(a, dtype=np.float64) for a in (poses.rotations, poses.shifts_px)
         )
+        self.further = np.zeros((len(poses), len(precision) - PARAMETERS))
 
         starts_image = poses.starts_image
         self._first, self._image = np.flatnonzero(starts_image), np.cumsum(starts_image) - 1
         self.damping = np.full(len(poses), _FIRST_DAMPING)
         rows = np.arange(len(poses))
         self.gain, self.scale, self.gradient, self.normal = self._evaluate(
-            rows, self.rotations, self.shifts
+            rows, self.rotations, self.shifts, self.further
         )
         self.expected = self._expected_gain(rows)
         self.converged = self.expected < tolerance
@@ -163,12 +176,14 @@ class _State:
         """One trial step of these poses, accepted where the gain rises."""
         delta = self._deltas(rows)
         turned = Rotation.from_rotvec(delta[:, :3]).as_matrix() @ self.rotations[rows]
-        moved = self.shifts[rows] + delta[:, 3:]
-        gain, scale, gradient, normal = self._evaluate(rows, turned, moved)
+        moved = self.shifts[rows] + delta[:, 3:PARAMETERS]
+        further = self.further[rows] + delta[:, PARAMETERS:]
+        gain, scale, gradient, normal = self._evaluate(rows, turned, moved, further)
 
         better = gain > self.gain[rows]
         won = rows[better]
         self.rotations[won], self.shifts[won] = turned[better], moved[better]
+        self.further[won] = further[better]
         self.gain[won], self.scale[won] = gain[better], scale[better]
         self.gradient[won], self.normal[won] = gradient[better], normal[better]
 
@@ -194,7 +209,8 @@ class _State:
         self.rotations[small] = (
             Rotation.from_rotvec(delta[:, :3]).as_matrix() @ self.rotations[small]
         )
-        self.shifts[small] += delta[:, 3:]
+        self.shifts[small] += delta[:, 3:PARAMETERS]
+        self.further[small] += delta[:, PARAMETERS:]
         self.gain[small] += gain
 
     def optima(self) -> Optima:
@@ -202,14 +218,16 @@ class _State:
             self._start, rotations=self.rotations, shifts_px=self.shifts, on_grid=None
         )
         normal = self.normal + np.diag(self.precision)
-        return Optima(refined, self.gain, self.scale, normal, self.converged)
+        return Optima(refined, self.gain, self.scale, normal, self.converged, self.further)
 
     def _deltas(self, rows: np.ndarray) -> np.ndarray:
         normal = self.normal[rows] + np.diag(self.precision)
         diagonal = np.einsum("bii->bi", normal)
         floor = 1e-9 * diagonal.max(axis=1, keepdims=True) + 1e-30
         damped = (
-            normal + np.eye(PARAMETERS) * (self.damping[rows, None] * diagonal + floor)[:, :, None]
+            normal
+            + np.eye(len(self.precision))
+            * (self.damping[rows, None] * diagonal + floor)[:, :, None]
         )
         delta = np.linalg.solve(damped, self.gradient[rows][..., None])[..., 0]
         angle = np.linalg.norm(delta[:, :3], axis=1, keepdims=True)
@@ -223,16 +241,20 @@ class _State:
         normal = self.normal[rows] + np.diag(self.precision)
         floor = 1e-9 * np.einsum("bii->bi", normal).max(axis=1) + 1e-30
         step = np.linalg.solve(
-            normal + floor[:, None, None] * np.eye(PARAMETERS), self.gradient[rows][..., None]
+            normal + floor[:, None, None] * np.eye(len(self.precision)),
+            self.gradient[rows][..., None],
         )
         return step[..., 0], np.einsum("bi,bi->b", step[..., 0], self.gradient[rows])
 
-    def _evaluate(self, rows: np.ndarray, rotations: np.ndarray, shifts: np.ndarray) -> Profile:
+    def _evaluate(
+        self, rows: np.ndarray, rotations: np.ndarray, shifts: np.ndarray, further: np.ndarray
+    ) -> Profile:
         """With the penalty of the prior, if there is one."""
-        gram = self.gram(rotations, shifts, self.particle[rows])
+        others = (further,) if further.shape[1] else ()
+        gram = self.gram(rotations, shifts, self.particle[rows], *others)
         gain, scale, gradient, normal = profile(np.asarray(gram, dtype=np.float64))
         if self.precision.any():
-            moved = self._moved(rows, rotations, shifts)
+            moved = np.concatenate([self._moved(rows, rotations, shifts), further], axis=1)
             gain = gain - (self.precision * moved**2).sum(axis=1)
             gradient = gradient - self.precision * moved
         both_free = self._free[:, None] & self._free
@@ -240,6 +262,8 @@ class _State:
 
     def _moved(self, rows: np.ndarray, rotations: np.ndarray, shifts: np.ndarray) -> np.ndarray:
         """(B, 5): how far these poses are from their anchors."""
+        if not self.precision[:PARAMETERS].any():
+            return np.zeros((len(rows), PARAMETERS))
         anchors, anchor_shifts = self._start.anchor_rotations, self._start.anchor_shifts_px
         if anchors is None or anchor_shifts is None:
             raise ValueError("a prior needs poses with anchors")
@@ -248,10 +272,12 @@ class _State:
 
 
 def profile(gram: np.ndarray) -> Profile:
-    """Profile out the scale, from the inner products (B, 7, 7) of derivatives, model and image."""
+    """Profile out the scale, from the inner products (B, n + 2, n + 2) of n derivatives, model and
+    image.
+    """
     power, overlap = gram[:, _MODEL, _MODEL], gram[:, _MODEL, _IMAGE]
     scale = np.divide(np.maximum(overlap, 0.0), power, out=np.zeros_like(power), where=power > 0)
-    j = slice(0, PARAMETERS)
+    j = slice(0, _MODEL)
     with_model, with_image = gram[:, j, _MODEL], gram[:, j, _IMAGE]
     gradient = scale[:, None] * (with_image - scale[:, None] * with_model)
     outer = with_model[:, :, None] * with_model[:, None, :]

@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import List, Optional, Tuple, Union
+from typing import List, NamedTuple, Optional, Tuple, Union
 
 import numpy as np
 
 from ..fourier.points import FourierPoints
 from ..geometry.rotations import angular_distance_rad
 from ..geometry.symmetry import symmetric_distance_rad
-from ..likelihood.pose_likelihood import PoseLikelihood
+from ..likelihood.pose_likelihood import PARAMETERS, PoseLikelihood
 from ..parallel import in_order
 from .levenberg_marquardt import BOTH, FREE, TOLERANCE, Optima, Prior, levenberg_marquardt
 from .observations import Observations
@@ -26,7 +26,7 @@ from .poses import Poses
 from .reference_bank import ReferenceBank, SliceTable
 from .search_grids import scan_shifts, stage_radii
 from .spectra import Spectra
-from .whitened_images import WhitenedImages
+from .whitened_images import DefocusImages, WhitenedImages
 
 #: Candidates closer than the first angle lead to the same basin; refined poses closer than the
 #: second are the same.
@@ -57,12 +57,15 @@ class Settings:
         that enter each
     stage; the last number holds for all further stages. prior : around the anchors of the starts.
         assign : "both", or "angles" or "shifts" alone.
+    defocus_prior_angstrom : standard deviation of the change of the defocus, which is refined with
+        the best pose; None: it is not.
     """
 
     search_shift_px: float = 8.0
     keep: Tuple[int, ...] = (8, 4, 2)
     prior: Prior = Prior()
     assign: str = BOTH
+    defocus_prior_angstrom: Optional[float] = None
 
     @property
     def free(self) -> np.ndarray:
@@ -108,6 +111,14 @@ class Refined:
         number = len(self.gain)
         rows = np.arange(number) + np.where(other.gain > self.gain, number, 0)
         return joined([self, other]).take(rows)
+
+
+class DefocusFit(NamedTuple):
+    """Poses of B images, and the change of their defocus in Å with its standard error, (B,) each."""
+
+    refined: Refined
+    change: np.ndarray
+    error: np.ndarray
 
 
 class MultiStart:
@@ -168,6 +179,20 @@ class MultiStart:
             return self._march(images, poses.take(chosen), radii)
 
         return joined(self.likelihood.memory.parts(work, len(observed.coefficients)))
+
+    def refine_defocus(self, images: DefocusImages, refined: Refined) -> DefocusFit:
+        """Pose and defocus together, from refined poses; `settings` say within what prior."""
+        prior = self.settings.defocus_prior_angstrom
+        if prior is None:
+            raise ValueError("expected a prior of the defocus in the settings, received None")
+        optima = levenberg_marquardt(
+            images.gram,
+            refined.poses,
+            _LAST_ITERATIONS,
+            free=self.settings.free,
+            further_precision=np.array([prior**-2.0]),
+        )
+        return _with_defocus(optima, refined, prior, self.settings.free)
 
     def _refine(self, observed: Observations, starts: Poses) -> Refined:
         images = WhitenedImages(self.likelihood, observed, self.points, self.spectra)
@@ -314,3 +339,40 @@ def _conclude(optima: Optima, number: int, unknown_pose: np.ndarray, free: np.nd
         1.0 - share,
         best.converged & fits[first],
     )
+
+
+def _with_defocus(
+    optima: Optima, refined: Refined, prior_angstrom: float, free: np.ndarray
+) -> DefocusFit:
+    """The fit, with the covariance of the pose for an unknown defocus; images that fit nothing keep
+    pose and defocus.
+    """
+    change = optima.further[:, 0]
+    sign, _ = np.linalg.slogdet(optima.normal)
+    fits = (optima.scale > 0) & (sign > 0) & (refined.gain > 0)
+    # The units of the parameters differ by orders of magnitude.
+    unit = 1 / np.sqrt(
+        np.einsum("bii->bi", np.where(fits[:, None, None], optima.normal, np.eye(6)))
+    )
+    scaled = np.where(
+        fits[:, None, None], optima.normal * unit[:, :, None] * unit[:, None, :], np.eye(6)
+    )
+    covariance = np.linalg.inv(scaled) * unit[:, :, None] * unit[:, None, :]
+    pose = covariance[:, :PARAMETERS, :PARAMETERS] * (free[:, None] & free)
+
+    def chosen(new: np.ndarray, old: np.ndarray) -> np.ndarray:
+        return np.where(fits.reshape(-1, *[1] * (new.ndim - 1)), new, old)
+
+    # The gain is that of the likelihood, without the penalty of the prior.
+    gain = optima.gain + (change / prior_angstrom) ** 2
+    moved = dataclasses.replace(
+        refined,
+        rotations=chosen(optima.poses.rotations, refined.rotations),
+        shifts_px=chosen(optima.poses.shifts_px, refined.shifts_px),
+        gain=chosen(gain, refined.gain),
+        scale=chosen(optima.scale, refined.scale),
+        covariance=chosen(pose, refined.covariance),
+        converged=chosen(optima.converged, refined.converged),
+    )
+    error = np.sqrt(covariance[:, -1, -1])
+    return DefocusFit(moved, chosen(change, np.zeros(1)), chosen(error, np.array([prior_angstrom])))

@@ -7,11 +7,12 @@ from __future__ import annotations
 import copy
 import logging
 import threading
-from typing import Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional
+from typing import Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Tuple
 
 import numpy as np
 
 from ..errors import InputError
+from ..fourier.ctf import with_defocus_changed
 from ..fourier.points import FourierPoints
 from ..io.folder import Folder
 from ..io.state_files import PeriodicSave
@@ -23,18 +24,20 @@ from ..particles.contrast import image_contrast, map_contrast
 from ..particles.grids import Grid
 from ..particles.images import ResampledImages
 from ..progress import Progress
+from ..scores import DEFOCUS_CHANGE, DEFOCUS_ERROR
 from ..types import ParticleTable, Volume
 from . import global_search
 from .calibration import SAMPLE, agreement, calibrate
 from .fit_statistics import NAMES, fit_statistics
 from .multi_start import MultiStart, Refined, Settings
-from .observations import Observations, observe
+from .observations import Observations, ctf_at_points, observe
 from .reference_bank import ReferenceBank, SliceTable
 from .results import Results
 from .search_grids import first_shell, stage_radii
 from .spectra import Spectra, first_spectra
 from .starts import StartingPoses, Starts
 from .unfinished import UnfinishedResults
+from .whitened_images import DefocusImages
 
 logger = logging.getLogger(__name__)
 
@@ -222,8 +225,31 @@ class Refinement:
         """The best poses of rows of one optics group, from their starts."""
         own = spectra[int(self.table.optics_index[rows[0]])]
         observed, starts = self.observe(rows), self.starts(rows)
-        refined = self._search(own).refine(observed, starts.poses)
-        return self._judged(refined, observed, own, starts)
+        search = self._search(own)
+        refined = search.refine(observed, starts.poses)
+        if self.settings.defocus_prior_angstrom is None or self.table.ctf is None:
+            return self._judged(refined, observed, own, starts)
+
+        ctf, pixel = self.table.ctf.take(rows), self.grid.pixel_size_angstrom
+        images = DefocusImages(self.likelihood, self.points, own, observed.coefficients, ctf, pixel)
+        fit = search.refine_defocus(images, refined)
+        changed = with_defocus_changed(ctf, fit.change)
+        modulation = ctf_at_points(self.points, changed, len(rows), pixel)
+        scores = {**starts.scores, DEFOCUS_CHANGE: fit.change, DEFOCUS_ERROR: fit.error}
+        return self._judged(
+            fit.refined,
+            Observations(observed.coefficients, modulation),
+            own,
+            starts._replace(scores=scores),
+        )
+
+    @property
+    def score_shapes(self) -> Dict[str, Tuple[int, ...]]:
+        """Shape of each score that comes with the pose of an image, by name."""
+        shapes = dict(self.starts.score_shapes)
+        if self.settings.defocus_prior_angstrom is not None:
+            shapes.update({DEFOCUS_CHANGE: (), DEFOCUS_ERROR: ()})
+        return shapes
 
     def search_globally(self, rows: np.ndarray, spectra: Mapping[int, Spectra]) -> RefinedBatch:
         """As `refine`, from all orientations; only the shifts are those of the starts."""
@@ -309,7 +335,7 @@ def refine_all(
     hopeful : (N,) bool from the results before the global search: images that may show the map, so
         that a global search of a doubtful pose can gain; default: all.
     """
-    number, shapes = len(refinement.table), refinement.starts.score_shapes
+    number, shapes = len(refinement.table), refinement.score_shapes
     shells = refinement.points.number_of_shells
     statistics = len(NAMES) if refinement.judged else 0
     state = UnfinishedResults.load(folder, number, refinement.groups, shells, shapes, statistics)

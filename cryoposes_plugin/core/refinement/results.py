@@ -10,6 +10,7 @@ from typing import Dict, Mapping, Optional, Tuple
 
 import numpy as np
 
+from ..fourier.ctf import with_defocus_changed
 from ..geometry.symmetry import random_rotation_error_rad
 from ..io.covariances import covariance_texts, write_covariances
 from ..io.folder import Folder
@@ -17,6 +18,8 @@ from ..scores import (
     BASIN_ERROR,
     BASINS,
     COVARIANCE,
+    DEFOCUS_CHANGE,
+    DEFOCUS_ERROR,
     EXPECTED_ERROR,
     EXPECTED_SHIFT_ERROR,
     IMAGE_RESIDUAL,
@@ -130,6 +133,18 @@ def without_unknown_errors(
     if BASIN_ERROR in unknown:
         extra.pop(COVARIANCE, None)
     return table.replace(scores=scores, extra=extra)
+
+
+def with_refined_defocus(table: ParticleTable, results: Results) -> ParticleTable:
+    """The particles with the defocus that was refined with their poses, if it was."""
+    scores = results.start_scores
+    if table.ctf is None or DEFOCUS_CHANGE not in scores:
+        return table
+    change, error = (scores[n] for n in (DEFOCUS_CHANGE, DEFOCUS_ERROR))
+    return table.replace(
+        ctf=with_defocus_changed(table.ctf, change),
+        scores={**table.scores, DEFOCUS_CHANGE: change, DEFOCUS_ERROR: error},
+    )
 
 
 def basin_errors(refined: Refined) -> Tuple[np.ndarray, np.ndarray]:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from typing import Callable, Optional, Tuple
 
 import numpy as np
 import tensorflow as tf
 
+from ..fourier.ctf import electron_wavelength_angstrom, with_defocus_changed
 from ..fourier.points import FourierPoints
-from ..likelihood.pose_likelihood import ImageArrays, PoseLikelihood
+from ..likelihood.pose_likelihood import PARAMETERS, ImageArrays, PoseLikelihood
 from ..likelihood.shift_scan import best_shifts
+from ..types import CtfTable
 from .levenberg_marquardt import Gram
-from .observations import Observations
+from .observations import Observations, ctf_at_points
 from .poses import Poses
 from .reference_bank import SliceTable, real_then_imaginary
 from .spectra import Spectra
@@ -107,6 +111,90 @@ class WhitenedImages:
         scan(np.flatnonzero(on_grid < 0), interpolated)
         scan(np.flatnonzero(on_grid >= 0), lambda rows: tf.gather(slices, on_grid[rows]))
         return gain, best
+
+
+class DefocusImages:
+    """Raw images of one optics group whose defocus is a sixth parameter of their poses.
+
+    Both defoci of an image are larger by z: the phase of its CTF alone depends on that, by pi lambda
+    z |k|^2. So the derivative of the model by z is the model with the CTF a quarter of a period on,
+    times pi lambda |k|^2.
+
+    Parameters
+    ----------
+    likelihood : of the map.
+    points, spectra : of the images.
+    coefficients : (B, P) complex64, not whitened.
+    ctf : of the images.
+    pixel_size_angstrom : of the images.
+    """
+
+    def __init__(
+        self,
+        likelihood: PoseLikelihood,
+        points: FourierPoints,
+        spectra: Spectra,
+        coefficients: np.ndarray,
+        ctf: CtfTable,
+        pixel_size_angstrom: float,
+    ):
+        self._likelihood, self._points, self._ctf = likelihood, points, ctf
+        self._pixel = pixel_size_angstrom
+        ones = np.ones(coefficients.shape, np.float32)
+        self._number = number = points.within(spectra.last_shell)
+        y, factor = Observations(coefficients, ones).whitened(points, spectra)
+        self._y, self._factor = y[:, :number], factor[:, :number]
+        k = points.frequencies[:number]
+        self._radians = 2 * np.pi / points.box_size_px * k
+        squared = (k**2).sum(axis=1) / (points.box_size_px * pixel_size_angstrom) ** 2
+        wavelength = electron_wavelength_angstrom(np.asarray(ctf.voltage_kv))
+        self._phase_per_angstrom = (math.pi * wavelength[:, None] * squared).astype(np.float32)
+
+    def modulations(self, rows: np.ndarray, change: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+        """(B, P) the whitened CTF at a defocus that is larger by (B,), and its derivative by it."""
+        ctf = with_defocus_changed(self._ctf.take(rows), change)
+        later = dataclasses.replace(ctf, phase_shift_deg=np.asarray(ctf.phase_shift_deg) + 90.0)
+        value, cosine = (
+            ctf_at_points(self._points, columns, len(rows), self._pixel)[:, : self._number]
+            for columns in (ctf, later)
+        )
+        factor = self._factor[rows]
+        return factor * value, factor * self._phase_per_angstrom[rows] * cosine
+
+    def gram(
+        self, rotations: np.ndarray, shifts_px: np.ndarray, particle: np.ndarray, change: np.ndarray
+    ) -> np.ndarray:
+        """(B, 8, 8) inner products of the derivatives by (w, dt, z), the model and the image.
+
+        Parameters
+        ----------
+        rotations, shifts_px, particle : the poses.
+        change : (B, 1) z in Å.
+        """
+        value, slope = self.modulations(particle, change[:, 0])
+        phase = np.exp(-1j * (shifts_px @ self._radians.T)).astype(np.complex64)
+        by_defocus = slope * phase * self._likelihood.slices(rotations, self._number)
+        y, rows = self._y[particle], np.arange(len(particle))
+
+        def products(image: np.ndarray) -> np.ndarray:
+            """(B, 7, 7) with this in place of the image."""
+            parts = (np.ascontiguousarray(a, np.float32) for a in (image.real, image.imag, value))
+            return self._likelihood.gram(
+                rotations, shifts_px, rows, ImageArrays(*parts), self._number
+            )
+
+        # The derivative by z stands between those of the pose and the model.
+        z, others = PARAMETERS, [*range(PARAMETERS), PARAMETERS + 1]
+        rest = [*others, PARAMETERS + 2]
+        with_defocus = products(by_defocus)
+        out = np.empty((len(rows), PARAMETERS + 3, PARAMETERS + 3))
+        out[np.ix_(rows, rest, rest)] = products(y)
+        out[:, z, others] = out[:, others, z] = with_defocus[:, :-1, -1]
+        out[:, z, z] = with_defocus[:, -1, -1]
+        out[:, z, -1] = out[:, -1, z] = np.einsum("bp,bp->b", by_defocus.real, y.real) + np.einsum(
+            "bp,bp->b", by_defocus.imag, y.imag
+        )
+        return out
 
 
 def _tensor(values: np.ndarray) -> tf.Tensor:

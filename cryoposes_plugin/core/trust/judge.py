@@ -241,7 +241,7 @@ class Judge:
                 self._folder,
                 len(twin.table),
                 twin.spectra,
-                starts.score_shapes,
+                refinement.score_shapes,
                 results.statistics.shape[1],
             )
             _exhaust(refine_rows(refinement, state, self._batch_size))
