@@ -13,7 +13,7 @@ import numpy as np
 from ..constants import BFACTOR, DEFAULT_MAGNIFICATION, OPTICS_GROUP, RANDOM_SUBSET
 from ..core.errors import InputError
 from ..core.scored_pose import has_scores, scored_poses
-from ..core.scores import ATTRIBUTE_PREFIX, POSE_SOURCE, SCORED_POSE, TRUTH
+from ..core.scores import ATTRIBUTE_PREFIX, DEFOCUS_CHANGE, POSE_SOURCE, SCORED_POSE, TRUTH
 from ..core.types import ParticleTable
 from . import optics as optics_text
 
@@ -111,6 +111,9 @@ class _Update:
             poses_to_transforms(table.rotations, shifts_as_recorded(table)) if poses else None
         )
 
+        #: The defocus that was refined with the poses.
+        self.ctf = table.ctf if poses and DEFOCUS_CHANGE in table.scores else None
+
     def __call__(self, item, row: int) -> None:
         from pwem.objects import Transform
         from pyworkflow.object import Float, Integer, String
@@ -127,6 +130,9 @@ class _Update:
             setattr(item, f"_{name}", String(str(texts[row])))
         if self.scored_poses is not None and (self.scores or self.texts):
             setattr(item, f"_{SCORED_POSE}", String(self.scored_poses[row]))
+        if self.ctf is not None and item.hasCTF():
+            item.getCTF().setDefocusU(float(self.ctf.defocus_u_angstrom[row]))
+            item.getCTF().setDefocusV(float(self.ctf.defocus_v_angstrom[row]))
         if self.subset is not None:
             setattr(item, RANDOM_SUBSET, Integer(int(self.subset[row])))
 

@@ -309,6 +309,20 @@ def test_shifts_alone_leave_the_orientations_as_they_were_read(scene, tmp_path):
     assert not (tmp_path / "run/covariance.npz").exists()
 
 
+def test_the_defocus_is_refined_with_the_poses_and_written(scene, tmp_path):
+    folder, true, _ = scene
+    assert refine(folder, tmp_path / "run", "--defocus-prior-angstrom", 300) == 0
+    out = read_particles(tmp_path / "run/particles.star")
+    change = out.scores["cryoposesDefocusChangeAngstrom"]
+    for name in ("defocus_u_angstrom", "defocus_v_angstrom"):
+        moved = getattr(out.ctf, name) - getattr(true.ctf, name)
+        np.testing.assert_allclose(moved, change, atol=0.01)
+    assert change.std() > 1
+    error = out.scores["cryoposesDefocusErrorAngstrom"]
+    assert (0 < error).all() and (error <= 300.001).all()
+    assert np.median(errors_deg(out, true)) < 2.0
+
+
 def test_the_reference_is_masked(scene, tmp_path):
     folder, _, _ = scene
     volume, mask = read_volume(folder / "map.mrc"), soft_sphere(BOX, 12, 5)
