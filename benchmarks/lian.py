@@ -1,7 +1,7 @@
 """The experiment of Lian 2022 (tables 3 and 4) in small: the weight w of the label loss, from 0 (the
 reprojection loss alone) to 1, for particles with D7 and D2.
 
-    python benchmarks/lian.py --map groel.mrc --symmetry D7 --steps 300 --folder OUT
+    python benchmarks/lian.py --map groel.mrc --symmetry D7 --steps 400 --folder OUT
 
 As in the paper, images are projections without noise, CTF and shifts; the network starts at random
 and not from ImageNet. Prints the reprojection RMSE (eq. 16) of the network's poses on images that
@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("--symmetry", required=True)
     parser.add_argument("--weights", type=float, nargs="+", default=[0.0, 0.1, 0.5, 0.8, 1.0])
     parser.add_argument("--steps", type=int, default=300, help="Training steps of 24 images.")
-    parser.add_argument("--learning-rate", type=float, default=5e-4)
+    parser.add_argument("--learning-rate", type=float, default=2e-4)
     parser.add_argument("--box", type=int, default=40, help="Box of the images, cut to this [px].")
     parser.add_argument("--model-box", type=int, default=24)
     parser.add_argument("--number", type=int, default=500, help="Images to estimate.")
