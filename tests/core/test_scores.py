@@ -43,6 +43,10 @@ def test_every_column_that_the_program_names_is_registered():
     assert named - OF_CRYOSPARC <= set(scores.COLUMNS)
 
 
+#: The unit of a score is told by how its name ends.
+UNITS = {"Deg": "°", "Angstrom": "Å", "Bits": "bits"}
+
+
 def test_a_score_is_registered_once_with_all_that_is_said_of_it():
     assert len(set(scores.COLUMNS)) == len(scores.COLUMNS) == len(scores.SCORES) + len(scores.TEXTS)
     assert len({score.title for score in scores.SCORES}) == len(scores.SCORES)
@@ -50,9 +54,8 @@ def test_a_score_is_registered_once_with_all_that_is_said_of_it():
         assert score.help.endswith(".")
         assert score.label
         assert set(score.commands) <= set(CONFIGS)
-        assert score.unit == (
-            "°" if score.name.endswith("Deg") else "Å" if score.name.endswith("Angstrom") else ""
-        )
+        told = [unit for end, unit in UNITS.items() if score.name.endswith(end)]
+        assert [score.unit] == (told or [""])
 
 
 def test_scores_are_chosen_by_label():
