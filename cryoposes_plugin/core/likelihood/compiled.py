@@ -16,3 +16,12 @@ def compiled(function: Callable) -> Any:
         return numba.njit(cache=True, **_OPTIONS)(function)
     except RuntimeError:  # neither the package's folder nor the user's cache can be written
         return numba.njit(**_OPTIONS)(function)
+
+
+def inlined(function: Callable) -> Any:
+    """A part of compiled functions, which becomes part of their code.
+
+    A call in its place would run other code where the caller was compiled than where it was read
+    from disk, and round differently.
+    """
+    return numba.njit(forceinline=True, **_OPTIONS)(function)

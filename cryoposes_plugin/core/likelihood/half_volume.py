@@ -16,7 +16,7 @@ import numpy as np
 from ..errors import ResourceError
 from ..imaging import padding as grids
 from ..imaging.fourier_volumes import fourier_volume
-from .compiled import compiled
+from .compiled import compiled, inlined
 
 _u = np.uint64
 #: Points of a block, and rows of the block: coordinates, modulation, side of the half space,
@@ -127,7 +127,7 @@ class HalfVolume:
         return out
 
 
-@compiled
+@inlined
 def _locate(
     s: np.ndarray,
     node: np.ndarray,
@@ -169,7 +169,7 @@ def _locate(
         node[q] = np.int32(z0 + half) * plane + np.int32(y0 + half) * line + np.int32(x0)
 
 
-@compiled
+@inlined
 def _read(s: np.ndarray, node: np.ndarray, n: int, table: np.ndarray, grid: np.ndarray) -> None:
     """Fill the rows of the eight nodes: z, y, x ascend as the digits of a binary number."""
     line, plane = _u(2 * grid[1]), _u(2 * np.int64(grid[2]))
@@ -185,7 +185,7 @@ def _read(s: np.ndarray, node: np.ndarray, n: int, table: np.ndarray, grid: np.n
                 s[row + _u(3) * _NEXT] = table[here + _u(3)]
 
 
-@compiled
+@inlined
 def _value(s: np.ndarray, part: np.uint64, q: np.uint64) -> np.float32:
     """The interpolation between the eight nodes; `part` 0 of the real part, one row for the
     imaginary one.
@@ -201,7 +201,7 @@ def _value(s: np.ndarray, part: np.uint64, q: np.uint64) -> np.float32:
     return p0 + fz * (p1 - p0)
 
 
-@compiled
+@inlined
 def _value_and_gradient(s: np.ndarray, part: np.uint64, q: np.uint64) -> Tuple:
     """The same, and its derivatives along x, y and z per node."""
     fx, fy, fz = s[_FX + q], s[_FY + q], s[_FZ + q]
@@ -218,13 +218,13 @@ def _value_and_gradient(s: np.ndarray, part: np.uint64, q: np.uint64) -> Tuple:
     return p0 + fz * along_z, x0 + fz * (x1 - x0), y0 + fz * (y1 - y0), along_z
 
 
-@compiled
+@inlined
 def _product(a: np.float32, b: np.float32, c: np.float32, d: np.float32) -> Tuple:
     """(a + i b) (c + i d)."""
     return a * c - b * d, a * d + b * c
 
 
-@compiled
+@inlined
 def _columns(s: np.ndarray, n: int, a: np.ndarray, scale: np.float32, radians: np.float32) -> None:
     """Fill the columns of the derivatives and the model.
 
@@ -269,7 +269,7 @@ def _columns(s: np.ndarray, n: int, a: np.ndarray, scale: np.float32, radians: n
         s[c[10] + q], s[c[11] + q] = m, m_im
 
 
-@compiled
+@inlined
 def _add_products(s: np.ndarray, sums: np.ndarray) -> None:
     """Add the products of all pairs of columns, over whole blocks."""
     place = 0
@@ -283,7 +283,7 @@ def _add_products(s: np.ndarray, sums: np.ndarray) -> None:
             place += 1
 
 
-@compiled
+@inlined
 def _waves(wave: np.ndarray, shift_px: float, reach: int, step: float) -> None:
     """Fill (2, 2 reach + 1) with exp(-i step k shift) of k from -reach to reach."""
     for i in range(2 * reach + 1):

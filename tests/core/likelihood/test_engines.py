@@ -1,6 +1,10 @@
 """The compiled slices and inner products, against sums in double precision and TensorFlow's."""
 
 import itertools
+import os
+import subprocess
+import sys
+import textwrap
 
 import numpy as np
 import pytest
@@ -123,6 +127,38 @@ def test_no_poses_and_no_points(density, points, poses, images):
     rotations, shifts, particle = (a[:0] for a in poses)
     assert volume.gram(rotations, shifts, particle, images, 10).shape == (0, 7, 7)
     np.testing.assert_array_equal(volume.gram(*poses, images, 0), 0.0)
+
+
+def test_code_just_compiled_and_code_read_from_disk_give_the_same_bits(tmp_path):
+    """Else a run that was killed would go on with other numbers."""
+    script = f"""
+        import hashlib
+        import numpy as np
+        from cryoposes_plugin.core.fourier.points import FourierPoints
+        from cryoposes_plugin.core.geometry.sampling import random_rotations
+        from cryoposes_plugin.core.likelihood.half_volume import HalfVolume
+        rng = np.random.default_rng(0)
+        points = FourierPoints({BOX})
+        volume = rng.standard_normal(({BOX},) * 3).astype(np.float32)
+        images = rng.standard_normal((3, 50, len(points))).astype(np.float32)
+        poses = random_rotations(50, rng), rng.normal(size=(50, 2)), np.arange(50)
+        work = HalfVolume(volume, 2.0, points.frequencies)
+        found = work.gram(*poses, tuple(images), len(points)), work.slices(poses[0], len(points))
+        print(*(hashlib.sha256(array.tobytes()).hexdigest() for array in found))
+    """
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+    compiled, read = (
+        subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(script)],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.split()
+        for _ in range(2)
+    )
+    assert list((tmp_path / "cache").rglob("*.nbc"))
+    assert compiled == read
 
 
 def test_a_grid_whose_nodes_cannot_be_counted_is_refused(density, points, monkeypatch):
