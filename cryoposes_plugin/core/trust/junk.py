@@ -78,7 +78,7 @@ class JunkClassifier:
         ).fit(features, label)
         # Votes on each image of the trees that did not learn from it; votes are too cautious.
         votes = _log_votes(np.nan_to_num(self._model.oob_decision_function_))
-        self._calibrated = LogisticRegression(max_iter=1000).fit(votes, label)
+        self._calibrated = LogisticRegression(solver="newton-cg", max_iter=1000).fit(votes, label)
         self._held_out = self._calibrated.predict_proba(votes)
 
     def estimate(self, features: np.ndarray) -> JunkEstimate:
