@@ -25,7 +25,7 @@ from pathlib import Path
 
 import numpy as np
 
-NUMBER, BOX, PIXEL = 60, 32, 5.0
+NUMBER, BOX, PIXEL = 64, 32, 5.0
 #: Words of a command, after its name; `out` is its output and `../in` holds its inputs.
 PARTICLES, MAP, MODEL = (
     "--particles ../in/near.star",

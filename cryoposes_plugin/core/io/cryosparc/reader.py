@@ -106,7 +106,7 @@ class Fields(NamedTuple):
     def decimals(self, name: str, default: Optional[float] = None) -> np.ndarray:
         """(N,) float64 of a field with few different values: 2.95, not the nearest in 32 bits."""
         values = self.numbers(name, (), default)
-        if not self.has(name):
+        if not self.has(name) or self.records[name].dtype.kind == "b":
             return values
         distinct, inverse = np.unique(self.records[name], return_inverse=True)
         return np.array([float(str(value)) for value in distinct])[inverse.reshape(-1)]
