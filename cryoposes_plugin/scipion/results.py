@@ -6,7 +6,7 @@ the input, which keep everything else that they have: RELION's attributes, coord
 
 from __future__ import annotations
 
-from typing import Optional, Sequence
+from typing import List, Optional, Sequence
 
 import numpy as np
 
@@ -67,6 +67,10 @@ def append_particles(
     where : SQL condition that all particles of the table fulfil; default: none.
     """
     rows = {int(identity): row for row, identity in enumerate(table.ids)}
+    if output.getSize():
+        scores = _scores_of(output.getFirstItem(), table)
+    else:
+        scores = [name for name in scores if name in table.scores]
     update = _Update(table, poses, scores, texts, subset)
     missing = 0
     for particle in particles.iterItems(where=where):
@@ -86,6 +90,17 @@ def append_particles(
     return missing
 
 
+def _scores_of(first, table: ParticleTable) -> List[str]:
+    """The scores of a set by its first particle, in their order: all particles have its columns, and
+    where a later table lacks one, it is empty.
+    """
+    from pyworkflow.object import Float
+
+    columns = [name for name, value in vars(first).items() if isinstance(value, Float)]
+    ours = [name[1:] for name in columns if name.startswith(ATTRIBUTE_PREFIX)]
+    return [name for name in ours if name not in table.extra]
+
+
 class _Update:
     """Writes one row of a table into a Scipion particle."""
 
@@ -103,7 +118,7 @@ class _Update:
         self.known = {f"_{name}" for name in (*table.scores, *table.extra, *texts)}
         # Scores of the item belong to a pose that another program has changed (see `scored_pose`).
         self.none_left = POSE_SOURCE not in table.extra and not set(table.scores) - set(scores)
-        self.scores = {name: table.scores[name] for name in scores if name in table.scores}
+        self.scores = {name: table.scores.get(name) for name in scores}
         self.texts = {name: table.extra[name] for name in texts if name in table.extra}
         self.subset = table.random_subset if subset else None
         self.scored_poses = scored_poses(table) if has_scores(table) else None
@@ -125,7 +140,7 @@ class _Update:
             for name in set(ours) - self.known:  # scores of the previous pose
                 delattr(item, name)
         for name, values in self.scores.items():
-            setattr(item, f"_{name}", Float(float(values[row])))
+            setattr(item, f"_{name}", Float() if values is None else Float(float(values[row])))
         for name, texts in self.texts.items():
             setattr(item, f"_{name}", String(str(texts[row])))
         if self.scored_poses is not None and (self.scores or self.texts):
