@@ -25,6 +25,7 @@ from cryoposes_plugin.core.fourier.resampling import projected_density
 from cryoposes_plugin.core.geometry.sampling import random_rotations
 from cryoposes_plugin.core.imaging.padding import choose_padding
 from cryoposes_plugin.core.io.mrc import read_volume
+from cryoposes_plugin.core.likelihood.arrays import ImageArrays, PoseArrays
 from cryoposes_plugin.core.likelihood.half_volume import HalfVolume
 from cryoposes_plugin.core.likelihood.on_gpu import PackedVolume
 from cryoposes_plugin.core.types import Volume
@@ -59,12 +60,14 @@ def nanoseconds(engine: Union[HalfVolume, PackedVolume], points: int) -> float:
     """CPU time of one point."""
     rng = np.random.default_rng(0)
     number = max(1, POINTS // points)
-    rotations, shifts = random_rotations(number, rng), rng.normal(size=(number, 2))
-    images = tuple(rng.standard_normal((3, number, points)).astype(np.float32))
+    poses = PoseArrays(
+        random_rotations(number, rng), rng.normal(size=(number, 2)), np.arange(number)
+    )
+    images = ImageArrays(*rng.standard_normal((3, number, points)).astype(np.float32))
     seconds = []
     for _ in range(REPETITIONS + 1):
         start = time.process_time()
-        engine.gram(rotations, shifts, np.arange(number), images, points)
+        engine.gram(poses, images, points)
         seconds.append(time.process_time() - start)
     return 1e9 * min(seconds[1:]) / (number * points)
 

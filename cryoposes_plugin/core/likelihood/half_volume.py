@@ -16,6 +16,7 @@ import numpy as np
 from ..errors import ResourceError
 from ..imaging import padding as grids
 from ..imaging.fourier_volumes import fourier_volume
+from .arrays import ImageArrays, PoseArrays
 from .compiled import compiled, inlined
 
 _u = np.uint64
@@ -89,25 +90,12 @@ class HalfVolume:
         _slices(self._table, self._grid, self._scale, k, rotations, out.view(np.float32))
         return out
 
-    def gram(
-        self,
-        rotations: np.ndarray,
-        shifts_px: np.ndarray,
-        particle: np.ndarray,
-        images: Tuple[np.ndarray, np.ndarray, np.ndarray],
-        number: int,
-    ) -> np.ndarray:
-        """Inner products of the model's derivatives (5), the model and the image: (B, 7, 7) float64.
-
-        Parameters
-        ----------
-        rotations, shifts_px : (B, 3, 3) and (B, 2).
-        particle : (B,) rows of the images.
-        images : real and imaginary parts and modulation, each (N, >= P) float32.
-        number : P of the points that are compared.
+    def gram(self, poses: PoseArrays, images: ImageArrays, number: int) -> np.ndarray:
+        """Inner products of the model's derivatives (5), the model and the image, over the first P =
+        `number` points: (B, 7, 7) float64.
         """
-        out = np.empty((len(particle), _WIDTH, _WIDTH))
-        if number == 0 or len(particle) == 0:
+        out = np.empty((len(poses.particle), _WIDTH, _WIDTH))
+        if number == 0 or len(poses.particle) == 0:
             out[:] = 0.0
             return out
 
@@ -118,9 +106,9 @@ class HalfVolume:
             self._k[:, :number],
             int(self._reach[number - 1]),
             2 * math.pi / self._box_size_px,
-            np.ascontiguousarray(rotations, np.float32),
-            np.ascontiguousarray(shifts_px, np.float64),
-            np.ascontiguousarray(particle, np.int64),
+            np.ascontiguousarray(poses.rotations, np.float32),
+            np.ascontiguousarray(poses.shifts_px, np.float64),
+            np.ascontiguousarray(poses.particle, np.int64),
             *images,
             out,
         )

@@ -14,25 +14,10 @@ import tensorflow as tf
 
 from ..imaging.fourier_projector import slice_points
 from ..imaging.fourier_volumes import FourierVolumes, TableLayout
+from .arrays import ImageArrays, PoseArrays
 
 #: Number of coefficients that are worked on at once.
 _POINTS_AT_ONCE = 2**22
-
-
-class _Poses(NamedTuple):
-    """Rotations (B, 3, 3) and shifts (B, 2) float32, and the row of each pose's image, (B,) int32."""
-
-    rotations: tf.Tensor
-    shifts_px: tf.Tensor
-    particle: tf.Tensor
-
-
-class _Images(NamedTuple):
-    """Real and imaginary parts, and modulation, of N images, (N, P) float32 each."""
-
-    real: tf.Tensor
-    imaginary: tf.Tensor
-    modulation: tf.Tensor
 
 
 class _Map(NamedTuple):
@@ -70,33 +55,18 @@ class PackedVolume:
             )
         return out
 
-    def gram(
-        self,
-        rotations: np.ndarray,
-        shifts_px: np.ndarray,
-        particle: np.ndarray,
-        images: Tuple[np.ndarray, np.ndarray, np.ndarray],
-        number: int,
-    ) -> np.ndarray:
-        """(B, 7, 7) float64, see `HalfVolume.gram`.
-
-        Parameters
-        ----------
-        rotations, shifts_px : (B, 3, 3) and (B, 2).
-        particle : (B,) rows of the images.
-        images : real and imaginary parts and modulation, each (N, >= P) float32.
-        number : P of the points that are compared.
-        """
-        out = np.empty((len(particle), 7, 7))
-        for part in _chunks(len(particle), number):
-            rows, own = np.unique(particle[part], return_inverse=True)
-            poses = _Poses(
-                tf.constant(rotations[part], tf.float32),
-                tf.constant(shifts_px[part], tf.float32),
+    def gram(self, poses: PoseArrays, images: ImageArrays, number: int) -> np.ndarray:
+        """(B, 7, 7) float64, see `HalfVolume.gram`."""
+        out = np.empty((len(poses.particle), 7, 7))
+        for part in _chunks(len(out), number):
+            rows, own = np.unique(poses.particle[part], return_inverse=True)
+            chunk = PoseArrays(
+                tf.constant(poses.rotations[part], tf.float32),
+                tf.constant(poses.shifts_px[part], tf.float32),
                 tf.constant(own, tf.int32),
             )
-            shown = _Images(*(tf.constant(values[rows, :number]) for values in images))
-            out[part] = self._graphs.gram(self._map, poses, shown)
+            shown = ImageArrays(*(tf.constant(values[rows, :number]) for values in images))
+            out[part] = self._graphs.gram(self._map, chunk, shown)
         return out
 
 
@@ -111,8 +81,8 @@ def _floats(*shape: Optional[int]) -> tf.TensorSpec:
 
 _INDICES, _POINTS = tf.TensorSpec((None,), tf.int32), _floats(None, 2)
 _ROTATIONS, _SHIFTS = _floats(None, 3, 3), _floats(None, 2)
-_POSES = _Poses(_ROTATIONS, _SHIFTS, _INDICES)
-_IMAGES = _Images(*[_floats(None, None)] * 3)
+_POSES = PoseArrays(_ROTATIONS, _SHIFTS, _INDICES)
+_IMAGES = ImageArrays(*[_floats(None, None)] * 3)
 
 
 class _Graphs:
@@ -129,7 +99,7 @@ class _Graphs:
         points = slice_points(rotations, frequencies, self._layout.scale)
         return _values(FourierVolumes.of_table(self._layout, table), points)
 
-    def _gram(self, of_map: _Map, poses: _Poses, images: _Images) -> tf.Tensor:
+    def _gram(self, of_map: _Map, poses: PoseArrays, images: ImageArrays) -> tf.Tensor:
         number = tf.shape(images.real)[1]
         k, radians = of_map.frequencies[:number], of_map.radians[:number]
         points = slice_points(poses.rotations, k, self._layout.scale)
@@ -144,7 +114,7 @@ class _Graphs:
 
         # The model: the slice, modulated and shifted.
         phase = -tf.matmul(poses.shifts_px, radians, transpose_b=True)
-        own = _Images(*(tf.gather(values, poses.particle) for values in images))
+        own = ImageArrays(*(tf.gather(values, poses.particle) for values in images))
         cosine, sine = own.modulation * tf.cos(phase), own.modulation * tf.sin(phase)
         m = _product(real, imaginary, cosine, sine)
 

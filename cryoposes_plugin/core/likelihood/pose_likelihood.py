@@ -12,7 +12,7 @@ becomes t + dt in pixels.
 
 from __future__ import annotations
 
-from typing import NamedTuple, Union
+from typing import Union
 
 import numpy as np
 import tensorflow as tf
@@ -22,19 +22,12 @@ from ..fourier.resampling import projected_density
 from ..imaging.padding import choose_padding
 from ..memory import BatchLimit
 from ..types import Volume
+from .arrays import ImageArrays, PoseArrays
 from .half_volume import HalfVolume
 from .on_gpu import PackedVolume
 
 #: Of the tangent of a pose, (w, dt).
 PARAMETERS = 5
-
-
-class ImageArrays(NamedTuple):
-    """N whitened images: real and imaginary parts, and modulation c, each (N, P) float32."""
-
-    real: np.ndarray
-    imaginary: np.ndarray
-    modulation: np.ndarray
 
 
 class PoseLikelihood:
@@ -65,21 +58,8 @@ class PoseLikelihood:
 
         return np.concatenate(self.memory.parts(work, len(rotations)))
 
-    def gram(
-        self,
-        rotations: np.ndarray,
-        shifts_px: np.ndarray,
-        particle: np.ndarray,
-        images: ImageArrays,
-        number: int,
-    ) -> np.ndarray:
-        """Inner products of the model's derivatives (5), the model and the image: (B, 7, 7) float64.
-
-        Parameters
-        ----------
-        rotations, shifts_px : (B, 3, 3) and (B, 2).
-        particle : (B,) rows of the images.
-        images : N of them.
-        number : P of the points that are compared.
+    def gram(self, poses: PoseArrays, images: ImageArrays, number: int) -> np.ndarray:
+        """Inner products of the model's derivatives (5), the model and the image, over the first P =
+        `number` points: (B, 7, 7) float64.
         """
-        return self._map.gram(rotations, shifts_px, particle, images, number)
+        return self._map.gram(poses, images, number)

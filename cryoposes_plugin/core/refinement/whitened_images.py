@@ -11,7 +11,8 @@ import tensorflow as tf
 
 from ..fourier.ctf import electron_wavelength_angstrom, with_defocus_changed
 from ..fourier.points import FourierPoints
-from ..likelihood.pose_likelihood import PARAMETERS, ImageArrays, PoseLikelihood
+from ..likelihood.arrays import ImageArrays, PoseArrays
+from ..likelihood.pose_likelihood import PARAMETERS, PoseLikelihood
 from ..likelihood.shift_scan import best_shifts
 from ..types import CtfTable
 from .levenberg_marquardt import Gram
@@ -62,7 +63,8 @@ class WhitenedImages:
         number = self.points.within(radius)
 
         def gram(rotations: np.ndarray, shifts_px: np.ndarray, particle: np.ndarray) -> np.ndarray:
-            return self.likelihood.gram(rotations, shifts_px, particle, self._arrays, number)
+            poses = PoseArrays(rotations, shifts_px, particle)
+            return self.likelihood.gram(poses, self._arrays, number)
 
         return gram
 
@@ -179,9 +181,8 @@ class DefocusImages:
         def products(image: np.ndarray) -> np.ndarray:
             """(B, 7, 7) with this in place of the image."""
             parts = (np.ascontiguousarray(a, np.float32) for a in (image.real, image.imag, value))
-            return self._likelihood.gram(
-                rotations, shifts_px, rows, ImageArrays(*parts), self._number
-            )
+            poses = PoseArrays(rotations, shifts_px, rows)
+            return self._likelihood.gram(poses, ImageArrays(*parts), self._number)
 
         # The derivative by z stands between those of the pose and the model.
         z, others = PARAMETERS, [*range(PARAMETERS), PARAMETERS + 1]

@@ -18,6 +18,7 @@ from cryoposes_plugin.core.geometry.sampling import random_rotations
 from cryoposes_plugin.core.imaging.fourier_volumes import fourier_volume
 from cryoposes_plugin.core.imaging.padding import padded_size
 from cryoposes_plugin.core.likelihood import half_volume
+from cryoposes_plugin.core.likelihood.arrays import ImageArrays, PoseArrays
 from cryoposes_plugin.core.likelihood.half_volume import HalfVolume
 from cryoposes_plugin.core.likelihood.on_gpu import PackedVolume
 from cryoposes_plugin.core.maps.phantom import make_phantom
@@ -42,13 +43,13 @@ def poses():
     """Rotations, among them the identity, whose points lie on nodes; shifts; rows of images."""
     rng = np.random.default_rng(1)
     rotations = np.concatenate([np.eye(3)[None], random_rotations(POSES - 1, rng)])
-    return rotations, rng.normal(0, 2, (POSES, 2)), rng.integers(0, 5, POSES)
+    return PoseArrays(rotations, rng.normal(0, 2, (POSES, 2)), rng.integers(0, 5, POSES))
 
 
 @pytest.fixture(scope="module")
 def images(points):
     rng = np.random.default_rng(2)
-    return tuple(rng.standard_normal((3, 5, len(points))).astype(np.float32))
+    return ImageArrays(*rng.standard_normal((3, 5, len(points))).astype(np.float32))
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +88,7 @@ def test_slices_are_the_interpolation(engine, number, density, points, poses, ex
 @pytest.mark.parametrize("number", [1, 128, ALL])
 def test_products_of_model_and_image(engine, number, density, points, poses, images, exact):
     rotations, shifts, particle = poses
-    gram = engine(density, PADDING, points.frequencies).gram(*poses, images, number)
+    gram = engine(density, PADDING, points.frequencies).gram(poses, images, number)
     real, imaginary, modulation = (a[particle, :number].astype(np.float64) for a in images)
     phase = np.exp(-2j * np.pi / BOX * (shifts @ points.frequencies[:number].T))
     model = modulation * phase * exact[:, :number]
@@ -106,7 +107,7 @@ def test_products_of_model_and_image(engine, number, density, points, poses, ima
 def test_both_engines_give_the_same_derivatives(density, points, poses, images):
     """But where a point lies on a node, where the interpolation has a kink: at the identity."""
     compiled, tensors = (
-        engine(density, PADDING, points.frequencies).gram(*poses, images, ALL)[1:]
+        engine(density, PADDING, points.frequencies).gram(poses, images, ALL)[1:]
         for engine in (HalfVolume, PackedVolume)
     )
     length = np.sqrt(np.einsum("bii->bi", tensors))
@@ -115,7 +116,7 @@ def test_both_engines_give_the_same_derivatives(density, points, poses, images):
 
 
 def test_products_are_symmetric_and_positive(density, points, poses, images):
-    gram = HalfVolume(density, PADDING, points.frequencies).gram(*poses, images, ALL)
+    gram = HalfVolume(density, PADDING, points.frequencies).gram(poses, images, ALL)
     np.testing.assert_array_equal(gram, np.swapaxes(gram, 1, 2))
     length = np.sqrt(np.einsum("bii->bi", gram))
     scaled = gram / (length[:, :, None] * length[:, None])
@@ -124,9 +125,9 @@ def test_products_are_symmetric_and_positive(density, points, poses, images):
 
 def test_no_poses_and_no_points(density, points, poses, images):
     volume = HalfVolume(density, PADDING, points.frequencies)
-    rotations, shifts, particle = (a[:0] for a in poses)
-    assert volume.gram(rotations, shifts, particle, images, 10).shape == (0, 7, 7)
-    np.testing.assert_array_equal(volume.gram(*poses, images, 0), 0.0)
+    none = PoseArrays(*(a[:0] for a in poses))
+    assert volume.gram(none, images, 10).shape == (0, 7, 7)
+    np.testing.assert_array_equal(volume.gram(poses, images, 0), 0.0)
 
 
 def test_code_just_compiled_and_code_read_from_disk_give_the_same_bits(tmp_path):
@@ -136,14 +137,15 @@ def test_code_just_compiled_and_code_read_from_disk_give_the_same_bits(tmp_path)
         import numpy as np
         from cryoposes_plugin.core.fourier.points import FourierPoints
         from cryoposes_plugin.core.geometry.sampling import random_rotations
+        from cryoposes_plugin.core.likelihood.arrays import ImageArrays, PoseArrays
         from cryoposes_plugin.core.likelihood.half_volume import HalfVolume
         rng = np.random.default_rng(0)
         points = FourierPoints({BOX})
         volume = rng.standard_normal(({BOX},) * 3).astype(np.float32)
         images = rng.standard_normal((3, 50, len(points))).astype(np.float32)
-        poses = random_rotations(50, rng), rng.normal(size=(50, 2)), np.arange(50)
+        poses = PoseArrays(random_rotations(50, rng), rng.normal(size=(50, 2)), np.arange(50))
         work = HalfVolume(volume, 2.0, points.frequencies)
-        found = work.gram(*poses, tuple(images), len(points)), work.slices(poses[0], len(points))
+        found = work.gram(poses, ImageArrays(*images), len(points)), work.slices(poses[0], len(points))
         print(*(hashlib.sha256(array.tobytes()).hexdigest() for array in found))
     """
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
