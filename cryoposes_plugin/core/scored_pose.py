@@ -24,7 +24,7 @@ _SAME_DEG, _SAME_ANGSTROM = 0.01, 0.01
 
 def scored_poses(table: ParticleTable) -> List[str]:
     """ "rot/tilt/psi/x/y" of every particle's pose: RELION's angles (degrees) and origin (Å)."""
-    origins = conventions.shifts_px_to_origin_angstrom(_shifts_px(table), table.pixel_size_angstrom)
+    origins = _origins_angstrom(table)
     angles = conventions.rotations_to_euler_deg(np.asarray(table.rotations))
     numbers = np.concatenate([angles, origins], axis=1)
     return ["{:.3f}/{:.3f}/{:.3f}/{:.3f}/{:.3f}".format(*row) for row in numbers.tolist()]
@@ -67,14 +67,16 @@ def same_poses(table: ParticleTable, texts: Iterable[str]) -> np.ndarray:
     scored = conventions.euler_deg_to_rotations(np.nan_to_num(numbers[:, :3]))
     cosine = (np.einsum("nij,nij->n", scored, table.rotations) - 1) / 2
     turned_deg = np.rad2deg(np.arccos(np.clip(cosine, -1, 1)))
-    origins = conventions.shifts_px_to_origin_angstrom(_shifts_px(table), table.pixel_size_angstrom)
+    origins = _origins_angstrom(table)
     # NaN for a damaged text, which compares as different
     moved_angstrom = np.linalg.norm(numbers[:, 3:] - origins, axis=1)
     return (turned_deg <= _SAME_DEG) & (moved_angstrom <= _SAME_ANGSTROM)
 
 
-def _shifts_px(table: ParticleTable) -> np.ndarray:
-    return np.zeros((len(table), 2)) if table.shifts_px is None else table.shifts_px
+def _origins_angstrom(table: ParticleTable) -> np.ndarray:
+    return conventions.shifts_px_to_origin_angstrom(
+        table.known_shifts_px, table.pixel_size_angstrom
+    )
 
 
 def _numbers(text: str) -> List[float]:

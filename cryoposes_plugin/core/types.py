@@ -150,8 +150,11 @@ class ParticleTable:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def take(self, rows: Any) -> ParticleTable:
-        """The particles at these positions (indices or a mask), in that order."""
+    def take(self, rows: Any, ids: Optional[np.ndarray] = None) -> ParticleTable:
+        """The particles at these positions (indices or a mask), in that order.
+
+        ids : new ones, without which no position may come twice.
+        """
         changed: Dict[str, Any] = {}
         for name in (
             "ids",
@@ -165,6 +168,8 @@ class ParticleTable:
         ):
             value = getattr(self, name)
             changed[name] = None if value is None else value[rows]
+        if ids is not None:
+            changed["ids"] = ids
 
         return dataclasses.replace(
             self,
@@ -176,6 +181,11 @@ class ParticleTable:
 
     def replace(self, **changes: Any) -> ParticleTable:
         return dataclasses.replace(self, **changes)
+
+    @property
+    def known_shifts_px(self) -> np.ndarray:
+        """(N, 2) shifts, 0 where none are given."""
+        return np.zeros((len(self), 2)) if self.shifts_px is None else self.shifts_px
 
     @property
     def pixel_size_angstrom(self) -> np.ndarray:

@@ -361,12 +361,7 @@ def _starts(
         reach = search_reach_px(network.model, largest) * factor
 
     if number > 1 or network is None:
-        shifts = (
-            np.zeros((len(particles), 2))
-            if particles.shifts_px is None
-            else particles.shifts_px * scale[:, None]
-        )
-        sources.append(GivenStarts(np.asarray(particles.rotations), shifts))
+        sources.append(GivenStarts.of_particles(particles, start.grid.pixel_size_angstrom))
     return (sources[0] if len(sources) == 1 else CombinedStarts(sources)), reach
 
 

@@ -150,7 +150,7 @@ def make_refinement(config: RefineConfig, inputs: RefinementInputs) -> Refinemen
         inputs.table,
         inputs.volume,
         inputs.grid,
-        _given_poses(inputs, around),
+        GivenStarts.of_particles(inputs.table, inputs.grid.pixel_size_angstrom, around),
         inputs.group,
         settings,
         config.resolution_angstrom,
@@ -210,15 +210,6 @@ def _judge(
     return Judge(refinement, starts_of, run, config.batch_size, config.seed)
 
 
-def _given_poses(inputs: RefinementInputs, around: Optional[np.ndarray] = None) -> GivenStarts:
-    """The poses that the particles came with, alone or with others around them."""
-    table = inputs.table
-    shifts = np.zeros((len(table), 2))
-    if table.shifts_px is not None:
-        shifts = table.shifts_px * _working_pixels_per_pixel(inputs)[:, None]
-    return GivenStarts(np.asarray(table.rotations), shifts, around)
-
-
 def _working_pixels_per_pixel(inputs: RefinementInputs) -> np.ndarray:
     """(N,) factor from pixels of the images to pixels of the working grid."""
     return inputs.table.pixel_size_angstrom / inputs.grid.pixel_size_angstrom
@@ -245,10 +236,8 @@ def moved(
     """How far each pose moved: in degrees (N,), up to a symmetry operation, and in Å (N,)."""
     rotations = np.asarray(after.rotations), np.asarray(before.rotations)
     turned = np.rad2deg(symmetric_distance_rad(*rotations, group))
-    start = np.zeros((len(before), 2)) if before.shifts_px is None else before.shifts_px
-    return turned, np.linalg.norm(
-        np.asarray(after.shifts_px) - start, axis=1
-    ) * before.pixel_size_angstrom
+    moved_px = np.linalg.norm(np.asarray(after.shifts_px) - before.known_shifts_px, axis=1)
+    return turned, moved_px * before.pixel_size_angstrom
 
 
 def _frame_test(
@@ -259,7 +248,7 @@ def _frame_test(
 ) -> FrameTest:
     """Whether the poses as they were given, and as they were refined, belong to the volume."""
     rows = sample_rows(refinement, config.seed)
-    given = _given_poses(inputs)(rows).poses
+    given = GivenStarts.of_particles(inputs.table, inputs.grid.pixel_size_angstrom)(rows).poses
     refined = given if results is None else results.refined.take(rows).poses
     finest = config.resolution_angstrom
     return examine_frame(refinement, rows, given, refined, config.seed, finest)

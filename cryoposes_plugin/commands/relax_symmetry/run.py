@@ -122,13 +122,11 @@ def _refinement(
 ) -> Refinement:
     """Of the given poses, against the symmetric map."""
     table = inputs.table
-    scale = table.pixel_size_angstrom / inputs.grid.pixel_size_angstrom
-    given = np.zeros((len(table), 2)) if table.shifts_px is None else table.shifts_px
     return Refinement(
         table,
         split.symmetric,
         inputs.grid,
-        GivenStarts(np.asarray(table.rotations), given * scale[:, None]),
+        GivenStarts.of_particles(table, inputs.grid.pixel_size_angstrom),
         inputs.cosets.group,
         Settings(search_shift_px=0.0),
         config.resolution_angstrom,

@@ -127,9 +127,7 @@ def _ids(tables: Sequence[ParticleTable]) -> Tuple[np.ndarray, bool]:
 def _shifts(tables: Sequence[ParticleTable]) -> Optional[np.ndarray]:
     if all(table.shifts_px is None for table in tables):
         return None
-    return np.concatenate(
-        [np.zeros((len(t), 2)) if t.shifts_px is None else t.shifts_px for t in tables]
-    )
+    return np.concatenate([table.known_shifts_px for table in tables])
 
 
 def _ctf(parts: Sequence[CtfTable]) -> CtfTable:

@@ -41,7 +41,7 @@ def expanded(table: ParticleTable, cosets: Cosets) -> ParticleTable:
     source = np.repeat(np.arange(number), mates)
     mate = np.tile(np.arange(mates), number)
     ids = np.arange(1, number * mates + 1, dtype=np.int64)
-    whole = _repeated(table, source, ids)
+    whole = table.take(source, ids)
     return whole.replace(
         rotations=np.asarray(table.rotations)[source] @ cosets.representatives[mate],
         scores={**whole.scores, MATE: mate.astype(np.float64)},
@@ -76,30 +76,6 @@ def collapsed(table: ParticleTable) -> ParticleTable:
     ids, table = source[kept], table.take(kept)
     extra = {name: values for name, values in table.extra.items() if name != EXPANDED_FROM}
     return table.replace(ids=ids, extra=extra)
-
-
-def _repeated(table: ParticleTable, rows: np.ndarray, ids: np.ndarray) -> ParticleTable:
-    """The rows of a table, some of them more than once, under other ids."""
-    pieces = {
-        name: None if getattr(table, name) is None else getattr(table, name)[rows]
-        for name in (
-            "stack_index",
-            "slice_index",
-            "optics_index",
-            "rotations",
-            "shifts_px",
-            "random_subset",
-            "records",
-        )
-    }
-
-    return table.replace(
-        **pieces,
-        ids=ids,
-        ctf=None if table.ctf is None else table.ctf.take(rows),
-        scores={name: values[rows] for name, values in table.scores.items()},
-        extra={name: values[rows] for name, values in table.extra.items()},
-    )
 
 
 def _source_ids(table: ParticleTable) -> np.ndarray:

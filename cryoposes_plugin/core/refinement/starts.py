@@ -7,6 +7,7 @@ from typing import Dict, Mapping, NamedTuple, Optional, Protocol, Sequence, Tupl
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from ..types import ParticleTable
 from .poses import Poses
 
 
@@ -60,6 +61,17 @@ class GivenStarts:
     ):
         self.rotations, self.shifts_px = rotations, shifts_px
         self.around = np.eye(3)[None] if around is None else around
+
+    @classmethod
+    def of_particles(
+        cls,
+        table: ParticleTable,
+        pixel_size_angstrom: float,
+        around: Optional[np.ndarray] = None,
+    ) -> GivenStarts:
+        """The poses of a table, with shifts in pixels of the working grid, 0 where none are given."""
+        scale = table.pixel_size_angstrom / pixel_size_angstrom
+        return cls(np.asarray(table.rotations), table.known_shifts_px * scale[:, None], around)
 
     def __call__(self, rows: np.ndarray) -> StartingPoses:
         particle = np.repeat(np.arange(len(rows)), len(self.around))

@@ -92,12 +92,10 @@ class _Measure:
 
     def given_starts(self) -> GivenStarts:
         """The poses of the sample; shifts that are missing are zero."""
-        factor = self.sample.pixel_size_angstrom / self.grid.pixel_size_angstrom
-        shifts, number = self.sample.shifts_px, len(self.sample)
-        shifts = np.zeros((number, 2)) if shifts is None else shifts * factor[:, None]
-        rotations = self.sample.rotations
-        rotations = np.tile(np.eye(3), (number, 1, 1)) if rotations is None else rotations
-        return GivenStarts(np.asarray(rotations), shifts)
+        table = self.sample
+        if table.rotations is None:
+            table = table.replace(rotations=np.tile(np.eye(3), (len(table), 1, 1)))
+        return GivenStarts.of_particles(table, self.grid.pixel_size_angstrom)
 
     def at_given_poses(self) -> MeasuredSet:
         """At the poses of the sample."""

@@ -140,7 +140,7 @@ def _put_ctf(table: ParticleTable, ctf: CtfTable, columns: Columns) -> None:
 def _put_poses(path: AnyPath, table: ParticleTable, columns: Columns) -> None:
     """Rotation vector and shift of every particle that has moved, and the half sets."""
     rotations = np.asarray(table.rotations)
-    shifts = np.zeros((len(table), 2)) if table.shifts_px is None else table.shifts_px
+    shifts = table.known_shifts_px
     require_finite(np.concatenate([rotations.reshape(len(table), 9), shifts], axis=1), str(path))
     moved = np.ones(len(table), bool)
     if table.records is None or not {f"{POSES}/pose", f"{POSES}/shift"} <= set(columns):
