@@ -75,6 +75,11 @@ class FourierPoints:
         plane[:, :, 0] = np.where(column != 0, column, mirrored)
         return scipy.fft.irfft2(plane, s=(box, box))
 
+    def phases(self, shifts_px: np.ndarray) -> np.ndarray:
+        """(B, P) complex64 exp(-2 pi i k.t / D): what displacements t (B, 2) do to coefficients."""
+        step = -2 * np.pi / self.box_size_px
+        return np.exp(1j * (step * shifts_px.astype(np.float32) @ self.frequencies.T))
+
     def shell_means(self, values: np.ndarray) -> np.ndarray:
         """(P,) -> (number_of_shells,) means over the shells; 0 where a shell is empty."""
         return shell_means(values, self.shell, self.number_of_shells)

@@ -154,9 +154,7 @@ class MateSearch:
             at = self.results.refined.take(own)
             scale = at.scale[:, None].astype(np.float32)
             model = reprojections(likelihood, self._points, c, at.rotations, at.shifts_px)
-            radians = (2 * np.pi / refinement.grid.box_size_px) * at.shifts_px
-            back = np.exp(1j * radians.astype(np.float32) @ self._points.frequencies.T)
-            samples[part] = (y - scale * model) * back
+            samples[part] = (y - scale * model) * self._points.phases(-at.shifts_px)
             modulation[part] = scale * c
 
         return Residuals(samples, modulation, self.results.refined.rotations[rows])

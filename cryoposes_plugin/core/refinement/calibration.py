@@ -41,8 +41,7 @@ def reprojections(
     modulation : (B, P) of each image, see `Observations`.
     rotations, shifts_px : (B, 3, 3) and (B, 2).
     """
-    phase = (-2 * np.pi / points.box_size_px) * shifts_px.astype(np.float32) @ points.frequencies.T
-    return modulation * likelihood.slices(rotations, len(points)) * np.exp(1j * phase)
+    return modulation * likelihood.slices(rotations, len(points)) * points.phases(shifts_px)
 
 
 def measure_spectra(

@@ -64,8 +64,7 @@ def fit_statistics(
     """
     y, c = observed.whitened(points, spectra)
     x = likelihood.slices(refined.rotations, len(points))
-    shift = (-2 * np.pi / points.box_size_px) * refined.shifts_px.astype(np.float32)
-    phase = np.exp(1j * (shift @ points.frequencies.T))
+    phase = points.phases(refined.shifts_px)
     m = c * x * phase
     information, overlap = np.abs(m) ** 2, (m.conj() * y).real
     total = np.maximum(information.sum(axis=1), 1e-9)

@@ -146,9 +146,9 @@ class DefocusImages:
         self._number = number = points.within(spectra.last_shell)
         y, factor = Observations(coefficients, ones).whitened(points, spectra)
         self._y, self._factor = y[:, :number], factor[:, :number]
-        k = points.frequencies[:number]
-        self._radians = 2 * np.pi / points.box_size_px * k
-        squared = (k**2).sum(axis=1) / (points.box_size_px * pixel_size_angstrom) ** 2
+        squared = (points.frequencies[:number] ** 2).sum(axis=1) / (
+            points.box_size_px * pixel_size_angstrom
+        ) ** 2
         wavelength = electron_wavelength_angstrom(np.asarray(ctf.voltage_kv))
         self._phase_per_angstrom = (math.pi * wavelength[:, None] * squared).astype(np.float32)
 
@@ -174,7 +174,7 @@ class DefocusImages:
         change : (B, 1) z in Å.
         """
         value, slope = self.modulations(particle, change[:, 0])
-        phase = np.exp(-1j * (shifts_px @ self._radians.T)).astype(np.complex64)
+        phase = self._points.phases(shifts_px)[:, : self._number]
         by_defocus = slope * phase * self._likelihood.slices(rotations, self._number)
         y, rows = self._y[particle], np.arange(len(particle))
 

@@ -145,7 +145,7 @@ def magnification_scores(
     y, c = observed.whitened(points, spectra)
     rotations, number = refined.rotations, len(points)
     step = (-2 * np.pi / points.box_size_px) * points.frequencies
-    carried = c * np.exp(1j * (refined.shifts_px.astype(np.float32) @ step.T))
+    carried = c * points.phases(refined.shifts_px)
 
     def model(at: np.ndarray) -> np.ndarray:
         return carried * likelihood.slices(at, number)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("tensorflow")
+from cryoposes_plugin.core.fourier.phase_ramp import point_ramp
 from cryoposes_plugin.core.fourier.points import FourierPoints
 
 
@@ -39,3 +40,9 @@ def test_images_invert_the_transform_of_a_low_passed_image(box, rng):
     np.testing.assert_allclose(
         points.transform(points.images(coefficients)), coefficients, atol=2e-5
     )
+
+
+def test_phases_are_those_of_single_shifts(rng):
+    points, shifts = FourierPoints(16), rng.normal(0, 3, (4, 2))
+    expected = [point_ramp(points.frequencies, shift, 16) for shift in shifts]
+    np.testing.assert_allclose(points.phases(shifts), expected, atol=2e-5)
