@@ -6,7 +6,7 @@ the input, which keep everything else that they have: RELION's attributes, coord
 
 from __future__ import annotations
 
-from typing import List, Optional, Sequence
+from typing import List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -67,10 +67,7 @@ def append_particles(
     where : SQL condition that all particles of the table fulfil; default: none.
     """
     rows = {int(identity): row for row, identity in enumerate(table.ids)}
-    if output.getSize():
-        scores = _scores_of(output.getFirstItem(), table)
-    else:
-        scores = [name for name in scores if name in table.scores]
+    scores, texts = _columns(output, table, scores, texts)
     update = _Update(table, poses, scores, texts, subset)
     missing = 0
     for particle in particles.iterItems(where=where):
@@ -90,15 +87,29 @@ def append_particles(
     return missing
 
 
-def _scores_of(first, table: ParticleTable) -> List[str]:
-    """The scores of a set by its first particle, in their order: all particles have its columns, and
-    where a later table lacks one, it is empty.
+def _columns(
+    output, table: ParticleTable, scores: Sequence[str], texts: Sequence[str]
+) -> Tuple[List[str], List[str]]:
+    """The scores and texts to store: those of the table, or, in their order, those that the set has.
+
+    Scipion writes attributes by position, so that all particles have those of the first; what a
+    later table lacks is empty.
+
+    Parameters
+    ----------
+    output, table, scores, texts : see `update_particles`.
     """
     from pyworkflow.object import Float
 
-    columns = [name for name, value in vars(first).items() if isinstance(value, Float)]
-    ours = [name[1:] for name in columns if name.startswith(ATTRIBUTE_PREFIX)]
-    return [name for name in ours if name not in table.extra]
+    if not scores or not output.getSize():
+        return (
+            [name for name in scores if name in table.scores],
+            [name for name in texts if name in table.extra],
+        )
+    first = vars(output.getFirstItem())
+    ours = [name[1:] for name in first if name.startswith(ATTRIBUTE_PREFIX)]
+    numbers = [name for name in ours if isinstance(first[f"_{name}"], Float)]
+    return [name for name in numbers if name not in table.extra], [n for n in texts if n in ours]
 
 
 class _Update:
@@ -119,7 +130,7 @@ class _Update:
         # Scores of the item belong to a pose that another program has changed (see `scored_pose`).
         self.none_left = POSE_SOURCE not in table.extra and not set(table.scores) - set(scores)
         self.scores = {name: table.scores.get(name) for name in scores}
-        self.texts = {name: table.extra[name] for name in texts if name in table.extra}
+        self.texts = {name: table.extra.get(name) for name in texts}
         self.subset = table.random_subset if subset else None
         self.scored_poses = scored_poses(table) if has_scores(table) else None
         self.transforms = (
@@ -142,7 +153,7 @@ class _Update:
         for name, values in self.scores.items():
             setattr(item, f"_{name}", Float() if values is None else Float(float(values[row])))
         for name, texts in self.texts.items():
-            setattr(item, f"_{name}", String(str(texts[row])))
+            setattr(item, f"_{name}", String() if texts is None else String(str(texts[row])))
         if self.scored_poses is not None and (self.scores or self.texts):
             setattr(item, f"_{SCORED_POSE}", String(self.scored_poses[row]))
         if self.ctf is not None and item.hasCTF():

@@ -78,6 +78,32 @@ def test_the_bfactor_of_the_images_is_that_of_the_particles(table, tmp_path):
     np.testing.assert_allclose(back.ctf.bfactor_angstrom2, bfactor, rtol=1e-9)
 
 
+def test_a_growing_set_is_empty_where_a_later_table_lacks_a_column(table, tmp_path):
+    """Scipion writes attributes by position: those that follow must not move up."""
+    particles, output = make_set(table, tmp_path / "set.sqlite"), new_set(tmp_path / "out.sqlite")
+    names = ("cryoposesJunkProbability", "cryoposesTrace")
+    whole = table.replace(
+        scores={name: np.arange(7.0) + 10 * k for k, name in enumerate(names)},
+        extra={**table.extra, COVARIANCE: covariance_texts(np.tile(np.eye(5), (7, 1, 1)))},
+    )
+    lacking = whole.take([3, 4, 5, 6]).replace(
+        scores={"cryoposesTrace": np.arange(3.0, 7) + 10}, extra=table.take([3, 4, 5, 6]).extra
+    )
+    for part in (whole.take([0, 1, 2]), lacking):
+        ids = ",".join(map(str, part.ids))
+        scores, texts = tuple(part.scores), (COVARIANCE, POSE_SOURCE)
+        results.append_particles(
+            output, particles, part, True, scores, texts, where=f"id IN ({ids})"
+        )
+    output.write()
+    found = {item.getObjId(): item.clone() for item in output}
+    given = [found[identity]._cryoposesJunkProbability.get() for identity in IDS]
+    assert given == [0, 1, 2, None, None, None, None]
+    assert [found[identity]._cryoposesTrace.get() for identity in IDS] == list(range(10, 17))
+    assert {found[identity]._cryoposesPoseSource.get() for identity in IDS} == {"truth"}
+    assert [found[i]._cryoposesCovariance.get() is None for i in IDS] == [False] * 3 + [True] * 4
+
+
 def test_scores_of_former_poses_end_with_them(table, tmp_path):
     """Numbers that the result does not have would be taken for those of its poses."""
     particles = make_set(
