@@ -36,3 +36,8 @@ def make_particles(
         ctf=make_ctf(number),
     )
     return ParticleTable(**{**values, **changes})
+
+
+def mate_probabilities_of(texts):
+    """(N, n) numbers of the texts of `cryoposesMateProbabilities`."""
+    return np.array([[float(word) for word in text.split("/")] for text in texts])

@@ -37,8 +37,3 @@ def as_texts(columns: Dict[str, np.ndarray]) -> Dict[str, np.ndarray]:
         else np.char.mod(forms[values.dtype.kind], values).astype(object)
         for label, values in columns.items()
     }
-
-
-def true_values(extra: Dict[str, np.ndarray], label: str) -> np.ndarray:
-    """(N,) float64 of a column of `ParticleTable.extra`; KeyError where there is none."""
-    return extra[label].astype(np.float64)

@@ -11,7 +11,6 @@ from cryoposes_plugin.commands.simulate.config import SimulateConfig
 from cryoposes_plugin.commands.simulate.inputs import read_inputs
 from cryoposes_plugin.core import image_truth
 from cryoposes_plugin.core.errors import ConfigError
-from cryoposes_plugin.core.image_truth import true_values
 from cryoposes_plugin.core.imaging.faults.settings import Faults
 from cryoposes_plugin.core.io.mrc import write_volume
 from cryoposes_plugin.core.io.star import read_particles
@@ -25,6 +24,11 @@ MUCH = (
     *("--duplicate-fraction", 0.2, "--junk-fraction", 0, "--motion-angstrom", 6),
     *("--magnification-anisotropy", 0.04),
 )
+
+
+def true_values(extra, label):
+    """(N,) numbers of a column of text."""
+    return extra[label].astype(np.float64)
 
 
 @pytest.fixture(scope="module")

@@ -26,8 +26,9 @@ from cryoposes_plugin.core.scores import (
 )
 
 pytest.importorskip("tensorflow")
-from cryoposes_plugin.core.pseudosymmetry.scored import probabilities_of_texts
 from cryoposes_plugin.core.pseudosymmetry.split_maps import group_average
+
+from ..particle_sets import mate_probabilities_of
 
 NUMBER, BOX, PIXEL = 300, 32, 6.0
 MATES = cosets("C4", "C1")
@@ -88,7 +89,7 @@ def test_the_volume_tells_the_mates(scene, from_volume):
 
 def test_columns_agree_with_each_other(from_volume):
     table, metrics = from_volume
-    probability = probabilities_of_texts(table.extra[MATE_PROBABILITIES])
+    probability = mate_probabilities_of(table.extra[MATE_PROBABILITIES])
     np.testing.assert_allclose(probability.sum(axis=1), 1, atol=1e-3)
     np.testing.assert_array_equal(probability.argmax(axis=1), table.scores[MATE])
     assert metrics["expected_share_of_right_mates"] == pytest.approx(

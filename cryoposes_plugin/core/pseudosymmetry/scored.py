@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import List, Sequence
 
 import numpy as np
 from scipy.special import entr
@@ -66,9 +65,3 @@ def with_best_mates(
 def probability_texts(probability: np.ndarray) -> np.ndarray:
     """(N,) texts of (N, n) probabilities, with "/" between them."""
     return np.array(["/".join(f"{p:.4f}" for p in row) for row in probability.tolist()], object)
-
-
-def probabilities_of_texts(texts: Sequence[str]) -> np.ndarray:
-    """(N, n) of `probability_texts`."""
-    rows: List[List[float]] = [[float(word) for word in str(text).split("/")] for text in texts]
-    return np.array(rows)

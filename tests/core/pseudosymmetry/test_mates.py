@@ -16,11 +16,12 @@ from cryoposes_plugin.core.pseudosymmetry.mates import (
     mate_probabilities,
 )
 from cryoposes_plugin.core.pseudosymmetry.scored import (
-    probabilities_of_texts,
     probability_texts,
 )
 from cryoposes_plugin.core.pseudosymmetry.split_maps import group_average, split_map
 from cryoposes_plugin.core.types import Volume
+
+from ...particle_sets import mate_probabilities_of
 
 NUMBER, MATES = 4000, 4
 
@@ -74,7 +75,7 @@ def test_a_certain_amplitude_gives_the_posterior_of_the_likelihood():
 def test_probabilities_survive_their_texts():
     probability = np.array([[0.25, 0.75, 0.0], [0.5, 0.125, 0.375]])
     np.testing.assert_allclose(
-        probabilities_of_texts(probability_texts(probability)), probability, atol=5e-5
+        mate_probabilities_of(probability_texts(probability)), probability, atol=5e-5
     )
 
 
