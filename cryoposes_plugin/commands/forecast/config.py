@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Optional, Tuple
 
-from ..config import COMPUTATION, FORECAST, INPUT, TRAINING_LENGTH, Config, option
+from ..config import FORECAST, INPUT, TRAINING_LENGTH, Config, option
+from ..refinement_config import batch_size_option
 
 
 @dataclass(frozen=True)
@@ -101,12 +102,4 @@ class ForecastConfig(Config):
         even=True,
         maximum=2048,
     )
-    batch_size: int = option(
-        256,
-        "Number of images per batch. It affects speed and memory, not the result.",
-        label="Batch size",
-        group=COMPUTATION,
-        expert=True,
-        minimum=1,
-        maximum=10**6,
-    )
+    batch_size: int = batch_size_option()

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Optional, Tuple
 
-from ..config import COMPUTATION, INPUT, REFINEMENT, SEARCH, Config, option
+from ..config import INPUT, REFINEMENT, SEARCH, Config, option
 from ..plausibility import check_diameter
+from ..refinement_config import batch_size_option
 
 
 @dataclass(frozen=True)
@@ -101,15 +102,7 @@ class InitialVolumeConfig(Config):
         even=True,
         maximum=2048,
     )
-    batch_size: int = option(
-        256,
-        "Number of images per refinement batch. It affects speed and memory, not the result.",
-        label="Batch size",
-        group=COMPUTATION,
-        expert=True,
-        minimum=1,
-        maximum=10**6,
-    )
+    batch_size: int = batch_size_option("refinement batch")
 
     def check_images(self, width_angstrom: float) -> None:
         """ConfigError where the particle is wider than its images."""

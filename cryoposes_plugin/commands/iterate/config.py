@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Optional, Tuple
 
-from ..config import COMPUTATION, INPUT, RECONSTRUCTION, REFINEMENT, Config, option
+from ..config import INPUT, RECONSTRUCTION, REFINEMENT, Config, option
 from ..mask_input import mask_option, refuse_two_masks
 from ..plausibility import check_diameter, check_low_pass
+from ..refinement_config import batch_size_option, refinement_box_option
 
 
 @dataclass(frozen=True)
@@ -106,27 +107,11 @@ class IterateConfig(Config):
         minimum=0,
         maximum=1000,
     )
-    working_box_px: Optional[int] = option(
-        None,
+    working_box_px: Optional[int] = refinement_box_option(
         "Images larger than this are binned to this box size for the refinement, with the same "
-        "field of view. A smaller box is faster but leaves out finer detail. Default: 128.",
-        label="Box size for the refinement",
-        group=REFINEMENT,
-        unit="px",
-        expert=True,
-        minimum=16,
-        even=True,
-        maximum=2048,
+        "field of view. A smaller box is faster but leaves out finer detail. Default: 128."
     )
-    batch_size: int = option(
-        256,
-        "Number of images per batch. It affects speed and memory, not the result.",
-        label="Batch size",
-        group=COMPUTATION,
-        expert=True,
-        minimum=1,
-        maximum=10**6,
-    )
+    batch_size: int = batch_size_option()
 
     def validate(self) -> None:
         super().validate()

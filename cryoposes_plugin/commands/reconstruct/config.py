@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import ClassVar, Optional, Tuple
 
 from ...core.errors import ConfigError
-from ..config import COMPUTATION, INPUT, RECONSTRUCTION, Config, option
+from ..config import INPUT, RECONSTRUCTION, Config, option
 from ..mask_input import mask_option, refuse_two_masks
+from ..refinement_config import batch_size_option
 
 UNWEIGHTED, BY_PROBABILITY, BY_COVARIANCE, BY_BOTH = "none", "probability", "covariance", "both"
 #: What the weights are by.
@@ -130,15 +131,7 @@ class ReconstructConfig(Config):
         minimum=1,
         maximum=4,
     )
-    batch_size: int = option(
-        256,
-        "Number of images per batch. It affects speed and memory, not the result.",
-        label="Batch size",
-        group=COMPUTATION,
-        expert=True,
-        minimum=1,
-        maximum=10**6,
-    )
+    batch_size: int = batch_size_option()
 
     def validate(self) -> None:
         """ConfigError for a combination that is not possible."""

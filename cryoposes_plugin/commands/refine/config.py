@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import ClassVar, Optional, Tuple
 
 from ...core.errors import ConfigError
-from ..config import COMPUTATION, INPUT, REFINEMENT, SEARCH, Config, option
+from ..config import INPUT, REFINEMENT, SEARCH, Config, option
 from ..mask_input import mask_option
+from ..refinement_config import batch_size_option, refinement_box_option
 
 
 @dataclass(frozen=True)
@@ -102,17 +103,9 @@ class RefineConfig(Config):
         minimum=1,
         maximum=20000,
     )
-    working_box_px: Optional[int] = option(
-        None,
+    working_box_px: Optional[int] = refinement_box_option(
         "Images larger than this are binned to this box size, with the same field of view. A "
-        "smaller box is faster but leaves out finer detail. Default: 128.",
-        label="Box size for the refinement",
-        group=REFINEMENT,
-        unit="px",
-        expert=True,
-        minimum=16,
-        even=True,
-        maximum=2048,
+        "smaller box is faster but leaves out finer detail. Default: 128."
     )
     search_deg: float = option(
         0.0,
@@ -145,15 +138,7 @@ class RefineConfig(Config):
         minimum=0,
         maximum=1000,
     )
-    batch_size: int = option(
-        256,
-        "Number of images per refinement batch. It affects speed and memory, not the result.",
-        label="Batch size",
-        group=COMPUTATION,
-        expert=True,
-        minimum=1,
-        maximum=10**6,
-    )
+    batch_size: int = batch_size_option("refinement batch")
 
     def validate(self) -> None:
         """ConfigError for a combination that is not possible."""

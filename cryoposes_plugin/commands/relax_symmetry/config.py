@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Optional, Tuple
 
-from ..config import COMPUTATION, INPUT, REFINEMENT, SEARCH, Config, option
+from ..config import INPUT, REFINEMENT, SEARCH, Config, option
 from ..plausibility import check_diameter, check_resolution
+from ..refinement_config import batch_size_option, refinement_box_option
 
 FROM_VOLUME, FROM_IMAGES = "volume", "images"
 
@@ -81,17 +82,9 @@ class RelaxSymmetryConfig(Config):
         minimum=0.1,
         maximum=1000,
     )
-    working_box_px: Optional[int] = option(
-        None,
+    working_box_px: Optional[int] = refinement_box_option(
         "Images larger than this are binned to this box size, with the same field of view. "
-        "Default: 128.",
-        label="Box size for the refinement",
-        group=REFINEMENT,
-        unit="px",
-        expert=True,
-        minimum=16,
-        even=True,
-        maximum=2048,
+        "Default: 128."
     )
     search_resolution_angstrom: float = option(
         20.0,
@@ -133,15 +126,7 @@ class RelaxSymmetryConfig(Config):
         minimum=1,
         maximum=1e5,
     )
-    batch_size: int = option(
-        256,
-        "Number of images per batch. It affects speed and memory, not the result.",
-        label="Batch size",
-        group=COMPUTATION,
-        expert=True,
-        minimum=1,
-        maximum=10**6,
-    )
+    batch_size: int = batch_size_option()
 
     def check_images(self, width_angstrom: float) -> None:
         """Raise if mask or resolution do not suit images of this width."""
