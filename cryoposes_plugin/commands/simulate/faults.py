@@ -8,6 +8,7 @@ from typing import Any, Dict
 import numpy as np
 
 from ...core import image_truth
+from ...core.fourier.ctf import with_defocus_changed
 from ...core.imaging.faults.conformations import draw_motion
 from ...core.imaging.faults.duplicates import draw_duplicates
 from ...core.imaging.faults.ice import draw_gradients, draw_thickness, transmitted
@@ -89,12 +90,8 @@ def _acquisition(config: SimulateConfig, inputs: SimulationInputs, drawn: Draws)
     if ctf is not None and (faults.defocus_error_angstrom or faults.bfactor_spread_angstrom2):
         error = draw_defocus_errors(faults.defocus_error_angstrom, n, seed)
         more = draw_bfactors(faults.bfactor_spread_angstrom2, n, seed)
-        true = dataclasses.replace(
-            ctf,
-            defocus_u_angstrom=ctf.defocus_u_angstrom + error,
-            defocus_v_angstrom=ctf.defocus_v_angstrom + error,
-            bfactor_angstrom2=ctf.bfactor_angstrom2 + more,
-        )
+        moved = with_defocus_changed(ctf, error)
+        true = dataclasses.replace(moved, bfactor_angstrom2=ctf.bfactor_angstrom2 + more)
         changes.update(ctf=true, stated_ctf=ctf)
         truth.update(zip(image_truth.DEFOCUS, (true.defocus_u_angstrom, true.defocus_v_angstrom)))
         truth[image_truth.BFACTOR] = true.bfactor_angstrom2
