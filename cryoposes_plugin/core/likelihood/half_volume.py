@@ -13,11 +13,11 @@ from typing import Tuple
 
 import numpy as np
 
+from ..compiled import compiled, inlined
 from ..errors import ResourceError
 from ..imaging import padding as grids
 from ..imaging.fourier_volumes import fourier_volume
 from .arrays import ImageArrays, PoseArrays
-from .compiled import compiled, inlined
 
 _u = np.uint64
 #: Points of a block, and rows of the block: coordinates, modulation, side of the half space,
