@@ -20,7 +20,7 @@ from cryoposes_plugin.core.fourier.resampling import resample_volume
 from cryoposes_plugin.core.geometry.sampling import random_rotations
 from cryoposes_plugin.core.imaging.forward_model import ForwardModel
 from cryoposes_plugin.core.io.mrc import read_volume
-from cryoposes_plugin.core.io.star import read_particles
+from cryoposes_plugin.core.io.particle_files import read_particles
 from cryoposes_plugin.core.particles.contrast import image_contrast, map_contrast
 from cryoposes_plugin.core.particles.grey_values import GreyValues
 from cryoposes_plugin.core.particles.images import ParticleImages

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cryoposes_plugin.core.io.star import write_particles
+from cryoposes_plugin.core.io.particle_files import write_particles
 from cryoposes_plugin.core.types import CtfTable, OpticsGroup, ParticleTable
 
 

@@ -18,7 +18,7 @@ from optics import resolutions, run
 
 from cryoposes_plugin.core.fourier.ctf import with_defocus_changed
 from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
-from cryoposes_plugin.core.io.star import read_particles, write_particles
+from cryoposes_plugin.core.io.particle_files import read_particles, write_particles
 from cryoposes_plugin.core.scores import BASIN_ERROR, DEFOCUS_ERROR
 
 

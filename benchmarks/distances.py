@@ -33,7 +33,7 @@ from cryoposes_plugin.commands.simulate.config import SimulateConfig
 from cryoposes_plugin.commands.train.config import TrainConfig
 from cryoposes_plugin.core.evaluation.registration import HANDS, register
 from cryoposes_plugin.core.io.mrc import write_volume
-from cryoposes_plugin.core.io.star import read_particles, write_particles
+from cryoposes_plugin.core.io.particle_files import read_particles, write_particles
 from cryoposes_plugin.core.maps.atomic_model import AtomicModel
 from cryoposes_plugin.core.models.model_card import ModelCard
 

@@ -36,7 +36,7 @@ from cryoposes_plugin.core.evaluation.errors import angular_errors_deg
 from cryoposes_plugin.core.geometry.symmetry import symmetry_rotations
 from cryoposes_plugin.core.io.ids import join_tables
 from cryoposes_plugin.core.io.mrc import read_volume, write_stack
-from cryoposes_plugin.core.io.star import read_particles, write_particles
+from cryoposes_plugin.core.io.particle_files import read_particles, write_particles
 from cryoposes_plugin.core.maps.fsc import fourier_shell_correlation
 from cryoposes_plugin.core.particles.grids import common_grid
 from cryoposes_plugin.core.particles.halves import draw_half_sets

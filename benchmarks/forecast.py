@@ -24,7 +24,7 @@ from cryoposes_plugin.commands.runner import run_command
 from cryoposes_plugin.commands.simulate.config import SimulateConfig
 from cryoposes_plugin.core.evaluation.errors import angular_errors_deg
 from cryoposes_plugin.core.geometry.symmetry import symmetry_rotations
-from cryoposes_plugin.core.io.star import read_particles, write_particles
+from cryoposes_plugin.core.io.particle_files import read_particles, write_particles
 
 #: Numbers of images that are compared, in those of the set.
 SHARES = (0.125, 0.25, 0.5, 1.0)

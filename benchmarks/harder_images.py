@@ -33,7 +33,7 @@ from cryoposes_plugin.core.fourier.ctf import ctf_values, frequency_grid
 from cryoposes_plugin.core.fourier.masks import circular_mask
 from cryoposes_plugin.core.imaging.noise import normalise_background, simulate_noise
 from cryoposes_plugin.core.io.mrc import read_volume, write_stack
-from cryoposes_plugin.core.io.star import write_particles
+from cryoposes_plugin.core.io.particle_files import write_particles
 from cryoposes_plugin.core.types import Volume
 
 #: Width of the Gaussian that half of the noise's power is blurred with.

@@ -24,7 +24,7 @@ import numpy as np
 from cryoposes_plugin.core.evaluation.registration import HANDS, register
 from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
 from cryoposes_plugin.core.io.mrc import read_volume, write_volume
-from cryoposes_plugin.core.io.star import read_particles
+from cryoposes_plugin.core.io.particle_files import read_particles
 from cryoposes_plugin.core.maps.alignment import align_maps
 from cryoposes_plugin.core.maps.atomic_model import AtomicModel
 from cryoposes_plugin.core.maps.fsc import fourier_shell_correlation, resolution_angstrom

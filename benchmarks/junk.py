@@ -42,7 +42,7 @@ from cryoposes_plugin.core.fourier.resampling import projected_density
 from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
 from cryoposes_plugin.core.imaging.noise import simulate_noise
 from cryoposes_plugin.core.io.mrc import read_volume, write_stack
-from cryoposes_plugin.core.io.star import read_particles, write_particles
+from cryoposes_plugin.core.io.particle_files import read_particles, write_particles
 from cryoposes_plugin.core.maps.size import radius_of_gyration_px
 from cryoposes_plugin.core.types import ParticleTable, Volume
 

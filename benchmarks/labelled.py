@@ -35,7 +35,7 @@ from cryoposes_plugin.commands.train.config import TrainConfig
 from cryoposes_plugin.core.geometry.sampling import random_rotations
 from cryoposes_plugin.core.geometry.symmetry import symmetry_rotations
 from cryoposes_plugin.core.io.mrc import read_volume, write_volume
-from cryoposes_plugin.core.io.star import read_particles, write_particles
+from cryoposes_plugin.core.io.particle_files import read_particles, write_particles
 from cryoposes_plugin.core.scores import TRACE, TRUE_KIND, WRONG_LABEL
 
 C1 = symmetry_rotations("C1")

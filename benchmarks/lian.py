@@ -23,7 +23,7 @@ from cryoposes_plugin.commands.simulate.config import SimulateConfig
 from cryoposes_plugin.commands.train.config import TrainConfig
 from cryoposes_plugin.core.geometry.symmetry import symmetry_rotations
 from cryoposes_plugin.core.io.mrc import read_volume
-from cryoposes_plugin.core.io.star import read_particles
+from cryoposes_plugin.core.io.particle_files import read_particles
 
 
 def main() -> None:

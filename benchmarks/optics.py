@@ -21,7 +21,7 @@ from cryoposes_plugin.core.fourier.masks import soft_sphere
 from cryoposes_plugin.core.fourier.resampling import resample_volume
 from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
 from cryoposes_plugin.core.io.mrc import read_volume
-from cryoposes_plugin.core.io.star import read_particles, write_particles
+from cryoposes_plugin.core.io.particle_files import read_particles, write_particles
 from cryoposes_plugin.core.io.star_optics import shifts_as_recorded
 from cryoposes_plugin.core.maps.fsc import fourier_shell_correlation
 

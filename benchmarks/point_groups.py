@@ -20,7 +20,7 @@ from cryoposes_plugin.commands.simulate.config import SimulateConfig
 from cryoposes_plugin.core.geometry.symmetry import symmetric_distance_rad, symmetry_rotations
 from cryoposes_plugin.core.io.folder import Folder
 from cryoposes_plugin.core.io.mrc import read_volume, write_volume
-from cryoposes_plugin.core.io.star import read_particles
+from cryoposes_plugin.core.io.particle_files import read_particles
 from cryoposes_plugin.core.maps.phantom import make_phantom
 from cryoposes_plugin.core.particles.grids import working_grid
 from cryoposes_plugin.core.pseudosymmetry.split_maps import group_average

@@ -33,7 +33,7 @@ from cryoposes_plugin.core.geometry.symmetry import (
 )
 from cryoposes_plugin.core.imaging.forward_model import ForwardModel
 from cryoposes_plugin.core.io.mrc import read_volume, write_volume
-from cryoposes_plugin.core.io.star import read_particles, write_particles
+from cryoposes_plugin.core.io.particle_files import read_particles, write_particles
 from cryoposes_plugin.core.maps.fsc import fourier_shell_correlation, resolution_angstrom
 
 COLUMNS = (

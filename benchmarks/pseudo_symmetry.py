@@ -28,7 +28,7 @@ from cryoposes_plugin.core.fourier.filters import low_pass
 from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
 from cryoposes_plugin.core.geometry.subgroups import Cosets, cosets
 from cryoposes_plugin.core.io.mrc import read_volume, write_volume
-from cryoposes_plugin.core.io.star import read_particles, write_particles
+from cryoposes_plugin.core.io.particle_files import read_particles, write_particles
 from cryoposes_plugin.core.pseudosymmetry.split_maps import group_average
 from cryoposes_plugin.core.scores import MATE_PROBABILITY
 from cryoposes_plugin.core.types import ParticleTable

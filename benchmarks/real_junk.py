@@ -22,7 +22,7 @@ from cryoposes_plugin.commands.infer.config import InferConfig
 from cryoposes_plugin.commands.runner import run_command
 from cryoposes_plugin.core.evaluation.selection import accept_at_rate
 from cryoposes_plugin.core.io.mrc import read_stack, write_stack
-from cryoposes_plugin.core.io.star import read_particles, write_particles
+from cryoposes_plugin.core.io.particle_files import read_particles, write_particles
 from cryoposes_plugin.core.scores import EXPECTED_ERROR, JUNK
 from cryoposes_plugin.core.types import ParticleTable
 

@@ -24,7 +24,7 @@ from cryoposes_plugin.commands.runner import run_command
 from cryoposes_plugin.core.errors import CryoposesError
 from cryoposes_plugin.core.fourier.points import FourierPoints
 from cryoposes_plugin.core.io.mrc import read_volume
-from cryoposes_plugin.core.io.star import read_particles
+from cryoposes_plugin.core.io.particle_files import read_particles
 from cryoposes_plugin.core.likelihood.pose_likelihood import PoseLikelihood
 from cryoposes_plugin.core.particles.batches import ParticleBatches
 from cryoposes_plugin.core.particles.grids import working_grid

@@ -28,7 +28,7 @@ from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
 from cryoposes_plugin.core.image_kinds import PARTICLE, true_kinds
 from cryoposes_plugin.core.io.folder import Folder
 from cryoposes_plugin.core.io.mrc import read_volume, write_volume
-from cryoposes_plugin.core.io.star import read_particles, write_particles
+from cryoposes_plugin.core.io.particle_files import read_particles, write_particles
 from cryoposes_plugin.core.refinement.refinement import refine_all
 from cryoposes_plugin.core.types import ParticleTable
 

@@ -15,7 +15,7 @@ import numpy as np
 from simulation import run_measured
 
 from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
-from cryoposes_plugin.core.io.star import read_particles
+from cryoposes_plugin.core.io.particle_files import read_particles
 
 
 def main() -> None:

@@ -29,7 +29,7 @@ from cryoposes_plugin.commands.train.config import TrainConfig
 from cryoposes_plugin.core.errors import CryoposesError
 from cryoposes_plugin.core.fourier.resampling import projected_density
 from cryoposes_plugin.core.io.mrc import read_volume, write_volume
-from cryoposes_plugin.core.io.star import read_particles, write_particles
+from cryoposes_plugin.core.io.particle_files import read_particles, write_particles
 from cryoposes_plugin.core.maps.alignment import turned
 from cryoposes_plugin.core.types import ParticleTable, Volume
 

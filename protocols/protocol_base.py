@@ -180,7 +180,7 @@ class ProtCryoposesBase(EMProtocol):
         self._write_table(self._star_path(item), convert.particles_to_table(particles, stack))
 
     def _write_table(self, path: str, table) -> None:
-        from cryoposes_plugin.core.io.star import write_particles
+        from cryoposes_plugin.core.io.particle_files import write_particles
 
         write_particles(path, table)
 
@@ -204,7 +204,7 @@ class ProtCryoposesBase(EMProtocol):
         return os.path.join(runner.run_folder(self, subfolder), name)
 
     def _read_table(self, name: str, subfolder: str = ""):
-        from cryoposes_plugin.core.io.star import read_particles
+        from cryoposes_plugin.core.io.particle_files import read_particles
 
         return read_particles(self._run_file(name, subfolder))
 

@@ -57,7 +57,7 @@ class ProtCryoposesCompare(ProtCryoposesComparison):
         return super()._questions(config) + kinship_question(*tables, len(common))
 
     def _create_outputs(self) -> None:
-        from cryoposes_plugin.core.io.star import read_particles
+        from cryoposes_plugin.core.io.particle_files import read_particles
 
         errors, metrics = self._read_errors(), self._metrics()
         table = read_particles(self._star_path(self.PARTICLES[1]))

@@ -8,7 +8,7 @@ import finufft
 import numpy as np
 
 from cryoposes_plugin.core.io.mrc import write_stack
-from cryoposes_plugin.core.io.star import write_particles
+from cryoposes_plugin.core.io.particle_files import write_particles
 from cryoposes_plugin.core.types import CtfTable, OpticsGroup, ParticleTable
 
 

@@ -149,7 +149,7 @@ def make_inputs(folder, with_network):
 
         from cryoposes_plugin.cli.main import main
         from cryoposes_plugin.core.io.mrc import write_volume
-        from cryoposes_plugin.core.io.star import read_particles, write_particles
+        from cryoposes_plugin.core.io.particle_files import read_particles, write_particles
         from cryoposes_plugin.core.maps.phantom import make_phantom
 
         folder.mkdir(parents=True)

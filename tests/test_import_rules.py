@@ -385,7 +385,7 @@ def modules_after(statement):
 def test_importing_the_core_and_the_parser_loads_neither_scipion_nor_tensorflow():
     loaded = modules_after(
         "import cryoposes_plugin.commands.registry, cryoposes_plugin.core.conventions, "
-        "cryoposes_plugin.core.io.star;import cryoposes_plugin.cli.main as m; m.make_parser()"
+        "cryoposes_plugin.core.io.particle_files;import cryoposes_plugin.cli.main as m; m.make_parser()"
     )
     assert "numpy" in loaded
     assert not loaded & {"pyworkflow", "pwem", "tensorflow", "keras", "matplotlib", "astra"}

@@ -14,7 +14,7 @@ from ..core.errors import InputError
 from ..core.imaging.reprojections import particles_and_reprojections
 from ..core.io.mrc import read_volume
 from ..core.io.names import FSC_NAME, METRICS_NAME, PARTICLES_NAME, VOLUME_NAME
-from ..core.io.star import read_particles
+from ..core.io.particle_files import read_particles
 from ..core.io.state_files import read_json
 from ..core.particles.images import ParticleImages
 from ..core.plots import direction_maps

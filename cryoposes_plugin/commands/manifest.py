@@ -13,8 +13,8 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional
 from ..core.errors import ConfigError, InputError
 from ..core.io.files import check_regular
 from ..core.io.names import MANIFEST_NAME
+from ..core.io.particle_files import stack_paths
 from ..core.io.provenance import digest_path, package_versions
-from ..core.io.star import stack_paths
 from ..core.values import shown_error
 from .config import Config
 

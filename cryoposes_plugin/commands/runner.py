@@ -11,7 +11,7 @@ from typing import Any, Iterator, List, Optional
 
 from ..core.errors import ConfigError
 from ..core.io.error_log import not_fatal
-from ..core.io.star import read_particles
+from ..core.io.particle_files import read_particles
 from ..core.notices import warnings_kept
 from ..core.values import shown_error
 from .config import THREAD_VARIABLES, Config

@@ -13,7 +13,7 @@ import pytest
 
 from cryoposes_plugin.cli.main import main, make_parser
 from cryoposes_plugin.commands.filter import run as command
-from cryoposes_plugin.core.io.star import write_particles
+from cryoposes_plugin.core.io.particle_files import write_particles
 from tests.particle_sets import make_particles
 
 SCORE = "cryoposesTrace"

@@ -13,7 +13,11 @@ from cryoposes_plugin.core.errors import ConfigError
 from cryoposes_plugin.core.fourier.ctf import ctf_values
 from cryoposes_plugin.core.fourier.masks import soft_sphere
 from cryoposes_plugin.core.io.mrc import read_volume, write_volume
-from cryoposes_plugin.core.io.star import columns_not_modelled, read_particles, write_particles
+from cryoposes_plugin.core.io.particle_files import (
+    columns_not_modelled,
+    read_particles,
+    write_particles,
+)
 from cryoposes_plugin.core.maps.fsc import fourier_shell_correlation
 from cryoposes_plugin.core.particles.images import ResampledImages
 

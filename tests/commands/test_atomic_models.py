@@ -11,7 +11,7 @@ import pytest
 
 from cryoposes_plugin.cli.main import main
 from cryoposes_plugin.core.io.mrc import read_volume
-from cryoposes_plugin.core.io.star import read_particles
+from cryoposes_plugin.core.io.particle_files import read_particles
 from cryoposes_plugin.core.maps.atomic_model import AtomicModel
 
 _ATOM = (

@@ -8,7 +8,7 @@ import pytest
 from cryoposes_plugin.cli.main import main
 from cryoposes_plugin.core.geometry.sampling import random_rotations
 from cryoposes_plugin.core.io.mrc import write_stack, write_volume
-from cryoposes_plugin.core.io.star import read_particles
+from cryoposes_plugin.core.io.particle_files import read_particles
 from cryoposes_plugin.core.scores import RANKING, cost
 
 from ..exact_projections import ctf_table, exact_projections, particle_set, transfer_of

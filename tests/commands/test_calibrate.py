@@ -8,7 +8,7 @@ from scipy import stats
 from scipy.spatial.transform import Rotation
 
 from cryoposes_plugin.cli.main import main
-from cryoposes_plugin.core.io.star import write_particles
+from cryoposes_plugin.core.io.particle_files import write_particles
 from cryoposes_plugin.core.scores import (
     BASIN_ERROR,
     ERROR_BOUND,

@@ -9,7 +9,7 @@ from scipy.spatial.transform import Rotation
 
 from cryoposes_plugin.cli.main import main
 from cryoposes_plugin.core.conventions import opposite_hand
-from cryoposes_plugin.core.io.star import write_particles
+from cryoposes_plugin.core.io.particle_files import write_particles
 
 from ..particle_sets import make_particles
 

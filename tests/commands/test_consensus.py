@@ -14,7 +14,7 @@ from cryoposes_plugin.core.io.covariances import (
     covariance_texts,
     read_covariance,
 )
-from cryoposes_plugin.core.io.star import read_particles, write_particles
+from cryoposes_plugin.core.io.particle_files import read_particles, write_particles
 from cryoposes_plugin.core.scores import BASIN_ERROR, CONSENSUS, COVARIANCE, WRONG_BASIN
 
 from ..exact_projections import particle_set

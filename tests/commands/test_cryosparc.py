@@ -15,7 +15,7 @@ from cryoposes_plugin.core.errors import ConfigError
 from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
 from cryoposes_plugin.core.io.cryosparc.dataset import read_dataset, to_records, write_dataset
 from cryoposes_plugin.core.io.mrc import read_stack, read_volume, write_stack, write_volume
-from cryoposes_plugin.core.io.star import read_particles, write_particles
+from cryoposes_plugin.core.io.particle_files import read_particles, write_particles
 from cryoposes_plugin.core.maps.phantom import make_phantom
 from cryoposes_plugin.core.scores import EXPECTED_ERROR
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from cryoposes_plugin.cli.main import main
 from cryoposes_plugin.commands.filter.decoys import decoy_scores
 from cryoposes_plugin.core.evaluation.selection import accept_share
-from cryoposes_plugin.core.io.star import read_particles, write_particles
+from cryoposes_plugin.core.io.particle_files import read_particles, write_particles
 
 from ..particle_sets import make_particles
 

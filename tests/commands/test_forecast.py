@@ -13,7 +13,7 @@ from cryoposes_plugin.commands.forecast.inputs import read_inputs
 from cryoposes_plugin.core.errors import ConfigError
 from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
 from cryoposes_plugin.core.io.mrc import write_volume
-from cryoposes_plugin.core.io.star import read_particles, write_particles
+from cryoposes_plugin.core.io.particle_files import read_particles, write_particles
 from cryoposes_plugin.core.maps.phantom import make_phantom
 from cryoposes_plugin.core.scores import JUNK
 

@@ -15,7 +15,7 @@ from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
 from cryoposes_plugin.core.io import state_files
 from cryoposes_plugin.core.io.covariances import read_covariance
 from cryoposes_plugin.core.io.mrc import read_stack, write_stack, write_volume
-from cryoposes_plugin.core.io.star import read_particles, write_particles
+from cryoposes_plugin.core.io.particle_files import read_particles, write_particles
 from cryoposes_plugin.core.maps.phantom import make_phantom
 from cryoposes_plugin.core.models.error_calibration import QUANTILES
 from cryoposes_plugin.core.particles.images import ResampledImages

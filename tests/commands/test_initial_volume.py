@@ -9,7 +9,7 @@ from cryoposes_plugin.cli.main import main
 from cryoposes_plugin.commands.pictures import pictures_of
 from cryoposes_plugin.core.evaluation.registration import HANDS, register
 from cryoposes_plugin.core.io.mrc import read_volume, write_volume
-from cryoposes_plugin.core.io.star import read_particles
+from cryoposes_plugin.core.io.particle_files import read_particles
 from cryoposes_plugin.core.maps.alignment import align_maps
 from cryoposes_plugin.core.maps.fsc import fourier_shell_correlation
 from cryoposes_plugin.core.maps.phantom import make_phantom

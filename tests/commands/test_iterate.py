@@ -13,7 +13,7 @@ from cryoposes_plugin.core.fourier.filters import low_pass
 from cryoposes_plugin.core.fourier.masks import soft_sphere
 from cryoposes_plugin.core.fourier.shells import shell_index
 from cryoposes_plugin.core.io.mrc import read_volume, write_volume
-from cryoposes_plugin.core.io.star import read_particles, write_particles
+from cryoposes_plugin.core.io.particle_files import read_particles, write_particles
 from cryoposes_plugin.core.maps.fsc import fourier_shell_correlation
 from cryoposes_plugin.core.maps.phantom import make_phantom
 from cryoposes_plugin.core.scores import POSE_SOURCE

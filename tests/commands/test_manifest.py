@@ -14,7 +14,7 @@ from cryoposes_plugin.commands.refine.config import RefineConfig
 from cryoposes_plugin.commands.run_directory import RunDirectory
 from cryoposes_plugin.core.errors import ConfigError
 from cryoposes_plugin.core.io.mrc import write_stack
-from cryoposes_plugin.core.io.star import write_particles
+from cryoposes_plugin.core.io.particle_files import write_particles
 from tests.particle_sets import make_particles
 
 

@@ -6,7 +6,7 @@ import pytest
 from cryoposes_plugin.cli.main import main
 from cryoposes_plugin.core.geometry.sampling import random_rotations
 from cryoposes_plugin.core.io.mrc import read_volume, write_volume
-from cryoposes_plugin.core.io.star import read_particles
+from cryoposes_plugin.core.io.particle_files import read_particles
 from cryoposes_plugin.core.particles.hand import rotations_of_other_hand
 
 from ..exact_projections import particle_set

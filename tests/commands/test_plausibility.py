@@ -19,7 +19,7 @@ from cryoposes_plugin.commands.refine.config import RefineConfig
 from cryoposes_plugin.commands.simulate.config import SimulateConfig
 from cryoposes_plugin.commands.train.config import TrainConfig
 from cryoposes_plugin.core.errors import ConfigError
-from cryoposes_plugin.core.io.star import read_particles
+from cryoposes_plugin.core.io.particle_files import read_particles
 from cryoposes_plugin.core.types import CtfTable, OpticsGroup, ParticleTable
 from tests.core.particles.test_plausibility import ZERO, particles
 

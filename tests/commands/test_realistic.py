@@ -13,7 +13,7 @@ from cryoposes_plugin.core import image_truth
 from cryoposes_plugin.core.errors import ConfigError
 from cryoposes_plugin.core.imaging.faults.settings import Faults
 from cryoposes_plugin.core.io.mrc import write_volume
-from cryoposes_plugin.core.io.star import read_particles
+from cryoposes_plugin.core.io.particle_files import read_particles
 
 pytest.importorskip("tensorflow")
 NUMBER = 60

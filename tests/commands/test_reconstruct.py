@@ -15,7 +15,7 @@ from cryoposes_plugin.core.fourier.masks import soft_sphere
 from cryoposes_plugin.core.fourier.resampling import projected_density, resample_volume
 from cryoposes_plugin.core.geometry.sampling import random_rotations
 from cryoposes_plugin.core.io.mrc import read_volume, write_stack, write_volume
-from cryoposes_plugin.core.io.star import read_particles, write_particles
+from cryoposes_plugin.core.io.particle_files import read_particles, write_particles
 from cryoposes_plugin.core.maps.fsc import fourier_shell_correlation
 from cryoposes_plugin.core.types import OpticsGroup, ParticleTable, Volume
 

@@ -11,7 +11,7 @@ from cryoposes_plugin.commands.runner import run_command
 from cryoposes_plugin.core.errors import ConfigError, InputError
 from cryoposes_plugin.core.geometry.sampling import random_rotations
 from cryoposes_plugin.core.io.covariances import covariance_texts
-from cryoposes_plugin.core.io.star import read_particles, write_particles
+from cryoposes_plugin.core.io.particle_files import read_particles, write_particles
 from cryoposes_plugin.core.reconstruction.weights import blur_of_covariance, blur_of_errors
 from cryoposes_plugin.core.scored_pose import scored_poses
 from cryoposes_plugin.core.scores import (

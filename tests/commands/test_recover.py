@@ -15,7 +15,7 @@ from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
 from cryoposes_plugin.core.geometry.sampling import random_rotations
 from cryoposes_plugin.core.io import state_files
 from cryoposes_plugin.core.io.mrc import read_volume, write_stack, write_volume
-from cryoposes_plugin.core.io.star import read_particles, write_particles
+from cryoposes_plugin.core.io.particle_files import read_particles, write_particles
 from cryoposes_plugin.core.maps.phantom import make_phantom
 from cryoposes_plugin.core.particles.images import ResampledImages
 from cryoposes_plugin.core.recovery.gauge import known_turns

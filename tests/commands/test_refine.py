@@ -20,7 +20,7 @@ from cryoposes_plugin.core.fourier.resampling import without_solvent
 from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
 from cryoposes_plugin.core.io import state_files
 from cryoposes_plugin.core.io.mrc import read_volume, write_volume
-from cryoposes_plugin.core.io.star import read_particles, write_particles
+from cryoposes_plugin.core.io.particle_files import read_particles, write_particles
 from cryoposes_plugin.core.maps.phantom import make_phantom
 from cryoposes_plugin.core.particles.checks import check_same_pixel_size
 from cryoposes_plugin.core.scores import POSE_SOURCE

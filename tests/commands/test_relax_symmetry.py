@@ -16,7 +16,7 @@ from cryoposes_plugin.core.errors import ConfigError, InputError
 from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
 from cryoposes_plugin.core.geometry.subgroups import cosets
 from cryoposes_plugin.core.io.mrc import write_volume
-from cryoposes_plugin.core.io.star import read_particles, write_particles
+from cryoposes_plugin.core.io.particle_files import read_particles, write_particles
 from cryoposes_plugin.core.maps.phantom import make_phantom
 from cryoposes_plugin.core.scores import (
     EXPECTED_ERROR,

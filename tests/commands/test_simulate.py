@@ -23,7 +23,7 @@ from cryoposes_plugin.commands.train.config import TrainConfig
 from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
 from cryoposes_plugin.core.imaging.settings import CtfDistribution, Imaging, PoseDistribution
 from cryoposes_plugin.core.io.mrc import write_volume
-from cryoposes_plugin.core.io.star import read_particles, write_particles
+from cryoposes_plugin.core.io.particle_files import read_particles, write_particles
 
 pytest.importorskip("tensorflow")
 

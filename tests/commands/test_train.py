@@ -9,7 +9,7 @@ import pytest
 from cryoposes_plugin.cli.main import main
 from cryoposes_plugin.core.fourier.resampling import resample_volume
 from cryoposes_plugin.core.io.mrc import write_volume
-from cryoposes_plugin.core.io.star import read_particles
+from cryoposes_plugin.core.io.particle_files import read_particles
 from cryoposes_plugin.core.models.pose_model import PoseModel
 from cryoposes_plugin.core.scores import WRONG_LABEL
 

@@ -10,7 +10,7 @@ import pytest
 
 from cryoposes_plugin.core import conventions
 from cryoposes_plugin.core.io.mrc import StackWriter
-from cryoposes_plugin.core.io.star import read_particles, write_particles
+from cryoposes_plugin.core.io.particle_files import read_particles, write_particles
 from cryoposes_plugin.core.scored_pose import SCORED_POSE, same_poses, scored_poses
 from cryoposes_plugin.core.types import OpticsGroup, ParticleTable
 

@@ -16,7 +16,7 @@ from cryoposes_plugin.commands.run_directory import RunDirectory
 from cryoposes_plugin.commands.simulate.config import SimulateConfig
 from cryoposes_plugin.core.io.files import read_text
 from cryoposes_plugin.core.io.mrc import read_volume, write_stack, write_volume
-from cryoposes_plugin.core.io.star import read_particles, write_particles
+from cryoposes_plugin.core.io.particle_files import read_particles, write_particles
 from cryoposes_plugin.core.maps.atomic_model import AtomicModel
 from cryoposes_plugin.core.particles.images import ParticleImages
 from cryoposes_plugin.core.recovery.pairs import read_pairs

@@ -13,7 +13,7 @@ import pytest
 
 from cryoposes_plugin.core.fourier.masks import soft_sphere
 from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
-from cryoposes_plugin.core.io.star import read_particles
+from cryoposes_plugin.core.io.particle_files import read_particles
 
 from .project import TOUR_NUMBER as NUMBER
 from .project import TOUR_PIXEL as PIXEL
@@ -235,7 +235,7 @@ def _poses_near_the_truth(project, simulated):
     of ours.
     """
     from cryoposes_plugin.core import conventions
-    from cryoposes_plugin.core.io.star import write_particles
+    from cryoposes_plugin.core.io.particle_files import write_particles
 
     table = read_particles(simulated._getExtraPath("run", "particles.star"))
     rng = np.random.default_rng(5)

@@ -9,7 +9,7 @@ from cryoposes_plugin.core import conventions
 from cryoposes_plugin.core.errors import InputError
 from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
 from cryoposes_plugin.core.io.covariances import covariance_of_texts, covariance_texts
-from cryoposes_plugin.core.io.star import read_particles, write_particles
+from cryoposes_plugin.core.io.particle_files import read_particles, write_particles
 from cryoposes_plugin.core.particles.images import ParticleImages
 from cryoposes_plugin.core.scores import BASIN_ERROR, COVARIANCE, POSE_SOURCE
 

@@ -19,7 +19,7 @@ from ...core.io.covariances import covariance_of_errors, read_covariance
 from ...core.io.error_log import not_fatal
 from ...core.io.ids import join
 from ...core.io.names import COVARIANCE_NAME
-from ...core.io.star import read_particles
+from ...core.io.particle_files import read_particles
 from ...core.scores import (
     ANGULAR_ERROR,
     BASIN_ERROR,

@@ -11,7 +11,7 @@ from ...core import plots
 from ...core.evaluation.pair_distances import pair_distances_deg
 from ...core.image_kinds import PARTICLE, true_kinds
 from ...core.io.names import ERRORS_NAME
-from ...core.io.star import read_particles
+from ...core.io.particle_files import read_particles
 from ...core.scores import best_ranking
 from ...core.types import ParticleTable
 from ..drawing import Picture, columns, directions

@@ -24,7 +24,7 @@ from ...core.image_kinds import OFF_CENTRE, PARTICLE, true_kinds
 from ...core.io.error_log import not_fatal
 from ...core.io.ids import Join, join
 from ...core.io.names import ERRORS_NAME
-from ...core.io.star import read_particles
+from ...core.io.particle_files import read_particles
 from ...core.scores import JUNK, best_ranking, title_of
 from ...core.types import ParticleTable
 from ...core.values import counted

@@ -23,7 +23,7 @@ from ...core.io.covariances import (
 from ...core.io.error_log import not_fatal
 from ...core.io.ids import join
 from ...core.io.names import ACCEPTED_NAME, REJECTED_NAME
-from ...core.io.star import read_particles, write_particle_results
+from ...core.io.particle_files import read_particles, write_particle_results
 from ...core.refinement.results import error_with_wrong_poses
 from ...core.scores import (
     BASIN_ERROR,

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Dict
 
 from ...core.io.names import PARTICLES_NAME
-from ...core.io.star import read_particles
+from ...core.io.particle_files import read_particles
 from ..drawing import Picture, directions
 from .config import ExpandSymmetryConfig
 

@@ -8,7 +8,7 @@ from typing import Any, Dict
 from ...core.errors import ConfigError
 from ...core.geometry.subgroups import cosets
 from ...core.io.names import PARTICLES_NAME
-from ...core.io.star import read_particles, write_particle_results
+from ...core.io.particle_files import read_particles, write_particle_results
 from ...core.particles.symmetry_expansion import collapsed, expanded
 from ...core.types import ParticleTable
 from ...core.values import counted

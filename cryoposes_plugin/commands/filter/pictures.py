@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from ...core import plots
 from ...core.io.names import ACCEPTED_NAME, REJECTED_NAME
-from ...core.io.star import read_particles
+from ...core.io.particle_files import read_particles
 from ..drawing import Picture, directions, saved_metrics
 from .config import FilterConfig
 from .decision import decide

@@ -11,7 +11,7 @@ from ...core.errors import InputError
 from ...core.io.error_log import not_fatal
 from ...core.io.ids import warn_of_copies
 from ...core.io.names import ACCEPTED_NAME, REJECTED_NAME
-from ...core.io.star import read_particles, write_particle_results
+from ...core.io.particle_files import read_particles, write_particle_results
 from ...core.scores import (
     FROM_NOTHING,
     HIGH,

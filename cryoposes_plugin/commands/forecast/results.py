@@ -18,7 +18,7 @@ from ...core.fourier.masks import soft_sphere
 from ...core.io.ids import join_tables
 from ...core.io.mrc import read_volume
 from ...core.io.names import ACCEPTED_NAME, PARTICLES_NAME, VOLUME_NAME
-from ...core.io.star import read_particles
+from ...core.io.particle_files import read_particles
 from ...core.maps.fsc import fourier_shell_correlation
 from ...core.particles.grids import Grid
 from ...core.scores import BASIN_ERROR, EXPECTED_ERROR, WRONG_BASIN, title_of

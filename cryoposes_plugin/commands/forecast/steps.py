@@ -21,7 +21,7 @@ from ...core.io.names import (
     STACK_NAME,
     VOLUME_NAME,
 )
-from ...core.io.star import read_particles, write_particles
+from ...core.io.particle_files import read_particles, write_particles
 from ...core.io.state_files import read_json
 from ...core.notices import warnings_kept
 from ...core.scores import POSE_SOURCE

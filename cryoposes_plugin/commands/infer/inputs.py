@@ -10,8 +10,8 @@ from ...core.errors import InputError
 from ...core.io.files import is_atomic_model
 from ...core.io.folder import Folder
 from ...core.io.mrc import read_volume
+from ...core.io.particle_files import read_particles
 from ...core.io.provenance import digest_path
-from ...core.io.star import read_particles
 from ...core.maps.atomic_model import AtomicModel
 from ...core.models.distance_model import DistanceModel
 from ...core.models.model_card import ModelCard

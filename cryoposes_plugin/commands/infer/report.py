@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Mapping
 import numpy as np
 
 from ...core.evaluation.calibration import wrong_pose_of_particle
-from ...core.io.star import columns_not_modelled
+from ...core.io.particle_files import columns_not_modelled
 from ...core.io.star_labels import not_modelled
 from ...core.scores import DISPERSION, EXPECTED_ERROR, JUNK, TRACE, WRONG_BASIN
 from ...core.trust.verdict import IN_SHORT

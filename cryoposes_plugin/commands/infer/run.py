@@ -7,7 +7,7 @@ from typing import Any, Dict
 
 from ...core.io.error_log import not_fatal
 from ...core.io.names import PARTICLES_NAME
-from ...core.io.star import write_particle_results
+from ...core.io.particle_files import write_particle_results
 from ...core.maps.symmetry import warn_of_symmetry
 from ...core.models.pose_model import PoseModel
 from ...core.particles.batches import scan_images

@@ -16,7 +16,7 @@ from ...core.io.names import (
     SEARCH_NAME,
     VOLUME_NAME,
 )
-from ...core.io.star import read_particles
+from ...core.io.particle_files import read_particles
 from ..drawing import Picture, columns, directions, map_pictures, slices
 from .config import InitialVolumeConfig
 

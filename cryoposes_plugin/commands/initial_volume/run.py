@@ -34,7 +34,7 @@ from ...core.io.names import (
     SEARCH_NAME,
     VOLUME_NAME,
 )
-from ...core.io.star import read_particles, write_particle_results, write_particles
+from ...core.io.particle_files import read_particles, write_particle_results, write_particles
 from ...core.io.state_files import REDO, SEARCH_AXES, read_json
 from ...core.maps.symmetry_axes import SymmetryAxes, find_axes
 from ...core.particles.batches import scan_images

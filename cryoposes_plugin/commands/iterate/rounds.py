@@ -20,7 +20,7 @@ from ...core.io.error_log import not_fatal
 from ...core.io.folder import Folder
 from ...core.io.mrc import write_volume
 from ...core.io.names import HALF1_NAME, HALF2_NAME, PARTICLES_NAME, VOLUME_NAME
-from ...core.io.star import read_particles, write_particle_results, write_particles
+from ...core.io.particle_files import read_particles, write_particle_results, write_particles
 from ...core.io.state_files import remove_state
 from ...core.maps.fsc import HalfMapFsc, half_map_fsc
 from ...core.particles.grids import Grid, common_grid, working_grid

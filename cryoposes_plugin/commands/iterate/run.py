@@ -9,7 +9,7 @@ from typing import Any, Dict, Tuple
 
 from ...core.geometry.symmetry import parse_symmetry
 from ...core.io.mrc import read_volume
-from ...core.io.star import read_particles
+from ...core.io.particle_files import read_particles
 from ...core.maps.symmetry import warn_of_symmetry
 from ...core.maps.volume_mask import masked_volume
 from ...core.models.pose_model import PoseModel

@@ -7,7 +7,7 @@ from typing import Any, Dict
 from ...core.errors import ConfigError
 from ...core.io.cryosparc.dataset import is_dataset
 from ...core.io.names import PARTICLES_NAME
-from ...core.io.star import read_particles, write_particle_results
+from ...core.io.particle_files import read_particles, write_particle_results
 from ...core.particles.merging import merged_tables
 from ...core.types import ParticleTable
 from ..run_directory import RunDirectory

@@ -16,7 +16,7 @@ from ...core.io.names import (
     PARTICLES_NAME,
     VOLUME_NAME,
 )
-from ...core.io.star import read_particles, write_particle_results
+from ...core.io.particle_files import read_particles, write_particle_results
 from ...core.particles.checks import check_same_pixel_size, same_pixel_size
 from ...core.particles.hand import particles_of_other_hand, volume_of_other_hand
 from ...core.types import ParticleTable, Volume

@@ -13,7 +13,7 @@ from ...core.fourier.masks import soft_sphere
 from ...core.fourier.resampling import projected_density
 from ...core.geometry.symmetry import parse_symmetry
 from ...core.io.mrc import read_volume
-from ...core.io.star import columns_not_modelled, read_particles
+from ...core.io.particle_files import columns_not_modelled, read_particles
 from ...core.maps.volume_mask import mask_on_grid
 from ...core.particles.checks import check_ctf, has_grid_of, same_pixel_size
 from ...core.particles.grids import Grid, even_grid, groups_in_use, have_one_pixel_size

@@ -12,7 +12,7 @@ from ...core.evaluation.views import sampling_compensation_factor
 from ...core.geometry.symmetry import symmetry_rotations
 from ...core.io.mrc import read_volume
 from ...core.io.names import HALF1_NAME, HALF2_NAME
-from ...core.io.star import read_particles
+from ...core.io.particle_files import read_particles
 from ...core.maps.conical_fsc import fsc_in_cones
 from ...core.particles.grids import Grid
 from ..drawing import Picture, map_pictures

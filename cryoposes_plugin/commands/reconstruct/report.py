@@ -10,7 +10,7 @@ import numpy as np
 from ...core.io.folder import Folder
 from ...core.io.ids import image_groups
 from ...core.io.names import FSC_NAME
-from ...core.io.star import columns_not_modelled
+from ...core.io.particle_files import columns_not_modelled
 from ...core.io.star_labels import not_modelled
 from ...core.maps.fsc import HalfMapFsc, fourier_shell_correlation, resolution_angstrom
 from ...core.reconstruction.particles import ReconstructionParticles

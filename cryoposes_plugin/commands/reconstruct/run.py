@@ -12,7 +12,7 @@ from ...core.fourier.resampling import resample_volume
 from ...core.io.error_log import not_fatal
 from ...core.io.mrc import write_volume
 from ...core.io.names import HALF1_NAME, HALF2_NAME, PARTICLES_NAME, VOLUME_NAME
-from ...core.io.star import write_particle_results
+from ...core.io.particle_files import write_particle_results
 from ...core.maps.fsc import half_map_fsc, independence_statement
 from ...core.maps.symmetry import warn_of_symmetry
 from ...core.particles.grids import common_grid

@@ -14,7 +14,7 @@ from ...core.evaluation.orthogonal4 import register_orthogonal4
 from ...core.evaluation.registration import HANDS, register
 from ...core.geometry.rotations import angular_distance_rad
 from ...core.io.ids import join_tables
-from ...core.io.star import read_particles
+from ...core.io.particle_files import read_particles
 from ...core.io.star_labels import not_modelled
 from ...core.models.distance_model import DistanceModel
 from ...core.models.embedding import Embedding

@@ -12,7 +12,7 @@ import numpy as np
 
 from ...core.io.error_log import not_fatal
 from ...core.io.names import PARTICLES_NAME
-from ...core.io.star import columns_not_modelled, write_particle_results
+from ...core.io.particle_files import columns_not_modelled, write_particle_results
 from ...core.models.distance_model import DistanceModel
 from ...core.models.embedding import Embedding, embed_copies, embed_particles
 from ...core.parallel import in_order

@@ -8,7 +8,7 @@ import numpy as np
 
 from ...core.geometry.symmetry import symmetry_rotations
 from ...core.io.mrc import read_volume
-from ...core.io.star import read_particles
+from ...core.io.particle_files import read_particles
 from ...core.maps.volume_mask import masked_volume
 from ...core.particles.checks import check_ctf, check_volume
 from ...core.particles.grids import Grid, working_grid

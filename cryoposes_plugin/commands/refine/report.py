@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ...core import plots
-from ...core.io.star import columns_not_modelled
+from ...core.io.particle_files import columns_not_modelled
 from ...core.io.star_labels import not_modelled
 from ...core.refinement.refinement import Refinement
 from ...core.refinement.results import Results

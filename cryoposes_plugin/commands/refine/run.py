@@ -13,8 +13,8 @@ from ...core.io.covariances import read_covariance
 from ...core.io.error_log import not_fatal
 from ...core.io.ids import warn_of_copies
 from ...core.io.names import PARTICLES_NAME
+from ...core.io.particle_files import write_particle_results
 from ...core.io.provenance import digest_path
-from ...core.io.star import write_particle_results
 from ...core.maps.symmetry import warn_of_symmetry
 from ...core.particles.batches import scan_images
 from ...core.particles.checks import check_defocus

@@ -10,7 +10,7 @@ import numpy as np
 from ...core.errors import ConfigError, InputError
 from ...core.geometry.subgroups import Cosets, cosets
 from ...core.io.mrc import read_volume
-from ...core.io.star import read_particles
+from ...core.io.particle_files import read_particles
 from ...core.particles.checks import check_ctf, check_volume
 from ...core.particles.grids import Grid, working_grid
 from ...core.types import ParticleTable, Volume

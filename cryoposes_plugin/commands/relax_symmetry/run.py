@@ -13,8 +13,8 @@ from ...core.io.error_log import not_fatal
 from ...core.io.ids import warn_of_copies
 from ...core.io.mrc import write_volume
 from ...core.io.names import HALF1_NAME, HALF2_NAME, PARTICLES_NAME, VOLUME_NAME
+from ...core.io.particle_files import write_particle_results
 from ...core.io.provenance import digest_path
-from ...core.io.star import write_particle_results
 from ...core.likelihood.pose_likelihood import PoseLikelihood
 from ...core.particles.batches import scan_images
 from ...core.particles.contrast import warn_of_map

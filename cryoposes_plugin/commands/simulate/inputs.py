@@ -12,7 +12,7 @@ from ...core.errors import ConfigError, InputError
 from ...core.imaging.faults.conformations import split
 from ...core.imaging.padding import check_memory
 from ...core.io.mrc import read_volume
-from ...core.io.star import read_particles
+from ...core.io.particle_files import read_particles
 from ...core.io.star_optics import aberrations_of
 from ...core.maps.size import radius_of_gyration_angstrom
 from ...core.particles.grids import Grid

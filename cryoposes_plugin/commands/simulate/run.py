@@ -18,7 +18,7 @@ from ...core.imaging.faults.settings import Faults
 from ...core.io.error_log import not_fatal
 from ...core.io.mrc import Stack, StackWriter
 from ...core.io.names import PARTICLES_NAME, STACK_NAME
-from ...core.io.star import write_particles
+from ...core.io.particle_files import write_particles
 from ...core.io.state_files import REDO, SIMULATION, PeriodicSave, read_json
 from ...core.particles.contrast import warn_of_map
 from ...core.progress import Progress

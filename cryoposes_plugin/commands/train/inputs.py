@@ -20,7 +20,7 @@ from ...core.imaging.background import (
     signal_variance,
 )
 from ...core.imaging.noise import noise_amplitude
-from ...core.io.star import read_particles
+from ...core.io.particle_files import read_particles
 from ...core.particles.checks import check_fits_model, check_scale
 from ...core.particles.grids import Grid
 from ...core.particles.held_out import held_out

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Dict, Optional
 
 from ...core.io.error_log import not_fatal
 from ...core.io.names import MODEL_NAME, PARTICLES_NAME
-from ...core.io.star import write_particle_results
+from ...core.io.particle_files import write_particle_results
 from ...core.io.state_files import PARENT, REDO, damaged, read_json
 from ...core.memory import one_sentence
 from ...core.particles.batches import look_at_images

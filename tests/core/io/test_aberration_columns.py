@@ -6,7 +6,7 @@ import pytest
 from cryoposes_plugin.core.errors import InputError
 from cryoposes_plugin.core.geometry.sampling import random_rotations
 from cryoposes_plugin.core.io.mrc import write_stack
-from cryoposes_plugin.core.io.star import read_particles, write_particles
+from cryoposes_plugin.core.io.particle_files import read_particles, write_particles
 from cryoposes_plugin.core.io.star_optics import aberrations_of
 from cryoposes_plugin.core.particles.images import ResampledImages
 from cryoposes_plugin.core.types import OpticsGroup, ParticleTable

@@ -5,7 +5,7 @@ are neutral.
 import numpy as np
 import pytest
 
-from cryoposes_plugin.core.io.star import columns_not_modelled
+from cryoposes_plugin.core.io.particle_files import columns_not_modelled
 from cryoposes_plugin.core.types import OpticsGroup, ParticleTable
 
 #: Modelled as columns of the optics groups, and not as those of particles.

@@ -14,7 +14,7 @@ from cryoposes_plugin.core.geometry.sampling import random_rotations
 from cryoposes_plugin.core.io.cryosparc.dataset import read_dataset, to_records, write_dataset
 from cryoposes_plugin.core.io.ids import join
 from cryoposes_plugin.core.io.mrc import write_stack
-from cryoposes_plugin.core.io.star import (
+from cryoposes_plugin.core.io.particle_files import (
     columns_not_modelled,
     read_particles,
     stack_paths,

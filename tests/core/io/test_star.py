@@ -11,7 +11,7 @@ from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
 from cryoposes_plugin.core.geometry.sampling import random_rotations
 from cryoposes_plugin.core.io.ids import join_tables
 from cryoposes_plugin.core.io.mrc import write_stack
-from cryoposes_plugin.core.io.star import read_particles, stack_paths, write_particles
+from cryoposes_plugin.core.io.particle_files import read_particles, stack_paths, write_particles
 from cryoposes_plugin.core.types import CtfTable, OpticsGroup, ParticleTable
 
 

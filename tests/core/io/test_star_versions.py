@@ -7,7 +7,7 @@ import pytest
 
 from cryoposes_plugin.core import conventions
 from cryoposes_plugin.core.errors import InputError
-from cryoposes_plugin.core.io.star import read_particles
+from cryoposes_plugin.core.io.particle_files import read_particles
 
 OPTICS = """
 data_optics

@@ -106,7 +106,7 @@ def test_what_cannot_be_is_said(tmp_path, caplog):
 
 def test_a_model_is_projected_in_a_box_that_it_fills_to_two_thirds(tmp_path):
     pytest.importorskip("tensorflow")
-    from cryoposes_plugin.core.io.star import read_particles
+    from cryoposes_plugin.core.io.particle_files import read_particles
 
     path = write_pdb(tmp_path / "a.pdb", [(0, 0, 0), (60, 0, 0), (0, 40, 0), (0, 0, 30)])
     numbers = [

@@ -12,7 +12,7 @@ import pytest
 from cryoposes_plugin.core import conventions
 from cryoposes_plugin.core.geometry.sampling import random_rotations
 from cryoposes_plugin.core.io.mrc import read_volume
-from cryoposes_plugin.core.io.star import read_particles
+from cryoposes_plugin.core.io.particle_files import read_particles
 from cryoposes_plugin.core.particles.images import ParticleImages
 
 pytestmark = pytest.mark.oracle

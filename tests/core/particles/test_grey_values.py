@@ -6,7 +6,7 @@ import pytest
 from cryoposes_plugin.core.errors import InputError
 from cryoposes_plugin.core.geometry.sampling import random_rotations
 from cryoposes_plugin.core.io.mrc import write_stack
-from cryoposes_plugin.core.io.star import read_particles
+from cryoposes_plugin.core.io.particle_files import read_particles
 from cryoposes_plugin.core.maps.fsc import fourier_shell_correlation
 from cryoposes_plugin.core.particles.grey_values import GreyValues, levelled
 from cryoposes_plugin.core.particles.halves import half_sets

@@ -7,7 +7,7 @@ import pytest
 
 from cryoposes_plugin.core.errors import InputError
 from cryoposes_plugin.core.io.mrc import write_stack
-from cryoposes_plugin.core.io.star import read_particles, write_particles
+from cryoposes_plugin.core.io.particle_files import read_particles, write_particles
 from cryoposes_plugin.core.particles.merging import merged_tables
 from cryoposes_plugin.core.scores import MERGED_FROM, TRACE
 

@@ -10,7 +10,7 @@ from cryoposes_plugin.core.geometry.subgroups import cosets
 from cryoposes_plugin.core.geometry.symmetry import symmetric_distance_rad
 from cryoposes_plugin.core.io.ids import image_groups
 from cryoposes_plugin.core.io.mrc import write_stack
-from cryoposes_plugin.core.io.star import read_particles, write_particles
+from cryoposes_plugin.core.io.particle_files import read_particles, write_particles
 from cryoposes_plugin.core.particles.symmetry_expansion import collapsed, expanded
 from cryoposes_plugin.core.scores import EXPANDED_FROM, MATE, MATE_PROBABILITY
 

@@ -10,7 +10,7 @@ from cryoposes_plugin.core.fourier.ctf import ctf_values
 from cryoposes_plugin.core.fourier.slices import FINE_RADIUS_PX, SliceSampler, ctf_weighted
 from cryoposes_plugin.core.geometry.sampling import random_rotations
 from cryoposes_plugin.core.geometry.symmetry import symmetry_rotations
-from cryoposes_plugin.core.io.star import read_particles
+from cryoposes_plugin.core.io.particle_files import read_particles
 from cryoposes_plugin.core.maps.fsc import fourier_shell_correlation
 from cryoposes_plugin.core.particles.halves import draw_half_sets, half_sets
 from cryoposes_plugin.core.reconstruction import cgls as cgls_module

@@ -8,7 +8,7 @@ import pytest
 from cryoposes_plugin.core.fourier.masks import soft_sphere
 from cryoposes_plugin.core.geometry.sampling import random_rotations
 from cryoposes_plugin.core.io.mrc import read_volume
-from cryoposes_plugin.core.io.star import read_particles
+from cryoposes_plugin.core.io.particle_files import read_particles
 from cryoposes_plugin.core.maps.fsc import fourier_shell_correlation
 from cryoposes_plugin.core.particles.halves import half_sets
 from cryoposes_plugin.core.reconstruction.fourier_method import fourier_maps

@@ -21,7 +21,7 @@ from cryoposes_plugin.core.geometry.symmetry import symmetry_rotations
 from cryoposes_plugin.core.imaging import background as noise_level
 from cryoposes_plugin.core.imaging.noise import noise_amplitude, simulate_noise
 from cryoposes_plugin.core.io.mrc import write_stack, write_volume
-from cryoposes_plugin.core.io.star import read_particles
+from cryoposes_plugin.core.io.particle_files import read_particles
 from cryoposes_plugin.core.models.preprocessing import Preprocessing
 from cryoposes_plugin.core.particles.images import ResampledImages
 from cryoposes_plugin.core.training.augmentation import Augmentation
