@@ -3,7 +3,7 @@ read back.
 """
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cryoposes_plugin.core.errors import InputError
@@ -155,6 +155,7 @@ words = st.text(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(words, words), min_size=1, max_size=5))
 @example(
     [("", "#3"), ("_a", "data_x"), ("data_x", "loop_"), (";", "'"), ('"', "' "), ("a 'b", 'a" b')]
