@@ -47,7 +47,10 @@ class ProtCryoposesInfer(ProtCryoposesStreaming):
 
         frame = forms.add_frame(form, InferConfig, REFINEMENT, "inputVolume is not None")
         forms.add_fields(
-            frame, InferConfig, "refine", "max_shift_px", condition="inputVolume is not None"
+            frame, InferConfig, "refine", "assign", condition="inputVolume is not None"
+        )
+        forms.add_fields(
+            frame, InferConfig, "max_shift_px", condition="inputVolume is not None and assign == 0"
         )
         forms.add_fields(
             frame,

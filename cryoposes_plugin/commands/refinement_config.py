@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Mapping
 
 from .config import COMPUTATION, REFINEMENT, option
 
@@ -17,6 +17,19 @@ def batch_size_option(what: str = "batch") -> Any:
         expert=True,
         minimum=1,
         maximum=10**6,
+    )
+
+
+def assign_option(help: str, titles: Mapping[str, str]) -> Any:
+    """Which part of the poses is found; `titles` are those of the choices beside "both"."""
+    return option(
+        "both",
+        help,
+        label="Assign",
+        group=REFINEMENT,
+        choices=("both", *titles),
+        titles={"both": "orientations and shifts", **titles},
+        expert=True,
     )
 
 

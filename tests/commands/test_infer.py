@@ -239,12 +239,15 @@ def test_an_interrupted_run_goes_on_with_the_same_result(scene, oracle, tmp_path
     np.testing.assert_array_equal(whole.scores[JUNK], resumed.scores[JUNK])
 
 
-def test_hypotheses_are_refined_against_the_volume(scene, tmp_path, monkeypatch):
-    """Right among wrong candidates: the images decide, not the network's order."""
+@pytest.fixture
+def wrong_first(scene, monkeypatch):
+    """Makes the model give three wrong hypotheses and then one that is nearly right; returns the
+    wrong ones.
+    """
     from cryoposes_plugin.core.geometry.sampling import random_rotations
     from cryoposes_plugin.core.models.pose_model import Hypotheses, PoseModel
 
-    folder, table = scene
+    _, table = scene
     seen = (
         ResampledImages(table, MODEL_BOX, MODEL_PIXEL).read(np.arange(NUMBER)).reshape(NUMBER, -1)
     )
@@ -265,6 +268,12 @@ def test_hypotheses_are_refined_against_the_volume(scene, tmp_path, monkeypatch)
         )
 
     monkeypatch.setattr(PoseModel, "hypotheses", hypotheses)
+    return wrong
+
+
+def test_hypotheses_are_refined_against_the_volume(scene, wrong_first, tmp_path):
+    """Right among wrong candidates: the images decide, not the network's order."""
+    folder, table = scene
     assert infer(folder, tmp_path / "run", "--volume", folder / "map.mrc") == 0
     out = read_particles(tmp_path / "run/particles.star", require=("poses",))
     error = np.rad2deg(angular_distance_rad(out.rotations, table.rotations))
@@ -282,7 +291,7 @@ def test_hypotheses_are_refined_against_the_volume(scene, tmp_path, monkeypatch)
     assert len(hand) == 1
     assert hand[0].startswith(f"The hand is that of {folder / 'map.mrc'}")
     assert "refined:" in out.extra[POSE_SOURCE][0]
-    moved = np.rad2deg(angular_distance_rad(out.rotations, wrong[:, 0]))
+    moved = np.rad2deg(angular_distance_rad(out.rotations, wrong_first[:, 0]))
     np.testing.assert_allclose(out.scores["cryoposesMovedDeg"], moved, atol=0.1)
     covariance = np.load(tmp_path / "run/covariance.npz")
     np.testing.assert_array_equal(covariance["ids"], table.ids)
@@ -290,6 +299,47 @@ def test_hypotheses_are_refined_against_the_volume(scene, tmp_path, monkeypatch)
     np.testing.assert_allclose(
         np.rad2deg(np.sqrt(angles)), out.scores["cryoposesBasinErrorDeg"], rtol=1e-5
     )
+
+
+def test_angles_alone_leave_the_shifts_as_they_are_given(scene, wrong_first, tmp_path):
+    folder, table = scene
+    volume = ("--volume", folder / "map.mrc", "--assign", "angles")
+    assert infer(folder, tmp_path / "run", *volume) == 0
+    out = read_particles(tmp_path / "run/particles.star")
+    given = read_particles(folder / "in.star")
+    np.testing.assert_allclose(out.shifts_px, given.shifts_px, atol=1e-6)
+    error = np.rad2deg(angular_distance_rad(out.rotations, table.rotations))
+    assert (error < 5).mean() > 0.95
+    expected = out.scores["cryoposesBasinErrorDeg"]
+    assert 0.7 < np.sqrt((error[error < 5] ** 2).mean() / (expected**2).mean()) < 1.4
+    assert "cryoposesExpectedShiftErrorAngstrom" not in out.scores
+    assert JUNK not in out.scores
+    covariance = read_covariance(tmp_path / "run/particles.star", out)
+    assert not covariance[:, 3:].any()
+    notes = metrics_of(tmp_path / "run")["notes"]
+    assert "--assign is angles: the shifts are those of the input." in notes
+
+
+def test_angles_alone_from_a_global_search_too(scene, wrong_first, tmp_path, monkeypatch):
+    from cryoposes_plugin.core.refinement import global_search
+
+    folder, table = scene
+    monkeypatch.setattr(global_search, "doubtful", lambda refined: np.arange(len(refined.gain)))
+    volume = ("--volume", folder / "map.mrc", "--assign", "angles")
+    assert infer(folder, tmp_path / "run", *volume) == 0
+    out = read_particles(tmp_path / "run/particles.star")
+    assert metrics_of(tmp_path / "run")["searched_globally"] == NUMBER
+    given = read_particles(folder / "in.star")
+    np.testing.assert_allclose(out.shifts_px, given.shifts_px, atol=1e-6)
+
+
+def test_angles_alone_without_refinement(scene, oracle, tmp_path):
+    folder, table = scene
+    volume = ("--volume", folder / "map.mrc", "--assign", "angles", "--no-refine")
+    assert infer(folder, tmp_path / "run", *volume) == 0
+    out = read_particles(tmp_path / "run/particles.star")
+    np.testing.assert_allclose(out.shifts_px, table.shifts_px, atol=1e-5)
+    assert metrics_of(tmp_path / "run")["shift_source"] == "input"
 
 
 def test_images_without_signal_keep_the_network_s_poses_and_that_is_said(scene, tmp_path, caplog):

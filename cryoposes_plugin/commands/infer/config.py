@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Optional, Tuple
 
 from ..config import INPUT, REFINEMENT, Config, option
-from ..refinement_config import batch_size_option, refinement_box_option
+from ..refinement_config import assign_option, batch_size_option, refinement_box_option
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,12 @@ class InferConfig(Config):
         "network, and only the shifts are measured.",
         label="Refine the poses",
         group=REFINEMENT,
+    )
+    assign: str = assign_option(
+        "What is estimated. 'angles': the shifts stay as they are given, and are not searched. Junk "
+        "is not told then, and the shifts keep the errors that they came with. For shifts at given "
+        "orientations no network is needed: `refine` finds them.",
+        {"angles": "orientations only"},
     )
     max_shift_px: float = option(
         8.0,

@@ -24,6 +24,7 @@ from ...core.models.uncertainty import (
 from ...core.parallel import in_order
 from ...core.particles.batches import ImageBatch, batches
 from ...core.progress import Progress
+from ...core.refinement.levenberg_marquardt import ANGLES
 from ...core.refinement.shift_finder import ShiftFinder
 from ...core.refinement.shift_weights import FEWEST_IMAGES
 from ...core.scores import COVARIANCE, DISPERSION, JUNK, POSE_SOURCE, TRACE, WRONG_BASIN
@@ -56,7 +57,10 @@ def predict_poses(config: InferConfig, run: RunDirectory, inputs: ModelInputs) -
     errors = expected_errors(config, inputs, predictions.covariance, predictions.elsewhere)
     junk = _junk(config, run, inputs, predictions.statistics)
     scores = _with_junk(errors.scores, junk.scores)
-    table = _with_poses(inputs, predictions, scores)
+    shifts_px = inputs.table.known_shifts_px
+    if finder is not None:
+        shifts_px = predictions.shifts_px / inputs.images.scale[:, None]
+    table = _with_poses(inputs, predictions, shifts_px, scores)
     if errors.covariance is not None:
         write_covariances(run, table.ids, errors.covariance)
         texts = covariance_texts(errors.covariance)
@@ -135,8 +139,8 @@ class _Predictions:
 
 
 def _calibrated_finder(config: InferConfig, inputs: ModelInputs) -> Optional[ShiftFinder]:
-    """A finder with weights measured on a sample of the particles; None without a volume."""
-    if inputs.volume is None:
+    """A finder with weights measured on a sample of the particles; None if the shifts stay."""
+    if inputs.volume is None or config.assign == ANGLES:
         return None
     table = inputs.table
     finder = shift_finder(inputs, inputs.volume, config.max_shift_px, config.batch_size)
@@ -230,16 +234,25 @@ def _with_junk(errors: Dict[str, np.ndarray], junk: Dict[str, np.ndarray]) -> Di
 
 
 def _with_poses(
-    inputs: ModelInputs, predictions: _Predictions, errors: Dict[str, np.ndarray]
+    inputs: ModelInputs,
+    predictions: _Predictions,
+    shifts_px: np.ndarray,
+    errors: Dict[str, np.ndarray],
 ) -> ParticleTable:
-    """The input with new poses (for the original images), scores and pose source; everything else
-    is unchanged.
+    """The input with new poses, scores and pose source; everything else is unchanged.
+
+    Parameters
+    ----------
+    inputs, predictions : of N particles.
+    shifts_px : (N, 2) in pixels of the original images.
+    errors : (N,) scores by column.
     """
+
     table, blank = inputs.table, inputs.images.grey.blank
     source = np.full(len(table), inputs.pose_source, dtype=object)
     return table.replace(
         rotations=predictions.rotations,
-        shifts_px=_shifts_px(inputs, predictions),
+        shifts_px=shifts_px,
         scores={
             DISPERSION: np.where(blank, UNCERTAIN, predictions.dispersion),
             TRACE: np.where(blank, UNCERTAIN, predictions.trace),
@@ -247,14 +260,6 @@ def _with_poses(
         },  # scores of other poses are left out
         extra={**table.extra, POSE_SOURCE: source},
     )
-
-
-def _shifts_px(inputs: ModelInputs, predictions: _Predictions) -> np.ndarray:
-    """(N, 2) in pixels of the original images."""
-    if inputs.volume is not None:
-        return predictions.shifts_px / inputs.images.scale[:, None]
-    given = inputs.table.shifts_px
-    return np.zeros((len(inputs.table), 2)) if given is None else given
 
 
 def _figures(

@@ -16,10 +16,19 @@ from ...core.particles.batches import ParticleBatches
 from ...core.particles.grids import working_grid
 from ...core.particles.images import ResampledImages
 from ...core.refinement import global_search
+from ...core.refinement.levenberg_marquardt import ANGLES, BOTH, FREE
 from ...core.refinement.multi_start import Settings
 from ...core.refinement.network_starts import NetworkStarts, search_reach_px
 from ...core.refinement.refinement import NoAgreement, Refinement, refine_all
-from ...core.refinement.results import Results, with_poses, write_covariance
+from ...core.refinement.results import (
+    Results,
+    covariance_of_given,
+    with_given_errors,
+    with_poses,
+    without_unknown_errors,
+    write_covariance,
+)
+from ...core.refinement.starts import Starts, WithGivenShifts
 from ...core.scores import DISPERSION, MOVED, POSE_SOURCE, TRACE
 from ...core.trust.frame import examine_frame, marked_as_wrong, sample_rows
 from ...core.trust.judge import FEWEST_PARTICLES, Judge, Judged
@@ -61,6 +70,9 @@ def refine_hypotheses(
         frame = _frame_test(config, refinement, None)
         raise NoAgreement(" ".join([str(error), *_alarms(config, frame, False)])) from error
 
+    free = FREE[config.assign]
+    given = covariance_of_given(str(config.particles), inputs.table, refinement.grid, free)
+    results = with_given_errors(results, given, free)
     table = _with_poses(config, inputs, refinement, results)
     judged = judge.judged(table, results) if judge else None
     if judged:
@@ -68,6 +80,7 @@ def refine_hypotheses(
     frame = _frame_test(config, refinement, results)
     if frame.refined_are_wrong:
         table = marked_as_wrong(table, refinement.group)
+    table = without_unknown_errors(table, given, free)
     write_covariance(run, table, results, refinement.grid.pixel_size_angstrom)
 
     metrics = {**_metrics(refinement, results, table, judged), **frame.metrics()}
@@ -88,17 +101,24 @@ def make_refinement(config: InferConfig, inputs: ModelInputs, volume: Volume) ->
     """The refinement of all particles from the network's hypotheses."""
     card, grid = inputs.model.card, working_grid(inputs.table, config.working_box_px)
     factor = card.pixel_size_angstrom / grid.pixel_size_angstrom
-    reach = search_reach_px(inputs.model, config.max_shift_px)
+    starts: Starts = NetworkStarts(inputs.model, inputs, config.hypotheses, factor)
+    reach_px = factor * search_reach_px(inputs.model, config.max_shift_px)
+    global_reach_px = factor * config.max_shift_px
+    if config.assign == ANGLES:
+        scale = inputs.table.pixel_size_angstrom / grid.pixel_size_angstrom
+        starts = WithGivenShifts(starts, inputs.table.known_shifts_px * scale[:, None])
+        reach_px = global_reach_px = 0.0
+
     return Refinement(
         inputs.table,
         volume,
         grid,
-        NetworkStarts(inputs.model, inputs, config.hypotheses, factor),
+        starts,
         symmetry_rotations(card.symmetry),
-        Settings(search_shift_px=reach * factor),
-        global_settings=global_search.settings(config.max_shift_px * factor),
+        Settings(search_shift_px=reach_px, assign=config.assign),
+        global_settings=global_search.settings(global_reach_px, config.assign),
         threads=config.threads,
-        judged=len(inputs.table) >= FEWEST_PARTICLES,
+        judged=len(inputs.table) >= FEWEST_PARTICLES and config.assign == BOTH,
     )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from ...core.evaluation.calibration import wrong_pose_of_particle
 from ...core.io.particle_files import columns_not_modelled
 from ...core.io.star_labels import not_modelled
+from ...core.refinement.levenberg_marquardt import ANGLES
 from ...core.scores import DISPERSION, EXPECTED_ERROR, JUNK, TRACE, WRONG_BASIN
 from ...core.trust.verdict import IN_SHORT
 from ...core.values import counted
@@ -20,7 +21,7 @@ from .inputs import ModelInputs
 _LIKELY = 0.5
 
 
-def metrics_of(inputs: ModelInputs, estimate: Estimate) -> Dict[str, Any]:
+def metrics_of(config: InferConfig, inputs: ModelInputs, estimate: Estimate) -> Dict[str, Any]:
     """Numbers for metrics.json."""
     card, table, rate = inputs.model.card, estimate.table, estimate.particles_per_second
     shifts_angstrom = (
@@ -34,7 +35,7 @@ def metrics_of(inputs: ModelInputs, estimate: Estimate) -> Dict[str, Any]:
         "symmetry": card.symmetry,
         "model_box_size_px": card.box_size_px,
         "model_pixel_size_angstrom": card.pixel_size_angstrom,
-        "shift_source": _shift_source(inputs),
+        "shift_source": _shift_source(config, inputs),
         "median_shift_angstrom": float(np.median(shifts_angstrom)),
         f"median_{DISPERSION}": float(np.median(table.scores[DISPERSION])),
         f"median_{TRACE}": float(np.median(table.scores[TRACE])),
@@ -90,8 +91,8 @@ def summary_of(metrics: Dict[str, Any]) -> str:
     return " ".join(sentences)
 
 
-def _shift_source(inputs: ModelInputs) -> str:
-    if inputs.volume is not None:
+def _shift_source(config: InferConfig, inputs: ModelInputs) -> str:
+    if inputs.volume is not None and config.assign != ANGLES:
         return "volume"
     return "zero" if inputs.table.shifts_px is None or not inputs.table.shifts_px.any() else "input"
 
@@ -129,10 +130,11 @@ def notes_of(
 
 def _on_shifts(config: InferConfig, metrics: Dict[str, Any]) -> str:
     source = metrics["shift_source"]
-    if source == "input":
-        return "No volume was given: the shifts are those of the input."
-    if source == "zero":
-        return "No volume was given and the input has no shifts: all shifts are zero."
+    if source != "volume":
+        reason = "--assign is angles" if config.volume else "No volume was given"
+        if source == "zero":
+            return f"{reason} and the input has no shifts: all shifts are zero."
+        return f"{reason}: the shifts are those of the input."
     if metrics["refined"]:
         return f"Poses were refined against {config.volume}, from the network's hypotheses."
     return (

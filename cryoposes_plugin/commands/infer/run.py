@@ -65,7 +65,7 @@ def run(config: InferConfig, run: RunDirectory) -> Dict[str, Any]:
         estimate = predict_poses(config, run, inputs)
     write_particle_results(run, PARTICLES_NAME, estimate.table)
 
-    metrics = metrics_of(inputs, estimate)
+    metrics = metrics_of(config, inputs, estimate)
     if not metrics["refined"]:
         metrics["not_refined"] = not_refined
     notes = notes_of(config, inputs, estimate, metrics)

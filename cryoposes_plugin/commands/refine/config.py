@@ -8,7 +8,7 @@ from typing import ClassVar, Optional, Tuple
 from ...core.errors import ConfigError
 from ..config import INPUT, REFINEMENT, SEARCH, Config, option
 from ..mask_input import mask_option
-from ..refinement_config import batch_size_option, refinement_box_option
+from ..refinement_config import assign_option, batch_size_option, refinement_box_option
 
 
 @dataclass(frozen=True)
@@ -43,20 +43,11 @@ class RefineConfig(Config):
         label="Symmetry",
         group=INPUT,
     )
-    assign: str = option(
-        "both",
+    assign: str = assign_option(
         "What is refined. 'angles': the shifts stay as they are given. 'shifts': the orientations "
         "stay, and the best shift within the shift search range is found. Junk is not told then, "
         "and the part that stays keeps the errors that it came with.",
-        label="Assign",
-        group=REFINEMENT,
-        choices=("both", "angles", "shifts"),
-        titles={
-            "both": "orientations and shifts",
-            "angles": "orientations only",
-            "shifts": "shifts only",
-        },
-        expert=True,
+        {"angles": "orientations only", "shifts": "shifts only"},
     )
     resolution_angstrom: Optional[float] = option(
         None,

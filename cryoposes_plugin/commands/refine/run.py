@@ -9,7 +9,6 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from ...core.geometry.symmetry import symmetric_distance_rad
-from ...core.io.covariances import read_covariance
 from ...core.io.error_log import not_fatal
 from ...core.io.ids import warn_of_copies
 from ...core.io.names import PARTICLES_NAME
@@ -24,6 +23,7 @@ from ...core.refinement.multi_start import Settings
 from ...core.refinement.refinement import NoAgreement, Refinement, refine_all
 from ...core.refinement.results import (
     Results,
+    covariance_of_given,
     with_given_errors,
     with_poses,
     with_refined_defocus,
@@ -90,7 +90,8 @@ def run(config: RefineConfig, run: RunDirectory) -> Dict[str, Any]:
         frame = _frame_test(config, inputs, refinement, None)
         raise NoAgreement(" ".join([str(error), *_alarms(config, frame, False)])) from error
 
-    given, free = _given_covariance(config, inputs), FREE[config.assign]
+    free = FREE[config.assign]
+    given = covariance_of_given(str(config.particles), inputs.table, inputs.grid, free)
     results = with_given_errors(results, given, free)
     table = _with_poses(config, inputs, refinement, results)
     judge = _judge(config, run, inputs, refinement, table)
@@ -163,15 +164,6 @@ def _search_shift_px(config: RefineConfig) -> float:
     """How far around the given shifts the best one is searched for, in pixels of the images."""
     searched = config.assign == SHIFTS or (config.assign == BOTH and config.search_deg > 0)
     return config.search_shift_px if searched else 0.0
-
-
-def _given_covariance(config: RefineConfig, inputs: RefinementInputs) -> Optional[np.ndarray]:
-    """(N, 5, 5) of the given poses where a part of them stays, rad and pixels of the working grid."""
-    if config.assign == BOTH:
-        return None
-    found = read_covariance(str(config.particles), inputs.table)
-    unit = np.array([1.0] * 3 + [1 / inputs.grid.pixel_size_angstrom] * 2)
-    return None if found is None else found * unit[:, None] * unit
 
 
 def _defocus_metrics(table: ParticleTable) -> Dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .levenberg_marquardt import BOTH
 from .multi_start import Refined, Settings
 from .scales import ScaleDistribution
 
@@ -17,9 +18,9 @@ _KEEP = (16, 8, 4)
 _SAME_GAIN = 0.1
 
 
-def settings(max_shift_px: float) -> Settings:
+def settings(max_shift_px: float, assign: str = BOTH) -> Settings:
     """Settings of a global search: shifts up to this far from those of the starts."""
-    return Settings(search_shift_px=max_shift_px, keep=_KEEP)
+    return Settings(search_shift_px=max_shift_px, keep=_KEEP, assign=assign)
 
 
 def doubtful(refined: Refined) -> np.ndarray:

@@ -163,8 +163,8 @@ class _Waves:
         box_size_px: int,
     ):
         coarse, self.shifts_px = (scan_shifts(max_shift_px, box_size_px, r) for r in radii[:2])
-        step = SHIFT_STEP * box_size_px / radii[1]
-        self.nearby_px = scan_shifts(1.01 * step, box_size_px, radii[2])
+        step = 1.01 * SHIFT_STEP * box_size_px / radii[1] if max_shift_px else 0.0
+        self.nearby_px = scan_shifts(step, box_size_px, radii[2])
         self.grids = [
             np.exp(1j * (shifts @ radians[:n].T))
             for shifts, n in zip((coarse, self.shifts_px), numbers)

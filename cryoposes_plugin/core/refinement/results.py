@@ -12,8 +12,9 @@ import numpy as np
 
 from ..fourier.ctf import with_defocus_changed
 from ..geometry.symmetry import random_rotation_error_rad
-from ..io.covariances import covariance_texts, write_covariances
+from ..io.covariances import covariance_texts, read_covariance, write_covariances
 from ..io.folder import Folder
+from ..particles.grids import Grid
 from ..scores import (
     BASIN_ERROR,
     BASINS,
@@ -26,7 +27,7 @@ from ..scores import (
     PARTICLE_SCALE,
     WRONG_BASIN,
 )
-from ..types import ParticleTable
+from ..types import AnyPath, ParticleTable
 from .multi_start import Refined
 from .scales import ScaleDistribution
 from .spectra import Spectra
@@ -94,13 +95,31 @@ def score_columns(
     }
 
 
+def covariance_of_given(
+    path: AnyPath, table: ParticleTable, grid: Grid, free: np.ndarray
+) -> Optional[np.ndarray]:
+    """(N, 5, 5) covariances of the poses that particles came with, where a part of them stays, in
+    rad and pixels of the working grid; None if they came without, or nothing stays.
+
+    Parameters
+    ----------
+    path : of the particles' file.
+    table : the particles.
+    grid : the working grid.
+    free : (5,) bool, the parameters that are refined.
+    """
+    found = None if free.all() else read_covariance(path, table)
+    unit = np.array([1.0] * 3 + [1 / grid.pixel_size_angstrom] * 2)
+    return None if found is None else found * unit[:, None] * unit
+
+
 def with_given_errors(results: Results, given: Optional[np.ndarray], free: np.ndarray) -> Results:
     """Results whose parameters that were not refined have the covariance that they came with, or 0.
 
     Parameters
     ----------
     results : of N particles.
-    given : (N, 5, 5) covariances of the given poses, rad and pixels of the working grid, or None.
+    given : see `covariance_of_given`.
     free : (5,) bool, the parameters that were refined.
     """
     if free.all() or given is None:

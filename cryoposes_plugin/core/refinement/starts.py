@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Dict, Mapping, NamedTuple, Optional, Protocol, Sequence, Tuple
 
 import numpy as np
@@ -116,6 +117,26 @@ class CombinedStarts:
         for start in starts:
             scores.update(start.scores)
         return StartingPoses(poses, scores)
+
+
+class WithGivenShifts:
+    """The orientations of other starts, at given shifts (N, 2) in pixels of the working grid."""
+
+    def __init__(self, starts: Starts, shifts_px: np.ndarray):
+        self._starts, self._shifts_px = starts, shifts_px
+
+    @property
+    def grid(self) -> Optional[np.ndarray]:
+        return self._starts.grid
+
+    @property
+    def score_shapes(self) -> Mapping[str, Tuple[int, ...]]:
+        return self._starts.score_shapes
+
+    def __call__(self, rows: np.ndarray) -> StartingPoses:
+        poses, scores = self._starts(rows)
+        shifts_px = self._shifts_px[rows[poses.particle]]
+        return StartingPoses(dataclasses.replace(poses, shifts_px=shifts_px), scores)
 
 
 def turns_around(angle_deg: float, number: int) -> np.ndarray:
