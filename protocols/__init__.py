@@ -4,11 +4,13 @@ from .protocol_base import ProtCryoposesBase
 from .protocol_calibrate import ProtCryoposesCalibrate
 from .protocol_compare import ProtCryoposesCompare
 from .protocol_consensus import ProtCryoposesConsensus
+from .protocol_expand_symmetry import ProtCryoposesExpandSymmetry
 from .protocol_filter import ProtCryoposesFilter
 from .protocol_forecast import ProtCryoposesForecast
 from .protocol_infer import ProtCryoposesInfer
 from .protocol_initial_volume import ProtCryoposesInitialVolume
 from .protocol_iterate import ProtCryoposesIterate
+from .protocol_merge_sets import ProtCryoposesMergeSets
 from .protocol_mirror import ProtCryoposesMirror
 from .protocol_reconstruct import ProtCryoposesReconstruct
 from .protocol_recover import ProtCryoposesRecover
@@ -23,11 +25,13 @@ __all__ = [
     "ProtCryoposesCalibrate",
     "ProtCryoposesCompare",
     "ProtCryoposesConsensus",
+    "ProtCryoposesExpandSymmetry",
     "ProtCryoposesFilter",
     "ProtCryoposesForecast",
     "ProtCryoposesInfer",
     "ProtCryoposesInitialVolume",
     "ProtCryoposesIterate",
+    "ProtCryoposesMergeSets",
     "ProtCryoposesMirror",
     "ProtCryoposesReconstruct",
     "ProtCryoposesRecover",

@@ -147,6 +147,19 @@ def _group(particles, row: Dict[str, str], acquisition: Sequence[Any]) -> Optics
     )
 
 
+def can_share_a_set(first: OpticsGroup, other: OpticsGroup) -> bool:
+    """Whether box size, pixel size and image state are the same; a Scipion set has one of each."""
+    pixels = first.pixel_size_angstrom, other.pixel_size_angstrom
+    alike = first.box_size_px == other.box_size_px and first.image_state == other.image_state
+    return alike and abs(pixels[1] - pixels[0]) <= 1e-4 * pixels[0]
+
+
+def kind_of_images(group: OpticsGroup) -> str:
+    """In words: "raw images of 64 px at 4 Å"."""
+    size, pixel = group.box_size_px, group.pixel_size_angstrom
+    return f"{group.image_state} images of {size} px at {pixel:g} Å"
+
+
 def set_optics(output, table: ParticleTable, magnification: float) -> None:
     """Set pixel size, acquisition, image state and optics text of an empty SetOfParticles.
 
@@ -157,9 +170,7 @@ def set_optics(output, table: ParticleTable, magnification: float) -> None:
 
     first = table.optics[0]
     for other in table.optics[1:]:
-        if (other.box_size_px, other.image_state) != (first.box_size_px, first.image_state) or abs(
-            other.pixel_size_angstrom - first.pixel_size_angstrom
-        ) > 1e-4 * first.pixel_size_angstrom:
+        if not can_share_a_set(first, other):
             raise InputError(
                 f"Optics groups {first.name} and {other.name} differ in box size, pixel size or "
                 "image state, which is not possible in one Scipion set; split the particles by "

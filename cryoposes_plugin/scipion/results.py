@@ -6,7 +6,7 @@ the input, which keep everything else that they have: RELION's attributes, coord
 
 from __future__ import annotations
 
-from typing import List, Optional, Sequence, Tuple
+from typing import Any, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -85,6 +85,55 @@ def append_particles(
         )
 
     return missing
+
+
+def append_copies(
+    output,
+    sets: Sequence[Any],
+    table: ParticleTable,
+    rows: Sequence[Mapping[int, Sequence[int]]],
+    poses: bool = False,
+    scores: Sequence[str] = (),
+    texts: Sequence[str] = (),
+    optics_groups: bool = False,
+) -> None:
+    """Append the rows of a table under its ids, each made from an item of one of several sets.
+
+    Of what the table does not hold, the items keep what the items of all sets have.
+
+    Parameters
+    ----------
+    output : empty SetOfParticles with the properties of the set.
+    sets : of SetOfParticles.
+    table : the result.
+    rows : for each set, id of an item -> the rows that are made from it.
+    poses, scores, texts : as in `update_particles`.
+    optics_groups : whether the optics groups are those of the table.
+    """
+    from pwem.objects import Particle
+    from pyworkflow.object import Integer
+
+    if poses:
+        output.setAlignmentProj()
+    scores, texts = _columns(output, table, scores, texts)
+    update, blank = _Update(table, poses, scores, texts, subset=False), Particle()
+    own = [{name for name, _ in particles.getFirstItem().getAttributes()} for particles in sets]
+    shared = set.intersection(*own)
+
+    for particles, of_item in zip(sets, rows):
+        for particle in particles.iterItems():
+            for row in of_item.get(particle.getObjId(), ()):
+                item = particle.clone()
+                for name in [n for n, _ in item.getAttributes() if n not in shared]:
+                    if hasattr(blank, name):
+                        setattr(item, name, getattr(blank, name))
+                    else:
+                        delattr(item, name)
+                item.setObjId(int(table.ids[row]))
+                update(item, row)
+                if optics_groups:
+                    setattr(item, OPTICS_GROUP, Integer(int(table.optics_index[row]) + 1))
+                output.append(item)
 
 
 def _columns(

@@ -19,11 +19,13 @@ from cryoposes_plugin.protocols import (
     ProtCryoposesCalibrate,
     ProtCryoposesCompare,
     ProtCryoposesConsensus,
+    ProtCryoposesExpandSymmetry,
     ProtCryoposesFilter,
     ProtCryoposesForecast,
     ProtCryoposesInfer,
     ProtCryoposesInitialVolume,
     ProtCryoposesIterate,
+    ProtCryoposesMergeSets,
     ProtCryoposesMirror,
     ProtCryoposesReconstruct,
     ProtCryoposesRecover,
@@ -50,6 +52,8 @@ PROTOCOLS = (
     ProtCryoposesRecover,
     ProtCryoposesMirror,
     ProtCryoposesConsensus,
+    ProtCryoposesExpandSymmetry,
+    ProtCryoposesMergeSets,
 )
 LABELS = (
     "simulate projections",
@@ -67,6 +71,8 @@ LABELS = (
     "recover poses from distances",
     "mirror volume and poses",
     "consensus of poses",
+    "expand symmetry",
+    "merge particle sets",
 )
 #: Parameters of the header of every form.
 OF_SCIPION = (
@@ -347,4 +353,4 @@ def test_one_label_for_one_idea():
 def test_every_config_with_a_title_has_a_protocol():
     titles = {command: config.title for command, config in CONFIGS.items() if config.title}
     assert {p.CONFIG.command: p._label for p in PROTOCOLS} == titles
-    assert set(CONFIGS) - set(titles) == {"recover-distances", "expand-symmetry", "merge-sets"}
+    assert set(CONFIGS) - set(titles) == {"recover-distances"}

@@ -11,6 +11,7 @@ from ..config import INPUT, Config, option
 @dataclass(frozen=True)
 class ExpandSymmetryConfig(Config):
     command: ClassVar[str] = "expand-symmetry"
+    title: ClassVar[str] = "expand symmetry"
     description: ClassVar[str] = (
         "repeat each particle at each symmetry mate of its pose, or undo it"
     )

@@ -21,13 +21,13 @@ logger = logging.getLogger(__name__)
 def check(config: ExpandSymmetryConfig) -> None:
     """Raise every error that can be found before any file is written."""
     config.validate()
-    _result(config, _read(config))
+    result_of(config, _read(config))
 
 
 def run(config: ExpandSymmetryConfig, run: RunDirectory) -> Dict[str, Any]:
     """Write particles.star; returns the metrics."""
     table = _read(config)
-    result = _result(config, table)
+    result = result_of(config, table)
     write_particle_results(run, PARTICLES_NAME, result)
     what = "kept of" if config.collapse else "made of"
     note = f"{counted(len(result), 'particle')} {what} {len(table)}."
@@ -40,7 +40,8 @@ def _read(config: ExpandSymmetryConfig) -> ParticleTable:
     return read_particles(str(config.particles), needed, config.images_from, config.passthrough)
 
 
-def _result(config: ExpandSymmetryConfig, table: ParticleTable) -> ParticleTable:
+def result_of(config: ExpandSymmetryConfig, table: ParticleTable) -> ParticleTable:
+    """The particles expanded, or collapsed; raises what is wrong with config or particles."""
     if config.collapse:
         return collapsed(table)
     mates = cosets(config.pseudo_symmetry, config.symmetry)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict
+from typing import Any, Dict, List
 
 from ...core.errors import ConfigError
 from ...core.io.cryosparc.dataset import is_dataset
@@ -21,12 +21,12 @@ def check(config: MergeSetsConfig) -> None:
     config.validate()
     if len(config.sets) < _FEWEST:
         raise ConfigError("merge-sets: --sets names only one file; give two or more.")
-    _merged(config)
+    merged_tables(_tables(config), config.sets)
 
 
 def run(config: MergeSetsConfig, run: RunDirectory) -> Dict[str, Any]:
     """Write particles.star, and particles.cs if all sets come from cryoSPARC; returns the metrics."""
-    table = _merged(config)
+    table = merged_tables(_tables(config), config.sets)
     write_particle_results(run, PARTICLES_NAME, table)
     return {
         "particles": len(table),
@@ -39,11 +39,10 @@ def run(config: MergeSetsConfig, run: RunDirectory) -> Dict[str, Any]:
     }
 
 
-def _merged(config: MergeSetsConfig) -> ParticleTable:
-    tables = [
+def _tables(config: MergeSetsConfig) -> List[ParticleTable]:
+    return [
         read_particles(
             path, (), config.images_from, config.passthrough if is_dataset(path) else None
         )
         for path in config.sets
     ]
-    return merged_tables(tables, config.sets)
