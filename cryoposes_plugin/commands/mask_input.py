@@ -7,7 +7,7 @@ from typing import Any, Optional
 
 from ..core.errors import ConfigError
 from ..core.io.mrc import read_volume
-from ..core.maps.volume_mask import check_mask, mask_on_grid
+from ..core.maps.volume_mask import check_mask, mask_on_grid, warn_of_hard_edge
 from ..core.particles.checks import check_volume, same_pixel_size
 from ..core.particles.grids import Grid
 from ..core.types import ParticleTable, Volume
@@ -50,6 +50,7 @@ def read_mask(path: Optional[str], table: ParticleTable, grid: Grid) -> Optional
         return None
     mask = read_volume(path)
     check_mask(path, mask)
+    warn_of_hard_edge(path, mask)
     check_volume(path, mask, table)
 
     box, pixel = mask.box_size_px, mask.pixel_size_angstrom

@@ -10,7 +10,7 @@ from cryoposes_plugin.cli.main import main
 from cryoposes_plugin.commands.simulate.config import SimulateConfig
 from cryoposes_plugin.commands.simulate.inputs import read_inputs
 from cryoposes_plugin.core import image_truth
-from cryoposes_plugin.core.errors import ConfigError
+from cryoposes_plugin.core.errors import ConfigError, CryoposesError
 from cryoposes_plugin.core.imaging.faults.settings import Faults
 from cryoposes_plugin.core.io.mrc import write_volume
 from cryoposes_plugin.core.io.particle_files import read_particles
@@ -232,7 +232,7 @@ def test_a_mask_that_is_none_is_refused(inputs, tmp_path, box, factor, sentence)
     mask[box // 2 + 2 :] = factor
     write_volume(tmp_path / "mask.mrc", mask, 5.0)
     volume, part = str(inputs / "map.mrc"), str(tmp_path / "mask.mrc")
-    with pytest.raises(ConfigError, match=sentence):
+    with pytest.raises(CryoposesError, match=sentence):
         read_inputs(SimulateConfig(volume=(volume,), moving_part=part))
 
 

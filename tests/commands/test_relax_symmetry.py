@@ -132,16 +132,24 @@ def test_a_symmetric_volume_tells_nothing(scene):
         check(config)
 
 
-def test_a_mask_of_another_grid_is_a_sentence(scene):
+@pytest.mark.parametrize(
+    "box, factor, sentence",
+    [
+        (24, 1, "has 24 voxels along each side and the volume has 32"),
+        (32, 3, "mask.mrc has values from 0 to 3; give a mask"),
+    ],
+)
+def test_a_mask_that_does_not_fit_is_a_sentence(scene, box, factor, sentence):
     folder = scene[0]
-    write_volume(folder / "mask.mrc", np.eye(24, dtype=np.float32)[None].repeat(24, 0), PIXEL)
+    data = factor * np.eye(box, dtype=np.float32)[None].repeat(box, 0)
+    write_volume(folder / "mask.mrc", data, PIXEL)
     config = RelaxSymmetryConfig(
         particles=str(folder / "modulo.star"),
         volume=str(folder / "broken.mrc"),
         pseudo_symmetry="C4",
         focus_mask=str(folder / "mask.mrc"),
     )
-    with pytest.raises(InputError, match="has 24 voxels along each side and the volume has 32"):
+    with pytest.raises(InputError, match=sentence):
         check(config)
 
 

@@ -11,12 +11,11 @@ from ...core.errors import ConfigError, InputError
 from ...core.geometry.subgroups import Cosets, cosets
 from ...core.io.mrc import read_volume
 from ...core.io.particle_files import read_particles
+from ...core.maps.volume_mask import check_mask
 from ...core.particles.checks import check_ctf, check_volume
 from ...core.particles.grids import Grid, working_grid
 from ...core.types import ParticleTable, Volume
 from .config import RelaxSymmetryConfig
-
-_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -63,10 +62,5 @@ def _read_focus(path: str, volume: Volume) -> Volume:
             f"Focus mask {path} has {focus.box_size_px} voxels along each side and the volume has "
             f"{volume.box_size_px}; give a mask on the grid of the volume."
         )
-    lowest, highest = float(focus.data.min()), float(focus.data.max())
-    if lowest < -_TOLERANCE or highest > 1 + _TOLERANCE or highest < 0.5:
-        raise InputError(
-            f"Focus mask {path} has values from {lowest:g} to {highest:g}; give a mask that is 1 "
-            "in the region that breaks the symmetry and 0 elsewhere."
-        )
+    check_mask(path, focus)
     return Volume(np.clip(focus.data, 0, 1), volume.pixel_size_angstrom)

@@ -15,6 +15,7 @@ from ...core.io.mrc import read_volume
 from ...core.io.particle_files import read_particles
 from ...core.io.star_optics import aberrations_of
 from ...core.maps.size import radius_of_gyration_angstrom
+from ...core.maps.volume_mask import check_mask
 from ...core.particles.grids import Grid
 from ...core.types import ParticleTable, Volume
 from ..imaging_config import ImagingConfig
@@ -25,8 +26,6 @@ from .junk import OTHER_MOLECULES, SMALLEST_BOX_PX
 
 #: Box sizes and pixel sizes count as equal within this.
 _TOLERANCE = 1e-3
-#: A mask may leave the range from 0 to 1 by this, as interpolated ones do.
-_MASK_TOLERANCE = 0.05
 #: Default diameter of the particle, as a share of the box.
 DEFAULT_DIAMETER_SHARE = 0.75
 
@@ -105,13 +104,7 @@ def _mask_of_part(config: SimulateConfig, volumes: Sequence[Volume]) -> Optional
     if not config.moving_part:
         return None
     subject, mask = f"simulate: the mask {config.moving_part}", read_volume(config.moving_part)
-
-    low, high = float(mask.data.min()), float(mask.data.max())
-    if low < -_MASK_TOLERANCE or high > 1 + _MASK_TOLERANCE:
-        raise ConfigError(
-            f"{subject} has values from {low:g} to {high:g}; give one from 0 (outside the part) to "
-            "1 (inside)."
-        )
+    check_mask(config.moving_part, mask)
     for volume in volumes:
         found, wanted = ((v.box_size_px, round(v.pixel_size_angstrom, 3)) for v in (mask, volume))
         if found != wanted:

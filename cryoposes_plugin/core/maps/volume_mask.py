@@ -13,7 +13,7 @@ from ..types import Volume
 logger = logging.getLogger(__name__)
 
 #: Values may lie outside of 0 to 1 by this: masks are filtered and resampled.
-_TOLERANCE = 0.02
+_TOLERANCE = 0.05
 #: A mean edge narrower than this many voxels is hard: it correlates distant shells.
 _HARD_EDGE_PX = 1.5
 #: Voxels between these values belong to the edge.
@@ -23,13 +23,7 @@ _MOST_LEFT_OUT = 0.5
 
 
 def check_mask(path: str, mask: Volume) -> None:
-    """InputError for a volume that is no mask; a hard edge is a warning.
-
-    Parameters
-    ----------
-    path : for the sentences.
-    mask : 1 inside, 0 outside, between these at the edge.
-    """
+    """InputError for a volume that is no mask: 1 inside, 0 outside, between these at the edge."""
     low, high = float(mask.data.min()), float(mask.data.max())
     if low < -_TOLERANCE or high > 1 + _TOLERANCE:
         raise InputError(
@@ -40,10 +34,12 @@ def check_mask(path: str, mask: Volume) -> None:
         raise InputError(f"Mask {path} is empty (0 everywhere); give one that covers the particle.")
     if low >= 1 - _TOLERANCE:
         raise InputError(
-            f"Mask {path} is 1 everywhere and masks nothing; give one that leaves out the solvent, "
-            "or none."
+            f"Mask {path} is 1 everywhere and masks nothing; give one that is 0 elsewhere, or none."
         )
 
+
+def warn_of_hard_edge(path: str, mask: Volume) -> None:
+    """Warns of a mask from 0 to 1 that is not soft."""
     width = edge_width_px(mask.data)
     if width < _HARD_EDGE_PX:
         logger.warning(

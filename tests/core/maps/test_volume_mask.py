@@ -10,6 +10,7 @@ from cryoposes_plugin.core.maps.volume_mask import (
     edge_width_px,
     mask_on_grid,
     masked_volume,
+    warn_of_hard_edge,
 )
 from cryoposes_plugin.core.types import Volume
 
@@ -36,10 +37,15 @@ def test_width_of_an_edge_is_that_of_its_cosine(edge_px):
     assert found == pytest.approx(share * edge_px, rel=0.08)
 
 
+def test_a_resampled_mask_may_overshoot():
+    mask = soft_sphere(16, 5)
+    check_mask("m.mrc", Volume((1.08 * mask - 0.04).astype(np.float32), 2.0))
+
+
 def test_a_hard_edge_is_warned_of(caplog):
-    check_mask("soft.mrc", Volume(soft_sphere(48, 14, 5.0), 2.0))
+    warn_of_hard_edge("soft.mrc", Volume(soft_sphere(48, 14, 5.0), 2.0))
     assert not caplog.records
-    check_mask("hard.mrc", Volume((soft_sphere(48, 14, 5.0) > 0.5).astype(np.float32), 2.0))
+    warn_of_hard_edge("hard.mrc", Volume((soft_sphere(48, 14, 5.0) > 0.5).astype(np.float32), 2.0))
     assert "Mask hard.mrc has a hard edge (0.0 voxels wide)" in caplog.text
 
 
