@@ -14,8 +14,13 @@ def interpolation_kernel(box_size_px: int, grid_size: int) -> np.ndarray:
 
     The transform of the triangle of one node's width along each axis: sinc^2(x / grid size).
     """
-    along = np.sinc((np.arange(box_size_px) - centre(box_size_px)) / grid_size) ** 2
+    along = kernel_along_axis(box_size_px, grid_size)
     return along[:, None, None] * along[:, None] * along
+
+
+def kernel_along_axis(box_size_px: int, grid_size: int) -> np.ndarray:
+    """(D,) float64: the same along one axis."""
+    return np.sinc((np.arange(box_size_px) - centre(box_size_px)) / grid_size) ** 2
 
 
 def padded_for_interpolation(data: np.ndarray, grid_size: int) -> np.ndarray:

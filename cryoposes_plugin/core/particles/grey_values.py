@@ -180,6 +180,18 @@ class GreyValues:
         gains_differ = bool(unlike.mean() > _SHARE_UNLIKE)
         return Usual(*middle, noisy, gains_differ, float(wrapped.mean()), usual_peak, faulty)
 
+    @property
+    def found(self) -> np.ndarray:
+        """(N,) int8, the class of every image that was read, UNKNOWN of the others.
+
+        What was found where the images were read can be put in.
+        """
+        return self._found
+
+    @found.setter
+    def found(self, found: np.ndarray) -> None:
+        self._found = found
+
     def check(self) -> None:
         """InputError for a set of blank images, tested on a sample."""
         _ = self.usual

@@ -1,23 +1,27 @@
 """Half maps and full map by direct Fourier inversion.
 
-Images are streamed once, and each half set has its own thread.
+Images are streamed once.
 """
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from threading import Lock
-from typing import Iterator, NamedTuple, Tuple
+from functools import partial
+from typing import List, NamedTuple, Optional
 
 import numpy as np
 
 from ..errors import InputError
 from ..fourier.ctf import ctf_values
 from ..fourier.slices import SliceSampler, ctf_weighted
-from ..parallel import number_of_cores
+from ..parallel import in_order, number_of_cores
 from ..progress import Progress
-from .fourier_inversion import FourierGrid, Inversion
+from .fourier_inversion import Inversion
+from .half_set_sums import HalfSetSums
 from .particles import ReconstructionParticles
+
+#: Pixels of the images that are prepared together.
+_LARGEST_BATCH_PX = 2**21
 
 
 class Maps(NamedTuple):
@@ -26,6 +30,23 @@ class Maps(NamedTuple):
     full: np.ndarray
     half1: np.ndarray
     half2: np.ndarray
+
+
+class _Batch(NamedTuple):
+    """Rows of one optics group, the group, and its sampler."""
+
+    rows: np.ndarray
+    group: int
+    sampler: SliceSampler
+
+
+class _Slices(NamedTuple):
+    """The slices of images that have contrast: their rows, and what they add at the samples."""
+
+    rows: np.ndarray
+    numerator: np.ndarray
+    weight: np.ndarray
+    sampler: SliceSampler
 
 
 def fourier_maps(
@@ -38,77 +59,121 @@ def fourier_maps(
 ) -> Maps:
     """Full map and half maps.
 
-    The result does not depend on the number of threads: one thread sums a half set, in the order of
-    its particles.
-
     Parameters
     ----------
-    particles : poses, images and half sets.
-    symmetry : point group to impose.
-    padding : how much finer than the images the Fourier volume is sampled.
-    batch_size : number of images per batch.
-    threads : number of threads; 0: one per core.
+    particles, symmetry, padding, batch_size, threads : see `fourier_sums`.
 
     Raises
     ------
     InputError : if no image of a half set has any contrast.
     """
-    progress, lock = Progress(len(particles), "images", "reconstruct"), Lock()
+    sums = fourier_sums(
+        particles, symmetry, padding=padding, batch_size=batch_size, threads=threads
+    )
+    return maps_of(sums, threads)
 
-    def add(half: int) -> FourierGrid:
-        grid = FourierGrid(particles.box_size_px, padding, symmetry)
-        for rows, group in _batches(particles, half, batch_size):
-            _insert(grid, particles, rows, group)
-            with lock:
-                progress.advance(len(rows))
-        if not grid.sums[2].any():
+
+def fourier_sums(
+    particles: ReconstructionParticles,
+    symmetry: str = "C1",
+    rows: Optional[np.ndarray] = None,
+    *,
+    padding: int = 2,
+    batch_size: int = 256,
+    threads: int = 0,
+) -> HalfSetSums:
+    """The Fourier sums of both half sets.
+
+    The result does not depend on the number of threads: one thread sums a half set, in the order of
+    its particles, while others prepare the next images.
+
+    Parameters
+    ----------
+    particles : poses, images and half sets.
+    symmetry : point group to impose.
+    rows : of the particles that are summed; default: all.
+    padding : how much finer than the images the Fourier volume is sampled.
+    batch_size : number of images per batch.
+    threads : number of threads; 0: one per core.
+    """
+    rows = np.arange(len(particles)) if rows is None else rows
+    progress = Progress(len(rows), "images", "reconstruct")
+    sums = HalfSetSums(len(particles), particles.box_size_px, padding, symmetry)
+    batches = _batches(particles, rows, batch_size)
+    # Measured by one thread, before several read.
+    particles.images.grey.check()
+
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        for batch, slices in in_order(partial(_slices, particles), batches, threads):
+            list(pool.map(partial(_insert, sums, particles, slices), (1, 2)))
+            progress.advance(len(batch.rows))
+    sums.found[rows] = particles.images.grey.found[rows]
+    return sums
+
+
+def maps_of(sums: HalfSetSums, threads: int = 0) -> Maps:
+    """Full map and half maps; the sums are used up.
+
+    Raises
+    ------
+    InputError : if no image of a half set has any contrast.
+    """
+    for half in (1, 2):
+        if not sums.of_half(half).sums[:, 2].any():
             raise InputError(
                 f"No image of half set {half} has any contrast; give images that show particles."
             )
-        return grid
-
     threads = threads or number_of_cores()
-    # Measured by one thread, before two read.
-    particles.images.grey.check()
-    with ThreadPoolExecutor(max_workers=min(threads, 2)) as pool:
-        first, second = (Inversion(grid) for grid in pool.map(add, (1, 2)))
-
-    return Maps(first.merged(second).volume(threads), first.volume(threads), second.volume(threads))
+    first, second = (Inversion(sums.of_half(half)) for half in (1, 2))
+    half1, half2 = first.volume(threads), second.volume(threads)
+    first.add(second)
+    return Maps(first.volume(threads), half1, half2)
 
 
-def _batches(
-    particles: ReconstructionParticles, half: int, batch_size: int
-) -> Iterator[Tuple[np.ndarray, int]]:
-    """Rows of one half set and one optics group, and the group."""
-    groups = particles.table.optics_index
+def _batches(particles: ReconstructionParticles, rows: np.ndarray, batch_size: int) -> List[_Batch]:
+    step = max(1, min(batch_size, _LARGEST_BATCH_PX // particles.box_size_px**2))
+    groups = particles.table.optics_index[rows]
+    found = []
     for group in np.unique(groups):
-        rows = np.flatnonzero((particles.half == half) & (groups == group))
-        for start in range(0, len(rows), batch_size):
-            yield rows[start : start + batch_size], int(group)
+        mine = rows[groups == group]
+        sampler = SliceSampler(particles.box_size_px, particles.nyquist_radius(group))
+        for start in range(0, len(mine), step):
+            found.append(_Batch(mine[start : start + step], int(group), sampler))
+    return found
 
 
-def _insert(
-    grid: FourierGrid, particles: ReconstructionParticles, rows: np.ndarray, group: int
-) -> None:
-    table = particles.table
-    sampler = SliceSampler(particles.box_size_px, particles.nyquist_radius(group))
+def _slices(particles: ReconstructionParticles, batch: _Batch) -> _Slices:
+    """What the images of a batch add."""
+    table, rows, sampler = particles.table, batch.rows, batch.sampler
     images = particles.images.read(rows)
     informative = particles.images.grey.informative(rows)
     images, rows = images[informative], rows[informative]
     if not len(rows):
-        return
+        nothing = np.empty((0, len(sampler)), np.float32)
+        return _Slices(rows, nothing.astype(np.complex64), nothing, sampler)
 
     samples = sampler.transform(images, particles.shifts_px[rows])
+
     ctf = None
     if table.ctf is not None:
         columns = {
             name: values.astype(np.float32) for name, values in vars(table.ctf.take(rows)).items()
         }
         ctf = ctf_values(*sampler.frequencies(particles.pixel_size_angstrom), columns)
-    numerator, weight = ctf_weighted(samples, ctf, table.optics[group].image_state)
+    numerator, weight = ctf_weighted(samples, ctf, table.optics[batch.group].image_state)
     if particles.weights is not None:
         attenuation = particles.weights.relative_attenuation(
             rows, *sampler.frequencies(particles.pixel_size_angstrom)
         )
         numerator, weight = attenuation * numerator, attenuation**2 * weight
-    grid.insert(numerator, weight, particles.rotations[rows], sampler)
+    return _Slices(rows, numerator, weight, sampler)
+
+
+def _insert(
+    sums: HalfSetSums, particles: ReconstructionParticles, slices: _Slices, half: int
+) -> None:
+    mine = particles.half[slices.rows] == half
+    rotations = particles.rotations[slices.rows[mine]]
+    sums.of_half(half).insert(
+        slices.numerator[mine], slices.weight[mine], rotations, slices.sampler
+    )

@@ -1,0 +1,225 @@
+"""Sums at the nodes of one half of a ball of Fourier space: samples are spread over them, and a
+point group is imposed on them (Numba).
+
+The nodes lie at x >= 0, in lines along x that are as long as the ball is wide. Each has three
+numbers side by side: real part, imaginary part, weight.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Tuple
+
+import numpy as np
+
+from ..compiled import compiled, inlined
+
+#: A sample reaches nodes that are this far from it.
+_REACH = math.sqrt(3)
+
+
+def line_starts(radius: float) -> Tuple[np.ndarray, int]:
+    """The first node of every line of a half ball, (side, side) int64 [z, y], and how many nodes
+    there are.
+
+    z = y = 0 is in the middle. Samples within the radius, in nodes, have all their eight nodes.
+    """
+    reach = radius + _REACH
+    edge = math.ceil(reach)
+    squared = np.arange(-edge, edge + 1) ** 2
+    inside = reach**2 - squared[:, None] - squared
+    lengths = np.where(inside >= 0, np.sqrt(np.maximum(inside, 0)).astype(np.int64) + 1, 0)
+    ends = np.cumsum(lengths.ravel())
+    return (ends - lengths.ravel()).reshape(lengths.shape), int(ends[-1])
+
+
+@compiled
+def spread(
+    sums: np.ndarray,
+    starts: np.ndarray,
+    plane: np.ndarray,
+    density: np.ndarray,
+    axes: np.ndarray,
+    numerator: np.ndarray,
+    weight: np.ndarray,
+) -> None:
+    """Add samples to the eight nodes around each, with trilinear weights.
+
+    Of a sample and its Friedel mate, the one at x >= 0 is added.
+
+    Parameters
+    ----------
+    sums : (nodes, 3) float32, is added to.
+    starts : (side, side) int64, see `line_starts`.
+    plane : (2, P) float32 kx and ky of the samples.
+    density : (P,) float32, a factor of every sample.
+    axes : (B, 2, 3) float32, x and y of the images in the volume's frame, in nodes.
+    numerator, weight : (B, P) complex64 and float32.
+    """
+    middle = starts.shape[0] // 2
+    one = np.float32(1.0)
+    for image in range(len(axes)):
+        a, b = axes[image]
+        for p in range(plane.shape[1]):
+            kx, ky = plane[0, p], plane[1, p]
+            x, y, z = a[0] * kx + b[0] * ky, a[1] * kx + b[1] * ky, a[2] * kx + b[2] * ky
+            side = one if x >= np.float32(0.0) else -one
+            x, y, z = x * side, y * side, z * side
+            x0, y0, z0 = np.floor(x), np.floor(y), np.floor(z)
+            fx, fy, fz = x - x0, y - y0, z - z0
+            ix, iy, iz = np.int64(x0), np.int64(y0) + middle, np.int64(z0) + middle
+
+            real = density[p] * numerator[image, p].real
+            imaginary = density[p] * side * numerator[image, p].imag
+            w = density[p] * weight[image, p]
+            for dz in range(2):
+                for dy in range(2):
+                    outer = (fz if dz else one - fz) * (fy if dy else one - fy)
+                    upper = outer * fx
+                    lower = outer - upper
+                    at = starts[iz + dz, iy + dy] + ix
+                    sums[at, 0] += lower * real
+                    sums[at, 1] += lower * imaginary
+                    sums[at, 2] += lower * w
+                    sums[at + 1, 0] += upper * real
+                    sums[at + 1, 1] += upper * imaginary
+                    sums[at + 1, 2] += upper * w
+
+
+@inlined
+def _kept(x: int, y: int, z: int) -> bool:
+    """Whether a node stands for itself and its mate; of the plane x = 0 one half does."""
+    return x > 0 or (x == 0 and (z > 0 or (z == 0 and y >= 0)))
+
+
+@compiled
+def make_hermitian(sums: np.ndarray, starts: np.ndarray) -> None:
+    """Add the mates of the nodes at x = 0, which lie there too."""
+    middle = starts.shape[0] // 2
+    ends = starts.ravel()
+    for z in range(middle + 1):
+        for y in range(-middle if z > 0 else 0, middle + 1):
+            line = (z + middle) * starts.shape[1] + y + middle
+            end = ends[line + 1] if line + 1 < len(ends) else len(sums)
+            if end == ends[line]:
+                continue
+            a, b = starts[middle + z, middle + y], starts[middle - z, middle - y]
+            real, imaginary = sums[a, 0] + sums[b, 0], sums[a, 1] - sums[b, 1]
+            weight = sums[a, 2] + sums[b, 2]
+            sums[a, 0], sums[a, 1], sums[a, 2] = real, imaginary, weight
+            sums[b, 0], sums[b, 1], sums[b, 2] = real, -imaginary, weight
+
+
+@compiled
+def symmetrise(sums: np.ndarray, starts: np.ndarray, group: np.ndarray, radius: int) -> None:
+    """Sum f(h k) over a group of signed permutations, in place, at the nodes |k| < radius.
+
+    Nodes that the group takes into each other get one sum. The first of them has it computed.
+
+    Parameters
+    ----------
+    sums, starts : see `spread`; Hermitian.
+    group : (h, 3, 3) int64 acting on (x, y, z), the identity first.
+    radius : in nodes.
+    """
+    middle = starts.shape[0] // 2
+    place, mirror = np.empty(len(group), np.int64), np.empty(len(group), np.int64)
+    side = np.empty(len(group), np.float32)
+    for z in range(-radius + 1, radius):
+        for y in range(-radius + 1, radius):
+            for x in range(radius):
+                if x * x + y * y + z * z >= radius * radius or not _kept(x, y, z):
+                    continue
+                real = imaginary = weight = np.float32(0.0)
+                own, first = starts[middle + z, middle + y] + x, True
+                for i in range(len(group)):
+                    h = group[i]
+                    tx = h[0, 0] * x + h[0, 1] * y + h[0, 2] * z
+                    ty = h[1, 0] * x + h[1, 1] * y + h[1, 2] * z
+                    tz = h[2, 0] * x + h[2, 1] * y + h[2, 2] * z
+                    side[i] = 1.0 if _kept(tx, ty, tz) else -1.0
+                    if not _kept(tx, ty, tz):
+                        tx, ty, tz = -tx, -ty, -tz
+                    at = starts[middle + tz, middle + ty] + tx
+                    if at < own:
+                        first = False
+                        break
+                    place[i] = at
+                    mirror[i] = starts[middle - tz, middle - ty] if tx == 0 else -1
+                    real += sums[at, 0]
+                    imaginary += side[i] * sums[at, 1]
+                    weight += sums[at, 2]
+                if not first:
+                    continue
+
+                for i in range(len(group)):
+                    at = place[i]
+                    sums[at, 0], sums[at, 1], sums[at, 2] = real, side[i] * imaginary, weight
+                    at = mirror[i]
+                    if at >= 0:
+                        sums[at, 0], sums[at, 1], sums[at, 2] = real, -side[i] * imaginary, weight
+
+
+@compiled
+def shell_weights(
+    sums: np.ndarray, starts: np.ndarray, radius: int, nodes_per_shell: int
+) -> np.ndarray:
+    """(S, 2) float64: sum of the weights at |k| < radius and number of nodes, by shell.
+
+    Parameters
+    ----------
+    sums, starts : see `spread`.
+    radius : in nodes.
+    nodes_per_shell : width of a shell.
+    """
+    middle = starts.shape[0] // 2
+    out = np.zeros((radius // nodes_per_shell + 2, 2))
+    for z in range(-radius + 1, radius):
+        for y in range(-radius + 1, radius):
+            start = starts[middle + z, middle + y]
+            for x in range(radius):
+                squared = x * x + y * y + z * z
+                if squared >= radius * radius:
+                    break
+                shell = np.int64(np.rint(math.sqrt(squared) / nodes_per_shell))
+                out[shell, 0] += sums[start + x, 2]
+                out[shell, 1] += 1
+    return out
+
+
+@compiled
+def estimate(
+    sums: np.ndarray,
+    starts: np.ndarray,
+    y: int,
+    terms: np.ndarray,
+    scale: float,
+    nodes_per_shell: int,
+    out: np.ndarray,
+) -> None:
+    """Fill the plane at y with numerator / ((weight + term) / scale), zero from the radius on.
+
+    Parameters
+    ----------
+    sums, starts : see `spread`.
+    y : of the plane.
+    terms : (S,) float32, added to the weights of each shell.
+    scale : see above.
+    nodes_per_shell : width of a shell.
+    out : (Z, R) complex64 [z, x], z in the order of `fft`; R is the radius in nodes.
+    """
+    middle = starts.shape[0] // 2
+    size, radius = out.shape
+    out[:] = 0
+    for z in range(-radius + 1, radius):
+        start = starts[middle + z, middle + y]
+        row = z % size
+        for x in range(radius):
+            squared = x * x + y * y + z * z
+            if squared >= radius * radius:
+                break
+            shell = np.int64(np.rint(math.sqrt(squared) / nodes_per_shell))
+            weight = sums[start + x, 2] + terms[shell]
+            if weight > 0:
+                factor = np.float32(scale) / weight
+                out[row, x] = complex(sums[start + x, 0] * factor, sums[start + x, 1] * factor)
