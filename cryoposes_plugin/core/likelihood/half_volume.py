@@ -1,5 +1,6 @@
 """A map as one half of its Fourier transform on a padded grid, read between the nodes by trilinear
-interpolation, and the inner products that the likelihood needs (Numba).
+interpolation, and the inner products that the likelihood needs (Numba). See `packed_nodes` for how
+the nodes are stored.
 
 Points are worked on in blocks. The numbers of a block lie side by side in one array, a row for each
 quantity: the loops over a block then become vector instructions, because all rows have known and
@@ -9,31 +10,44 @@ different places. For the same reason every index is unsigned.
 from __future__ import annotations
 
 import math
-from typing import Tuple
+from typing import NamedTuple, Tuple
 
 import numpy as np
 
 from ..compiled import compiled, inlined
 from ..errors import ResourceError
 from ..imaging import padding as grids
-from ..imaging.fourier_volumes import fourier_volume
 from .arrays import ImageArrays, PoseArrays
+from .packed_nodes import imaginary_part, layers_of, packed_nodes, real_part
 
 _u = np.uint64
 #: Points of a block, and rows of the block: coordinates, modulation, side of the half space,
-#: fractions beyond the node below, phases along x and y; values at the eight nodes around; columns
-#: of the products. Real parts are followed by imaginary ones.
+#: fractions beyond the node below, phases along x and y; columns of the products. Real parts are
+#: followed by imaginary ones.
 _BLOCK = 128
-_ROWS = tuple(_u(row * _BLOCK) for row in range(41))
+_ROWS = tuple(_u(row * _BLOCK) for row in range(25))
 _SCRATCH = len(_ROWS) * _BLOCK
 _KX, _KY, _C, _SIDE, _FX, _FY, _FZ, _EX, _EX_IM, _EY, _EY_IM = _ROWS[:11]
-_CORNERS, _COLUMNS = _ROWS[11:27], _ROWS[27:41]
+_COLUMNS = _ROWS[11:]
 _NEXT, _PAIR = _u(_BLOCK), _u(2 * _BLOCK)
+#: Rows of places in the table: four lines along x, (z, y) as the digits of a binary number, and the
+#: step to the next node of a line; and rows of the eight nodes around, (z, y, x) likewise.
+_LINES, _STEP = tuple(_u(row * _BLOCK) for row in range(4)), _u(4 * _BLOCK)
+_NODES = tuple(_u(row * _BLOCK) for row in range(8))
 #: Columns: the derivatives by the pose (5), the model, the image.
 _WIDTH = 7
 _PRODUCTS = _WIDTH * (_WIDTH + 1) // 2
 #: Nodes that an index of 32 bits can count.
 _MOST_NODES = 2**31
+
+
+class _Nodes(NamedTuple):
+    """See `packed_nodes.PackedNodes` and `packed_nodes.Layers`."""
+
+    table: np.ndarray
+    start: np.ndarray
+    step: np.ndarray
+    unit: np.float32
 
 
 class HalfVolume:
@@ -56,20 +70,14 @@ class HalfVolume:
     def __init__(self, volume: np.ndarray, padding: float, frequencies: np.ndarray):
         box = len(volume)
         size = grids.padded_size(box, padding)
-        width = size // 2 + 1
-        # The first planes follow again after the last ones: each node has its neighbours.
-        shape = (size + 1, size + 1, width)
-        if math.prod(shape) >= _MOST_NODES:
+        layers = layers_of(size)
+        if layers.number >= _MOST_NODES:
             raise ResourceError(
                 f"A map of {box} px has more than {_MOST_NODES} Fourier coefficients on its padded "
                 "grid; use a smaller working box."
             )
-        table = np.empty(shape, np.complex64)
-        fourier_volume(volume, size, out=table[:size, :size])
-        table[size, :size] = table[0, :size]
-        table[:, size] = table[:, 0]
-        self._table = table.reshape(-1).view(np.float32)
-        self._grid = np.array([size // 2, width, (size + 1) * width], np.int32)
+        nodes = packed_nodes(volume, size, layers)
+        self._nodes = _Nodes(nodes.table, layers.start, layers.step, nodes.unit)
 
         self._scale = np.float32(size / box)
         self._k = np.ascontiguousarray(frequencies.T, np.float32)
@@ -80,14 +88,14 @@ class HalfVolume:
     @property
     def bytes(self) -> int:
         """Of the table."""
-        return self._table.nbytes
+        return self._nodes.table.nbytes
 
     def slices(self, rotations: np.ndarray, number: int) -> np.ndarray:
         """(B, P) complex64 x(A^T k) at the first P = `number` points."""
         out = np.empty((len(rotations), number), np.complex64)
         rotations = np.ascontiguousarray(rotations, np.float32)
         k = self._k[:, :number]
-        _slices(self._table, self._grid, self._scale, k, rotations, out.view(np.float32))
+        _slices(self._nodes, self._scale, k, rotations, out.view(np.float32))
         return out
 
     def gram(self, poses: PoseArrays, images: ImageArrays, number: int) -> np.ndarray:
@@ -100,8 +108,7 @@ class HalfVolume:
             return out
 
         _gram(
-            self._table,
-            self._grid,
+            self._nodes,
             self._scale,
             self._k[:, :number],
             int(self._reach[number - 1]),
@@ -118,34 +125,36 @@ class HalfVolume:
 @inlined
 def _locate(
     s: np.ndarray,
-    node: np.ndarray,
+    place: np.ndarray,
     n: int,
     k: np.ndarray,
     first: int,
     a: np.ndarray,
     scale: np.float32,
-    grid: np.ndarray,
+    nodes: _Nodes,
 ) -> None:
-    """Fill the rows of coordinates, side and fractions, and the node below each point.
+    """Fill the rows of coordinates, side and fractions, and the places of the nodes about each point.
 
     Only kx >= 0 is stored: V^(q) = conj(V^(-q)).
 
     Parameters
     ----------
-    s, node : of the block.
+    s, place : of the block.
     n : number of its points.
     k : (2, P) frequencies.
     first : of the block's points among these.
     a : (3, 3) rotation.
     scale : nodes of the grid per cycle per box.
-    grid : half of the grid's edge, nodes of a line, nodes of a plane.
+    nodes : of the map.
     """
     for q in range(_u(n)):
         s[_KX + q] = k[0, _u(first) + q]
         s[_KY + q] = k[1, _u(first) + q]
+
     a00, a01, a02 = scale * a[0, 0], scale * a[0, 1], scale * a[0, 2]
     a10, a11, a12 = scale * a[1, 0], scale * a[1, 1], scale * a[1, 2]
-    half, line, plane = np.float32(grid[0]), grid[1], grid[2]
+    half = np.float32(len(nodes.start) - 1)
+    one, two, three, four = np.int32(1), np.int32(2), np.int32(3), np.int32(4)
     for q in range(_u(n)):
         kx, ky = s[_KX + q], s[_KY + q]
         x, y, z = a00 * kx + a10 * ky, a01 * kx + a11 * ky, a02 * kx + a12 * ky
@@ -154,56 +163,103 @@ def _locate(
         x0, y0, z0 = np.floor(x), np.floor(y), np.floor(z)
         s[_SIDE + q] = side
         s[_FX + q], s[_FY + q], s[_FZ + q] = x - x0, y - y0, z - z0
-        node[q] = np.int32(z0 + half) * plane + np.int32(y0 + half) * line + np.int32(x0)
+        place[_LINES[0] + q] = np.int32(z0 + half)
+        place[_LINES[1] + q] = np.int32(y0 + half)
+        place[_STEP + q] = np.int32(x0)
 
-
-@inlined
-def _read(s: np.ndarray, node: np.ndarray, n: int, table: np.ndarray, grid: np.ndarray) -> None:
-    """Fill the rows of the eight nodes: z, y, x ascend as the digits of a binary number."""
-    line, plane = _u(2 * grid[1]), _u(2 * np.int64(grid[2]))
     for q in range(_u(n)):
-        at = _u(2) * _u(node[q])
-        for dz in range(2):
-            for dy in range(2):
-                here = at + _u(dz) * plane + _u(dy) * line
-                row = _CORNERS[0] + _u(8 * dz + 4 * dy) * _NEXT + q
-                s[row] = table[here]
-                s[row + _NEXT] = table[here + _u(1)]
-                s[row + _u(2) * _NEXT] = table[here + _u(2)]
-                s[row + _u(3) * _NEXT] = table[here + _u(3)]
+        z, y, x = place[_LINES[0] + q], place[_LINES[1] + q], place[_STEP + q]
+        along_x = np.int32(16) * (x >> two) + (x & three)
+        row, next_row = y >> one, (y + one) >> one
+        near, far = four * (y & one) + along_x, four * ((y + one) & one) + along_x
+        layer, next_layer = _u(z >> one), _u((z + one) >> one)
+        here, there = np.int32(8) * (z & one), np.int32(8) * ((z + one) & one)
+        here, there = here + nodes.start[layer], there + nodes.start[next_layer]
+        step, next_step = nodes.step[layer], nodes.step[next_layer]
+        place[_LINES[0] + q] = here + row * step + near
+        place[_LINES[1] + q] = here + next_row * step + far
+        place[_LINES[2] + q] = there + row * next_step + near
+        place[_LINES[3] + q] = there + next_row * next_step + far
+        place[_STEP + q] = np.int32(13) if (x & three) == three else one
 
 
 @inlined
-def _value(s: np.ndarray, part: np.uint64, q: np.uint64) -> np.float32:
-    """The interpolation between the eight nodes; `part` 0 of the real part, one row for the
-    imaginary one.
+def _read(around: np.ndarray, place: np.ndarray, n: int, nodes: _Nodes) -> None:
+    """Fill the rows of the eight nodes."""
+    table = nodes.table
+    for q in range(_u(n)):
+        step = _u(place[_STEP + q])
+        for line in range(4):
+            at = _u(place[_u(line) * _NEXT + q])
+            around[_u(2 * line) * _NEXT + q] = table[at]
+            around[_u(2 * line + 1) * _NEXT + q] = table[at + step]
+
+
+@inlined
+def _between(
+    s: np.ndarray,
+    q: np.uint64,
+    c000: np.float32,
+    c001: np.float32,
+    c010: np.float32,
+    c011: np.float32,
+    c100: np.float32,
+    c101: np.float32,
+    c110: np.float32,
+    c111: np.float32,
+) -> Tuple:
+    """The interpolation between eight values (z, y, x), and its derivatives along x, y and z per
+    node.
+
+    Parameters
+    ----------
+    s, q : block and point.
+    c000, c001, c010, c011, c100, c101, c110, c111 : the values.
     """
     fx, fy, fz = s[_FX + q], s[_FY + q], s[_FZ + q]
-    q = q + part
-    c = _CORNERS
-    l00 = s[c[0] + q] + fx * (s[c[2] + q] - s[c[0] + q])
-    l01 = s[c[4] + q] + fx * (s[c[6] + q] - s[c[4] + q])
-    l10 = s[c[8] + q] + fx * (s[c[10] + q] - s[c[8] + q])
-    l11 = s[c[12] + q] + fx * (s[c[14] + q] - s[c[12] + q])
-    p0, p1 = l00 + fy * (l01 - l00), l10 + fy * (l11 - l10)
-    return p0 + fz * (p1 - p0)
-
-
-@inlined
-def _value_and_gradient(s: np.ndarray, part: np.uint64, q: np.uint64) -> Tuple:
-    """The same, and its derivatives along x, y and z per node."""
-    fx, fy, fz = s[_FX + q], s[_FY + q], s[_FZ + q]
-    q = q + part
-    c = _CORNERS
-    d00, d01 = s[c[2] + q] - s[c[0] + q], s[c[6] + q] - s[c[4] + q]
-    d10, d11 = s[c[10] + q] - s[c[8] + q], s[c[14] + q] - s[c[12] + q]
-    l00, l01 = s[c[0] + q] + fx * d00, s[c[4] + q] + fx * d01
-    l10, l11 = s[c[8] + q] + fx * d10, s[c[12] + q] + fx * d11
+    d00, d01, d10, d11 = c001 - c000, c011 - c010, c101 - c100, c111 - c110
+    l00, l01, l10, l11 = c000 + fx * d00, c010 + fx * d01, c100 + fx * d10, c110 + fx * d11
     y0, y1 = l01 - l00, l11 - l10
     p0, p1 = l00 + fy * y0, l10 + fy * y1
     x0, x1 = d00 + fy * (d01 - d00), d10 + fy * (d11 - d10)
     along_z = p1 - p0
     return p0 + fz * along_z, x0 + fz * (x1 - x0), y0 + fz * (y1 - y0), along_z
+
+
+@inlined
+def _real(s: np.ndarray, around: np.ndarray, q: np.uint64) -> Tuple:
+    """`_between` of the real parts of the nodes."""
+    r, c = real_part, _NODES
+    return _between(
+        s,
+        q,
+        r(around[c[0] + q]),
+        r(around[c[1] + q]),
+        r(around[c[2] + q]),
+        r(around[c[3] + q]),
+        r(around[c[4] + q]),
+        r(around[c[5] + q]),
+        r(around[c[6] + q]),
+        r(around[c[7] + q]),
+    )
+
+
+@inlined
+def _imaginary(s: np.ndarray, around: np.ndarray, q: np.uint64) -> Tuple:
+    """`_between` of the imaginary parts of the nodes."""
+    i, c = imaginary_part, _NODES
+    return _between(
+        s,
+        q,
+        i(around[c[0] + q]),
+        i(around[c[1] + q]),
+        i(around[c[2] + q]),
+        i(around[c[3] + q]),
+        i(around[c[4] + q]),
+        i(around[c[5] + q]),
+        i(around[c[6] + q]),
+        i(around[c[7] + q]),
+    )
 
 
 @inlined
@@ -213,28 +269,36 @@ def _product(a: np.float32, b: np.float32, c: np.float32, d: np.float32) -> Tupl
 
 
 @inlined
-def _columns(s: np.ndarray, n: int, a: np.ndarray, scale: np.float32, radians: np.float32) -> None:
+def _columns(
+    s: np.ndarray,
+    around: np.ndarray,
+    n: int,
+    a: np.ndarray,
+    scale: np.float32,
+    radians: np.float32,
+    unit: np.float32,
+) -> None:
     """Fill the columns of the derivatives and the model.
 
     By w of x(A^T exp(-[w]x) k) they are -(A grad x) . (w x k); by the shift -i k times the model.
 
     Parameters
     ----------
-    s : the block.
+    s, around : the block, and the nodes around its points.
     n : number of its points.
     a : (3, 3) rotation.
     scale : nodes of the grid per cycle per box.
     radians : per pixel, of one cycle per box.
+    unit : of the nodes.
     """
     a00, a01, a02 = scale * a[0, 0], scale * a[0, 1], scale * a[0, 2]
     a10, a11, a12 = scale * a[1, 0], scale * a[1, 1], scale * a[1, 2]
     a20, a21, a22 = scale * a[2, 0], scale * a[2, 1], scale * a[2, 2]
-    re, im = _u(0), _NEXT
     c = _COLUMNS
     for q in range(_u(n)):
         kx, ky, side = s[_KX + q], s[_KY + q], s[_SIDE + q]
-        value, gx, gy, gz = _value_and_gradient(s, re, q)
-        value_im, hx, hy, hz = _value_and_gradient(s, im, q)
+        value, gx, gy, gz = _real(s, around, q)
+        value_im, hx, hy, hz = _imaginary(s, around, q)
         # The real part's gradient and the imaginary part's value change sign with q.
         value_im = value_im * side
         gx, gy, gz = gx * side, gy * side, gz * side
@@ -244,7 +308,8 @@ def _columns(s: np.ndarray, n: int, a: np.ndarray, scale: np.float32, radians: n
         beam, beam_im = a20 * gx + a21 * gy + a22 * gz, a20 * hx + a21 * hy + a22 * hz
 
         wave, wave_im = _product(s[_EX + q], s[_EX_IM + q], s[_EY + q], s[_EY_IM + q])
-        wave, wave_im = s[_C + q] * wave, s[_C + q] * wave_im
+        factor = unit * s[_C + q]
+        wave, wave_im = factor * wave, factor * wave_im
         m, m_im = _product(value, value_im, wave, wave_im)
         beam, beam_im = _product(beam, beam_im, wave, wave_im)
         turned, turned_im = _product(turned, turned_im, wave, wave_im)
@@ -260,15 +325,15 @@ def _columns(s: np.ndarray, n: int, a: np.ndarray, scale: np.float32, radians: n
 @inlined
 def _add_products(s: np.ndarray, sums: np.ndarray) -> None:
     """Add the products of all pairs of columns, over whole blocks."""
-    place = 0
+    pair = 0
     for row in range(_WIDTH):
         for column in range(row + 1):
             a, b = _COLUMNS[0] + _u(row) * _PAIR, _COLUMNS[0] + _u(column) * _PAIR
             total = np.float32(0.0)
             for q in range(_PAIR):
                 total += s[a + q] * s[b + q]
-            sums[place] += total
-            place += 1
+            sums[pair] += total
+            pair += 1
 
 
 @inlined
@@ -281,8 +346,7 @@ def _waves(wave: np.ndarray, shift_px: float, reach: int, step: float) -> None:
 
 @compiled
 def _gram(
-    table: np.ndarray,
-    grid: np.ndarray,
+    nodes: _Nodes,
     scale: np.float32,
     k: np.ndarray,
     reach: int,
@@ -299,14 +363,15 @@ def _gram(
 
     Parameters
     ----------
-    table, grid, scale, k : see `_locate` and `_read`.
+    nodes, scale, k : see `_locate`.
     reach : the largest of |kx| and |ky|.
     step : radians per pixel of one cycle per box.
     rotations, shifts_px, particle : of the poses.
     real, imaginary, modulation : of the images, (N, >= P).
     out : is filled.
     """
-    s, node = np.zeros(_SCRATCH, np.float32), np.empty(_BLOCK, np.int32)
+    s, place = np.zeros(_SCRATCH, np.float32), np.zeros(5 * _BLOCK, np.int32)
+    around = np.zeros(8 * _BLOCK, np.uint32)
     wave_x, wave_y = np.empty((2, 2, 2 * reach + 1), np.float32)
     sums = np.empty(_PRODUCTS)
     number = k.shape[1]
@@ -319,8 +384,8 @@ def _gram(
             n = min(_BLOCK, number - first)
             if n < _BLOCK:
                 s[np.int64(_COLUMNS[0]) :] = 0.0
-            _locate(s, node, n, k, first, a, scale, grid)
-            _read(s, node, n, table, grid)
+            _locate(s, place, n, k, first, a, scale, nodes)
+            _read(around, place, n, nodes)
             for q in range(_u(n)):
                 s[_C + q] = modulation[image, _u(first) + q]
             for q in range(_u(n)):
@@ -331,20 +396,19 @@ def _gram(
                 x, y = _u(np.int64(s[_KX + q]) + reach), _u(np.int64(s[_KY + q]) + reach)
                 s[_EX + q], s[_EX_IM + q] = wave_x[0, x], wave_x[1, x]
                 s[_EY + q], s[_EY_IM + q] = wave_y[0, y], wave_y[1, y]
-            _columns(s, n, a, scale, np.float32(step))
+            _columns(s, around, n, a, scale, np.float32(step), nodes.unit)
             _add_products(s, sums)
 
-        place = 0
+        pair = 0
         for row in range(_WIDTH):
             for column in range(row + 1):
-                out[pose, row, column] = out[pose, column, row] = sums[place]
-                place += 1
+                out[pose, row, column] = out[pose, column, row] = sums[pair]
+                pair += 1
 
 
 @compiled
 def _slices(
-    table: np.ndarray,
-    grid: np.ndarray,
+    nodes: _Nodes,
     scale: np.float32,
     k: np.ndarray,
     rotations: np.ndarray,
@@ -354,18 +418,19 @@ def _slices(
 
     Parameters
     ----------
-    table, grid, scale, k : see `_locate` and `_read`.
+    nodes, scale, k : see `_locate`.
     rotations : (B, 3, 3).
     out : is filled.
     """
-    s, node = np.zeros(_SCRATCH, np.float32), np.empty(_BLOCK, np.int32)
+    s, place = np.zeros(_SCRATCH, np.float32), np.zeros(5 * _BLOCK, np.int32)
+    around = np.zeros(8 * _BLOCK, np.uint32)
     number = k.shape[1]
     for pose in range(len(rotations)):
         for first in range(0, number, _BLOCK):
             n = min(_BLOCK, number - first)
-            _locate(s, node, n, k, first, rotations[pose], scale, grid)
-            _read(s, node, n, table, grid)
+            _locate(s, place, n, k, first, rotations[pose], scale, nodes)
+            _read(around, place, n, nodes)
             for q in range(_u(n)):
-                place = _u(2) * (_u(first) + q)
-                out[pose, place] = _value(s, _u(0), q)
-                out[pose, place + _u(1)] = _value(s, _NEXT, q) * s[_SIDE + q]
+                at = _u(2) * (_u(first) + q)
+                out[pose, at] = nodes.unit * _real(s, around, q)[0]
+                out[pose, at + _u(1)] = nodes.unit * _imaginary(s, around, q)[0] * s[_SIDE + q]
