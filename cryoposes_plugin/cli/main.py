@@ -13,6 +13,8 @@ import sys
 from typing import List, Optional
 
 from .. import __version__
+from ..commands.chunked_config import ChunkedConfig
+from ..commands.chunks import Chunk
 from ..commands.registry import CONFIGS
 from ..commands.runner import run_command
 from ..core.errors import ConfigError
@@ -67,6 +69,14 @@ def make_parser() -> argparse.ArgumentParser:
             help="Take the options from a config.json. Options on the command line replace those "
             "of the file.",
         )
+        if issubclass(config_class, ChunkedConfig):
+            sub.add_argument(
+                "--chunk",
+                metavar="K/N",
+                help="Do only chunk K of N of the particles, here and now, and leave its results in "
+                "the folder; 'slurm': the place of this task in its Slurm array. The same command "
+                "without it, in the same folder, puts the chunks together.",
+            )
         add_config_arguments(sub, config_class)
     for name, description in PLAIN_COMMANDS.items():
         sub = subparsers.add_parser(
@@ -91,7 +101,9 @@ def main(argv: Optional[List[str]] = None) -> int:
                 if arguments.command in PLAIN_COMMANDS:
                     return _plain_command(arguments.command).run(arguments)
                 output = _checked_output(arguments.output)
-                run_command(config_from_arguments(CONFIGS[arguments.command], arguments), output)
+                config = config_from_arguments(CONFIGS[arguments.command], arguments)
+                text = getattr(arguments, "chunk", None)
+                run_command(config, output, None if text is None else Chunk.of_text(text))
         except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  the net under the program
             return end(error, output)
     return DONE

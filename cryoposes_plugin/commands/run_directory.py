@@ -21,6 +21,7 @@ from ..core.io.folder import TEMPORARY, Folder, identity
 from ..core.io.names import CONFIG_NAME, MANIFEST_NAME, METRICS_NAME, MODEL_NAME
 from ..core.io.provenance import package_versions
 from ..core.io.state_files import is_state, read_json, remove_state
+from ..core.particles.chunks import Divide, undivided
 from ..core.values import shown, shown_error
 from .config import Config
 from .manifest import check_unchanged, make_manifest, real_path
@@ -41,6 +42,8 @@ class RunDirectory(Folder):
     def __init__(self, path: Path, config: Config, resumed: bool):
         super().__init__(path, resumed)
         self.config = config
+        #: Does work in chunks, see `chunks.Chunks`.
+        self.divide: Divide = undivided
 
     @classmethod
     def open(cls, path, config: Config) -> RunDirectory:

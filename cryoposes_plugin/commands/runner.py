@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, Iterator, List, Optional
 
 from ..core.errors import ConfigError
@@ -14,6 +14,7 @@ from ..core.io.error_log import not_fatal
 from ..core.io.particle_files import read_particles
 from ..core.notices import warnings_kept
 from ..core.values import shown_error
+from .chunks import Chunk, ChunkDone, Chunks, is_prepared
 from .config import THREAD_VARIABLES, Config
 from .greetings import tensorflow_without_greetings
 from .plausibility import questions
@@ -24,16 +25,39 @@ logger = logging.getLogger("cryoposes")
 _TENSORFLOW_THREADS = "TF_NUM_INTRAOP_THREADS"
 
 
-def run_command(config: Config, output: str) -> dict:
-    """Check everything, then run or resume, or do nothing if finished; returns the metrics."""
+def run_command(config: Config, output: str, chunk: Optional[Chunk] = None) -> dict:
+    """Check everything, then run or resume, or do nothing if finished; returns the metrics.
+
+    chunk : the only one that is done, so that there are no metrics; None: the whole run.
+    """
     config.validate()
     _check_inputs(config)
     _set_devices(config)
     with _tensorflow_threads(config), tensorflow_without_greetings(), warnings_kept() as warnings:
-        _ask(config)
         module = module_of(config.command)
-        module.check(config)
+        if chunk is None or not is_prepared(output):
+            _ask(config)
+            module.check(config)
+        if chunk is not None:
+            _run_chunk(module, config, output, chunk)
+            return {}
         return run_alone(module, config, output, warnings)
+
+
+def _run_chunk(module: Any, config: Config, output: str, chunk: Chunk) -> None:
+    """Do a chunk. Others work in the same folder meanwhile, but only one prepares them."""
+    with ExitStack() as lock:
+        if not is_prepared(output):
+            lock.enter_context(alone_in(output))
+        run = RunDirectory.open(output, config)
+        if run.finished:
+            logger.info("%s has already finished; there is nothing to do.", run.path)
+            return
+        run.divide = Chunks(run, chunk, lock.close)
+        try:
+            module.run(config, run)
+        except ChunkDone as done:
+            logger.info("%s", done)
 
 
 def _ask(config: Config) -> None:
@@ -81,6 +105,7 @@ def run_alone(module: Any, config: Config, output: str, warnings: List[str]) -> 
             logger.info("%s has already finished; there is nothing to do.", run.path)
             return metrics
         start = time.monotonic()
+        run.divide = Chunks(run, None, lambda: None)
         metrics = module.run(config, run)
         metrics.setdefault("seconds", round(time.monotonic() - start, 2))
         with not_fatal(run.path, "the pictures of the run"):

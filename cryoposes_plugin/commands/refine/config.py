@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from typing import ClassVar, Optional, Tuple
 
 from ...core.errors import ConfigError
-from ..config import INPUT, REFINEMENT, SEARCH, Config, option
+from ..chunked_config import ChunkedConfig
+from ..config import INPUT, REFINEMENT, SEARCH, option
 from ..mask_input import mask_option
 from ..refinement_config import assign_option, batch_size_option, refinement_box_option
 
 
 @dataclass(frozen=True)
-class RefineConfig(Config):
+class RefineConfig(ChunkedConfig):
     command: ClassVar[str] = "refine"
     title: ClassVar[str] = "refine poses"
     description: ClassVar[str] = "refine poses against a volume, to noise-limited accuracy"

@@ -85,7 +85,7 @@ def run(config: RefineConfig, run: RunDirectory) -> Dict[str, Any]:
     inputs = read_inputs(config)
     refinement = make_refinement(config, inputs)
     try:
-        results = refine_all(refinement, run, config.batch_size, config.seed)
+        results = refine_all(refinement, run, config.batch_size, config.seed, divide=run.divide)
     except NoAgreement as error:
         frame = _frame_test(config, inputs, refinement, None)
         raise NoAgreement(" ".join([str(error), *_alarms(config, frame, False)])) from error

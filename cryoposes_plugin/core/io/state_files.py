@@ -20,6 +20,8 @@ from .npz import NUMBERS, TEXTS, read_npz
 SIMULATION, TRAINING, CHECKPOINT = "simulation_state.json", "training_state.json", "checkpoint.npz"
 INFERENCE, REFINEMENT = "inference_state.npz", "refinement_state.npz"
 EMBEDDING = "embedding_state.npz"
+#: Folder of what the chunks of a run have done.
+CHUNKS = "chunks"
 #: The model that a training starts from.
 PARENT = "parent_state.json"
 #: Images of the twin of a run, see `trust.twin`.
@@ -32,6 +34,7 @@ _NAMES = (
     INFERENCE,
     REFINEMENT,
     EMBEDDING,
+    CHUNKS,
     PARENT,
     TWIN,
     SEARCH_DETAIL,

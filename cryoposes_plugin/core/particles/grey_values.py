@@ -200,11 +200,19 @@ class GreyValues:
         """(n,) bool: whether images that were read are not blank."""
         return self._found[rows] != BLANK
 
+    def classes(self, rows: np.ndarray) -> np.ndarray:
+        """(n,) int8, the class of each image; images that were not read yet are read."""
+        for part in _of_one_group(self._table, rows[self._found[rows] == UNKNOWN]):
+            self.read(part)
+        return self._found[rows]
+
+    def put_classes(self, rows: np.ndarray, classes: np.ndarray) -> None:
+        """Take the classes of images that were read elsewhere."""
+        self._found[rows] = classes
+
     def look_at_all(self) -> np.ndarray:
         """(N,) int8, the class of every image; images that were not read yet are read."""
-        for rows in _of_one_group(self._table, np.flatnonzero(self._found == UNKNOWN)):
-            self.read(rows)
-        return self._found
+        return self.classes(np.arange(len(self._table)))
 
     def metrics(self) -> Dict[str, int]:
         """Numbers of outlying images, for metrics.json."""

@@ -20,6 +20,7 @@ from ..likelihood.pose_likelihood import PoseLikelihood
 from ..maps.size import radius_of_gyration_angstrom
 from ..parallel import in_order
 from ..particles.batches import ParticleBatches, batches
+from ..particles.chunks import ChunkedWork, Divide, undivided
 from ..particles.contrast import image_contrast, map_contrast
 from ..particles.grids import Grid
 from ..particles.images import ResampledImages
@@ -323,6 +324,7 @@ def refine_all(
     batch_size: int,
     seed: int,
     hopeful: Optional[Callable[[Results], np.ndarray]] = None,
+    divide: Divide = undivided,
 ) -> Results:
     """Refine all particles; continues where an interrupted run in the same folder stopped.
 
@@ -334,6 +336,7 @@ def refine_all(
     seed : of the sample on which spectra are measured.
     hopeful : (N,) bool from the results before the global search: images that may show the map, so
         that a global search of a doubtful pose can gain; default: all.
+    divide : may do the work in chunks.
     """
     number, shapes = len(refinement.table), refinement.score_shapes
     shells = refinement.points.number_of_shells
@@ -341,29 +344,32 @@ def refine_all(
     state = UnfinishedResults.load(folder, number, refinement.groups, shells, shapes, statistics)
     if state is None:
         state = UnfinishedResults(folder, number, refinement.calibrate(seed), shapes, statistics)
-    save = PeriodicSave(state.save)
     done = min(state.rows_done, number)
     if done:
         logger.info("Resuming after %d of %d particles.", done, number)
 
-    progress = Progress(number, "particles", "refine", done=done)
-    for rows in refine_rows(refinement, state, batch_size, done):
-        progress.advance(len(rows))
-        state.rows_done += len(rows)
-        save.if_due()
+    def refine_part(state: UnfinishedResults, rows: np.ndarray) -> Iterator[np.ndarray]:
+        return refine_rows(refinement, state, batch_size, state.rows_done, rows)
+
+    left = np.concatenate([np.zeros(0, np.int64), *batches(refinement.table, batch_size, done)])
+    work = _chunked("poses", refinement, state, left, "refine", refine_part)
+    rate = divide(work) if len(left) else 0.0
+    if rate is None:
+        pieces = refine_rows(refinement, state, batch_size, done)
+        rate = _work_off(pieces, state, Progress(number, "particles", "refine", done=done))
 
     if state.sure is None:
         state.sure = np.setdiff1d(np.arange(number), global_search.doubtful(state.refined))
     if refinement.global_settings is not None:
-        _search_doubtful_globally(refinement, state, save, hopeful)
-    return state.finish(progress.rate)
+        _search_doubtful_globally(refinement, state, hopeful, divide)
+    return state.finish(rate)
 
 
 def _search_doubtful_globally(
     refinement: Refinement,
     state: UnfinishedResults,
-    save: PeriodicSave,
     hopeful: Optional[Callable[[Results], np.ndarray]],
+    divide: Divide,
 ) -> None:
     """Compare the images of doubtful poses with all orientations, and take what fits better."""
     if state.searched is None:
@@ -371,27 +377,79 @@ def _search_doubtful_globally(
         if hopeful is not None and len(rows):
             rows = rows[hopeful(state.finish(0.0))[rows]]
         state.searched = rows
-        save.now()
-    rows_searched = state.searched
-    if not len(rows_searched):
+        state.save()
+    searched, done = state.searched, state.rows_done - len(refinement.table)
+    if not len(searched):
         return
     logger.info(
         "refine: the images of %d doubtful poses are compared with all orientations.",
-        len(rows_searched),
+        len(searched),
     )
 
-    done = state.rows_done - len(refinement.table)
-    progress = Progress(len(rows_searched), "particles", "global search", done=done)
-    for rows in search_rows(refinement, state, rows_searched, done):
+    def search_part(state: UnfinishedResults, rows: np.ndarray) -> Iterator[np.ndarray]:
+        return search_rows(refinement, state, np.arange(len(rows)), state.rows_done, rows)
+
+    parts = batches(refinement.table.take(searched), _SEARCHED_AT_ONCE, done)
+    left = searched[np.concatenate([np.zeros(0, np.int64), *parts])]
+    work = _chunked("search", refinement, state, left, "global search", search_part)
+    if len(left) and divide(work) is None:
+        pieces = search_rows(refinement, state, searched, done)
+        _work_off(pieces, state, Progress(len(searched), "particles", "global search", done=done))
+
+
+def _chunked(
+    name: str,
+    refinement: Refinement,
+    state: UnfinishedResults,
+    rows: np.ndarray,
+    task: str,
+    work_on: Callable[[UnfinishedResults, np.ndarray], Iterator[np.ndarray]],
+) -> ChunkedWork:
+    """Work on rows whose results are added to the state.
+
+    Parameters
+    ----------
+    name, rows : see `ChunkedWork`.
+    refinement, state : of all particles.
+    task : for the log.
+    work_on : does the rows of a state of their own; yields the places in it of each batch.
+    """
+
+    def do(folder: Folder, rows: np.ndarray) -> None:
+        part = state.part(folder, rows)
+        progress = Progress(len(rows), "particles", task, done=part.rows_done)
+        _work_off(work_on(part, rows), part, progress)
+        part.save()
+
+    def take(folder: Folder, rows: np.ndarray) -> None:
+        state.put_part(rows, state.part(folder, rows))
+        state.rows_done += len(rows)
+
+    last = name != "poses" or refinement.global_settings is None
+    return ChunkedWork(
+        name, rows, refinement.table.ids, state.save, do, take, refinement.images, last
+    )
+
+
+def _work_off(pieces: Iterator[np.ndarray], state: UnfinishedResults, progress: Progress) -> float:
+    """Do all pieces, and save their results now and then; returns the particles per second."""
+    save = PeriodicSave(state.save)
+    for rows in pieces:
         progress.advance(len(rows))
         state.rows_done += len(rows)
         save.if_due()
+    return progress.rate
 
 
 def refine_rows(
-    refinement: Refinement, state: UnfinishedResults, batch_size: int, done: int = 0
+    refinement: Refinement,
+    state: UnfinishedResults,
+    batch_size: int,
+    done: int = 0,
+    rows: Optional[np.ndarray] = None,
 ) -> Iterator[np.ndarray]:
-    """Refine all particles but the first `done`; yields the rows of each batch that is in the state.
+    """Refine all particles of a state but the first `done`; yields the places in the state of each
+    batch.
 
     Parameters
     ----------
@@ -399,35 +457,46 @@ def refine_rows(
     state : of their results.
     batch_size : the largest number of particles of a batch.
     done : see `batches`.
+    rows : (M,) of the particles that the state is of; default: all.
     """
-    pieces = batches(refinement.table, batch_size, done)
-    for rows, batch in in_order(
-        lambda rows: refinement.refine(rows, state.spectra), pieces, refinement.threads
+    table = refinement.table if rows is None else refinement.table.take(rows)
+    own = np.arange(len(table)) if rows is None else rows
+    pieces = batches(table, batch_size, done)
+    for places, batch in in_order(
+        lambda places: refinement.refine(own[places], state.spectra), pieces, refinement.threads
     ):
-        _put(state, rows, batch, np.ones(len(rows), dtype=bool))
-        yield rows
+        _put(state, places, batch, np.ones(len(places), dtype=bool))
+        yield places
 
 
 def search_rows(
-    refinement: Refinement, state: UnfinishedResults, searched: np.ndarray, done: int = 0
+    refinement: Refinement,
+    state: UnfinishedResults,
+    searched: np.ndarray,
+    done: int = 0,
+    rows: Optional[np.ndarray] = None,
 ) -> Iterator[np.ndarray]:
-    """Search some particles globally and keep what fits better; yields the rows of each batch.
+    """Search some particles globally and keep what fits better; yields the places of each batch.
 
     Parameters
     ----------
     refinement : of the particles.
     state : of their results.
-    searched : rows of the particles.
+    searched : places of the particles in the state.
     done : see `batches`.
+    rows : (M,) of the particles that the state is of; default: all.
     """
-    table = refinement.table.take(searched)
+    own = np.arange(len(refinement.table)) if rows is None else rows
+    table = refinement.table.take(own[searched])
     pieces = [searched[part] for part in batches(table, _SEARCHED_AT_ONCE, done)]
-    for rows, batch in in_order(
-        lambda rows: refinement.search_globally(rows, state.spectra), pieces, refinement.threads
+    for places, batch in in_order(
+        lambda places: refinement.search_globally(own[places], state.spectra),
+        pieces,
+        refinement.threads,
     ):
-        better = global_search.improved(state.refined.gain[rows], batch.refined)
-        _put(state, rows, batch, better)
-        yield rows
+        better = global_search.improved(state.refined.gain[places], batch.refined)
+        _put(state, places, batch, better)
+        yield places
 
 
 def _put(

@@ -84,6 +84,28 @@ class UnfinishedResults:
         state.rows_done = rows_done(path, arrays, most)
         return state
 
+    def part(self, folder: Folder, rows: np.ndarray) -> UnfinishedResults:
+        """The results of some rows alone, with a folder of their own: as they were saved there, else
+        as they are here.
+        """
+        shapes = {name: values.shape[1:] for name, values in self._scores.items()}
+        statistics = self._statistics.shape[1]
+        shells = len(next(iter(self.spectra.values())).amplitude)
+        saved = self.load(folder, len(rows), list(self.spectra), shells, shapes, statistics)
+        if saved is not None:
+            return saved
+
+        part = UnfinishedResults(folder, len(rows), self.spectra, shapes, statistics)
+        places = np.arange(len(rows))
+        part.put(places, self.refined.take(rows), self._residual[rows], self._statistics[rows])
+        part.put_scores(places, {name: values[rows] for name, values in self._scores.items()})
+        return part
+
+    def put_part(self, rows: np.ndarray, part: UnfinishedResults) -> None:
+        """Take the results of some rows."""
+        self.put(rows, part.refined, part._residual, part._statistics)
+        self.put_scores(rows, part._scores)
+
     def put(
         self, rows: np.ndarray, refined: Refined, residual: np.ndarray, statistics: np.ndarray
     ) -> None:
