@@ -230,10 +230,4 @@ def _manifest(work: ChunkedWork, chunk: Chunk, begun: float) -> Dict[str, Any]:
 
 
 def _what_is_next(path: Path, chunk: Chunk) -> str:
-    left = len(_missing(path))
-    if left:
-        return f"Chunk {chunk} is done; {counted(left, 'chunk')} left."
-    return (
-        f"Chunk {chunk} is done, and so are all others; the same command without --chunk puts them "
-        "together."
-    )
+    return f"Chunk {chunk} is done; {counted(len(_missing(path)), 'chunk')} left."

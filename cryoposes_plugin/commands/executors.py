@@ -110,7 +110,7 @@ def do_chunk(words: List[str], name: str, folder: str, environment: Mapping[str,
     environment : variables that differ from those here.
     """
     for _ in range(_ATTEMPTS):
-        status, sentence = _run(words, folder, environment)
+        status, sentence = run_program(words, folder, environment)
         if status not in _KILLED:
             break
         logger.warning("%s was killed (signal %d) and is repeated.", name, -status)
@@ -129,11 +129,13 @@ def do_chunk(words: List[str], name: str, folder: str, environment: Mapping[str,
     )
 
 
-def _run(
+def run_program(
     words: List[str], folder: str, environment: Mapping[str, str]
 ) -> Tuple[int, Optional[str]]:
     """Exit status of the program and the sentence of its error, if it gave one; its messages are
     passed on.
+
+    words, folder, environment : see `do_chunk`.
     """
     variables = {name: value for name, value in os.environ.items() if name != PROGRESS_TO}
     process = subprocess.Popen(
