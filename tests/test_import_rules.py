@@ -100,7 +100,7 @@ TENSOR_USERS = re.compile(
 )
 #: What Scipion imports to show the plugin, on whatever Python Scipion runs.
 GUI_FILES = re.compile(
-    r"(plugin|objects|constants|commands/(registry|config|(comparison|imaging|recovery|refinement)_config|mask_input|plausibility)"
+    r"(plugin|objects|constants|commands/(registry|config|(chunked|comparison|imaging|recovery|refinement)_config|mask_input|plausibility)"
     r"|commands/(recover|initial_volume)/checks|commands/\w+/config|commands/train/(presets|recipe)"
     r"|core/errors|core/types|core/quantities|core/particles/plausibility|core/imaging/settings"
     r"|core/(networks|training)/choices|core/training/recipe|(protocols|scipion|viewers|wizards)/\w+)\.py"

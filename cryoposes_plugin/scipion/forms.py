@@ -37,7 +37,7 @@ _OUTPUTS = {
     PARTICLES_NAME: "the output particles",
 }
 #: Options that no form shows: Scipion has its own (threads, GPU), or does without them.
-_NOT_IN_FORMS = ("threads", "gpu", "images_from", "digest_images", "join_by", "allow_none")
+_NOT_IN_FORMS = ("threads", "gpu", "dask", "images_from", "digest_images", "join_by", "allow_none")
 _COLUMNS = re.compile(r" \(_rln\w+(, _rln\w+)*\)")
 _COMMAND = re.compile(r"`(?:cryoposes )?([a-z-]+)[^`]*`")
 _SCORE = re.compile(r"(?:column )?\b_?(cryoposes[A-Z]\w*)")

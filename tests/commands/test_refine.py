@@ -4,6 +4,7 @@ input.
 
 import dataclasses
 import json
+import os
 
 import numpy as np
 import pytest
@@ -396,3 +397,22 @@ def test_sentences(scene, tmp_path, caplog):
         assert refine(folder, tmp_path / str(number), *arguments, **files) == 2
         assert sentence in caplog.text
         assert not (tmp_path / str(number) / "particles.star").exists()
+
+
+def test_chunks_of_a_refinement_put_together_are_the_whole(scene, tmp_path):
+    folder, *_ = scene
+    assert refine(folder, tmp_path / "whole") == 0
+    for number in (3, 1):
+        assert refine(folder, tmp_path / "parts", "--chunk", f"{number}/3") == 0
+    assert not (tmp_path / "parts/metrics.json").exists()
+    assert refine(folder, tmp_path / "parts", "--workers", 2) == 0
+
+    whole, parts = (
+        read_particles(tmp_path / name / "particles.star") for name in ("whole", "parts")
+    )
+    np.testing.assert_array_equal(parts.ids, whole.ids)
+    assert errors_deg(parts, whole).max() < 1e-3
+    np.testing.assert_allclose(parts.shifts_px, whole.shifts_px, atol=1e-4)
+    for name, values in whole.scores.items():
+        np.testing.assert_allclose(parts.scores[name], values, rtol=1e-3, atol=1e-3, err_msg=name)
+    assert sorted(os.listdir(tmp_path / "parts")) == sorted(os.listdir(tmp_path / "whole"))
