@@ -167,6 +167,7 @@ class Chunks:
                     f"{_REMEDY}."
                 )
             times += [manifest["begun"], manifest["ended"]]
+
             if not len(rows):
                 continue
             work.take(Folder(path), rows)

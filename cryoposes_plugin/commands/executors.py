@@ -56,6 +56,7 @@ def do_elsewhere(config: ChunkedConfig, output: Path, named: Mapping[str, str]) 
                 words += ["--threads", threads, "--gpu", "none" if config.gpu == "none" else ""]
                 environment = {**dict.fromkeys(THREAD_VARIABLES, threads), **_part_of_gpus(place)}
             futures.append(executor.submit(do_chunk, words, name, os.getcwd(), environment))
+
         try:
             for future in as_completed(futures):
                 future.result()
@@ -116,6 +117,7 @@ def do_chunk(words: List[str], name: str, folder: str, environment: Mapping[str,
         logger.warning("%s was killed (signal %d) and is repeated.", name, -status)
     if status == 0:
         return
+
     if status in _KILLED:
         raise ResourceError(
             f"{name} was killed {_ATTEMPTS} times (signal {-status}); free some memory, or use "

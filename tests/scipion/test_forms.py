@@ -85,7 +85,7 @@ OF_SCIPION = (
     "gpuList",
 )
 #: Fields that come from Scipion's header, or that are of no use to a protocol.
-NOT_IN_FORMS = {"threads", "gpu", "digest_images", "allow_none", "images_from", "join_by"}
+NOT_IN_FORMS = {"dask", "threads", "gpu", "digest_images", "allow_none", "images_from", "join_by"}
 
 
 def test_scipion_finds_the_plugin_and_its_protocols_viewers_and_objects(scipion_environment):
