@@ -120,6 +120,34 @@ def test_maps_are_written_from_the_images(scene, from_images):
     }
 
 
+@pytest.mark.parametrize("name", ["c4.mrc", "broken.mrc"])
+def test_only_a_volume_with_the_whole_symmetry_is_refused(scene, name):
+    config = RelaxSymmetryConfig(
+        particles=str(scene[0] / "modulo.star"),
+        volume=str(scene[0] / name),
+        pseudo_symmetry="C4",
+    )
+    if name == "broken.mrc":
+        check(config)
+    else:
+        with pytest.raises(InputError, match="has the symmetry C4 itself"):
+            check(config)
+
+
+def test_a_volume_of_the_particles_themselves_is_found_out(scene, from_volume, caplog):
+    """At mates drawn at random, their map shows no asymmetry but noise."""
+    folder = scene[0]
+    words = ["--particles", folder / "modulo.star", "--output", folder / "own"]
+    assert main(["reconstruct", *map(str, words)]) == 0
+    _, metrics = relaxed(folder, "confirmed", "--volume", folder / "own/volume.mrc")
+    assert metrics["correlation_with_particles"] > 0.6
+    assert metrics["correlation_with_particles"] > metrics["correlation_allowed"]
+    assert "the volume was made of these particles" in metrics["notes"][-1]
+    assert "the volume was made of these particles" in caplog.text
+    _, true = from_volume
+    assert true["correlation_with_particles"] < true["correlation_allowed"]
+
+
 def test_a_symmetric_volume_tells_nothing(scene):
     folder = scene[0]
     config = RelaxSymmetryConfig(

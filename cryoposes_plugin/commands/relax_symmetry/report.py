@@ -8,8 +8,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ...core import plots
-from ...core.geometry.subgroups import Cosets
 from ...core.pseudosymmetry.mates import Amplitude
+from ...core.pseudosymmetry.own_noise import OwnNoise
 from ...core.scores import EXPECTED_ERROR
 from ...core.types import ParticleTable
 from .config import FROM_IMAGES, RelaxSymmetryConfig
@@ -47,13 +47,13 @@ def metrics_of(
 
 
 def notes_of(
-    config: RelaxSymmetryConfig, cosets: Cosets, amplitude: Amplitude, metrics: Dict[str, Any]
+    config: RelaxSymmetryConfig, amplitude: Amplitude, metrics: Dict[str, Any]
 ) -> List[str]:
     """What to know of the mates.
 
     Parameters
     ----------
-    config, cosets : of the run.
+    config : of the run.
     amplitude : of the asymmetric part in the images.
     metrics : of the run.
     """
@@ -83,12 +83,17 @@ def notes_of(
             f"{metrics['half_set_correlation']:.2f}): at least one search has failed; use more "
             "particles, another resolution of the search, or a focus mask."
         )
-    if not np.array_equal(cosets.turn, np.eye(3)):
-        notes.append(
-            f"{config.symmetry} has other axes in {config.pseudo_symmetry} than on its own; it "
-            "was not imposed on maps."
-        )
     return notes
+
+
+def note_of_own_noise(config: RelaxSymmetryConfig, noise: OwnNoise) -> str:
+    """What to say of a volume that holds the noise of the particles."""
+    return (
+        f"The asymmetric part of {config.volume} agrees with that of a map of these particles at "
+        f"their given poses by {noise.correlation:.2f}, and one without their noise by "
+        f"{noise.allowed:.2f} at most: the volume was made of these particles and confirms their "
+        "given mates. Use --asymmetry-from images, or a volume of other particles."
+    )
 
 
 def figures_of(probability: np.ndarray) -> Dict[str, Tuple[str, Figure]]:

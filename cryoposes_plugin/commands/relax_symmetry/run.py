@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from typing import Any, Dict, List, NamedTuple, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from ...core.io.provenance import digest_path
 from ...core.likelihood.pose_likelihood import PoseLikelihood
 from ...core.particles.batches import scan_images
 from ...core.particles.contrast import warn_of_map
-from ...core.particles.halves import half_sets
+from ...core.particles.halves import draw_half_sets, half_sets
 from ...core.pseudosymmetry.mates import (
     Amplitude,
     MateFits,
@@ -27,9 +27,10 @@ from ...core.pseudosymmetry.mates import (
     in_rows,
     mate_probabilities,
 )
+from ...core.pseudosymmetry.own_noise import OwnNoise, own_noise
 from ...core.pseudosymmetry.scored import with_best_mates
 from ...core.pseudosymmetry.search import FOLDS, MateSearch, best_turn, sample_of
-from ...core.pseudosymmetry.split_maps import SplitMap, split_map
+from ...core.pseudosymmetry.split_maps import SplitMap, has_symmetry, split_map
 from ...core.reconstruction.fourier_method import fourier_maps
 from ...core.reconstruction.particles import ReconstructionParticles
 from ...core.refinement.multi_start import Settings
@@ -42,25 +43,27 @@ from ..report import write_report
 from ..run_directory import RunDirectory
 from .config import FROM_IMAGES, RelaxSymmetryConfig
 from .inputs import RelaxationInputs, read_inputs
-from .report import figures_of, metrics_of, notes_of
+from .report import figures_of, metrics_of, note_of_own_noise, notes_of
 
 logger = logging.getLogger(__name__)
 
 #: Default diameter of the mask, as a share of the box.
 _MASK_SHARE = 0.75
-#: A volume whose asymmetric part is less than this, as a share of the symmetric one, is symmetric.
-_SYMMETRIC = 1e-4
+#: Box in which noise is looked for, at least.
+_SMALLEST_BOX_PX = 16
 
 
 class Relaxed(NamedTuple):
     """Fits of all particles at their mates, their half sets, and what a search in the images found:
-    rounds and agreement of the half sets (0 without a search).
+    rounds and agreement of the half sets (0 without a search). own_noise: without a search, whether
+    the volume holds the noise of the particles.
     """
 
     fits: MateFits
     half: np.ndarray
     rounds: int
     agreement: float
+    own_noise: Optional[OwnNoise] = None
 
 
 def check(config: RelaxSymmetryConfig) -> None:
@@ -71,7 +74,7 @@ def check(config: RelaxSymmetryConfig) -> None:
     warn_of_map(config.volume, inputs.volume)
     warn_of_copies(inputs.table)
     if config.asymmetry_from != FROM_IMAGES:
-        _require_asymmetry(config, _split(inputs))
+        _require_asymmetry(config, inputs)
     else:
         half_sets(inputs.table, config.seed)
 
@@ -109,8 +112,8 @@ def _split(inputs: RelaxationInputs) -> SplitMap:
     return split_map(inputs.volume, inputs.cosets, focus)
 
 
-def _require_asymmetry(config: RelaxSymmetryConfig, split: SplitMap) -> None:
-    if split.asymmetric_share < _SYMMETRIC:
+def _require_asymmetry(config: RelaxSymmetryConfig, inputs: RelaxationInputs) -> None:
+    if has_symmetry(inputs.volume.data, inputs.cosets):
         raise InputError(
             f"Volume {config.volume} has the symmetry {config.pseudo_symmetry} itself, so it cannot "
             "tell mates apart; give a volume without it, or --asymmetry-from images."
@@ -146,7 +149,20 @@ def _from_volume(
     likelihood = PoseLikelihood(split.whole, refinement.points, pixel)
     rows = np.arange(len(inputs.table))
     fits = fit_mates(refinement, results, likelihood, inputs.cosets, rows)
-    return Relaxed(fits, np.zeros(len(rows), np.int64), 0, 0.0)
+
+    # Detail beyond which images and map do not agree would only add noise.
+    shell = max(spectra.last_shell for spectra in results.spectra.values())
+    noise = own_noise(
+        split,
+        inputs.focus,
+        inputs.cosets,
+        _imposed(config),
+        inputs.table,
+        draw_half_sets(inputs.table.ids, config.seed),
+        inputs.grid.rescaled(max(2 * shell, _SMALLEST_BOX_PX)),
+        config.threads,
+    )
+    return Relaxed(fits, np.zeros(len(rows), np.int64), 0, 0.0, noise)
 
 
 def _from_images(
@@ -196,6 +212,11 @@ def _with_sources(
     return table.replace(extra={**table.extra, POSE_SOURCE: sources})
 
 
+def _imposed(config: RelaxSymmetryConfig) -> str:
+    """The symmetry of maps: that of the particle, with its axes in the pseudo-symmetry."""
+    return f"{config.symmetry} in {config.pseudo_symmetry}"
+
+
 def _write_maps(
     config: RelaxSymmetryConfig,
     run: RunDirectory,
@@ -205,11 +226,9 @@ def _write_maps(
 ) -> None:
     """volume.mrc, half1.mrc and half2.mrc from the particles at their mates."""
     particles = ReconstructionParticles.on_common_grid(table, relaxed.half)
-    # a subgroup with other axes than its name says is not imposed
-    named = np.array_equal(inputs.cosets.turn, np.eye(3))
     maps = fourier_maps(
         particles,
-        config.symmetry if named else "C1",
+        _imposed(config),
         batch_size=config.batch_size,
         threads=config.threads,
     )
@@ -231,11 +250,16 @@ def _report(
         "rounds": relaxed.rounds,
         "half_set_correlation": relaxed.agreement,
     }
-    notes = notes_of(config, inputs.cosets, amplitude, metrics)
-
+    notes = notes_of(config, amplitude, metrics)
     for note in notes:
         level = logging.INFO if amplitude.tells_mates_apart else logging.WARNING
         logger.log(level, "relax-symmetry: %s", note)
+    if relaxed.own_noise is not None:
+        metrics["correlation_with_particles"], metrics["correlation_allowed"] = relaxed.own_noise
+        if relaxed.own_noise.found:
+            notes.append(note_of_own_noise(config, relaxed.own_noise))
+            logger.warning("relax-symmetry: %s", notes[-1])
+
     with not_fatal(run.path, "its report"):
         write_report(
             run.path,

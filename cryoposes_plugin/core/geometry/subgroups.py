@@ -71,6 +71,14 @@ def cosets(group: str, subgroup: str) -> Cosets:
     return Cosets(whole, part, coset_representatives(whole, part), turn)
 
 
+def operations(name: str) -> np.ndarray:
+    """(G, 3, 3) operations of a point group, or, by a name such as "C2 in D7", of a subgroup of
+    another with the axes that `cosets` gives it, the identity first.
+    """
+    subgroup, _, group = name.partition(" in ")
+    return cosets(group, subgroup).subgroup if group else symmetry_rotations(subgroup)
+
+
 def coset_representatives(group: np.ndarray, subgroup: np.ndarray) -> np.ndarray:
     """One c of each left coset c H (n, 3, 3) of H (|H|, 3, 3) in G (|G|, 3, 3), the identity first.
 

@@ -12,6 +12,8 @@ from ..types import Volume
 
 #: Order of the splines by which maps are turned.
 _SPLINES = 3
+#: A change of a map by less than this, as a share of its standard deviation, is none.
+_NOTHING = 1e-4
 
 
 class SplitMap(NamedTuple):
@@ -20,12 +22,6 @@ class SplitMap(NamedTuple):
     whole: Volume
     symmetric: Volume
 
-    @property
-    def asymmetric_share(self) -> float:
-        """Standard deviation of the difference, as a share of that of the symmetric part."""
-        difference = self.whole.data - self.symmetric.data
-        return float(difference.std() / max(float(self.symmetric.data.std()), 1e-30))
-
 
 def group_average(data: np.ndarray, group: np.ndarray) -> np.ndarray:
     """Mean over (|G|, 3, 3) operations of a volume (D, D, D) that is turned by each."""
@@ -33,6 +29,15 @@ def group_average(data: np.ndarray, group: np.ndarray) -> np.ndarray:
     for operation in group[1:]:
         total += turned(data, operation, order=_SPLINES)
     return total / np.float32(len(group))
+
+
+def has_symmetry(data: np.ndarray, cosets: Cosets) -> bool:
+    """Whether no operation beyond the subgroup changes a volume (D, D, D)."""
+    least = _NOTHING * float(data.std())
+    return not any(
+        float((turned(data, c, order=_SPLINES) - data).std()) > least
+        for c in cosets.representatives[1:]
+    )
 
 
 def split_map(volume: Volume, cosets: Cosets, focus: Optional[np.ndarray] = None) -> SplitMap:

@@ -18,7 +18,7 @@ from scipy import fft
 from ..fourier.gridding import kernel_along_axis
 from ..fourier.masks import falling_edge
 from ..fourier.slices import SliceSampler
-from ..geometry.symmetry import symmetry_rotations
+from ..geometry.subgroups import operations
 from .half_sphere import (
     estimate,
     line_starts,
@@ -52,7 +52,7 @@ class FourierGrid:
 
     def __init__(self, box_size_px: int, padding: int = 2, symmetry: str = "C1"):
         self.box_size_px, self.padding, self.symmetry = box_size_px, padding, symmetry
-        self.on_grid, self._inserted = split_group(symmetry_rotations(symmetry))
+        self.on_grid, self._inserted = split_group(operations(symmetry))
         self.starts, number = line_starts(padding * box_size_px / 2)
         self.sums = np.zeros((number, 3), dtype=np.float32)
 

@@ -90,7 +90,7 @@ def fourier_sums(
     Parameters
     ----------
     particles : poses, images and half sets.
-    symmetry : point group to impose.
+    symmetry : point group to impose; "C2 in D7": with the axes that it has in the other.
     rows : of the particles that are summed; default: all.
     padding : how much finer than the images the Fourier volume is sampled.
     batch_size : number of images per batch.

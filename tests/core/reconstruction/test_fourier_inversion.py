@@ -9,6 +9,7 @@ from cryoposes_plugin.core.errors import InputError, ResourceError
 from cryoposes_plugin.core.fourier.ctf import ctf_values
 from cryoposes_plugin.core.fourier.slices import FINE_RADIUS_PX, SliceSampler, ctf_weighted
 from cryoposes_plugin.core.geometry.sampling import random_rotations
+from cryoposes_plugin.core.geometry.subgroups import operations
 from cryoposes_plugin.core.geometry.symmetry import symmetry_rotations
 from cryoposes_plugin.core.io.particle_files import read_particles
 from cryoposes_plugin.core.maps.fsc import fourier_shell_correlation
@@ -265,9 +266,9 @@ def test_group_is_split_into_what_the_grid_has_and_the_rest(name, on_grid, inser
     assert np.abs(products[:, None] - group[None]).max(axis=(2, 3)).min(axis=0).max() < 1e-6
 
 
-@pytest.mark.parametrize("name", ["C3", "C4", "D2", "T", "O", "I"])
+@pytest.mark.parametrize("name", ["C3", "C4", "D2", "T", "O", "I", "C2 in D7", "D2 in T"])
 def test_symmetry_equals_inserting_every_equivalent(volume, rng, name):
-    rotations, group = random_rotations(6, rng), symmetry_rotations(name)
+    rotations, group = random_rotations(6, rng), operations(name)
     images = exact_projections(volume, rotations)
     equivalents = np.einsum("nij,gjk->gnik", rotations, group).reshape(-1, 3, 3)
     expected = reconstructed(np.tile(images, (len(group), 1, 1)), equivalents)
