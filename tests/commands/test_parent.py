@@ -8,19 +8,28 @@ import shutil
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from cryoposes_plugin.commands.run_directory import RunDirectory
 from cryoposes_plugin.commands.train import run as train_module
+from cryoposes_plugin.commands.train.assembly import assemble
 from cryoposes_plugin.commands.train.config import TrainConfig
 from cryoposes_plugin.commands.train.inputs import make_plan
+from cryoposes_plugin.commands.train.parent import Parent, turn_of_maps
 from cryoposes_plugin.core.errors import ConfigError, InputError
 from cryoposes_plugin.core.fourier.resampling import resample_volume
-from cryoposes_plugin.core.io.mrc import write_volume
+from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
+from cryoposes_plugin.core.io.mrc import read_volume, write_stack, write_volume
+from cryoposes_plugin.core.io.particle_files import write_particles
 from cryoposes_plugin.core.io.provenance import digest_path
+from cryoposes_plugin.core.maps.symmetry import turned
 from cryoposes_plugin.core.models.model_card import ModelCard
 from cryoposes_plugin.core.models.model_folder import read_network
+from cryoposes_plugin.core.models.pose_model import PoseModel
 from cryoposes_plugin.core.networks.polar import PolarArchitecture
 from cryoposes_plugin.core.training import components
+
+from ..particle_sets import make_particles
 
 BOX, PIXEL = 24, 10.0
 SMALL_POLAR = dict(angles=32, bins=32, templates=32, width=32, blocks=1, views=48)
@@ -78,6 +87,71 @@ def test_weights_and_provenance_are_taken_over(folder, tmp_path):
     assert (card.network, card.mask_diameter_angstrom) == (before.network, 180.0)
     assert make_plan(config).recipe.learning_rate == 0.0
     assert make_plan(dataclasses.replace(config, learning_rate=None)).recipe.learning_rate == 5e-4
+
+
+@pytest.fixture
+def turned_map(folder, tmp_path):
+    """(file, M): the map V(M x)."""
+    turn = Rotation.from_rotvec([0.9, -0.7, 0.5]).as_matrix()
+    path, volume = tmp_path / "turned.mrc", read_volume(folder / "map.mrc")
+    write_volume(path, turned(volume.data, turn).astype(np.float32), PIXEL)
+    return path, turn
+
+
+def test_a_map_in_another_frame_is_learned_in_that_of_the_model(folder, turned_map, tmp_path):
+    """With the weights of the parent, poses are the parent's, in the frame of the new map."""
+    parent, (path, turn) = folder / "library/good", turned_map
+    config = config_of(folder, from_model=str(parent), learning_rate=0.0)
+    train(dataclasses.replace(config, volume=(str(path),)), tmp_path / "out")
+    old, new = (PoseModel.load(p) for p in (parent, tmp_path / "out/model"))
+    assert np.rad2deg(angular_distance_rad(new.card.turn, turn)) < 3
+    images = np.random.default_rng(1).standard_normal((5, BOX, BOX)).astype(np.float32)
+    expected = old.predict(images).rotations @ new.card.turn
+    np.testing.assert_allclose(new.predict(images).rotations, expected, atol=1e-5)
+
+
+def test_particles_with_poses_are_labelled_in_the_frame_of_the_model(folder, turned_map):
+    parent, (path, turn) = folder / "library/good", turned_map
+    rows = np.arange(30)
+    particles = folder / "labelled.star"
+    table = make_particles(folder / "labelled.mrcs", len(rows), BOX, PIXEL)
+    images = np.random.default_rng(2).standard_normal((len(rows), BOX, BOX)).astype(np.float32)
+    write_stack(folder / "labelled.mrcs", images, PIXEL)
+    write_particles(particles, table)
+    config = config_of(
+        folder, from_model=str(parent), particles=str(particles), simulated_share=0.5
+    )
+    config = dataclasses.replace(config, volume=(str(path),))
+    held_out = assemble(config, make_plan(config)).held_out
+    labels = held_out.of_rows(rows)["rotations"]
+    error = angular_distance_rad(labels @ turn, table.rotations)
+    assert np.rad2deg(error).max() < 3
+
+
+def test_the_frames_of_one_map_and_of_several_are_one(folder, turned_map):
+    parent = Parent(folder / "library/good", ModelCard.read(folder / "library/good"))
+    same, other = read_volume(folder / "map.mrc"), read_volume(turned_map[0])
+    assert turn_of_maps(parent, (same,)) is None
+    assert turn_of_maps(parent, (same, other)) is None
+
+
+def test_a_turn_is_added_to_that_of_the_model(folder, turned_map):
+    """A model of a model: each is one turn away from the one before."""
+    first, folder = Rotation.from_rotvec([0.0, 0.4, 1.2]).as_matrix(), folder / "library/good"
+    card = dataclasses.replace(ModelCard.read(folder), frame={"turn": first.tolist()})
+    found = turn_of_maps(Parent(folder, card), (read_volume(turned_map[0]),))
+    assert np.rad2deg(angular_distance_rad(found, first @ turned_map[1])) < 3
+
+
+@pytest.mark.parametrize(
+    "turn", [[[1.0]], "x", np.diag([1.0, 1.0, -1.0]).tolist(), [[0.5] * 3] * 3]
+)
+def test_a_card_with_a_frame_that_is_none_is_refused(folder, tmp_path, turn):
+    shutil.copytree(folder / "library/good", tmp_path / "bad")
+    path = tmp_path / "bad/model_card.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "frame": {"turn": turn}}))
+    with pytest.raises(InputError, match="frame holds no rotation matrix"):
+        ModelCard.read(tmp_path / "bad")
 
 
 @pytest.mark.parametrize(

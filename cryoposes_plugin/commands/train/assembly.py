@@ -12,6 +12,7 @@ import numpy as np
 
 from ...core.geometry.view_weights import view_weights
 from ...core.io.provenance import digest_path, package_versions
+from ...core.models.coarse_map import coarse_map
 from ...core.models.model_card import ModelCard
 from ...core.models.model_folder import read_network, write_network
 from ...core.models.pose_model import PoseModel
@@ -29,7 +30,7 @@ from ...core.training.trainer import Trainer
 from ...core.training.validation import Validation
 from .config import TrainConfig
 from .inputs import Plan, common_state, snr_of_network_images, summary
-from .parent import map_shape
+from .parent import map_shape, turn_of_maps
 
 #: Errors are calibrated on this many times the validation images, if they can be simulated, but on
 #: no more than one in so many of the training's images.
@@ -43,7 +44,8 @@ class Assembly:
     """The parts of a training run, made fresh; the trainer loads the state of a checkpoint into
     them.
 
-    network : description of the network, as in a model card. held_out : source of the images that
+    network : description of the network, as in a model card. turn : R (3, 3), if the network gives
+    poses A of another frame than the map's, where they are A R. held_out : source of the images that
     are not trained on.
     """
 
@@ -52,6 +54,7 @@ class Assembly:
     task: Task
     preprocessing: Preprocessing
     network: Dict[str, Any]
+    turn: Optional[np.ndarray]
     held_out: Source
     trainer: Trainer
 
@@ -78,8 +81,9 @@ def assemble(config: TrainConfig, plan: Plan) -> Assembly:
         network.set_weights(read_network(plan.parent.folder)[1].get_weights())
     optimizer = components.make_optimizer(recipe)
 
-    simulated = _simulated(config, plan, preprocessing)
-    labelled = _labelled(config, plan, preprocessing)
+    turn = None if plan.parent is None else turn_of_maps(plan.parent, plan.volumes)
+    simulated = _simulated(config, plan, preprocessing, turn)
+    labelled = _labelled(config, plan, preprocessing, turn)
     junk = _junk(config, plan, preprocessing)
     training, held_out = _sources(config, simulated, labelled, junk)
 
@@ -88,7 +92,8 @@ def assemble(config: TrainConfig, plan: Plan) -> Assembly:
     objective = task.objective(description, training.typical_shift_px(), projector)
     validation = _validation(config, plan, task, held_out, network)
     trainer = Trainer(network, optimizer, objective, training, validation, recipe)
-    return Assembly(config, plan, task, preprocessing, description, held_out, trainer)
+    parts = (preprocessing, description, turn, held_out, trainer)
+    return Assembly(config, plan, task, *parts)
 
 
 def write_model(
@@ -134,8 +139,11 @@ def write_model(
         map_shape=map_shape(plan.volumes),
     )
     errors = error_calibration(assembly, PoseModel(card, network), done["images_seen"])
-    card = dataclasses.replace(card, error_calibration=errors)
-    write_network(folder, card, network)
+    frame = {} if assembly.turn is None else {"turn": assembly.turn.tolist()}
+    card = dataclasses.replace(card, error_calibration=errors, frame=frame)
+    one = plan.volumes[0] if len(plan.volumes) == 1 else None
+    coarse = None if one is None else coarse_map(one, card.field_of_view_angstrom)
+    write_network(folder, card, network, coarse)
     return evaluation, card
 
 
@@ -181,7 +189,7 @@ def _validation(
 
 
 def _simulated(
-    config: TrainConfig, plan: Plan, preprocessing: Preprocessing
+    config: TrainConfig, plan: Plan, preprocessing: Preprocessing, turn: Optional[np.ndarray]
 ) -> Optional[SimulatedSource]:
     if plan.noise is None:
         return None
@@ -194,18 +202,22 @@ def _simulated(
         plan.noise.amplitude,
         plan.simulated_state,
         plan.like,
+        turn,
     )
 
 
 def _labelled(
-    config: TrainConfig, plan: Plan, preprocessing: Preprocessing
+    config: TrainConfig, plan: Plan, preprocessing: Preprocessing, turn: Optional[np.ndarray]
 ) -> Optional[Tuple[LabelledSource, LabelledSource]]:
     """Sources of the particles to learn from, and of the held-out ones."""
     table = plan.labelled
     if table is None or table.rotations is None or plan.held_out is None:
         return None
-    images, rows = ResampledImages(table, *plan.model_grid), plan.learned_from
+    rows = plan.learned_from
     weights = view_weights(table.rotations[rows], plan.group) if config.even_views else None
+    if turn is not None:
+        table = table.replace(rotations=table.rotations @ turn.T)
+    images = ResampledImages(table, *plan.model_grid)
     trust = 1.0 - _USUAL_WRONG if plan.recipe.label_errors == "estimated" else 1.0
 
     common = (preprocessing, plan.labelled_state)

@@ -101,7 +101,8 @@ class TrainConfig(ImagingConfig):
         None,
         "Train this model further instead of a fresh network: for other noise, for another "
         "conformation, or for a relative. Network, symmetry, field of view and box must be the "
-        "same. A fifth of the time of a fresh network is enough.",
+        "same. Without symmetry the map may be turned against that of the model. A fifth of the time "
+        "of a fresh network is enough.",
         label="Model to start from",
         group=INPUT,
         path="FOLDER",
@@ -109,8 +110,7 @@ class TrainConfig(ImagingConfig):
     model_library: Optional[str] = option(
         None,
         "Folder of models. Of those that fit, the one whose map is likest is trained further, if "
-        "the maps are alike; the log says which. Likeness does not see how a map is turned: a model "
-        "of a map in the same orientation helps most.",
+        "the maps are alike, however they are turned; the log says which.",
         label="Folder of models to choose from",
         group=INPUT,
         expert=True,

@@ -11,9 +11,12 @@ from typing import Any, Dict, List, Optional, Tuple
 import numpy as np
 
 from ...core.errors import ConfigError, InputError
+from ...core.geometry.rotations import angular_distance_rad
 from ...core.io.names import CARD_NAME
 from ...core.io.provenance import digest_path
+from ...core.maps.alignment import align_maps, correlation_in_place
 from ...core.maps.likeness import likeness, sphere_amplitudes
+from ...core.models.coarse_map import coarse_map, read_coarse_map
 from ...core.models.model_card import ModelCard
 from ...core.particles.grids import Grid
 from ...core.training.recipe import Recipe
@@ -28,6 +31,9 @@ _SAME_VIEW = 0.01
 LEAST_LIKENESS = 0.8
 #: Peak of the learning rate, over that of a fresh network.
 _FURTHER = 0.125
+#: Maps are aligned up to this shell of their coarse box. They are of one kind if they correlate by
+#: this, and lie otherwise if they correlate so much better.
+_LAST_SHELL, LEAST_CORRELATION, _BETTER = 12, 0.7, 0.05
 _MOST_MODELS, _MOST_ANCESTORS = 1000, 16
 
 
@@ -134,6 +140,45 @@ def map_shape(volumes: Tuple[Volume, ...]) -> Dict[str, Any]:
     if len(volumes) != 1:
         return {}
     return {"amplitudes": np.round(sphere_amplitudes(volumes[0]), 4).tolist()}
+
+
+def turn_of_maps(parent: Parent, volumes: Tuple[Volume, ...]) -> Optional[np.ndarray]:
+    """R (3, 3) that takes a rotation A of the network to A R in the frame of the map; None if the
+    frames are one.
+
+    The map is aligned with the one that the network knows. With a symmetry, whose axes are the same
+    for both, with another network than the default, and without a map of the model, the frames are
+    taken for one.
+    """
+    card, known = parent.card, parent.card.turn if parent.card.frame else None
+    turns = card.network["kind"] == "polar" and card.symmetry.strip().upper() == "C1"
+    theirs = read_coarse_map(parent.folder, card.field_of_view_angstrom)
+    if theirs is None or len(volumes) != 1 or not turns:
+        return known
+    ours = coarse_map(volumes[0], card.field_of_view_angstrom)
+    found = align_maps(ours, theirs, _LAST_SHELL, hands=("same",))
+    angle = float(np.rad2deg(angular_distance_rad(found.rotation, np.eye(3))))
+    in_place = correlation_in_place(ours, theirs, _LAST_SHELL)
+    if found.correlation < max(LEAST_CORRELATION, in_place + _BETTER):
+        if in_place < LEAST_CORRELATION:
+            logger.warning(
+                "train: the map is not like that of model %s in any orientation (correlation "
+                "%.2f); training further may take as long as a fresh network.",
+                parent.folder,
+                max(found.correlation, in_place),
+            )
+        return known
+
+    logger.info(
+        "train: the map is turned by %.1f° against that of model %s (correlation %.2f, as they lie "
+        "%.2f); the network is trained in the frame of the model, and gives poses in that of the "
+        "map.",
+        angle,
+        parent.folder,
+        found.correlation,
+        in_place,
+    )
+    return found.rotation if known is None else known @ found.rotation
 
 
 def ranked_models(folder: Path, volume: Volume) -> List[Tuple[float, Parent]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Optional
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 
 def angular_distance_rad(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -28,6 +29,12 @@ def project_to_so3(matrices: np.ndarray) -> np.ndarray:
     u, _, vt = np.linalg.svd(np.asarray(matrices, dtype=np.float64))
     u[..., :, 2] *= np.linalg.det(u @ vt)[..., None]
     return u @ vt
+
+
+def right_product(rotation: np.ndarray) -> np.ndarray:
+    """(4, 4) matrix that takes the quaternion (w, x, y, z) of any A to that of A R, R (3, 3)."""
+    x, y, z, w = Rotation.from_matrix(rotation).as_quat()
+    return np.array([[w, -x, -y, -z], [x, w, z, -y], [y, -z, w, x], [z, y, -x, w]])
 
 
 def mean_rotation(rotations: np.ndarray, weights: Optional[np.ndarray] = None) -> np.ndarray:

@@ -50,9 +50,22 @@ class MapAlignment:
         return Volume(data.astype(np.float32), estimate.pixel_size_angstrom)
 
 
-def align_maps(estimate: Volume, reference: Volume, last_shell: int) -> MapAlignment:
-    """The rotation, displacement and hand that align the estimate with the reference up to a shell.
+def align_maps(
+    estimate: Volume,
+    reference: Volume,
+    last_shell: int,
+    hands: Sequence[str] = ("same", "opposite"),
+) -> MapAlignment:
+    """The rotation, displacement and hand, of these hands, that align the estimate with the reference
+    up to a shell.
+
     Raises InputError if the two are not on the same grid.
+
+    Parameters
+    ----------
+    estimate, reference : the maps.
+    last_shell : the last one that is compared.
+    hands : "same" or "opposite" or both.
     """
     if estimate.data.shape != reference.data.shape:
         raise InputError(
@@ -61,11 +74,17 @@ def align_maps(estimate: Volume, reference: Volume, last_shell: int) -> MapAlign
         )
     target = _Target(reference.data, last_shell)
     found = []
-    for hand in ("same", "opposite"):
+    for hand in hands:
         transform = MapTransform(estimate.data if hand == "same" else estimate.mirrored().data)
         found += [(*pose, hand) for pose in _search(target, transform, last_shell)]
     rotation, shift, correlation, hand = max(found, key=lambda candidate: candidate[2])
     return MapAlignment(rotation, shift, hand, correlation)
+
+
+def correlation_in_place(estimate: Volume, reference: Volume, last_shell: int) -> float:
+    """Correlation of the transforms of two maps on one grid as they lie, up to a shell."""
+    target, here = _Target(reference.data, last_shell), np.eye(3)[None]
+    return float(target.correlations(MapTransform(estimate.data), here, last_shell, np.zeros(3))[0])
 
 
 def _search(target: _Target, transform: MapTransform, last_shell: int) -> List[Found]:

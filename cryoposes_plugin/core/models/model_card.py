@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Union
 
+import numpy as np
+
 from ..errors import ConfigError, InputError
 from ..geometry.symmetry import parse_symmetry
 from ..io.files import read_object
@@ -24,6 +26,8 @@ from .error_calibration import ErrorCalibration
 logger = logging.getLogger(__name__)
 
 SCHEMA_VERSION = 1
+#: A rotation matrix of a card may be off by this.
+_ROUNDING = 1e-4
 _REMEDY = "give the model folder as `train` wrote it"
 _CHOICES = {
     "ctf_correction": CTF_CORRECTIONS,
@@ -38,6 +42,7 @@ _TABLES = (
     "versions",
     "error_calibration",
     "map_shape",
+    "frame",
 )
 
 
@@ -56,6 +61,8 @@ class ModelCard:
     are not known.
     map_shape : "amplitudes" of the map that it was trained on, see `maps.likeness`; empty if there
     are several, or none.
+    frame : "turn" R (3, 3), if the network gives rotations A of another frame than its map's: in that
+    of the map they are A R. Empty if the frames are one.
     """
 
     preset: str
@@ -75,6 +82,12 @@ class ModelCard:
     schema_version: int = SCHEMA_VERSION
     error_calibration: Dict[str, Any] = field(default_factory=dict)
     map_shape: Dict[str, Any] = field(default_factory=dict)
+    frame: Dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def turn(self) -> np.ndarray:
+        """(3, 3) R, see `frame`; the identity if the frames are one."""
+        return np.array(self.frame.get("turn", np.eye(3)), dtype=np.float64)
 
     @property
     def expected_errors(self) -> Optional[ErrorCalibration]:
@@ -214,6 +227,8 @@ def _check_entry(name: str, value: Any, what: str) -> None:
         _error_calibration(value, what)
     elif name == "map_shape" and value:
         _check_amplitudes(value.get("amplitudes"), what)
+    elif name == "frame" and value:
+        _check_turn(value.get("turn"), what)
 
 
 def _check_amplitudes(value: Any, what: str) -> None:
@@ -227,6 +242,16 @@ def _check_amplitudes(value: Any, what: str) -> None:
     for row in rows:
         for number in row:
             real(number, what, _REMEDY, 0.0, 1.0)
+
+
+def _check_turn(value: Any, what: str) -> None:
+    """InputError unless the value is a rotation matrix."""
+    rows = value if isinstance(value, list) else []
+    if len(rows) == 3 and all(isinstance(row, list) and len(row) == 3 for row in rows):
+        turn = np.array([[real(x, what, _REMEDY, -1.001, 1.001) for x in row] for row in rows])
+        if np.abs(turn @ turn.T - np.eye(3)).max() < _ROUNDING and np.linalg.det(turn) > 0:
+            return
+    raise InputError(f"{what} holds no rotation matrix; {_REMEDY}.")
 
 
 def _error_calibration(values: Dict[str, Any], what: str) -> Optional[ErrorCalibration]:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import logging
 import warnings
 from pathlib import Path
-from typing import Any, Tuple, Union
+from typing import Any, Optional, Tuple, Union
 
 import keras
 
 from ..errors import UNREADABLE, InputError
 from ..io.folder import atomic_path
-from ..io.names import CARD_NAME
+from ..io.mrc import write_volume
+from ..io.names import CARD_NAME, VOLUME_NAME
 from ..memory import require_memory
 from ..networks.build import architecture_of, build_network
 from ..networks.limits import least_weights
+from ..types import Volume
 from .model_card import ModelCard
 from .preprocessing import Preprocessing
 from .weights_file import check_finite, check_weights, weights_bytes
@@ -96,12 +98,23 @@ def _check_whole(card: ModelCard, kind: str, architecture: Any, subject: str) ->
         )
 
 
-def write_network(folder: PathLike, card: ModelCard, network: keras.Model) -> None:
-    """Write model.keras and model_card.json; the folder appears whole or not at all."""
+def write_network(
+    folder: PathLike, card: ModelCard, network: keras.Model, volume: Optional[Volume] = None
+) -> None:
+    """Write model.keras, model_card.json and volume.mrc; the folder appears whole or not at all.
+
+    Parameters
+    ----------
+    folder : of the model.
+    card, network : the model.
+    volume : the coarse map of its training, if there is one.
+    """
     with atomic_path(folder) as part:
         part.mkdir(parents=True)
         network.save(part / WEIGHTS_NAME)
         (part / CARD_NAME).write_text(card.to_json(), encoding="utf-8")
+        if volume is not None:
+            write_volume(part / VOLUME_NAME, volume.data, volume.pixel_size_angstrom)
 
 
 def preprocessing_of(card: ModelCard) -> Preprocessing:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple, TypeVar
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from ..geometry.rotations import project_to_so3
+from ..geometry.rotations import project_to_so3, right_product
 from ..memory import BatchLimit
 from ..networks.build import predicted_bingham_matrices, predicted_rotations
 from ..networks.rotation_grid import grid_rotations
@@ -67,6 +67,9 @@ class Hypotheses:
         return iter((self.rotations, self.log_weights, self.shifts_px))
 
 
+_Found = TypeVar("_Found", Prediction, Hypotheses)
+
+
 class PoseModel:
     """A network with its card. Predictions are computed in float32, also after training in another
     type.
@@ -77,10 +80,19 @@ class PoseModel:
         self.memory = BatchLimit("images")
         self.preprocessing = preprocessing_of(card)
         classifies = "grid" in network.output
-        #: (G, 3, 3) float32 rotations over which the network is a classifier, or None.
-        self.grid = (
+        self._grid = (
             grid_rotations(card.network["bins"], card.network["views"]) if classifies else None
         )
+        self._turn = card.turn if card.frame else None
+
+    @property
+    def grid(self) -> Optional[np.ndarray]:
+        """(G, 3, 3) float32 rotations over which the network is a classifier, in the frame of its
+        map; None if it is none.
+        """
+        if self._grid is None or self._turn is None:
+            return self._grid
+        return (self._grid @ self._turn).astype(np.float32)
 
     @classmethod
     def load(cls, folder: PathLike) -> PoseModel:
@@ -106,12 +118,12 @@ class PoseModel:
         """
         tensors = network_inputs(images, ctf, image_state, self.card.box_size_px)
         predict = traced_for_any_batch(self._predict, tensors)
-        return _with_posterior(self._by_parts(predict, tensors))
+        return self._in_frame(_with_posterior(self._by_parts(predict, tensors)))
 
     def predict_prepared(self, prepared: tf.Tensor) -> Prediction:
         """Poses of images (B, D, D) that went through the preprocessing already, as in training."""
         predict = traced_for_any_batch(self._predict_prepared, (prepared,))
-        return _with_posterior(self._by_parts(predict, (prepared,)))
+        return self._in_frame(_with_posterior(self._by_parts(predict, (prepared,))))
 
     def hypotheses(
         self,
@@ -138,7 +150,7 @@ class PoseModel:
         ValueError
             If more candidates are asked for than there are.
         """
-        largest = LARGEST_NUMBER if self.grid is None else min(LARGEST_NUMBER, 1 + len(self.grid))
+        largest = LARGEST_NUMBER if self._grid is None else min(LARGEST_NUMBER, 1 + len(self._grid))
         if not 1 <= number <= largest:
             raise ValueError(
                 f"expected a number of hypotheses from 1 to {largest}, received {number}"
@@ -148,12 +160,24 @@ class PoseModel:
         wanted = tf.constant(number, tf.int32)
         outputs = self._by_parts(lambda *part: candidates(*part, wanted), tensors)
         rotations, log_weights, on_grid, shifts_px, bingham_matrices = outputs
-        return Hypotheses(rotations, log_weights, shifts_px, symmetric(bingham_matrices), on_grid)
+        found = Hypotheses(rotations, log_weights, shifts_px, symmetric(bingham_matrices), on_grid)
+        return self._in_frame(found)
 
     @property
     def predicts_shifts(self) -> bool:
         """Whether the network predicts in-plane shifts."""
         return "shift" in self.network.output
+
+    def _in_frame(self, found: _Found) -> _Found:
+        """In the frame of the map, where A is A R; covariances are of turns in the image's frame and
+        stay.
+        """
+        if self._turn is None:
+            return found
+        product = right_product(self._turn)
+        rotations = found.rotations @ self._turn.astype(found.rotations.dtype)
+        matrices = product @ found.bingham_matrices @ product.T
+        return dataclasses.replace(found, rotations=rotations, bingham_matrices=matrices)
 
     def _by_parts(
         self,
@@ -183,7 +207,7 @@ class PoseModel:
 
     def _predicted(self, prepared: tf.Tensor) -> Tuple[tf.Tensor, ...]:
         outputs = self.network(prepared, training=False)
-        grid = None if self.grid is None else tf.constant(self.grid)
+        grid = None if self._grid is None else tf.constant(self._grid)
         return (*posterior_of(outputs, grid), *raw_prediction(outputs))
 
     def _prepared(self, images: tf.Tensor, ctf: Optional[tf.Tensor]) -> tf.Tensor:
@@ -194,11 +218,11 @@ class PoseModel:
         self, images: tf.Tensor, ctf: Optional[tf.Tensor], number: tf.Tensor
     ) -> Tuple[tf.Tensor, ...]:
         outputs = self.network(self._prepared(images, ctf), training=False)
-        if self.grid is None:
+        if self._grid is None:
             rotations, log_weights = hypothesis_candidates(outputs, number)
             on_grid = -tf.ones(tf.shape(log_weights), tf.int32)
         else:
-            grid = tf.constant(self.grid)
+            grid = tf.constant(self._grid)
             rotations, log_weights, on_grid = grid_candidates(
                 outputs["matrix"], outputs["grid"], grid, number
             )

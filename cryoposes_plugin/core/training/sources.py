@@ -74,6 +74,7 @@ class SimulatedSource(Source):
         transform of white noise of variance 1 is multiplied by it.
     image_state : of the images, see `types.IMAGE_STATES`.
     like : particles whose CTFs are used instead of drawn ones.
+    turn : R (3, 3); the rotation of an image is A R^T to the network; None for A.
     """
 
     # Far beyond any training step.
@@ -90,7 +91,9 @@ class SimulatedSource(Source):
         noise_amplitude: np.ndarray,
         image_state: str,
         like: Optional[ParticleTable] = None,
+        turn: Optional[np.ndarray] = None,
     ):
+        self.turn = turn
         self.seed, self.imaging, self.grid, self.like = seed, imaging, grid, like
         self.preprocessing, self.image_state = preprocessing, image_state
         self.number_of_volumes = len(volumes)
@@ -123,10 +126,11 @@ class SimulatedSource(Source):
             images = self.preprocessing.correct(images, ctf)
         elif ctf is not None:
             images = apply_image_state(images, ctf, self.image_state, pixel)
-        known = tf.ones(images.shape[0])
-        return self.preprocessing.normalise(images), PoseLabels(
-            arrays["rotations"], arrays["shifts_px"], known, known
-        )
+        known, rotations = tf.ones(images.shape[0]), arrays["rotations"]
+        if self.turn is not None:
+            rotations = rotations @ tf.constant(self.turn.T, tf.float32)
+        labels = PoseLabels(rotations, arrays["shifts_px"], known, known)
+        return self.preprocessing.normalise(images), labels
 
     def with_noise(self, factor: float) -> SimulatedSource:
         other = copy.copy(self)

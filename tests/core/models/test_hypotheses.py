@@ -2,12 +2,14 @@
 density they say.
 """
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from cryoposes_plugin.core.conventions import rotations_to_quaternions
+from cryoposes_plugin.core.conventions import quaternions_to_rotations, rotations_to_quaternions
 from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
 from cryoposes_plugin.core.geometry.sampling import random_rotations
 from cryoposes_plugin.core.models.hypotheses import (
@@ -58,6 +60,30 @@ def test_the_first_hypothesis_is_the_prediction(model, images):
     np.testing.assert_allclose(
         shifts_px, 0.0 if prediction.shifts_px is None else prediction.shifts_px, atol=1e-6
     )
+
+
+def test_poses_are_in_the_frame_of_the_card(model, images, rng):
+    """A R in place of A: estimates, hypotheses, their rows of the grid, the modes of the densities."""
+    turn = random_rotations(1, rng)[0]
+    card = dataclasses.replace(model.card, frame={"turn": turn.tolist()})
+    turned = PoseModel(card, model.network)
+    before, after = model.predict(images), turned.predict(images)
+    np.testing.assert_allclose(after.rotations, before.rotations @ turn, atol=1e-6)
+    np.testing.assert_array_equal(after.covariance, before.covariance)
+    candidates = turned.hypotheses(images, number=7)
+    expected = model.hypotheses(images, number=7).rotations @ turn
+    np.testing.assert_allclose(candidates.rotations, expected, atol=1e-5)
+    if turned.grid is not None:
+        known = candidates.on_grid >= 0
+        found = candidates.rotations[known]
+        np.testing.assert_allclose(found, turned.grid[candidates.on_grid[known]], atol=1e-5)
+
+    def mode(matrices):
+        return np.linalg.eigh(matrices)[1][:, :, 0]
+
+    modes = rotations_to_quaternions(quaternions_to_rotations(mode(before.bingham_matrices)) @ turn)
+    products = np.abs((modes * mode(after.bingham_matrices)).sum(axis=1))
+    np.testing.assert_allclose(products, 1, atol=1e-5)
 
 
 def test_hypotheses_depend_neither_on_the_batch_nor_on_the_call(model, images):

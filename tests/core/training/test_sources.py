@@ -49,7 +49,7 @@ def config(files):
     return TrainConfig(volume=(str(files / "map.mrc"),), snr=SNR)
 
 
-def simulated(config):
+def simulated(config, turn=None):
     plan = make_plan(config)
     preprocessing = Preprocessing(
         *plan.model_grid,
@@ -65,7 +65,16 @@ def simulated(config):
         plan.noise.amplitude,
         plan.simulated_state,
         plan.like,
+        turn,
     )
+
+
+def test_a_network_of_another_frame_sees_the_same_images_and_other_rotations(config):
+    turn = symmetry_rotations("T")[5]
+    plain, turned = (simulated(config, given) for given in (None, turn))
+    (first, rotations), (same, others) = (images(source, 6, 3) for source in (plain, turned))
+    np.testing.assert_array_equal(same, first)
+    np.testing.assert_allclose(others @ turn, rotations, atol=1e-6)
 
 
 def images(source, number, step):
