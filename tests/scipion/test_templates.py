@@ -123,7 +123,7 @@ def test_both_workflows_run_from_a_script(project, map_file):
 
 
 @pytest.mark.slow
-def test_the_production_workflow_ends_in_relions_refinement(
+def test_the_production_workflow_ends_in_a_consensus_with_relion(
     project, map_file, star, relion_environment
 ):
     from cryoposes_plugin.scipion.workflows import load_template, run_in_order
@@ -132,7 +132,7 @@ def test_the_production_workflow_ends_in_relions_refinement(
     steps = load_template(
         project, PRODUCTION, map=map_file, minutes=0.05, rate=0.5, cut=40.0, **fields
     )
-    last = steps["local refinement in RELION"]
+    last, consensus = list(steps.values())[-2:]
     last.doGpu.set(False)
     last.numberOfMpi.set(3)
     last.numberOfThreads.set(1)
@@ -141,6 +141,9 @@ def test_the_production_workflow_ends_in_relions_refinement(
     assert 0 < kept <= NUMBER
     assert last.outputParticles.getSize() == kept
     assert last.outputVolume.getDim() == (BOX, BOX, BOX)
+    agree = consensus.outputAccepted.getSize()
+    assert agree > 0
+    assert consensus.outputRejected.getSize() == kept - agree
 
 
 @pytest.fixture(scope="module")
