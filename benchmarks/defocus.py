@@ -31,6 +31,7 @@ def main() -> None:
     parser.add_argument("--number", type=int, default=1000)
     parser.add_argument("--snr", type=float, default=0.4)
     parser.add_argument("--error-angstrom", type=float, default=300.0)
+    parser.add_argument("--working-box-px", type=int, help="Of the refinement; default: its own.")
     arguments = parser.parse_args()
 
     images = arguments.folder / "images"
@@ -46,6 +47,7 @@ def main() -> None:
     )
 
     prior = ("--defocus-prior-angstrom", arguments.error_angstrom)
+    box = ("--working-box-px", arguments.working_box_px) if arguments.working_box_px else ()
     for name, star, options in (
         ("true defocus", "particles.star", ()),
         ("wrong defocus", "wrong.star", ()),
@@ -54,7 +56,7 @@ def main() -> None:
         folder = arguments.folder / name.replace(", ", "_").replace(" ", "_")
         run(
             "refine", folder / "refined", "--particles", images / star, "--volume", arguments.map,
-            *options,
+            *options, *box,
         )  # fmt: skip
         refined = folder / "refined" / "particles.star"
         run("reconstruct", folder / "map", "--particles", refined)
