@@ -35,8 +35,13 @@ class ChunkedConfig(Config):
     def validate(self) -> None:
         """ConfigError for a combination that is not possible."""
         super().validate()
+        if self.workers > 1:
+            self.check_divisible()
         if self.dask and self.workers == 1:
             raise ConfigError(
                 f"{self.command}: --dask is {self.dask}, but --workers is 1; give the number of "
                 "chunks that the scheduler hands out with --workers."
             )
+
+    def check_divisible(self) -> None:
+        """ConfigError if the work cannot be done in chunks."""

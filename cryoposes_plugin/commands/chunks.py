@@ -173,7 +173,7 @@ class Chunks:
             work.take(Folder(path), rows)
             if work.images is not None:
                 classes = read_arrays(path / _IMAGES, {"classes": np.zeros(len(rows), np.int8)})
-                work.images.grey.put_classes(rows, classes["classes"])
+                work.images.grey.found[rows] = classes["classes"]
         return len(work.rows) / max(max(times) - min(times), 1e-9)
 
 

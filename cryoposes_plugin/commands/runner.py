@@ -14,6 +14,7 @@ from ..core.io.error_log import not_fatal
 from ..core.io.particle_files import read_particles
 from ..core.notices import warnings_kept
 from ..core.values import shown_error
+from .chunked_config import ChunkedConfig
 from .chunks import Chunk, ChunkDone, Chunks, is_prepared
 from .config import THREAD_VARIABLES, Config
 from .greetings import tensorflow_without_greetings
@@ -31,6 +32,8 @@ def run_command(config: Config, output: str, chunk: Optional[Chunk] = None) -> d
     chunk : the only one that is done, so that there are no metrics; None: the whole run.
     """
     config.validate()
+    if chunk is not None and isinstance(config, ChunkedConfig):
+        config.check_divisible()
     _check_inputs(config)
     _set_devices(config)
     with _tensorflow_threads(config), tensorflow_without_greetings(), warnings_kept() as warnings:

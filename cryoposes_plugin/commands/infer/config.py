@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Optional, Tuple
 
-from ..config import INPUT, REFINEMENT, Config, option
+from ..chunked_config import ChunkedConfig
+from ..config import INPUT, REFINEMENT, option
 from ..refinement_config import assign_option, batch_size_option, refinement_box_option
 
 
 @dataclass(frozen=True)
-class InferConfig(Config):
+class InferConfig(ChunkedConfig):
     command: ClassVar[str] = "infer"
     title: ClassVar[str] = "estimate poses"
     description: ClassVar[str] = (

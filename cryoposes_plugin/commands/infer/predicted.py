@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from ...core import plots
 from ...core.imaging.reprojections import low_passed
 from ...core.io.covariances import covariance_texts, write_covariances
+from ...core.io.folder import Folder
 from ...core.io.state_files import INFERENCE, PeriodicSave, read_arrays, rows_done, write_arrays
 from ...core.models.pose_model import Prediction
 from ...core.models.uncertainty import (
@@ -23,6 +24,7 @@ from ...core.models.uncertainty import (
 )
 from ...core.parallel import in_order
 from ...core.particles.batches import ImageBatch, batches
+from ...core.particles.chunks import ChunkedWork
 from ...core.progress import Progress
 from ...core.refinement.levenberg_marquardt import ANGLES
 from ...core.refinement.shift_finder import ShiftFinder
@@ -52,7 +54,9 @@ _SHOWN = 8
 
 def predict_poses(config: InferConfig, run: RunDirectory, inputs: ModelInputs) -> Estimate:
     """Poses of all particles; an interrupted run continues after the last batches that were saved."""
-    finder = _calibrated_finder(config, inputs)
+    finder = None  # the shifts stay
+    if inputs.volume is not None and config.assign != ANGLES:
+        finder = shift_finder(inputs, inputs.volume, config.max_shift_px, config.batch_size)
     predictions, rate = _predict_all(config, run, inputs, finder)
     errors = expected_errors(config, inputs, predictions.covariance, predictions.elsewhere)
     junk = _junk(config, run, inputs, predictions.statistics)
@@ -96,6 +100,7 @@ class _Predictions:
     covariance, elsewhere : (N, 3, 3) and (N,), see `models.posterior`.
     statistics : (N, F) by which junk is told.
     rows_done : () int.
+    weights : of the frequencies, by which shifts are measured; empty without a volume.
     """
 
     rotations: np.ndarray
@@ -108,9 +113,10 @@ class _Predictions:
     elsewhere: np.ndarray
     statistics: np.ndarray
     rows_done: np.ndarray
+    weights: np.ndarray
 
     @classmethod
-    def empty(cls, number: int) -> _Predictions:
+    def empty(cls, number: int, weights: np.ndarray) -> _Predictions:
         return cls(
             np.zeros((number, 3, 3)),
             np.zeros((number, 2)),
@@ -122,30 +128,35 @@ class _Predictions:
             np.zeros(number),
             np.zeros((number, IMAGE_COLUMNS + _NETWORK_COLUMNS)),
             np.array(0),
+            weights,
         )
 
     @classmethod
-    def load(cls, run: RunDirectory, number: int) -> _Predictions:
-        """What an interrupted run with the same config saved, or empty arrays."""
-        path, empty = run.file(INFERENCE), cls.empty(number)
+    def load(cls, folder: Folder, number: int, weights: np.ndarray) -> Optional[_Predictions]:
+        """What was saved in a folder, or None; the weights have the shape of these."""
+        path, empty = folder.file(INFERENCE), cls.empty(number, weights)
         if not path.exists():
-            return empty
+            return None
         arrays = read_arrays(path, vars(empty))
         rows_done(path, arrays, number)
         return cls(**{name: arrays[name] for name in vars(empty)})
 
-    def save(self, run: RunDirectory) -> None:
-        write_arrays(run.file(INFERENCE), vars(self))
+    def save(self, folder: Folder) -> None:
+        write_arrays(folder.file(INFERENCE), vars(self))
+
+    def put_part(self, rows: np.ndarray, part: _Predictions) -> None:
+        """Take the results of some rows."""
+        for name, values in vars(self).items():
+            if name not in ("rows_done", "weights"):
+                values[rows] = getattr(part, name)
+        self.rows_done[()] += len(rows)
 
 
-def _calibrated_finder(config: InferConfig, inputs: ModelInputs) -> Optional[ShiftFinder]:
-    """A finder with weights measured on a sample of the particles; None if the shifts stay."""
-    if inputs.volume is None or config.assign == ANGLES:
-        return None
+def _calibrate(config: InferConfig, inputs: ModelInputs, finder: ShiftFinder) -> None:
+    """Measure the weights of the frequencies on a sample of the particles."""
     table = inputs.table
-    finder = shift_finder(inputs, inputs.volume, config.max_shift_px, config.batch_size)
     if len(table) < FEWEST_IMAGES:
-        return finder
+        return
 
     # The noise is that of one optics group: the sample is from the largest.
     largest = np.flatnonzero(table.optics_index == np.bincount(table.optics_index).argmax())
@@ -156,49 +167,104 @@ def _calibrated_finder(config: InferConfig, inputs: ModelInputs) -> Optional[Shi
         rotations = inputs.model.predict(images, ctf, state).rotations
         pairs.append((images, finder.reprojections(rotations, ctf, state)))
     finder.calibrate(*(np.concatenate(part) for part in zip(*pairs)))
-    return finder
 
 
 def _predict_all(
     config: InferConfig, run: RunDirectory, inputs: ModelInputs, finder: Optional[ShiftFinder]
 ) -> Tuple[_Predictions, float]:
     """Predictions for all particles, and particles a second."""
-    number = len(inputs.table)
-    predictions = _Predictions.load(run, number)
+    number, weights = len(inputs.table), np.zeros(0) if finder is None else finder.weights
+    found = _Predictions.load(run, number, weights)
+    if found is None and finder is not None:
+        _calibrate(config, inputs, finder)
+        weights = finder.weights
+    predictions = found or _Predictions.empty(number, weights)
+    if finder is not None:
+        finder.weights = predictions.weights
     done = int(predictions.rows_done)
     if done:
         logger.info("Resuming after %d of %d particles.", done, number)
 
-    def predict(rows: np.ndarray) -> None:
-        _predict_batch(inputs, finder, rows, predictions)
+    def do(folder: Folder, rows: np.ndarray) -> None:
+        part = _part(folder, len(rows), predictions)
+        _work_off(config, inputs, finder, part, folder, rows)
+        part.save(folder)
 
-    progress = Progress(number, "particles", "infer", done=done)
-    save = PeriodicSave(lambda: predictions.save(run))
+    def take(folder: Folder, rows: np.ndarray) -> None:
+        predictions.put_part(rows, _part(folder, len(rows), predictions))
+
     pieces = batches(inputs.table, config.batch_size, done)
-    for rows, _ in in_order(predict, pieces, config.threads):
-        predictions.rows_done[()] += len(rows)
-        progress.advance(len(rows))
+    left = np.concatenate([np.zeros(0, np.int64), *pieces])
+    work = ChunkedWork(
+        "predictions",
+        left,
+        inputs.table.ids,
+        lambda: predictions.save(run),
+        do,
+        take,
+        inputs.images,
+    )
+    rate = run.divide(work) if len(left) else 0.0
+    if rate is None:
+        rate = _work_off(config, inputs, finder, predictions, run)
+    return predictions, rate
+
+
+def _part(folder: Folder, number: int, whole: _Predictions) -> _Predictions:
+    """Those of a chunk, as they were saved in its folder, else empty ones."""
+    found = _Predictions.load(folder, number, whole.weights)
+    return found or _Predictions.empty(number, whole.weights)
+
+
+def _work_off(
+    config: InferConfig,
+    inputs: ModelInputs,
+    finder: Optional[ShiftFinder],
+    predictions: _Predictions,
+    folder: Folder,
+    rows: Optional[np.ndarray] = None,
+) -> float:
+    """Make the predictions that are missing, and save them now and then; returns particles a second.
+
+    rows : of the particles that the predictions are of; default: all.
+    """
+    table = inputs.table if rows is None else inputs.table.take(rows)
+    own, done = np.arange(len(table)) if rows is None else rows, int(predictions.rows_done)
+
+    def predict(places: np.ndarray) -> None:
+        _predict_batch(inputs, finder, own[places], predictions, places)
+
+    progress = Progress(len(table), "particles", "infer", done=done)
+    save = PeriodicSave(lambda: predictions.save(folder))
+    for places, _ in in_order(predict, batches(table, config.batch_size, done), config.threads):
+        predictions.rows_done[()] += len(places)
+        progress.advance(len(places))
         save.if_due()
-    return predictions, progress.rate
+    return progress.rate
 
 
 def _predict_batch(
-    inputs: ModelInputs, finder: Optional[ShiftFinder], rows: np.ndarray, predictions: _Predictions
+    inputs: ModelInputs,
+    finder: Optional[ShiftFinder],
+    rows: np.ndarray,
+    predictions: _Predictions,
+    places: np.ndarray,
 ) -> None:
+    """Predictions of rows, put in these places."""
     batch = inputs.read_batch(rows)
     images, ctf, state = batch
     prediction = inputs.model.predict(images, ctf, state)
-    predictions.statistics[rows] = _statistics(inputs, batch, prediction)
-    predictions.rotations[rows] = prediction.rotations
-    predictions.dispersion[rows] = largest_dispersion(prediction.bingham_matrices)
-    predictions.trace[rows] = total_dispersion(prediction.bingham_matrices)
-    predictions.covariance[rows] = prediction.covariance
-    predictions.elsewhere[rows] = prediction.elsewhere
+    predictions.statistics[places] = _statistics(inputs, batch, prediction)
+    predictions.rotations[places] = prediction.rotations
+    predictions.dispersion[places] = largest_dispersion(prediction.bingham_matrices)
+    predictions.trace[places] = total_dispersion(prediction.bingham_matrices)
+    predictions.covariance[places] = prediction.covariance
+    predictions.elsewhere[places] = prediction.elsewhere
     if finder is not None:
         shifts, _ = finder.find(images, prediction.rotations, ctf, state)
-        predictions.shifts_px[rows] = shifts.shifts_px
-        predictions.at_edge[rows] = shifts.at_edge
-        predictions.correlation[rows] = shifts.correlation
+        predictions.shifts_px[places] = shifts.shifts_px
+        predictions.at_edge[places] = shifts.at_edge
+        predictions.correlation[places] = shifts.correlation
 
 
 def _statistics(inputs: ModelInputs, batch: ImageBatch, prediction: Prediction) -> np.ndarray:

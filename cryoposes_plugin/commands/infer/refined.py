@@ -62,10 +62,11 @@ def refine_hypotheses(
     volume : to refine against.
     """
     refinement = make_refinement(config, inputs, volume)
+    refinement.images.grey = inputs.images.grey  # of the same images, at another size
     judge = _judge(config, run, inputs, refinement)
     hopeful = judge.hopeful if judge else None
     try:
-        results = refine_all(refinement, run, config.batch_size, config.seed, hopeful)
+        results = refine_all(refinement, run, config.batch_size, config.seed, hopeful, run.divide)
     except NoAgreement as error:
         frame = _frame_test(config, refinement, None)
         raise NoAgreement(" ".join([str(error), *_alarms(config, frame, False)])) from error

@@ -53,7 +53,6 @@ def run(config: InferConfig, run: RunDirectory) -> Dict[str, Any]:
     """
     inputs = _read_inputs(config)
     inputs.model.card.repeat_warnings(config.model)
-    write_density(config.volume, run, inputs.volume)
 
     estimate, not_refined = None, None
     if inputs.volume is not None and config.refine:
@@ -63,6 +62,7 @@ def run(config: InferConfig, run: RunDirectory) -> Dict[str, Any]:
             not_refined = f"The poses are the network's and were not refined: {error}"
     if estimate is None:
         estimate = predict_poses(config, run, inputs)
+    write_density(config.volume, run, inputs.volume)
     write_particle_results(run, PARTICLES_NAME, estimate.table)
 
     metrics = metrics_of(config, inputs, estimate)

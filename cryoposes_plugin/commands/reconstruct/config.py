@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import ClassVar, Optional, Tuple
 
 from ...core.errors import ConfigError
-from ..config import INPUT, RECONSTRUCTION, Config, option
+from ..chunked_config import ChunkedConfig
+from ..config import INPUT, RECONSTRUCTION, option
 from ..mask_input import mask_option, refuse_two_masks
 from ..refinement_config import batch_size_option
 
@@ -20,7 +21,7 @@ BASES = {
 
 
 @dataclass(frozen=True)
-class ReconstructConfig(Config):
+class ReconstructConfig(ChunkedConfig):
     command: ClassVar[str] = "reconstruct"
     title: ClassVar[str] = "reconstruct volume"
     description: ClassVar[str] = "reconstruct a volume and two half maps, and compute their FSC"
@@ -141,4 +142,12 @@ class ReconstructConfig(Config):
             raise ConfigError(
                 f"reconstruct: --weights {self.weights} is not possible with --method cgls; use "
                 f"--method fourier or --weights {UNWEIGHTED}."
+            )
+
+    def check_divisible(self) -> None:
+        """ConfigError for a method that needs all particles at once."""
+        if self.method == "cgls":
+            raise ConfigError(
+                "reconstruct: --method cgls needs all particles at once, and so cannot be done by "
+                "--workers or in chunks; use --method fourier."
             )

@@ -10,12 +10,15 @@ import numpy as np
 
 from ...core.fourier.resampling import resample_volume
 from ...core.io.error_log import not_fatal
+from ...core.io.folder import Folder
 from ...core.io.mrc import write_volume
 from ...core.io.names import HALF1_NAME, HALF2_NAME, PARTICLES_NAME, VOLUME_NAME
 from ...core.io.particle_files import write_particle_results
 from ...core.maps.fsc import half_map_fsc, independence_statement
 from ...core.maps.symmetry import warn_of_symmetry
+from ...core.particles.chunks import ChunkedWork
 from ...core.particles.grids import common_grid
+from ...core.reconstruction.half_set_sums import HalfSetSums
 from ...core.reconstruction.particles import ReconstructionParticles
 from ..run_directory import RunDirectory
 from .config import ReconstructConfig
@@ -25,6 +28,9 @@ from .views import measured_views, view_numbers
 from .weighting import weight_numbers
 
 logger = logging.getLogger(__name__)
+
+#: Fourier sums of a chunk.
+_SUMS = "sums.npz"
 
 
 def check(config: ReconstructConfig) -> None:
@@ -54,7 +60,7 @@ def run(config: ReconstructConfig, run: RunDirectory) -> Dict[str, Any]:
     # Images are sums over voxels along the beam: there are fewer of larger ones.
     density = np.float32(common_grid(particles.table).pixel_size_angstrom / pixel)
     volume, half1, half2 = (
-        density * resample_volume(data, pixel, box, pixel) for data in _maps(config, particles)
+        density * resample_volume(data, pixel, box, pixel) for data in _maps(config, run, particles)
     )
     seconds = time.monotonic() - start
 
@@ -111,19 +117,36 @@ def run(config: ReconstructConfig, run: RunDirectory) -> Dict[str, Any]:
 
 
 def _maps(
-    config: ReconstructConfig, particles: ReconstructionParticles
+    config: ReconstructConfig, run: RunDirectory, particles: ReconstructionParticles
 ) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
     if config.method == "cgls":
         return _cgls_maps(config, particles)
-    from ...core.reconstruction.fourier_method import fourier_maps
+    from ...core.reconstruction.fourier_method import fourier_sums, maps_of
 
-    return fourier_maps(
-        particles,
-        config.symmetry,
-        padding=config.padding,
-        batch_size=config.batch_size,
-        threads=config.threads,
-    )
+    def sums_of(rows: np.ndarray) -> HalfSetSums:
+        return fourier_sums(
+            particles,
+            config.symmetry,
+            rows,
+            padding=config.padding,
+            batch_size=config.batch_size,
+            threads=config.threads,
+        )
+
+    everything, parts = np.arange(len(particles)), []
+
+    def do(folder: Folder, rows: np.ndarray) -> None:
+        sums_of(rows).save(folder.file(_SUMS))
+
+    def take(folder: Folder, rows: np.ndarray) -> None:
+        if parts:
+            parts[0].add_file(folder.file(_SUMS))
+        else:
+            parts.append(HalfSetSums.load(folder.file(_SUMS)))
+
+    ids, images = particles.table.ids, particles.images
+    divided = run.divide(ChunkedWork("sums", everything, ids, lambda: None, do, take, images))
+    return maps_of(sums_of(everything) if divided is None else parts[0], config.threads)
 
 
 def _cgls_maps(

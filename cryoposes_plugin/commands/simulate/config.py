@@ -8,13 +8,14 @@ from typing import ClassVar, Optional, Tuple
 from ...core.errors import ConfigError
 from ...core.imaging.faults.settings import Faults
 from ...core.imaging.settings import PoseDistribution
+from ..chunked_config import ChunkedConfig
 from ..config import BACKGROUND, COMPUTATION, CTF, FAULTS, INPUT, NOISE, POSES, option
 from ..imaging_config import ImagingConfig
 from .presets import NONE, PRESETS, chosen_faults
 
 
 @dataclass(frozen=True)
-class SimulateConfig(ImagingConfig):
+class SimulateConfig(ChunkedConfig, ImagingConfig):
     command: ClassVar[str] = "simulate"
     title: ClassVar[str] = "simulate projections"
     description: ClassVar[str] = (

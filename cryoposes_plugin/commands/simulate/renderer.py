@@ -181,13 +181,13 @@ class Renderer:
         return float(variances.mean() / config.snr)
 
     def batches(
-        self, first: int, noise_variance: float
+        self, first: int, end: int, noise_variance: float
     ) -> Iterator[Tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """From image `first` on: images (B, D, D), and of the particles among them the signals'
-        variances over the box and inside the mask.
+        """From image `first` to before `end`: images (B, D, D), and of the particles among them the
+        signals' variances over the box and inside the mask.
         """
-        for start in range(first, self.config.number, self.batch_size):
-            rows = np.arange(start, min(start + self.batch_size, self.config.number))
+        for start in range(first, end, self.batch_size):
+            rows = np.arange(start, min(start + self.batch_size, end))
             signal = self.signal(rows)
             of_particles = signal[self.drawn.kind[rows] == PARTICLE]
             in_mask = of_particles[:, self.mask].astype(np.float64).var(axis=1)

@@ -16,10 +16,12 @@ from ...core.image_kinds import PARTICLE
 from ...core.imaging.astra_projector import require_cuda
 from ...core.imaging.faults.settings import Faults
 from ...core.io.error_log import not_fatal
+from ...core.io.folder import Folder
 from ...core.io.mrc import Stack, StackWriter
 from ...core.io.names import PARTICLES_NAME, STACK_NAME
 from ...core.io.particle_files import write_particles
 from ...core.io.state_files import REDO, SIMULATION, PeriodicSave, read_json
+from ...core.particles.chunks import ChunkedWork
 from ...core.particles.contrast import warn_of_map
 from ...core.progress import Progress
 from ...core.values import counted, integer, real
@@ -72,13 +74,12 @@ def run(config: SimulateConfig, run: RunDirectory) -> Dict[str, Any]:
             "The images hold no signal finer than the volume's %.3g Å (Nyquist).", 2 * coarsest
         )
 
-    write_densities(run, inputs.volumes)
-
     state = _read_state(run, config.number)
     writer = _open_stack(config, inputs, state, run)
     drawn = draw(config, inputs)
     renderer = Renderer(config, inputs, drawn)
     rate = _write_stack(renderer, writer, state, run) if writer else None
+    write_densities(run, inputs.volumes)
 
     metrics = _metrics(config, inputs, drawn, state, rate)
     with not_fatal(run.path, "its report"):
@@ -96,9 +97,8 @@ def _open_stack(
     path = run.file(STACK_NAME)
     if state.written == config.number and path.is_file() and not path.is_symlink():
         return None
-    return StackWriter(
-        path, config.number, inputs.box_size_px, inputs.pixel_size_angstrom, resume_at=state.written
-    )
+    begun = None if state.noise_variance is None else state.written
+    return StackWriter(path, config.number, inputs.box_size_px, inputs.pixel_size_angstrom, begun)
 
 
 def _write_stack(
@@ -111,15 +111,55 @@ def _write_stack(
         state.noise_variance = renderer.noise_variance()
     if state.written:
         logger.info("Resuming at image %d of %d.", state.written + 1, writer.number)
+
+    def save() -> None:
+        _save(writer, state, run)
+
+    def do(folder: Folder, rows: np.ndarray) -> None:
+        part = _read_state(folder, len(rows))
+        part.noise_variance = state.noise_variance
+        begun = int(rows[0]) + part.written
+        with writer.at(begun) as own:
+            _append(renderer, own, part, folder, int(rows[-1]) + 1)
+
+    def take(folder: Folder, rows: np.ndarray) -> None:
+        part = _read_state(folder, len(rows))
+        state.written += part.written
+        state.signal_variance += part.signal_variance
+        state.signal_variance_in_mask += part.signal_variance_in_mask
+
+    images = np.arange(state.written, writer.number)
+    ids = np.arange(1, writer.number + 1)
+    rate = run.divide(ChunkedWork("images", images, ids, save, do, take)) if len(images) else 0.0
+    if rate is None:
+        rate = _append(renderer, writer, state, run, writer.number)
+    elif len(images):
+        writer.written = state.written
+        save()
+    writer.finish()
+    return rate
+
+
+def _append(
+    renderer: Renderer, writer: StackWriter, state: _State, folder: Folder, end: int
+) -> float:
+    """Write images to before `end`; returns images per second.
+
+    Parameters
+    ----------
+    renderer, writer : make and take the images; the writer is at the first that is missing.
+    state : what of these is done, updated in memory and on disk.
+    folder : of the state.
+    end : number of the image after the last.
+    """
     renderer.warm_up()
-    progress = Progress(writer.number, "images", "simulate", done=state.written)
+    number = end - writer.written + state.written
+    progress = Progress(number, "images", "simulate", done=state.written)
 
-    def save_state() -> None:
-        writer.flush()
-        run.write_json(SIMULATION, vars(state))
-
-    save = PeriodicSave(save_state, times_as_often=4.0)
-    for images, signal, in_mask in renderer.batches(state.written, state.noise_variance):
+    save = PeriodicSave(lambda: _save(writer, state, folder), times_as_often=4.0)
+    for images, signal, in_mask in renderer.batches(
+        writer.written, end, state.noise_variance or 0.0
+    ):
         writer.append(images)
         state.written += len(images)
         state.signal_variance += float(signal.sum())
@@ -127,12 +167,16 @@ def _write_stack(
         progress.advance(len(images))
         save.if_due()
     save.now()
-    writer.finish()
     return progress.rate
 
 
-def _read_state(run: RunDirectory, number: int) -> _State:
-    path = run.file(SIMULATION)
+def _save(writer: StackWriter, state: _State, folder: Folder) -> None:
+    writer.flush()
+    folder.write_json(SIMULATION, vars(state))
+
+
+def _read_state(folder: Folder, number: int) -> _State:
+    path = folder.file(SIMULATION)
     if not path.exists():
         return _State()
     values, names = (

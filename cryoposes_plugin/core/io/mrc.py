@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import math
 import os
+from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, Optional, Tuple
+from typing import BinaryIO, Iterator, Optional, Tuple
 
 import mrcfile
 import numpy as np
@@ -239,7 +241,7 @@ class StackWriter:
     path : the stack.
     number : number of images.
     box_size_px, pixel_size_angstrom : of the images.
-    resume_at : number of images that are known to be on disk already.
+    resume_at : of a stack that was begun, the number of images before the next one; None: begin it.
     """
 
     def __init__(
@@ -248,28 +250,28 @@ class StackWriter:
         number: int,
         box_size_px: int,
         pixel_size_angstrom: float,
-        resume_at: int = 0,
+        resume_at: Optional[int] = None,
     ):
         self.path = Path(path)
         self.part = _begun(self.path)
-        self.number, self.box_size_px, self.written = number, box_size_px, resume_at
+        self.number, self.box_size_px, self.written = number, box_size_px, resume_at or 0
         self._image_bytes = 4 * box_size_px**2
-        size = HEADER_BYTES + number * self._image_bytes
-        self._file = self._reopen(size) if resume_at else self._create()
+        self._size = size = HEADER_BYTES + number * self._image_bytes
+        self._file = self._create() if resume_at is None else self._reopen(size)
         try:
             os.posix_fallocate(self._file.fileno(), 0, size)
         except OSError as error:
             self._file.close()
-            if not resume_at:
+            if resume_at is None:
                 remove(self.part)
             raise ResourceError(
                 f"{self.path} needs {size / 2**20:.0f} MiB and cannot be allocated "
                 f"({error.strerror}); free some space or choose another place."
             ) from error
 
-        if not resume_at:
+        if resume_at is None:
             self._file.write(_new_stack_header(number, box_size_px, pixel_size_angstrom))
-        self._file.seek(HEADER_BYTES + resume_at * self._image_bytes)
+        self._file.seek(HEADER_BYTES + self.written * self._image_bytes)
 
     def _create(self) -> BinaryIO:
         try:
@@ -305,6 +307,17 @@ class StackWriter:
                 "again."
             ) from error
         self.written += len(images)
+
+    @contextmanager
+    def at(self, number: int) -> Iterator[StackWriter]:
+        """A writer of the same stack at another image, for a part of it."""
+        other = copy.copy(self)
+        other.written, other._file = number, self._reopen(self._size)
+        try:
+            other._file.seek(HEADER_BYTES + number * self._image_bytes)
+            yield other
+        finally:
+            other.close()
 
     def flush(self) -> int:
         """Force the images to disk; returns how many there are."""

@@ -206,10 +206,6 @@ class GreyValues:
             self.read(part)
         return self._found[rows]
 
-    def put_classes(self, rows: np.ndarray, classes: np.ndarray) -> None:
-        """Take the classes of images that were read elsewhere."""
-        self._found[rows] = classes
-
     def look_at_all(self) -> np.ndarray:
         """(N,) int8, the class of every image; images that were not read yet are read."""
         return self.classes(np.arange(len(self._table)))
