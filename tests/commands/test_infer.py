@@ -333,6 +333,47 @@ def test_angles_alone_from_a_global_search_too(scene, wrong_first, tmp_path, mon
     np.testing.assert_allclose(out.shifts_px, given.shifts_px, atol=1e-6)
 
 
+def same_results(one, other):
+    """Particles of two runs have the same poses up to rounding, and nearly the same scores: those that
+    are learned from a twin differ more, because a few of its images end elsewhere.
+    """
+    a, b = (read_particles(run / "particles.star") for run in (one, other))
+    np.testing.assert_array_equal(a.ids, b.ids)
+    assert np.rad2deg(angular_distance_rad(a.rotations, b.rotations)).max() < 1e-3
+    np.testing.assert_allclose(a.shifts_px, b.shifts_px, atol=1e-3)
+    for name, values in a.scores.items():
+        np.testing.assert_allclose(b.scores[name], values, rtol=1e-2, atol=1e-3, err_msg=name)
+
+
+@pytest.mark.slow
+def test_chunks_with_a_global_search_put_together_are_the_whole(
+    scene, wrong_first, tmp_path, monkeypatch
+):
+    """The search of doubtful poses needs the poses of all particles: two rounds of chunks."""
+    from cryoposes_plugin.core.refinement import global_search
+
+    folder, _ = scene
+    monkeypatch.setattr(global_search, "doubtful", lambda refined: np.arange(len(refined.gain)))
+    volume = ("--volume", folder / "map.mrc")
+    assert infer(folder, tmp_path / "whole", *volume) == 0
+    for work in ("poses", "search"):
+        for chunk in ("2/2", "1/2"):
+            assert infer(folder, tmp_path / "parts", *volume, "--chunk", chunk) == 0
+        assert (tmp_path / f"parts/chunks/{work}_1/manifest.json").exists()
+    assert not (tmp_path / "parts/metrics.json").exists()
+    assert infer(folder, tmp_path / "parts", *volume) == 0
+    same_results(tmp_path / "whole", tmp_path / "parts")
+
+
+def test_chunks_of_predictions_put_together_are_the_whole(scene, oracle, tmp_path):
+    folder, _ = scene
+    volume = ("--volume", folder / "map.mrc", "--no-refine")
+    assert infer(folder, tmp_path / "whole", *volume) == 0
+    assert infer(folder, tmp_path / "parts", *volume, "--chunk", "2/3") == 0
+    assert infer(folder, tmp_path / "parts", *volume) == 0
+    same_results(tmp_path / "whole", tmp_path / "parts")
+
+
 def test_angles_alone_without_refinement(scene, oracle, tmp_path):
     folder, table = scene
     volume = ("--volume", folder / "map.mrc", "--assign", "angles", "--no-refine")

@@ -125,6 +125,23 @@ def test_neither_order_nor_threads_nor_batches_matter(particles, tmp_path):
     np.testing.assert_allclose(c, a, atol=1e-4 * np.abs(a).max())
 
 
+def test_chunks_put_together_are_the_whole(particles, tmp_path):
+    star, _ = particles
+    assert reconstruct(star, tmp_path / "whole") == 0
+    for chunk in ("1/3", "3/3"):
+        assert reconstruct(star, tmp_path / "parts", "--chunk", chunk) == 0
+    assert reconstruct(star, tmp_path / "parts") == 0
+    for name in ("volume.mrc", "half1.mrc", "half2.mrc"):
+        a, b = (read_volume(tmp_path / run / name).data for run in ("whole", "parts"))
+        assert np.abs(a - b).max() < 1e-5 * np.abs(a).max()
+
+
+def test_cgls_is_not_done_in_chunks(particles, tmp_path, caplog):
+    star, _ = particles
+    assert reconstruct(star, tmp_path / "out", "--method", "cgls", "--chunk", "1/2") == 2
+    assert "--method cgls needs all particles at once" in caplog.text
+
+
 def test_box_and_pixel_size_are_those_of_a_map_that_is_resampled(particles, tmp_path):
     star, _ = particles
     diameter = ("--mask-diameter", 120)

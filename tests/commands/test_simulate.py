@@ -125,6 +125,19 @@ def test_an_image_depends_neither_on_the_number_nor_on_the_batch(simulate, monke
     assert found == pytest.approx(expected, abs=4 * rounding)
 
 
+def test_chunks_put_together_are_the_whole(simulate, volume_path, tmp_path):
+    """Chunks write into one stack, each its own images."""
+    options = ("--snr", "0.5", "--number", "50", "--junk-fraction", "0.2")
+    expected = simulate("whole", *options)[1]
+    words = ["simulate", "--volume", str(volume_path), "--output", str(tmp_path / "parts")]
+    for chunk in ("3/3", "1/3"):
+        assert main([*words, *options, "--chunk", chunk]) == 0
+    assert not (tmp_path / "parts/particles.mrcs").exists()
+    _, found, _, metrics = simulate("parts", *options)
+    assert found == pytest.approx(expected, abs=4 * np.spacing(np.abs(expected).max()))
+    assert metrics["snr"] == pytest.approx(0.5)
+
+
 def test_one_particle(simulate):
     _, images, particles, _ = simulate("run", "--number", 1, "--snr", 1)
     assert images.shape == (1, 48, 48)
