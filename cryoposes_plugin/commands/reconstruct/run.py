@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import Any, Dict, Tuple
+from typing import Any, Dict, List, Tuple
 
 import numpy as np
 
@@ -133,7 +133,8 @@ def _maps(
             threads=config.threads,
         )
 
-    everything, parts = np.arange(len(particles)), []
+    everything = np.arange(len(particles))
+    parts: List[HalfSetSums] = []
 
     def do(folder: Folder, rows: np.ndarray) -> None:
         sums_of(rows).save(folder.file(_SUMS))
