@@ -11,6 +11,10 @@ import scipy.fft
 
 from .shells import shell_counts, shell_means, whole_frequencies
 
+#: Coefficients of the images that are worked on at once: all temporary arrays together then stay
+#: within some hundred megabytes.
+_COEFFICIENTS_AT_ONCE = 2**21
+
 
 def half_plane(box_size_px: int) -> Tuple[np.ndarray, np.ndarray]:
     """(kx, ky), each (D, D // 2 + 1) int64, in cycles per box, of the coefficients of `rfft2`."""
@@ -35,6 +39,7 @@ class FourierPoints:
     frequencies : (P, 2) float32. radius : (P,) float64, |k|. shell : (P,) the nearest integer to
         |k|.
     number_of_shells : D // 2 + 1.
+    images_at_once : of how many images the coefficients are worked on at once.
     """
 
     def __init__(self, box_size_px: int):
@@ -50,6 +55,7 @@ class FourierPoints:
         self.shell = np.rint(self.radius).astype(np.intp)
         self.number_of_shells = box_size_px // 2 + 1
         self._signs = origin_signs(self.frequencies)
+        self.images_at_once = max(1, _COEFFICIENTS_AT_ONCE // len(self.shell))
 
     def __len__(self) -> int:
         return len(self.shell)
@@ -77,8 +83,14 @@ class FourierPoints:
 
     def phases(self, shifts_px: np.ndarray) -> np.ndarray:
         """(B, P) complex64 exp(-2 pi i k.t / D): what displacements t (B, 2) do to coefficients."""
-        step = -2 * np.pi / self.box_size_px
-        return np.exp(1j * (step * shifts_px.astype(np.float32) @ self.frequencies.T))
+        reach = self.box_size_px // 2
+        angle = (-2 * np.pi / self.box_size_px) * np.arange(-reach, reach + 1)
+        along_x, along_y = (
+            np.exp(1j * np.asarray(shifts, np.float64)[:, None] * angle).astype(np.complex64)
+            for shifts in shifts_px.T
+        )
+        kx, ky = reach + self.frequencies.T.astype(np.intp)
+        return along_x[:, kx] * along_y[:, ky]
 
     def shell_means(self, values: np.ndarray) -> np.ndarray:
         """(P,) -> (number_of_shells,) means over the shells; 0 where a shell is empty."""

@@ -37,9 +37,13 @@ def interpolation_error(volume: Volume, field_angstrom: float) -> float:
     d = volume.box_size_px
     u = (np.arange(d) - d // 2) * volume.pixel_size_angstrom / field_angstrom
     ghosts = (2 + np.cos(2 * np.pi * u)) / (3 * np.sinc(u) ** 4) - 1
-    energy = volume.data.astype(np.float64) ** 2
-    along = [energy.sum(axis=axes) for axes in ((1, 2), (0, 2), (0, 1))]
-    return math.sqrt(sum(float(profile @ ghosts) for profile in along) / energy.sum())
+    along = np.zeros((3, d))
+    for z, plane in enumerate(volume.data):
+        energy = plane.astype(np.float64) ** 2
+        along[0, z] = energy.sum()
+        along[1] += energy.sum(axis=1)
+        along[2] += energy.sum(axis=0)
+    return math.sqrt(float((along @ ghosts).sum()) / along[0].sum())
 
 
 def choose_padding(

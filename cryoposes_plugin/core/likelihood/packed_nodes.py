@@ -15,7 +15,7 @@ import numpy as np
 import scipy.fft
 
 from ..compiled import compiled, inlined
-from ..fourier.gridding import interpolation_kernel
+from ..fourier.gridding import kernel_along_axis
 
 #: The largest number that a part may have, and the factor by which exponents of halves are smaller
 #: than those of floats.
@@ -81,9 +81,14 @@ def packed_nodes(volume: np.ndarray, size: int, layers: Layers) -> PackedNodes:
     """
     box, origin = len(volume), len(volume) // 2
     sign = np.where((np.arange(box) - origin) % 2, -1.0, 1.0)  # begins kz and ky at -S / 2
-    density = volume / interpolation_kernel(box, size) * sign[:, None, None] * sign[:, None]
-    unit = np.float32(np.abs(density).sum() / _LARGEST or 1.0)
-    density = (density / unit).astype(np.float32).reshape(box * box, box)
+    along = (1.0 / kernel_along_axis(box, size)).astype(np.float32)
+    signed = sign.astype(np.float32) * along
+    density = volume * along
+    density *= signed[:, None]
+    density *= signed[:, None, None]
+    density = density.reshape(box * box, box)
+    unit = np.float32(sum(float(np.abs(line).sum()) for line in density) / _LARGEST or 1.0)
+    density /= unit
 
     table = np.empty(layers.number, np.uint32)
     angle = -2 * np.pi / size * (np.arange(box) - origin)

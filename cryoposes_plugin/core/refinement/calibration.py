@@ -125,7 +125,7 @@ def agreement(search: MultiStart, observed: Observations, starts: Poses) -> floa
     """
     points, spectra = search.points, search.spectra
     first = np.random.default_rng(0).random(len(points)) < 0.5
-    refined = search.refine(observed.only(first), starts)
+    refined = search.refine_in_parts(observed.only(first), starts, threads=1)
     held_out = observed.only(~first)
 
     model = reprojections(

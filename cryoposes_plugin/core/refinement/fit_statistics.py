@@ -74,7 +74,7 @@ def fit_statistics(
         (scale - 1.0) * np.sqrt(total),
         np.log1p(total),
     ]
-    for band in _bands(points, information):
+    for band in map(_as_slice, _bands(points, information)):
         within = np.maximum(information[:, band].sum(axis=1), 1e-9)
         own = overlap[:, band].sum(axis=1) / within
         columns += [own, own * np.sqrt(within)]
@@ -90,11 +90,17 @@ def fit_statistics(
     columns.append((power[:, used].mean(axis=1) - 1) * np.sqrt(np.count_nonzero(used)))
     columns += [
         np.log(np.maximum(power[:, within].mean(axis=1), _LEAST_POWER))
-        for within in octaves(points)
+        for within in map(_as_slice, octaves(points))
     ]
     columns += _by_ring(points, left * np.sqrt(weight) * phase.conj(), radius_px)
     whole = np.sqrt(total * np.maximum((np.abs(y) ** 2).sum(axis=1), 1e-9))
     return np.stack([*columns, overlap.sum(axis=1) / whole], axis=1).astype(np.float64)
+
+
+def _as_slice(within: np.ndarray) -> slice:
+    """Points of a range of frequencies, (P,) bool, which stand together."""
+    first = int(np.argmax(within))
+    return slice(first, first + int(np.count_nonzero(within)))
 
 
 def octaves(points: FourierPoints) -> np.ndarray:

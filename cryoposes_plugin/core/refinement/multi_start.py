@@ -159,7 +159,8 @@ class MultiStart:
         def work(rows: np.ndarray) -> Refined:
             return self.refine(observed.take(rows), _of_rows(starts, rows))
 
-        pieces = np.array_split(np.arange(number), -(-number // _AT_ONCE))
+        size = min(_AT_ONCE, self.points.images_at_once)
+        pieces = np.array_split(np.arange(number), -(-number // size))
         return joined([refined for _, refined in in_order(work, pieces, threads)])
 
     def search_globally(

@@ -134,8 +134,16 @@ class Refinement:
 
     def observe(self, rows: np.ndarray) -> Observations:
         """Images of rows of one optics group."""
-        batch = ParticleBatches(self.table, self.images).read_batch(rows)
-        return observe(self.points, *batch, self.grid.pixel_size_angstrom)
+        particles, size = ParticleBatches(self.table, self.images), self.points.images_at_once
+        shape = (len(rows), len(self.points))
+        observed = Observations(np.empty(shape, np.complex64), np.empty(shape, np.float32))
+        for first in range(0, len(rows), size):
+            part = slice(first, first + size)
+            batch = particles.read_batch(rows[part])
+            some = observe(self.points, *batch, self.grid.pixel_size_angstrom)
+            observed.coefficients[part] = some.coefficients
+            observed.modulation[part] = some.modulation
+        return observed
 
     def calibrate(self, seed: int) -> Dict[int, Spectra]:
         """Measure amplitude and noise of every optics group on a sample of its particles.
@@ -146,8 +154,7 @@ class Refinement:
         spectra: Dict[int, Spectra] = {}
         power: Dict[int, float] = {}  # of the groups that were measured
         for group in self.groups:
-            rows = self._not_blank(self.sample(group, seed))
-            observed = self.observe(rows)
+            rows, observed = self._not_blank(self.sample(group, seed))
             size = np.count_nonzero(self.table.optics_index == group)
             larger = next((g for g in power if self._alike(g, group)), None)
             if size < _FEWEST_FOR_OWN_SPECTRA and larger is not None:
@@ -209,9 +216,11 @@ class Refinement:
         rows = np.flatnonzero(self.table.optics_index == group)
         return np.sort(np.random.default_rng([seed, group]).permutation(rows)[:SAMPLE])
 
-    def _not_blank(self, rows: np.ndarray) -> np.ndarray:
-        """Those of the rows of an optics group whose images are not blank; InputError if all are."""
-        self.images.read(rows)
+    def _not_blank(self, rows: np.ndarray) -> Tuple[np.ndarray, Observations]:
+        """Those of the rows of an optics group whose images are not blank, and these images;
+        InputError if all are blank.
+        """
+        observed = self.observe(rows)
         informative = self.images.grey.informative(rows)
         if not informative.any():
             raise InputError(
@@ -220,7 +229,9 @@ class Refinement:
                 f"{len(rows)} has any contrast; give the stack that contains the particles, or "
                 "remove them."
             )
-        return rows[informative]
+        if informative.all():
+            return rows, observed
+        return rows[informative], observed.take(informative)
 
     def refine(self, rows: np.ndarray, spectra: Mapping[int, Spectra]) -> RefinedBatch:
         """The best poses of rows of one optics group, from their starts."""
@@ -461,6 +472,7 @@ def refine_rows(
     """
     table = refinement.table if rows is None else refinement.table.take(rows)
     own = np.arange(len(table)) if rows is None else rows
+    batch_size = min(batch_size, refinement.points.images_at_once)
     pieces = batches(table, batch_size, done)
     for places, batch in in_order(
         lambda places: refinement.refine(own[places], state.spectra), pieces, refinement.threads

@@ -78,11 +78,13 @@ def fitted_spectra(
         and the noise if they are not few.
     """
     scale = np.where(right, scale, 0.0)
+    size = points.images_at_once
+    parts = [slice(first, first + size) for first in range(0, len(model), size)]
     cross, power = (
-        points.shell_means(v) / max(int(right.sum()), 1)
-        for v in (
-            np.einsum("b,bp->p", scale, (model.conj() * observed).real),
-            np.einsum("b,bp->p", scale**2, np.abs(model) ** 2),
+        points.shell_means(sum(values)) / max(int(right.sum()), 1)
+        for values in (
+            [np.einsum("b,bp->p", scale[p], (model[p].conj() * observed[p]).real) for p in parts],
+            [np.einsum("b,bp->p", scale[p] ** 2, np.abs(model[p]) ** 2) for p in parts],
         )
     )
     amplitude = np.divide(
@@ -90,7 +92,10 @@ def fitted_spectra(
     )
 
     image = _typical(_shell_powers(points, observed), points)
-    left = _shell_powers(points, observed - scale[:, None] * amplitude[points.shell] * model)
+    unit = amplitude[points.shell]
+    left = np.concatenate(
+        [_shell_powers(points, observed[p] - scale[p, None] * unit * model[p]) for p in parts]
+    )
     # At a wrong pose the signal is left, too.
     if np.count_nonzero(right) >= _FEWEST_FOR_MEDIAN:
         left = left[right]

@@ -111,7 +111,10 @@ def _scores_of(
 ) -> Iterator[Tuple[np.ndarray, MagnificationScores]]:
     """Batches of rows with their scores."""
     table = refinement.table
-    pieces = [rows[part] for part in batches(table.take(rows), _AT_ONCE)]
+    pieces = [
+        rows[part]
+        for part in batches(table.take(rows), min(_AT_ONCE, refinement.points.images_at_once))
+    ]
 
     def work(own: np.ndarray) -> MagnificationScores:
         return magnification_scores(

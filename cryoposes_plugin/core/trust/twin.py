@@ -20,11 +20,11 @@ from ..fourier.shells import shell_index
 from ..geometry.sampling import random_rotations
 from ..image_kinds import EDGE, NOISE, OFF_CENTRE, OTHER, OVERLAP, PARTICLE, SCRAMBLED
 from ..imaging.junk import displaced, edge, other_molecule
-from ..imaging.reprojections import project
 from ..io.folder import Folder
 from ..io.mrc import write_stack
 from ..io.names import DECOYS_NAME
 from ..io.state_files import TWIN
+from ..likelihood.half_volume import HalfVolume
 from ..refinement.calibration import reprojections
 from ..refinement.fit_statistics import NAMES, OCTAVES, octaves
 from ..refinement.observations import ctf_at_points
@@ -49,8 +49,10 @@ _SECOND_NEIGHBOUR = 0.3
 #: Phantoms that stand for other molecules.
 _PHANTOMS = 3
 _SLICES_FOR_SPECTRUM = 64
-#: Number of images that are made at once.
-_AT_ONCE = 1024
+#: Number of images that are made at once, and that in units of `FourierPoints.images_at_once`.
+_AT_ONCE, _TIMES_AT_ONCE = 1024, 4
+#: Of the Fourier grid of phantoms, which need no accuracy.
+_PADDING = 2.0
 #: Standard deviation over median absolute deviation of a normal distribution.
 _MAD_TO_SIGMA = 1.4826
 #: A spread of the noise counts where its variance exceeds that of sampling by this share, and by so
@@ -129,7 +131,8 @@ def simulated(
     for group, own_spectra in spectra.items():
         maker = _Maker(refinement, own_spectra, draw, max_shift_px, rng)
         rows = np.flatnonzero(group_of_twin == group)
-        for own in np.array_split(rows, -(-len(rows) // _AT_ONCE)):
+        pieces = -(-len(rows) // min(_AT_ONCE, _TIMES_AT_ONCE * refinement.points.images_at_once))
+        for own in (rows[first::pieces] for first in range(pieces)):  # each has all kinds
             images[own] = maker.images(own, kind[own])
 
     write_stack(path, images, refinement.grid.pixel_size_angstrom)
@@ -309,8 +312,8 @@ class _Maker:
             density = other_molecule(
                 grid.box_size_px, grid.pixel_size_angstrom, self._refinement.radius_px, rng
             )
-            projections = project(density, random_rotations(len(part), rng))
-            coefficients = points.transform(projections)
+            volume = HalfVolume(density.astype(np.float32), _PADDING, points.frequencies)
+            coefficients = volume.slices(random_rotations(len(part), rng), len(points))
             given = points.shell_means((np.abs(coefficients) ** 2).mean(axis=0))
             gain = np.sqrt(power / np.maximum(given, 1e-30))[points.shell]
             scale = self._draw.scale[own[part], None]
