@@ -56,9 +56,9 @@ class ProtCryoposesRefine(ProtCryoposesBase):
             frame,
             RefineConfig,
             "search_starts",
-            "search_shift_px",
             condition="searchDeg is not None and searchDeg > 0",
         )
+        forms.add_fields(frame, RefineConfig, "search_shift_px")
 
         forms.add_computation(form, RefineConfig)
 

@@ -13,7 +13,7 @@ from scipy.spatial.transform import Rotation
 from cryoposes_plugin.cli.main import main
 from cryoposes_plugin.commands.refine.config import RefineConfig
 from cryoposes_plugin.commands.refine.inputs import read_inputs
-from cryoposes_plugin.commands.refine.run import check
+from cryoposes_plugin.commands.refine.run import check, make_refinement
 from cryoposes_plugin.core.conventions import opposite_hand
 from cryoposes_plugin.core.errors import InputError
 from cryoposes_plugin.core.fourier.masks import soft_sphere
@@ -272,6 +272,22 @@ def test_a_group_of_a_few_takes_the_spectra_of_a_larger_one(scene, tmp_path):
     )
     assert np.median(errors_deg(few, whole)[8:]) < 0.2
     assert errors_deg(few, true)[2:8].max() < 8
+
+
+@pytest.mark.parametrize(
+    "options, reach_px",
+    [
+        ({}, 3.0),
+        ({"search_shift_px": 1.5}, 1.5),
+        ({"assign": "angles"}, 0),
+        ({"prior_shift_px": 1}, 0),
+    ],
+)
+def test_how_far_the_best_shift_is_looked_for(scene, options, reach_px):
+    folder, _, _ = scene
+    paths = {"particles": str(folder / "near.star"), "volume": str(folder / "map.mrc")}
+    config = RefineConfig(**paths, **options)
+    assert make_refinement(config, read_inputs(config)).settings.search_shift_px == reach_px
 
 
 def test_larger_images_are_binned_and_shifts_come_back_in_their_pixels(scene, tmp_path):

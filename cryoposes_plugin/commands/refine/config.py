@@ -121,8 +121,9 @@ class RefineConfig(ChunkedConfig):
     )
     search_shift_px: float = option(
         3.0,
-        "Range around the given shift in which the search looks for the best one, in pixels of "
-        "the images.",
+        "Range around the given shift in which the best one is looked for at low resolution, before "
+        "the refinement, in pixels of the images. With a prior on the shifts it is not looked for. "
+        "0: start from the given shift.",
         label="Shift search range",
         group=SEARCH,
         unit="px",

@@ -18,7 +18,7 @@ from ...core.maps.symmetry import warn_of_symmetry
 from ...core.particles.batches import scan_images
 from ...core.particles.checks import check_defocus
 from ...core.particles.contrast import warn_of_map
-from ...core.refinement.levenberg_marquardt import BOTH, FREE, SHIFTS, Prior
+from ...core.refinement.levenberg_marquardt import ANGLES, BOTH, FREE, Prior
 from ...core.refinement.multi_start import Settings
 from ...core.refinement.refinement import NoAgreement, Refinement, refine_all
 from ...core.refinement.results import (
@@ -162,8 +162,8 @@ def make_refinement(config: RefineConfig, inputs: RefinementInputs) -> Refinemen
 
 def _search_shift_px(config: RefineConfig) -> float:
     """How far around the given shifts the best one is searched for, in pixels of the images."""
-    searched = config.assign == SHIFTS or (config.assign == BOTH and config.search_deg > 0)
-    return config.search_shift_px if searched else 0.0
+    stays = config.assign == ANGLES or config.prior_shift_px is not None
+    return 0.0 if stays else config.search_shift_px
 
 
 def _defocus_metrics(table: ParticleTable) -> Dict[str, Any]:
