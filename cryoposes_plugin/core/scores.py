@@ -210,7 +210,7 @@ SCORES: Tuple[Score, ...] = (
         "probability of junk",
         "",
         LOW,
-        ("infer", "refine", "recover"),
+        ("infer", "refine", "recover", "initial-volume"),
         "Probability that the image does not show one centred particle: noise, another molecule, "
         "overlapping particles, a particle far off centre, an edge.",
     ),

@@ -17,8 +17,14 @@ import numpy as np
 
 from ...core.abinitio.search import DETAIL, Search, SearchResult, likeliest_poses
 from ...core.abinitio.starts import SAME_VOLUME, SearchOutcome, search_all
+from ...core.abinitio.verdict import probability_found, verdict
 from ...core.abinitio.working_images import group_scales, read_images
+from ...core.evaluation.views import (
+    sampling_compensation_factor,
+    smearing_sentence,
+)
 from ...core.fourier.resampling import resample_volume
+from ...core.geometry.sampling import random_rotations
 from ...core.geometry.symmetry import parse_symmetry, symmetry_rotations
 from ...core.io.error_log import not_fatal
 from ...core.io.folder import Folder
@@ -30,6 +36,7 @@ from ...core.io.names import (
     HALF2_NAME,
     PARTICLES_NAME,
     REFINEMENT_NAME,
+    REJECTED_NAME,
     SEARCH_HISTORY_NAME,
     SEARCH_NAME,
     VOLUME_NAME,
@@ -42,7 +49,7 @@ from ...core.particles.checks import check_ctf
 from ...core.particles.grids import Grid, common_grid, even_grid
 from ...core.particles.images import ResampledImages
 from ...core.progress import Progress
-from ...core.scores import POSE_SOURCE, SEARCH_CERTAINTY
+from ...core.scores import JUNK, POSE_SOURCE, SEARCH_CERTAINTY
 from ...core.types import ParticleTable, Volume
 from ...core.values import real
 from ..iterate.rounds import RoundSettings, make_start, refine_in_rounds, write_best_round
@@ -63,6 +70,9 @@ _CUT_SHELLS = 0.5
 _ASSIGNED_AT_ONCE = 2000
 #: Keeps the random numbers of the assignment apart from those of the starts.
 _ASSIGNMENT = 10**6
+#: Particles that are junk with a higher probability get no pose and are no part of the volume,
+#: unless fewer than so many others are left.
+_MOST_JUNK, _FEWEST_SHOWN = 0.5, 20
 #: The volume has the symmetry if its correlation with itself, rotated about the best axes, exceeds
 #: this.
 _HAS_AXES = 0.7
@@ -115,15 +125,21 @@ def run(config: InitialVolumeConfig, run: RunDirectory) -> Dict[str, Any]:
     _write_history(part, outcome)
     coarse = _coarse(config, inputs, images, scales, outcome.best.found, part)
     metrics = _search_metrics(inputs, outcome, len(rows))
+    shown = coarse.table.scores[JUNK] <= _MOST_JUNK
+    if shown.sum() < _FEWEST_SHOWN:
+        shown = np.ones(len(shown), dtype=bool)
+    metrics["junk_particles"] = int((~shown).sum())
+    if not shown.all():
+        _write_junk(run, coarse.table.take(~shown))
 
     if len(symmetry_rotations(config.symmetry)) > 1:
         metrics["symmetry_correlation"] = round(coarse.axes_correlation, 4)
     if config.rounds:
-        refined = _refine(config, run, inputs, part, metrics["search_resolution_angstrom"])
+        refined = _refine(config, run, inputs, part, shown, metrics["search_resolution_angstrom"])
         metrics = {**refined, **metrics}
     else:
-        _write_coarse(run, coarse)
-    notes = [*_notes(config, metrics), *images.remarks()]
+        _write_coarse(run, coarse, shown)
+    notes = [*_notes(config, metrics), *_told_of_views(config, run), *images.remarks()]
     for note in notes:
         logger.info("initial-volume: %s", note)
     with not_fatal(run.path, "its report"):
@@ -180,17 +196,14 @@ def _assign(
 ) -> ParticleTable:
     """The likeliest pose of every particle for the volume that was found."""
     table, grid = inputs.table, inputs.grid
-    out, shifts, certainty = (
-        np.empty((len(table), 3, 3)),
-        np.empty((len(table), 2)),
-        np.empty(len(table)),
-    )
+    out, shifts = np.empty((len(table), 3, 3)), np.empty((len(table), 2))
+    certainty, junk = np.empty((2, len(table)))
     progress = Progress(len(table), "particles", "assign")
 
     for at in range(0, len(table), _ASSIGNED_AT_ONCE):
         part = np.arange(at, min(at + _ASSIGNED_AT_ONCE, len(table)))
         images = read_images(source, part, scales)
-        out[part], shifts[part], certainty[part] = likeliest_poses(
+        out[part], shifts[part], certainty[part], junk[part] = likeliest_poses(
             images,
             found.state,
             _reach_px(config, inputs),
@@ -202,7 +215,10 @@ def _assign(
     return table.replace(
         rotations=out,
         shifts_px=shifts * scale[:, None],
-        scores={SEARCH_CERTAINTY: np.where(source.grey.blank, 0.0, certainty)},
+        scores={
+            SEARCH_CERTAINTY: np.where(source.grey.blank, 0.0, certainty),
+            JUNK: np.where(source.grey.blank, 1.0, junk),
+        },
         extra={**table.extra, POSE_SOURCE: np.full(len(table), "initial-volume", dtype=object)},
     )
 
@@ -227,6 +243,7 @@ def _refine(
     run: RunDirectory,
     inputs: SearchInputs,
     search: Folder,
+    shown: np.ndarray,
     resolution: float,
 ) -> Dict[str, Any]:
     """Rounds in a folder of their own, whose results become the run's; returns their metrics."""
@@ -241,7 +258,8 @@ def _refine(
         seed=config.seed,
         threads=config.threads,
     )
-    start = make_start(_read_back(inputs, search), read_volume(search.file(VOLUME_NAME)), settings)
+    table = _read_back(inputs, search).take(shown)
+    start = make_start(table, read_volume(search.file(VOLUME_NAME)), settings)
 
     folder = run.inside(REFINEMENT_NAME)
     best, history = refine_in_rounds(settings, folder, start)
@@ -259,12 +277,20 @@ def _read_back(inputs: SearchInputs, search: Folder) -> ParticleTable:
     return table.replace(records=inputs.table.records)
 
 
-def _write_coarse(run: RunDirectory, coarse: Coarse) -> None:
+def _write_junk(run: RunDirectory, table: ParticleTable) -> None:
+    """Particles that fit nothing, with their probability of junk and without a pose."""
+    extra = {name: values for name, values in table.extra.items() if name != POSE_SOURCE}
+    scores = {JUNK: table.scores[JUNK]}
+    table = table.replace(rotations=None, shifts_px=None, scores=scores, extra=extra)
+    write_particles(run.file(REJECTED_NAME), table)
+
+
+def _write_coarse(run: RunDirectory, coarse: Coarse, shown: np.ndarray) -> None:
     """Without rounds: the search's volume on the particles' grid, and its poses."""
     box, pixel = common_grid(coarse.table)
     data = resample_volume(coarse.volume.data, coarse.volume.pixel_size_angstrom, box, pixel)
     write_volume(run.file(VOLUME_NAME), data, pixel)
-    write_particle_results(run, PARTICLES_NAME, coarse.table)
+    write_particle_results(run, PARTICLES_NAME, coarse.table.take(shown))
 
 
 def _write_history(part: Folder, outcome: SearchOutcome) -> None:
@@ -288,7 +314,8 @@ def _write_history(part: Folder, outcome: SearchOutcome) -> None:
 
 
 def _search_metrics(inputs: SearchInputs, outcome: SearchOutcome, used: int) -> Dict[str, Any]:
-    found, others = outcome.best.found, np.delete(outcome.correlations, outcome.chosen)
+    found, others = outcome.best.found, np.delete(outcome.agreements, outcome.chosen)
+
     return {
         "particles": len(inputs.table),
         "search_particles": used,
@@ -296,13 +323,29 @@ def _search_metrics(inputs: SearchInputs, outcome: SearchOutcome, used: int) -> 
             inputs.grid.field_of_view_angstrom / (DETAIL[-1].last_shell - _CUT_SHELLS), 2
         ),
         "search_explained_power": round(found.explained, 4),
+        "search_junk_share": round(found.state.junk_share, 4),
         "search_median_certainty": round(float(np.median(found.certainty)), 4),
+        "verdict": verdict(outcome.between_halves)[0],
+        "found_probability": probability_found(outcome.between_halves),
         "starts": len(outcome.courses),
         "chosen_start": outcome.chosen + 1,
         "start_log_likelihoods": [round(value, 3) for value in outcome.log_likelihoods],
-        "start_correlations": [round(value, 4) for value in outcome.correlations],
+        "start_agreements": [round(value, 4) for value in outcome.agreements],
+        "agreements_between_halves": [round(value, 4) for value in outcome.between_halves],
         "starts_that_agree": 1 + int((others > SAME_VOLUME).sum()),
     }
+
+
+def _told_of_views(config: InitialVolumeConfig, run: RunDirectory) -> List[str]:
+    """That views are missing, if they are."""
+    table = read_particles(run.file(PARTICLES_NAME), require=("poses",))
+    group, rng = symmetry_rotations(config.symmetry), np.random.default_rng(config.seed)
+    found, even = (
+        sampling_compensation_factor(rotations, group)
+        for rotations in (np.asarray(table.rotations), random_rotations(len(table), rng))
+    )
+    sentence = smearing_sentence(found, even)
+    return [] if sentence is None else [sentence]
 
 
 def _notes(config: InitialVolumeConfig, metrics: Dict[str, Any]) -> List[str]:
@@ -310,15 +353,19 @@ def _notes(config: InitialVolumeConfig, metrics: Dict[str, Any]) -> List[str]:
         "The hand is arbitrary: it cannot be determined from projections. If it turns out to be "
         "the wrong one, mirror the volume and the poses."
     ]
-    agreeing, starts = metrics["starts_that_agree"], metrics["starts"]
-    if starts > 1 and agreeing > 1:
-        notes.append(f"{agreeing} of {starts} random starts led to the same volume.")
-    elif starts > 1:
-        notes.append(
-            f"No two of {starts} random starts led to the same volume, so it may be wrong; give "
-            "more particles, or more starts."
-        )
+    notes.insert(0, verdict(metrics["agreements_between_halves"])[1])
 
+    if metrics["starts"] > 1:
+        notes.append(
+            f"{metrics['starts_that_agree']} of {metrics['starts']} random starts agree with the "
+            "likeliest one, itself included."
+        )
+    if metrics["junk_particles"]:
+        notes.append(
+            f"{metrics['junk_particles']} of {metrics['particles']} particles fit nothing that was "
+            f"found (probability of junk above {_MOST_JUNK:g}); they have no pose, are no part of "
+            f"the volume, and are in {REJECTED_NAME}."
+        )
     if metrics.get("symmetry_correlation", 1.0) < _HAS_AXES:
         notes.append(
             f"The volume that was found without symmetry does not have {config.symmetry} symmetry "

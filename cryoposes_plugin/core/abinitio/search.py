@@ -17,21 +17,33 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Callable, Tuple
+from functools import lru_cache
+from typing import Callable, Optional, Tuple
 
 import numpy as np
 from scipy import ndimage
+from scipy.spatial import cKDTree
+from scipy.spatial.transform import Rotation
 
 from ..conventions import centre
 from ..fourier.masks import soft_sphere
 from ..fourier.points import FourierPoints
+from ..fourier.shells import shell_means
 from ..fourier.slices import SliceSampler
 from ..geometry.sampling import healpix_grid, random_rotations
 from ..likelihood.pose_likelihood import PoseLikelihood
 from ..reconstruction.fourier_inversion import FourierGrid, Inversion
 from ..refinement.search_grids import SHIFT_STEP, shift_grid
 from ..types import Volume
-from .expectation import PoseDraws, sample_poses
+from .expectation import (
+    Alternative,
+    Comparison,
+    Neighbourhoods,
+    PoseDraws,
+    best_rotations,
+    junk_evidence,
+    sample_poses,
+)
 from .working_images import WorkingImages
 
 #: Diameter of the density, as a share of the box of the search. That box is cut to the diameter of
@@ -45,7 +57,7 @@ _SLICES_AT_ONCE = 4096
 class Stage:
     """Iterations up to a shell of the field of view on a HEALPix grid of an order. Meanwhile the
     lower bound of the noise falls from one share of the images' power to another. `local`: shifts
-    are searched only near those found before.
+    are searched only near those found before. `junk`: images may show something else.
     """
 
     last_shell: int
@@ -54,6 +66,7 @@ class Stage:
     first_floor: float
     last_floor: float
     local: bool = False
+    junk: bool = False
 
     def floors(self) -> np.ndarray:
         return np.geomspace(self.first_floor, self.last_floor, self.iterations)
@@ -66,32 +79,44 @@ class Stage:
 
 #: Each start goes through `SHAPE`; `DETAIL` then reaches the shells from which a refinement can
 #: start.
-SHAPE = (Stage(3, 1, 5, 1.0, 0.3), Stage(4, 1, 10, 0.5, 0.1), Stage(5, 2, 10, 0.3, 0.03))
-DETAIL = (Stage(7, 2, 8, 0.3, 0.02, local=True), Stage(10, 3, 3, 0.05, 0.02, local=True))
+SHAPE = (Stage(3, 1, 5, 1.0, 0.3), Stage(4, 1, 10, 0.5, 0.1), Stage(5, 2, 10, 0.3, 0.03, junk=True))
+DETAIL = (
+    Stage(7, 2, 8, 0.3, 0.02, local=True, junk=True),
+    Stage(10, 3, 3, 0.05, 0.02, local=True, junk=True),
+)
+#: A grid of this order or finer is compared only around so many rotations of the next coarser one,
+#: the likeliest up to a shell at which that is fine enough.
+_PRUNED_ORDER, _KEPT_ROTATIONS, _PRUNING_SHELL = 3, 128, 7
+#: Share of images that show no particle, at first and within limits.
+_FIRST_JUNK_SHARE, _LEAST_JUNK_SHARE, _MOST_JUNK_SHARE = 0.1, 0.005, 0.8
+#: Of an image in the volume; not zero, so that there is a volume where all images are junk.
+_LEAST_WEIGHT = 1e-6
 
 
 @dataclass(frozen=True)
 class SearchState:
-    """The state of a search: the volume (D, D, D), the noise of each shell, and approximate shifts
-    (N, 2).
+    """The state of a search: the volume (D, D, D), the noise of each shell, approximate shifts
+    (N, 2), and the share of images that show something else.
     """
 
     volume: np.ndarray
     noise_variance: np.ndarray
     shifts_px: np.ndarray
+    junk_share: float = _FIRST_JUNK_SHARE
 
 
 @dataclass(frozen=True)
 class SearchResult:
     """The state after an iteration, the likeliest pose of each image with its certainty (see
-    `PoseDraws`), the mean log likelihood per image, and the share of the images' power that the
-    volume explains up to the stage's last shell.
+    `PoseDraws`), its probability of junk, the mean log likelihood per image, and the share of the
+    particles' power that the volume explains up to the stage's last shell.
     """
 
     state: SearchState
     rotations: np.ndarray
     shifts_px: np.ndarray
     certainty: np.ndarray
+    junk: np.ndarray
     log_likelihood: float
     explained: float
 
@@ -109,12 +134,16 @@ class Search:
         y, _ = images.observations(self.points, len(self.points))
         self.power = self.points.shell_means((np.abs(y) ** 2).mean(axis=0))
 
+    def of(self, rows: np.ndarray) -> Search:
+        """The search on some of the images."""
+        return Search(self.images.take(rows), self.max_shift_px, self.draws)
+
     def start(self, rng: np.random.Generator) -> SearchState:
         """A reconstruction from the images at random poses, which is nearly round."""
         number = len(self.images)
         back = BackProjection(self.images, SHAPE[0].last_shell)
         volume = back.volume(
-            np.arange(number), random_rotations(number, rng), np.zeros((number, 2))
+            np.arange(number), random_rotations(number, rng), np.zeros((number, 2)), np.ones(number)
         )
         return SearchState(volume * self._mask, self.power.copy(), np.zeros((number, 2)))
 
@@ -156,26 +185,52 @@ class Search:
         rng: np.random.Generator,
     ) -> SearchResult:
         noise = np.maximum(state.noise_variance, floor * self.power)
-        rotations = healpix_grid(comparison.stage.order) @ random_rotations(1, rng)
-        slices = comparison.slices(state.volume, rotations)
-        drawn = comparison.draw(slices, state.shifts_px, noise, self.draws, rng)
+        slices = comparison.slices(state.volume, random_rotations(1, rng))
+        drawn = comparison.draw(slices, state, noise, self.draws, rng)
         shifts = comparison.moved(state.shifts_px[drawn.image], drawn.shift)
-        left = comparison.residual_power(slices[drawn.rotation], drawn.image, shifts)
-        volume = _centred(back.volume(drawn.image, rotations[drawn.rotation], shifts) * self._mask)
+        rotations = slices.rotations[drawn.rotation]
+        weights = np.maximum(1 - drawn.junk, _LEAST_WEIGHT)[drawn.image]
+
+        left, all_power = comparison.residual_power(
+            slices.values[drawn.rotation], drawn.image, shifts, weights
+        )
+        volume = back.volume(drawn.image, rotations, shifts, weights)
+        share = np.clip(drawn.junk.mean(), _LEAST_JUNK_SHARE, _MOST_JUNK_SHARE)
         return SearchResult(
-            SearchState(volume, np.where(left > 0, left, self.power), state.shifts_px),
-            rotations[drawn.best_rotation],
+            SearchState(
+                _centred(volume * self._mask),
+                np.where(left > 0, left, self.power),
+                state.shifts_px,
+                float(share) if comparison.stage.junk else state.junk_share,
+            ),
+            slices.rotations[drawn.best_rotation],
             comparison.moved(state.shifts_px, drawn.best_shift),
             drawn.certainty,
+            drawn.junk,
             float(drawn.log_likelihood.mean()),
-            1.0 - float(comparison.total(left) / comparison.total(self.power)),
+            1.0 - float(comparison.total(left) / comparison.total(all_power)),
         )
+
+    def assess(self, state: SearchState, rng: np.random.Generator) -> Tuple[SearchState, float]:
+        """The state with shifts of these images, and their mean log likelihood, for the volume of a
+        start that may have seen other images.
+        """
+        stage = SHAPE[-1]
+        state = dataclasses.replace(state, shifts_px=np.zeros((len(self.images), 2)))
+        comparison = SliceComparison(self.images, self.points, stage, self.max_shift_px)
+        noise = np.maximum(state.noise_variance, stage.last_floor * self.power)
+        slices = comparison.slices(state.volume, random_rotations(1, rng))
+        drawn = comparison.draw(slices, state, noise, 1, rng)
+        shifts = comparison.moved(state.shifts_px, drawn.best_shift)
+        found = dataclasses.replace(state, shifts_px=shifts)
+        return found, float(drawn.log_likelihood.mean())
 
 
 def likeliest_poses(
     images: WorkingImages, state: SearchState, max_shift_px: float, rng: np.random.Generator
-) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Rotations (N, 3, 3), shifts (N, 2) and certainties (N,) of images for a fixed volume.
+) -> Tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Rotations (N, 3, 3), shifts (N, 2), certainties (N,) and probabilities of junk (N,) of images
+    for a fixed volume.
 
     Shifts are found on the coarser grid of rotations of `DETAIL`, then rotations on its finest.
 
@@ -186,14 +241,26 @@ def likeliest_poses(
     max_shift_px : longest shift.
     rng : source of the random orientation of the grids.
     """
-    shifts = np.zeros((len(images), 2))
+    points = FourierPoints(images.box_size_px)
+    state = dataclasses.replace(state, shifts_px=np.zeros((len(images), 2)))
     for stage in (dataclasses.replace(DETAIL[0], local=False), DETAIL[-1]):
-        comparison = SliceComparison(images, FourierPoints(images.box_size_px), stage, max_shift_px)
-        rotations = healpix_grid(stage.order) @ random_rotations(1, rng)
-        slices = comparison.slices(state.volume, rotations)
-        drawn = comparison.draw(slices, shifts, state.noise_variance, 1, rng)
-        shifts = comparison.moved(shifts, drawn.best_shift)
-    return rotations[drawn.best_rotation], shifts, drawn.certainty
+        comparison = SliceComparison(images, points, stage, max_shift_px)
+        slices = comparison.slices(state.volume, random_rotations(1, rng))
+        drawn = comparison.draw(slices, state, state.noise_variance, 1, rng)
+        shifts = comparison.moved(state.shifts_px, drawn.best_shift)
+        state = dataclasses.replace(state, shifts_px=shifts)
+    return slices.rotations[drawn.best_rotation], shifts, drawn.certainty, drawn.junk
+
+
+@dataclass(frozen=True)
+class Slices:
+    """Slices (R, P) complex64 of a volume at the rotations (R, 3, 3) of a grid; for a fine grid also
+    those of the coarser one around whose best rotations it is compared.
+    """
+
+    rotations: np.ndarray
+    values: np.ndarray
+    coarse: Optional[np.ndarray]
 
 
 class SliceComparison:
@@ -210,16 +277,20 @@ class SliceComparison:
         self._max_shift_px = max_shift_px
         self._shift_grid = shift_grid(1.5 * step if stage.local else max_shift_px, step)
 
-    def slices(self, volume: np.ndarray, rotations: np.ndarray) -> np.ndarray:
-        """(R, P) complex64."""
-        return PoseLikelihood(Volume(volume, 1.0), self.points, 1.0).slices(
-            rotations, len(self.frequencies)
-        )
+    def slices(self, volume: np.ndarray, turn: np.ndarray) -> Slices:
+        """At the grid of the stage, turned by a rotation (1, 3, 3)."""
+        likelihood = PoseLikelihood(Volume(volume, 1.0), self.points, 1.0)
+        order, number = self.stage.order, len(self.frequencies)
+        rotations, coarse = healpix_grid(order) @ turn, None
+        if order >= _PRUNED_ORDER:
+            few = self.points.within(min(_PRUNING_SHELL, self.stage.last_shell))
+            coarse = likelihood.slices(healpix_grid(order - 1) @ turn, few)
+        return Slices(rotations, likelihood.slices(rotations, number), coarse)
 
     def draw(
         self,
-        slices: np.ndarray,
-        shifts_px: np.ndarray,
+        slices: Slices,
+        state: SearchState,
         noise_variance: np.ndarray,
         draws: int,
         rng: np.random.Generator,
@@ -228,16 +299,37 @@ class SliceComparison:
 
         Parameters
         ----------
-        slices : (R, P) complex64 of the volume (see `slices`).
-        shifts_px : (N, 2) current shifts of the images.
+        slices : of the volume (see `slices`).
+        state : current shifts of the images, and the share of junk.
         noise_variance : (number_of_shells,) E|n|^2.
         draws : poses to draw for each image.
         rng : source of the random numbers.
         """
-        y = self._y * self._waves(shifts_px)
+        y = self._y * self._waves(state.shifts_px)
         noise = noise_variance[self._shell]
-        return sample_poses(
-            y, self._c, slices, self.frequencies, self._shift_grid, self.box, noise, draws, rng
+        near = None if slices.coarse is None else self._near(y, slices.coarse, noise)
+        alternative = None
+        if self.stage.junk:
+            power = self._shell_means((np.abs(slices.values) ** 2).mean(axis=0))[self._shell]
+            evidence = junk_evidence(y, self._c, noise, power)
+            alternative = Alternative(state.junk_share, evidence)
+        return sample_poses(self._compared(y, slices.values, noise), draws, rng, alternative, near)
+
+    def _near(self, y: np.ndarray, coarse: np.ndarray, noise: np.ndarray) -> Neighbourhoods:
+        best = best_rotations(self._compared(y, coarse, noise), _KEPT_ROTATIONS)
+        return Neighbourhoods(_parents(self.stage.order), best)
+
+    def _compared(self, y: np.ndarray, slices: np.ndarray, noise: np.ndarray) -> Comparison:
+        """At the points of the slices."""
+        few = slices.shape[1]
+        return Comparison(
+            y[:, :few],
+            self._c[:, :few],
+            slices,
+            self.frequencies[:few],
+            self._shift_grid,
+            self.box,
+            noise[:few],
         )
 
     def moved(self, shifts_px: np.ndarray, step: np.ndarray) -> np.ndarray:
@@ -249,18 +341,31 @@ class SliceComparison:
         return sum_px * np.minimum(1.0, self._max_shift_px / np.maximum(length, 1e-9))
 
     def residual_power(
-        self, slices: np.ndarray, image: np.ndarray, shifts_px: np.ndarray
-    ) -> np.ndarray:
-        """(number_of_shells,) mean |y - c exp(-2 pi i k.t / D) x|^2 of images at poses; 0 beyond
-        the last shell.
+        self, slices: np.ndarray, image: np.ndarray, shifts_px: np.ndarray, weights: np.ndarray
+    ) -> Tuple[np.ndarray, np.ndarray]:
+        """(number_of_shells,) weighted means of |y - c exp(-2 pi i k.t / D) x|^2 and of |y|^2 over
+        poses; 0 beyond the last shell.
+
+        Parameters
+        ----------
+        slices : (B, P) at the poses.
+        image : (B,) row of each pose.
+        shifts_px : (B, 2).
+        weights : (B,), not all zero.
         """
-        power = np.zeros(len(self.points))
+        left, power = np.zeros((2, len(self.frequencies)))
         for at in range(0, len(image), _SLICES_AT_ONCE):
             part = slice(at, at + _SLICES_AT_ONCE)
             rows = image[part]
             model = self._c[rows] * slices[part] * self._waves(shifts_px[part]).conj()
-            power[: len(self.frequencies)] += (np.abs(self._y[rows] - model) ** 2).sum(axis=0)
-        return self.points.shell_means(power / len(image))
+            left += weights[part] @ np.abs(self._y[rows] - model) ** 2
+            power += weights[part] @ np.abs(self._y[rows]) ** 2
+        left, power = (self._shell_means(sums / weights.sum()) for sums in (left, power))
+        return left, power
+
+    def _shell_means(self, values: np.ndarray) -> np.ndarray:
+        """(P,) -> (number_of_shells,), over the points in use; 0 beyond the last shell."""
+        return shell_means(values, self._shell, self.points.number_of_shells)
 
     def total(self, spectrum: np.ndarray) -> float:
         """Sum of a power spectrum (number_of_shells,) over the coefficients in use."""
@@ -282,15 +387,33 @@ class BackProjection:
         self._numerator, self._weight = images.samples(self.sampler)
         self._plane = np.stack([self.sampler.kx, self.sampler.ky])
 
-    def volume(self, image: np.ndarray, rotations: np.ndarray, shifts_px: np.ndarray) -> np.ndarray:
-        """(D, D, D) from rows (B,) of the images at rotations (B, 3, 3) and shifts (B, 2)."""
+    def volume(
+        self, image: np.ndarray, rotations: np.ndarray, shifts_px: np.ndarray, weights: np.ndarray
+    ) -> np.ndarray:
+        """(D, D, D) from images at poses.
+
+        Parameters
+        ----------
+        image : (B,) row of each pose.
+        rotations, shifts_px : (B, 3, 3) and (B, 2).
+        weights : (B,) of the poses.
+        """
         grid = FourierGrid(self.box)
         for at in range(0, len(image), _SLICES_AT_ONCE):
             part = slice(at, at + _SLICES_AT_ONCE)
             phase = (2j * np.pi / self.box) * (shifts_px[part].astype(np.float32) @ self._plane)
-            numerator = self._numerator[image[part]] * np.exp(phase).astype(np.complex64)
-            grid.insert(numerator, self._weight[image[part]], rotations[part], self.sampler)
+            share = weights[part, None].astype(np.float32)
+            numerator = share * self._numerator[image[part]] * np.exp(phase).astype(np.complex64)
+            grid.insert(numerator, share * self._weight[image[part]], rotations[part], self.sampler)
         return Inversion(grid).volume()
+
+
+@lru_cache(maxsize=1)
+def _parents(order: int) -> np.ndarray:
+    """(R,) the nearest rotation of the grid of the order below, for each of the grid."""
+    fine, coarse = (Rotation.from_matrix(healpix_grid(o)).as_quat() for o in (order, order - 1))
+    nearest = cKDTree(np.concatenate([coarse, -coarse])).query(fine)[1]
+    return nearest % len(coarse)
 
 
 def _centred(volume: np.ndarray) -> np.ndarray:

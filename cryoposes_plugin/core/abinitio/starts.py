@@ -1,15 +1,23 @@
 """The search from several random starts, each saved when it is finished. The likeliest one is
 continued to finer detail.
+
+The starts work on two halves of the images in turn. Where volumes of different halves agree, they
+agree on what the images show: neither the noise of one half nor the start of one search is known to
+the other.
 """
 
 from __future__ import annotations
 
+import itertools
 import logging
 from dataclasses import dataclass, fields
 from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
+from scipy import ndimage
 
+from ..fourier.masks import squared_radius
+from ..fourier.shells import shell_means
 from ..geometry.sampling import healpix_grid
 from ..io.folder import Folder
 from ..io.state_files import SEARCH_DETAIL, SEARCH_START, damaged, read_arrays, write_arrays
@@ -20,8 +28,10 @@ from .search import DETAIL, SHAPE, Search, SearchResult, SearchState, Stage
 
 logger = logging.getLogger(__name__)
 
-#: Two starts found the same volume if the correlation after alignment is at least this.
-SAME_VOLUME = 0.9
+#: Two starts found the same volume if they agree at least so much.
+SAME_VOLUME = 0.8
+#: Keep the random numbers of the halves and of the assessment apart from those of the starts.
+_HALVES, _ASSESSMENT = 10**6 + 1, 10**6 + 2
 
 
 @dataclass(frozen=True)
@@ -35,14 +45,15 @@ class StartResult:
 @dataclass(frozen=True)
 class SearchOutcome:
     """The result of the likeliest start after `DETAIL` and its number. For all starts: the log
-    likelihood, the correlation with the volume of the likeliest start (1 for itself), and the
-    result.
+    likelihood of all images, and the agreement with the likeliest start (see `shape_agreement`; 1
+    for itself). For all pairs of starts on different halves: their agreement.
     """
 
     best: StartResult
     chosen: int
     log_likelihoods: Tuple[float, ...]
-    correlations: Tuple[float, ...]
+    agreements: Tuple[float, ...]
+    between_halves: Tuple[float, ...]
     courses: Tuple[StartResult, ...]
 
 
@@ -58,14 +69,21 @@ def search_all(search: Search, number: int, seed: int, run: Folder) -> SearchOut
     run : folder in which the result of each start is saved.
     """
     images = len(search.images)
-    work = {stages: sum(_comparisons(s) for s in stages) * images for stages in (SHAPE, DETAIL)}
+    order = np.random.default_rng([seed, _HALVES]).permutation(images)
+    parts = [search] if number == 1 else [search.of(np.sort(order[h::2])) for h in (0, 1)]
+    work = {
+        SHAPE: sum(_comparisons(s) for s in SHAPE) * images // len(parts),
+        DETAIL: sum(_comparisons(s) for s in DETAIL) * images,
+    }
     names = [SEARCH_START.format(start + 1) for start in range(number)]
     done = sum(work[SHAPE] for name in names if run.file(name).exists())
     progress = Progress(number * work[SHAPE] + work[DETAIL], "poses", "search", done=done)
     courses: List[StartResult] = []
 
     for start, name in enumerate(names):
-        courses.append(_course(search, SHAPE, None, [seed, start], run, name, progress))
+        courses.append(
+            _course(parts[start % len(parts)], SHAPE, None, [seed, start], run, name, progress)
+        )
         logger.info(
             "search: start %d of %d explains %.1f %% of the power.",
             start + 1,
@@ -73,19 +91,25 @@ def search_all(search: Search, number: int, seed: int, run: Folder) -> SearchOut
             100 * courses[-1].explained[-1],
         )
 
-    likelihoods = [course.found.log_likelihood for course in courses]
+    assessed = [
+        search.assess(course.found.state, np.random.default_rng([seed, _ASSESSMENT]))
+        for course in courses
+    ]
+    likelihoods = [likelihood for _, likelihood in assessed]
     chosen = int(np.argmax(likelihoods))
     best = _course(
         search,
         DETAIL,
-        courses[chosen].found.state,
+        assessed[chosen][0],
         [seed, chosen, len(SHAPE)],
         run,
         SEARCH_DETAIL,
         progress,
     )
+    table = _agreements([course.found.state.volume for course in courses])
+    between = table[::2, 1::2].ravel()  # empty for one start
     return SearchOutcome(
-        best, chosen, tuple(likelihoods), _agreement(courses, chosen), tuple(courses)
+        best, chosen, tuple(likelihoods), tuple(table[chosen]), tuple(between), tuple(courses)
     )
 
 
@@ -122,15 +146,37 @@ def _course(
     return course
 
 
-def _agreement(courses: Sequence[StartResult], chosen: int) -> Tuple[float, ...]:
-    shell = SHAPE[-1].last_shell
-    target = Volume(courses[chosen].found.state.volume, 1.0)
-    return tuple(
-        1.0
-        if start == chosen
-        else align_maps(Volume(course.found.state.volume, 1.0), target, shell).correlation
-        for start, course in enumerate(courses)
-    )
+def shape_agreement(first: np.ndarray, second: np.ndarray, last_shell: int) -> float:
+    """Correlation of two volumes (D, D, D) up to a shell, at their best rotation, displacement and
+    hand, without their means over spheres: any two round volumes agree in these.
+    """
+    one, other = (Volume(without_spherical_mean(data), 1.0) for data in (first, second))
+    return align_maps(one, other, last_shell).correlation
+
+
+def without_spherical_mean(data: np.ndarray) -> np.ndarray:
+    """(D, D, D) moved so that its centre of mass is at D // 2, minus, at each voxel, the mean at its
+    distance from there.
+
+    The centre is that of the density above mean + one standard deviation. A round volume off its
+    centre would have a direction.
+    """
+    weight = np.clip(data - data.mean() - data.std(), 0, None)
+    if weight.any():
+        off = len(data) // 2 - np.array(ndimage.center_of_mass(weight))
+        data = ndimage.shift(data, off, order=3)
+    radius = np.rint(np.sqrt(squared_radius(len(data), 3))).astype(np.intp)
+    means = shell_means(data.ravel(), radius.ravel(), int(radius.max()) + 1)
+    return (data - means[radius]).astype(np.float32)
+
+
+def _agreements(volumes: Sequence[np.ndarray]) -> np.ndarray:
+    """(K, K), 1 on the diagonal."""
+    table = np.eye(len(volumes))
+    for i, j in itertools.combinations(range(len(volumes)), 2):
+        value = shape_agreement(volumes[i], volumes[j], SHAPE[-1].last_shell)
+        table[i, j] = table[j, i] = value
+    return table
 
 
 def _save(run: Folder, name: str, course: StartResult) -> None:
@@ -148,7 +194,9 @@ def _load(run: Folder, name: str, search: Search) -> StartResult:
     expected = {
         "log_likelihood": scalar,
         "explained": scalar,
+        "state_junk_share": scalar,
         "rotations": np.zeros((number, 3, 3)),
+        "junk": np.zeros(number),
     }
     saved = read_arrays(path, expected)
     missing = {
@@ -163,12 +211,15 @@ def _load(run: Folder, name: str, search: Search) -> StartResult:
     ):
         raise damaged(path, "it does not hold what a start of this search finds")
 
-    state = SearchState(*(saved[f"state_{f.name}"] for f in fields(SearchState)))
-    rotations, shifts_px, certainty = (
-        saved[name] for name in ("rotations", "shifts_px", "certainty")
+    volume, noise, state_shifts = (
+        saved[f"state_{name}"] for name in ("volume", "noise_variance", "shifts_px")
+    )
+    state = SearchState(volume, noise, state_shifts, float(saved["state_junk_share"]))
+    rotations, shifts_px, certainty, junk = (
+        saved[name] for name in ("rotations", "shifts_px", "certainty", "junk")
     )
     log_likelihood, explained = (float(saved[name]) for name in ("log_likelihood", "explained"))
     return StartResult(
-        SearchResult(state, rotations, shifts_px, certainty, log_likelihood, explained),
+        SearchResult(state, rotations, shifts_px, certainty, junk, log_likelihood, explained),
         saved["course"],
     )

@@ -91,6 +91,31 @@ def sampling_compensation_factor(
     return Sampling(scf, scf_star, float((~seen).mean()), directions, slices)
 
 
+def smeared_axis(sampling: Sampling) -> np.ndarray:
+    """(3,) the unit vector, z >= 0, along which a map is worst: the axis of the directions through
+    which few slices pass.
+    """
+    weights = 1.0 / (1.0 + sampling.slices)
+    moments = np.einsum("m,mi,mj->ij", weights, sampling.directions, sampling.directions)
+    axis = np.linalg.eigh(moments)[1][:, -1]
+    return axis if axis[2] >= 0 else -axis
+
+
+def smearing_sentence(sampling: Sampling, even: Sampling) -> Optional[str]:
+    """That a volume is smeared, and along what; None where the views are about as even as those of
+    as many particles of random orientation, `even`.
+    """
+    if sampling.scf_star >= SCF_LIMIT * even.scf_star:
+        return None
+    x, y, z = smeared_axis(sampling)
+    return (
+        f"Views are missing (SCF* {sampling.scf_star:.2f}, of as many even views "
+        f"{even.scf_star:.2f}): this volume is "
+        f"smeared along (x, y, z) = ({x:.2f}, "
+        f"{y:.2f}, {z:.2f}), where few views show it from the side."
+    )
+
+
 def _equivalent_normals(
     normals: np.ndarray, weights: np.ndarray, group: np.ndarray, width_rad: float
 ) -> Tuple[np.ndarray, np.ndarray, bool]:

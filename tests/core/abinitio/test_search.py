@@ -15,8 +15,21 @@ from cryoposes_plugin.core.types import Volume
 
 pytest.importorskip("tensorflow")
 
-from cryoposes_plugin.core.abinitio.expectation import sample_poses
-from cryoposes_plugin.core.abinitio.search import BackProjection, Search, Stage, likeliest_poses
+from cryoposes_plugin.core.abinitio.expectation import (
+    Alternative,
+    Comparison,
+    Neighbourhoods,
+    junk_evidence,
+    sample_poses,
+)
+from cryoposes_plugin.core.abinitio.search import (
+    BackProjection,
+    Search,
+    SearchState,
+    Stage,
+    likeliest_poses,
+)
+from cryoposes_plugin.core.abinitio.starts import shape_agreement
 from cryoposes_plugin.core.abinitio.working_images import WorkingImages
 from cryoposes_plugin.core.imaging.forward_model import ForwardModel
 from cryoposes_plugin.core.maps.alignment import align_maps
@@ -42,48 +55,117 @@ def phantom():
     return make_phantom(BOX, PIXEL)
 
 
-def test_poses_are_drawn_as_often_as_the_posterior_says():
+@pytest.fixture
+def compared():
+    """Three images and five slices at six coefficients, with two shifts; their log likelihoods
+    (3, 5, 2), and those of noise alone (3,).
+    """
     rng = np.random.default_rng(1)
     y, slices = (rng.standard_normal((n, 6)) + 1j * rng.standard_normal((n, 6)) for n in (3, 5))
     c, noise = rng.uniform(-1, 1, (3, 6)).astype(np.float32), rng.uniform(2, 4, 6)
-    frequencies, shifts = (
-        rng.integers(1, 4, (6, 2)).astype(float),
-        np.array([[0.0, 0.0], [1.0, -0.5]]),
-    )
-    draws = 20_000
-    args = (
-        y.astype(np.complex64),
-        c,
-        slices.astype(np.complex64),
-        frequencies,
-        shifts,
-        16,
-        noise,
-        draws,
-        rng,
-    )
-    drawn = sample_poses(*args)
+    frequencies = rng.integers(1, 4, (6, 2)).astype(float)
+    shifts = np.array([[0.0, 0.0], [1.0, -0.5]])
+    y, slices = y.astype(np.complex64), slices.astype(np.complex64)
     wave = np.exp(-2j * np.pi / 16 * shifts @ frequencies.T)
     model = c[:, None, None] * slices[None, :, None] * wave
-    log = -(np.abs(y[:, None, None] - model) ** 2 / noise).sum(axis=-1)
+    log = -(np.abs(y[:, None, None] - model) ** 2 / noise).sum(axis=-1) - np.log(noise).sum()
+    empty = -(np.abs(y) ** 2 / noise).sum(axis=-1) - np.log(noise).sum()
+    return Comparison(y, c, slices, frequencies, shifts, 16, noise), log, empty
+
+
+def test_poses_are_drawn_as_often_as_the_posterior_says(compared):
+    comparison, log, _ = compared
+    draws = 20_000
+    drawn = sample_poses(comparison, draws, np.random.default_rng(1))
     posterior = np.exp(log) / np.exp(log).sum(axis=(1, 2), keepdims=True)
     counts = np.zeros_like(posterior)
     np.add.at(counts, (drawn.image, drawn.rotation, drawn.shift), 1 / draws)
     np.testing.assert_allclose(counts, posterior, atol=0.015)
-    # An image without a particle is one more thing that it may show.
-    empty = np.exp(-(np.abs(y) ** 2 / noise).sum(axis=-1))
-    certainty = np.exp(log).max(axis=(1, 2)) / (np.exp(log).sum(axis=(1, 2)) + empty)
+
+
+def test_an_image_without_a_particle_is_one_more_thing_that_it_may_show(compared):
+    comparison, log, empty = compared
+    drawn = sample_poses(comparison, 1, np.random.default_rng(1))
+    certainty = np.exp(log).max(axis=(1, 2)) / (np.exp(log).sum(axis=(1, 2)) + np.exp(empty))
     np.testing.assert_allclose(drawn.certainty, certainty, rtol=1e-4)
-    np.testing.assert_allclose(
-        drawn.log_likelihood, np.log(np.exp(log).sum(axis=(1, 2))) - np.log(noise).sum(), rtol=1e-4
+
+
+def test_the_likelihood_of_an_image_is_the_mean_over_its_poses(compared):
+    comparison, log, _ = compared
+    drawn = sample_poses(comparison, 1, np.random.default_rng(1))
+    expected = np.log(np.exp(log).mean(axis=(1, 2)))
+    np.testing.assert_allclose(drawn.log_likelihood, expected, rtol=1e-4)
+
+
+def test_the_probability_of_junk_is_that_of_two_classes(compared):
+    comparison, log, empty = compared
+    evidence = np.array([-0.5, 0.3, 2.0])
+    drawn = sample_poses(
+        comparison, 1, np.random.default_rng(1), Alternative(share=0.2, evidence=evidence)
     )
+    particle, other = 0.8 * np.exp(log).mean(axis=(1, 2)), 0.2 * np.exp(empty + evidence)
+    np.testing.assert_allclose(drawn.junk, other / (particle + other), rtol=1e-4)
+
+
+def test_only_the_rotations_around_those_kept_are_drawn(compared):
+    """Rotations 0, 2 and 4 belong to a coarse rotation that the images keep, the others do not."""
+    comparison, log, _ = compared
+    near = Neighbourhoods(np.array([0, 1, 0, 1, 0]), np.zeros((3, 1), dtype=int))
+    draws = 20_000
+    drawn = sample_poses(comparison, draws, np.random.default_rng(1), near=near)
+    posterior = np.exp(log[:, ::2]).sum(axis=2)
+    posterior /= posterior.sum(axis=1, keepdims=True)
+    counts = np.zeros((3, 5))
+    np.add.at(counts, (drawn.image, drawn.rotation), 1 / draws)
+    np.testing.assert_allclose(counts[:, ::2], posterior, atol=0.015)
+
+
+def test_the_evidence_of_junk_is_a_ratio_of_gaussians():
+    """One coefficient of variance 2 with noise of variance 0.5: complex Gaussian densities."""
+    y, power = np.array([[1.0 + 2.0j]], np.complex64), 2.0
+    variances = 0.5 + np.array([0.0, 0.3, 1.0, 3.0, 10.0]) * power
+    densities = np.exp(-5.0 / variances) / (np.pi * variances)
+    found = junk_evidence(y, np.ones((1, 1), np.float32), np.array([0.5]), np.array([power]))
+    assert found[0] == pytest.approx(np.log(densities.mean() / densities[0]), rel=1e-5)
+
+
+def test_round_volumes_agree_in_nothing():
+    """Two noisy balls, one off the centre: only what is not round counts."""
+    z, y, x = np.meshgrid(*[np.arange(BOX) - BOX // 2] * 3, indexing="ij")
+    rng = np.random.default_rng(7)
+    balls = [
+        np.exp(-((x - off) ** 2 + y**2 + z**2) / 50) + 0.02 * rng.standard_normal((BOX,) * 3)
+        for off in (0.0, 0.6)
+    ]
+    assert shape_agreement(balls[0], balls[1], 5) < 0.7
+
+
+def test_a_volume_agrees_with_its_rotated_mirror_image(phantom):
+    turn = Rotation.from_euler("ZYZ", [20, 65, 130], degrees=True).as_matrix()
+    assert shape_agreement(phantom.data, turned(phantom.data[::-1], turn, order=3), 5) > 0.95
+
+
+def test_images_of_something_else_are_told(phantom):
+    """Half of the images are pure noise; the others have a quarter of its power as signal."""
+    rng = np.random.default_rng(8)
+    rotations, shifts = random_rotations(40, rng), rng.normal(0, 0.7, (40, 2))
+    images = np.array(project(phantom, rotations, shifts))
+    signal = images.std()
+    images[20:] = 0
+    images = images / signal + rng.normal(0, 2, images.shape).astype(np.float32)
+    working = WorkingImages(images, None, np.full(40, "raw"), PIXEL)
+    search = Search(working, 3.0, 1)
+    noise = np.full(len(search.power), 4.0 * BOX * BOX)
+    known = SearchState(phantom.data / signal, noise, np.zeros((40, 2)), junk_share=0.5)
+    junk = likeliest_poses(working, known, 3.0, rng)[3]
+    np.testing.assert_array_equal(junk > 0.5, np.arange(40) >= 20)
 
 
 def test_images_at_their_poses_give_the_volume_back(phantom):
     rng = np.random.default_rng(2)
     rotations, shifts = random_rotations(NUMBER, rng), rng.normal(0, 1, (NUMBER, 2))
     back = BackProjection(working_images(phantom, rotations, shifts), 8)
-    found = back.volume(np.arange(NUMBER), rotations, shifts)
+    found = back.volume(np.arange(NUMBER), rotations, shifts, np.ones(NUMBER))
     assert fourier_shell_correlation(found, phantom.data)[1:8].min() > 0.98
 
 
@@ -112,7 +194,7 @@ def test_poses_for_a_volume_that_is_known(phantom):
     state = search.start(rng)
     scale = project(phantom, rotations, shifts).std()
     known = type(state)(phantom.data / scale, 0.02 * search.power, state.shifts_px)
-    found, moved, certainty = likeliest_poses(images, known, 3.0, rng)
+    found, moved, certainty, _ = likeliest_poses(images, known, 3.0, rng)
     # the finest grid is 7.5° apart
     assert np.median(np.rad2deg(angular_distance_rad(found, rotations))) < 6
     assert np.abs(moved - shifts).max() < 1.5

@@ -1,14 +1,18 @@
 """The sampling compensation factor against closed forms and against a count slice by slice."""
 
+import re
+
 import numpy as np
 import pytest
 
 from cryoposes_plugin.core.errors import InputError
 from cryoposes_plugin.core.evaluation.views import (
     sampling_compensation_factor,
+    smeared_axis,
+    smearing_sentence,
     views_statement,
 )
-from cryoposes_plugin.core.geometry.sampling import random_rotations, rotations_viewing
+from cryoposes_plugin.core.geometry.sampling import preferred, random_rotations, rotations_viewing
 from cryoposes_plugin.core.geometry.symmetry import symmetry_rotations
 
 C1 = np.eye(3)[None]
@@ -49,6 +53,25 @@ def test_one_view_leaves_all_directions_but_a_great_circle_unseen():
     assert sampling.scf_star == pytest.approx(
         2 * radius / (1 + (2 * radius - 1) * number), rel=0.02
     )
+
+
+def test_a_map_is_smeared_along_the_preferred_view(rng):
+    view = np.array([0.6, 0.0, 0.8])
+    rotations = preferred(2000, rng, view[None], 30.0)
+    sampling = sampling_compensation_factor(rotations, C1)
+    assert smeared_axis(sampling) @ view > 0.99
+
+
+def test_a_smeared_map_is_told_with_its_axis(rng):
+    rotations = preferred(2000, rng, np.array([[0.0, 0.0, 1.0]]), 100.0)
+    found = sampling_compensation_factor(rotations, C1)
+    even = sampling_compensation_factor(random_rotations(2000, rng), C1)
+    assert re.search(r"smeared along .*, -?0\.0\d, 1\.00\)", smearing_sentence(found, even))
+
+
+def test_nothing_is_told_of_even_views(rng):
+    one, two = (sampling_compensation_factor(random_rotations(200, rng), C1) for _ in "ab")
+    assert smearing_sentence(one, two) is None
 
 
 def test_symmetry_fills_directions_in_like_the_expanded_set(rng):
