@@ -127,7 +127,9 @@ def _free_address_space() -> Optional[int]:
     return max(0, limit - pages * resource.getpagesize())
 
 
-def require_memory(need_bytes: int, subject: str) -> None:
+def require_memory(
+    need_bytes: int, subject: str, remedy: str = "use a smaller one, or a machine with more memory"
+) -> None:
     """Raise ResourceError if something needs more memory than there is, before any of it is
     allocated.
     """
@@ -135,5 +137,5 @@ def require_memory(need_bytes: int, subject: str) -> None:
     if free is not None and need_bytes > free:
         raise ResourceError(
             f"{subject} needs about {need_bytes / 2**30:.3g} GiB of memory and {free / 2**30:.3g} "
-            "GiB are free; use a smaller one, or a machine with more memory."
+            f"GiB are free; {remedy}."
         )

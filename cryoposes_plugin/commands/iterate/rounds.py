@@ -284,6 +284,7 @@ def _round(
         settings.symmetry,
         batch_size=settings.batch_size,
         threads=settings.threads,
+        scratch=inside.path,
     )
     for name, data in zip(_MAP_NAMES, maps):
         write_volume(inside.file(name), data, common_grid(table)[1])

@@ -231,6 +231,7 @@ def _write_maps(
         _imposed(config),
         batch_size=config.batch_size,
         threads=config.threads,
+        scratch=run.path,
     )
     for name, data in zip((VOLUME_NAME, HALF1_NAME, HALF2_NAME), maps):
         write_volume(run.file(name), data, particles.pixel_size_angstrom)

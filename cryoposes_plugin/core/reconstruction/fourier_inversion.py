@@ -11,6 +11,8 @@ kernel's transform sinc^2 undo the interpolation.
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import IO
 
 import numpy as np
 from scipy import fft
@@ -33,6 +35,12 @@ from .symmetry_on_grid import split_group
 PRIOR_SSNR = 30.0
 #: Width in voxels of the edge of the sphere in which the map lies.
 _EDGE_PX = 3.0
+#: The factor on the weights that leaves the mean voxel of a shell as it is, see `wiener_term`.
+_SCALE = 1 + 1 / PRIOR_SSNR
+#: Numbers that are read at once.
+_AT_ONCE = 2**22
+#: Columns along x that are transformed together.
+_COLUMNS = 64
 
 
 class FourierGrid:
@@ -108,6 +116,17 @@ class Inversion:
         """Make it the inversion of both sets of images together."""
         self.sums += other.sums
 
+    def save(self, handle: IO[bytes]) -> None:
+        """Write the sums into an open file."""
+        self.sums.tofile(handle)
+
+    def add_saved(self, handle: IO[bytes]) -> None:
+        """Add sums that `save` wrote, from the handle's position on."""
+        flat = self.sums.reshape(-1)
+        for start in range(0, len(flat), _AT_ONCE):
+            part = flat[start : start + _AT_ONCE]
+            part += np.fromfile(handle, np.float32, len(part))
+
     def wiener_term(self) -> np.ndarray:
         """(D // 2 + 1,) what is added to the weights of each shell: their mean over the shell, over
         `PRIOR_SSNR`.
@@ -126,30 +145,49 @@ class Inversion:
         show a voxel.
 
         Nodes at and beyond the images' Nyquist sphere lack samples on their outer side, and are
-        left out. Each axis is cut to the box once it is transformed.
+        left out. Each axis is cut to the box once it is transformed, and the first two axes are
+        transformed for some columns at a time.
         """
         box, radius = self.box_size_px, self._radius
         size, terms = self.padding * box, self.wiener_term().astype(np.float32)
         position = np.arange(box) - box // 2
         taken = position % size
         along = kernel_along_axis(box, size).astype(np.float32)
-        lines = np.zeros((box, size, radius), np.complex64)
+        columns = np.empty((box, box, radius), np.complex64)
+        lines = np.zeros((box, size, min(_COLUMNS, radius)), np.complex64)
         volume = np.empty((box, box, box), np.float32)
 
-        def along_z(y: int) -> None:
-            plane = np.empty((size, radius), np.complex64)
-            scale = 1 + 1 / PRIOR_SSNR
-            estimate(self.sums, self.starts, y, terms, scale, self.padding, plane)
-            lines[:, y % size] = fft.ifft(plane, axis=0, overwrite_x=True)[taken]
+        def along_z(first: int, number: int, y: int) -> None:
+            plane = np.empty((size, number), np.complex64)
+            estimate(self.sums, self.starts, radius, y, first, terms, _SCALE, self.padding, plane)
+            lines[:, y % size, :number] = fft.ifft(plane, axis=0, overwrite_x=True)[taken]
 
-        def along_y_and_x(z: int) -> None:
-            columns = fft.ifft(lines[z], axis=0)[taken]
-            rows = fft.irfft(columns, n=size, axis=1)[:, taken]
+        def along_y(first: int, number: int, z: int) -> None:
+            found = fft.ifft(lines[z, :, :number], axis=0)
+            columns[z, :, first : first + number] = found[taken]
+
+        def along_x(z: int) -> None:
+            rows = fft.irfft(columns[z], n=size, axis=1)[:, taken]
             distance = np.sqrt(position[z] ** 2 + position[:, None] ** 2 + position**2)
             edge = falling_edge((distance - box / 2) / _EDGE_PX).astype(np.float32)
             volume[z] = rows / (along[z] * along[:, None] * along) * edge
 
         with ThreadPoolExecutor(max_workers=workers) as pool:
-            list(pool.map(along_z, range(-radius + 1, radius)))
-            list(pool.map(along_y_and_x, range(box)))
+            for first in range(0, radius, _COLUMNS):
+                number = min(_COLUMNS, radius - first)
+                list(pool.map(partial(along_z, first, number), range(-radius + 1, radius)))
+                list(pool.map(partial(along_y, first, number), range(box)))
+            list(pool.map(along_x, range(box)))
         return volume
+
+
+def bytes_of_sums(box_size_px: int, padding: int) -> int:
+    """Memory of a `FourierGrid`."""
+    return 12 * line_starts(padding * box_size_px / 2)[1]
+
+
+def bytes_of_inverse(box_size_px: int, padding: int) -> int:
+    """Memory of `Inversion.volume`, the volume included."""
+    radius = padding * box_size_px // 2
+    lines = padding * box_size_px * min(_COLUMNS, radius)
+    return 8 * box_size_px * (box_size_px * radius + lines) + 4 * box_size_px**3

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from tempfile import TemporaryFile
 from typing import List, NamedTuple, Optional
 
 import numpy as np
@@ -16,12 +17,17 @@ from ..fourier.ctf import ctf_values
 from ..fourier.slices import SliceSampler, ctf_weighted
 from ..parallel import in_order, number_of_cores
 from ..progress import Progress
-from .fourier_inversion import Inversion
+from ..types import AnyPath
+from .fourier_inversion import Inversion, bytes_of_inverse, bytes_of_sums
 from .half_set_sums import HalfSetSums
 from .particles import ReconstructionParticles
 
 #: Pixels of the images that are prepared together.
 _LARGEST_BATCH_PX = 2**21
+#: Memory that an image of a batch takes, with all that is made of it.
+_BYTES_PER_PIXEL = 40
+#: Memory that the sums of both half sets may take.
+LARGEST_TOGETHER_BYTES = 2**31
 
 
 class Maps(NamedTuple):
@@ -56,21 +62,66 @@ def fourier_maps(
     padding: int = 2,
     batch_size: int = 256,
     threads: int = 0,
+    scratch: Optional[AnyPath] = None,
 ) -> Maps:
     """Full map and half maps.
+
+    Where the sums of both half sets take much memory, they are made one after the other, and those
+    of the first are kept in a temporary file.
 
     Parameters
     ----------
     particles, symmetry, padding, batch_size, threads : see `fourier_sums`.
+    scratch : folder for the temporary file; default: that of the system.
 
     Raises
     ------
     InputError : if no image of a half set has any contrast.
     """
-    sums = fourier_sums(
-        particles, symmetry, padding=padding, batch_size=batch_size, threads=threads
-    )
-    return maps_of(sums, threads)
+
+    def sums(rows: Optional[np.ndarray] = None) -> HalfSetSums:
+        return fourier_sums(
+            particles, symmetry, rows, padding=padding, batch_size=batch_size, threads=threads
+        )
+
+    if together(particles.box_size_px, padding):
+        return maps_of(sums(), threads)
+
+    def inversion(half: int) -> Inversion:
+        # The sums of the other half set are not touched, and take no memory.
+        return _inversion(sums(np.flatnonzero(particles.half == half)), half)
+
+    threads = threads or number_of_cores()
+    with TemporaryFile(dir=scratch) as handle:
+        first = inversion(1)
+        half1 = first.volume(threads)
+        first.save(handle)
+        del first
+        second = inversion(2)
+        half2 = second.volume(threads)
+        handle.seek(0)
+        second.add_saved(handle)
+    return Maps(second.volume(threads), half1, half2)
+
+
+def together(box_size_px: int, padding: int) -> bool:
+    """Whether the sums of both half sets are in memory at the same time."""
+    return 2 * bytes_of_sums(box_size_px, padding) <= LARGEST_TOGETHER_BYTES
+
+
+def needed_bytes(box_size_px: int, padding: int, threads: int = 0) -> int:
+    """Memory that the maps of a box need, without that of the program itself.
+
+    Parameters
+    ----------
+    box_size_px : of the images on the common grid.
+    padding, threads : see `fourier_sums`.
+    """
+    threads = threads or number_of_cores()
+    grids = 2 if together(box_size_px, padding) else 1
+    batches = (threads + 2) * _BYTES_PER_PIXEL * max(_LARGEST_BATCH_PX, box_size_px**2)
+    inverse = bytes_of_inverse(box_size_px, padding) + 2 * 4 * box_size_px**3
+    return grids * bytes_of_sums(box_size_px, padding) + max(batches, inverse)
 
 
 def fourier_sums(
@@ -118,16 +169,19 @@ def maps_of(sums: HalfSetSums, threads: int = 0) -> Maps:
     ------
     InputError : if no image of a half set has any contrast.
     """
-    for half in (1, 2):
-        if not sums.of_half(half).sums[:, 2].any():
-            raise InputError(
-                f"No image of half set {half} has any contrast; give images that show particles."
-            )
     threads = threads or number_of_cores()
-    first, second = (Inversion(sums.of_half(half)) for half in (1, 2))
+    first, second = (_inversion(sums, half) for half in (1, 2))
     half1, half2 = first.volume(threads), second.volume(threads)
     first.add(second)
     return Maps(first.volume(threads), half1, half2)
+
+
+def _inversion(sums: HalfSetSums, half: int) -> Inversion:
+    if not sums.of_half(half).sums[:, 2].any():
+        raise InputError(
+            f"No image of half set {half} has any contrast; give images that show particles."
+        )
+    return Inversion(sums.of_half(half))
 
 
 def _batches(particles: ReconstructionParticles, rows: np.ndarray, batch_size: int) -> List[_Batch]:

@@ -214,30 +214,34 @@ def shell_weights(
 def estimate(
     sums: np.ndarray,
     starts: np.ndarray,
+    radius: int,
     y: int,
+    first: int,
     terms: np.ndarray,
     scale: float,
     nodes_per_shell: int,
     out: np.ndarray,
 ) -> None:
-    """Fill the plane at y with numerator / ((weight + term) / scale), zero from the radius on.
+    """Fill some columns of the plane at y with numerator / ((weight + term) / scale).
 
     Parameters
     ----------
     sums, starts : see `spread`.
+    radius : in nodes; from it on there are zeros.
     y : of the plane.
+    first : of the columns.
     terms : (S,) float32, added to the weights of each shell.
     scale : see above.
     nodes_per_shell : width of a shell.
-    out : (Z, R) complex64 [z, x], z in the order of `fft`; R is the radius in nodes.
+    out : (Z, X) complex64 [z, x], z in the order of `fft`, x from the first column on.
     """
     middle = starts.shape[0] // 2
-    size, radius = out.shape
+    size = len(out)
     out[:] = 0
     for z in range(-radius + 1, radius):
         start = starts[middle + z, middle + y]
         row = z % size
-        for x in range(radius):
+        for x in range(first, first + out.shape[1]):
             squared = x * x + y * y + z * z
             if squared >= radius * radius:
                 break
@@ -245,4 +249,6 @@ def estimate(
             weight = sums[start + x, 2] + terms[shell]
             if weight > 0:
                 factor = np.float32(scale) / weight
-                out[row, x] = complex(sums[start + x, 0] * factor, sums[start + x, 1] * factor)
+                out[row, x - first] = complex(
+                    sums[start + x, 0] * factor, sums[start + x, 1] * factor
+                )
