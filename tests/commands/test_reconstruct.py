@@ -3,6 +3,7 @@
 import csv
 import json
 import logging
+import re
 import subprocess
 import sys
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from cryoposes_plugin.cli.main import main
+from cryoposes_plugin.core import memory
 from cryoposes_plugin.core.evaluation.views import sampling_compensation_factor
 from cryoposes_plugin.core.fourier.masks import soft_sphere
 from cryoposes_plugin.core.fourier.resampling import projected_density, resample_volume
@@ -53,6 +55,17 @@ def reconstruct(star, output, *options):
     return main(
         ["reconstruct", "--particles", str(star), "--output", str(output), *map(str, options)]
     )
+
+
+def test_too_little_memory_is_said_before_the_run(particles, tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(memory, "available_bytes", lambda: 100 * 2**20)
+    assert reconstruct(particles[0], tmp_path / "out") == 2
+    assert re.search(
+        r"a map of 32 px with padding 2 needs about 0\.\d+ GiB of memory and 0.0977 GiB are free; "
+        "give a coarser --pixel-size-angstrom",
+        caplog.text,
+    )
+    assert not (tmp_path / "out" / "volume.mrc").exists()
 
 
 def test_everything_that_a_run_leaves(particles, volume, tmp_path):

@@ -137,7 +137,7 @@ def _needed_bytes(config: ReconstructConfig, inputs: ReconstructionInputs) -> in
     mask, compared = inputs.mask.nbytes, _BYTES_PER_VOXEL * inputs.grid.box_size_px**3
     sums = 0
     if config.method == "fourier":
-        sums = needed_bytes(box, config.padding, config.threads)
+        sums = needed_bytes(box, config.padding, config.batch_size, config.threads)
     return _PROGRAM_BYTES + mask + max(sums, compared)
 
 

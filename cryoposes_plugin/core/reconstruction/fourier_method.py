@@ -109,17 +109,19 @@ def together(box_size_px: int, padding: int) -> bool:
     return 2 * bytes_of_sums(box_size_px, padding) <= LARGEST_TOGETHER_BYTES
 
 
-def needed_bytes(box_size_px: int, padding: int, threads: int = 0) -> int:
+def needed_bytes(
+    box_size_px: int, padding: int = 2, batch_size: int = 256, threads: int = 0
+) -> int:
     """Memory that the maps of a box need, without that of the program itself.
 
     Parameters
     ----------
     box_size_px : of the images on the common grid.
-    padding, threads : see `fourier_sums`.
+    padding, batch_size, threads : see `fourier_sums`.
     """
-    threads = threads or number_of_cores()
     grids = 2 if together(box_size_px, padding) else 1
-    batches = (threads + 2) * _BYTES_PER_PIXEL * max(_LARGEST_BATCH_PX, box_size_px**2)
+    batch = _BYTES_PER_PIXEL * _images_at_once(box_size_px, batch_size) * box_size_px**2
+    batches = ((threads or number_of_cores()) + 2) * batch
     inverse = bytes_of_inverse(box_size_px, padding) + 2 * 4 * box_size_px**3
     return grids * bytes_of_sums(box_size_px, padding) + max(batches, inverse)
 
@@ -184,8 +186,12 @@ def _inversion(sums: HalfSetSums, half: int) -> Inversion:
     return Inversion(sums.of_half(half))
 
 
+def _images_at_once(box_size_px: int, batch_size: int) -> int:
+    return max(1, min(batch_size, _LARGEST_BATCH_PX // box_size_px**2))
+
+
 def _batches(particles: ReconstructionParticles, rows: np.ndarray, batch_size: int) -> List[_Batch]:
-    step = max(1, min(batch_size, _LARGEST_BATCH_PX // particles.box_size_px**2))
+    step = _images_at_once(particles.box_size_px, batch_size)
     groups = particles.table.optics_index[rows]
     found = []
     for group in np.unique(groups):

@@ -45,7 +45,7 @@ def spread(
     axes: np.ndarray,
     numerator: np.ndarray,
     weight: np.ndarray,
-) -> float:
+) -> np.float32:
     """Add samples to the eight nodes around each, with trilinear weights.
 
     Of a sample and its Friedel mate, the one at x >= 0 is added. The nodes of a block of samples
