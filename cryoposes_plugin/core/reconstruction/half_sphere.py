@@ -68,6 +68,7 @@ def spread(
     side, fx, fy, fz = np.empty((4, _BLOCK), np.float32)
     one, read = np.float32(1.0), np.float32(0.0)
     number = plane.shape[1]
+
     for image in range(_u(len(axes))):
         a, b = axes[image]
         for first in range(0, number, _BLOCK):
@@ -120,6 +121,7 @@ def make_hermitian(sums: np.ndarray, starts: np.ndarray) -> None:
     """Add the mates of the nodes at x = 0, which lie there too."""
     middle = starts.shape[0] // 2
     ends = starts.ravel()
+
     for z in range(middle + 1):
         for y in range(-middle if z > 0 else 0, middle + 1):
             line = (z + middle) * starts.shape[1] + y + middle
@@ -196,6 +198,7 @@ def shell_weights(
     nodes_per_shell : width of a shell.
     """
     middle = starts.shape[0] // 2
+
     out = np.zeros((radius // nodes_per_shell + 2, 2))
     for z in range(-radius + 1, radius):
         for y in range(-radius + 1, radius):
@@ -237,6 +240,7 @@ def estimate(
     """
     middle = starts.shape[0] // 2
     size = len(out)
+
     out[:] = 0
     for z in range(-radius + 1, radius):
         start = starts[middle + z, middle + y]
