@@ -82,7 +82,10 @@ def run(config: RecoverConfig, run: RunDirectory) -> Dict[str, Any]:
     model.card.repeat_warnings(config.model)
     write_density(config.volume, run, inputs.volume)
 
-    embedding = embed_particles(model, inputs, run, config.batch_size, config.threads)
+    def measure(batch: ImageBatch) -> np.ndarray:
+        return batch_statistics(model.preprocessing, batch, np.empty((len(batch.images), 0)))
+
+    embedding = embed_particles(model, inputs, measure, run, config.batch_size, config.threads)
     if inputs.volume is None:
         poses = _among_each_other(config, inputs, embedding)
     else:
@@ -198,19 +201,18 @@ def _junk(
         return SetJunk({}, {}, [], [])
     placed = DistanceStatistics(embedding.features, poses.rotations, model.distances, config.seed)
 
-    def statistics(batch: ImageBatch, features: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        return batch_statistics(model.preprocessing, batch, placed(features, rows))
+    def of_decoys(batch: ImageBatch, rows: np.ndarray) -> np.ndarray:
+        found = placed(model.embed(*batch).features, rows)
+        return batch_statistics(model.preprocessing, batch, found)
 
     def of_rows(rows: np.ndarray) -> np.ndarray:
-        return statistics(inputs.read_batch(rows), embedding.features[rows], rows)
-
-    def of_decoys(batch: ImageBatch, rows: np.ndarray) -> np.ndarray:
-        return statistics(batch, model.embed(*batch).features, rows)
+        return placed(embedding.features[rows], rows)
 
     parts = batches(inputs.table, config.batch_size)
     found = np.concatenate([part for _, part in in_order(of_rows, parts, config.threads)])
-    of_set = np.empty_like(found)
-    of_set[np.concatenate(parts)] = found
+    of_network = np.empty_like(found)
+    of_network[np.concatenate(parts)] = found
+    of_set = np.concatenate([embedding.measured, of_network], axis=1)
     return judge_set(inputs, of_set, of_decoys, run, config.batch_size, config.seed, config.threads)
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import Optional, Tuple
+from typing import Callable, Optional, Tuple
 
 import numpy as np
 
@@ -20,9 +20,9 @@ from ..io.state_files import (
     write_arrays,
 )
 from ..parallel import in_order
-from ..particles.batches import ParticleBatches, batches
+from ..particles.batches import ImageBatch, ParticleBatches, batches
 from ..progress import Progress
-from .distance_model import DistanceModel
+from .distance_model import DistanceModel, Embedded
 
 logger = logging.getLogger(__name__)
 
@@ -33,13 +33,16 @@ _LEAST_TURN_RAD = np.deg2rad(30.0)
 
 @dataclass(frozen=True)
 class Embedding:
-    """features : (N, F) float32. shifts_px : (N, 2), pixels of the model's images, or None. rate :
-    images per second.
+    """What a network says of N images.
+
+    features : (N, F) float32. shifts_px : (N, 2), pixels of the model's images, or None. rate :
+    images per second. measured : (N, M) float64, what was measured of the images beside it.
     """
 
     features: np.ndarray
     shifts_px: Optional[np.ndarray]
     rate: float
+    measured: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -55,21 +58,28 @@ class Copies:
 
 
 def embed_particles(
-    model: DistanceModel, particles: ParticleBatches, run: Folder, batch_size: int, threads: int = 0
+    model: DistanceModel,
+    particles: ParticleBatches,
+    measure: Callable[[ImageBatch], np.ndarray],
+    run: Folder,
+    batch_size: int,
+    threads: int = 0,
 ) -> Embedding:
-    """Features of all particles; an interrupted run continues after the last batches that were
-    saved.
+    """Features of all particles, and what is measured of their images, each of which is read once.
+
+    An interrupted run continues after the last batches that were saved.
 
     Parameters
     ----------
     model : the network with its card.
     particles : their images are at the model's box and pixel size.
+    measure : gives (B, M) numbers of images.
     run : folder in which the state is saved.
     batch_size : images per batch.
     threads : number of threads, each of which works on its own batches; 0 for one per core.
     """
     number = len(particles.table)
-    done, found = _resumed(run, number)
+    done, found, measured = _resumed(run, number)
     parts = batches(particles.table, batch_size, done)
     if done:
         logger.info("Resuming after %d of %d particles.", done, number)
@@ -78,34 +88,41 @@ def embed_particles(
     progress = Progress(number, "particles", "recover", done=done)
 
     def save_rows() -> None:
-        arrays = {"found": found, "rows_done": np.array(progress.done)}
+        arrays = {"found": found, "measured": measured, "rows_done": np.array(progress.done)}
         write_arrays(run.file(EMBEDDING), arrays)
 
+    def work(rows: np.ndarray) -> Tuple[Embedded, np.ndarray]:
+        batch = particles.read_batch(rows)
+        return model.embed(*batch), measure(batch)
+
     save = PeriodicSave(save_rows)
-    embeddings = in_order(lambda rows: model.embed(*particles.read_batch(rows)), parts, threads)
-    for rows, embedded in embeddings:
+    for rows, (embedded, numbers) in in_order(work, parts, threads):
         if not found.size:
             found = np.zeros((number, embedded.features.shape[1] + 2), np.float32)
+            measured = np.zeros((number, numbers.shape[1]))
         found[rows, :-2] = embedded.features
         if embedded.shifts_px is not None:
             found[rows, -2:] = embedded.shifts_px
+        measured[rows] = numbers
         progress.advance(len(rows))
         save.if_due()
-    return Embedding(found[:, :-2], found[:, -2:] if model.predicts_shifts else None, progress.rate)
+    shifts_px = found[:, -2:] if model.predicts_shifts else None
+    return Embedding(found[:, :-2], shifts_px, progress.rate, measured)
 
 
-def _resumed(run: Folder, number: int) -> Tuple[int, np.ndarray]:
-    """Rows done in the order of the batches, and what they gave: (N, F + 2), empty where there is
-    nothing yet.
+def _resumed(run: Folder, number: int) -> Tuple[int, np.ndarray, np.ndarray]:
+    """Rows done in the order of the batches, and what they gave, (N, F + 2) and (N, M): empty where
+    there is nothing yet.
     """
     path = run.file(EMBEDDING)
     if not path.exists():
-        return 0, np.zeros((0, 0), np.float32)
+        return 0, np.zeros((0, 0), np.float32), np.zeros((0, 0))
     arrays = read_arrays(path, {"rows_done": np.array(0)})
-    found = arrays.get("found")
-    if found is None or found.ndim != 2 or len(found) != number or found.dtype != np.float32:
-        raise damaged(path, "it does not hold the features of these particles")
-    return rows_done(path, arrays, number), found
+    for name, dtype in (("found", np.float32), ("measured", np.float64)):
+        values = arrays.get(name)
+        if values is None or values.ndim != 2 or len(values) != number or values.dtype != dtype:
+            raise damaged(path, "it does not hold the features of these particles")
+    return rows_done(path, arrays, number), arrays["found"], arrays["measured"]
 
 
 def embed_copies(
