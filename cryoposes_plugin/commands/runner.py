@@ -11,7 +11,7 @@ from typing import Any, Iterator, List, Optional
 
 from ..core.errors import ConfigError
 from ..core.io.error_log import not_fatal
-from ..core.io.particle_files import read_particles
+from ..core.io.particle_files import read_particles, reads_kept
 from ..core.notices import warnings_kept
 from ..core.values import shown_error
 from .chunked_config import ChunkedConfig
@@ -36,7 +36,8 @@ def run_command(config: Config, output: str, chunk: Optional[Chunk] = None) -> d
         config.check_divisible()
     _check_inputs(config)
     _set_devices(config)
-    with _tensorflow_threads(config), tensorflow_without_greetings(), warnings_kept() as warnings:
+    quiet = tensorflow_without_greetings()
+    with _tensorflow_threads(config), quiet, reads_kept(), warnings_kept() as warnings:
         module = module_of(config.command)
         if chunk is None or not is_prepared(output):
             _ask(config)

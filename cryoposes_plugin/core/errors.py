@@ -9,6 +9,9 @@ import tokenize
 import zipfile
 import zlib
 
+#: Longer names are cut in their middle.
+_LONGEST_NAME = 400
+
 
 class CryoposesError(Exception):
     """Something the user can correct: one sentence with what, where, the value and the remedy.
@@ -17,11 +20,18 @@ class CryoposesError(Exception):
     """
 
     def __str__(self) -> str:
-        """The sentence on one line, even if a name in it holds control characters."""
-        return re.sub(
+        """The sentence on one line of moderate length, even if a name in it holds control
+        characters or thousands of others.
+        """
+        sentence = re.sub(
             r"[\x00-\x1f\x7f\x85\u2028\u2029]",
             lambda found: repr(found[0])[1:-1],
             super().__str__(),
+        )
+        return re.sub(
+            rf"\S{{{_LONGEST_NAME + 1},}}",
+            lambda found: f"{found[0][: _LONGEST_NAME // 2]}...{found[0][-_LONGEST_NAME // 2 :]}",
+            sentence,
         )
 
 

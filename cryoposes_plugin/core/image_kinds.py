@@ -7,6 +7,7 @@ from typing import Optional
 import numpy as np
 
 from .scores import TRUE_KIND
+from .texts import distinct_rows
 from .types import ParticleTable
 
 PARTICLE = "particle"
@@ -25,5 +26,7 @@ def true_kinds(*tables: ParticleTable) -> Optional[np.ndarray]:
     """
     for table in tables:
         if TRUE_KIND in table.extra:
-            return np.array([str(text).replace("_", " ") for text in table.extra[TRUE_KIND]])
+            first, kind = distinct_rows([table.extra[TRUE_KIND]])
+            names = [str(text).replace("_", " ") for text in table.extra[TRUE_KIND][first]]
+            return np.array(names)[kind]
     return None

@@ -7,12 +7,12 @@ therefore compares this column with the pose of the particle.
 from __future__ import annotations
 
 import logging
-from typing import Iterable, List
 
 import numpy as np
 
 from . import conventions
 from .scores import COVARIANCE, POSE_SOURCE, SCORED_POSE
+from .texts import AnyTexts, Texts, formatted, numbers_between
 from .types import ParticleTable
 
 logger = logging.getLogger(__name__)
@@ -22,12 +22,12 @@ logger = logging.getLogger(__name__)
 _SAME_DEG, _SAME_ANGSTROM = 0.01, 0.01
 
 
-def scored_poses(table: ParticleTable) -> List[str]:
+def scored_poses(table: ParticleTable) -> Texts:
     """ "rot/tilt/psi/x/y" of every particle's pose: RELION's angles (degrees) and origin (Å)."""
     origins = _origins_angstrom(table)
     angles = conventions.rotations_to_euler_deg(np.asarray(table.rotations))
     numbers = np.concatenate([angles, origins], axis=1)
-    return ["{:.3f}/{:.3f}/{:.3f}/{:.3f}/{:.3f}".format(*row) for row in numbers.tolist()]
+    return formatted("/".join(["%.3f"] * 5), numbers)
 
 
 def has_scores(table: ParticleTable) -> bool:
@@ -59,16 +59,15 @@ def without_scores_of_other_poses(table: ParticleTable, source: str) -> Particle
     return table.replace(scores={}, extra=extra)
 
 
-def same_poses(table: ParticleTable, texts: Iterable[str]) -> np.ndarray:
+def same_poses(table: ParticleTable, texts: AnyTexts) -> np.ndarray:
     """(N,) bool: whether each particle has the pose of its text (see `scored_poses`)."""
     if table.rotations is None:
         return np.zeros(len(table), dtype=bool)
-    numbers = np.array([_numbers(str(text)) for text in texts])
+    numbers = numbers_between(texts, 5)  # NaN for a damaged text, which compares as different
     scored = conventions.euler_deg_to_rotations(np.nan_to_num(numbers[:, :3]))
     cosine = (np.einsum("nij,nij->n", scored, table.rotations) - 1) / 2
     turned_deg = np.rad2deg(np.arccos(np.clip(cosine, -1, 1)))
     origins = _origins_angstrom(table)
-    # NaN for a damaged text, which compares as different
     moved_angstrom = np.linalg.norm(numbers[:, 3:] - origins, axis=1)
     return (turned_deg <= _SAME_DEG) & (moved_angstrom <= _SAME_ANGSTROM)
 
@@ -77,11 +76,3 @@ def _origins_angstrom(table: ParticleTable) -> np.ndarray:
     return conventions.shifts_px_to_origin_angstrom(
         table.known_shifts_px, table.pixel_size_angstrom
     )
-
-
-def _numbers(text: str) -> List[float]:
-    try:
-        numbers = [float(word) for word in text.split("/")]
-    except ValueError:
-        numbers = []
-    return numbers if len(numbers) == 5 else [np.nan] * 5

@@ -11,9 +11,13 @@ from typing import Any, Dict, Optional, Sequence, Tuple, Union
 import numpy as np
 
 from .errors import InputError
+from .texts import Texts
 
 #: A path as callers give it.
 AnyPath = Union[str, "os.PathLike[str]"]
+
+#: (N,) texts: an array of objects if most rows share one text.
+TextColumn = Union[np.ndarray, Texts]
 
 #: How images y relate to the CTF C and the projection x: y = C x, y = sign(C) C x, y = C^2 x.
 IMAGE_STATES = ("raw", "phase-flipped", "ctf-premultiplied")
@@ -117,7 +121,7 @@ class ParticleTable:
     ctf : CtfTable or None.
     random_subset : (N,) int 1 or 2 (half sets), or None.
     scores : our own columns by STAR label without underscore (`cryoposesTrace`, ...), (N,) float64.
-    extra : every other column verbatim, by STAR label without underscore, (N,) arrays of str.
+    extra : every other column verbatim, by STAR label without underscore, (N,) of str.
     explicit_ids : whether the ids came with the particles (rlnImageId, uid) or were assigned on
         reading.
     records : (N,) structured array, the particles' records in cryoSPARC's file, in which all that
@@ -135,7 +139,7 @@ class ParticleTable:
     ctf: Optional[CtfTable] = None
     random_subset: Optional[np.ndarray] = None
     scores: Dict[str, np.ndarray] = field(default_factory=dict)
-    extra: Dict[str, np.ndarray] = field(default_factory=dict)
+    extra: Dict[str, TextColumn] = field(default_factory=dict)
     explicit_ids: bool = True
     records: Optional[np.ndarray] = None
 
@@ -178,6 +182,12 @@ class ParticleTable:
             scores={k: v[rows] for k, v in self.scores.items()},
             extra={k: v[rows] for k, v in self.extra.items()},
         )
+
+    def copy(self) -> ParticleTable:
+        """A table whose arrays may be changed without changing those of this one."""
+        numbers = self.replace(extra={}).take(np.arange(len(self)))
+        texts = {k: v if isinstance(v, Texts) else v.copy() for k, v in self.extra.items()}
+        return numbers.replace(extra=texts)
 
     def replace(self, **changes: Any) -> ParticleTable:
         return dataclasses.replace(self, **changes)

@@ -19,6 +19,7 @@ from ..core.io.star_labels import (
     PIXEL_SIZE,
     PREMULTIPLIED,
 )
+from ..core.texts import Texts
 from ..core.types import OpticsGroup, ParticleTable
 
 logger = logging.getLogger(__name__)
@@ -114,7 +115,7 @@ def _text_rows(particles) -> Dict[Optional[int], Dict[str, str]]:
         return {}
     from ..core.io.star_grammar import parse
 
-    columns: Dict[str, List[str]] = {}
+    columns: Dict[str, Texts] = {}
     for table in parse(text, f"The optics groups of {particles.getFileName()}"):
         columns.update(table.columns)
     number = len(next(iter(columns.values()), []))
@@ -190,7 +191,7 @@ def set_optics(output, table: ParticleTable, magnification: float) -> None:
 
 def optics_star(groups: Sequence[OpticsGroup]) -> str:
     """The STAR text of optics groups for scipion-em-relion."""
-    from ..core.io.star_grammar import Table, format_table
+    from ..core.io.star_grammar import format_table
 
     columns: Dict[str, List[str]] = {
         OPTICS_NAME: [g.name.replace(" ", "_") for g in groups],
@@ -210,6 +211,4 @@ def optics_star(groups: Sequence[OpticsGroup]) -> str:
     for label in dict.fromkeys(k for g in groups for k in g.extra if k not in columns):
         if all(label in g.extra for g in groups):
             columns[label] = [g.extra[label] for g in groups]
-    return "\n# version 30001\n" + format_table(
-        Table("optics", columns, len(groups)), "The optics groups"
-    )
+    return "\n# version 30001\n" + format_table("optics", columns, "The optics groups")

@@ -6,6 +6,7 @@ the input, which keep everything else that they have: RELION's attributes, coord
 
 from __future__ import annotations
 
+import logging
 from typing import Any, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
@@ -16,6 +17,8 @@ from ..core.scored_pose import has_scores, scored_poses
 from ..core.scores import ATTRIBUTE_PREFIX, DEFOCUS_CHANGE, POSE_SOURCE, SCORED_POSE, TRUTH
 from ..core.types import ParticleTable
 from . import optics as optics_text
+
+logger = logging.getLogger(__name__)
 
 
 def update_particles(
@@ -158,6 +161,15 @@ def _columns(
     first = vars(output.getFirstItem())
     ours = [name[1:] for name in first if name.startswith(ATTRIBUTE_PREFIX)]
     numbers = [name for name in ours if isinstance(first[f"_{name}"], Float)]
+    lost = [name for name in (*scores, *texts) if name in {*table.scores, *table.extra} - set(ours)]
+    if lost:
+        logger.warning(
+            "%s has no %s, because its first particles have none: those of %d later ones are left "
+            "out.",
+            output.getFileName(),
+            ", ".join(lost),
+            len(table),
+        )
     return [name for name in numbers if name not in table.extra], [n for n in texts if n in ours]
 
 

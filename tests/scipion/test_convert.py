@@ -104,6 +104,18 @@ def test_a_growing_set_is_empty_where_a_later_table_lacks_a_column(table, tmp_pa
     assert [found[i]._cryoposesCovariance.get() is None for i in IDS] == [False] * 3 + [True] * 4
 
 
+def test_a_growing_set_says_what_it_cannot_take(table, tmp_path, caplog):
+    particles, output = make_set(table, tmp_path / "set.sqlite"), new_set(tmp_path / "out.sqlite")
+    for rows, names in (([0, 1], ["Trace"]), ([2, 3], ["Trace", "JunkProbability"])):
+        scores = {f"cryoposes{name}": np.zeros(2) for name in names}
+        part = table.take(rows).replace(scores=scores)
+        where = f"id IN ({part.ids[0]}, {part.ids[1]})"
+        results.append_particles(output, particles, part, True, tuple(scores), where=where)
+    said = [record.getMessage() for record in caplog.records if "left out" in record.getMessage()]
+    assert len(said) == 1
+    assert "has no cryoposesJunkProbability, because its first particles have none" in said[0]
+
+
 def test_scores_of_former_poses_end_with_them(table, tmp_path):
     """Numbers that the result does not have would be taken for those of its poses."""
     particles = make_set(

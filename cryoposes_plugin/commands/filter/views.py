@@ -14,6 +14,7 @@ from ...core.geometry.symmetry import symmetry_rotations
 from ...core.io.folder import atomic_path
 from ...core.io.star_labels import MICROGRAPH_NAME
 from ...core.scores import EXPECTED_ERROR, JUNK
+from ...core.texts import distinct_rows
 from ...core.types import ParticleTable
 
 #: Kept particles, one row a micrograph.
@@ -84,11 +85,13 @@ def micrograph_rows(table: ParticleTable, accepted: np.ndarray) -> List[Dict[str
     names = table.extra.get(MICROGRAPH_NAME)
     if names is None:
         return []
-    micrographs, member = np.unique(np.asarray(names, dtype=str), return_inverse=True)
+    first, member = distinct_rows([names])
 
     order = np.argsort(member, kind="stable")
     rows = []
-    for name, part in zip(micrographs, np.split(order, np.flatnonzero(np.diff(member[order])) + 1)):
+    for name, part in zip(
+        names[first], np.split(order, np.flatnonzero(np.diff(member[order])) + 1)
+    ):
         row = {"micrograph": str(name), "particles": len(part), "kept": int(accepted[part].sum())}
         for title, score, mean in (
             ("mean_junk_probability", JUNK, np.mean),

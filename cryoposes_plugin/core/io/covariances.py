@@ -5,12 +5,13 @@ stands for it without that file.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Iterable, Optional
+from typing import Optional
 
 import numpy as np
 
 from ..errors import InputError
 from ..scores import COVARIANCE
+from ..texts import AnyTexts, Texts, formatted, numbers_between
 from ..types import AnyPath, ParticleTable
 from ..values import require_finite, shown
 from .folder import Folder
@@ -49,15 +50,14 @@ def read_covariance(particles: AnyPath, table: ParticleTable) -> Optional[np.nda
     return covariance[order[place]]
 
 
-def covariance_texts(covariance: np.ndarray) -> np.ndarray:
+def covariance_texts(covariance: np.ndarray) -> Texts:
     """(N,) texts of covariances (N, 5, 5): the 15 numbers of the upper triangle, row by row, with "/"
     between them. So every program that passes on a particle's columns passes on its covariance.
     """
-    rows = covariance[:, _UPPER[0], _UPPER[1]].tolist()
-    return np.array(["/".join(f"{x:.6g}" for x in row) for row in rows], dtype=object)
+    return formatted("/".join(["%.6g"] * 15), covariance[:, _UPPER[0], _UPPER[1]])
 
 
-def covariance_of_texts(texts: Iterable[str], ids: np.ndarray, source: str) -> np.ndarray:
+def covariance_of_texts(texts: AnyTexts, ids: np.ndarray, source: str) -> np.ndarray:
     """(N, 5, 5) of `covariance_texts`; InputError for a text that is none.
 
     Parameters
@@ -66,18 +66,16 @@ def covariance_of_texts(texts: Iterable[str], ids: np.ndarray, source: str) -> n
     ids : (N,) of the particles.
     source : names the particles in the sentence.
     """
+    numbers = numbers_between(texts, 15)
+    wrong = np.flatnonzero(~np.isfinite(numbers).all(axis=1))
+    if len(wrong):
+        raise InputError(
+            f"Particle {ids[wrong[0]]} of {source} has {COVARIANCE} = "
+            f"{shown(str(texts[wrong[0]]))}, not 15 numbers; remove the column, or refine the "
+            "poses again."
+        )
     covariance = np.zeros((len(ids), 5, 5))
-    for row, text in enumerate(texts):
-        try:
-            numbers = np.array([float(word) for word in str(text).split("/")])
-        except ValueError:
-            numbers = np.array([np.nan])
-        if len(numbers) != 15 or not np.isfinite(numbers).all():
-            raise InputError(
-                f"Particle {ids[row]} of {source} has {COVARIANCE} = {shown(str(text))}, not 15 "
-                "numbers; remove the column, or refine the poses again."
-            )
-        covariance[row][_UPPER] = numbers
+    covariance[:, _UPPER[0], _UPPER[1]] = numbers
     return covariance + np.triu(covariance, 1).swapaxes(1, 2)
 
 

@@ -5,8 +5,11 @@ What is read is decided by the file's contents, and what is written by its name.
 
 from __future__ import annotations
 
+import os
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
-from typing import List, Optional, Sequence
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from ..types import AnyPath, ParticleTable
 from .cryosparc.dataset import is_dataset
@@ -21,10 +24,14 @@ from .star_writer import write_star_particles
 __all__ = (
     "columns_not_modelled",
     "read_particles",
+    "reads_kept",
     "stack_paths",
     "write_particles",
     "write_particle_results",
 )
+
+_MOST_KEPT = 2
+_kept: ContextVar[Optional[Dict[Any, ParticleTable]]] = ContextVar("kept", default=None)
 
 
 def read_particles(
@@ -48,9 +55,45 @@ def read_particles(
     ------
     InputError : a file that is unreadable, incomplete, or not of single particles.
     """
-    if is_dataset(path):
-        return read_cs_particles(path, require, images_from, passthrough)
-    return read_star_particles(path, require, images_from)
+    key = _key(path, require, images_from, passthrough)
+    kept = _kept.get()
+    if kept is not None and key in kept:
+        return kept[key].copy()
+    table = (
+        read_cs_particles(path, require, images_from, passthrough)
+        if is_dataset(path)
+        else read_star_particles(path, require, images_from)
+    )
+    if kept is not None and key is not None:
+        kept[key] = table.copy()
+        if len(kept) > _MOST_KEPT:
+            kept.pop(next(iter(kept)))
+    return table
+
+
+@contextmanager
+def reads_kept() -> Iterator[None]:
+    """Within this a particle file that has not changed is read once; the last few are kept."""
+    token = _kept.set({})
+    try:
+        yield
+    finally:
+        _kept.reset(token)
+
+
+def _key(
+    path: AnyPath,
+    require: Sequence[str],
+    images_from: Optional[str],
+    passthrough: Optional[AnyPath],
+) -> Optional[Tuple[Any, ...]]:
+    """What a table depends on; None for a file that cannot be read."""
+    try:
+        states = [os.stat(p) for p in (path, passthrough) if p]
+    except (OSError, ValueError):
+        return None
+    files = tuple((s.st_dev, s.st_ino, s.st_size, s.st_mtime_ns) for s in states)
+    return (str(path), files, tuple(require), images_from, str(passthrough), os.getcwd())
 
 
 def stack_paths(

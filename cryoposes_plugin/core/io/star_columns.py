@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, Dict, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
 from ..errors import InputError
+from ..texts import AnyTexts, Texts
 
 _LONGEST_SHOWN = 100
 #: Whole numbers beyond this cannot be told apart in double precision.
@@ -32,7 +33,7 @@ class ParticleColumns(NamedTuple):
     """
 
     path: Path
-    columns: Dict[str, List[str]]
+    columns: Dict[str, Texts]
     number: int
 
     def has(self, labels: Sequence[str]) -> bool:
@@ -61,7 +62,7 @@ class ParticleColumns(NamedTuple):
 
 
 def to_floats(
-    values: Sequence[str], label: str, path: Path, row_name: RowName = particle_name
+    values: AnyTexts, label: str, path: Path, row_name: RowName = particle_name
 ) -> np.ndarray:
     """The numbers that the texts of a column stand for.
 
@@ -79,14 +80,15 @@ def to_floats(
     ------
     InputError : a text that is not a finite number as RELION would read it.
     """
+    texts = Texts.of(values)
     try:
-        numbers = np.array(values, dtype=np.float64)
-        plain = _is_plain(values)
+        numbers = texts.astype(np.float64)
+        plain = _is_plain(texts)
     except ValueError:
         plain = False
 
     if not plain:
-        row, text = next((i, v) for i, v in enumerate(values) if not _is_number(v))
+        row, text = next((i, v) for i, v in enumerate(texts) if not _is_number(v))
         raise InputError(
             f"{path}: _{label} of {row_name(row)} is {shown_text(text)!r}, which is not a number; "
             "repair the file."
@@ -94,14 +96,14 @@ def to_floats(
     if not np.isfinite(numbers).all():
         row = int(np.flatnonzero(~np.isfinite(numbers))[0])
         raise InputError(
-            f"{path}: _{label} of {row_name(row)} is {shown_text(values[row])}; repair the file or "
+            f"{path}: _{label} of {row_name(row)} is {shown_text(texts[row])}; repair the file or "
             "remove the particle."
         )
     return numbers
 
 
 def to_integers(
-    values: Sequence[str], label: str, path: Path, row_name: RowName = particle_name
+    values: AnyTexts, label: str, path: Path, row_name: RowName = particle_name
 ) -> np.ndarray:
     """The whole numbers that the texts of a column stand for; they may be written as 1.000.
 
@@ -119,19 +121,20 @@ def to_integers(
     ------
     InputError : a text that is not a whole number of at most 64 bits.
     """
+    texts = Texts.of(values)
     try:
-        if _is_plain(values):
-            return np.array(list(map(int, values)), dtype=np.int64)
+        if _is_plain(texts):
+            return texts.astype(np.int64)
     except (ValueError, OverflowError):
         pass
 
-    numbers = to_floats(values, label, path, row_name)
+    numbers = to_floats(texts, label, path, row_name)
     wrong = np.flatnonzero((numbers != np.round(numbers)) | (np.abs(numbers) >= _LARGEST_EXACT))
     if len(wrong):
         row = int(wrong[0])
         what = "is not a whole number" if numbers[row] % 1 else "is too large a number"
         raise InputError(
-            f"{path}: _{label} of {row_name(row)} is {shown_text(values[row])}, which {what}; "
+            f"{path}: _{label} of {row_name(row)} is {shown_text(texts[row])}, which {what}; "
             "correct it."
         )
     return numbers.astype(np.int64)
@@ -142,10 +145,9 @@ def shown_text(text: str) -> str:
     return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
 
 
-def _is_plain(values: Sequence[str]) -> bool:
+def _is_plain(texts: Texts) -> bool:
     """Python reads 1_000 and the digits of other scripts as numbers; RELION does not."""
-    joined = "".join(values)
-    return joined.isascii() and "_" not in joined
+    return texts.is_ascii and not texts.has_byte(b"_")
 
 
 def _is_number(text: str) -> bool:
@@ -153,4 +155,4 @@ def _is_number(text: str) -> bool:
         float(text)
     except ValueError:
         return False
-    return _is_plain([text])
+    return _is_plain(Texts.of([text]))

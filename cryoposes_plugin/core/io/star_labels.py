@@ -5,8 +5,9 @@ Labels are written without the leading underscore.
 
 from __future__ import annotations
 
-from typing import Dict, List, Optional, Sequence
+from typing import Dict, List, Optional, Sequence, Set
 
+from ..texts import Texts
 from ..types import ParticleTable
 from .cryosparc.fields import fields_not_modelled
 
@@ -80,19 +81,20 @@ def columns_not_modelled(table: ParticleTable) -> List[str]:
     Columns without effect (a beam tilt of 0, a magnification of 1) are left out. Particles of
     cryoSPARC have such fields in their records.
     """
-    values: Dict[str, List[str]] = {}
+    values: Dict[str, Set[str]] = {}
     for label in NOT_MODELLED:
         of_groups = [
             group.extra[label]
             for group in table.optics
             if label in group.extra and label not in ABERRATIONS
         ]
-        values[label] = [*map(str, of_groups), *map(str, table.extra.get(label, ()))]
+        of_particles = Texts.of(table.extra.get(label, [])).distinct()
+        values[label] = {*map(str, of_groups), *of_particles}
 
     found = [
         label
         for label, neutral in NOT_MODELLED.items()
-        if not all(is_neutral(value, neutral) for value in set(values[label]))
+        if not all(is_neutral(value, neutral) for value in values[label])
     ]
     return [*found, *fields_not_modelled(table)]
 

@@ -19,6 +19,7 @@ from ..fourier.aberrations import (
 from ..quantities import BEAM_TILT as TILT_LIMITS
 from ..quantities import MAGNIFICATION as MAGNIFICATION_LIMITS
 from ..quantities import ZERNIKE as ZERNIKE_LIMITS
+from ..texts import Texts, distinct_rows
 from ..types import OpticsGroup, ParticleTable
 from .image_paths import ImageReferences
 from .mrc import read_stack_header, stack_size
@@ -200,7 +201,7 @@ def _numbers(
 
 def _group_index(particles: ParticleColumns, table: Table) -> np.ndarray:
     """(N,) the row of the optics table that each particle belongs to."""
-    counted = [str(i + 1) for i in range(len(table))]
+    counted = Texts.of([str(i + 1) for i in range(len(table))])
     texts = table.columns.get(OPTICS_GROUP, counted)
     numbers = to_integers(texts, OPTICS_GROUP, particles.path, optics_row_name)
     wanted = _group_numbers(particles, numbers)
@@ -254,16 +255,14 @@ def _rows_30(particles: ParticleColumns, labels: Sequence[str]) -> Tuple[List[Ro
 
     Particles that differ only in the pixel size, and in it by a negligible amount, share a row.
     """
-    keys: List[Key] = list(zip(*(particles.columns[label] for label in labels)))
-    first_with: Dict[Key, int] = {}
-    for i, key in enumerate(keys):
-        first_with.setdefault(key, i)
-
+    columns = [particles.columns[label] for label in labels]
+    firsts, key_index = distinct_rows(columns)
     rows: List[Row] = []
-    row_of: Dict[Key, int] = {}
+    row_of: List[int] = []
     known: Dict[Key, List[Tuple[float, int]]] = {}
-    for key, first in first_with.items():
-        row = dict(zip(labels, key))
+
+    for first in firsts.tolist():
+        row = {label: column[first] for label, column in zip(labels, columns)}
         if PIXEL_SIZE not in row and OLD_PIXEL_SIZE not in row:
             row[PIXEL_SIZE] = _pixel_size_30(particles, row, first)
         label = PIXEL_SIZE if PIXEL_SIZE in row else OLD_PIXEL_SIZE
@@ -276,8 +275,8 @@ def _rows_30(particles: ParticleColumns, labels: Sequence[str]) -> Tuple[List[Ro
         if number == len(rows):
             alike.append((pixel, number))
             rows.append({**row, OPTICS_NAME: f"opticsGroup{number + 1}"})
-        row_of[key] = number
-    return rows, np.array([row_of[key] for key in keys])
+        row_of.append(number)
+    return rows, np.array(row_of)[key_index]
 
 
 def _number_30(particles: ParticleColumns, row: Row, label: str, first: int) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence, Set, Tuple
+from typing import Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 import numpy as np
 
@@ -17,7 +17,8 @@ from ..errors import InputError
 from ..fourier.aberrations import even_columns
 from ..scored_pose import without_scores_of_other_poses
 from ..scores import PREFIX, is_text
-from ..types import AnyPath, CtfTable, ParticleTable, acquisition_of_particles
+from ..texts import Texts, distinct_rows, texts_together
+from ..types import AnyPath, CtfTable, ParticleTable, TextColumn, acquisition_of_particles
 from .image_paths import ImageReferences, merge_names, resolve_stacks
 from .mrc import stack_size
 from .star_columns import ParticleColumns, shown_text
@@ -42,6 +43,7 @@ from .star_optics import Optics, aberrations_of, read_optics, with_true_shifts
 logger = logging.getLogger(__name__)
 
 _LARGEST_SLICE = 2**31
+_NAMES_AT_ONCE = 65536
 _ANY_CTF = DEFOCUS[:2]
 
 #: What `read_star_particles` may require: the columns, what they are called, and the remedy.
@@ -163,7 +165,7 @@ def _only(tables: Sequence[Table], path: Path, what: str) -> Optional[Table]:
 def _check_kind(path: Path, table: Table) -> None:
     """InputError for tables of subtomograms, tilt series and filaments."""
     for label, (neutral, what) in _OTHER_KINDS.items():
-        distinct = dict.fromkeys(table.columns.get(label, []))
+        distinct = table.columns[label].distinct() if label in table.columns else []
         values = [value for value in distinct if not is_neutral(value, neutral)]
         if values:
             raise InputError(
@@ -172,7 +174,7 @@ def _check_kind(path: Path, table: Table) -> None:
             )
 
 
-def _check_requirements(path: Path, columns: Dict[str, List[str]], require: Sequence[str]) -> None:
+def _check_requirements(path: Path, columns: Dict[str, Texts], require: Sequence[str]) -> None:
     for name in require:
         labels, what, remedy = _REQUIREMENTS[name]
         for label in labels:
@@ -182,38 +184,90 @@ def _check_requirements(path: Path, columns: Dict[str, List[str]], require: Sequ
                 )
 
 
-def _image_references(
-    star: Path, names: Sequence[str], images_from: Optional[str]
-) -> ImageReferences:
+class _Names(NamedTuple):
+    """Image names in parts.
+
+    slice_index : (N,) from 0. stacks : (N,) names. numbered : (N,) bool, whether a slice was given.
+    """
+
+    slice_index: np.ndarray
+    stacks: Texts
+    numbered: np.ndarray
+
+
+def _image_references(star: Path, names: Texts, images_from: Optional[str]) -> ImageReferences:
     """The stack and the slice of each image name, such as 000001@stack.mrcs."""
-    found: Dict[str, int] = {}
-    stack_index = np.empty(len(names), dtype=np.int64)
+    parts = [
+        _plain_names(names.data[at : at + _NAMES_AT_ONCE])
+        or _names(star, names[at : at + _NAMES_AT_ONCE], at)
+        for at in range(0, len(names), _NAMES_AT_ONCE)
+    ]
+    stacks = texts_together([part.stacks for part in parts])
+    first, stack_index = distinct_rows([stacks])
+    files = resolve_stacks(star, stacks[first].tolist(), images_from)
+    without_slice = np.flatnonzero(~np.concatenate([part.numbered for part in parts]))
+    if len(without_slice):
+        row = int(without_slice[0])
+        _check_single(star, names[row], row, files[stack_index[row]])
+    slice_index = np.concatenate([part.slice_index for part in parts])
+    return merge_names(files, stack_index, slice_index)
+
+
+def _plain_names(names: np.ndarray) -> Optional[_Names]:
+    """Names that are all such as 000001@stack.mrcs; None if one is not."""
+    if names.dtype == object:
+        return None
+    letters = np.ascontiguousarray(names).view(np.uint8).reshape(len(names), -1)
+    places = np.arange(letters.shape[1])
+    at = (letters == ord("@")).argmax(axis=1)
+    within = places < at[:, None]
+    digit = (letters >= ord("0")) & (letters <= ord("9"))
+    length = (letters != 0).sum(axis=1)
+    if (at < 1).any() or (at > 10).any() or (at + 1 >= length).any() or (within & ~digit).any():
+        return None
+
+    numbers = np.where(within, letters, 0)[:, : at.max()].astype(np.uint8)
+    slice_index = (
+        np.ascontiguousarray(numbers).view(f"S{at.max()}").reshape(-1).astype(np.int64) - 1
+    )
+    if slice_index.min() < 0 or slice_index.max() >= _LARGEST_SLICE - 1:
+        return None
+    width = int((length - at).max()) - 1
+    begins = at[:, None] + 1 + np.arange(width)
+    stacks = np.take_along_axis(letters, np.minimum(begins, letters.shape[1] - 1), axis=1)
+    stacks[begins >= letters.shape[1]] = 0
+    return _Names(
+        slice_index, Texts(stacks.view(f"S{width}").reshape(-1)), np.ones(len(names), dtype=bool)
+    )
+
+
+def _names(star: Path, names: Texts, before: int) -> _Names:
+    """Names of any kind; `before` come before them. InputError for one that is none."""
     slice_index = np.empty(len(names), dtype=np.int64)
+    numbered = np.empty(len(names), dtype=bool)
+    stacks: List[str] = []
+
     for i, name in enumerate(names):
         number, at, stack = name.partition("@")
         if not at:
             number, stack = "1", number
-        numbered = number.isascii() and number.isdigit() and len(number) < 20
-        if not (numbered and stack and 1 <= int(number) < _LARGEST_SLICE):
+        digits = number.isascii() and number.isdigit() and len(number) < 20
+        if not (digits and stack and 1 <= int(number) < _LARGEST_SLICE):
             raise InputError(
-                f"{star}: _{IMAGE_NAME} of particle {i + 1} is {shown_text(name)!r}; write it as "
-                "000001@stack.mrcs."
+                f"{star}: _{IMAGE_NAME} of particle {before + i + 1} is {shown_text(name)!r}; "
+                "write it as 000001@stack.mrcs."
             )
-        stack_index[i] = found.setdefault(stack, len(found))
-        slice_index[i] = int(number) - 1
-
-    files = resolve_stacks(star, list(found), images_from)
-    _check_single(star, names, [files[k] for k in stack_index.tolist()])
-    return merge_names(files, stack_index, slice_index)
+        slice_index[i], numbered[i] = int(number) - 1, bool(at)
+        stacks.append(stack)
+    return _Names(slice_index, Texts.of(stacks), numbered)
 
 
-def _check_single(star: Path, names: Sequence[str], files: Sequence[Path]) -> None:
-    """InputError if the first name without a slice is a stack of several images."""
-    row = next((i for i, name in enumerate(names) if "@" not in name), None)
-    number = None if row is None else stack_size(files[row])[0]
-    if row is not None and number is not None and number > 1:
+def _check_single(star: Path, name: str, row: int, stack: Path) -> None:
+    """InputError if a name without a slice is a stack of several images."""
+    number = stack_size(stack)[0]
+    if number is not None and number > 1:
         raise InputError(
-            f"{star}: _{IMAGE_NAME} of particle {row + 1} is {shown_text(names[row])}, which holds "
+            f"{star}: _{IMAGE_NAME} of particle {row + 1} is {shown_text(name)}, which holds "
             f"{number} images; say which one is meant (as 000001@stack.mrcs). Tilt series and "
             "subtomograms are not supported."
         )
@@ -269,10 +323,8 @@ def _identities(particles: ParticleColumns, images: ImageReferences) -> Tuple[np
 def _uids(particles: ParticleColumns) -> np.ndarray:
     """(N,) int64 with the bits of cryoSPARC's uids, which are 64-bit numbers without sign."""
     texts = particles.columns[UID_LABEL]
-    wrong = next((t for t in texts if not (t.isascii() and t.isdigit() and len(t) < 21)), None)
-    if wrong is None:
-        numbers = [int(text) for text in texts]
-        wrong = next((text for text, number in zip(texts, numbers) if number >= 2**64), None)
+    numbers = [int(t) if t.isascii() and t.isdigit() and len(t) < 21 else -1 for t in texts]
+    wrong = next((t for t, number in zip(texts, numbers) if not 0 <= number < 2**64), None)
     if wrong is not None:
         raise InputError(
             f"{particles.path}: _{UID_LABEL} is {shown_text(wrong)!r}, which is not a uid of "
@@ -332,8 +384,8 @@ def _is_score(label: str) -> bool:
     return label.startswith(PREFIX) and label != UID_LABEL and not is_text(label)
 
 
-def _extra(particles: ParticleColumns, optics: Optics, explicit_ids: bool) -> Dict[str, np.ndarray]:
-    """The columns that no other attribute of the table holds, (N,) arrays of text."""
+def _extra(particles: ParticleColumns, optics: Optics, explicit_ids: bool) -> Dict[str, TextColumn]:
+    """The columns that no other attribute of the table holds, (N,) texts."""
     modelled: Set[str] = {IMAGE_NAME, RANDOM_SUBSET, OPTICS_GROUP, *optics.labels}
     modelled.update(particles.complete(ANGLES), particles.complete(ORIGINS_ANGSTROM, ORIGINS_PX))
     if explicit_ids:
@@ -342,7 +394,7 @@ def _extra(particles: ParticleColumns, optics: Optics, explicit_ids: bool) -> Di
         modelled.update(DEFOCUS, (PHASE_SHIFT, BFACTOR))
 
     return {
-        label: np.array(values, dtype=object)
+        label: values
         for label, values in particles.columns.items()
         if label not in modelled and not _is_score(label)
     }

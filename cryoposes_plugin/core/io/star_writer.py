@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Dict, List, Set, Union
+from typing import Dict, Set, Union
 
 import numpy as np
 
@@ -11,9 +11,10 @@ from .. import conventions
 from ..errors import InputError
 from ..scored_pose import has_scores, scored_poses
 from ..scores import BASIN_ERROR, COVARIANCE, SCORED_POSE
+from ..texts import AnyTexts, Texts, formatted
 from ..types import AnyPath, CtfTable, OpticsGroup, ParticleTable
 from .image_paths import written_name
-from .star_grammar import Table, write_star
+from .star_grammar import text_table, write_star
 from .star_labels import (
     ACQUISITION,
     ANGLES,
@@ -43,7 +44,7 @@ _RELATIVE_PRECISION = 1e-9
 _LARGEST_ID = 1e11
 
 #: The text of N rows by label.
-Columns = Dict[str, List[str]]
+Columns = Dict[str, AnyTexts]
 
 
 def write_star_particles(path: AnyPath, table: ParticleTable) -> None:
@@ -57,13 +58,13 @@ def write_star_particles(path: AnyPath, table: ParticleTable) -> None:
     InputError : a value that is not finite, or text that a STAR file cannot hold.
     """
     optics, particles = _optics_columns(table), _particle_columns(path, table)
-    tables = [Table("optics", optics, len(table.optics)), Table("particles", particles, len(table))]
+    tables = text_table("optics", optics, path), text_table("particles", particles, path)
     write_star(path, tables)
 
 
 def _optics_columns(table: ParticleTable) -> Columns:
     groups = table.optics
-    columns = {
+    columns: Columns = {
         OPTICS_GROUP: [str(i + 1) for i in range(len(groups))],
         OPTICS_NAME: [group.name for group in groups],
         PIXEL_SIZE: [_group_text(g.pixel_size_angstrom, PIXEL_SIZE, g) for g in groups],
@@ -106,22 +107,19 @@ def _group_text(value: Union[None, str, float], label: str, group: OpticsGroup) 
 
 
 def _particle_columns(path: AnyPath, table: ParticleTable) -> Columns:
-    names = [written_name(stack, Path(path)) for stack in table.stack_paths]
-    columns = {
-        IMAGE_NAME: [
-            f"{s + 1:06d}@{names[k]}" for s, k in zip(table.slice_index, table.stack_index)
-        ],
-        OPTICS_GROUP: [str(i + 1) for i in table.optics_index],
+    columns: Columns = {
+        IMAGE_NAME: _image_names(path, table),
+        OPTICS_GROUP: formatted("%d", table.optics_index + 1),
     }
     if table.explicit_ids and (np.abs(table.ids.astype(np.float64)) < _LARGEST_ID).all():
-        columns[IMAGE_ID] = [str(i) for i in table.ids]
+        columns[IMAGE_ID] = formatted("%d", table.ids)
     elif table.explicit_ids:
-        columns[UID_LABEL] = [str(i) for i in table.ids.astype(np.int64).view(np.uint64)]
+        columns[UID_LABEL] = formatted("%d", table.ids.astype(np.int64).view(np.uint64))
     columns.update(_pose_columns(table))
     if table.ctf is not None:
         columns.update(_ctf_columns(table, table.ctf))
     if table.random_subset is not None:
-        columns[RANDOM_SUBSET] = [str(i) for i in table.random_subset]
+        columns[RANDOM_SUBSET] = formatted("%d", table.random_subset)
 
     columns.update(_extra_columns(table, set(columns)))
     if BASIN_ERROR not in table.scores:
@@ -131,6 +129,16 @@ def _particle_columns(path: AnyPath, table: ParticleTable) -> Columns:
     for label, values in table.scores.items():
         columns[label] = _texts(values, label, table, "%.9g")
     return columns
+
+
+def _image_names(path: AnyPath, table: ParticleTable) -> Texts:
+    """(N,) such as 000001@stack.mrcs; InputError for a name that a STAR file cannot hold."""
+    names = [written_name(stack, Path(path)) for stack in table.stack_paths]
+    stacks = text_table("stacks", {IMAGE_NAME: names}, path).columns[IMAGE_NAME].data
+    numbers = formatted("%06d@", table.slice_index + 1).data
+    if stacks.dtype == object:
+        return Texts(numbers.astype(object) + stacks[table.stack_index])
+    return Texts(np.char.add(numbers, stacks[table.stack_index]))
 
 
 def _pose_columns(table: ParticleTable) -> Columns:
@@ -164,16 +172,10 @@ def _extra_columns(table: ParticleTable, written: Set[str]) -> Columns:
         written = written.union(ANGLES)
     if table.shifts_px is not None:
         written = written.union(ORIGINS_ANGSTROM, ORIGINS_PX)
-    return {
-        label: list(map(str, values))
-        for label, values in table.extra.items()
-        if label not in written
-    }
+    return {label: values for label, values in table.extra.items() if label not in written}
 
 
-def _texts(
-    values: np.ndarray, label: str, table: ParticleTable, pattern: str = "%.6f"
-) -> List[str]:
+def _texts(values: np.ndarray, label: str, table: ParticleTable, pattern: str = "%.6f") -> Texts:
     """(N,) numbers as text; InputError if one is not finite."""
     numbers = np.asarray(values, dtype=np.float64)
     wrong = np.flatnonzero(~np.isfinite(numbers))
@@ -182,4 +184,4 @@ def _texts(
             f"_{label} of particle {table.ids[wrong[0]]} is {numbers[wrong[0]]}, which cannot be "
             "written; remove the particle or give a finite value."
         )
-    return np.char.mod(pattern, numbers).tolist()
+    return formatted(pattern, numbers)

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..io.ids import image_groups
 from ..io.star_labels import MICROGRAPH_NAME
+from ..texts import Texts
 from ..types import ParticleTable
 
 logger = logging.getLogger(__name__)
@@ -25,7 +26,7 @@ def held_out(table: ParticleTable, number: int, seed: int) -> np.ndarray:
     """
     names = table.extra.get(MICROGRAPH_NAME)
     if names is not None:
-        micrographs = np.unique(np.asarray(names, dtype=str), return_inverse=True)[1]
+        micrographs = np.unique(Texts.of(names).data, return_inverse=True)[1]
         chosen = _groups(micrographs, number, seed)
         if 0 < chosen.sum() <= _LARGEST_SHARE * len(table):
             return chosen

@@ -5,14 +5,15 @@ from __future__ import annotations
 import dataclasses
 import logging
 from pathlib import Path
-from typing import Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
 from ..errors import InputError
 from ..io.ids import image_groups
 from ..scores import MERGED_FROM, POSE_SOURCE
-from ..types import CtfTable, OpticsGroup, ParticleTable
+from ..texts import formatted, texts_together
+from ..types import CtfTable, OpticsGroup, ParticleTable, TextColumn
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +42,7 @@ def merged_tables(tables: Sequence[ParticleTable], names: Sequence[str]) -> Part
     paths, stack_index = _stacks(tables)
     optics, optics_index = _optics(tables)
     ids, explicit = _ids(tables)
-    origin = [f"{k}:{i}" for k, table in enumerate(tables, start=1) for i in table.ids]
+    origin = [formatted(f"{k}:%d", table.ids) for k, table in enumerate(tables, start=1)]
     extra = _common("columns", [_texts(t) for t in tables], names)
     poses = tables[0].rotations is not None
 
@@ -57,7 +58,7 @@ def merged_tables(tables: Sequence[ParticleTable], names: Sequence[str]) -> Part
         ctf=None if tables[0].ctf is None else _ctf([t.ctf for t in tables if t.ctf is not None]),
         random_subset=_half_sets(tables, names),
         scores=_common("scores", [t.scores for t in tables], names),
-        extra={**extra, MERGED_FROM: np.array(origin, dtype=object)},
+        extra={**extra, MERGED_FROM: texts_together(origin)},
         explicit_ids=explicit,
         records=_records(tables, names),
     )
@@ -153,15 +154,15 @@ def _half_sets(tables: Sequence[ParticleTable], names: Sequence[str]) -> Optiona
     return np.concatenate(known) if known and len(known) == len(parts) else None
 
 
-def _texts(table: ParticleTable) -> Dict[str, np.ndarray]:
+def _texts(table: ParticleTable) -> Dict[str, TextColumn]:
     """A set without a record of where its poses come from says so."""
     unknown = np.full(len(table), "given", dtype=object)
     return {POSE_SOURCE: unknown, **table.extra} if table.rotations is not None else table.extra
 
 
 def _common(
-    what: str, columns: Sequence[Dict[str, np.ndarray]], names: Sequence[str]
-) -> Dict[str, np.ndarray]:
+    what: str, columns: Sequence[Mapping[str, Any]], names: Sequence[str]
+) -> Dict[str, Any]:
     shared = [name for name in columns[0] if all(name in other for other in columns)]
     lost = sorted({name for own in columns for name in own} - set(shared))
     if lost:

@@ -9,6 +9,7 @@ import pytest
 from cryoposes_plugin.core.errors import InputError
 from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
 from cryoposes_plugin.core.geometry.sampling import random_rotations
+from cryoposes_plugin.core.io import particle_files
 from cryoposes_plugin.core.io.ids import join_tables
 from cryoposes_plugin.core.io.mrc import write_stack
 from cryoposes_plugin.core.io.particle_files import read_particles, stack_paths, write_particles
@@ -418,3 +419,19 @@ def test_stacks_are_listed_without_the_rest(tmp_path, rng):
     write_particles(tmp_path / "p.star", table)
     (path,) = stack_paths(tmp_path / "p.star")
     assert path.samefile(table.stack_paths[0])
+
+
+def test_a_file_is_read_once_as_long_as_it_stays(tmp_path, rng, monkeypatch):
+    table = make_table(tmp_path, rng)
+    write_particles(tmp_path / "p.star", table)
+    read = []
+    real = particle_files.read_star_particles
+    monkeypatch.setattr(
+        particle_files, "read_star_particles", lambda *a: read.append(a) or real(*a)
+    )
+    with particle_files.reads_kept():
+        read_particles(tmp_path / "p.star").ids[:] = 0
+        again = read_particles(tmp_path / "p.star")
+        assert (len(read), again.ids.tolist()) == (1, table.ids.tolist())
+        write_particles(tmp_path / "p.star", table.take([0, 1]))
+        assert len(read_particles(tmp_path / "p.star")) == 2

@@ -8,7 +8,7 @@ import subprocess
 import numpy as np
 import pytest
 
-from cryoposes_plugin.core.io.star_grammar import Table, read_star, write_star
+from cryoposes_plugin.core.io.star_grammar import read_star, text_table, write_star
 
 pytestmark = [
     pytest.mark.oracle,
@@ -54,7 +54,8 @@ def test_names_survive_relion(tmp_path, first):
         "rlnImageDimensionality": ["2"],
     }
     write_star(
-        tmp_path / "p.star", [Table("optics", optics, 1), Table("particles", columns, len(NAMES))]
+        tmp_path / "p.star",
+        [text_table("optics", optics, "p"), text_table("particles", columns, "p")],
     )
     command = [
         "relion_star_handler",
@@ -69,8 +70,8 @@ def test_names_survive_relion(tmp_path, first):
     ]
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
     found_optics, found = read_star(tmp_path / "q.star")
-    assert found_optics.columns["rlnOpticsGroupName"] == ["data_set 1"]
-    assert (found.columns["rlnMicrographName"], found.columns["rlnImageName"]) == (
+    assert list(found_optics.columns["rlnOpticsGroupName"]) == ["data_set 1"]
+    assert [list(found.columns[label]) for label in ("rlnMicrographName", "rlnImageName")] == [
         NAMES[1:],
         images[1:],
-    )
+    ]

@@ -21,11 +21,13 @@ from scipy.spatial.transform import Rotation
 from ...errors import InputError
 from ...scored_pose import without_scores_of_other_poses
 from ...scores import PREFIX, is_text
+from ...texts import formatted
 from ...types import (
     AnyPath,
     CtfTable,
     OpticsGroup,
     ParticleTable,
+    TextColumn,
     acquisition_of_particles,
 )
 from ...values import check_pixel_size
@@ -404,7 +406,7 @@ def _ours(fields: Fields) -> Dict[str, str]:
     }
 
 
-def _extra(fields: Fields, alignment: Optional[Alignment]) -> Dict[str, np.ndarray]:
+def _extra(fields: Fields, alignment: Optional[Alignment]) -> Dict[str, TextColumn]:
     """What other parts of the program look up by RELION's labels, and our texts, as text."""
     wanted = {name: label for name, label in _ours(fields).items() if is_text(label)}
     if fields.has(MICROGRAPH):
@@ -415,7 +417,7 @@ def _extra(fields: Fields, alignment: Optional[Alignment]) -> Dict[str, np.ndarr
         texts, index = fields.texts(name)
         extra[label] = np.array([text.lstrip(">") for text in texts], dtype=object)[index]
     if alignment is not None and alignment.classes.any():
-        extra[CLASS_NUMBER] = np.char.mod("%d", alignment.classes + 1).astype(object)
+        extra[CLASS_NUMBER] = formatted("%d", alignment.classes + 1)
     return extra
 
 
