@@ -18,6 +18,7 @@ import shlex
 import subprocess
 import time
 from pathlib import Path
+from typing import Dict
 
 import numpy as np
 
@@ -58,7 +59,7 @@ def main() -> None:
     write_particles(folder / "all.star", unposed)
     write_particles(folder / "some.star", unposed.take(np.arange(arguments.number)))
     print("| | images | images/s | seconds | median error | below 5° |\n|---|---|---|---|---|---|")
-    spent = run_relion(folder, some)
+    spent = run_relion(folder, some, SEARCHES, "some.star")
     start = time.monotonic()
     config = InferConfig(
         model=str(arguments.model), particles=str(folder / "all.star"), volume=str(arguments.map)
@@ -107,11 +108,11 @@ def in_grey_values_of(truth, path: Path):
     return volume.data * np.float32(np.median(spectra.amplitude[1:10])), volume.pixel_size_angstrom
 
 
-def run_relion(folder: Path, truth) -> float:
-    """Seconds of the whole run."""
+def run_relion(folder: Path, truth, searches: Dict[str, str], particles: str) -> float:
+    """Seconds of the searches, one after the other; the first starts from a STAR file."""
     optics = truth.optics[0]
-    particles, total = "some.star", 0.0
-    for name, search in SEARCHES.items():
+    total = 0.0
+    for name, search in searches.items():
         command = RELION.format(
             input=particles,
             output=name,
@@ -130,7 +131,7 @@ def run_relion(folder: Path, truth) -> float:
         total += seconds
         particles = f"{name}/run_it001_data.star"
         show(f"RELION, {name} search", seconds, read_particles(folder / particles), truth)
-    print(f"RELION, all three: {len(truth) / total:.2f} images/s")
+    print(f"RELION, all {len(searches)}: {len(truth) / total:.2f} images/s")
     return total
 
 
