@@ -18,6 +18,8 @@ from ..maps.size import radius_of_gyration_px
 _SIZES = (0.75, 1.1)
 #: Height of an edge in standard deviations of the signal, its width in pixels and place in the box.
 _EDGE_HEIGHT, EDGE_WIDTH, _EDGE_PLACE = (1.0, 4.0), (1.0, 6.0), 0.35
+#: Of a displacement that leaves enough in the box; then any is taken.
+_DRAWS = 100
 
 
 def displaced(
@@ -25,6 +27,7 @@ def displaced(
     distances: Tuple[float, float],
     radius_px: float,
     rng: np.random.Generator,
+    least_visible: float = 0.0,
 ) -> np.ndarray:
     """An image (D, D) moved in a random direction, by whole pixels; what leaves the box is lost.
 
@@ -34,8 +37,13 @@ def displaced(
     distances : the nearest and the furthest, in radii.
     radius_px : one radius.
     rng : of the draws.
+    least_visible : share of the image's power that must stay in the box; drawn again until it does.
     """
-    return moved_onto(image, *way(distances, radius_px, rng), np.zeros_like(image))
+    for _ in range(_DRAWS):
+        out = moved_onto(image, *way(distances, radius_px, rng), np.zeros_like(image))
+        if (out**2).sum() >= least_visible * (image**2).sum():
+            break
+    return out
 
 
 def way(

@@ -46,6 +46,9 @@ _SHARE_OF_SET, _SHARE_OF_KIND = 1.0, 0.2
 #: within this multiple of the search of shifts is not far off centre.
 _NEIGHBOUR, _OFF, _BEYOND_SEARCH = (0.9, 2.6), (0.7, 2.0), 1.3
 _SECOND_NEIGHBOUR = 0.3
+#: A neighbour of which less than this share of its power lies in the box is what usual particles have
+#: in their corners, and no junk.
+_LEAST_VISIBLE = 0.25
 #: Phantoms that stand for other molecules.
 _PHANTOMS = 3
 _SLICES_FOR_SPECTRUM = 64
@@ -285,9 +288,13 @@ class _Maker:
         out = signal.copy()
         for share in (1.0, _SECOND_NEIGHBOUR):
             there = self._rng.random(len(own)) < share
-            neighbour = self._projections(own, random_rotations(len(own), self._rng))
-            out += there[:, None, None] * self._moved(neighbour, _NEIGHBOUR)
+            others = self._projections(own, random_rotations(len(own), self._rng))
+            out += there[:, None, None] * np.stack([self._beside(image) for image in others])
         return out
+
+    def _beside(self, image: np.ndarray) -> np.ndarray:
+        radius = self._refinement.radius_px
+        return displaced(image, _NEIGHBOUR, radius, self._rng, _LEAST_VISIBLE)
 
     def _off_centre(self, own: np.ndarray, signal: np.ndarray) -> np.ndarray:
         radius = self._refinement.radius_px

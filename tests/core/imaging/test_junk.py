@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from cryoposes_plugin.core.fourier.masks import squared_radius
 from cryoposes_plugin.core.fourier.shells import shell_index, shell_means
 from cryoposes_plugin.core.image_kinds import PARTICLE, kinds_as_text, true_kinds
 from cryoposes_plugin.core.imaging.draws import draw_kinds
@@ -35,6 +36,13 @@ def test_an_image_moves_by_the_distances_given_in_all_directions(point):
 
 def test_what_leaves_the_box_is_lost(point):
     assert displaced(point, (4.0, 4.0), 8.0, np.random.default_rng(0)).sum() == 0
+
+
+def test_enough_of_a_displaced_image_stays_in_the_box():
+    disc = (squared_radius(40, 2) < 8**2).astype(np.float32)
+    rng = np.random.default_rng(0)
+    shares = [displaced(disc, (1.0, 4.0), 8.0, rng, 0.25).sum() / disc.sum() for _ in range(200)]
+    assert min(shares) >= 0.25
 
 
 def test_an_edge_has_two_levels_and_mean_zero():
