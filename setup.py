@@ -64,6 +64,8 @@ setup(
     extras_require={
         # The two plugins that results are exchanged with; the tests drive their protocols.
         "plugins": ["scipion-em-relion>=5.0,<6", "scipion-em-cryosparc2>=5.0,<6"],
+        # Chunks of a run on the workers of a Dask cluster.
+        "cluster": ["distributed>=2024.8"],
         "docs": ["sphinx>=8,<9", "myst-parser>=4", "furo>=2024.8"],
         "test": [
             "pytest>=8",
@@ -74,6 +76,7 @@ setup(
             "ruff>=0.9",
             "mypy>=1.14",
             "build>=1",
+            "distributed>=2024.8",
         ],
     },
     entry_points={

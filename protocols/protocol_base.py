@@ -57,11 +57,43 @@ class ProtCryoposesBase(EMProtocol):
     VOLUMES: Tuple[Tuple[str, str], ...] = ()
     CITATIONS: Tuple[str, ...] = ()
 
+    def modeSerial(self):
+        """Whether Scipion runs one step at a time: unless chunks of the particles are steps."""
+        return self._workers() == 1
+
+    def getBinThreads(self):
+        """Threads of the program, for the log, whether or not steps run in parallel."""
+        return self.numberOfThreads.get()
+
+    def _workers(self) -> int:
+        workers = getattr(self, "workers", None)
+        return max(1, workers.get() or 1) if workers is not None else 1
+
+    def _rounds_of_chunks(self) -> int:
+        """How often the particles are worked on in chunks."""
+        return 1
+
     # -------------------------- steps ----------------------------------------
     def _insertAllSteps(self):
         key = self._step_key()
-        self._insertFunctionStep(self.convertInputStep, key, needsGPU=False)
-        self._insertFunctionStep(self.runProgramStep, key, needsGPU=self.usesGpu())
+        last = [self._insertFunctionStep(self.convertInputStep, key, needsGPU=False)]
+        of = self._workers()
+        for number in range(self._rounds_of_chunks() if of > 1 else 0):
+            last = [
+                self._insertFunctionStep(
+                    self.chunkStep,
+                    key,
+                    number + 1,
+                    chunk + 1,
+                    of,
+                    prerequisites=last,
+                    needsGPU=self.usesGpu(),
+                )
+                for chunk in range(of)
+            ]
+        self._insertFunctionStep(
+            self.runProgramStep, key, prerequisites=last, needsGPU=self.usesGpu()
+        )
         self._insertFunctionStep(self.createOutputStep, key, needsGPU=False)
 
     def convertInputStep(self, key: str):
@@ -69,7 +101,13 @@ class ProtCryoposesBase(EMProtocol):
             for item in self._active_particles():
                 self._write_particles(item)
             self._write_volumes()
-            runner.write_config(self, self._make_config())
+            config = self._make_config()
+            runner.write_config(self, config)
+            runner.prepare_run_folder(self, config)
+
+    def chunkStep(self, key: str, number: int, chunk: int, of: int):
+        with self._sentences():
+            runner.run_program(self, runner.read_config(self, self.CONFIG), chunk=(chunk, of))
 
     def runProgramStep(self, key: str):
         with self._sentences():

@@ -66,6 +66,10 @@ class ProtCryoposesInfer(ProtCryoposesStreaming):
     def _input_paths(self) -> Dict[str, Any]:
         return {**super()._input_paths(), "model": self.inputModel.get().getFolder()}
 
+    def _rounds_of_chunks(self) -> int:
+        """The global search of doubtful poses needs the poses of all particles."""
+        return 2 if self._pointed("inputVolume") is not None and self.refine.get() else 1
+
     def _check(self, config: Config) -> None:
         convert.check_gives_poses(
             config.model, self.inputParticles.get(), forms.label_of(self.CONFIG, "particles")

@@ -55,7 +55,7 @@ class ProtCryoposesStreaming(ProtCryoposesBase):
         self._forget_other_stream(key)
         # The argument is always new, so that outputs that were closed before are joined again.
         self._waiting = self._insert_waiting(self.closeOutputsStep, str(time.time()))
-        self._converted = self._insertFunctionStep(
+        self._before = self._insertFunctionStep(
             self.convertVolumesStep, key, prerequisites=[], needsGPU=False
         )
         for name in self._batches().names():
@@ -69,8 +69,9 @@ class ProtCryoposesStreaming(ProtCryoposesBase):
         )
 
     def _insert_batch(self, key: str, name: str) -> None:
-        self._insertFunctionStep(
-            self.batchStep, key, name, prerequisites=[self._converted], needsGPU=self.usesGpu()
+        """One batch after the other, as they add to the same outputs."""
+        self._before = self._insertFunctionStep(
+            self.batchStep, key, name, prerequisites=[self._before], needsGPU=self.usesGpu()
         )
 
     def _insert_new_batch(self) -> bool:

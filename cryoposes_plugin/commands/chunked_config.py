@@ -16,7 +16,9 @@ class ChunkedConfig(Config):
     workers: int = option(
         1,
         "Number of processes that share the particles: each does a chunk of them, with its part of "
-        "the threads. The results are those of one process, up to the last digits.",
+        "the threads. The results are those of one process, up to the last digits. In Scipion each "
+        "chunk is a step, and a job of its own if steps are sent to the queue; one thread more than "
+        "there are workers lets all of them run at a time.",
         label="Workers",
         group=COMPUTATION,
         expert=True,

@@ -99,6 +99,11 @@ class Chunks:
         number = self._number()
         if number is None:
             return None
+        if not len(work.rows):
+            if self._chunk is not None and work.last:
+                raise ChunkDone(f"There is nothing to do for chunk {self._chunk}.")
+            return 0.0
+
         folder = self._run.inside(CHUNKS)
         if _name_of(folder.path) != work.name:
             work.save()

@@ -12,14 +12,15 @@ import re
 import shlex
 import shutil
 import subprocess
-from typing import Any, Dict, List, Optional
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Tuple
 
 from pyworkflow.exceptions import PyworkflowException
 
 from ..commands.config import THREAD_VARIABLES, Config
-from ..core.io.names import CONFIG_NAME, METRICS_NAME
+from ..core.io.names import CONFIG_NAME, MANIFEST_NAME, METRICS_NAME
 from ..core.io.provenance import digest_path
-from ..core.io.state_files import read_json
+from ..core.io.state_files import CHUNKS, read_json
 
 RUN_NAME, KEY_NAME = "run", "run_key.txt"
 _MENDABLE = 2
@@ -50,12 +51,18 @@ def run_folder(protocol, subfolder: str = "") -> str:
     return protocol._getExtraPath(subfolder, RUN_NAME)
 
 
-def run_program(protocol, config: Config, subfolder: str = "") -> None:
+def run_program(
+    protocol, config: Config, subfolder: str = "", chunk: Optional[Tuple[int, int]] = None
+) -> None:
     """Run the program, or resume it. A run with other parameters or input files is removed first.
+
+    chunk : the number of the only one that is done, in a folder that is prepared, and how many there
+        are; default: the whole run, with the chunks that are done.
 
     Raises ProgramFailed with the sentence of the program, or with the log to look at.
     """
-    _prepare_run_folder(protocol, config, subfolder)
+    if chunk is None:
+        prepare_run_folder(protocol, config, subfolder)
     plugin = type(protocol.getPlugin())
     link_folder = os.path.abspath(protocol._getExtraPath("pythonpath"))
     arguments = " ".join(
@@ -66,6 +73,7 @@ def run_program(protocol, config: Config, subfolder: str = "") -> None:
             config_path(protocol, subfolder),
             "--output",
             run_folder(protocol, subfolder),
+            *([] if chunk is None else _words_of_chunk(protocol, config, *chunk)),
         )
     )
 
@@ -84,7 +92,11 @@ def run_program(protocol, config: Config, subfolder: str = "") -> None:
         )
     except subprocess.CalledProcessError as error:
         raise ProgramFailed(_failure(log, before, error.returncode)) from error
-    if not read_metrics(protocol, subfolder):  # a queue does not say how a job ended
+    done = bool(read_metrics(protocol, subfolder))
+    if chunk is not None and not done:
+        folder = Path(run_folder(protocol, subfolder), CHUNKS)
+        done = any(folder.glob(f"*_{chunk[0]}/{MANIFEST_NAME}"))
+    if not done:  # a queue does not say how a job ended
         raise ProgramFailed(
             _last_error(log, before)
             or f"The program did not finish; look at the log {log} of the job, and press Continue "
@@ -92,7 +104,16 @@ def run_program(protocol, config: Config, subfolder: str = "") -> None:
         )
 
 
-def _prepare_run_folder(protocol, config: Config, subfolder: str) -> None:
+def _words_of_chunk(protocol, config: Config, number: int, of: int) -> List[str]:
+    """The chunk, and its part of the threads: all of them if it is a job of its own in a queue."""
+    threads = config.threads
+    if threads and not protocol.useQueueForSteps():
+        threads = max(1, threads // of)
+    return ["--chunk", f"{number}/{of}", "--threads", str(threads)]
+
+
+def prepare_run_folder(protocol, config: Config, subfolder: str = "") -> None:
+    """Remove a run with other parameters or input files."""
     key = run_key(config)
     path, folder = protocol._getExtraPath(subfolder, KEY_NAME), run_folder(protocol, subfolder)
     known = None

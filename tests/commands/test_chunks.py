@@ -2,6 +2,7 @@
 
 import json
 import signal
+import sys
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -42,9 +43,9 @@ class Squares:
     def take(self, folder, rows):
         self.result[rows] = np.load(folder.file("squares.npy"))
 
-    def work(self, **values):
+    def work(self, rows=ROWS, **values):
         ids = np.arange(100, 110)
-        return ChunkedWork("squares", ROWS, ids, self.save, self.do, self.take, **values)
+        return ChunkedWork("squares", rows, ids, self.save, self.do, self.take, **values)
 
     def chunk(self, number, of, **values):
         Chunks(self.run, Chunk(number, of), lambda: None)(self.work(**values))
@@ -117,6 +118,11 @@ def test_a_chunk_goes_on_to_the_next_work_when_all_others_are_done(tmp_path):
     assert squares.result[7] == 49
 
 
+def test_a_chunk_of_nothing_ends_at_once(tmp_path):
+    with pytest.raises(ChunkDone, match="nothing to do for chunk 1 of 2"):
+        Squares(tmp_path).chunk(1, 2, rows=ROWS[:0])
+
+
 def test_the_manifest_of_a_chunk_names_its_particles(tmp_path):
     with pytest.raises(ChunkDone):
         Squares(tmp_path).chunk(2, 3)
@@ -157,3 +163,22 @@ def test_an_error_of_the_program_is_that_of_the_chunk(tmp_path):
     words = ["refine", "--particles", "no.star", "--volume", "no.mrc", "--chunk", "1/2"]
     with pytest.raises(InputError, match=r"^Chunk 1 of 2: refine: no.star does not exist"):
         executors.do_chunk([*words, "--output", "run"], "Chunk 1 of 2", str(tmp_path), {})
+
+
+def test_without_dask_the_error_says_how_to_install_it(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "dask.distributed", None)
+    config = SquareConfig(workers=2, dask="tcp://127.0.0.1:1")
+    with pytest.raises(ResourceError, match=r"pip install 'scipion-em-cryoposes\[cluster\]'"):
+        executors.do_elsewhere(config, tmp_path, {"1/2": "Chunk 1 of 2"})
+
+
+def test_the_workers_of_a_dask_cluster_do_the_chunks(tmp_path):
+    """The error of a chunk comes back from the worker; what works is tested with the program."""
+    distributed = pytest.importorskip("distributed")
+    cluster = distributed.LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
+    )
+    with cluster:
+        config = SquareConfig(workers=2, dask=cluster.scheduler_address)
+        with pytest.raises(InputError, match=r"^Chunk [12] of 2: .*invalid choice: 'square'"):
+            executors.do_elsewhere(config, tmp_path, {f"{k}/2": f"Chunk {k} of 2" for k in (1, 2)})

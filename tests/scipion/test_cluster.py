@@ -4,10 +4,13 @@ real one.
 
 import json
 import os
+import re
 import sys
 import time
 from pathlib import Path
 
+import mrcfile
+import numpy as np
 import pytest
 
 from .project import TOUR_PIXEL, link, run_protocol, wait_for
@@ -83,13 +86,14 @@ def queued(cluster, map_file, scipion_environment):
     )
     run_protocol(project, imported)
 
-    def make(**values):
+    def make(steps="N", **values):
         protocol = project.newProtocol(
-            ProtCryoposesSimulate, boxSizePx=32, snr=0.5, numberOfThreads=2, **values
+            ProtCryoposesSimulate, boxSizePx=32, snr=0.5, **{"numberOfThreads": 2, **values}
         )
         link(protocol, "inputVolumes", imported, "outputVolume")
         protocol._useQueue.set(True)
-        protocol._queueParams.set(json.dumps(["short", {"JOB_HOURS": "2:00:00"}]))
+        parameters = {"JOB_HOURS": "2:00:00", "QUEUE_FOR_JOBS": steps}
+        protocol._queueParams.set(json.dumps(["short", parameters]))
         return project, protocol
 
     yield make
@@ -115,6 +119,22 @@ def test_no_gpu_in_the_form_asks_the_queue_for_none(queued, cluster):
         project, protocol = queued(number=5, useGpu=use_gpu)
         protocol.setHostConfig(project.getHostConfig("localhost"))
         assert protocol.getSubmitDict()["GPU_COUNT"] == count
+
+
+@pytest.mark.slow
+def test_chunks_are_jobs_of_their_own_in_the_queue(queued, cluster):
+    def images(steps, **values):
+        project, protocol = queued(steps, number=40, useGpu=False, **values)
+        project.launchProtocol(protocol)
+        seen = wait_for(project, protocol, lambda p: not p.isActive())
+        assert seen.isFinished(), seen.getErrorMessage()
+        return mrcfile.read(seen._getExtraPath("run", "particles.mrcs"))
+
+    found = images("Y", workers=2, numberOfThreads=3)
+    calls = (cluster / "calls.log").read_text().splitlines()
+    assert [re.findall(r"--chunk (\S+)", call) for call in calls] == [["1/2"], ["2/2"], []]
+    expected = images("N")
+    np.testing.assert_allclose(found, expected, atol=1e-5 * expected.std())
 
 
 @pytest.mark.slow

@@ -204,7 +204,7 @@ def _predict_all(
         take,
         inputs.images,
     )
-    rate = run.divide(work) if len(left) else 0.0
+    rate = run.divide(work)
     if rate is None:
         rate = _work_off(config, inputs, finder, predictions, run)
     return predictions, rate

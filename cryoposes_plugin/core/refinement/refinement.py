@@ -364,7 +364,7 @@ def refine_all(
 
     left = np.concatenate([np.zeros(0, np.int64), *batches(refinement.table, batch_size, done)])
     work = _chunked("poses", refinement, state, left, "refine", refine_part)
-    rate = divide(work) if len(left) else 0.0
+    rate = divide(work)
     if rate is None:
         pieces = refine_rows(refinement, state, batch_size, done)
         rate = _work_off(pieces, state, Progress(number, "particles", "refine", done=done))
@@ -390,12 +390,11 @@ def _search_doubtful_globally(
         state.searched = rows
         state.save()
     searched, done = state.searched, state.rows_done - len(refinement.table)
-    if not len(searched):
-        return
-    logger.info(
-        "refine: the images of %d doubtful poses are compared with all orientations.",
-        len(searched),
-    )
+    if len(searched):
+        logger.info(
+            "refine: the images of %d doubtful poses are compared with all orientations.",
+            len(searched),
+        )
 
     def search_part(state: UnfinishedResults, rows: np.ndarray) -> Iterator[np.ndarray]:
         return search_rows(refinement, state, np.arange(len(rows)), state.rows_done, rows)
@@ -403,7 +402,7 @@ def _search_doubtful_globally(
     parts = batches(refinement.table.take(searched), _SEARCHED_AT_ONCE, done)
     left = searched[np.concatenate([np.zeros(0, np.int64), *parts])]
     work = _chunked("search", refinement, state, left, "global search", search_part)
-    if len(left) and divide(work) is None:
+    if divide(work) is None:
         pieces = search_rows(refinement, state, searched, done)
         _work_off(pieces, state, Progress(len(searched), "particles", "global search", done=done))
 
