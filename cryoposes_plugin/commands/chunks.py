@@ -65,10 +65,12 @@ class Chunk(NamedTuple):
         place = (read("ID") - read("MIN")) // max(read("STEP", "1"), 1)
         return cls(place + 1, read("COUNT"))
 
-    def share(self, rows: np.ndarray) -> np.ndarray:
-        """The rows of this chunk: consecutive ones."""
-        first, last = ((k * len(rows)) // self.of for k in (self.number - 1, self.number))
-        return rows[first:last]
+    def share(self, rows: np.ndarray, step: int = 1) -> np.ndarray:
+        """The rows of this chunk: consecutive ones, in whole batches of `step` if there are enough."""
+        step = step if len(rows) >= step * self.of else 1
+        batches = -(-len(rows) // step)
+        first, end = ((k * batches) // self.of * step for k in (self.number - 1, self.number))
+        return rows[first:end]
 
     def __str__(self) -> str:
         return f"{self.number} of {self.of}"
@@ -149,7 +151,7 @@ class Chunks:
         with alone_in(path):
             if (path / MANIFEST_NAME).exists():
                 return
-            own, rows, begun = Folder(path), chunk.share(work.rows), time.time()
+            own, rows, begun = Folder(path), chunk.share(work.rows, work.step), time.time()
             if len(rows):
                 try:
                     work.do(own, rows)
@@ -163,7 +165,10 @@ class Chunks:
         """Put all chunks together; returns the particles per second."""
         times = []
         for chunk in (Chunk(k, number) for k in range(1, number + 1)):
-            path, rows = _path(folder.path, work.name, chunk.number), chunk.share(work.rows)
+            path, rows = (
+                _path(folder.path, work.name, chunk.number),
+                chunk.share(work.rows, work.step),
+            )
             manifest = read_json(path / MANIFEST_NAME, _REMEDY)
             known = integer(manifest.get("particles"), f"{path}: particles", _REMEDY, 0)
             if known != len(rows):
@@ -213,7 +218,7 @@ def _path(path: Path, name: str, number: int) -> Path:
 
 
 def _named(work: ChunkedWork, chunk: Chunk) -> str:
-    rows = chunk.share(work.rows)
+    rows = chunk.share(work.rows, work.step)
     if not len(rows):
         return f"Chunk {chunk} (no particles)"
     ids = work.ids[rows]
@@ -221,7 +226,7 @@ def _named(work: ChunkedWork, chunk: Chunk) -> str:
 
 
 def _manifest(work: ChunkedWork, chunk: Chunk, begun: float) -> Dict[str, Any]:
-    rows = chunk.share(work.rows)
+    rows = chunk.share(work.rows, work.step)
     return {
         "work": work.name,
         "chunk": chunk.number,

@@ -418,8 +418,7 @@ def test_sentences(scene, tmp_path, caplog):
 def test_chunks_of_a_refinement_put_together_are_the_whole(scene, tmp_path):
     folder, *_ = scene
     assert refine(folder, tmp_path / "whole") == 0
-    for number in (3, 1):
-        assert refine(folder, tmp_path / "parts", "--chunk", f"{number}/3") == 0
+    assert refine(folder, tmp_path / "parts", "--chunk", "2/2") == 0
     assert not (tmp_path / "parts/metrics.json").exists()
     assert refine(folder, tmp_path / "parts", "--workers", 2) == 0
 

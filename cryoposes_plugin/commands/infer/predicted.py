@@ -203,6 +203,7 @@ def _predict_all(
         do,
         take,
         inputs.images,
+        step=config.batch_size,
     )
     rate = run.divide(work)
     if rate is None:

@@ -130,7 +130,7 @@ def _write_stack(
 
     images = np.arange(state.written, writer.number)
     ids = np.arange(1, writer.number + 1)
-    rate = run.divide(ChunkedWork("images", images, ids, save, do, take))
+    rate = run.divide(ChunkedWork("images", images, ids, save, do, take, step=renderer.batch_size))
     if rate is None:
         rate = _append(renderer, writer, state, run, writer.number)
     elif len(images):

@@ -26,6 +26,7 @@ class ChunkedWork:
     take : takes the results of these rows from that folder.
     images : of all particles; what was seen when they were read is handed on. None: not read.
     last : whether no further work in chunks follows.
+    step : number of particles in a batch.
     """
 
     name: str
@@ -36,6 +37,7 @@ class ChunkedWork:
     take: Callable[[Folder, np.ndarray], None]
     images: Optional[ResampledImages] = None
     last: bool = True
+    step: int = 1
 
 
 #: Does the work in chunks and returns the particles per second, or None if it is to be done whole.

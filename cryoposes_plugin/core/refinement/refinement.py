@@ -363,7 +363,7 @@ def refine_all(
         return refine_rows(refinement, state, batch_size, state.rows_done, rows)
 
     left = np.concatenate([np.zeros(0, np.int64), *batches(refinement.table, batch_size, done)])
-    work = _chunked("poses", refinement, state, left, "refine", refine_part)
+    work = _chunked("poses", refinement, state, left, batch_size, refine_part)
     rate = divide(work)
     if rate is None:
         pieces = refine_rows(refinement, state, batch_size, done)
@@ -401,7 +401,7 @@ def _search_doubtful_globally(
 
     parts = batches(refinement.table.take(searched), _SEARCHED_AT_ONCE, done)
     left = searched[np.concatenate([np.zeros(0, np.int64), *parts])]
-    work = _chunked("search", refinement, state, left, "global search", search_part)
+    work = _chunked("search", refinement, state, left, _SEARCHED_AT_ONCE, search_part)
     if divide(work) is None:
         pieces = search_rows(refinement, state, searched, done)
         _work_off(pieces, state, Progress(len(searched), "particles", "global search", done=done))
@@ -412,22 +412,21 @@ def _chunked(
     refinement: Refinement,
     state: UnfinishedResults,
     rows: np.ndarray,
-    task: str,
+    step: int,
     work_on: Callable[[UnfinishedResults, np.ndarray], Iterator[np.ndarray]],
 ) -> ChunkedWork:
     """Work on rows whose results are added to the state.
 
     Parameters
     ----------
-    name, rows : see `ChunkedWork`.
+    name, rows, step : see `ChunkedWork`.
     refinement, state : of all particles.
-    task : for the log.
     work_on : does the rows of a state of their own; yields the places in it of each batch.
     """
 
     def do(folder: Folder, rows: np.ndarray) -> None:
         part = state.part(folder, rows)
-        progress = Progress(len(rows), "particles", task, done=part.rows_done)
+        progress = Progress(len(rows), "particles", name, done=part.rows_done)
         _work_off(work_on(part, rows), part, progress)
         part.save()
 
@@ -437,7 +436,7 @@ def _chunked(
 
     last = name != "poses" or refinement.global_settings is None
     return ChunkedWork(
-        name, rows, refinement.table.ids, state.save, do, take, refinement.images, last
+        name, rows, refinement.table.ids, state.save, do, take, refinement.images, last, step
     )
 
 
