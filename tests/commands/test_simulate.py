@@ -114,15 +114,14 @@ def test_noise_variance_is_taken_as_given_and_normalisation_scales_the_backgroun
         assert np.corrcoef(a.ravel(), b.ravel())[0, 1] > 1 - 1e-6
 
 
-def test_an_image_depends_neither_on_the_number_nor_on_the_batch(simulate, monkeypatch):
+def test_an_image_depends_neither_on_the_batch_nor_on_the_threads(simulate, monkeypatch):
     from cryoposes_plugin.commands.simulate import renderer as module
 
     options = ("--noise-variance", 1, "--number", 11)
-    expected = simulate("one batch", *options)[1]
+    expected = simulate("one batch", *options, "--threads", 1)[1]
     monkeypatch.setattr(module, "PIXELS_PER_BATCH", 3 * 48**2)
-    found = simulate("batches of 3", *options)[1]
-    rounding = np.spacing(np.abs(expected).max())
-    assert found == pytest.approx(expected, abs=4 * rounding)
+    found = simulate("batches of 3", *options, "--threads", 3)[1]
+    assert found.tobytes() == expected.tobytes()
 
 
 def test_chunks_put_together_are_the_whole(simulate, volume_path, tmp_path):

@@ -22,7 +22,7 @@ class SimulateConfig(ChunkedConfig, ImagingConfig):
         "simulate particle images of one or several volumes, with CTF, shifts and noise"
     )
     place: ClassVar[int] = 10
-    last_bits: ClassVar[Tuple[str, ...]] = ("threads",)
+    execution: ClassVar[Tuple[str, ...]] = (*ChunkedConfig.execution, "threads")
     required: ClassVar[Tuple[str, ...]] = ("volume",)
 
     volume: Tuple[str, ...] = option(

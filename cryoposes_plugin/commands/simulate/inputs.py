@@ -10,7 +10,7 @@ import numpy as np
 
 from ...core.errors import ConfigError, InputError
 from ...core.imaging.faults.conformations import split
-from ...core.imaging.padding import check_memory
+from ...core.imaging.image_model import check_memory, needed_bytes
 from ...core.io.mrc import read_volume
 from ...core.io.particle_files import read_particles
 from ...core.io.star_optics import aberrations_of
@@ -41,6 +41,7 @@ class SimulationInputs:
     poses: Optional[ParticleTable]
     mask_of_part: Optional[np.ndarray] = None
     noise: Optional[ParticleTable] = None
+    needed_bytes: int = 0
 
 
 def read_inputs(config: SimulateConfig) -> SimulationInputs:
@@ -70,7 +71,8 @@ def read_inputs(config: SimulateConfig) -> SimulationInputs:
     )
     mask = _mask_of_part(config, volumes)
     parts = () if mask is None else volumes
-    check_memory((*volumes, *_other_molecules(config, volumes), *parts), box, pixel)
+    projected = (*volumes, *_other_molecules(config, volumes), *parts)
+    check_memory(projected, box, pixel)
     noise = None
     if config.noise_like:
         noise = read_particles(config.noise_like, (), config.images_from, config.passthrough)
@@ -85,7 +87,8 @@ def read_inputs(config: SimulateConfig) -> SimulationInputs:
             "simulate: the projector 'astra' makes no beam tilt, aberrations or anisotropic "
             "magnification; choose the projector 'fourier'."
         )
-    return SimulationInputs(volumes, box, pixel, like, poses, mask, noise)
+    needed = needed_bytes(projected, box, pixel)
+    return SimulationInputs(volumes, box, pixel, like, poses, mask, noise, needed)
 
 
 def has_aberrations(config: SimulateConfig) -> bool:

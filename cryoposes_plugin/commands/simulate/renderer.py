@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Iterator, List, Tuple
+from typing import Iterator, List, Tuple, Union
 
 import numpy as np
 
@@ -12,14 +12,17 @@ from ...core.fourier.ctf import pack_ctf
 from ...core.fourier.masks import circular_mask
 from ...core.image_kinds import OTHER, PARTICLE
 from ...core.imaging import draws
+from ...core.imaging.astra_projector import AstraForwardModel
 from ...core.imaging.faults.conformations import Motion, pose_of_part, split
 from ...core.imaging.faults.damage import after_exposure
 from ...core.imaging.faults.duplicates import noise_of_duplicates
 from ...core.imaging.faults.ice import ramps
 from ...core.imaging.faults.spectrum import noise_amplitude_like
+from ...core.imaging.image_model import ImageModel, brought_to_state
 from ...core.imaging.junk import moved_by
 from ...core.imaging.noise import coloured_noise, noise_amplitude, normalise_background
 from ...core.io.star_optics import aberrations_of
+from ...core.parallel import in_order
 from ...core.particles.grids import Grid
 from ...core.types import Volume
 from .config import SimulateConfig
@@ -31,11 +34,12 @@ from .junk import OTHER_MOLECULES, other_molecules, with_junk
 #: The mean signal variance of larger sets is measured on this many images, drawn without
 #: repetition.
 SIGNAL_SAMPLE = 2000
-PIXELS_PER_BATCH = 2**19
+#: Of the images that a thread makes at a time: the numbers in the making stay in its cache.
+PIXELS_PER_BATCH = 2**17
 
 
 class Renderer:
-    """Makes the images of a simulation in batches of one size, so that nothing is traced twice."""
+    """Makes the images of a simulation in batches, each by one thread."""
 
     def __init__(self, config: SimulateConfig, inputs: SimulationInputs, drawn: Draws):
         self.config, self.inputs, self.drawn = config, inputs, drawn
@@ -62,7 +66,9 @@ class Renderer:
         true_pixel = self.pixel_size_angstrom * (1 + faults.pixel_size_error)
         model = _forward_model(config, inputs.box_size_px, true_pixel, volumes)
         found = [aberrations_of(group) for group in drawn.optics]
-        self.models = [model.with_aberrations(a) if a.change_images else model for a in found]
+        self.models: List[Union[ImageModel, AstraForwardModel]] = [
+            model.with_aberrations(a) if isinstance(model, ImageModel) else model for a in found
+        ]
         self.radius_px = radii_px(inputs)
         self.batch_size = max(1, min(config.number, PIXELS_PER_BATCH // self.box_size_px**2))
         self.ctf = None if drawn.ctf is None else pack_ctf(drawn.ctf)
@@ -136,30 +142,9 @@ class Renderer:
         model_index = first[self.drawn.optics_index[rows]]
         for index in np.unique(model_index):
             own = np.flatnonzero(model_index == index)
-            images[own] = self._images(
-                self.models[index], rows[own], shown[own], rotations[own], shifts_px[own]
-            )
+            ctf = None if self.ctf is None else self.ctf[rows[own]]
+            images[own] = self.models[index].images(shown[own], rotations[own], shifts_px[own], ctf)
         return images
-
-    def _images(
-        self,
-        model: Any,
-        rows: np.ndarray,
-        shown: np.ndarray,
-        rotations: np.ndarray,
-        shifts_px: np.ndarray,
-    ) -> np.ndarray:
-        """The same of rows with one model."""
-        import tensorflow as tf
-
-        padded, size = np.resize(rows, self.batch_size), self.batch_size
-        images = model.images(
-            tf.constant(np.resize(shown, size), tf.int32),
-            tf.constant(np.resize(rotations, (size, 3, 3)), tf.float32),
-            tf.constant(np.resize(shifts_px, (size, 2)), tf.float32),
-            None if self.ctf is None else tf.constant(self.ctf[padded]),
-        )
-        return images.numpy()[: len(rows)]
 
     def noise_variance(self) -> float:
         """Noise variance of the whole set: as configured, or the mean variance of the particles'
@@ -186,14 +171,20 @@ class Renderer:
         """From image `first` to before `end`: images (B, D, D), and of the particles among them the
         signals' variances over the box and inside the mask.
         """
-        for start in range(first, end, self.batch_size):
+
+        def made(start: int) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
             rows = np.arange(start, min(start + self.batch_size, end))
             signal = self.signal(rows)
             of_particles = signal[self.drawn.kind[rows] == PARTICLE]
             in_mask = of_particles[:, self.mask].astype(np.float64).var(axis=1)
-            variances = _variances(of_particles), in_mask
-            images = self.scene(signal, rows)
-            yield (self._finish(images, rows, noise_variance), *variances)
+            images = self._finish(self.scene(signal, rows), rows, noise_variance)
+            return images, _variances(of_particles), in_mask
+
+        starts = range(first, end, self.batch_size)
+        # One thread at a time can use the GPU.
+        threads = 1 if self.config.projector == "astra" else self.config.threads
+        for _, batch in in_order(made, starts, threads):
+            yield batch
 
     def _finish(self, images: np.ndarray, rows: np.ndarray, noise_variance: float) -> np.ndarray:
         """Add noise, then apply the processing: phase flip or multiplication by the CTF, and
@@ -203,11 +194,9 @@ class Renderer:
         if noise_variance > 0:
             images = images + np.float32(math.sqrt(noise_variance)) * self._background(rows)
         if self.ctf is not None and config.image_state != "raw":
-            from ...core.imaging.forward_model import apply_image_state
-
-            images = apply_image_state(
+            images = brought_to_state(
                 images, self.ctf[rows], config.image_state, self.pixel_size_angstrom
-            ).numpy()
+            )
         return (
             normalise_background(images, self.mask)
             if config.normalise and noise_variance > 0
@@ -234,14 +223,9 @@ class Renderer:
 
 def _forward_model(
     config: SimulateConfig, box_size_px: int, pixel_size_angstrom: float, volumes: List[Volume]
-):
-    if config.projector == "astra":
-        from ...core.imaging.astra_projector import AstraForwardModel
-
-        return AstraForwardModel(volumes, box_size_px, pixel_size_angstrom)
-    from ...core.imaging.forward_model import ForwardModel
-
-    return ForwardModel(volumes, box_size_px, pixel_size_angstrom)
+) -> Union[ImageModel, AstraForwardModel]:
+    kind = AstraForwardModel if config.projector == "astra" else ImageModel
+    return kind(volumes, box_size_px, pixel_size_angstrom)
 
 
 def _variances(images: np.ndarray) -> np.ndarray:

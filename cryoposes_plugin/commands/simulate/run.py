@@ -64,8 +64,8 @@ def check(config: SimulateConfig) -> None:
 def run(config: SimulateConfig, run: RunDirectory) -> Dict[str, Any]:
     """Write particles.mrcs and particles.star with the true poses; returns the metrics.
 
-    Image i is a function of the config and i alone: neither the batch nor an interruption changes
-    it, on one machine with one number of threads.
+    Image i is a function of the config and i alone: neither the batch, nor the number of threads,
+    nor an interruption changes it.
     """
     inputs = read_inputs(config)
     coarsest = max(v.pixel_size_angstrom for v in inputs.volumes)
@@ -74,6 +74,7 @@ def run(config: SimulateConfig, run: RunDirectory) -> Dict[str, Any]:
             "The images hold no signal finer than the volume's %.3g Å (Nyquist).", 2 * coarsest
         )
 
+    logger.info("simulate: needs about %.1f GiB of memory.", inputs.needed_bytes / 2**30)
     state = _read_state(run, config.number)
     writer = _open_stack(config, inputs, state, run)
     drawn = draw(config, inputs)

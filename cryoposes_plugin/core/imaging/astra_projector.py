@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional, Sequence
+from typing import Optional, Sequence
 
 import numpy as np
 
@@ -79,7 +79,7 @@ class AstraProjector:
 
 class AstraForwardModel:
     """Noise-free images y = C S P x with P in real space: the interface of
-    `forward_model.ForwardModel`.
+    `image_model.ImageModel`.
     """
 
     def __init__(self, volumes: Sequence[Volume], box_size_px: int, pixel_size_angstrom: float):
@@ -93,19 +93,20 @@ class AstraForwardModel:
         )
 
     def images(
-        self, volume_index: Any, rotations: Any, shifts_px: Any, ctf: Optional[Any] = None
-    ) -> Any:
-        """(B, D, D) float32 tensor; arguments as `ForwardModel.images`, without a gradient.
+        self,
+        volume_index: np.ndarray,
+        rotations: np.ndarray,
+        shifts_px: np.ndarray,
+        ctf: Optional[np.ndarray] = None,
+    ) -> np.ndarray:
+        """(B, D, D) float32; arguments as `ImageModel.images`.
 
         Parameters
         ----------
-        volume_index, rotations, shifts_px, ctf : see `ForwardModel.images`.
+        volume_index, rotations, shifts_px, ctf : see `ImageModel.images`.
         """
         from .forward_model import crop, modulate
 
-        projections = self._projector.project(
-            np.asarray(volume_index), np.asarray(rotations, dtype=np.float64)
-        )
-        return crop(
-            modulate(projections, shifts_px, ctf, self.pixel_size_angstrom), self.box_size_px
-        )
+        projections = self._projector.project(volume_index, rotations)
+        modulated = modulate(projections, shifts_px, ctf, self.pixel_size_angstrom)
+        return crop(modulated, self.box_size_px).numpy()

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-import os
 from typing import Sequence, Tuple
 
 import numpy as np
 import scipy.fft
 
-from ..errors import ResourceError
 from ..types import Volume
 
 #: Paddings of the Fourier grid; the smallest one that is accurate enough for a volume is used.
@@ -81,20 +79,3 @@ def working_box_size_px(
         for v in volumes
     )
     return max(box_size_px, needed + needed % 2)
-
-
-def check_memory(volumes: Sequence[Volume], box_size_px: int, pixel_size_angstrom: float) -> None:
-    """Raise ResourceError if the padded transforms of the volumes exceed the machine's memory."""
-    box = working_box_size_px(volumes, box_size_px, pixel_size_angstrom)
-    plain = 4 * padded_size(box, choose_padding(volumes, box, pixel_size_angstrom)) ** 3
-    tables = len(volumes) * plain * 2 ** len(packed_axes(len(volumes) * plain))
-    # The padded volume, its transform and the shifted copy exist beside the table while it is
-    # filled.
-    needed, there = tables + 3 * plain, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    if needed > there:
-        raise ResourceError(
-            f"Projecting {len(volumes)} volume(s) on a grid of {box} px at {pixel_size_angstrom:g} "
-            f"Å/px needs {needed / 2**30:.0f} GiB of memory, but the machine has "
-            f"{there / 2**30:.0f} GiB; give a coarser pixel size, smaller volumes, or fewer of "
-            "them."
-        )
