@@ -231,6 +231,7 @@ def _slices(
             n = min(_BLOCK, number - first)
             _locate(s, node, n, k, first, rotations[pose], scale, grid)
             _weigh(s, n, weights)
+
             for q in range(_u(n)):
                 start = _u(2) * _u(node[q])
                 a0 = a1 = a2 = a3 = a4 = a5 = a6 = a7 = np.float32(0.0)
@@ -246,6 +247,7 @@ def _slices(
                         a5 += w * table[at + _u(5)]
                         a6 += w * table[at + _u(6)]
                         a7 += w * table[at + _u(7)]
+
                 w0, w1 = s[_WX + q], s[_WX + _u(_BLOCK) + q]
                 w2, w3 = s[_WX + _u(2 * _BLOCK) + q], s[_WX + _u(3 * _BLOCK) + q]
                 place = _u(2) * (_u(first) + q)
