@@ -10,7 +10,7 @@ import numpy as np
 
 from ...core.errors import ConfigError, InputError
 from ...core.imaging.faults.conformations import split
-from ...core.imaging.image_model import check_memory, needed_bytes
+from ...core.imaging.image_model import check_memory, model_bytes
 from ...core.io.mrc import read_volume
 from ...core.io.particle_files import read_particles
 from ...core.io.star_optics import aberrations_of
@@ -87,7 +87,7 @@ def read_inputs(config: SimulateConfig) -> SimulationInputs:
             "simulate: the projector 'astra' makes no beam tilt, aberrations or anisotropic "
             "magnification; choose the projector 'fourier'."
         )
-    needed = needed_bytes(projected, box, pixel)
+    needed = model_bytes(projected, box, pixel)
     return SimulationInputs(volumes, box, pixel, like, poses, mask, noise, needed)
 
 

@@ -138,7 +138,7 @@ def brought_to_state(
     return scipy.fft.irfft2(scipy.fft.rfft2(images) * factor, s=images.shape[1:])
 
 
-def needed_bytes(volumes: Sequence[Volume], box_size_px: int, pixel_size_angstrom: float) -> int:
+def model_bytes(volumes: Sequence[Volume], box_size_px: int, pixel_size_angstrom: float) -> int:
     """Memory of a simulation of these volumes: the volumes, and what is more of their checks, in
     double precision, and their tables, with two copies of one volume while its table is filled.
     """
@@ -151,7 +151,7 @@ def needed_bytes(volumes: Sequence[Volume], box_size_px: int, pixel_size_angstro
 
 def check_memory(volumes: Sequence[Volume], box_size_px: int, pixel_size_angstrom: float) -> None:
     """Raise ResourceError if the model of these volumes exceeds the machine's memory."""
-    needed = needed_bytes(volumes, box_size_px, pixel_size_angstrom)
+    needed = model_bytes(volumes, box_size_px, pixel_size_angstrom)
     there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     if needed > there:
         raise ResourceError(
