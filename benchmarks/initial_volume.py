@@ -105,7 +105,6 @@ def measure(model_path: Path, name: str, folder: Path, arguments) -> dict:
         "junk_kept": int((~shown[rows]).sum()),
         "junk": int((~shown).sum()),
         "verdict": metrics["verdict"],
-        "probability": metrics["found_probability"],
         "seconds": metrics["seconds"],
     }
 
@@ -155,12 +154,11 @@ def main() -> None:
         for path in arguments.models:
             label = path.name.split(".")[0]
             row = measure(path, name, folder / f"{label}_{name}", arguments)
-            sure = "" if row["probability"] is None else f", {row['probability']:.2f}"
             print(
                 f"| {name} | {label} | {row['pixel']:.2f} | {row['median_deg']:.2f}°, "
                 f"{100 * row['below_10']:.0f} % | {100 * row['at_best']:.0f} % | "
                 f"{100 * row['kept']:.0f} %; {row['junk_kept']} of {row['junk']} | "
-                f"{row['resolution']:.1f} | {row['verdict']}{sure} | {row['seconds'] / 60:.1f} |",
+                f"{row['resolution']:.1f} | {row['verdict']} | {row['seconds'] / 60:.1f} |",
                 flush=True,
             )
 

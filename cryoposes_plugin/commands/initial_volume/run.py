@@ -17,7 +17,7 @@ import numpy as np
 
 from ...core.abinitio.search import DETAIL, Search, SearchResult, likeliest_poses
 from ...core.abinitio.starts import SAME_VOLUME, SearchOutcome, search_all
-from ...core.abinitio.verdict import probability_found, verdict
+from ...core.abinitio.verdict import verdict
 from ...core.abinitio.working_images import group_scales, read_images
 from ...core.evaluation.views import (
     sampling_compensation_factor,
@@ -326,7 +326,6 @@ def _search_metrics(inputs: SearchInputs, outcome: SearchOutcome, used: int) -> 
         "search_junk_share": round(found.state.junk_share, 4),
         "search_median_certainty": round(float(np.median(found.certainty)), 4),
         "verdict": verdict(outcome.between_halves)[0],
-        "found_probability": probability_found(outcome.between_halves),
         "starts": len(outcome.courses),
         "chosen_start": outcome.chosen + 1,
         "start_log_likelihoods": [round(value, 3) for value in outcome.log_likelihoods],
