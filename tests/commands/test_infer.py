@@ -213,20 +213,20 @@ def test_an_interrupted_run_goes_on_with_the_same_result(scene, oracle, tmp_path
     assert infer(folder, tmp_path / "whole", "--volume", folder / "map.mrc", "--no-refine") == 0
     predict_batch, seen = module._predict_batch, []
 
-    def breaks(inputs, finder, rows, results):
+    def breaks(inputs, finder, rows, *others):
         if len(seen) == 2:
             raise InputError("interrupted")
         seen.append(len(rows))
-        predict_batch(inputs, finder, rows, results)
+        predict_batch(inputs, finder, rows, *others)
 
     monkeypatch.setattr(state_files, "SAVE_SECONDS", 0.0)
     monkeypatch.setattr(module, "_predict_batch", breaks)
     assert infer(folder, tmp_path / "run", "--volume", folder / "map.mrc", "--no-refine") == 2
     assert not (tmp_path / "run/particles.star").exists()
 
-    def counts(inputs, finder, rows, results):
+    def counts(inputs, finder, rows, *others):
         seen.append(len(rows))
-        predict_batch(inputs, finder, rows, results)
+        predict_batch(inputs, finder, rows, *others)
 
     monkeypatch.setattr(module, "_predict_batch", counts)
     assert infer(folder, tmp_path / "run", "--volume", folder / "map.mrc", "--no-refine") == 0
