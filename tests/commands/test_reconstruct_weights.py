@@ -110,7 +110,7 @@ def test_a_covariance_belongs_to_its_pose(refined):
 
 def test_a_damaged_covariance_is_named(refined):
     star, table = refined
-    texts = covariance_texts(np.tile(np.eye(5), (NUMBER, 1, 1)))
+    texts = covariance_texts(np.tile(np.eye(5), (NUMBER, 1, 1))).astype(object)
     texts[3] = "1/2/nan"
     write_particles(star, table.replace(extra={**table.extra, COVARIANCE: texts}))
     said = f"Particle {table.ids[3]} of .* has {COVARIANCE} = '1/2/nan', not 15 numbers"
