@@ -12,25 +12,26 @@ pytest.importorskip("pwem", reason="Scipion (scipion-em) is not installed")
 
 LOADING = """
 import sys, time
+start = time.process_time()
 import pwem.protocols, pwem.viewers, pwem.wizards
 before = time.process_time()
 import cryoposes_plugin
 cryoposes_plugin.Plugin
 import cryoposes_plugin.protocols, cryoposes_plugin.objects
 import cryoposes_plugin.viewers, cryoposes_plugin.wizards
-sys.stdout.write(f"\\nSECONDS {time.process_time() - before}")
+sys.stdout.write(f"\\nSHARE {(time.process_time() - before) / (before - start)}")
 """
 
 
-def test_loading_the_plugin_costs_scipion_less_than_a_third_of_a_second():
-    """CPU time, the least of three, since other work on the machine can only add to it."""
-    seconds = []
+def test_loading_the_plugin_costs_a_quarter_of_what_scipion_costs_at_most():
+    """CPU time, the least of three; in that of Scipion, since machines differ."""
+    shares = []
     for _ in range(3):
         result = subprocess.run(
             [sys.executable, "-c", LOADING], capture_output=True, text=True, timeout=120
         )
-        seconds.append(float(result.stdout.rsplit("SECONDS ", 1)[1]))
-    assert min(seconds) < 0.3
+        shares.append(float(result.stdout.rsplit("SHARE ", 1)[1]))
+    assert min(shares) < 0.25
 
 
 def test_a_protocol_adds_little_to_its_program(project, simulated, tmp_path):
