@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import scipy.fft
 
@@ -36,3 +38,22 @@ def padded_for_interpolation(data: np.ndarray, grid_size: int) -> np.ndarray:
     where = slice(start, start + box)
     padded[where, where, where] = data / interpolation_kernel(box, grid_size)
     return scipy.fft.ifftshift(padded)
+
+
+def padded_about_first(values: np.ndarray, size: int, axis: int, dtype: Any = None) -> np.ndarray:
+    """An array filled up with zeros to `size` along an axis, its origin D // 2 moved to the first
+    place.
+
+    Parameters
+    ----------
+    values : any shape.
+    size : of the result along the axis.
+    axis : whose middle is the origin.
+    dtype : of the result; default: that of the values.
+    """
+    shape, box = list(values.shape), values.shape[axis]
+    origin, shape[axis] = centre(box), size
+    padded = np.zeros(shape, dtype or values.dtype)
+    source, target = np.moveaxis(values, axis, 0), np.moveaxis(padded, axis, 0)
+    target[: box - origin], target[size - origin :] = source[origin:], source[:origin]
+    return padded

@@ -12,7 +12,7 @@ import numpy as np
 import scipy.fft
 import tensorflow as tf
 
-from ..fourier.gridding import interpolation_kernel
+from ..fourier.gridding import interpolation_kernel, padded_about_first
 from . import padding as grids
 
 #: Lines of the grid along which the last axis is transformed at once.
@@ -155,24 +155,17 @@ def fourier_volume(volume: np.ndarray, size: int, out: Optional[np.ndarray] = No
     result may be written to `out`.
     """
     box, origin = len(volume), len(volume) // 2
-    after, before = slice(0, box - origin), slice(size - origin, size)
     sign = np.where((np.arange(box) - origin) % 2, -1.0, 1.0)  # begins kz and ky at -S / 2
     data = (volume / interpolation_kernel(box, size)) * sign[:, None, None] * sign[:, None]
     if out is None:
         out = np.empty((size, size, size // 2 + 1), np.complex64)
 
-    lines = np.zeros((box, box, size), np.float32)
-    lines[..., after], lines[..., before] = data[..., origin:], data[..., :origin]
-    along_x = scipy.fft.rfft(lines, axis=2)
+    along_x = scipy.fft.rfft(padded_about_first(data, size, 2, np.float32), axis=2)
     planes = np.empty((box, size, size // 2 + 1), np.complex64)
     for plane, rows in zip(planes, along_x):
-        padded = np.zeros_like(plane)
-        padded[after], padded[before] = rows[origin:], rows[:origin]
-        plane[:] = scipy.fft.fft(padded, axis=0, overwrite_x=True)
+        plane[:] = scipy.fft.fft(padded_about_first(rows, size, 0), axis=0, overwrite_x=True)
     for y in range(0, size, _LINES_AT_ONCE):
-        some = planes[:, y : y + _LINES_AT_ONCE]
-        padded = np.zeros((size, *some.shape[1:]), np.complex64)
-        padded[after], padded[before] = some[origin:], some[:origin]
+        padded = padded_about_first(planes[:, y : y + _LINES_AT_ONCE], size, 0)
         out[:, y : y + _LINES_AT_ONCE] = scipy.fft.fft(padded, axis=0, overwrite_x=True)
     return out
 

@@ -20,6 +20,7 @@ from scipy.special import i0
 
 from ..compiled import compiled, inlined
 from ..conventions import centre
+from ..fourier.gridding import padded_about_first
 
 _u = np.uint64
 #: Nodes along an axis that a point is read from.
@@ -123,8 +124,8 @@ def _table(volume: np.ndarray, size: int) -> np.ndarray:
 
     for plane in range(box):
         factor = signed[plane] * signed[:, None] * along
-        data = _about_first((volume[plane] * factor).astype(np.float32), size, axis=1)
-        rows = _about_first(scipy.fft.rfft(data, axis=1), size, axis=0)
+        data = padded_about_first(volume[plane] * factor, size, 1, np.float32)
+        rows = padded_about_first(scipy.fft.rfft(data, axis=1), size, 0)
         table[1 + (plane - origin) % size, own, inner] = scipy.fft.fft(rows, axis=0)
     for y in range(1, 1 + size, _LINES_AT_ONCE):
         lines = table[own, y : min(y + _LINES_AT_ONCE, 1 + size), inner]
@@ -137,17 +138,6 @@ def _table(volume: np.ndarray, size: int) -> np.ndarray:
     for beyond, column in ((0, 2), (half + 2, half), (half + 3, half - 1)):
         table[:, :, beyond] = table[:, :, column][np.ix_(opposite, opposite)].conj()
     return table
-
-
-def _about_first(data: np.ndarray, size: int, axis: int) -> np.ndarray:
-    """A plane filled up with zeros to `size` along an axis, its origin D // 2 moved to the first
-    place.
-    """
-    data = np.moveaxis(data, axis, 0)
-    origin = centre(len(data))
-    padded = np.zeros((size, data.shape[1]), data.dtype)
-    padded[: len(data) - origin], padded[size - origin :] = data[origin:], data[:origin]
-    return np.moveaxis(padded, 0, axis)
 
 
 @inlined

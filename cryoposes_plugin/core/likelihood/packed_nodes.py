@@ -15,7 +15,7 @@ import numpy as np
 import scipy.fft
 
 from ..compiled import compiled, inlined
-from ..fourier.gridding import kernel_along_axis
+from ..fourier.gridding import kernel_along_axis, padded_about_first
 
 #: The largest number that a part may have, and the factor by which exponents of halves are smaller
 #: than those of floats.
@@ -102,11 +102,7 @@ def packed_nodes(volume: np.ndarray, size: int, layers: Layers) -> PackedNodes:
 
 def _padded_transform(values: np.ndarray, size: int, axis: int) -> np.ndarray:
     """Transform along an axis, whose middle is the origin, padded to `size`."""
-    shape = list(values.shape)
-    origin, shape[axis] = shape[axis] // 2, size
-    padded = np.zeros(shape, np.complex64)
-    source, target = np.moveaxis(values, axis, 0), np.moveaxis(padded, axis, 0)
-    target[: len(source) - origin], target[size - origin :] = source[origin:], source[:origin]
+    padded = padded_about_first(values, size, axis)
     return scipy.fft.fft(padded, axis=axis, overwrite_x=True)
 
 
