@@ -7,6 +7,7 @@ import errno
 import json
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from cryoposes_plugin.cli.main import main
 from cryoposes_plugin.commands.run_directory import alone_in
 from cryoposes_plugin.commands.simulate.config import SimulateConfig
 from cryoposes_plugin.commands.train.config import TrainConfig
+from cryoposes_plugin.core import memory
 from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
 from cryoposes_plugin.core.imaging.settings import CtfDistribution, Imaging, PoseDistribution
 from cryoposes_plugin.core.io.mrc import write_volume
@@ -51,6 +53,17 @@ def simulate(tmp_path, volume_path):
         return folder, images.reshape(-1, *images.shape[-2:]), particles, metrics
 
     return run
+
+
+def test_too_little_memory_is_said_before_the_run(volume_path, tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(memory, "available_bytes", lambda: 100 * 2**20)
+    words = ["simulate", "--volume", volume_path, "--number", 2, "--output", tmp_path / "out"]
+    assert main(list(map(str, words))) == 2
+    assert re.search(
+        r"the projection of 1 volume to images of 48 px needs about 0\.\d+ GiB of memory and 0.0977 "
+        "GiB are free; give a coarser pixel size",
+        caplog.text,
+    )
 
 
 def test_what_is_written(simulate):

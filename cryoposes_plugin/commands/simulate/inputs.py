@@ -10,14 +10,16 @@ import numpy as np
 
 from ...core.errors import ConfigError, InputError
 from ...core.imaging.faults.conformations import split
-from ...core.imaging.image_model import check_memory, model_bytes
+from ...core.imaging.image_model import model_bytes
 from ...core.io.mrc import read_volume
 from ...core.io.particle_files import read_particles
 from ...core.io.star_optics import aberrations_of
 from ...core.maps.size import radius_of_gyration_angstrom
 from ...core.maps.volume_mask import check_mask
+from ...core.memory import require_memory
 from ...core.particles.grids import Grid
 from ...core.types import ParticleTable, Volume
+from ...core.values import counted
 from ..imaging_config import ImagingConfig
 from ..imaging_inputs import read_densities
 from ..plausibility import check_diameter, check_field_of_view
@@ -72,7 +74,12 @@ def read_inputs(config: SimulateConfig) -> SimulationInputs:
     mask = _mask_of_part(config, volumes)
     parts = () if mask is None else volumes
     projected = (*volumes, *_other_molecules(config, volumes), *parts)
-    check_memory(projected, box, pixel)
+    needed = model_bytes(projected, box, pixel)
+    require_memory(
+        needed,
+        f"simulate: the projection of {counted(len(projected), 'volume')} to images of {box} px",
+        "give a coarser pixel size, smaller volumes, or fewer of them",
+    )
     noise = None
     if config.noise_like:
         noise = read_particles(config.noise_like, (), config.images_from, config.passthrough)
@@ -87,7 +94,6 @@ def read_inputs(config: SimulateConfig) -> SimulationInputs:
             "simulate: the projector 'astra' makes no beam tilt, aberrations or anisotropic "
             "magnification; choose the projector 'fourier'."
         )
-    needed = model_bytes(projected, box, pixel)
     return SimulationInputs(volumes, box, pixel, like, poses, mask, noise, needed)
 
 

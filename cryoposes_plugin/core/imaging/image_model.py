@@ -6,13 +6,11 @@ from __future__ import annotations
 
 import copy
 import math
-import os
 from typing import Optional, Sequence
 
 import numpy as np
 import scipy.fft
 
-from ..errors import ResourceError
 from ..fourier.aberrations import Aberrations, odd_phase
 from ..fourier.ctf import ctf_values, frequency_grid, state_filter, unpack_ctf
 from ..fourier.points import half_plane, origin_signs
@@ -147,17 +145,3 @@ def model_bytes(volumes: Sequence[Volume], box_size_px: int, pixel_size_angstrom
     held = sum(4 * v.box_size_px**3 for v in volumes)
     tables = len(volumes) * table_bytes(box) + 4 * (box**3 + largest**3)
     return _PROGRAM_BYTES + held + max(_CHECK_BYTES_PER_VOXEL * largest**3, tables)
-
-
-def check_memory(volumes: Sequence[Volume], box_size_px: int, pixel_size_angstrom: float) -> None:
-    """Raise ResourceError if the model of these volumes exceeds the machine's memory."""
-    needed = model_bytes(volumes, box_size_px, pixel_size_angstrom)
-    there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    if needed > there:
-        raise ResourceError(
-            f"Projecting {len(volumes)} volume(s) on a grid of "
-            f"{working_box_size_px(volumes, box_size_px, pixel_size_angstrom)} px at "
-            f"{pixel_size_angstrom:g} Å/px needs {needed / 2**30:.0f} GiB of memory, but the "
-            f"machine has {there / 2**30:.0f} GiB; give a coarser pixel size, smaller volumes, or "
-            "fewer of them."
-        )
