@@ -21,6 +21,7 @@ from scipy.special import i0
 from ..compiled import compiled, inlined
 from ..conventions import centre
 from ..fourier.gridding import padded_about_first
+from ..fourier.half_space import on_stored_side
 
 _u = np.uint64
 #: Nodes along an axis that a point is read from.
@@ -169,8 +170,7 @@ def _locate(
     for q in range(_u(n)):
         kx, ky = k[0, _u(first) + q], k[1, _u(first) + q]
         x, y, z = a00 * kx + a10 * ky, a01 * kx + a11 * ky, a02 * kx + a12 * ky
-        side = np.float32(1.0) if x >= np.float32(0.0) else np.float32(-1.0)
-        x, y, z = x * side, y * side, z * side
+        x, y, z, side = on_stored_side(x, y, z)
         x0, y0, z0 = np.floor(x), np.floor(y), np.floor(z)
         middle = np.float32(0.5)
         s[_SIDE + q] = side

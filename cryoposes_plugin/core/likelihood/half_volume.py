@@ -16,6 +16,7 @@ import numpy as np
 
 from ..compiled import compiled, inlined
 from ..errors import ResourceError
+from ..fourier.half_space import on_stored_side
 from ..imaging import padding as grids
 from .arrays import ImageArrays, PoseArrays
 from .packed_nodes import imaginary_part, layers_of, packed_nodes, real_part
@@ -158,8 +159,7 @@ def _locate(
     for q in range(_u(n)):
         kx, ky = s[_KX + q], s[_KY + q]
         x, y, z = a00 * kx + a10 * ky, a01 * kx + a11 * ky, a02 * kx + a12 * ky
-        side = np.float32(1.0) if x >= np.float32(0.0) else np.float32(-1.0)
-        x, y, z = x * side, y * side, z * side
+        x, y, z, side = on_stored_side(x, y, z)
         x0, y0, z0 = np.floor(x), np.floor(y), np.floor(z)
         s[_SIDE + q] = side
         s[_FX + q], s[_FY + q], s[_FZ + q] = x - x0, y - y0, z - z0

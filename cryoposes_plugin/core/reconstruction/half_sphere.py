@@ -13,6 +13,7 @@ from typing import Tuple
 import numpy as np
 
 from ..compiled import compiled, inlined
+from ..fourier.half_space import on_stored_side
 
 _u = np.uint64
 #: Samples whose nodes are in the cache together.
@@ -76,8 +77,7 @@ def spread(
             for q in range(n):
                 kx, ky = plane[0, _u(first) + q], plane[1, _u(first) + q]
                 x, y, z = a[0] * kx + b[0] * ky, a[1] * kx + b[1] * ky, a[2] * kx + b[2] * ky
-                side[q] = one if x >= np.float32(0.0) else -one
-                x, y, z = x * side[q], y * side[q], z * side[q]
+                x, y, z, side[q] = on_stored_side(x, y, z)
                 x0, y0, z0 = np.floor(x), np.floor(y), np.floor(z)
                 fx[q], fy[q], fz[q] = x - x0, y - y0, z - z0
                 line[q] = (np.int32(z0) + middle) * np.int32(edge) + np.int32(y0) + middle
