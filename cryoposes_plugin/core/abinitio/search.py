@@ -32,6 +32,7 @@ from ..fourier.shells import shell_means
 from ..fourier.slices import SliceSampler
 from ..geometry.sampling import healpix_grid, random_rotations
 from ..likelihood.pose_likelihood import PoseLikelihood
+from ..maps.size import bright_part
 from ..reconstruction.fourier_inversion import FourierGrid, Inversion
 from ..refinement.search_grids import SHIFT_STEP, shift_grid
 from ..types import Volume
@@ -417,10 +418,8 @@ def _parents(order: int) -> np.ndarray:
 
 
 def _centred(volume: np.ndarray) -> np.ndarray:
-    """The volume rolled by whole voxels, so that the density above mean + one standard deviation
-    has its centre of mass at D // 2.
-    """
-    weight = np.clip(volume - volume.mean() - volume.std(), 0, None)
+    """The volume rolled by whole voxels, so that its bright part has its centre of mass at D // 2."""
+    weight = bright_part(volume)
     if not weight.any():
         return volume
     shift = np.rint(centre(len(volume)) - np.array(ndimage.center_of_mass(weight))).astype(int)

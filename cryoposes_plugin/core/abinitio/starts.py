@@ -22,6 +22,7 @@ from ..geometry.sampling import healpix_grid
 from ..io.folder import Folder
 from ..io.state_files import SEARCH_DETAIL, SEARCH_START, damaged, read_arrays, write_arrays
 from ..maps.alignment import align_maps
+from ..maps.size import bright_part
 from ..progress import Progress
 from ..types import Volume
 from .search import DETAIL, SHAPE, Search, SearchResult, SearchState, Stage
@@ -150,18 +151,15 @@ def shape_agreement(first: np.ndarray, second: np.ndarray, last_shell: int) -> f
     """Correlation of two volumes (D, D, D) up to a shell, at their best rotation, displacement and
     hand, without their means over spheres: any two round volumes agree in these.
     """
-    one, other = (Volume(without_spherical_mean(data), 1.0) for data in (first, second))
-    return align_maps(one, other, last_shell).correlation
+    one, other = (without_spherical_mean(data) for data in (first, second))
+    return _correlation(one, other, last_shell)
 
 
 def without_spherical_mean(data: np.ndarray) -> np.ndarray:
-    """(D, D, D) moved so that its centre of mass is at D // 2, minus, at each voxel, the mean at its
-    distance from there.
-
-    The centre is that of the density above mean + one standard deviation. A round volume off its
-    centre would have a direction.
+    """(D, D, D) moved so that the centre of mass of its bright part is at D // 2, minus, at each
+    voxel, the mean at its distance from there. A round volume off its centre would have a direction.
     """
-    weight = np.clip(data - data.mean() - data.std(), 0, None)
+    weight = bright_part(data)
     if weight.any():
         off = len(data) // 2 - np.array(ndimage.center_of_mass(weight))
         data = ndimage.shift(data, off, order=3)
@@ -171,12 +169,15 @@ def without_spherical_mean(data: np.ndarray) -> np.ndarray:
 
 
 def _agreements(volumes: Sequence[np.ndarray]) -> np.ndarray:
-    """(K, K), 1 on the diagonal."""
-    table = np.eye(len(volumes))
+    """(K, K) `shape_agreement` of all pairs, 1 on the diagonal."""
+    table, shapes = np.eye(len(volumes)), list(map(without_spherical_mean, volumes))
     for i, j in itertools.combinations(range(len(volumes)), 2):
-        value = shape_agreement(volumes[i], volumes[j], SHAPE[-1].last_shell)
-        table[i, j] = table[j, i] = value
+        table[i, j] = table[j, i] = _correlation(shapes[i], shapes[j], SHAPE[-1].last_shell)
     return table
+
+
+def _correlation(first: np.ndarray, second: np.ndarray, last_shell: int) -> float:
+    return align_maps(Volume(first, 1.0), Volume(second, 1.0), last_shell).correlation
 
 
 def _save(run: Folder, name: str, course: StartResult) -> None:

@@ -110,9 +110,8 @@ def smearing_sentence(sampling: Sampling, even: Sampling) -> Optional[str]:
     x, y, z = smeared_axis(sampling)
     return (
         f"Views are missing (SCF* {sampling.scf_star:.2f}, of as many even views "
-        f"{even.scf_star:.2f}): this volume is "
-        f"smeared along (x, y, z) = ({x:.2f}, "
-        f"{y:.2f}, {z:.2f}), where few views show it from the side."
+        f"{even.scf_star:.2f}): this volume is smeared along (x, y, z) = ({x:.2f}, {y:.2f}, {z:.2f}), "
+        "where few views show it from the side."
     )
 
 

@@ -14,12 +14,14 @@ _BACKGROUND_SHARE = 0.08
 _MARGIN = 1.1
 
 
+def bright_part(density: np.ndarray) -> np.ndarray:
+    """Of a density (D, D, D), what exceeds mean + one standard deviation; 0 elsewhere."""
+    return np.clip(density - density.mean() - density.std(), 0, None)
+
+
 def radius_of_gyration_px(density: np.ndarray) -> float:
-    """Root mean square distance of a (D, D, D) volume's density above mean + one sigma from voxel D
-    // 2.
-    """
-    density = np.asarray(density, dtype=np.float64)
-    weight = np.clip(density - density.mean() - density.std(), 0, None)
+    """Root mean square distance of the bright part of a (D, D, D) volume from voxel D // 2."""
+    weight = bright_part(np.asarray(density, dtype=np.float64))
     radius2 = squared_radius(density.shape[0], 3)
     return float(np.sqrt((weight * radius2).sum() / max(weight.sum(), 1e-30)))
 
