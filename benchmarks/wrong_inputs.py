@@ -51,6 +51,9 @@ EXPECTED = {
     "contrast inverted": ("error: contrast",),
     "all angles zero": ("error: angles",),
 }
+COMMANDS = ("refine", "infer", "iterate", "iterate --model")
+#: Cases that concern the poses of the particles, which a network does not use.
+OF_POSES = ("shuffled poses", "all angles zero")
 TURN_90 = Rotation.from_rotvec([0, 0, np.pi / 2]).as_matrix()
 TURN = Rotation.from_euler("ZYZ", [33, 71, 12], degrees=True).as_matrix()
 
@@ -73,11 +76,14 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--relative", help="Volume (MRC) of a related particle.")
     parser.add_argument("--unrelated", help="Volume (MRC) of another particle.")
     parser.add_argument("--model", help="Network trained on the map, for `infer`.")
+    parser.add_argument(
+        "--start-model", help="Network trained on the map at 40 Å, for `iterate --model`."
+    )
     parser.add_argument("--matched", nargs="+", help="Volumes, with :SYMMETRY behind a name.")
     parser.add_argument("--snr", type=float, nargs="+", default=[0.1])
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--number", type=int, default=200)
-    parser.add_argument("--commands", nargs="+", default=["refine", "infer", "iterate"])
+    parser.add_argument("--commands", nargs="+", default=COMMANDS, choices=COMMANDS)
     parser.add_argument("--cases", nargs="+", default=list(EXPECTED), choices=list(EXPECTED))
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--folder", type=Path, required=True)
@@ -112,9 +118,9 @@ def wrong(arguments: argparse.Namespace) -> None:
                 if config is None:
                     continue
                 # `infer` searches for the poses that a useless network does not know.
-                searched = command == "infer" and case == "useless network"
+                searched = case == "useless network" and command == "infer"
                 expected = ("belong",) if searched else EXPECTED[case]
-                run = folder / f"{command}_{case.replace(' ', '_')}"
+                run = folder / f"{command}_{case}".replace(" ", "_")
                 report(f"{case}, SNR {snr:g}", command, config, run, expected)
 
 
@@ -196,10 +202,21 @@ def config_of(command, case, volume, true, arguments, folder):
     simulated_star = str(folder / "simulated" / "particles.star")
     if command == "infer":
         model = useless(arguments, folder) if case == "useless network" else arguments.model
-        if model is None or case in ("shuffled poses", "all angles zero"):
+        if model is None or case in OF_POSES:
             return None
         return InferConfig(
             model=str(model), particles=simulated_star, volume=volume, threads=arguments.threads
+        )
+
+    if command == "iterate --model":
+        if arguments.start_model is None or case in (*OF_POSES, "useless network"):
+            return None
+        return IterateConfig(
+            model=arguments.start_model,
+            particles=simulated_star,
+            volume=volume,
+            rounds=1,
+            threads=arguments.threads,
         )
 
     table = near(true, 0)
