@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import Callable, Optional
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from ..fourier.points import FourierPoints
 from ..likelihood.pose_likelihood import PoseLikelihood
@@ -21,6 +22,8 @@ SAMPLE = 768
 #: How many of them take part in each round of poses and spectra; the first, without a noise model,
 #: stays at low frequencies.
 ROUNDS = (256, 256, SAMPLE)
+#: The expansion of `attenuation` does not hold below.
+_LEAST_KEPT = 0.5
 #: Fewer scales do not show which of them are low.
 _FEWEST_FOR_SCALES = 20
 
@@ -77,6 +80,44 @@ def measure_spectra(
     return fitted_spectra(points, model, observed.coefficients, scale, right)
 
 
+def attenuation(
+    likelihood: PoseLikelihood,
+    points: FourierPoints,
+    modulation: np.ndarray,
+    poses: Poses,
+    covariance: np.ndarray,
+) -> np.ndarray:
+    """(number_of_shells,) by which the amplitude at refined poses is to be multiplied.
+
+    Poses that are fitted to images take noise for signal. With errors of covariance C and the
+    derivatives J of the reprojections m, the amplitude comes out too large by tr(J C J^T) / 2 |m|^2:
+    the noise adds tr(J C J^T), and half of it is lost because the poses are off. As much is lost if
+    errors that are drawn from C are put on top of the refined poses, m': sum Re(m* m') / sum |m|^2.
+
+    Parameters
+    ----------
+    likelihood : of the map.
+    points : of images and map.
+    modulation : (B, P) of each image, see `Observations`.
+    poses : one for each image.
+    covariance : (B, 5, 5) of their errors (w, dt).
+    """
+    draw = np.random.default_rng(0).multivariate_normal
+    errors = np.stack([draw(np.zeros(len(c)), c, method="eigh") for c in covariance])
+    turned = Rotation.from_rotvec(errors[:, :3]).as_matrix() @ poses.rotations
+    moved = poses.shifts_px + errors[:, 3:]
+    cross, power = np.zeros((2, points.number_of_shells))
+    for first in range(0, len(errors), points.images_at_once):
+        part = slice(first, first + points.images_at_once)
+        given = likelihood, points, modulation[part]
+        model = reprojections(*given, poses.rotations[part], poses.shifts_px[part])
+        other = reprojections(*given, turned[part], moved[part])
+        cross += points.shell_means((model.conj() * other).real.sum(axis=0))
+        power += points.shell_means((np.abs(model) ** 2).sum(axis=0))
+    kept = np.divide(cross, power, out=np.ones_like(cross), where=power > 0)
+    return np.clip(kept, _LEAST_KEPT, 1.0)
+
+
 def calibrate(
     make: Callable[[Spectra], MultiStart],
     observed: Observations,
@@ -110,6 +151,15 @@ def calibrate(
             refined.scale,
             refined.scale_error,
         ).up_to(last_shell)
+        right = ~ScaleDistribution(refined.scale).low
+        kept = attenuation(
+            search.likelihood,
+            search.points,
+            sample.modulation[right],
+            refined.take(right).poses,
+            refined.covariance[right],
+        )
+        spectra = Spectra(kept * spectra.amplitude, spectra.noise_variance)
         if spectra.last_shell == 0:
             break
     return spectra
