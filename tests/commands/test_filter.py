@@ -197,7 +197,7 @@ def numbers(folder):
     return json.loads((folder / "metrics.json").read_text())
 
 
-def test_auto_keeps_at_the_rate_and_says_why_others_are_rejected(tmp_path, caplog):
+def test_auto_keeps_at_the_rate_and_says_why_others_are_rejected(tmp_path):
     junk = np.repeat([0.001, 0.1, 0.9], [150, 10, 40])
     error = np.ones(200)
     error[:30] = 8.0
@@ -213,6 +213,8 @@ def test_auto_keeps_at_the_rate_and_says_why_others_are_rejected(tmp_path, caplo
     assert "Rejected as junk: 40" in (tmp_path / "run/report.html").read_text()
     assert run(tmp_path / "pure", "--particles", star, "--false-discovery-rate", "0.002") == 0
     assert numbers(tmp_path / "pure")["rejected_as_junk"] == 50
+    report = (tmp_path / "pure/report.html").read_text()
+    assert "fewer count as junk: 10 more at 2 %, 10 more at 5 %." in report
 
 
 def test_auto_without_junk_goes_by_wrong_poses(tmp_path, caplog):

@@ -36,6 +36,8 @@ from .config import FilterConfig
 
 #: Probabilities, whose values are checked.
 _PROBABILITIES = (JUNK, WRONG_BASIN)
+#: False discovery rates of which it is said how many more particles they would keep.
+_OTHER_RATES = (0.02, 0.05)
 
 
 class Decision(NamedTuple):
@@ -130,6 +132,11 @@ def _automatic(config: FilterConfig, table: ParticleTable, cells: Optional[np.nd
             float(probabilities[accepted].mean()) if accepted.any() else None
         )
         numbers["junk_expected"] = float(probabilities.sum())
+        numbers["not_junk_at_rate"] = {
+            f"{rate:g}": int(accept_at_rate(probabilities, rate).sum())
+            for rate in (config.false_discovery_rate, *_OTHER_RATES)
+            if rate >= config.false_discovery_rate
+        }
     return Decision(accepted, name, numbers, notes)
 
 

@@ -127,10 +127,24 @@ def reasons(metrics: Dict[str, Any]) -> List[str]:
     if metrics.get("false_discovery_rate") is not None:
         rate = 100 * metrics["false_discovery_rate"]
         lines.append(f"Estimated share of junk among the kept: {rate:.2g} %.")
+        lines += _at_other_rates(metrics["not_junk_at_rate"])
     if "scf_star_before" in metrics:
         before, after = metrics["scf_star_before"], metrics["scf_star_after"]
         lines.append(f"Evenness of the views, SCF*: {before:.3f} before, {after:.3f} after.")
     return lines
+
+
+def _at_other_rates(not_junk: Dict[str, int]) -> List[str]:
+    """A sentence on what larger false discovery rates would keep, from the numbers of particles
+    that are not junk by rate, the run's own first; none if they would keep no more.
+    """
+    (_, own), *others = not_junk.items()
+    more = [
+        f"{number - own} more at {100 * float(rate):g} %" for rate, number in others if number > own
+    ]
+    if not more:
+        return []
+    return [f"With a larger false discovery rate fewer count as junk: {', '.join(more)}."]
 
 
 def criterion(metrics: Dict[str, Any]) -> str:
