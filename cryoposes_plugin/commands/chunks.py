@@ -23,7 +23,7 @@ from ..core.io.state_files import CHUNKS, REDO, read_arrays, read_json, write_ar
 from ..core.particles.chunks import ChunkedWork
 from ..core.values import counted, integer
 from .chunked_config import ChunkedConfig
-from .executors import do_elsewhere
+from .executors import Share, do_elsewhere
 from .run_directory import RunDirectory, alone_in
 
 #: What is being done in chunks; classes of the images of a chunk.
@@ -139,8 +139,15 @@ class Chunks:
         config, of = self._run.config, self._number() or 1
         chunks = {k: Chunk(k, of) for k in missing}
         if isinstance(config, ChunkedConfig) and config.workers > 1:
-            named = {f"{k}/{of}": _named(work, chunk) for k, chunk in chunks.items()}
-            do_elsewhere(config, self._run.path, named)
+            shares = [
+                Share(
+                    f"{k}/{of}",
+                    _named(work, chunk),
+                    _path(folder.path, work.name, k) / MANIFEST_NAME,
+                )
+                for k, chunk in chunks.items()
+            ]
+            do_elsewhere(config, self._run.path, shares)
             return
         for chunk in chunks.values():
             self._do(folder, work, chunk)

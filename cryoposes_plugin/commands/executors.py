@@ -14,7 +14,7 @@ import sys
 from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Dict, Iterator, List, Mapping, Optional, Set, Tuple
+from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
 from ..core.errors import ConfigError, InputError, ResourceError
 from ..core.io.error_log import ERROR_LOG_NAME
@@ -37,25 +37,33 @@ _TIME, _ERROR = re.compile(r"^\d\d:\d\d:\d\d "), re.compile(r"Error: (.+)")
 _running: Set[subprocess.Popen] = set()
 
 
-def do_elsewhere(config: ChunkedConfig, output: Path, named: Mapping[str, str]) -> None:
+class Share(NamedTuple):
+    """A chunk for a worker: K/N, what it is called in an error, and the file that it writes last."""
+
+    chunk: str
+    name: str
+    manifest: Path
+
+
+def do_elsewhere(config: ChunkedConfig, output: Path, shares: Sequence[Share]) -> None:
     """Do chunks of a run; InputError or ResourceError if one fails.
 
     Parameters
     ----------
     config : of the run.
     output : its folder.
-    named : K/N -> what the chunk is called in an error.
+    shares : the chunks.
     """
     command = [config.command, "--config", str(output / CONFIG_NAME), "--output", str(output)]
     with _executor(config) as executor:
         futures = []
-        for place, (chunk, name) in enumerate(named.items()):
-            words, environment = [*command, "--chunk", chunk], {}
+        for place, share in enumerate(shares):
+            words, environment = [*command, "--chunk", share.chunk], {}
             if not config.dask:
                 threads = str(max(1, (config.threads or number_of_cores()) // config.workers))
                 words += ["--threads", threads, "--gpu", "none" if config.gpu == "none" else ""]
                 environment = {**dict.fromkeys(THREAD_VARIABLES, threads), **_part_of_gpus(place)}
-            futures.append(executor.submit(do_chunk, words, name, os.getcwd(), environment))
+            futures.append(executor.submit(do_chunk, words, share, os.getcwd(), environment))
 
         try:
             for future in as_completed(futures):
@@ -100,17 +108,22 @@ def _part_of_gpus(place: int) -> Dict[str, str]:
     return {"CUDA_VISIBLE_DEVICES": granted[place % len(granted)]} if granted[1:] else {}
 
 
-def do_chunk(words: List[str], name: str, folder: str, environment: Mapping[str, str]) -> None:
-    """Run the program for a chunk; InputError or ResourceError if it fails.
+def do_chunk(words: List[str], share: Share, folder: str, environment: Mapping[str, str]) -> None:
+    """Run the program for a chunk that is not done; InputError or ResourceError if it fails.
 
     Parameters
     ----------
     words : of the command line.
-    name : of the chunk, for errors.
+    share : the chunk.
     folder : working directory.
     environment : variables that differ from those here.
     """
+    name = share.name
     for _ in range(_ATTEMPTS):
+        # A worker that is killed at its very end has nothing to repeat: its successor would wait for
+        # the next work of the run, which begins when this one ends.
+        if (Path(folder) / share.manifest).exists():
+            return
         status, sentence = run_program(words, folder, environment)
         if status not in _KILLED:
             break

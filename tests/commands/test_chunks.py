@@ -4,6 +4,7 @@ import json
 import signal
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -149,27 +150,46 @@ def test_dask_needs_a_number_of_chunks():
         SquareConfig(dask="tcp://a:1").validate()
 
 
+def share(number=1, name=None):
+    name = name or f"Chunk {number} of 2"
+    return executors.Share(f"{number}/2", name, Path(f"chunks/work_{number}/manifest.json"))
+
+
 def test_a_killed_chunk_is_repeated_and_then_given_up(monkeypatch):
+    one = share(name="Chunk 1 of 2 (5 particles)")
     ends = [(-signal.SIGKILL, None)] * 2 + [(0, None)]
     monkeypatch.setattr(executors, "run_program", lambda *_: ends.pop(0))
-    executors.do_chunk(["--chunk", "1/2"], "Chunk 1 of 2 (5 particles)", ".", {})
+    executors.do_chunk(["--chunk", "1/2"], one, ".", {})
     assert not ends
     ends += [(-signal.SIGKILL, None)] * 3
     with pytest.raises(ResourceError, match=r"Chunk 1 of 2 \(5 particles\) was killed 3 times"):
-        executors.do_chunk(["--chunk", "1/2"], "Chunk 1 of 2 (5 particles)", ".", {})
+        executors.do_chunk(["--chunk", "1/2"], one, ".", {})
+
+
+def test_a_chunk_that_was_killed_after_its_last_file_is_not_repeated(monkeypatch, tmp_path):
+    one, ends = share(), [(-signal.SIGKILL, None)]
+
+    def killed_at_its_end(*_):
+        (tmp_path / one.manifest).parent.mkdir(parents=True)
+        (tmp_path / one.manifest).write_text("{}")
+        return ends.pop(0)
+
+    monkeypatch.setattr(executors, "run_program", killed_at_its_end)
+    executors.do_chunk(["--chunk", "1/2"], one, str(tmp_path), {})
+    assert not ends
 
 
 def test_an_error_of_the_program_is_that_of_the_chunk(tmp_path):
     words = ["refine", "--particles", "no.star", "--volume", "no.mrc", "--chunk", "1/2"]
     with pytest.raises(InputError, match=r"^Chunk 1 of 2: refine: no.star does not exist"):
-        executors.do_chunk([*words, "--output", "run"], "Chunk 1 of 2", str(tmp_path), {})
+        executors.do_chunk([*words, "--output", "run"], share(), str(tmp_path), {})
 
 
 def test_without_dask_the_error_says_how_to_install_it(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "dask.distributed", None)
     config = SquareConfig(workers=2, dask="tcp://127.0.0.1:1")
     with pytest.raises(ResourceError, match=r"pip install 'scipion-em-cryoposes\[cluster\]'"):
-        executors.do_elsewhere(config, tmp_path, {"1/2": "Chunk 1 of 2"})
+        executors.do_elsewhere(config, tmp_path, [share()])
 
 
 def test_the_workers_of_a_dask_cluster_do_the_chunks(tmp_path):
@@ -181,4 +201,4 @@ def test_the_workers_of_a_dask_cluster_do_the_chunks(tmp_path):
     with cluster:
         config = SquareConfig(workers=2, dask=cluster.scheduler_address)
         with pytest.raises(InputError, match=r"^Chunk [12] of 2: .*invalid choice: 'square'"):
-            executors.do_elsewhere(config, tmp_path, {f"{k}/2": f"Chunk {k} of 2" for k in (1, 2)})
+            executors.do_elsewhere(config, tmp_path, [share(k) for k in (1, 2)])
