@@ -10,7 +10,7 @@ from cryoposes_plugin.commands.config import Config
 from cryoposes_plugin.commands.expand_symmetry.config import ExpandSymmetryConfig
 from cryoposes_plugin.core.io.names import PARTICLES_NAME
 from cryoposes_plugin.core.scores import EXPANDED_FROM
-from cryoposes_plugin.scipion import convert, forms, results
+from cryoposes_plugin.scipion import convert, forms, results, set_rows
 
 from .protocol_base import SAMPLE, ParticleInput, ProtCryoposesBase
 
@@ -68,10 +68,11 @@ class ProtCryoposesExpandSymmetry(ProtCryoposesBase):
         """Each particle is made from the first of its copies, which differ in what the table has."""
         left = {int(identity): row for row, identity in enumerate(table.ids)}
         rows: Dict[int, List[int]] = {}
-        for item in self.inputParticles.get().iterItems():
-            source = int(item.getAttributeValue(f"_{EXPANDED_FROM}"))
-            if source in left:
-                rows[item.getObjId()] = [left.pop(source)]
+        label = f"_{EXPANDED_FROM}"
+        columns = set_rows.read_columns(self.inputParticles.get(), label.__eq__)
+        for identity, source in zip(columns[set_rows.ID].values, columns[label].values):
+            if int(source) in left:
+                rows[int(identity)] = [left.pop(int(source))]
         return rows
 
     def _result_summary(self, metrics: Dict[str, Any]) -> List[str]:

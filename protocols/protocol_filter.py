@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Dict, List
 
+import numpy as np
 from pwem.objects import SetOfParticles
 
 from cryoposes_plugin.commands.config import FILTER, Config
@@ -87,15 +88,12 @@ class ProtCryoposesFilter(ProtCryoposesStreaming):
         threshold = self.threshold.get()
         if threshold is None or self.inputParticles.get().isStreamOpen():
             return []
-        values = [
-            particle.getAttributeValue(f"_{score}")
-            for particle in self.inputParticles.get().iterItems()
-        ]
-        if min(cost(score, value) for value in values) <= cost(score, threshold):
+        values = convert.scores_of(self.inputParticles.get(), score)
+        if np.min(cost(score, values)) <= cost(score, threshold):
             return []
         return [
-            f"--threshold is {threshold:g} and the scores range from {min(values):.6g} to "
-            f"{max(values):.6g}, so none of the {len(values)} particles would be kept; give "
+            f"--threshold is {threshold:g} and the scores range from {values.min():.6g} to "
+            f"{values.max():.6g}, so none of the {len(values)} particles would be kept; give "
             "another value."
         ]
 

@@ -37,7 +37,7 @@ class Texts:
             return cls(values)
         return texts_together(
             [
-                cls(packed([_encoded(str(v)) for v in values[at : at + _AT_ONCE]]))
+                cls(packed(_all_encoded([str(v) for v in values[at : at + _AT_ONCE]])))
                 for at in range(0, max(1, len(values)), _AT_ONCE)
             ]
         )
@@ -157,13 +157,14 @@ def _numbers(cells: List[bytes], number: int) -> List[float]:
 
 
 def distinct_rows(columns: Sequence[AnyTexts]) -> Tuple[np.ndarray, np.ndarray]:
-    """The first row of each distinct combination of columns, ascending, and (N,) the combination of
-    each row.
+    """The first row of each distinct combination of columns of texts or numbers, ascending, and
+    (N,) the combination of each row.
     """
     code = np.zeros(len(columns[0]), dtype=np.int64)
     first = np.zeros(1, dtype=np.int64)
     for column in columns:
-        data = Texts.of(column).data
+        numbers = isinstance(column, np.ndarray) and column.dtype.kind in "fiu"
+        data = np.asarray(column) if numbers else Texts.of(column).data
         new = np.r_[True, data[1:] != data[:-1]][: len(data)]
         begins = np.flatnonzero(new)  # most neighbours are alike
         values, inverse = np.unique(data[begins], return_inverse=True)
@@ -171,14 +172,17 @@ def distinct_rows(columns: Sequence[AnyTexts]) -> Tuple[np.ndarray, np.ndarray]:
         own = np.repeat(inverse.reshape(-1), runs)
         _, first, code = np.unique(code * len(values) + own, return_index=True, return_inverse=True)
         code = code.reshape(-1)
+
     order = np.argsort(first)
     rank = np.empty_like(order)
     rank[order] = np.arange(len(order))
     return first[order], rank[code]
 
 
-def _encoded(text: str) -> bytes:
-    word = text.encode(*ENCODING)
-    if b"\0" in word:
+def _all_encoded(texts: List[str]) -> List[bytes]:
+    together = "\n".join(texts)
+    if "\0" in together:
         raise ValueError("a text with a null character")
-    return word
+    if texts and together.count("\n") == len(texts) - 1:
+        return together.encode(*ENCODING).split(b"\n")
+    return [text.encode(*ENCODING) for text in texts]

@@ -7,7 +7,7 @@ acquisition `optics`, and for the way back `results`.
 from __future__ import annotations
 
 import logging
-from typing import Any, Collection, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Collection, Dict, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -15,14 +15,35 @@ from ..constants import BFACTOR, OPTICS_GROUP, RANDOM_SUBSET
 from ..core.errors import InputError
 from ..core.scored_pose import same_poses, without_scores_of_other_poses
 from ..core.scores import ATTRIBUTE_PREFIX, SCORED_POSE
-from ..core.types import CtfTable, OpticsGroup, ParticleTable, acquisition_of_particles
+from ..core.texts import Texts, distinct_rows, formatted
+from ..core.types import (
+    CtfTable,
+    OpticsGroup,
+    ParticleTable,
+    TextColumn,
+    acquisition_of_particles,
+)
 from . import optics as optics_text
 from .images import image_references
+from .set_rows import ENABLED, ID, Column, read_columns
 
 logger = logging.getLogger(__name__)
 
 #: Attributes of a particle from RELION that the table models.
 _MODELLED = {RANDOM_SUBSET, OPTICS_GROUP, BFACTOR, "_rlnPhaseShift"}
+
+#: Attributes of a particle, by the labels of Scipion's columns.
+_MATRIX, _PHASE_SHIFT = "_transform._matrix", "_ctfModel._phaseShift"
+_DEFOCUS = "_ctfModel._defocusU", "_ctfModel._defocusV", "_ctfModel._defocusAngle"
+_ACQUISITION = tuple(
+    f"_acquisition._{name}" for name in ("voltage", "sphericalAberration", "amplitudeContrast")
+)
+_POSITION, _MICROGRAPH = ("_coordinate._x", "_coordinate._y"), "_coordinate._micName"
+_MICROGRAPH_IDS = "_micId", "_coordinate._micId"
+_NEEDED = {
+    *("_index", "_filename", _MATRIX, _PHASE_SHIFT, _MICROGRAPH, "_acquisition._magnification"),
+    *(*_DEFOCUS, *_ACQUISITION, *_POSITION, *_MICROGRAPH_IDS),
+}
 
 #: Ids are listed one by one if they are less than this fraction of the range that they span.
 _SPARSE = 0.25
@@ -135,7 +156,7 @@ def particles_to_table(
     from ..core.io.star_optics import with_true_shifts
 
     items = _Items(particles, ids)
-    if not items.ids:
+    if not len(items.ids):
         raise InputError(
             f"The particle set {particles.getFileName()} has no enabled particles; give a set "
             "with particles."
@@ -143,12 +164,14 @@ def particles_to_table(
 
     box, pixel = particles.getXDim(), particles.getSamplingRate()
     stack_paths, stack_index, slice_index = image_references(
-        items.locations, converted_stack, box, pixel
+        *items.locations(), converted_stack, box, pixel
     )
-    groups, group_index = optics_text.optics_groups(particles, items.optics)
+    keys, of_key = items.optics()
+    groups, group_of_key = optics_text.optics_groups(particles, keys)
+    group_index = group_of_key[of_key]
     poses = items.poses()
     table = ParticleTable(
-        ids=np.array(items.ids, dtype=np.int64),
+        ids=items.ids,
         stack_paths=stack_paths,
         stack_index=stack_index,
         slice_index=slice_index,
@@ -216,94 +239,81 @@ def sample_table(particles, number: int, among: Optional[Collection[int]] = None
     return particles_to_table(particles, None, ids[:: max(1, -(-len(ids) // number))])
 
 
+def scores_of(particles, name: str) -> np.ndarray:
+    """(N,) scores of all particles of a set that has them."""
+    column = read_columns(particles, f"_{name}".__eq__)[f"_{name}"]
+    return np.where(column.known, np.asarray(column.values, dtype=np.float64), np.nan)
+
+
 class _Items:
-    """The values of all items of a set. Scipion reuses the item, so values are copied at once."""
+    """The values of the items of a set, (N,) each."""
 
     def __init__(self, particles, wanted: Optional[Sequence[int]] = None):
         self.name = particles.getFileName()
-        self._acquisition = particles.getAcquisition()
-        self.ids: List[int] = []
-        self.locations: List[Tuple[int, str]] = []
-        self.optics: List[Tuple[Any, ...]] = []
-        self._transforms: List[np.ndarray] = []
-        self._defoci: List[Tuple[float, ...]] = []
-        self._coordinates: List[Optional[Tuple[Any, Any, str]]] = []
-        self._attributes: Dict[str, List[Any]] = {}
-        aligned, with_ctf, disabled = particles.hasAlignmentProj(), particles.hasCTF(), 0
-        chosen = None if wanted is None else set(wanted)
-        for particle in particles.iterItems(where=id_range(wanted)):
-            if chosen is not None and particle.getObjId() not in chosen:
-                continue
-            if not particle.isEnabled():
-                disabled += 1
-                continue
-            self._take(particle, aligned, with_ctf)
-
-        if disabled:
+        self._acquisition = optics_text.acquisition_values(particles.getAcquisition())
+        columns = read_columns(particles, _is_wanted, id_range(wanted))
+        if columns and wanted is not None:
+            chosen = np.isin(columns[ID].values, np.asarray(wanted))
+            columns = {label: column.take(chosen) for label, column in columns.items()}
+        enabled = columns[ENABLED].values if columns else np.zeros(0, dtype=bool)
+        if not enabled.all():
+            columns = {label: column.take(enabled) for label, column in columns.items()}
+            disabled = int((~enabled).sum())
             logger.info("Left out: %d disabled particles of %s.", disabled, self.name)
+        self._columns, self._number = columns, int(enabled.sum())
+        self.ids = columns[ID].values if columns else np.zeros(0, dtype=np.int64)
+        self._aligned, self._with_ctf = particles.hasAlignmentProj(), particles.hasCTF()
 
-    def _take(self, particle, aligned: bool, with_ctf: bool) -> None:
-        if not self.ids:
-            self._attributes = {
-                name: [] for name, _ in particle.getAttributes() if _is_ours_or_relions(name)
-            }
+    def locations(self) -> Tuple[np.ndarray, Texts]:
+        """Index from 1 and file name of each image."""
+        return self._columns["_index"].values, self._columns["_filename"].values
 
-        identity = particle.getObjId()
-        self.ids.append(identity)
-        self.locations.append(particle.getLocation())
-        own = particle.getAcquisition()
-        acquisition = self._acquisition if own is None else own
-        self.optics.append(
-            (
-                particle.getAttributeValue(OPTICS_GROUP, None),
-                *optics_text.acquisition_values(acquisition),
-            )
-        )
-        if aligned:
-            if not particle.hasTransform():
-                raise InputError(
-                    f"Particle {identity} of {self.name} has no orientation, although its set "
-                    "should have orientations; align the particles again."
-                )
-            self._transforms.append(np.array(particle.getTransform().getMatrix(), dtype=np.float64))
-        if with_ctf:
-            self._defoci.append(self._defocus(particle, identity))
+    def optics(self) -> Tuple[List[Tuple[Any, ...]], np.ndarray]:
+        """The different acquisitions (see `optics.optics_groups`), and (N,) that of each particle."""
+        columns = [self._column(OPTICS_GROUP)]
+        for label, of_set in zip(_ACQUISITION, self._acquisition):
+            columns.append(self._column(label, of_set))
+        numbers = [np.where(c.known, np.asarray(c.values, np.float64), np.nan) for c in columns]
+        first, index = distinct_rows(numbers)
+        keys = [
+            tuple(c.values[row].item() if c.known[row] else None for c in columns) for row in first
+        ]
+        return keys, index
 
-        coordinate = particle.getCoordinate()
-        self._coordinates.append(
-            None if coordinate is None else (*coordinate.getPosition(), _micrograph_name(particle))
-        )
-        for name, values in self._attributes.items():
-            values.append(particle.getAttributeValue(name, None))
+    def _column(self, label: str, otherwise: Optional[float] = None) -> Column:
+        if label in self._columns:
+            return self._columns[label]
+        known = np.full(self._number, otherwise is not None)
+        return Column(np.full(self._number, otherwise or 0.0), known)
 
-    def _defocus(self, particle, identity) -> Tuple[float, ...]:
-        ctf = particle.getCTF()
-        values = (None, None) if ctf is None else ctf.getDefocus()
-        if None in values[:2]:
-            raise InputError(
-                f"Particle {identity} of {self.name} has no CTF, although its set should have "
-                "CTFs; estimate the CTF of all micrographs, or remove the particle."
-            )
-        return (
-            values[0],
-            values[1],
-            values[2] or 0.0,
-            ctf.getPhaseShift() or 0.0,
-            particle.getAttributeValue(BFACTOR, None) or 0.0,
-        )
+    def _numbers(self, label: str) -> np.ndarray:
+        """(N,) float64, 0 where no value is known."""
+        column = self._column(label)
+        return np.where(column.known, np.asarray(column.values, dtype=np.float64), 0.0)
 
     def poses(self) -> Tuple[Optional[np.ndarray], Optional[np.ndarray]]:
         from ..core.conventions import transforms_to_poses
 
-        return transforms_to_poses(np.stack(self._transforms)) if self._transforms else (None, None)
+        if not self._aligned:
+            return None, None
+        transforms = self._column(_MATRIX)
+        self._check_known(
+            transforms.known,
+            "orientation, although its set should have orientations; align the particles again",
+        )
+        return transforms_to_poses(np.asarray(transforms.values))
 
     def ctf(self, groups: Sequence[OpticsGroup], index: np.ndarray) -> Optional[CtfTable]:
-        if not self._defoci:
+        if not self._with_ctf:
             return None
         from ..core.fourier.aberrations import even_columns
         from ..core.io.star_optics import aberrations_of
 
-        columns = np.array(self._defoci, dtype=np.float64).T
+        self._check_known(
+            self._column(_DEFOCUS[0]).known & self._column(_DEFOCUS[1]).known,
+            "CTF, although its set should have CTFs; estimate the CTF of all micrographs, or remove "
+            "the particle",
+        )
         acquisition = acquisition_of_particles(
             groups,
             index,
@@ -311,48 +321,75 @@ class _Items:
             "import them with their acquisition parameters",
         )
         even = even_columns([aberrations_of(group) for group in groups], index)
-        return CtfTable(*columns[:4], *acquisition, columns[4], even)
+        columns = [self._numbers(label) for label in (*_DEFOCUS, _PHASE_SHIFT)]
+        return CtfTable(*columns, *acquisition, self._numbers(BFACTOR), even)
+
+    def _check_known(self, known: np.ndarray, what: str) -> None:
+        if not known.all():
+            row = int(np.flatnonzero(~known)[0])
+            raise InputError(f"Particle {self.ids[row]} of {self.name} has no {what}.")
 
     def random_subset(self) -> Optional[np.ndarray]:
-        values = self._attributes.get(RANDOM_SUBSET)
-        if not values or None in values:
-            return None
-        return np.array(values, dtype=np.int64)
+        column = self._column(RANDOM_SUBSET)
+        return np.asarray(column.values, dtype=np.int64) if column.known.all() else None
 
     def scores(self) -> Dict[str, np.ndarray]:
         return {
-            name[1:]: np.array(values, dtype=np.float64)
-            for name, values in self._attributes.items()
-            if name.startswith(ATTRIBUTE_PREFIX)
-            and all(isinstance(v, (int, float)) for v in values)
+            label[1:]: np.asarray(column.values, dtype=np.float64)
+            for label, column in self._columns.items()
+            if label.startswith(ATTRIBUTE_PREFIX) and _is_number(column)
         }
 
-    def extra(self) -> Dict[str, np.ndarray]:
+    def extra(self) -> Dict[str, TextColumn]:
         from ..core.io import star_labels
 
-        columns = {}
-        for name, values in self._attributes.items():
-            label = name[1:]
-            if name not in _MODELLED and None not in values and label not in self.scores():
-                columns[label] = np.array([_star_text(v) for v in values], dtype=object)
-        known = [coordinate for coordinate in self._coordinates if coordinate is not None]
-        if len(known) == len(self._coordinates):
-            labels = star_labels.COORDINATE_X, star_labels.COORDINATE_Y, star_labels.MICROGRAPH_NAME
-            for label, values in zip(labels, zip(*known)):
-                if None not in values and "" not in values:
-                    columns[label] = np.array([_star_text(v) for v in values], dtype=object)
+        columns: Dict[str, TextColumn] = {
+            label[1:]: _star_texts(column.values)
+            for label, column in self._columns.items()
+            if _is_ours_or_relions(label) and label not in _MODELLED and column.known.all()
+            if not (label.startswith(ATTRIBUTE_PREFIX) and _is_number(column))
+        }
+        labels = star_labels.COORDINATE_X, star_labels.COORDINATE_Y
+        for label, column in zip(labels, map(self._column, _POSITION)):
+            if column.known.all():
+                columns[label] = _star_texts(column.values)
+        names = self._micrograph_names()
+        if names is not None:
+            columns[star_labels.MICROGRAPH_NAME] = _star_texts(names)
         return columns
+
+    def _micrograph_names(self) -> Optional[Texts]:
+        """Names of the micrographs, made of their ids where there are none; None without either."""
+        names = self._columns.get(_MICROGRAPH)
+        if names is None:
+            return None
+        unnamed = np.flatnonzero(names.values == "")
+        if not len(unnamed):
+            return names.values
+        number, fallback = (self._column(label) for label in _MICROGRAPH_IDS)
+        known = number.known | fallback.known
+        if not known[unnamed].all():
+            return None
+        ids = np.where(number.known, number.values, fallback.values).astype(np.int64)
+        texts = np.asarray(names.values)
+        texts[unnamed] = np.asarray(formatted("micrograph_%06d.mrc", ids[unnamed]))
+        return Texts.of(texts)
 
 
 def _is_ours_or_relions(name: str) -> bool:
     return name.startswith(("_rln", ATTRIBUTE_PREFIX))
 
 
-def _micrograph_name(particle) -> str:
-    name = particle.getCoordinate().getMicName()
-    identity = particle.getMicId()
-    return str(name) if name else "" if identity is None else f"micrograph_{identity:06d}.mrc"
+def _is_wanted(label: str) -> bool:
+    return label in _NEEDED or ("." not in label and _is_ours_or_relions(label))
 
 
-def _star_text(value) -> str:
-    return str(value).replace(" ", "_") or "None"
+def _is_number(column: Column) -> bool:
+    return not isinstance(column.values, Texts) and bool(column.known.all())
+
+
+def _star_texts(values: Union[np.ndarray, Texts]) -> Texts:
+    texts = values if isinstance(values, Texts) else formatted("%s", values)
+    if not texts.has_byte(b" ") and not (texts == "").any():
+        return texts
+    return Texts.of([text.replace(" ", "_") or "None" for text in texts])

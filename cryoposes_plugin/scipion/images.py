@@ -6,11 +6,12 @@ import logging
 import os
 import re
 from pathlib import Path
-from typing import Dict, List, Sequence, Tuple
+from typing import List, Tuple
 
 import numpy as np
 
 from ..core.errors import InputError
+from ..core.texts import Texts, distinct_rows
 
 logger = logging.getLogger(__name__)
 
@@ -23,13 +24,9 @@ _PIXEL_SIZE_TOLERANCE = 1e-3
 References = Tuple[Tuple[Path, ...], np.ndarray, np.ndarray]
 
 
-def is_readable_stack(index: int, filename: str) -> bool:
-    """Whether the file is an MRC stack. Single images would need too many open files."""
-    return index != NO_INDEX and os.path.splitext(filename)[1].lower() in _STACKS
-
-
 def image_references(
-    locations: Sequence[Tuple[int, str]],
+    indices: np.ndarray,
+    filenames: Texts,
     converted_stack,
     box_size_px: int,
     pixel_size_angstrom: float,
@@ -38,34 +35,35 @@ def image_references(
 
     Parameters
     ----------
-    locations : (index from 1, file name) of each image, as Scipion has them.
+    indices, filenames : (N,) location of each image as Scipion has it, the index from 1.
     converted_stack : MRC stack for images of formats that the program does not read (SPIDER, HDF,
         single images, ...), which are copied in order. None: no image is read or copied.
     box_size_px, pixel_size_angstrom : of the images.
     """
-    found: Dict[str, int] = {}
-    stack_index = np.empty(len(locations), dtype=np.int64)
-    slice_index = np.empty(len(locations), dtype=np.int64)
-    to_convert: List[int] = []
-    for row, (index, filename) in enumerate(locations):
-        if converted_stack is None or is_readable_stack(index, filename):
-            stack_index[row], slice_index[row] = (
-                found.setdefault(filename, len(found)),
-                max(index - 1, 0),
-            )
-        else:
-            to_convert.append(row)
-    if to_convert:
-        stack_index[to_convert] = found.setdefault(str(converted_stack), len(found))
+    first, of_name = distinct_rows([filenames])
+    names = filenames[first].tolist()
+    stacks = np.array([os.path.splitext(name)[1].lower() in _STACKS for name in names])
+    readable = stacks[of_name] & (indices != NO_INDEX)  # single images are too many open files
+    if converted_stack is None:
+        readable[:] = True
+    to_convert = np.flatnonzero(~readable)
+    used, found = np.unique(of_name[readable], return_inverse=True)
+    paths = [Path(names[k]) for k in used]
+    stack_index = np.full(len(indices), len(used), dtype=np.int64)
+    stack_index[readable] = found
+    slice_index = np.maximum(indices - 1, 0)
+
+    if len(to_convert):
+        paths.append(Path(str(converted_stack)))
         slice_index[to_convert] = np.arange(len(to_convert))
         _convert_images(
-            [locations[row] for row in to_convert],
+            [(int(indices[row]), filenames[int(row)]) for row in to_convert],
             converted_stack,
             box_size_px,
             pixel_size_angstrom,
         )
 
-    return tuple(Path(name) for name in found), stack_index, slice_index
+    return tuple(paths), stack_index, slice_index
 
 
 def _convert_images(locations, target, box_size_px: int, pixel_size_angstrom: float) -> None:

@@ -30,7 +30,7 @@ _MICROGRAPH_PIXEL = "rlnMicrographOriginalPixelSize"
 def optics_groups(
     particles, keys: Sequence[Tuple[Any, ...]]
 ) -> Tuple[Tuple[OpticsGroup, ...], np.ndarray]:
-    """The optics groups of a set, and (N,) the group of each particle.
+    """The optics groups of a set, and (N,) the group of each of some keys.
 
     The STAR text of scipion-em-relion is used if there is one; pixel size, box size and phase
     flipping are those of the set. Without a text, particles with the same acquisition make a group.
@@ -38,7 +38,7 @@ def optics_groups(
     Parameters
     ----------
     particles : SetOfParticles.
-    keys : of each particle, (number of its optics group or None, voltage, Cs, amplitude contrast).
+    keys : of particles, (number of the optics group or None, voltage, Cs, amplitude contrast).
     """
     rows = _text_rows(particles)
     if rows and any(key[0] is None for key in keys):

@@ -7,7 +7,7 @@ the input, which keep everything else that they have: RELION's attributes, coord
 from __future__ import annotations
 
 import logging
-from typing import Any, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -15,10 +15,17 @@ from ..constants import BFACTOR, DEFAULT_MAGNIFICATION, OPTICS_GROUP, RANDOM_SUB
 from ..core.errors import InputError
 from ..core.scored_pose import has_scores, scored_poses
 from ..core.scores import ATTRIBUTE_PREFIX, DEFOCUS_CHANGE, POSE_SOURCE, SCORED_POSE, TRUTH
-from ..core.types import ParticleTable
+from ..core.texts import Texts, distinct_rows, formatted
+from ..core.types import CtfTable, ParticleTable, TextColumn
 from . import optics as optics_text
+from .set_rows import ID, Chunk, append_copies_of, append_made
 
 logger = logging.getLogger(__name__)
+
+#: How Scipion stores the matrix of a transform.
+_MATRIX_TEXT = f"[{'[%r, %r, %r, %r], ' * 3}[0.0, 0.0, 0.0, 1.0]]"
+#: Of Scipion's `CTFModel`: the ratio of two defoci, unless one is no larger than this.
+_NO_RATIO, _SMALLEST_DEFOCUS = -1.0, 0.1
 
 
 def update_particles(
@@ -69,21 +76,15 @@ def append_particles(
     output, particles, table, poses, scores, texts, subset : as in `update_particles`.
     where : SQL condition that all particles of the table fulfil; default: none.
     """
-    rows = {int(identity): row for row, identity in enumerate(table.ids)}
     scores, texts = _columns(output, table, scores, texts)
     update = _Update(table, poses, scores, texts, subset)
-    missing = 0
-    for particle in particles.iterItems(where=where):
-        row = rows.pop(particle.getObjId(), None)
-        if row is None:
-            missing += 1
-            continue
-        item = particle.clone()
-        update(item, row)
-        output.append(item)
-    if rows:
+    missing, found = append_copies_of(
+        output, particles, table.ids, np.arange(len(table)), update, update.values, where
+    )
+    if not found.all():
+        strangers = table.ids[~found]
         raise InputError(
-            f"{len(rows)} particles of the result (id {next(iter(rows))}, ...) are not in the "
+            f"{len(strangers)} particles of the result (id {strangers[0]}, ...) are not in the "
             f"input set {particles.getFileName()}; run the protocol again."
         )
 
@@ -123,20 +124,25 @@ def append_copies(
     own = [{name for name, _ in particles.getFirstItem().getAttributes()} for particles in sets]
     shared = set.intersection(*own)
 
+    def make(item, row: int):
+        for name in [n for n, _ in item.getAttributes() if n not in shared]:
+            if hasattr(blank, name):
+                setattr(item, name, getattr(blank, name))
+            else:
+                delattr(item, name)
+        update(item, row)
+        if optics_groups:
+            setattr(item, OPTICS_GROUP, Integer(int(table.optics_index[row]) + 1))
+        return item
+
+    def values(rows: np.ndarray) -> Chunk:
+        groups = {OPTICS_GROUP: (table.optics_index[rows] + 1).tolist()} if optics_groups else {}
+        return {**update.values(rows), **groups}
+
     for particles, of_item in zip(sets, rows):
-        for particle in particles.iterItems():
-            for row in of_item.get(particle.getObjId(), ()):
-                item = particle.clone()
-                for name in [n for n, _ in item.getAttributes() if n not in shared]:
-                    if hasattr(blank, name):
-                        setattr(item, name, getattr(blank, name))
-                    else:
-                        delattr(item, name)
-                item.setObjId(int(table.ids[row]))
-                update(item, row)
-                if optics_groups:
-                    setattr(item, OPTICS_GROUP, Integer(int(table.optics_index[row]) + 1))
-                output.append(item)
+        of = np.repeat(np.array(list(of_item), np.int64), [len(some) for some in of_item.values()])
+        chosen = np.array([row for some in of_item.values() for row in some], np.int64)
+        append_copies_of(output, particles, of, chosen, make, values)
 
 
 def _columns(
@@ -187,13 +193,15 @@ class _Update:
         from ..core.conventions import poses_to_transforms
         from ..core.io.star_optics import shifts_as_recorded
 
+        self.ids = table.ids
         self.known = {f"_{name}" for name in (*table.scores, *table.extra, *texts)}
         # Scores of the item belong to a pose that another program has changed (see `scored_pose`).
         self.none_left = POSE_SOURCE not in table.extra and not set(table.scores) - set(scores)
         self.scores = {name: table.scores.get(name) for name in scores}
         self.texts = {name: table.extra.get(name) for name in texts}
         self.subset = table.random_subset if subset else None
-        self.scored_poses = scored_poses(table) if has_scores(table) else None
+        stored = has_scores(table) and bool(self.scores or self.texts)
+        self.scored_poses = scored_poses(table) if stored else None
         self.transforms = (
             poses_to_transforms(table.rotations, shifts_as_recorded(table)) if poses else None
         )
@@ -201,10 +209,12 @@ class _Update:
         #: The defocus that was refined with the poses.
         self.ctf = table.ctf if poses and DEFOCUS_CHANGE in table.scores else None
 
-    def __call__(self, item, row: int) -> None:
+    def __call__(self, item, row: int):
+        """The item, changed."""
         from pwem.objects import Transform
         from pyworkflow.object import Float, Integer, String
 
+        item.setObjId(int(self.ids[row]))
         if self.transforms is not None:
             item.setTransform(Transform(matrix=self.transforms[row].copy()))
         if self.transforms is not None or (self.none_left and item.hasAttribute(f"_{SCORED_POSE}")):
@@ -215,13 +225,41 @@ class _Update:
             setattr(item, f"_{name}", Float() if values is None else Float(float(values[row])))
         for name, texts in self.texts.items():
             setattr(item, f"_{name}", String() if texts is None else String(str(texts[row])))
-        if self.scored_poses is not None and (self.scores or self.texts):
+        if self.scored_poses is not None:
             setattr(item, f"_{SCORED_POSE}", String(self.scored_poses[row]))
         if self.ctf is not None and item.hasCTF():
             item.getCTF().setDefocusU(float(self.ctf.defocus_u_angstrom[row]))
             item.getCTF().setDefocusV(float(self.ctf.defocus_v_angstrom[row]))
         if self.subset is not None:
             setattr(item, RANDOM_SUBSET, Integer(int(self.subset[row])))
+        return item
+
+    def values(self, rows: np.ndarray) -> Chunk:
+        """What `__call__` changes in the items of some rows, as Scipion stores it."""
+        found: Dict[str, List[Any]] = {ID: self.ids[rows].tolist()}
+        if self.transforms is not None:
+            numbers = self.transforms[rows, :3].reshape(-1, 12)
+            found["_transform._matrix"] = formatted(_MATRIX_TEXT, numbers).tolist()
+        for name, scores in self.scores.items():
+            found[f"_{name}"] = _listed(scores, rows, np.float64)
+        for name, texts in (*self.texts.items(), (SCORED_POSE, self.scored_poses)):
+            if name != SCORED_POSE or texts is not None:
+                found[f"_{name}"] = _listed(texts, rows, str)
+        if self.ctf is not None:
+            found["_ctfModel._defocusU"] = self.ctf.defocus_u_angstrom[rows].tolist()
+            found["_ctfModel._defocusV"] = self.ctf.defocus_v_angstrom[rows].tolist()
+        if self.subset is not None:
+            found[RANDOM_SUBSET] = self.subset[rows].tolist()
+        return found
+
+
+def _listed(values: Optional[TextColumn], rows: np.ndarray, kind: type) -> List[Any]:
+    """Python's numbers or texts of some rows; None for each if there are none."""
+    if values is None:
+        return [None] * len(rows)
+    if isinstance(values, Texts):
+        return values[rows].tolist()
+    return [str(v) for v in values[rows]] if kind is str else values[rows].astype(kind).tolist()
 
 
 def create_particles(output, table: ParticleTable, magnification: Optional[float] = None) -> None:
@@ -236,8 +274,7 @@ def create_particles(output, table: ParticleTable, magnification: Optional[float
     if table.rotations is not None:
         output.setAlignmentProj()
     maker = _ParticleMaker(table)
-    for row in range(len(table)):
-        output.append(maker(row))
+    append_made(output, len(table), maker, maker.values)
 
 
 class _ParticleMaker:
@@ -259,8 +296,8 @@ class _ParticleMaker:
             if c in extra
         ]
         self.micrographs = extra.get(star_labels.MICROGRAPH_NAME)
-        names = [] if self.micrographs is None else list(dict.fromkeys(self.micrographs))
-        self.micrograph_ids = {name: i + 1 for i, name in enumerate(names)}
+        if self.micrographs is not None:
+            self.micrograph_ids = distinct_rows([self.micrographs])[1] + 1
         self.classes = extra.get(star_labels.CLASS_NUMBER)
         bfactors = None if table.ctf is None else table.ctf.bfactor_angstrom2
         self.bfactors = bfactors if bfactors is not None and np.any(bfactors) else None
@@ -270,7 +307,6 @@ class _ParticleMaker:
         from pyworkflow.object import Float, Integer
 
         table, particle = self.table, Particle()
-        particle.setObjId(int(table.ids[row]))
         particle.setLocation(
             int(table.slice_index[row]) + 1, str(table.stack_paths[table.stack_index[row]])
         )
@@ -285,14 +321,56 @@ class _ParticleMaker:
         if self.bfactors is not None:
             setattr(particle, BFACTOR, Float(float(self.bfactors[row])))
         if len(self.positions) == 2 and self.micrographs is not None:
-            coordinate, name = Coordinate(), self.micrographs[row]
+            coordinate, number = Coordinate(), int(self.micrograph_ids[row])
             coordinate.setPosition(round(self.positions[0][row]), round(self.positions[1][row]))
-            coordinate.setMicName(str(name))
-            coordinate.setMicId(self.micrograph_ids[name])
+            coordinate.setMicName(str(self.micrographs[row]))
+            coordinate.setMicId(number)
             particle.setCoordinate(coordinate)
-            particle.setMicId(self.micrograph_ids[name])
+            particle.setMicId(number)
         if self.classes is not None:
             particle.setClassId(int(self.classes[row]))
         self.update(particle, row)
         setattr(particle, OPTICS_GROUP, Integer(int(table.optics_index[row]) + 1))
         return particle
+
+    def values(self, rows: np.ndarray) -> Chunk:
+        """What differs between the particles of some rows, as Scipion stores it."""
+        table = self.table
+        paths = np.array([str(path) for path in table.stack_paths], dtype=object)
+        found = {
+            "_index": (table.slice_index[rows] + 1).tolist(),
+            "_filename": paths[table.stack_index[rows]].tolist(),
+            OPTICS_GROUP: (table.optics_index[rows] + 1).tolist(),
+            **self.update.values(rows),
+        }
+        if table.ctf is not None:
+            found.update(_standard_defocus(table.ctf.take(rows)))
+        if self.bfactors is not None:
+            found[BFACTOR] = self.bfactors[rows].tolist()
+        if len(self.positions) == 2 and self.micrographs is not None:
+            for name, position in zip(("_x", "_y"), self.positions):
+                found[f"_coordinate.{name}"] = [round(value) for value in position[rows].tolist()]
+            found["_coordinate._micName"] = _listed(self.micrographs, rows, str)
+            number = self.micrograph_ids[rows].tolist()
+            found["_coordinate._micId"] = found["_micId"] = number
+        if self.classes is not None:
+            found["_classId"] = [int(name) for name in _listed(self.classes, rows, str)]
+        return found
+
+
+def _standard_defocus(ctf: CtfTable) -> Chunk:
+    """The columns of Scipion's `CTFModel.setStandardDefocus`."""
+    u, v, angle = ctf.defocus_u_angstrom, ctf.defocus_v_angstrom, ctf.defocus_angle_deg
+    swapped = v > u
+    u, v = np.where(swapped, v, u), np.where(swapped, u, v)
+    angle = np.where(swapped, angle + 90.0, angle)
+    angle = np.where(angle >= 180.0, angle - 180.0, np.where(angle < 0.0, angle + 180.0, angle))
+    ratio = np.divide(u, v, out=np.full(len(u), _NO_RATIO), where=v > _SMALLEST_DEFOCUS)
+    columns = {
+        "_defocusU": u,
+        "_defocusV": v,
+        "_defocusAngle": angle,
+        "_defocusRatio": ratio,
+        "_phaseShift": ctf.phase_shift_deg,
+    }
+    return {f"_ctfModel.{name}": values.tolist() for name, values in columns.items()}

@@ -20,6 +20,7 @@ from cryoposes_plugin.protocols import (
     ProtCryoposesSimulate,
     ProtCryoposesTrain,
 )
+from cryoposes_plugin.scipion import convert
 from cryoposes_plugin.scipion.figure_window import SliderDialog
 
 from .inputs import average_image, average_projection, first_particles, first_volume, volume_data
@@ -203,9 +204,7 @@ def scores_of(protocol, name: str) -> Optional[np.ndarray]:
         or not particles.getFirstItem().hasAttribute(f"_{name}")
     ):
         return None
-    return np.array(
-        [item.getAttributeValue(f"_{name}") for item in particles.iterItems()], dtype=np.float64
-    )
+    return convert.scores_of(particles, name)
 
 
 def first_threshold(protocol, name: str, scores: np.ndarray) -> float:
