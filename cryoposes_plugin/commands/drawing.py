@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 from typing import Any, Callable, Dict, Mapping, NamedTuple
 
@@ -22,6 +21,7 @@ from ..core.plots.figures import new_figure
 from ..core.scores import best_ranking, cost
 from ..core.types import ParticleTable
 from .config import Config
+from .number_tables import read_numbers
 
 _BEST_AND_WORST = 5
 _GALLERY = 18
@@ -158,7 +158,7 @@ def gallery(table: ParticleTable, number: int = _GALLERY) -> Figure:
 
 def fsc(folder: Path) -> Figure:
     """The FSC curves of a run, with what its metrics say of the independence of the half maps."""
-    table = columns(Path(folder) / FSC_NAME)
+    table = read_numbers(Path(folder) / FSC_NAME)
     curves = {name: table[column] for column, name in _CURVES.items() if column in table}
     statement = saved_metrics(folder).get("fsc_statement", "")
     return plots.fsc_curve(table["frequency_per_angstrom"], curves, note=statement)
@@ -177,16 +177,6 @@ def saved_picture(path: Path) -> Figure:
 
 
 # ---- files ------------------------------------------------------------------------------------
-
-
-def columns(path: Path) -> Dict[str, np.ndarray]:
-    """The columns of a CSV file of numbers, by name; an empty cell is NaN."""
-    with open(path, newline="", encoding="utf-8") as handle:
-        rows = list(csv.DictReader(handle))
-    return {
-        name: np.array([float(row.get(name) or "nan") for row in rows])
-        for name in (rows[0] if rows else {})
-    }
 
 
 def saved_metrics(folder) -> Dict[str, Any]:

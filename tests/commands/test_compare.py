@@ -9,6 +9,8 @@ from scipy.spatial.transform import Rotation
 
 from cryoposes_plugin.cli.main import main
 from cryoposes_plugin.core.conventions import opposite_hand
+from cryoposes_plugin.core.evaluation.registration import register
+from cryoposes_plugin.core.geometry.sampling import random_rotations
 from cryoposes_plugin.core.io.particle_files import write_particles
 
 from ..particle_sets import make_particles
@@ -263,3 +265,18 @@ def test_a_particle_off_centre_at_its_right_pose_and_place_is_no_junk(truth, tmp
 def test_junk_alone_cannot_be_compared(truth, tmp_path, caplog):
     assert compare(tmp_path, with_junk(truth, 60)) == 2
     assert "All 60 images that the two sets have in common are junk" in caplog.text
+
+
+def test_scales_of_many_particles_are_those_of_some(rng, monkeypatch):
+    """The medians of the other hand and by chance, from a tenth of the particles."""
+    from cryoposes_plugin.commands.compare import run as module
+
+    true = random_rotations(4000, rng)
+    turns = Rotation.from_rotvec(rng.normal(0, 0.05, (4000, 3))).as_matrix()
+    given = turns @ true, true, np.eye(3)[None], register(turns @ true, true, np.eye(3)[None]), 0
+    whole = module._error_scales(*given)
+    monkeypatch.setattr(module, "_MOST_FOR_SCALES", 400)
+    some = module._error_scales(*given)
+    assert some != whole
+    assert some == pytest.approx(whole, rel=0.1)
+    assert min(some) > 90

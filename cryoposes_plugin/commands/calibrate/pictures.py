@@ -8,7 +8,8 @@ from typing import Dict
 from matplotlib.figure import Figure
 
 from ...core import plots
-from ..drawing import Picture, columns
+from ..drawing import Picture
+from ..number_tables import read_numbers
 from .config import CalibrateConfig
 
 #: Files of reliability diagrams -> quantity and its unit.
@@ -38,7 +39,7 @@ def table_of(folder: Path, name: str) -> Path:
 
 def _reliability(folder: Path, name: str) -> Picture:
     def draw() -> Figure:
-        table = columns(table_of(folder, name))
+        table = read_numbers(table_of(folder, name))
         return plots.reliability_diagram(
             table["predicted"], table["observed"], table["standard_error"], RELIABILITY[name]
         )
@@ -47,9 +48,9 @@ def _reliability(folder: Path, name: str) -> Picture:
 
 
 def _kept(folder: Path) -> Figure:
-    table = columns(table_of(folder, SPARSIFICATION))
+    table = read_numbers(table_of(folder, SPARSIFICATION))
     return plots.sparsification_curve(table["removed"], table["kept_deg"], table["oracle_deg"])
 
 
 def _chi_square(folder: Path) -> Figure:
-    return plots.chi_square_quantiles(columns(table_of(folder, CHI_SQUARE))["rotation"], 3)
+    return plots.chi_square_quantiles(read_numbers(table_of(folder, CHI_SQUARE))["rotation"], 3)

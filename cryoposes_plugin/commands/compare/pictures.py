@@ -14,7 +14,8 @@ from ...core.io.names import ERRORS_NAME
 from ...core.io.particle_files import read_particles
 from ...core.scores import best_ranking
 from ...core.types import ParticleTable
-from ..drawing import Picture, columns, directions
+from ..drawing import Picture, directions
+from ..number_tables import number_names, read_numbers
 from .config import CompareConfig
 
 _PAIRS = 20000
@@ -25,11 +26,8 @@ def pictures(folder: Path, config: CompareConfig) -> Dict[str, Picture]:
     if not (folder / ERRORS_NAME).exists():
         return {}
 
-    errors = columns(folder / ERRORS_NAME)
     found = {
-        "error_histogram": Picture(
-            "Angular errors", lambda: plots.error_histogram(errors["angular_error_deg"])
-        ),
+        "error_histogram": Picture("Angular errors", lambda: _histogram(folder)),
         "distance_density": Picture(
             "Estimated against true distances of pairs", lambda: _distances(config)
         ),
@@ -38,15 +36,21 @@ def pictures(folder: Path, config: CompareConfig) -> Dict[str, Picture]:
             lambda: directions(dict(zip(("true", "estimated"), _both_sets(config)))),
         ),
     }
-    score = best_ranking(errors)
+    score = best_ranking(number_names(folder / ERRORS_NAME))
     if score is not None:
         found["error_against_uncertainty"] = Picture(
-            "Error against uncertainty",
-            lambda: plots.error_against_uncertainty(
-                errors[score], errors["angular_error_deg"], score
-            ),
+            "Error against uncertainty", lambda: _against(folder, score)
         )
     return found
+
+
+def _histogram(folder: Path) -> Figure:
+    return plots.error_histogram(read_numbers(folder / ERRORS_NAME)["angular_error_deg"])
+
+
+def _against(folder: Path, score: str) -> Figure:
+    errors = read_numbers(folder / ERRORS_NAME)
+    return plots.error_against_uncertainty(errors[score], errors["angular_error_deg"], score)
 
 
 def _distances(config: CompareConfig) -> Figure:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import logging
 from dataclasses import dataclass
 from typing import Any, Dict, List, Optional, Tuple
@@ -28,6 +27,7 @@ from ...core.io.particle_files import read_particles
 from ...core.scores import JUNK, best_ranking, title_of
 from ...core.types import ParticleTable
 from ...core.values import counted
+from ..number_tables import write_numbers
 from ..run_directory import RunDirectory
 from .config import CompareConfig
 
@@ -40,6 +40,8 @@ _CHANCE = 0.8
 #: The hand is decided if the errors of one hand are below this share of those of the other.
 _HAND = 0.5
 _FEWEST_FOR_CHANCE = 20
+#: As many particles give the median errors of the other hand and by chance to some thousandths.
+_MOST_FOR_SCALES = 50_000
 #: A particle is at its right place if its shift is off by less than this.
 _FOUND_WITHIN_PX = 2.0
 #: A common rotation above this is reported after a comparison without registration.
@@ -313,8 +315,12 @@ def _error_scales(
     estimated: np.ndarray, true: np.ndarray, group: np.ndarray, found: Registration, seed: int
 ) -> Tuple[Optional[float], Optional[float]]:
     """Median error in degrees with the other hand, and with permuted true poses; None for few
-    particles.
+    particles. Of a large set some are drawn.
     """
+    rng = np.random.default_rng(seed)
+    if len(true) > _MOST_FOR_SCALES:
+        rows = rng.choice(len(true), _MOST_FOR_SCALES, replace=False)
+        estimated, true = estimated[rows], true[rows]
 
     def median_deg(truth, hands) -> float:
         return float(
@@ -328,7 +334,7 @@ def _error_scales(
     other = median_deg(true, tuple(hand for hand in HANDS if hand != found.hand))
     if len(true) < _FEWEST_FOR_CHANCE:
         return other, None
-    return other, median_deg(true[np.random.default_rng(seed).permutation(len(true))], HANDS)
+    return other, median_deg(true[rng.permutation(len(true))], HANDS)
 
 
 def _read(config: CompareConfig) -> Tuple[ParticleTable, ParticleTable]:
@@ -383,12 +389,8 @@ def _write_errors(run: RunDirectory, result: PoseComparison) -> None:
         "angular_error_registered_deg": result.registered_deg,
         **result.scores,
     }
-    with run.atomic(ERRORS_NAME) as part, open(part, "w", newline="", encoding="utf-8") as handle:
-        writer = csv.writer(handle)
-        writer.writerow(columns)
-        writer.writerows(
-            [int(row[0]), *(f"{value:.6g}" for value in row[1:])] for row in zip(*columns.values())
-        )
+    with run.atomic(ERRORS_NAME) as part:
+        write_numbers(part, columns)
 
 
 def notes(registration: str, result: PoseComparison) -> List[str]:

@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 from ...core import plots
 from ...core.io.names import ACCEPTED_NAME, REJECTED_NAME
 from ...core.io.particle_files import read_particles
-from ..drawing import Picture, columns, directions, saved_metrics
+from ..drawing import Picture, directions, saved_metrics
+from ..number_tables import read_numbers
 from .config import ConsensusConfig
 
 #: The table of differences.
@@ -39,6 +40,6 @@ def _directions(folder: Path) -> Figure:
 
 
 def _chi_square(folder: Path) -> Figure:
-    values = columns(folder / TABLE_NAME)["chi_square"]
+    values = read_numbers(folder / TABLE_NAME)["chi_square"]
     degrees = saved_metrics(folder).get("degrees_of_freedom", 5)
     return plots.chi_square_quantiles(values, degrees)

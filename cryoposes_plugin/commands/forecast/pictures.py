@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 
 from ...core import plots
 from ...core.io.names import FSC_NAME
-from ..drawing import Picture, columns, fsc, saved_metrics, slices
+from ..drawing import Picture, fsc, saved_metrics, slices
+from ..number_tables import read_numbers
 from .config import ForecastConfig
 from .names import CURVE_NAME, RECONSTRUCTION_NAME, TWIN_NAME
 
@@ -30,7 +31,7 @@ def pictures(folder: Path, config: ForecastConfig) -> Dict[str, Picture]:
     if (folder / CURVE_NAME).exists() and saved_metrics(folder):
         found["resolution_by_number"] = Picture(
             "Resolution by number of images",
-            lambda: resolution_picture(columns(folder / CURVE_NAME), saved_metrics(folder)),
+            lambda: resolution_picture(read_numbers(folder / CURVE_NAME), saved_metrics(folder)),
         )
     maps = folder / RECONSTRUCTION_NAME
     if (maps / FSC_NAME).exists():

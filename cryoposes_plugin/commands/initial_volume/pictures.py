@@ -17,7 +17,8 @@ from ...core.io.names import (
     VOLUME_NAME,
 )
 from ...core.io.particle_files import read_particles
-from ..drawing import Picture, columns, directions, map_pictures, slices
+from ..drawing import Picture, directions, map_pictures, slices
+from ..number_tables import read_numbers
 from .config import InitialVolumeConfig
 
 
@@ -44,7 +45,7 @@ def pictures(folder: Path, config: InitialVolumeConfig) -> Dict[str, Picture]:
 
 def search_history(path: Path) -> Figure:
     """The share of the images' power that each start explains, by iteration."""
-    table = columns(path)
+    table = read_numbers(path)
     starts = np.unique(table["start"])
     histories = [table["explained"][table["start"] == start] for start in starts]
     chosen = [bool(table["chosen"][table["start"] == start].any()) for start in starts]

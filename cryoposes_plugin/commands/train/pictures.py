@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from ...core import plots
 from ...core.io.names import HISTORY_NAME
 from ...core.training.history import DISTANCE_FIGURES, POSE_FIGURES
-from ..drawing import Picture, columns
+from ..drawing import Picture
+from ..number_tables import read_numbers
 from .config import TrainConfig
 
 
@@ -26,7 +27,7 @@ def pictures(folder: Path, config: TrainConfig) -> Dict[str, Picture]:
 
 def learning_curve_of(folder) -> Figure:
     """Loss and validation error of a training, from its history so far."""
-    history = columns(Path(folder) / HISTORY_NAME)
+    history = read_numbers(Path(folder) / HISTORY_NAME)
 
     def column(name: str) -> np.ndarray:
         return history.get(name, np.full(len(history.get("step", ())), np.nan))

@@ -55,9 +55,9 @@ def read_particles(
     ------
     InputError : a file that is unreadable, incomplete, or not of single particles.
     """
-    key = _key(path, require, images_from, passthrough)
+    key = _key(path, images_from, passthrough)
     kept = _kept.get()
-    if kept is not None and key in kept:
+    if kept is not None and key in kept and _has(kept[key], require):
         return kept[key].copy()
     table = (
         read_cs_particles(path, require, images_from, passthrough)
@@ -81,11 +81,13 @@ def reads_kept() -> Iterator[None]:
         _kept.reset(token)
 
 
+def _has(table: ParticleTable, required: Sequence[str]) -> bool:
+    parts = {"poses": table.rotations, "ctf": table.ctf, "subset": table.random_subset}
+    return all(parts[name] is not None for name in required)
+
+
 def _key(
-    path: AnyPath,
-    require: Sequence[str],
-    images_from: Optional[str],
-    passthrough: Optional[AnyPath],
+    path: AnyPath, images_from: Optional[str], passthrough: Optional[AnyPath]
 ) -> Optional[Tuple[Any, ...]]:
     """What a table depends on; None for a file that cannot be read."""
     try:
@@ -93,7 +95,7 @@ def _key(
     except (OSError, ValueError):
         return None
     files = tuple((s.st_dev, s.st_ino, s.st_size, s.st_mtime_ns) for s in states)
-    return (str(path), files, tuple(require), images_from, str(passthrough), os.getcwd())
+    return (str(path), files, images_from, str(passthrough), os.getcwd())
 
 
 def stack_paths(

@@ -433,5 +433,11 @@ def test_a_file_is_read_once_as_long_as_it_stays(tmp_path, rng, monkeypatch):
         read_particles(tmp_path / "p.star").ids[:] = 0
         again = read_particles(tmp_path / "p.star")
         assert (len(read), again.ids.tolist()) == (1, table.ids.tolist())
+        assert read_particles(tmp_path / "p.star", ("poses", "ctf")).ctf is not None
+        assert len(read) == 1
+        write_particles(tmp_path / "p.star", table.replace(ctf=None))
+        read_particles(tmp_path / "p.star", ("poses",))
+        with pytest.raises(InputError, match="the particles have no CTF"):
+            read_particles(tmp_path / "p.star", ("ctf",))
         write_particles(tmp_path / "p.star", table.take([0, 1]))
         assert len(read_particles(tmp_path / "p.star")) == 2
