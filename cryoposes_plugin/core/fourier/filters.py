@@ -6,7 +6,7 @@ import numpy as np
 from scipy import fft
 
 from .masks import rising_edge
-from .shells import shell_index
+from .shells import shell_planes
 
 #: Shells over which a low-pass filter falls to zero.
 _EDGE_SHELLS = 2.0
@@ -21,9 +21,10 @@ def low_pass(
     """
     box = data.shape[0]
     last = box * pixel_size_angstrom / resolution_angstrom
-    weight = rising_edge((last - shell_index(box)) / _EDGE_SHELLS).astype(np.float32)
     spectrum = fft.rfftn(np.asarray(data, dtype=np.float32))
-    return fft.irfftn(spectrum * weight, s=data.shape).astype(np.float32)
+    for plane, shells in zip(spectrum, shell_planes(box)):
+        plane *= rising_edge((last - shells) / _EDGE_SHELLS).astype(np.float32)
+    return fft.irfftn(spectrum, s=data.shape, overwrite_x=True).astype(np.float32, copy=False)
 
 
 def gaussian_transfer(box_size_px: int, sigma_px: float) -> np.ndarray:

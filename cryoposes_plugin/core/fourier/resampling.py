@@ -14,6 +14,9 @@ import numpy as np
 
 from ..types import Volume
 
+#: Planes of a map that are resampled along z at once.
+_LINES_AT_ONCE = 16
+
 
 @lru_cache(maxsize=32)
 def resampling_matrix(box_in: int, pixel_in: float, box_out: int, pixel_out: float) -> np.ndarray:
@@ -121,7 +124,10 @@ def resample_volume(
     if box_in == box_out and np.isclose(pixel_in, pixel_out, rtol=1e-6):
         return np.asarray(data, dtype=np.float32)
     matrix = resampling_matrix(box_in, float(pixel_in), box_out, float(pixel_out))
-    out = np.asarray(data, dtype=np.float64)
-    for axis in range(3):
+    out = np.empty((box_out, *data.shape[1:]))
+    for y in range(0, box_in, _LINES_AT_ONCE):
+        lines = np.s_[:, y : y + _LINES_AT_ONCE]
+        out[lines] = np.tensordot(matrix, data[lines].astype(np.float64), axes=(1, 0))
+    for axis in (1, 2):
         out = np.moveaxis(np.tensordot(matrix, out, axes=(1, axis)), 0, axis)
     return out.astype(np.float32)

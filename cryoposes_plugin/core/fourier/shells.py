@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import Iterator, Optional
 
 import numpy as np
 
@@ -34,6 +34,15 @@ def shell_index(box_size_px: int, dimensions: int = 3, half: bool = True) -> np.
     At the box D and pixel size p, shell s lies at the frequency s / (D p).
     """
     return np.rint(np.sqrt(squared_frequencies(box_size_px, dimensions, half))).astype(np.intp)
+
+
+def shell_planes(box_size_px: int) -> Iterator[np.ndarray]:
+    """(D, D // 2 + 1) planes of `shell_index` of `rfftn` one after the other: that of a large box
+    and what is made of it would be many times a map's memory.
+    """
+    plane = squared_frequencies(box_size_px, 2)
+    for squared in whole_frequencies(box_size_px) ** 2:
+        yield np.rint(np.sqrt(plane + squared)).astype(np.intp)
 
 
 def multiplicity(box_size_px: int) -> np.ndarray:

@@ -15,6 +15,7 @@ from ..fourier.resampling import projected_density
 from ..fourier.shells import (
     multiplicity,
     shell_index,
+    shell_planes,
     shell_sums,
     squared_frequencies,
     whole_frequencies,
@@ -65,7 +66,7 @@ def signal_variance(
     total = 0.0
     for volume in volumes:
         data = projected_density(volume, d, pixel_size_angstrom)
-        spectrum = _sphere_means(np.abs(np.fft.rfftn(data)) ** 2)
+        spectrum = _sphere_means(scipy.fft.rfftn(data))
         total += float((spectrum[np.minimum(radius, d // 2)] * transfer)[inside].sum()) / d**4
     return total / len(volumes)
 
@@ -265,9 +266,13 @@ def _mean_transfer(
     return full
 
 
-def _sphere_means(power: np.ndarray) -> np.ndarray:
-    """(D, D, D // 2 + 1) half of a 3-D spectrum -> mean over spheres of radius 0 to D // 2."""
-    d = power.shape[0]
-    shells, number = shell_index(d), d // 2 + 1
-    weights = np.broadcast_to(multiplicity(d), power.shape)
-    return shell_sums(power * weights, shells, number) / shell_sums(weights, shells, number)
+def _sphere_means(transform: np.ndarray) -> np.ndarray:
+    """(D, D, D // 2 + 1) half of a transform -> mean power over spheres of radius 0 to D // 2."""
+    d = len(transform)
+    number = d // 2 + 1
+    powers, counts = np.zeros((2, number))
+    weights = np.tile(multiplicity(d), (d, 1))
+    for plane, shells in zip(transform, shell_planes(d)):
+        powers += shell_sums(np.abs(plane).astype(np.float64) ** 2 * weights, shells, number)
+        counts += shell_sums(weights, shells, number)
+    return powers / counts

@@ -119,16 +119,26 @@ def warn_of_map(path: Union[str, Path, None], volume: Volume) -> None:
 
 def map_contrast(data: np.ndarray) -> Tuple[float, float]:
     """Of a map (D, D, D): mean inside minus median of the border, in standard deviations; skewness."""
-    values = np.asarray(data, dtype=np.float64)
+    box = len(data)
     border = np.median(
-        np.concatenate([np.take(values, (0, -1), axis=axis).ravel() for axis in range(3)])
+        np.concatenate([np.take(data, (0, -1), axis=axis).ravel() for axis in range(3)])
     )
-    inside = values[squared_radius(len(values), 3) <= (_INSIDE_SHARE * len(values)) ** 2]
-    deviation = values.std()
+    mean, radius = data.mean(dtype=np.float64), squared_radius(box, 2)
+    second = third = inside = number = 0.0
+    for z, plane in enumerate(data):
+        deviations = plane.astype(np.float64) - mean
+        squares = deviations**2
+        second += squares.sum()
+        third += (squares * deviations).sum()
+        within = radius + (z - box // 2) ** 2 <= (_INSIDE_SHARE * box) ** 2
+        inside += deviations[within].sum()
+        number += np.count_nonzero(within)
+
+    deviation = float(np.sqrt(second / data.size))
     if deviation == 0:
         return 0.0, 0.0
-    skewness = float((((values - values.mean()) / deviation) ** 3).mean())
-    return float(inside.mean() - border) / deviation, skewness
+    skewness = float(third / data.size / deviation**3)
+    return float(inside / number + mean - border) / deviation, skewness
 
 
 def _pieces(rows: np.ndarray):
