@@ -243,6 +243,10 @@ class Config:
             if f.metadata["even"] and value % 2:
                 raise ConfigError(f"{self.command}: {flag} is {value}; give an even number.")
 
+    def follows(self) -> bool:
+        """Whether this process only works for a run whose results another process writes."""
+        return False
+
     def input_paths(self) -> List[Path]:
         """All input files and folders that the config names."""
         paths = []

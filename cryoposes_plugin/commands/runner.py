@@ -5,12 +5,15 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import tempfile
 import time
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any, Iterator, List, Optional
 
 from ..core.errors import ConfigError
 from ..core.io.error_log import not_fatal
+from ..core.io.names import METRICS_NAME
 from ..core.io.particle_files import read_particles, reads_kept
 from ..core.notices import warnings_kept
 from ..core.values import shown_error
@@ -39,6 +42,10 @@ def run_command(config: Config, output: str, chunk: Optional[Chunk] = None) -> d
     quiet = tensorflow_without_greetings()
     with _tensorflow_threads(config), quiet, reads_kept(), warnings_kept() as warnings:
         module = module_of(config.command)
+
+        if config.follows():
+            _follow(module, config, output)
+            return {}
         if chunk is None or not is_prepared(output):
             _ask(config)
             module.check(config)
@@ -62,6 +69,16 @@ def _run_chunk(module: Any, config: Config, output: str, chunk: Chunk) -> None:
             module.run(config, run)
         except ChunkDone as done:
             logger.info("%s", done)
+
+
+def _follow(module: Any, config: Config, output: str) -> None:
+    """Work for a run whose results, messages and warnings are those of another process."""
+    for name in (logger.name, __name__.split(".")[0]):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    module.check(config)
+    if not os.path.lexists(os.path.join(output, METRICS_NAME)):
+        with tempfile.TemporaryDirectory() as folder:
+            module.run(config, RunDirectory(Path(folder), config, resumed=False))
 
 
 def _ask(config: Config) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from ...core.geometry.view_weights import view_weights
 from ...core.io.provenance import digest_path, package_versions
@@ -24,6 +26,7 @@ from ...core.training.augmentation import Augmentation
 from ...core.training.chance import too_few_steps
 from ...core.training.error_laws import calibrate_errors
 from ...core.training.labels import Evaluation
+from ...core.training.replicas import ReplicatedTrainer
 from ...core.training.sources import LabelledSource, MixedSource, SimulatedSource, Source
 from ...core.training.tasks import Task, task_of
 from ...core.training.trainer import Trainer
@@ -63,8 +66,20 @@ class Assembly:
         return _validation(self.config, self.plan, self.task, self.held_out, network)
 
 
-def assemble(config: TrainConfig, plan: Plan) -> Assembly:
-    """Make network, optimizer, objective, sources and validation of a run."""
+def assemble(
+    config: TrainConfig, plan: Plan, strategy: Optional[tf.distribute.Strategy] = None
+) -> Assembly:
+    """Make network, optimizer, objective, sources and validation of a run.
+
+    strategy : by which the network has replicas; None: it has none.
+    """
+    with nullcontext() if strategy is None else strategy.scope():
+        return _assembled(config, plan, strategy)
+
+
+def _assembled(
+    config: TrainConfig, plan: Plan, strategy: Optional[tf.distribute.Strategy]
+) -> Assembly:
     recipe = plan.recipe
     preprocessing = Preprocessing(
         *plan.model_grid,
@@ -91,9 +106,9 @@ def assemble(config: TrainConfig, plan: Plan) -> Assembly:
     projector = None if simulated is None else simulated.model
     objective = task.objective(description, training.typical_shift_px(), projector)
     validation = _validation(config, plan, task, held_out, network)
-    trainer = Trainer(network, optimizer, objective, training, validation, recipe)
-    parts = (preprocessing, description, turn, held_out, trainer)
-    return Assembly(config, plan, task, *parts)
+    parts = (network, optimizer, objective, training, validation, recipe)
+    trainer = Trainer(*parts) if strategy is None else ReplicatedTrainer(*parts, strategy=strategy)
+    return Assembly(config, plan, task, preprocessing, description, turn, held_out, trainer)
 
 
 def write_model(

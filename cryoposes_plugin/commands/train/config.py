@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from typing import ClassVar, Optional, Tuple
 
@@ -23,6 +24,7 @@ from ...core.training.recipe import (
 )
 from ..config import (
     AUGMENTATION,
+    COMPUTATION,
     INPUT,
     LABELLED,
     LOSS,
@@ -35,6 +37,7 @@ from ..config import (
     option,
 )
 from ..imaging_config import ImagingConfig
+from .cluster import cluster_of
 from .presets import BY_PRESET, PRESETS
 from .recipe import check_recipe, recipe_of
 
@@ -52,6 +55,7 @@ class TrainConfig(ImagingConfig):
     description: ClassVar[str] = "train a network that estimates poses and their uncertainty"
     place: ClassVar[int] = 30
     image_fields: ClassVar[Tuple[str, ...]] = ("particles", "like", "junk")
+    last_bits: ClassVar[Tuple[str, ...]] = ("distribute",)
     advanced: ClassVar[Tuple[str, ...]] = (
         "box_size_px",
         "pixel_size_angstrom",
@@ -497,6 +501,22 @@ class TrainConfig(ImagingConfig):
         titles={"quarter-sphere": "quarter sphere"},
         expert=True,
     )
+
+    distribute: str = option(
+        "none",
+        "Whether each batch is shared out: among the GPUs of this machine ('gpus'; all, or those of "
+        "--gpu), or among processes on several machines, each with all of its GPUs ('workers'). "
+        "The batch, and so the training, is the same as on one device. Processes are started with "
+        "srun, or find each other by TF_CONFIG; all get the same command.",
+        label="Share out the training",
+        group=COMPUTATION,
+        choices=("none", "gpus", "workers"),
+        titles={"none": "no", "gpus": "among GPUs", "workers": "among processes"},
+        expert=True,
+    )
+
+    def follows(self) -> bool:
+        return self.distribute == "workers" and cluster_of(os.environ).place > 0
 
     def validate(self) -> None:
         super().validate()

@@ -19,6 +19,7 @@ from ..imaging_inputs import write_densities
 from ..run_directory import RunDirectory
 from .config import TrainConfig
 from .inputs import Plan, log_measured_noise, make_plan, summary
+from .strategy import strategy_of
 
 if TYPE_CHECKING:
     from .assembly import Assembly
@@ -29,6 +30,7 @@ logger = logging.getLogger(__name__)
 def check(config: TrainConfig) -> None:
     """Raise every error that can be found before any long computation."""
     config.validate()
+    strategy_of(config)
     plan = make_plan(config)
     for table in (plan.like, plan.labelled, plan.junk):
         if table is not None:
@@ -57,10 +59,12 @@ def run(config: TrainConfig, run: RunDirectory) -> Dict[str, Any]:
     log_measured_noise(plan)
     write_densities(run, plan.volumes)
     keras.utils.set_random_seed(config.seed % 2**32)
-    assembly = assemble(config, plan)
+    assembly = assemble(config, plan, strategy_of(config))
     duration = Duration(_number_of_steps(config, plan), config.minutes, started)
     with one_sentence(_no_memory(plan)):
         done = assembly.trainer.train(run, duration, config.checkpoint_minutes)
+    if config.follows():
+        return {}
 
     evaluation, card = write_model(assembly, run.file(MODEL_NAME), done)
     for sentence in card.warnings:

@@ -4,7 +4,7 @@ seed.
 
 from __future__ import annotations
 
-from typing import Optional, Sequence, Tuple, Union
+from typing import Any, Callable, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -28,6 +28,30 @@ Seed = Union[int, Sequence[int]]
 _ROTATIONS, _SHIFTS, _CTFS, _VOLUMES, _LIKE, _SAMPLE, _KINDS, _JUNK = range(1, 9)
 MOTION, DUPLICATES, ICE, GRADIENT, NEIGHBOURS, PICKS, VIEWS = range(9, 16)
 SCALES, BFACTORS, DEFOCUS_ERRORS = range(16, 19)
+
+
+class Share(NamedTuple):
+    """What one of several makes of a batch of `number` images: every `step`-th, from `first` on.
+
+    All shares together are the batch that one alone would make: what is random is drawn for the
+    whole batch.
+    """
+
+    number: int
+    first: int = 0
+    step: int = 1
+
+    def of(self, rows: Any) -> Any:
+        """Its rows of an array or a tensor with a row for each image of the batch."""
+        return rows if self.step == 1 else rows[self.first :: self.step]
+
+    def drawn(self, draw: Callable[[int], Any]) -> Any:
+        """Its rows of what is drawn for a number of images."""
+        return self.of(draw(self.number))
+
+    def within(self, begin: int, number: int) -> Share:
+        """Its images of a part of the batch that begins at `begin`."""
+        return Share(number, (self.first - begin) % self.step, self.step)
 
 
 def stream(seed: Seed, number: int) -> np.random.Generator:

@@ -219,7 +219,10 @@ def normalised_convolution(
         **options,
     )
     features = convolution(features)
-    return keras.layers.BatchNormalization(dtype=policy, name=f"{name}_norm")(features)
+    # Of the whole batch, where replicas of the network share it.
+    return keras.layers.BatchNormalization(
+        dtype=policy, name=f"{name}_norm", synchronized=tf.distribute.has_strategy()
+    )(features)
 
 
 def convolution_blocks(

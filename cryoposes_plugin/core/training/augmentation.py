@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Tuple
+from typing import Optional, Tuple
 
 import tensorflow as tf
 
+from ..imaging.draws import Share
 from ..imaging.transforms import mirror_where, rotate, rotation_about_z, shift
 from .labels import PoseLabels
 
@@ -33,31 +34,49 @@ class Augmentation:
     centred: bool = False
 
     def apply(
-        self, images: tf.Tensor, labels: PoseLabels, seed: tf.Tensor
+        self,
+        images: tf.Tensor,
+        labels: PoseLabels,
+        seed: tf.Tensor,
+        share: Optional[Share] = None,
     ) -> Tuple[tf.Tensor, PoseLabels]:
-        """Augmented images (B, D, D) with their poses, a function of the seed, (2,) int32, alone."""
-        number = tf.shape(images)[0]
+        """Augmented images (B, D, D) with their poses, a function of the seed alone.
+
+        Parameters
+        ----------
+        images : (B, D, D).
+        labels : their poses.
+        seed : (2,) int32.
+        share : of a batch that the images are; None for a whole one.
+        """
+        drawn = (share or Share(tf.shape(images)[0])).drawn
         rotations, shifts_px = labels.rotations, labels.shifts_px
 
         if self.centred:
             images, shifts_px = shift(images, -shifts_px), tf.zeros_like(shifts_px)
 
         if self.mirror:
-            flip = tf.random.stateless_uniform((number,), seed + [0, 1]) < 0.5
+            flip = drawn(lambda n: tf.random.stateless_uniform((n,), seed + [0, 1])) < 0.5
             images, rotations = mirror_where(flip, images, rotations)
             shifts_px = tf.where(flip[:, None], shifts_px * tf.constant([-1.0, 1.0]), shifts_px)
 
         if self.rotation:
-            angles = tf.random.stateless_uniform((number,), seed + [0, 2], -math.pi, math.pi)
+            angles = drawn(
+                lambda n: tf.random.stateless_uniform((n,), seed + [0, 2], -math.pi, math.pi)
+            )
             about_z = rotation_about_z(angles)
             images, rotations = rotate(images, angles), tf.matmul(about_z, rotations)
             shifts_px = tf.linalg.matvec(about_z[:, :2, :2], shifts_px)
 
         if self.shift_px > 0:
-            extra = self.shift_px * tf.random.stateless_normal((number, 2), seed + [0, 3])
+            extra = self.shift_px * drawn(
+                lambda n: tf.random.stateless_normal((n, 2), seed + [0, 3])
+            )
             images, shifts_px = shift(images, extra), shifts_px + extra
 
         if self.noise > 0:
-            images += self.noise * tf.random.stateless_normal(tf.shape(images), seed + [0, 4])
+            images += self.noise * drawn(
+                lambda n: tf.random.stateless_normal((n, *images.shape[1:]), seed + [0, 4])
+            )
 
         return images, labels._replace(rotations=rotations, shifts_px=shifts_px)

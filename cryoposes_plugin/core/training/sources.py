@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from ..fourier.ctf import pack_ctf
 from ..imaging import draws
+from ..imaging.draws import Share
 from ..imaging.forward_model import ForwardModel, apply_image_state
 from ..imaging.settings import Imaging
 from ..models.preprocessing import Preprocessing
@@ -35,10 +36,18 @@ class Source(ABC):
 
     validation_step : step of the first validation batch.
     simulates : whether all images are simulated, so that their noise can be chosen.
+    share : of each batch that is made; None for whole batches of any size.
     """
 
     validation_step: ClassVar[int] = 0
     simulates: ClassVar[bool] = False
+    share: Optional[Share] = None
+
+    def sharing(self, share: Share) -> Source:
+        """The same batches, of which this share is made."""
+        other = copy.copy(self)
+        other.share = share
+        return other
 
     def with_noise(self, factor: float) -> Source:
         """The same images with this many times the amplitude of the noise, if they are simulated."""
@@ -48,7 +57,7 @@ class Source(ABC):
 
     @abstractmethod
     def arrays(self, number: int, step: int) -> Arrays:
-        """What is drawn or read for a batch of `number` images."""
+        """What is drawn or read for a batch of `number` images, or for its share of them."""
 
     @abstractmethod
     def images(self, arrays: Dict[str, tf.Tensor]) -> Tuple[tf.Tensor, PoseLabels]:
@@ -103,18 +112,20 @@ class SimulatedSource(Source):
         self.noise_amplitude = noise_amplitude
 
     def arrays(self, number: int, step: int) -> Arrays:
-        seed = (self.seed, step)
+        seed, share = (self.seed, step), self.share or Share(number)
         rotations, shifts = draws.draw_poses(self.imaging.poses, number, seed)
         ctf = draws.draw_ctfs(self.imaging.ctf, number, seed, self.like)
         scale = self.grid.pixel_size_angstrom / self.preprocessing.pixel_size_angstrom
 
-        arrays = {
+        drawn = {
             "volume_index": draws.draw_volumes(self.number_of_volumes, number, seed),
             "rotations": rotations.astype(np.float32),
             "shifts_px": (scale * shifts).astype(np.float32),
-            "noise_seed": np.array([self.seed % 2**31, step], np.int32),
         }
-        return arrays if ctf is None else {**arrays, "ctf": pack_ctf(ctf)}
+        if ctf is not None:
+            drawn["ctf"] = pack_ctf(ctf)
+        arrays = {name: share.of(values) for name, values in drawn.items()}
+        return {**arrays, "noise_seed": np.array([self.seed % 2**31, step], np.int32)}
 
     def images(self, arrays: Dict[str, tf.Tensor]) -> Tuple[tf.Tensor, PoseLabels]:
         ctf, pixel = arrays.get("ctf"), self.preprocessing.pixel_size_angstrom
@@ -146,7 +157,8 @@ class SimulatedSource(Source):
         )
 
     def _noise(self, seed: tf.Tensor, shape: tf.TensorShape) -> tf.Tensor:
-        noise = tf.random.stateless_normal(shape, seed)
+        share = self.share or Share(shape[0])
+        noise = share.drawn(lambda n: tf.random.stateless_normal((n, *shape[1:]), seed))
         if np.ptp(self.noise_amplitude) == 0:
             return noise * float(self.noise_amplitude[0, 0])
         transform = tf.signal.rfft2d(noise) * tf.cast(self.noise_amplitude, tf.complex64)
@@ -221,7 +233,8 @@ class LabelledSource(Source):
         return rng.permutation(self.rows[np.minimum(drawn, len(self.rows) - 1)])
 
     def arrays(self, number: int, step: int) -> Arrays:
-        return self.of_rows(self.batch_rows(number, step), step)
+        share = self.share or Share(number)
+        return self.of_rows(share.of(self.batch_rows(number, step)), step)
 
     def of_rows(self, rows: np.ndarray, step: int = 0) -> Arrays:
         """The arrays of these particles (B,); a step has its own augmentation."""
@@ -253,7 +266,9 @@ class LabelledSource(Source):
             # The noise of a particle image is given in units of the image's standard deviation.
             deviation = tf.math.reduce_std(images, axis=(1, 2), keepdims=True)
             images = tf.math.divide_no_nan(images, deviation)
-            images, labels = self.augmentation.apply(images, labels, arrays["noise_seed"])
+            images, labels = self.augmentation.apply(
+                images, labels, arrays["noise_seed"], self.share
+            )
         return self.preprocessing.normalise(images), labels
 
     def typical_shift_px(self) -> float:
@@ -285,6 +300,15 @@ class MixedSource(Source):
     def __init__(self, sources: Sequence[Source], shares: Optional[Sequence[float]] = None):
         self.sources = list(sources)
         self.shares = np.ones(len(self.sources)) if shares is None else np.asarray(shares)
+
+    def sharing(self, share: Share) -> MixedSource:
+        parts = self._parts(share.number)
+        begins = np.cumsum([0, *parts[:-1]])
+        sources = [
+            source.sharing(share.within(int(begin), part))
+            for source, begin, part in zip(self.sources, begins, parts)
+        ]
+        return MixedSource(sources, self.shares.tolist())
 
     def arrays(self, number: int, step: int) -> Arrays:
         merged: Arrays = {}

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import keras
 import numpy as np
@@ -19,9 +19,10 @@ from ..values import integer
 from . import schedules, step_budget
 from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint, state_variables
 from .history import History
-from .objectives import Objective
+from .labels import PoseLabels
+from .objectives import Objective, Outputs
 from .recipe import Recipe
-from .sources import Source
+from .sources import Arrays, Source
 from .validation import Validation
 
 logger = logging.getLogger(__name__)
@@ -58,6 +59,9 @@ class Trainer:
     recipe : batch size, peak and schedule of the learning rate.
     """
 
+    #: Copies of the network that share each batch; the optimizer adds their gradients.
+    replicas = 1
+
     def __init__(
         self,
         network: keras.Model,
@@ -77,17 +81,16 @@ class Trainer:
 
         Returns the numbers of steps and images, and the rate in images per second.
         """
-        checkpoint = load_checkpoint(run.file(CHECKPOINT_NAME), self.variables)
-        state = _RunState(
+        state = RunState(
             run,
             duration,
             self.recipe.batch_size,
             self.validation.task.figures,
-            checkpoint or Checkpoint(),
+            self._begin(run),
         )
         saved = step_budget.clock()
 
-        while not state.finished:
+        while not self._ends(state):
             state.count(self._step(state.step, state.total))
             if state.row_is_due:
                 figures = self._validate(state) if state.validation_is_due else None
@@ -103,7 +106,14 @@ class Trainer:
         images = state.step * self.recipe.batch_size
         return {"steps": state.step, "images_seen": images, "images_per_second": state.rate}
 
-    def _validate(self, state: _RunState) -> Dict[str, float]:
+    def _begin(self, run: Folder) -> Checkpoint:
+        """Set the variables as a run left them; returns what it has done."""
+        return load_checkpoint(run.file(CHECKPOINT_NAME), self.variables) or Checkpoint()
+
+    def _ends(self, state: RunState) -> bool:
+        return state.finished
+
+    def _validate(self, state: RunState) -> Optional[Dict[str, float]]:
         begin = step_budget.clock()
         figures = self.validation.figures()
         state.validation_took(step_budget.clock() - begin)
@@ -115,29 +125,43 @@ class Trainer:
         )
 
     def _step(self, step: int, total: Optional[int]) -> Dict[str, tf.Tensor]:
-        drawn = self.source.arrays(self.recipe.batch_size, step)
+        arrays = self._arrays(step)
         self.optimizer.learning_rate.assign(self._learning_rate(step, total))
         fraction = schedules.fraction_done(step, total or WARM_UP_STEPS, WARM_UP_STEPS)
-        arrays = {name: tf.constant(value) for name, value in drawn.items()}
         return self._compiled_step(arrays, tf.constant(fraction, tf.float32))
+
+    def _arrays(self, step: int) -> Dict[str, tf.Tensor]:
+        return as_tensors(self.source.arrays(self.recipe.batch_size, step))
 
     @tf.function(reduce_retracing=True)
     def _compiled_step(
         self, arrays: Dict[str, tf.Tensor], fraction: tf.Tensor
     ) -> Dict[str, tf.Tensor]:
-        images, labels = self.source.images(arrays)
+        return self._learn(self.source, arrays, fraction)
+
+    def _learn(
+        self, source: Source, arrays: Dict[str, tf.Tensor], fraction: tf.Tensor
+    ) -> Dict[str, tf.Tensor]:
+        """Make images and learn from them; returns the loss and its parts."""
+        images, labels = source.images(arrays)
 
         with tf.GradientTape() as tape:
-            loss, parts = self.objective(self.network(images, training=True), labels, fraction)
+            outputs, labels = self._whole_batch(self.network(images, training=True), labels)
+            loss, parts = self.objective(outputs, labels, fraction)
             if self.network.losses:
                 loss += tf.add_n(self.network.losses)
+            own_loss = loss / self.replicas
 
-        gradients = tape.gradient(loss, self.network.trainable_variables)
+        gradients = tape.gradient(own_loss, self.network.trainable_variables)
         self.optimizer.apply_gradients(zip(gradients, self.network.trainable_variables))
         return {"loss": loss, **parts}
 
+    def _whole_batch(self, outputs: Outputs, labels: PoseLabels) -> Tuple[Outputs, PoseLabels]:
+        """Outputs and labels of the images of all replicas."""
+        return outputs, labels
 
-class _RunState:
+
+class RunState:
     """State of a run: its step, the total number of steps as soon as it is known, history and
     progress.
     """
@@ -204,6 +228,10 @@ class _RunState:
         else:
             self._progress = self._new_progress()
 
+    def follow(self, total: Optional[int]) -> None:
+        """Go on to this total number of steps, which another process has found."""
+        self.budget.record[:] = [] if total is None else [(0, total)]
+
     def validation_took(self, seconds: float) -> None:
         """Count the first validation of a process, which is traced, as that of the finished network
         will be.
@@ -233,6 +261,11 @@ class _RunState:
         return Progress(
             self.total * self.batch_size, "images", "train", self.step * self.batch_size
         )
+
+
+def as_tensors(arrays: Arrays) -> Dict[str, tf.Tensor]:
+    """The arrays of a batch as tensors."""
+    return {name: tf.constant(value) for name, value in arrays.items()}
 
 
 def read_record(run: Folder) -> step_budget.Record:

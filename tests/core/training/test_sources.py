@@ -19,6 +19,7 @@ from cryoposes_plugin.core.fourier.ctf import pack_ctf
 from cryoposes_plugin.core.fourier.masks import circular_mask
 from cryoposes_plugin.core.geometry.symmetry import symmetry_rotations
 from cryoposes_plugin.core.imaging import background as noise_level
+from cryoposes_plugin.core.imaging.draws import Share
 from cryoposes_plugin.core.imaging.noise import noise_amplitude, simulate_noise
 from cryoposes_plugin.core.io.mrc import write_stack, write_volume
 from cryoposes_plugin.core.io.particle_files import read_particles
@@ -380,6 +381,20 @@ def test_shifts_that_nobody_knows_are_marked(files, shifts):
     common = (np.arange(NUMBER), Preprocessing(48, 5.0, 220.0, "phase-flip"), "raw", None)
     labels = labels_of(LabelledSource(0, ResampledImages(table, 48, 5.0), *common), 4, 3)
     np.testing.assert_array_equal(labels.shift_known, 0)
+
+
+@pytest.mark.parametrize("replicas", [2, 3])
+def test_shares_make_up_the_batch_of_one(files, config, replicas):
+    """Simulated images with coloured noise, and particles with every augmentation, 7 to 5."""
+    coloured = dataclasses.replace(config, noise_correlation_px=2.0)
+    moved = Augmentation(rotation=True, mirror=True, shift_px=1.0, noise=0.5)
+    whole = MixedSource([simulated(coloured), labelled(files, augmentation=moved)[0]], [7, 5])
+    batch, rotations = images(whole, 12, 3)
+    for first in range(replicas):
+        part = whole.sharing(Share(12, first, replicas))
+        some, turned = images(part, 12, 3)
+        np.testing.assert_allclose(some, batch[first::replicas], atol=1e-4)
+        np.testing.assert_array_equal(turned, rotations[first::replicas])
 
 
 def test_mixed_batches_come_from_both(files, config):
