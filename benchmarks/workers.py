@@ -2,11 +2,18 @@
 
     python benchmarks/workers.py --map MAP.mrc --box-size-px 64 --number 4000 --folder OUT
 
-Simulates images with CTF and shifts, refines perturbed poses and reconstructs: each in one process
-on one core, by two workers on two cores, in three chunks one after the other, and by two workers of
-which one is killed with SIGKILL in the middle of the refinement. Prints the seconds, the rates in
-the chunks, and the largest differences from the one process: of poses in degrees, of images and of
-half maps relative to their maximum.
+Simulates images with CTF and shifts, refines perturbed poses and reconstructs, each in these ways:
+
+one       one process on one core
+two       two workers on two cores
+chunks    three chunks one after the other, in any order, and the merge
+slurm     the same as the tasks of a Slurm array, whose variables are set
+dask      two workers of a Dask cluster on this machine
+killed    two workers, of which one is killed with SIGKILL in the middle
+
+Prints the seconds, the rates in the chunks, and the largest differences from the one process: of
+poses in degrees, of images and of half maps relative to their maximum. What is in OUT is not done
+again, so that commands and ways may be measured one after the other.
 """
 
 import argparse
@@ -25,9 +32,12 @@ from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
 from cryoposes_plugin.core.io.mrc import Stack, read_volume
 from cryoposes_plugin.core.io.particle_files import read_particles, write_particles
 
-WAYS = {"one": ("--threads", 1), "two": ("--threads", 2, "--workers", 2)}
+WAYS = ("one", "two", "chunks", "slurm", "dask", "killed")
+COMMANDS = ("simulate", "refine", "reconstruct")
+_ONE, _TWO = ("--threads", 1), ("--threads", 2, "--workers", 2)
 #: Root mean square of the turns of the poses to refine, and of their shifts.
 _TURNED_DEG, _MOVED_PX = 5.0, 0.5
+_CHUNKS = 3
 
 
 def main() -> None:
@@ -39,31 +49,19 @@ def main() -> None:
     parser.add_argument("--box-size-px", type=int, default=64)
     parser.add_argument("--number", type=int, default=4000)
     parser.add_argument("--snr", type=float, default=0.1)
-    parser.add_argument(
-        "--commands", nargs="+", default=("simulate", "refine", "reconstruct"), metavar="COMMAND"
-    )
+    parser.add_argument("--commands", nargs="+", choices=COMMANDS, default=COMMANDS)
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS)
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
 
     words = words_of(arguments)
     print("| command | way | s | images/s of the chunks | differs by |\n|---|---|---|---|---|")
-    for command in ("simulate", "refine", "reconstruct"):
-        measured(arguments.folder, command, "one", words[command], WAYS["one"])
-        if command == "simulate":
+    for command in arguments.commands:
+        if command != "simulate" and not (arguments.folder / "near.star").exists():
+            measured(arguments.folder, "simulate", "one", words["simulate"])
             write_perturbed(arguments.folder)
-        if command not in arguments.commands:
-            continue
-        measured(arguments.folder, command, "two", words[command], WAYS["two"])
-        for chunk in ("2/3", "3/3", "1/3"):
-            run(command, words[command], arguments.folder / command / "chunks", "--chunk", chunk)
-        measured(arguments.folder, command, "chunks", words[command], ())
-    if "refine" in arguments.commands:
-        output = arguments.folder / "refine/killed"
-        start = time.monotonic()
-        process = subprocess.Popen(program("refine", words["refine"], output, *WAYS["two"]))
-        kill_a_worker(output)
-        process.wait()
-        report(arguments.folder, "refine", "killed", time.monotonic() - start)
+        for way in arguments.ways:
+            measured(arguments.folder, command, way, words[command])
 
 
 def words_of(arguments: argparse.Namespace) -> dict:
@@ -89,13 +87,39 @@ def program(command: str, words: tuple, output: Path, *more: object) -> list:
     return [str(w) for w in (*start, *words, *more, "--output", output)]
 
 
-def run(command: str, words: tuple, output: Path, *more: object) -> None:
-    subprocess.run(program(command, words, output, *more), check=True, stderr=subprocess.DEVNULL)
+def run(command: str, words: tuple, output: Path, *more: object, **variables: str) -> None:
+    subprocess.run(
+        program(command, words, output, *more),
+        check=True,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, **variables},
+    )
 
 
-def measured(folder: Path, command: str, way: str, words: tuple, more: tuple) -> None:
-    start = time.monotonic()
-    run(command, words, folder / command / way, *more)
+def measured(folder: Path, command: str, way: str, words: tuple) -> None:
+    output, start = folder / command / way, time.monotonic()
+    if (output / "metrics.json").exists():
+        return report(folder, command, way, 0.0)
+    if way in ("chunks", "slurm"):
+        for chunk in (2, 3, 1):
+            task = {"ID": chunk, "MIN": 1, "COUNT": _CHUNKS, "STEP": 1} if way == "slurm" else {}
+            variables = {f"SLURM_ARRAY_TASK_{name}": str(value) for name, value in task.items()}
+            text = "slurm" if way == "slurm" else f"{chunk}/{_CHUNKS}"
+            run(command, words, output, "--chunk", text, **variables)
+    if way == "killed":
+        process = subprocess.Popen(
+            program(command, words, output, *_TWO), stderr=subprocess.DEVNULL
+        )
+        kill_a_worker(output)
+        process.wait()
+    elif way == "dask":
+        from dask.distributed import LocalCluster
+
+        with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+            more = ("--workers", 2, "--threads", 1, "--dask", cluster.scheduler_address)
+            run(command, words, output, *more)
+    else:
+        run(command, words, output, *{"one": _ONE, "two": _TWO}.get(way, ()))
     report(folder, command, way, time.monotonic() - start)
 
 
@@ -131,7 +155,7 @@ def write_perturbed(folder: Path) -> None:
 
 def kill_a_worker(output: Path) -> None:
     """Kill the worker of the second chunk as soon as it is at work."""
-    while not (output / "chunks/poses_2").exists():
+    while not any(output.glob("chunks/*_2")):
         time.sleep(0.05)
     time.sleep(2.0)
     for place in Path("/proc").glob("[0-9]*/cmdline"):
