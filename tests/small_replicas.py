@@ -1,6 +1,7 @@
 """Losses of a small network with batch statistics that learns distances between the images of a batch.
 
-`python -m tests.small_replicas N` trains it on N logical CPUs and prints the losses.
+`python -m tests.small_replicas` prints those of one network, and those of two replicas on two logical
+CPUs.
 """
 
 import sys
@@ -54,18 +55,13 @@ def parts():
     return network, keras.optimizers.Adam(0.02), objective, source, validation, recipe
 
 
-def trainer(devices):
-    if devices == 1:
-        return Trainer(*parts())
-    cpu = tf.config.list_physical_devices("CPU")[0]
-    logical = [tf.config.LogicalDeviceConfiguration()] * devices
-    tf.config.set_logical_device_configuration(cpu, logical)
-    strategy = tf.distribute.MirroredStrategy([f"CPU:{k}" for k in range(devices)])
+def replicated():
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
     with strategy.scope():
         return ReplicatedTrainer(*parts(), strategy=strategy)
 
 
-def train(devices):
+def losses_of(trainer):
     """The loss of each step."""
     losses, count = [], RunState.count
 
@@ -76,9 +72,14 @@ def train(devices):
     RunState.count = counted
     with tempfile.TemporaryDirectory() as folder:
         duration = Duration(STEPS, None, step_budget.clock())
-        trainer(devices).train(Folder(folder), duration, checkpoint_minutes=10)
+        trainer.train(Folder(folder), duration, checkpoint_minutes=10)
+    RunState.count = count
     return losses
 
 
 if __name__ == "__main__":
-    sys.stdout.write(" ".join(map(str, train(int(sys.argv[1])))))
+    tf.config.set_logical_device_configuration(
+        tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
+    )
+    for trainer in (Trainer(*parts()), replicated()):
+        sys.stdout.write(" ".join(map(str, losses_of(trainer))) + "\n")

@@ -30,7 +30,7 @@ MOTION, DUPLICATES, ICE, GRADIENT, NEIGHBOURS, PICKS, VIEWS = range(9, 16)
 SCALES, BFACTORS, DEFOCUS_ERRORS = range(16, 19)
 
 
-class Share(NamedTuple):
+class BatchShare(NamedTuple):
     """What one of several makes of a batch of `number` images: every `step`-th, from `first` on.
 
     All shares together are the batch that one alone would make: what is random is drawn for the
@@ -49,9 +49,9 @@ class Share(NamedTuple):
         """Its rows of what is drawn for a number of images."""
         return self.of(draw(self.number))
 
-    def within(self, begin: int, number: int) -> Share:
+    def within(self, begin: int, number: int) -> BatchShare:
         """Its images of a part of the batch that begins at `begin`."""
-        return Share(number, (self.first - begin) % self.step, self.step)
+        return BatchShare(number, (self.first - begin) % self.step, self.step)
 
 
 def stream(seed: Seed, number: int) -> np.random.Generator:

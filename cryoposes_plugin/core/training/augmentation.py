@@ -13,7 +13,7 @@ from typing import Optional, Tuple
 
 import tensorflow as tf
 
-from ..imaging.draws import Share
+from ..imaging.draws import BatchShare
 from ..imaging.transforms import mirror_where, rotate, rotation_about_z, shift
 from .labels import PoseLabels
 
@@ -38,7 +38,7 @@ class Augmentation:
         images: tf.Tensor,
         labels: PoseLabels,
         seed: tf.Tensor,
-        share: Optional[Share] = None,
+        share: Optional[BatchShare] = None,
     ) -> Tuple[tf.Tensor, PoseLabels]:
         """Augmented images (B, D, D) with their poses, a function of the seed alone.
 
@@ -49,7 +49,7 @@ class Augmentation:
         seed : (2,) int32.
         share : of a batch that the images are; None for a whole one.
         """
-        drawn = (share or Share(tf.shape(images)[0])).drawn
+        drawn = (share or BatchShare(tf.shape(images)[0])).drawn
         rotations, shifts_px = labels.rotations, labels.shifts_px
 
         if self.centred:

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from ..errors import ResourceError
-from ..imaging.draws import Share
+from ..imaging.draws import BatchShare
 from ..io.folder import Folder
 from .checkpoint import Checkpoint
 from .labels import PoseLabels
@@ -47,7 +47,7 @@ class ReplicatedTrainer(Trainer):
         self.strategy, self.replicas = strategy, strategy.num_replicas_in_sync
         number = self.recipe.batch_size
         self.sources = [
-            self.source.sharing(Share(number, k, self.replicas)) for k in range(self.replicas)
+            self.source.sharing(BatchShare(number, k, self.replicas)) for k in range(self.replicas)
         ]
         self._own = [int(k) for k in self._local(self._of_each(tf.constant))]
         self._by_time = False

@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from ..fourier.ctf import pack_ctf
 from ..imaging import draws
-from ..imaging.draws import Share
+from ..imaging.draws import BatchShare
 from ..imaging.forward_model import ForwardModel, apply_image_state
 from ..imaging.settings import Imaging
 from ..models.preprocessing import Preprocessing
@@ -41,9 +41,9 @@ class Source(ABC):
 
     validation_step: ClassVar[int] = 0
     simulates: ClassVar[bool] = False
-    share: Optional[Share] = None
+    share: Optional[BatchShare] = None
 
-    def sharing(self, share: Share) -> Source:
+    def sharing(self, share: BatchShare) -> Source:
         """The same batches, of which this share is made."""
         other = copy.copy(self)
         other.share = share
@@ -112,7 +112,7 @@ class SimulatedSource(Source):
         self.noise_amplitude = noise_amplitude
 
     def arrays(self, number: int, step: int) -> Arrays:
-        seed, share = (self.seed, step), self.share or Share(number)
+        seed, share = (self.seed, step), self.share or BatchShare(number)
         rotations, shifts = draws.draw_poses(self.imaging.poses, number, seed)
         ctf = draws.draw_ctfs(self.imaging.ctf, number, seed, self.like)
         scale = self.grid.pixel_size_angstrom / self.preprocessing.pixel_size_angstrom
@@ -157,7 +157,7 @@ class SimulatedSource(Source):
         )
 
     def _noise(self, seed: tf.Tensor, shape: tf.TensorShape) -> tf.Tensor:
-        share = self.share or Share(shape[0])
+        share = self.share or BatchShare(shape[0])
         noise = share.drawn(lambda n: tf.random.stateless_normal((n, *shape[1:]), seed))
         if np.ptp(self.noise_amplitude) == 0:
             return noise * float(self.noise_amplitude[0, 0])
@@ -233,7 +233,7 @@ class LabelledSource(Source):
         return rng.permutation(self.rows[np.minimum(drawn, len(self.rows) - 1)])
 
     def arrays(self, number: int, step: int) -> Arrays:
-        share = self.share or Share(number)
+        share = self.share or BatchShare(number)
         return self.of_rows(share.of(self.batch_rows(number, step)), step)
 
     def of_rows(self, rows: np.ndarray, step: int = 0) -> Arrays:
@@ -301,7 +301,7 @@ class MixedSource(Source):
         self.sources = list(sources)
         self.shares = np.ones(len(self.sources)) if shares is None else np.asarray(shares)
 
-    def sharing(self, share: Share) -> MixedSource:
+    def sharing(self, share: BatchShare) -> MixedSource:
         parts = self._parts(share.number)
         begins = np.cumsum([0, *parts[:-1]])
         sources = [

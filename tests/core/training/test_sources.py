@@ -19,7 +19,7 @@ from cryoposes_plugin.core.fourier.ctf import pack_ctf
 from cryoposes_plugin.core.fourier.masks import circular_mask
 from cryoposes_plugin.core.geometry.symmetry import symmetry_rotations
 from cryoposes_plugin.core.imaging import background as noise_level
-from cryoposes_plugin.core.imaging.draws import Share
+from cryoposes_plugin.core.imaging.draws import BatchShare
 from cryoposes_plugin.core.imaging.noise import noise_amplitude, simulate_noise
 from cryoposes_plugin.core.io.mrc import write_stack, write_volume
 from cryoposes_plugin.core.io.particle_files import read_particles
@@ -391,7 +391,7 @@ def test_shares_make_up_the_batch_of_one(files, config, replicas):
     whole = MixedSource([simulated(coloured), labelled(files, augmentation=moved)[0]], [7, 5])
     batch, rotations = images(whole, 12, 3)
     for first in range(replicas):
-        part = whole.sharing(Share(12, first, replicas))
+        part = whole.sharing(BatchShare(12, first, replicas))
         some, turned = images(part, 12, 3)
         np.testing.assert_allclose(some, batch[first::replicas], atol=1e-4)
         np.testing.assert_array_equal(turned, rotations[first::replicas])
