@@ -18,7 +18,7 @@ from cryoposes_plugin.commands import plausibility
 from cryoposes_plugin.commands.config import Config
 from cryoposes_plugin.core.errors import CryoposesError
 from cryoposes_plugin.core.io.names import PARTICLES_NAME, REPORT_NAME
-from cryoposes_plugin.scipion import convert, forms, images, results, runner
+from cryoposes_plugin.scipion import convert, forms, images, needs, results, runner
 
 logger = logging.getLogger(__name__)
 
@@ -275,9 +275,7 @@ class ProtCryoposesBase(EMProtocol):
 
     # -------------------------- information ----------------------------------
     def _validate(self) -> List[str]:
-        if any(
-            self._is_empty(name, param) for name, param in self.getDefinition().iterPointerParams()
-        ):
+        if self._lacks_input():
             return []  # Scipion reports it itself.
         try:
             problems = self._awaited_inputs() or self._wrong_classes() or self._input_problems()
@@ -286,9 +284,24 @@ class ProtCryoposesBase(EMProtocol):
                 config.validate()
                 self._check(config)
                 self._questions(config)
+                problems = needs.problems_of_form(self, config)
         except CryoposesError as error:
             problems = [str(error)]
         return [self._in_form_words(problem) for problem in problems]
+
+    def needs_sentence(self) -> str:
+        """What the run will need of memory, disk and time, or why that cannot be told."""
+        problems = self._validate()
+        if not problems and self._lacks_input():
+            problems = ["Choose the inputs first."]
+        try:
+            return "\n".join(problems) or needs.measured_sentence(self, self._make_config())
+        except CryoposesError as error:
+            return self._in_form_words(str(error))
+
+    def _lacks_input(self) -> bool:
+        pointers = self.getDefinition().iterPointerParams()
+        return any(self._is_empty(name, param) for name, param in pointers)
 
     def _awaited_inputs(self) -> List[str]:
         """Inputs that their runs have not produced yet.
@@ -409,9 +422,18 @@ class ProtCryoposesBase(EMProtocol):
     def _summary(self) -> List[str]:
         metrics = self._metrics()
         if not metrics:
-            return ["There is no result yet."]
+            return ["There is no result yet.", *self._space_needed()]
         lines = [self._in_form_words(line) for line in self._result_summary(metrics)]
         return lines + [line for line in self._run_warnings() if line not in self.summaryWarnings]
+
+    def _space_needed(self) -> List[str]:
+        """What the run will need of memory and disk, as far as its inputs are known."""
+        if self._lacks_input() or self._awaited_inputs():
+            return []
+        try:
+            return needs.space_of_form(self, self._make_config())
+        except CryoposesError:  # `_validate` reports it
+            return []
 
     def checkSummaryWarnings(self):
         """Called by Scipion: warnings of the run mark its box and are listed in its summary."""

@@ -53,8 +53,8 @@ COMMANDS = {
     "iterate": f"iterate {PARTICLES} {MAP} --rounds 2 --batch-size 16 --low-pass-angstrom 30",
     "initial-volume": "initial-volume --particles ../in/near.star --starts 2 --rounds 1 --batch-size 16",
 }
-#: What differs between two runs that are the same.
-TIMES = re.compile(r".*(seconds|_per_second|_rate)$|device|arguments")
+#: What differs between two runs that are the same: times, and what depends on the machine.
+TIMES = re.compile(r".*(seconds|_per_second|_rate)$|device|arguments|needs|used")
 #: Of a map's header; they say when it was written.
 MRC_LABELS = slice(220, 1024)
 

@@ -28,8 +28,8 @@ TYPE_IGNORES = {
 SAME_MEANING = {"nearest_equivalent": "of arrays in core.geometry, of tensors in core.training"}
 #: Classes of one name that mean the same.
 SAME_CLASSES = {"PoseModel": "a trained network in core.models, and as an object of Scipion"}
-#: Every command has these.
-OF_EACH_COMMAND = {"check", "run", "pictures"}
+#: Every command has these, and those with long work `needs`.
+OF_EACH_COMMAND = {"check", "run", "pictures", "needs"}
 
 
 @pytest.mark.parametrize("name", sorted({name.rpartition("/")[0] for name in CORE}))

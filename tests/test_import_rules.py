@@ -100,9 +100,9 @@ TENSOR_USERS = re.compile(
 )
 #: What Scipion imports to show the plugin, on whatever Python Scipion runs.
 GUI_FILES = re.compile(
-    r"(plugin|objects|constants|commands/(registry|config|(chunked|comparison|imaging|recovery|refinement)_config|mask_input|plausibility)"
-    r"|commands/(recover|initial_volume)/checks|commands/\w+/config|commands/train/(presets|recipe)"
-    r"|core/errors|core/types|core/quantities|core/particles/plausibility|core/imaging/settings"
+    r"(plugin|objects|constants|commands/(registry|config|(chunked|comparison|imaging|recovery|refinement)_config|mask_input|plausibility|needs|pace)"
+    r"|commands/(recover|initial_volume)/checks|commands/\w+/(config|needs)|commands/train/(presets|recipe)"
+    r"|core/errors|core/needs|core/types|core/quantities|core/particles/plausibility|core/imaging/settings"
     r"|core/(networks|training)/choices|core/training/recipe|(protocols|scipion|viewers|wizards)/\w+)\.py"
 )
 #: The STAR file's reader and writer, and the conversion of Scipion's sets (whose attributes carry

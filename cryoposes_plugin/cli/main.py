@@ -25,7 +25,10 @@ _NEGATIVE_NUMBER = re.compile(r"-(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$|-inf$", re.IGNOR
 
 #: Commands that write no run. The module of this name in this folder has `add_arguments(parser)`
 #: and `run(arguments)`, which returns the exit status.
-PLAIN_COMMANDS = {"doctor": "check the installation and say how to complete it"}
+PLAIN_COMMANDS = {
+    "doctor": "check the installation and say how to complete it",
+    "needs": "tell what memory, disk and time a run will need",
+}
 
 
 class _Parser(argparse.ArgumentParser):

@@ -42,6 +42,12 @@ def module_of(command: str) -> Any:
     return _module(command, "run")
 
 
+def needs_module(command: str) -> Any:
+    """The module with `needs(config, size, pace)` of a command; None if it has no long work."""
+    folder = os.path.join(os.path.dirname(__file__), command.replace("-", "_"))
+    return _module(command, "needs") if os.path.exists(os.path.join(folder, "needs.py")) else None
+
+
 def pictures_module(command: str) -> Any:
     """The module with `pictures(folder, config)` of a command, imported when needed."""
     return _module(command, "pictures")

@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Iterator, List, Optional
 
-from ..core.errors import ConfigError
+from ..core.errors import ConfigError, InputError
 from ..core.io.error_log import not_fatal
 from ..core.io.names import METRICS_NAME
 from ..core.io.particle_files import read_particles, reads_kept
@@ -21,6 +21,7 @@ from .chunked_config import ChunkedConfig
 from .chunks import Chunk, ChunkDone, Chunks, is_prepared
 from .config import THREAD_VARIABLES, Config
 from .greetings import tensorflow_without_greetings
+from .needs import Needs, beside_use, tell, workers_here
 from .plausibility import questions
 from .registry import module_of
 from .run_directory import RunDirectory, alone_in
@@ -41,18 +42,30 @@ def run_command(config: Config, output: str, chunk: Optional[Chunk] = None) -> d
     _set_devices(config)
     quiet = tensorflow_without_greetings()
     with _tensorflow_threads(config), quiet, reads_kept(), warnings_kept() as warnings:
-        module = module_of(config.command)
+        module, needs = module_of(config.command), None
 
         if config.follows():
             _follow(module, config, output)
             return {}
         if chunk is None or not is_prepared(output):
             _ask(config)
+            needs = _tell(config, output, chunk)
             module.check(config)
+
         if chunk is not None:
             _run_chunk(module, config, output, chunk)
             return {}
-        return run_alone(module, config, output, warnings)
+        return run_alone(module, config, output, warnings, needs)
+
+
+def _tell(config: Config, output: str, chunk: Optional[Chunk]) -> Optional[Needs]:
+    """What the run will need, unless it is finished; ResourceError if there is less."""
+    if Path(output, METRICS_NAME).exists():
+        return None
+    try:
+        return tell(config, output, workers_here(config) if chunk is None else 1)
+    except (ConfigError, InputError):  # the command's check says it, and more
+        return None
 
 
 def _run_chunk(module: Any, config: Config, output: str, chunk: Chunk) -> None:
@@ -102,7 +115,9 @@ def _check_inputs(config: Config) -> None:
             ) from error
 
 
-def run_alone(module: Any, config: Config, output: str, warnings: List[str]) -> dict:
+def run_alone(
+    module: Any, config: Config, output: str, warnings: List[str], needs: Optional[Needs] = None
+) -> dict:
     """Run a command in its folder, which no other process may use meanwhile.
 
     Parameters
@@ -111,6 +126,7 @@ def run_alone(module: Any, config: Config, output: str, warnings: List[str]) -> 
     config : of the command.
     output : folder of the run.
     warnings : sentences that the run's report repeats.
+    needs : what was told before.
 
     Returns
     -------
@@ -131,6 +147,7 @@ def run_alone(module: Any, config: Config, output: str, warnings: List[str]) -> 
         metrics.setdefault("seconds", round(time.monotonic() - start, 2))
         with not_fatal(run.path, "the pictures of the run"):
             complete_report(run.path)
+        metrics.update(beside_use(needs, time.monotonic() - start, run.path))
         metrics["warnings"] = list(warnings)
         with not_fatal(run.path, "the notes of its report"):
             add_notes(run.path, warnings)

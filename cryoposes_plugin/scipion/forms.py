@@ -23,12 +23,14 @@ from ..commands.config import (
     option_named,
     options_by_group,
 )
-from ..commands.registry import CONFIGS
+from ..commands.registry import CONFIGS, needs_module
 from ..core.errors import ConfigError
 from ..core.io.names import ACCEPTED_NAME, PARTICLES_NAME, REJECTED_NAME
 from ..core.scores import title_of
 
 DEFAULT_THREADS = 2
+#: The label beside which a wizard says what the run will need.
+NEEDS_PARAM = "needsOfRun"
 
 #: Result files that are outputs in Scipion.
 _OUTPUTS = {
@@ -274,8 +276,18 @@ def add_volumes(form, config_class: Type[Config], optional: bool = False) -> Non
 
 
 def add_computation(form, config_class: Type[Config], threads: bool = True) -> None:
-    """Add the frame of the computation, and the GPU and the threads to Scipion's own header."""
+    """Add the frame of the computation, what the run will need, and the GPU and the threads to
+    Scipion's own header.
+    """
     add_group(form, config_class, COMPUTATION)
+    if needs_module(config_class.command) is not None:
+        form.addParam(
+            NEEDS_PARAM,
+            params.LabelParam,
+            label="Memory, disk and time",
+            help="The wand measures this machine for some seconds and says what memory, disk space "
+            "and time the run will need, before it is started.",
+        )
     form.addHidden(
         USE_GPU,
         params.BooleanParam,

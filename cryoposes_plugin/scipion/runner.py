@@ -151,7 +151,12 @@ def _last_error(log: str, start: int) -> Optional[str]:
         return None
     with open(log, encoding="utf-8", errors="replace") as handle:
         handle.seek(start)
-        found = _ERROR_LINE.findall(handle.read())
+        return last_error(handle.read())
+
+
+def last_error(text: str) -> Optional[str]:
+    """The sentence of the program's last error in its output; None if there is none."""
+    found = _ERROR_LINE.findall(text)
     return found[-1].strip() if found else None
 
 

@@ -4,6 +4,7 @@ from .wizards import (
     GridWizard,
     MaskDiameterWizard,
     ModelLibraryWizard,
+    NeedsWizard,
     SymmetryWizard,
     ThresholdWizard,
 )
@@ -12,6 +13,7 @@ __all__ = [
     "GridWizard",
     "MaskDiameterWizard",
     "ModelLibraryWizard",
+    "NeedsWizard",
     "SymmetryWizard",
     "ThresholdWizard",
 ]

@@ -14,14 +14,19 @@ from cryoposes_plugin.commands.filter.decoys import decoy_scores
 from cryoposes_plugin.core.scores import JUNK, cost, title_of
 from cryoposes_plugin.protocols import (
     ProtCryoposesFilter,
+    ProtCryoposesForecast,
+    ProtCryoposesInfer,
     ProtCryoposesInitialVolume,
+    ProtCryoposesIterate,
     ProtCryoposesReconstruct,
+    ProtCryoposesRecover,
     ProtCryoposesRefine,
     ProtCryoposesSimulate,
     ProtCryoposesTrain,
 )
 from cryoposes_plugin.scipion import convert
 from cryoposes_plugin.scipion.figure_window import SliderDialog
+from cryoposes_plugin.scipion.forms import NEEDS_PARAM
 
 from .inputs import average_image, average_projection, first_particles, first_volume, volume_data
 
@@ -173,6 +178,28 @@ class ModelLibraryWizard(Wizard):
             for alike, model in models[:_MOST_LISTED]
         ]
         say(form, "\n".join(["Likeness of the maps, 1 for the same map:", *lines]))
+
+
+class NeedsWizard(Wizard):
+    """Says what memory, disk space and time the run will need."""
+
+    _targets = [
+        (protocol, [NEEDS_PARAM])
+        for protocol in (
+            ProtCryoposesForecast,
+            ProtCryoposesInfer,
+            ProtCryoposesInitialVolume,
+            ProtCryoposesIterate,
+            ProtCryoposesReconstruct,
+            ProtCryoposesRecover,
+            ProtCryoposesRefine,
+            ProtCryoposesSimulate,
+            ProtCryoposesTrain,
+        )
+    ]
+
+    def show(self, form, *params):
+        say(form, form.protocol.needs_sentence())
 
 
 def grid_of(protocol) -> Optional[Dict[str, Any]]:

@@ -61,8 +61,8 @@ def test_too_little_memory_is_said_before_the_run(particles, tmp_path, caplog, m
     monkeypatch.setattr(memory, "available_bytes", lambda: 100 * 2**20)
     assert reconstruct(particles[0], tmp_path / "out") == 2
     assert re.search(
-        r"a map of 32 px with padding 2 needs about 0\.\d+ GiB of memory and 0.0977 GiB are free; "
-        "give a coarser --pixel-size-angstrom",
+        r"reconstruct: the run needs about 2\d\d MB of memory and 105 MB are free; give a coarser "
+        "--pixel-size-angstrom",
         caplog.text,
     )
     assert not (tmp_path / "out" / "volume.mrc").exists()

@@ -60,8 +60,8 @@ def test_too_little_memory_is_said_before_the_run(volume_path, tmp_path, caplog,
     words = ["simulate", "--volume", volume_path, "--number", 2, "--output", tmp_path / "out"]
     assert main(list(map(str, words))) == 2
     assert re.search(
-        r"the projection of 1 volume to images of 48 px needs about 0\.\d+ GiB of memory and 0.0977 "
-        "GiB are free; give a coarser pixel size",
+        r"simulate: the run needs about 2\d\d MB of memory and 105 MB are free; give a coarser "
+        "--pixel-size-angstrom",
         caplog.text,
     )
 

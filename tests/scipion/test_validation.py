@@ -2,11 +2,13 @@
 
 import dataclasses
 import json
+import re
 
 import mrcfile
 import numpy as np
 import pytest
 
+from cryoposes_plugin.core import memory
 from cryoposes_plugin.core.errors import ResourceError
 from cryoposes_plugin.core.io.mrc import write_volume
 
@@ -295,6 +297,37 @@ def test_astra_without_cuda(volume, particles, monkeypatch):
 def test_astra_on_this_machine_is_refused_or_there(volume):
     sentence = said(simulate(volume, projector=1))
     assert sentence == "" or "CUDA" in sentence
+
+
+@pytest.fixture
+def refinement(particles, volume):
+    return one_set(ProtCryoposesRefine(), inputParticles=particles, inputVolume=volume)
+
+
+def test_too_little_memory(refinement, monkeypatch):
+    monkeypatch.setattr(memory, "available_bytes", lambda: 10**8)
+    assert re.search(
+        r"the run needs about [78]\d\d MB of memory and 100 MB are free; give a smaller 'Box size for "
+        r"the refinement \(px\)' or fewer 'CPU threads'",
+        said(refinement),
+    )
+
+
+def test_the_memory_of_a_queue_is_not_that_of_this_machine(refinement, monkeypatch):
+    monkeypatch.setattr(memory, "available_bytes", lambda: 10**8)
+    refinement._useQueue.set(True)
+    assert said(refinement) == ""
+
+
+def test_the_summary_says_what_a_run_will_need(refinement):
+    assert re.match(
+        r"This run needs about [78]\d\d MB of memory \(.* free\) and \d+(\.\d)? MB of disk",
+        refinement.summary()[1],
+    )
+
+
+def test_the_summary_of_an_empty_form_says_nothing_of_it():
+    assert ProtCryoposesRefine().summary() == ["There is no result yet."]
 
 
 def test_wrong_symmetry(particles, volume):

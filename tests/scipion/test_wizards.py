@@ -3,6 +3,7 @@ docs/screenshots.py.
 """
 
 import dataclasses
+import re
 
 import mrcfile
 import numpy as np
@@ -20,6 +21,7 @@ from cryoposes_plugin.protocols import (
     ProtCryoposesFilter,
     ProtCryoposesInitialVolume,
     ProtCryoposesReconstruct,
+    ProtCryoposesRefine,
     ProtCryoposesSimulate,
     ProtCryoposesTrain,
 )
@@ -116,7 +118,7 @@ def train(volume=None, like=None):
 def test_scipion_finds_them_and_their_parameters_exist(protocol, parameters):
     from pwem import Domain
 
-    assert set(Domain.findWizards(protocol(), "tkinter")) == parameters
+    assert set(Domain.findWizards(protocol(), "tkinter")) - {"needsOfRun"} == parameters
     assert all(protocol().getParam(name) is not None for name in parameters)
 
 
@@ -219,3 +221,23 @@ def test_models_are_listed_by_the_likeness_of_their_maps(tmp_path, volume):
     _, first, second = form.said.pop().split("\n")
     assert first.startswith("1.00") and first.endswith("near: C4, 24 px of 2 Å")
     assert "far" in second
+
+
+def test_what_a_run_will_need(particles, volume):
+    from cryoposes_plugin.scipion.forms import NEEDS_PARAM
+    from cryoposes_plugin.wizards import NeedsWizard
+
+    protocol = ProtCryoposesReconstruct()
+    protocol.inputParticles.set(particles)
+    form = Form(protocol, NEEDS_PARAM)
+    NeedsWizard().show(form)
+    assert re.match(r"This run needs about .* of memory .* of disk .* on 2 threads\.", form.said[0])
+
+
+def test_what_a_run_will_need_without_inputs():
+    from cryoposes_plugin.scipion.forms import NEEDS_PARAM
+    from cryoposes_plugin.wizards import NeedsWizard
+
+    form = Form(ProtCryoposesRefine(), NEEDS_PARAM)
+    NeedsWizard().show(form)
+    assert "EMPTY" in form.said[0] or form.said == ["Choose the inputs first."]

@@ -17,7 +17,7 @@ from ...core.scores import JUNK
 from ...core.types import ParticleTable, Volume
 from .config import ForecastConfig
 
-_MOST_IMAGES = 2000
+MOST_IMAGES = 2000
 #: Fewer images show neither noise nor amplitude.
 _FEWEST_PARTICLES = 64
 #: Particles that are more likely junk are left out where the set is measured.
@@ -60,7 +60,7 @@ def read_inputs(config: ForecastConfig) -> ForecastInputs:
     if share is None:
         junk: Optional[np.ndarray] = table.scores.get(JUNK)
         share = 0.0 if junk is None else float(junk.mean())
-    number = config.number or max(_FEWEST_PARTICLES, min(len(table), _MOST_IMAGES))
+    number = config.number or max(_FEWEST_PARTICLES, min(len(table), MOST_IMAGES))
     inputs = ForecastInputs(table, volume, group, grid, number, min(share, 0.9))
     if len(inputs.good) < _FEWEST_PARTICLES:
         raise ConfigError(

@@ -16,22 +16,19 @@ from ...core.io.names import HALF1_NAME, HALF2_NAME, PARTICLES_NAME, VOLUME_NAME
 from ...core.io.particle_files import write_particle_results
 from ...core.maps.fsc import half_map_fsc, independence_statement
 from ...core.maps.symmetry import warn_of_symmetry
-from ...core.memory import require_memory
 from ...core.particles.chunks import ChunkedWork
 from ...core.particles.grids import common_grid
 from ...core.reconstruction.half_set_sums import HalfSetSums
 from ...core.reconstruction.particles import ReconstructionParticles
 from ..run_directory import RunDirectory
 from .config import ReconstructConfig
-from .inputs import ReconstructionInputs, log_inputs, read_inputs
+from .inputs import log_inputs, read_inputs
 from .report import has_other_hand, metrics_of, reference_fsc, write_fsc, write_page
 from .views import measured_views, view_numbers
 from .weighting import weight_numbers
 
 logger = logging.getLogger(__name__)
 
-#: Memory of the program and its libraries, and of each voxel while the maps are compared.
-_PROGRAM_BYTES, _BYTES_PER_VOXEL = 400_000_000, 50
 #: Fourier sums of a chunk.
 _SUMS = "sums.npz"
 
@@ -44,11 +41,6 @@ def check(config: ReconstructConfig) -> None:
 
         require_astra()
     inputs = read_inputs(config)
-    require_memory(
-        _needed_bytes(config, inputs),
-        f"reconstruct: a map of {inputs.particles.box_size_px} px with padding {config.padding}",
-        "give a coarser --pixel-size-angstrom, or use a machine with more memory",
-    )
     inputs.particles.images.grey.check()
     if inputs.reference is not None:
         warn_of_symmetry(f"Reference {config.reference}", inputs.reference, config.symmetry)
@@ -62,11 +54,6 @@ def run(config: ReconstructConfig, run: RunDirectory) -> Dict[str, Any]:
     inputs = read_inputs(config)
     particles = inputs.particles
     log_inputs(particles)
-    logger.info(
-        "reconstruct: about %.2g GB of memory for maps of %d px.",
-        _needed_bytes(config, inputs) / 1e9,
-        particles.box_size_px,
-    )
 
     start = time.monotonic()
     box, pixel = inputs.grid
@@ -127,18 +114,6 @@ def run(config: ReconstructConfig, run: RunDirectory) -> Dict[str, Any]:
     if particles.weights is not None:
         logger.info("%s", metrics["weights_statement"])
     return metrics
-
-
-def _needed_bytes(config: ReconstructConfig, inputs: ReconstructionInputs) -> int:
-    """Memory of the whole run: its sums and maps, or the comparison of the maps."""
-    from ...core.reconstruction.fourier_method import needed_bytes
-
-    box = inputs.particles.box_size_px
-    mask, compared = inputs.mask.nbytes, _BYTES_PER_VOXEL * inputs.grid.box_size_px**3
-    sums = 0
-    if config.method == "fourier":
-        sums = needed_bytes(box, config.padding, config.batch_size, config.threads)
-    return _PROGRAM_BYTES + mask + max(sums, compared)
 
 
 def _maps(

@@ -10,21 +10,18 @@ import numpy as np
 
 from ...core.errors import ConfigError, InputError
 from ...core.imaging.faults.conformations import split
-from ...core.imaging.image_model import model_bytes
 from ...core.io.mrc import read_volume
 from ...core.io.particle_files import read_particles
 from ...core.io.star_optics import aberrations_of
 from ...core.maps.size import radius_of_gyration_angstrom
 from ...core.maps.volume_mask import check_mask
-from ...core.memory import require_memory
 from ...core.particles.grids import Grid
 from ...core.types import ParticleTable, Volume
-from ...core.values import counted
 from ..imaging_config import ImagingConfig
 from ..imaging_inputs import read_densities
 from ..plausibility import check_diameter, check_field_of_view
 from .config import SimulateConfig
-from .junk import OTHER_MOLECULES, SMALLEST_BOX_PX
+from .junk import SMALLEST_BOX_PX
 
 #: Box sizes and pixel sizes count as equal within this.
 _TOLERANCE = 1e-3
@@ -43,7 +40,6 @@ class SimulationInputs:
     poses: Optional[ParticleTable]
     mask_of_part: Optional[np.ndarray] = None
     noise: Optional[ParticleTable] = None
-    needed_bytes: int = 0
 
 
 def read_inputs(config: SimulateConfig) -> SimulationInputs:
@@ -72,14 +68,7 @@ def read_inputs(config: SimulateConfig) -> SimulationInputs:
         config.command, "particle_diameter_angstrom", config.particle_diameter_angstrom, box * pixel
     )
     mask = _mask_of_part(config, volumes)
-    parts = () if mask is None else volumes
-    projected = (*volumes, *_other_molecules(config, volumes), *parts)
-    needed = model_bytes(projected, box, pixel)
-    require_memory(
-        needed,
-        f"simulate: the projection of {counted(len(projected), 'volume')} to images of {box} px",
-        "give a coarser pixel size, smaller volumes, or fewer of them",
-    )
+    _check_other_molecules(config, volumes)
     noise = None
     if config.noise_like:
         noise = read_particles(config.noise_like, (), config.images_from, config.passthrough)
@@ -94,7 +83,7 @@ def read_inputs(config: SimulateConfig) -> SimulationInputs:
             "simulate: the projector 'astra' makes no beam tilt, aberrations or anisotropic "
             "magnification; choose the projector 'fourier'."
         )
-    return SimulationInputs(volumes, box, pixel, like, poses, mask, noise, needed)
+    return SimulationInputs(volumes, box, pixel, like, poses, mask, noise)
 
 
 def has_aberrations(config: SimulateConfig) -> bool:
@@ -125,18 +114,15 @@ def _mask_of_part(config: SimulateConfig, volumes: Sequence[Volume]) -> Optional
     return mask.data
 
 
-def _other_molecules(config: SimulateConfig, volumes: Sequence[Volume]) -> Tuple[Volume, ...]:
-    """Volumes as large as those of the other molecules."""
+def _check_other_molecules(config: SimulateConfig, volumes: Sequence[Volume]) -> None:
+    """Raise ConfigError if volumes are too small to make other molecules of."""
     fraction = config.faults().junk_fraction
-    if not fraction:
-        return ()
     smallest = min(volume.box_size_px for volume in volumes)
-    if smallest < SMALLEST_BOX_PX:
+    if fraction and smallest < SMALLEST_BOX_PX:
         raise ConfigError(
             f"simulate: --junk-fraction is {fraction:g} and the volume's box is "
             f"{smallest} px; other molecules need at least {SMALLEST_BOX_PX} px."
         )
-    return tuple(volumes[i % len(volumes)] for i in range(OTHER_MOLECULES))
 
 
 def image_grid(

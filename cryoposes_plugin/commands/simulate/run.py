@@ -74,7 +74,6 @@ def run(config: SimulateConfig, run: RunDirectory) -> Dict[str, Any]:
             "The images hold no signal finer than the volume's %.3g Å (Nyquist).", 2 * coarsest
         )
 
-    logger.info("simulate: needs about %.1f GiB of memory.", inputs.needed_bytes / 2**30)
     state = _read_state(run, config.number)
     writer = _open_stack(config, inputs, state, run)
     drawn = draw(config, inputs)

@@ -16,11 +16,8 @@ from ..fourier.ctf import ctf_values, frequency_grid, state_filter, unpack_ctf
 from ..fourier.points import half_plane, origin_signs
 from ..fourier.resampling import projected_density
 from ..types import Volume
-from .kaiser_bessel import KaiserBesselVolume, table_bytes
+from .kaiser_bessel import KaiserBesselVolume
 from .padding import working_box_size_px
-
-#: Memory of the program itself, and of the checks of a map for each of its voxels.
-_PROGRAM_BYTES, _CHECK_BYTES_PER_VOXEL = 150_000_000, 40
 
 
 class ImageModel:
@@ -134,14 +131,3 @@ def brought_to_state(
     x, y = (a.astype(np.float32) for a in frequency_grid(images.shape[-1], pixel_size_angstrom))
     factor = state_filter(ctf_values(x, y, unpack_ctf(ctf)), image_state)
     return scipy.fft.irfft2(scipy.fft.rfft2(images) * factor, s=images.shape[1:])
-
-
-def model_bytes(volumes: Sequence[Volume], box_size_px: int, pixel_size_angstrom: float) -> int:
-    """Memory of a simulation of these volumes: the volumes, and what is more of their checks, in
-    double precision, and their tables, with two copies of one volume while its table is filled.
-    """
-    box = working_box_size_px(volumes, box_size_px, pixel_size_angstrom)
-    largest = max(v.box_size_px for v in volumes)
-    held = sum(4 * v.box_size_px**3 for v in volumes)
-    tables = len(volumes) * table_bytes(box) + 4 * (box**3 + largest**3)
-    return _PROGRAM_BYTES + held + max(_CHECK_BYTES_PER_VOXEL * largest**3, tables)

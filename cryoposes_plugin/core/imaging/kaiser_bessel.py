@@ -44,12 +44,6 @@ def grid_size(box_size_px: int) -> int:
     return 2 * scipy.fft.next_fast_len(math.ceil(OVERSAMPLING * box_size_px / 2))
 
 
-def table_bytes(box_size_px: int) -> int:
-    """Of the table of one map."""
-    size = grid_size(box_size_px)
-    return 8 * (size + _NODES) ** 2 * (size // 2 + _NODES)
-
-
 class KaiserBesselVolume:
     """The transform of a volume at kx >= 0.
 

@@ -179,15 +179,3 @@ class Inversion:
                 list(pool.map(partial(along_y, first, number), range(box)))
             list(pool.map(along_x, range(box)))
         return volume
-
-
-def bytes_of_sums(box_size_px: int, padding: int) -> int:
-    """Memory of a `FourierGrid`."""
-    return 12 * line_starts(padding * box_size_px / 2)[1]
-
-
-def bytes_of_inverse(box_size_px: int, padding: int) -> int:
-    """Memory of `Inversion.volume`, the volume included."""
-    radius = padding * box_size_px // 2
-    lines = padding * box_size_px * min(_COLUMNS, radius)
-    return 8 * box_size_px * (box_size_px * radius + lines) + 4 * box_size_px**3

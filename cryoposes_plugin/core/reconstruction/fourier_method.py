@@ -15,19 +15,13 @@ import numpy as np
 from ..errors import InputError
 from ..fourier.ctf import ctf_values
 from ..fourier.slices import SliceSampler, ctf_weighted
+from ..needs import LARGEST_BATCH_PX, waits_in_file
 from ..parallel import in_order, number_of_cores
 from ..progress import Progress
 from ..types import AnyPath
-from .fourier_inversion import Inversion, bytes_of_inverse, bytes_of_sums
+from .fourier_inversion import Inversion
 from .half_set_sums import HalfSetSums
 from .particles import ReconstructionParticles
-
-#: Pixels of the images that are prepared together.
-_LARGEST_BATCH_PX = 2**21
-#: Memory that an image of a batch takes, with all that is made of it.
-_BYTES_PER_PIXEL = 40
-#: Memory that the sums of both half sets may take.
-LARGEST_TOGETHER_BYTES = 2**31
 
 
 class Maps(NamedTuple):
@@ -84,7 +78,7 @@ def fourier_maps(
             particles, symmetry, rows, padding=padding, batch_size=batch_size, threads=threads
         )
 
-    if together(particles.box_size_px, padding):
+    if not waits_in_file(particles.box_size_px, padding):
         return maps_of(sums(), threads)
 
     def inversion(half: int) -> Inversion:
@@ -102,28 +96,6 @@ def fourier_maps(
         handle.seek(0)
         second.add_saved(handle)
     return Maps(second.volume(threads), half1, half2)
-
-
-def together(box_size_px: int, padding: int) -> bool:
-    """Whether the sums of both half sets are in memory at the same time."""
-    return 2 * bytes_of_sums(box_size_px, padding) <= LARGEST_TOGETHER_BYTES
-
-
-def needed_bytes(
-    box_size_px: int, padding: int = 2, batch_size: int = 256, threads: int = 0
-) -> int:
-    """Memory that the maps of a box need, without that of the program itself.
-
-    Parameters
-    ----------
-    box_size_px : of the images on the common grid.
-    padding, batch_size, threads : see `fourier_sums`.
-    """
-    grids = 2 if together(box_size_px, padding) else 1
-    batch = _BYTES_PER_PIXEL * _images_at_once(box_size_px, batch_size) * box_size_px**2
-    batches = ((threads or number_of_cores()) + 2) * batch
-    inverse = bytes_of_inverse(box_size_px, padding) + 2 * 4 * box_size_px**3
-    return grids * bytes_of_sums(box_size_px, padding) + max(batches, inverse)
 
 
 def fourier_sums(
@@ -187,7 +159,7 @@ def _inversion(sums: HalfSetSums, half: int) -> Inversion:
 
 
 def _images_at_once(box_size_px: int, batch_size: int) -> int:
-    return max(1, min(batch_size, _LARGEST_BATCH_PX // box_size_px**2))
+    return max(1, min(batch_size, LARGEST_BATCH_PX // box_size_px**2))
 
 
 def _batches(particles: ReconstructionParticles, rows: np.ndarray, batch_size: int) -> List[_Batch]:

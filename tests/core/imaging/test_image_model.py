@@ -7,7 +7,6 @@ from cryoposes_plugin.core.fourier.aberrations import Aberrations
 from cryoposes_plugin.core.fourier.ctf import pack_ctf
 from cryoposes_plugin.core.geometry.sampling import random_rotations
 from cryoposes_plugin.core.imaging.image_model import ImageModel
-from cryoposes_plugin.core.imaging.kaiser_bessel import KaiserBesselVolume, table_bytes
 from cryoposes_plugin.core.io.mrc import read_volume
 from cryoposes_plugin.core.types import Volume
 
@@ -122,7 +121,3 @@ def test_each_image_shows_its_own_volume(scene, model):
     found = two.images(index, rotations, shifts)
     expected = model.images(np.zeros(6, int), rotations, shifts) * (1 + index[:, None, None])
     assert found == pytest.approx(expected, abs=1e-5 * np.abs(expected).max())
-
-
-def test_the_table_has_the_bytes_that_are_told():
-    assert KaiserBesselVolume(np.zeros((32, 32, 32), np.float32))._table.nbytes == table_bytes(32)

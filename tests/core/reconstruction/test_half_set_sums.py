@@ -3,11 +3,10 @@
 import numpy as np
 import pytest
 
+from cryoposes_plugin.core import needs
 from cryoposes_plugin.core.errors import InputError
 from cryoposes_plugin.core.geometry.sampling import random_rotations
 from cryoposes_plugin.core.io.particle_files import read_particles
-from cryoposes_plugin.core.reconstruction import fourier_method
-from cryoposes_plugin.core.reconstruction.fourier_inversion import FourierGrid, bytes_of_sums
 from cryoposes_plugin.core.reconstruction.fourier_method import fourier_maps, fourier_sums, maps_of
 from cryoposes_plugin.core.reconstruction.half_set_sums import HalfSetSums
 from cryoposes_plugin.core.reconstruction.particles import ReconstructionParticles
@@ -82,13 +81,9 @@ def test_a_file_is_read_back_bit_by_bit(files):
 
 def test_one_half_set_after_the_other_gives_the_same_maps(read, monkeypatch, tmp_path):
     together = fourier_maps(read(), "C4")
-    monkeypatch.setattr(fourier_method, "LARGEST_TOGETHER_BYTES", 0)
+    monkeypatch.setattr(needs, "LARGEST_TOGETHER_BYTES", 0)
     for found, expected in zip(fourier_maps(read(), "C4", scratch=tmp_path), together):
         np.testing.assert_allclose(found, expected, atol=1e-6 * np.abs(expected).max())
-
-
-def test_bytes_of_the_sums_are_those_of_their_array():
-    assert bytes_of_sums(BOX, 2) == FourierGrid(BOX, 2).sums.nbytes
 
 
 def test_particles_are_not_added_twice(files):
