@@ -84,14 +84,21 @@ def refine(folder, output, *arguments, star="near.star", volume="map.mrc"):
     return main(["refine", *map(str, [*paths, *arguments])])
 
 
+@pytest.fixture(scope="module")
+def whole(scene):
+    """The folder of a run without options."""
+    folder, *_ = scene
+    assert refine(folder, folder / "whole") == 0
+    return folder / "whole"
+
+
 def errors_deg(a, b):
     return np.rad2deg(angular_distance_rad(a.rotations, b.rotations))
 
 
-def test_what_a_refinement_writes(scene, tmp_path):
-    folder, true, near = scene
-    assert refine(folder, tmp_path / "run") == 0
-    out = read_particles(tmp_path / "run/particles.star", require=("poses", "ctf"))
+def test_what_a_refinement_writes(scene, whole):
+    _, true, near = scene
+    out = read_particles(whole / "particles.star", require=("poses", "ctf"))
     np.testing.assert_array_equal(out.ids, true.ids)
     error = errors_deg(out, true)
     assert np.median(error) < 0.4 * np.median(errors_deg(near, true))
@@ -104,12 +111,12 @@ def test_what_a_refinement_writes(scene, tmp_path):
     assert np.abs(out.scores["cryoposesResidual"] - 1).mean() < 0.1
     assert set(out.extra[POSE_SOURCE]) == {out.extra[POSE_SOURCE][0]}
     assert out.extra[POSE_SOURCE][0].startswith("refined:")
-    covariance = np.load(tmp_path / "run/covariance.npz")
+    covariance = np.load(whole / "covariance.npz")
     in_angstrom = np.sqrt(np.einsum("bii->b", covariance["covariance"][:, 3:, 3:]))
     np.testing.assert_allclose(
         in_angstrom, out.scores["cryoposesExpectedShiftErrorAngstrom"], rtol=1e-5
     )
-    metrics = json.loads((tmp_path / "run/metrics.json").read_text())
+    metrics = json.loads((whole / "metrics.json").read_text())
     assert metrics["particles"] == NUMBER
     assert metrics["verdict"] == "belong"
     assert metrics["hand"] == "same"
@@ -120,8 +127,8 @@ def test_what_a_refinement_writes(scene, tmp_path):
         "moved.png",
         "direction_maps.png",
     ):
-        assert (tmp_path / "run" / name).stat().st_size > 2000
-    assert not (tmp_path / "run/refinement_state.npz").exists()
+        assert (whole / name).stat().st_size > 2000
+    assert not (whole / "refinement_state.npz").exists()
 
 
 def test_poses_that_have_nothing_to_do_with_the_images_are_given_as_wrong(scene, tmp_path):
@@ -152,11 +159,10 @@ def test_poses_of_the_other_hand_are_given_as_wrong(scene, tmp_path):
     assert metrics["mean_wrong_basin_probability"] == 1.0
 
 
-def test_an_interrupted_run_goes_on_with_the_same_result(scene, tmp_path, monkeypatch):
+def test_an_interrupted_run_goes_on_with_the_same_result(scene, whole, tmp_path, monkeypatch):
     from cryoposes_plugin.core.refinement import refinement as module
 
     folder, _, _ = scene
-    assert refine(folder, tmp_path / "whole") == 0
     whole_refine, seen = module.Refinement.refine, []
 
     def breaks(self, rows, spectra):
@@ -182,12 +188,12 @@ def test_an_interrupted_run_goes_on_with_the_same_result(scene, tmp_path, monkey
     assert refine(folder, tmp_path / "run") == 0
     of_twin = [*[40] * 6, 29]  # 120 particles and 149 decoys
     assert seen == [40, 40, 16, *of_twin]
-    whole, resumed = (
-        read_particles(tmp_path / name / "particles.star") for name in ("whole", "run")
+    expected, resumed = (
+        read_particles(run / "particles.star") for run in (whole, tmp_path / "run")
     )
-    np.testing.assert_array_equal(whole.rotations, resumed.rotations)
+    np.testing.assert_array_equal(expected.rotations, resumed.rotations)
     np.testing.assert_array_equal(
-        whole.scores["cryoposesExpectedErrorDeg"], resumed.scores["cryoposesExpectedErrorDeg"]
+        expected.scores["cryoposesExpectedErrorDeg"], resumed.scores["cryoposesExpectedErrorDeg"]
     )
 
 
@@ -212,7 +218,7 @@ def test_a_search_finds_poses_that_were_far_off(scene, tmp_path):
     assert shares[1] > shares[0] + 0.15
 
 
-def test_optics_groups_have_spectra_of_their_own(scene, tmp_path):
+def test_optics_groups_have_spectra_of_their_own(scene, whole, tmp_path):
     """One group's images are in other units: its poses must not change for it."""
     from cryoposes_plugin.core.io.mrc import write_stack
     from cryoposes_plugin.core.particles.images import ParticleImages
@@ -235,14 +241,13 @@ def test_optics_groups_have_spectra_of_their_own(scene, tmp_path):
     )
     write_particles(folder / "mixed.star", mixed)
     assert refine(folder, tmp_path / "mixed", star="mixed.star") == 0
-    assert refine(folder, tmp_path / "one") == 0
-    a, b = (read_particles(tmp_path / name / "particles.star") for name in ("mixed", "one"))
+    a, b = (read_particles(run / "particles.star") for run in (tmp_path / "mixed", whole))
     assert np.median(errors_deg(a, b)) < 0.3
     metrics = json.loads((tmp_path / "mixed/metrics.json").read_text())
     assert set(metrics["resolution_used_angstrom"]) == {near.optics[0].name, "second"}
 
 
-def test_a_group_of_a_few_takes_the_spectra_of_a_larger_one(scene, tmp_path):
+def test_a_group_of_a_few_takes_the_spectra_of_a_larger_one(scene, whole, tmp_path):
     """Noise alone in a group of its own would have stopped everybody; good images in other units
     stay good.
     """
@@ -266,12 +271,11 @@ def test_a_group_of_a_few_takes_the_spectra_of_a_larger_one(scene, tmp_path):
         near.replace(stack_paths=(folder / "few.mrcs",), optics=optics, **indices),
     )
     assert refine(folder, tmp_path / "few", star="few.star") == 0
-    assert refine(folder, tmp_path / "all") == 0
-    few, whole = (
-        read_particles(tmp_path / name / "particles.star", require=("poses",))
-        for name in ("few", "all")
+    few, without = (
+        read_particles(run / "particles.star", require=("poses",))
+        for run in (tmp_path / "few", whole)
     )
-    assert np.median(errors_deg(few, whole)[8:]) < 0.2
+    assert np.median(errors_deg(few, without)[8:]) < 0.2
     assert errors_deg(few, true)[2:8].max() < 8
 
 
@@ -416,23 +420,22 @@ def test_sentences(scene, tmp_path, caplog):
         assert not (tmp_path / str(number) / "particles.star").exists()
 
 
-def test_chunks_of_a_refinement_put_together_are_the_whole(scene, tmp_path, monkeypatch):
+def test_chunks_of_a_refinement_put_together_are_the_whole(scene, whole, tmp_path, monkeypatch):
     """The workers are threads of this process, as TensorFlow keeps the number of threads that it was
     started with, and other numbers round otherwise.
     """
     folder, *_ = scene
     monkeypatch.setattr(executors, "run_program", lambda words, *_: (main(words), None))
-    assert refine(folder, tmp_path / "whole") == 0
     assert refine(folder, tmp_path / "parts", "--chunk", "2/2") == 0
     assert not (tmp_path / "parts/metrics.json").exists()
     assert refine(folder, tmp_path / "parts", "--workers", 2) == 0
 
-    whole, parts = (
-        read_particles(tmp_path / name / "particles.star") for name in ("whole", "parts")
+    expected, parts = (
+        read_particles(run / "particles.star") for run in (whole, tmp_path / "parts")
     )
-    np.testing.assert_array_equal(parts.ids, whole.ids)
-    assert errors_deg(parts, whole).max() < 1e-3
-    np.testing.assert_allclose(parts.shifts_px, whole.shifts_px, atol=1e-4)
-    for name, values in whole.scores.items():
+    np.testing.assert_array_equal(parts.ids, expected.ids)
+    assert errors_deg(parts, expected).max() < 1e-3
+    np.testing.assert_allclose(parts.shifts_px, expected.shifts_px, atol=1e-4)
+    for name, values in expected.scores.items():
         np.testing.assert_allclose(parts.scores[name], values, rtol=1e-3, atol=1e-3, err_msg=name)
-    assert sorted(os.listdir(tmp_path / "parts")) == sorted(os.listdir(tmp_path / "whole"))
+    assert sorted(os.listdir(tmp_path / "parts")) == sorted(os.listdir(whole))
