@@ -73,12 +73,12 @@ def scene(tmp_path_factory):
     return folder, table
 
 
-@pytest.fixture
-def oracle(scene, monkeypatch):
-    """Makes the model know the true poses of the images that it is shown; of others it is not sure."""
-    from cryoposes_plugin.core.models.pose_model import PoseModel, Prediction
+def knowing(table):
+    """A model's `predict` that knows the true poses of the images that it is shown; of others it is
+    not sure.
+    """
+    from cryoposes_plugin.core.models.pose_model import Prediction
 
-    _, table = scene
     seen = (
         ResampledImages(table, MODEL_BOX, MODEL_PIXEL).read(np.arange(NUMBER)).reshape(NUMBER, -1)
     )
@@ -94,7 +94,26 @@ def oracle(scene, monkeypatch):
         elsewhere = (rows + 1) / (NUMBER + 1)
         return Prediction(table.rotations[rows], bingham, None, covariance, elsewhere)
 
-    monkeypatch.setattr(PoseModel, "predict", predict)
+    return predict
+
+
+@pytest.fixture
+def oracle(scene, monkeypatch):
+    from cryoposes_plugin.core.models.pose_model import PoseModel
+
+    monkeypatch.setattr(PoseModel, "predict", knowing(scene[1]))
+
+
+@pytest.fixture(scope="module")
+def whole(scene):
+    """The folder of a run with the oracle and a map, without refinement."""
+    from cryoposes_plugin.core.models.pose_model import PoseModel
+
+    folder, table = scene
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PoseModel, "predict", knowing(table))
+        assert infer(folder, folder / "whole", "--volume", folder / "map.mrc", "--no-refine") == 0
+    return folder / "whole"
 
 
 def infer(folder, output, *arguments, star="in.star", model="model"):
@@ -206,11 +225,12 @@ def test_several_optics_groups_and_columns_that_are_not_modelled(scene, oracle, 
     assert "not modelled: rlnBeamTiltX" in (tmp_path / "run/report.html").read_text()
 
 
-def test_an_interrupted_run_goes_on_with_the_same_result(scene, oracle, tmp_path, monkeypatch):
+def test_an_interrupted_run_goes_on_with_the_same_result(
+    scene, whole, oracle, tmp_path, monkeypatch
+):
     from cryoposes_plugin.commands.infer import predicted as module
 
     folder, _ = scene
-    assert infer(folder, tmp_path / "whole", "--volume", folder / "map.mrc", "--no-refine") == 0
     predict_batch, seen = module._predict_batch, []
 
     def breaks(inputs, finder, rows, *others):
@@ -231,12 +251,12 @@ def test_an_interrupted_run_goes_on_with_the_same_result(scene, oracle, tmp_path
     monkeypatch.setattr(module, "_predict_batch", counts)
     assert infer(folder, tmp_path / "run", "--volume", folder / "map.mrc", "--no-refine") == 0
     assert seen == [32, 32, 26]
-    whole, resumed = (
-        read_particles(tmp_path / name / "particles.star") for name in ("whole", "run")
+    expected, resumed = (
+        read_particles(run / "particles.star") for run in (whole, tmp_path / "run")
     )
-    np.testing.assert_array_equal(whole.rotations, resumed.rotations)
-    np.testing.assert_array_equal(whole.shifts_px, resumed.shifts_px)
-    np.testing.assert_array_equal(whole.scores[JUNK], resumed.scores[JUNK])
+    np.testing.assert_array_equal(expected.rotations, resumed.rotations)
+    np.testing.assert_array_equal(expected.shifts_px, resumed.shifts_px)
+    np.testing.assert_array_equal(expected.scores[JUNK], resumed.scores[JUNK])
 
 
 @pytest.fixture
@@ -365,13 +385,12 @@ def test_chunks_with_a_global_search_put_together_are_the_whole(
     same_results(tmp_path / "whole", tmp_path / "parts")
 
 
-def test_chunks_of_predictions_put_together_are_the_whole(scene, oracle, tmp_path):
+def test_chunks_of_predictions_put_together_are_the_whole(scene, whole, oracle, tmp_path):
     folder, _ = scene
     volume = ("--volume", folder / "map.mrc", "--no-refine")
-    assert infer(folder, tmp_path / "whole", *volume) == 0
     assert infer(folder, tmp_path / "parts", *volume, "--chunk", "2/3") == 0
     assert infer(folder, tmp_path / "parts", *volume) == 0
-    same_results(tmp_path / "whole", tmp_path / "parts")
+    same_results(whole, tmp_path / "parts")
 
 
 def test_angles_alone_without_refinement(scene, oracle, tmp_path):
