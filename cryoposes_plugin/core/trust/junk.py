@@ -20,7 +20,8 @@ from ..image_kinds import NOISE, OFF_CENTRE, OTHER, PARTICLE, SCRAMBLED
 WRONG_POSE = "wrong pose"
 FEWEST_WRONG = 12
 
-_TREES = 400
+#: With fewer, the votes of the trees that did not learn from an image scatter more than those of all.
+_TREES = 1000
 #: Weight of the classifier's own probability within a step of the calibration.
 _TIES = 1e-3
 #: Iterations and convergence of expectation maximisation, and the least share of a class.

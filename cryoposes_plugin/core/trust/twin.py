@@ -46,9 +46,10 @@ _SHARE_OF_SET, _SHARE_OF_KIND = 1.0, 0.2
 #: within this multiple of the search of shifts is not far off centre.
 _NEIGHBOUR, _OFF, _BEYOND_SEARCH = (0.9, 2.6), (0.7, 2.0), 1.3
 _SECOND_NEIGHBOUR = 0.3
-#: A neighbour of which less than this share of its power lies in the box is what usual particles have
-#: in their corners, and no junk.
-_LEAST_VISIBLE = 0.25
+#: A neighbour is seen if its power in the box is so many times that of the noise of one coefficient;
+#: of one that is seen less, usual particles have as much in their corners. It never takes more than
+#: this share of its power.
+_SEEN, _MOST_HIDDEN = 50.0, 0.5
 #: Phantoms that stand for other molecules.
 _PHANTOMS = 3
 _SLICES_FOR_SPECTRUM = 64
@@ -289,12 +290,19 @@ class _Maker:
         for share in (1.0, _SECOND_NEIGHBOUR):
             there = self._rng.random(len(own)) < share
             others = self._projections(own, random_rotations(len(own), self._rng))
-            out += there[:, None, None] * np.stack([self._beside(image) for image in others])
+            least = self._share_seen(others)
+            out += there[:, None, None] * np.stack([self._beside(image, least) for image in others])
         return out
 
-    def _beside(self, image: np.ndarray) -> np.ndarray:
+    def _share_seen(self, images: np.ndarray) -> float:
+        """The share of their power that must lie in the box for them to be seen."""
+        noise = self._spectra.noise_variance[self._points.shell]
+        power = np.abs(self._points.transform(images)) ** 2 / np.maximum(noise, 1e-300)
+        return min(_SEEN / max(float(2 * power.sum(axis=1).mean()), 1e-300), _MOST_HIDDEN)
+
+    def _beside(self, image: np.ndarray, least_visible: float) -> np.ndarray:
         radius = self._refinement.radius_px
-        return displaced(image, _NEIGHBOUR, radius, self._rng, _LEAST_VISIBLE)
+        return displaced(image, _NEIGHBOUR, radius, self._rng, least_visible)
 
     def _off_centre(self, own: np.ndarray, signal: np.ndarray) -> np.ndarray:
         radius = self._refinement.radius_px
