@@ -15,8 +15,11 @@ import numpy as np
 #: box with which they grow.
 PREDICT, REFINE, RECONSTRUCT, SIMULATE = "predict", "refine", "reconstruct", "simulate"
 SEARCH, TRAIN, EXPECT, ASSIGN = "search", "train", "expect", "assign"
+#: Of the images of a network: reading them, their shifts, and their statistics.
+_EXAMINE = "examine"
 _TYPICAL: Dict[str, Tuple[float, float]] = {
-    PREDICT: (8e-3, 2.0),
+    PREDICT: (2e-3, 2.0),
+    _EXAMINE: (6e-3, 2.0),
     REFINE: (9e-4, 1.8),
     RECONSTRUCT: (6e-4, 2.0),
     SIMULATE: (4.7e-4, 2.4),
@@ -27,6 +30,7 @@ _TYPICAL: Dict[str, Tuple[float, float]] = {
 }
 #: Stages that are not measured, but are as much slower or faster than typical as another one.
 _LIKE: Dict[str, str] = {
+    _EXAMINE: RECONSTRUCT,
     SEARCH: REFINE,
     TRAIN: PREDICT,
     EXPECT: RECONSTRUCT,
@@ -65,6 +69,10 @@ class Pace:
     def seconds(self, stage: str, box_size_px: int) -> float:
         """Of an image in this stage, all threads at work."""
         return self._ratio(stage, box_size_px) * self._typical(stage, box_size_px)
+
+    def predicted_seconds(self, box_size_px: int) -> float:
+        """Of an image that a network sees, with all that is learned of it without a map."""
+        return self.seconds(PREDICT, box_size_px) + self.seconds(_EXAMINE, box_size_px)
 
     def voxel_seconds(self) -> float:
         """Of a voxel of the maps of a reconstruction and of their comparison."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...core.needs import TENSOR_PROGRAM_BYTES, network_bytes, particles_bytes
 from ..needs import InputSize, Needs, refined_images
-from ..pace import PREDICT, SEARCH, START_S, Pace
+from ..pace import SEARCH, START_S, Pace
 from .config import InferConfig
 
 #: Of a particle: the state of an interrupted run, twice while it is replaced; of a pixel of the
@@ -19,7 +19,7 @@ _FEWEST_SEARCHED, _MOST_SEARCHED = 0.05, 0.5
 def needs(config: InferConfig, size: InputSize, pace: Pace) -> Needs:
     """Of a run with inputs of this size; ranges where it depends on the images."""
     network = network_bytes(size.network_box_px, config.batch_size, pace.threads)
-    an_image = pace.seconds(PREDICT, size.network_box_px)
+    an_image = pace.predicted_seconds(size.network_box_px)
     disk = size.tables_bytes + _STATE_BYTES * size.particles
     if not (config.volume and config.refine):
         memory = TENSOR_PROGRAM_BYTES + network + particles_bytes(size.particles)

@@ -10,7 +10,7 @@ from ...core.needs import (
     waits_in_file,
 )
 from ..needs import InputSize, Needs, maps_bytes, refined_images
-from ..pace import PREDICT, RECONSTRUCT, START_S, Pace
+from ..pace import RECONSTRUCT, START_S, Pace
 from .config import IterateConfig
 
 #: Padding of the reconstructions; rounds of a short run; the state of a particle.
@@ -29,7 +29,7 @@ def needs(config: IterateConfig, size: InputSize, pace: Pace) -> Needs:
     images, _ = refined_images(size)
     a_round = pace.refinement_seconds(images, 0, box, size.padding)
     if size.network_box_px:
-        a_round += images * pace.seconds(PREDICT, size.network_box_px)
+        a_round += images * pace.predicted_seconds(size.network_box_px)
     a_round += size.particles * pace.seconds(RECONSTRUCT, whole) + whole**3 * pace.voxel_seconds()
     rounds = min(_FEWEST_ROUNDS, config.rounds), config.rounds
     a_file = sums_bytes(whole, _PADDING) if waits_in_file(whole, _PADDING) else 0.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...core.needs import TENSOR_PROGRAM_BYTES, network_bytes, particles_bytes
 from ..needs import InputSize, Needs
-from ..pace import PREDICT, START_S, Pace
+from ..pace import START_S, Pace
 from .config import RecoverConfig
 
 #: Of a distance, with all that is made of it; of a feature vector.
@@ -21,7 +21,7 @@ def needs(config: RecoverConfig, size: InputSize, pace: Pace) -> Needs:
     memory += _DISTANCE_BYTES * pairs + _FEATURES_BYTES * number + particles_bytes(number)
 
     images = number + config.copies * 4 + (config.landmarks if config.volume else 0)
-    seconds = START_S + images * pace.seconds(PREDICT, size.network_box_px)
+    seconds = START_S + images * pace.predicted_seconds(size.network_box_px)
     seconds += _DISTANCE_S * pairs / pace.threads
     if config.method == "minibatch":
         seconds += _STEP_S * config.minibatch_steps

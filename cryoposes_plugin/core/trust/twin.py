@@ -36,7 +36,7 @@ from ..types import OpticsGroup, ParticleTable
 
 #: The kinds of decoys, and how many of each there are in proportion: the more a kind resembles
 #: particles, the more of the junk that is kept is of this kind, and must be counted well.
-_PROPORTIONS = {NOISE: 0.75, OTHER: 1.0, OVERLAP: 2.0, OFF_CENTRE: 1.25, SCRAMBLED: 0.5, EDGE: 0.5}
+_PROPORTIONS = {NOISE: 0.75, OTHER: 1.0, OVERLAP: 4.0, OFF_CENTRE: 1.25, SCRAMBLED: 0.5, EDGE: 0.5}
 DECOYS: Tuple[str, ...] = tuple(_PROPORTIONS)
 
 #: Numbers of images: a share of the set, within limits.
@@ -49,7 +49,7 @@ _SECOND_NEIGHBOUR = 0.3
 #: A neighbour is seen if its power in the box is so many times that of the noise of one coefficient;
 #: of one that is seen less, usual particles have as much in their corners. It never takes more than
 #: this share of its power.
-_SEEN, _MOST_HIDDEN = 50.0, 0.5
+_SEEN, _MOST_HIDDEN = 65.0, 0.5
 #: Phantoms that stand for other molecules.
 _PHANTOMS = 3
 _SLICES_FOR_SPECTRUM = 64
