@@ -319,7 +319,7 @@ def test_refusals(tmp_path, volume_path, caplog, asymmetric_volume):
         out, caplog, *volume, "--orientations-from", volume_path
     )
     assert "exclude" in refused(out, caplog, *volume, "--snr", 1, "--noise-variance", 1)
-    assert "GiB" in refused(
+    assert "GB of memory and" in refused(
         out, caplog, *volume, "--box-size-px", 1024, "--pixel-size-angstrom", 0.05
     )
     assert "are 47.52 Å wide and the volume is 240 Å wide" in refused(

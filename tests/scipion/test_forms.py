@@ -163,6 +163,7 @@ def test_a_normal_user_sees_little_of_the_training(scipion_environment):
         "symmetry",
         "preset",
         "minutes",
+        "needsOfRun",
         "snr",
     ]
 

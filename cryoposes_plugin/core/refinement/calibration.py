@@ -10,7 +10,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from ..fourier.points import FourierPoints
-from ..likelihood.pose_likelihood import PoseLikelihood
+from ..likelihood.pose_likelihood import PARAMETERS, PoseLikelihood
 from .multi_start import MultiStart
 from .observations import Observations
 from .poses import Poses
@@ -22,8 +22,8 @@ SAMPLE = 768
 #: How many of them take part in each round of poses and spectra; the first, without a noise model,
 #: stays at low frequencies.
 ROUNDS = (256, 256, SAMPLE)
-#: The expansion of `attenuation` does not hold below.
-_LEAST_KEPT = 0.5
+#: The expansion of `attenuation` does not hold below; most images that it is measured on.
+_LEAST_KEPT, _ATTENUATED = 0.5, 128
 #: Fewer scales do not show which of them are low.
 _FEWEST_FOR_SCALES = 20
 
@@ -92,7 +92,8 @@ def attenuation(
     Poses that are fitted to images take noise for signal. With errors of covariance C and the
     derivatives J of the reprojections m, the amplitude comes out too large by tr(J C J^T) / 2 |m|^2:
     the noise adds tr(J C J^T), and half of it is lost because the poses are off. As much is lost if
-    errors that are drawn from C are put on top of the refined poses, m': sum Re(m* m') / sum |m|^2.
+    such errors are put on top of the refined poses, m': sum Re(m* m') / sum |m|^2. The mean over
+    errors is that of the points sqrt(5) from the pose along the axes of C (Julier and Uhlmann 1997).
 
     Parameters
     ----------
@@ -102,18 +103,21 @@ def attenuation(
     poses : one for each image.
     covariance : (B, 5, 5) of their errors (w, dt).
     """
-    draw = np.random.default_rng(0).multivariate_normal
-    errors = np.stack([draw(np.zeros(len(c)), c, method="eigh") for c in covariance])
-    turned = Rotation.from_rotvec(errors[:, :3]).as_matrix() @ poses.rotations
-    moved = poses.shifts_px + errors[:, 3:]
+    variance, axes = np.linalg.eigh(covariance)
+    errors = axes * np.sqrt(PARAMETERS * np.maximum(variance, 0.0))[:, None, :]
     cross, power = np.zeros((2, points.number_of_shells))
     for first in range(0, len(errors), points.images_at_once):
         part = slice(first, first + points.images_at_once)
         given = likelihood, points, modulation[part]
-        model = reprojections(*given, poses.rotations[part], poses.shifts_px[part])
-        other = reprojections(*given, turned[part], moved[part])
-        cross += points.shell_means((model.conj() * other).real.sum(axis=0))
+        rotations, shifts_px = poses.rotations[part], poses.shifts_px[part]
+        model = reprojections(*given, rotations, shifts_px)
         power += points.shell_means((np.abs(model) ** 2).sum(axis=0))
+        for axis in range(PARAMETERS):
+            for error in (errors[part, :, axis], -errors[part, :, axis]):
+                turned = Rotation.from_rotvec(error[:, :3]).as_matrix() @ rotations
+                other = reprojections(*given, turned, shifts_px + error[:, 3:])
+                cross += points.shell_means((model.conj() * other).real.sum(axis=0))
+    cross /= 2 * PARAMETERS
     kept = np.divide(cross, power, out=np.ones_like(cross), where=power > 0)
     return np.clip(kept, _LEAST_KEPT, 1.0)
 
@@ -151,7 +155,7 @@ def calibrate(
             refined.scale,
             refined.scale_error,
         ).up_to(last_shell)
-        right = ~ScaleDistribution(refined.scale).low
+        right = np.flatnonzero(~ScaleDistribution(refined.scale).low)[:_ATTENUATED]
         kept = attenuation(
             search.likelihood,
             search.points,
