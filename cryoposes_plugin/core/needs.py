@@ -61,7 +61,7 @@ def twin_images(number: int) -> int:
     """At most, of the twin by which junk is told in a set of so many particles."""
     if number < _FEWEST_JUDGED:
         return 0
-    return min(max(number, 120), 400) + 6 * min(max(number // 5, 25), 80)
+    return min(max(number, 120), 400) + 8 * min(max(number // 5, 25), 80)
 
 
 def refinement_bytes(

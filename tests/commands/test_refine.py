@@ -186,7 +186,7 @@ def test_an_interrupted_run_goes_on_with_the_same_result(scene, whole, tmp_path,
     monkeypatch.setattr(module.Refinement, "refine", counts)
     monkeypatch.setattr(module, "calibrate", not_again)
     assert refine(folder, tmp_path / "run") == 0
-    of_twin = [*[40] * 6, 29]  # 120 particles and 149 decoys
+    of_twin = [*[40] * 7, 39]  # 120 particles and 199 decoys
     assert seen == [40, 40, 16, *of_twin]
     expected, resumed = (
         read_particles(run / "particles.star") for run in (whole, tmp_path / "run")

@@ -106,6 +106,7 @@ def attenuation(
     variance, axes = np.linalg.eigh(covariance)
     errors = axes * np.sqrt(PARAMETERS * np.maximum(variance, 0.0))[:, None, :]
     cross, power = np.zeros((2, points.number_of_shells))
+
     for first in range(0, len(errors), points.images_at_once):
         part = slice(first, first + points.images_at_once)
         given = likelihood, points, modulation[part]

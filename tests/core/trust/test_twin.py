@@ -69,8 +69,8 @@ def test_the_twin_has_particles_and_each_kind_of_junk(twin):
 
 def test_most_decoys_are_of_the_kinds_that_resemble_particles(twin):
     number = {kind: np.count_nonzero(twin.kind == kind) for kind in DECOYS}
-    assert number[OVERLAP] == 64
-    assert sum(number.values()) == 32 * len(DECOYS)
+    assert number[OVERLAP] == 128
+    assert sum(number.values()) == 256
 
 
 def test_noise_decoys_have_the_power_of_the_noise(scene, twin, images):
