@@ -99,7 +99,7 @@ def simulate_twin(
     folder : of the run: the stack is part of its state.
     seed : of all draws.
     max_shift_px : the largest shift that a particle is searched at, in pixels of the working grid.
-    most_of_kind : largest number of decoys of a kind, on average.
+    most_of_kind : largest number of decoys of a kind whose proportion is 1.
     """
     rng = np.random.default_rng([seed, 13])
     kind = _kinds(len(refinement.table), most_of_kind)
