@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from ..commands.needs import InputSize, sentence_of_run, size_of_files
-from ..commands.registry import CONFIGS, needs_module
+from ..commands.registry import CONFIGS, has_needs
 from ..core.errors import ConfigError
 from ..core.io.files import read_object
 
@@ -34,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the sentence; ConfigError for a command without long work."""
     values = read_object(Path(arguments.config), arguments.config, _REMEDY)
     command = values.get("command")
-    if command not in CONFIGS or needs_module(str(command)) is None:
+    if command not in CONFIGS or not has_needs(str(command)):
         raise ConfigError(
             f"{arguments.config} is not the config of a command with long work; {_REMEDY} of one, "
             "such as `refine`."

@@ -29,7 +29,7 @@ from ..core.parallel import number_of_cores
 from ..core.progress import format_duration
 from .config import Config
 from .pace import Pace
-from .registry import needs_module
+from .registry import has_needs, needs_module
 
 logger = logging.getLogger(__name__)
 
@@ -219,7 +219,7 @@ def tell(config: Config, output: Any, workers: int = 1) -> Optional[Needs]:
     output : its folder.
     workers : processes of this machine that share the particles.
     """
-    if needs_module(config.command) is None:
+    if not has_needs(config.command):
         return None
     pace = _pace_of(config)
     size = size_of_files(config)

@@ -42,10 +42,15 @@ def module_of(command: str) -> Any:
     return _module(command, "run")
 
 
+def has_needs(command: str) -> bool:
+    """Whether a command has long work, whose needs are told before it starts."""
+    folder = os.path.join(os.path.dirname(__file__), command.replace("-", "_"))
+    return command in CONFIGS and os.path.exists(os.path.join(folder, "needs.py"))
+
+
 def needs_module(command: str) -> Any:
     """The module with `needs(config, size, pace)` of a command; None if it has no long work."""
-    folder = os.path.join(os.path.dirname(__file__), command.replace("-", "_"))
-    return _module(command, "needs") if os.path.exists(os.path.join(folder, "needs.py")) else None
+    return _module(command, "needs") if has_needs(command) else None
 
 
 def pictures_module(command: str) -> Any:

@@ -23,7 +23,7 @@ from ..commands.config import (
     option_named,
     options_by_group,
 )
-from ..commands.registry import CONFIGS, needs_module
+from ..commands.registry import CONFIGS, has_needs
 from ..core.errors import ConfigError
 from ..core.io.names import ACCEPTED_NAME, PARTICLES_NAME, REJECTED_NAME
 from ..core.scores import title_of
@@ -280,7 +280,7 @@ def add_computation(form, config_class: Type[Config], threads: bool = True) -> N
     Scipion's own header.
     """
     add_group(form, config_class, COMPUTATION)
-    if needs_module(config_class.command) is not None:
+    if has_needs(config_class.command):
         form.addParam(
             NEEDS_PARAM,
             params.LabelParam,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import tempfile
 from dataclasses import asdict, replace
@@ -24,7 +25,7 @@ from ..commands.needs import (
     workers_here,
 )
 from ..commands.pace import Pace
-from ..commands.registry import needs_module
+from ..commands.registry import has_needs
 from ..core.errors import ResourceError
 from ..core.needs import LEAST_PADDING, TYPICAL_PADDING
 from .runner import last_error
@@ -62,14 +63,14 @@ def problems_of_form(protocol, config: Config) -> List[str]:
     """Sentences if this machine has too little memory or disk for any map of this size; none for a
     run in a queue.
     """
-    if needs_module(config.command) is None or protocol.useQueue():
+    if not has_needs(config.command) or protocol.useQueue():
         return []
     return shortages(config, _needs_of_form(protocol, config, LEAST_PADDING), _folder(protocol))
 
 
 def space_of_form(protocol, config: Config) -> List[str]:
     """What the run will need of memory and disk, for its summary."""
-    if needs_module(config.command) is None:
+    if not has_needs(config.command):
         return []
     return [space_sentence(_needs_of_form(protocol, config, TYPICAL_PADDING), _folder(protocol))]
 
@@ -86,10 +87,11 @@ def measured_sentence(protocol, config: Config) -> str:
         for name, text in zip(names, texts):
             with open(name, "w", encoding="utf-8") as handle:
                 handle.write(text)
-        words = f"{plugin.getProgram()} needs {names[0]} --size {names[1]}"
+        config_path, size_path, output = map(shlex.quote, (*names, _folder(protocol)))
+        words = f"{plugin.getProgram()} needs {config_path} --size {size_path}"
         try:
             done = subprocess.run(
-                f"{words} --output {_folder(protocol)}",
+                f"{words} --output {output}",
                 shell=True,
                 executable=_BASH if os.path.exists(_BASH) else None,
                 env=plugin.getComputeEnviron(os.path.join(folder, "pythonpath")),

@@ -9,17 +9,15 @@ from typing import Any, Dict, Optional
 import numpy as np
 from pyworkflow.wizard import Wizard
 
+from cryoposes_plugin import protocols
 from cryoposes_plugin.commands.filter.config import FilterConfig
 from cryoposes_plugin.commands.filter.decoys import decoy_scores
+from cryoposes_plugin.commands.registry import has_needs
 from cryoposes_plugin.core.scores import JUNK, cost, title_of
 from cryoposes_plugin.protocols import (
     ProtCryoposesFilter,
-    ProtCryoposesForecast,
-    ProtCryoposesInfer,
     ProtCryoposesInitialVolume,
-    ProtCryoposesIterate,
     ProtCryoposesReconstruct,
-    ProtCryoposesRecover,
     ProtCryoposesRefine,
     ProtCryoposesSimulate,
     ProtCryoposesTrain,
@@ -185,17 +183,8 @@ class NeedsWizard(Wizard):
 
     _targets = [
         (protocol, [NEEDS_PARAM])
-        for protocol in (
-            ProtCryoposesForecast,
-            ProtCryoposesInfer,
-            ProtCryoposesInitialVolume,
-            ProtCryoposesIterate,
-            ProtCryoposesReconstruct,
-            ProtCryoposesRecover,
-            ProtCryoposesRefine,
-            ProtCryoposesSimulate,
-            ProtCryoposesTrain,
-        )
+        for protocol in (getattr(protocols, name) for name in protocols.__all__)
+        if has_needs(protocol.CONFIG.command)
     ]
 
     def show(self, form, *params):
