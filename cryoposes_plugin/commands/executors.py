@@ -19,11 +19,11 @@ from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence
 from ..core.errors import ConfigError, InputError, ResourceError
 from ..core.io.error_log import ERROR_LOG_NAME
 from ..core.io.names import CONFIG_NAME
-from ..core.parallel import number_of_cores
 from ..core.progress import PROGRESS_TO
 from ..core.values import shown_error
 from .chunked_config import ChunkedConfig
 from .config import THREAD_VARIABLES
+from .needs import threads_of
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ def do_elsewhere(config: ChunkedConfig, output: Path, shares: Sequence[Share]) -
         for place, share in enumerate(shares):
             words, environment = [*command, "--chunk", share.chunk], {}
             if not config.dask:
-                threads = str(max(1, (config.threads or number_of_cores()) // config.workers))
+                threads = str(max(1, threads_of(config) // config.workers))
                 words += ["--threads", threads, "--gpu", "none" if config.gpu == "none" else ""]
                 environment = {**dict.fromkeys(THREAD_VARIABLES, threads), **_part_of_gpus(place)}
             futures.append(executor.submit(do_chunk, words, share, os.getcwd(), environment))

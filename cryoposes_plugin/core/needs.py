@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 
+from .twin_size import FEWEST_PARTICLES, twin_numbers
+
 #: Of the program with its libraries, without and with TensorFlow.
 PROGRAM_BYTES, TENSOR_PROGRAM_BYTES = 250_000_000, 760_000_000
 #: Paddings of the Fourier grid with which any map begins, and with which most are accurate enough.
@@ -20,14 +22,14 @@ LARGEST_BATCH_PX = 2**21
 _FLOAT, _COMPLEX = 4, 8
 #: Of a particle in memory, in all tables of a run.
 _ROW_BYTES = 2500
-#: Images on which the rounds of a calibration measure spectra.
+#: Images of each round of poses and spectra, see `refinement.calibration`; the first round, without a
+#: noise model, stays at low frequencies.
 SPECTRA_ROUNDS = (256, 256, 768)
 #: Of a coefficient of these, and of one in a batch with all that is made of it; coefficients of a
 #: batch.
 _SAMPLE_BYTES, _BATCH_BYTES, _COEFFICIENTS = 48, 110, 2**21
-#: Of the test for junk and wrong poses, beside the images of its twin. Fewest particles that are
-#: judged by it.
-_JUDGED_BYTES, _FEWEST_JUDGED = 600_000_000, 64
+#: Of the test for junk and wrong poses, beside the images of its twin.
+_JUDGED_BYTES = 600_000_000
 #: Of a pixel of an image that is reconstructed or simulated, and of a voxel while maps are compared.
 _IMAGE_BYTES, _COMPARED_BYTES = 25, 50
 #: Oversampling of a table that images are simulated from; of a voxel while a map is checked.
@@ -59,9 +61,7 @@ def map_table_bytes(box_size_px: int, padding: float = TYPICAL_PADDING) -> float
 
 def twin_images(number: int) -> int:
     """At most, of the twin by which junk is told in a set of so many particles."""
-    if number < _FEWEST_JUDGED:
-        return 0
-    return min(max(number, 120), 400) + 8 * min(max(number // 5, 25), 80)
+    return sum(twin_numbers(number).values()) if number >= FEWEST_PARTICLES else 0
 
 
 def refinement_bytes(

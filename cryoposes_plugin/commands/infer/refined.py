@@ -31,8 +31,9 @@ from ...core.refinement.results import (
 from ...core.refinement.starts import Starts, WithGivenShifts
 from ...core.scores import DISPERSION, MOVED, POSE_SOURCE, TRACE
 from ...core.trust.frame import examine_frame, marked_as_wrong, sample_rows
-from ...core.trust.judge import FEWEST_PARTICLES, Judge, Judged
+from ...core.trust.judge import Judge, Judged
 from ...core.trust.verdict import OTHER_FRAME, OTHER_HAND, FrameTest
+from ...core.twin_size import FEWEST_PARTICLES
 from ...core.types import ParticleTable, Volume
 from ...core.values import counted
 from ..refine.report import metrics_of, refinement_figures, report_notes

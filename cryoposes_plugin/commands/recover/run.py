@@ -24,8 +24,8 @@ from ...core.recovery.solve import Recovery
 from ...core.refinement.results import worst_where
 from ...core.scores import DISTANCE_RESIDUAL, OUTLIER_SCORE, POSE_SOURCE
 from ...core.trust.distance_statistics import DistanceStatistics
-from ...core.trust.judge import FEWEST_PARTICLES
 from ...core.trust.set_judge import SetJunk, batch_statistics, judge_set
+from ...core.twin_size import FEWEST_PARTICLES
 from ...core.types import ParticleTable, Volume
 from ..infer.inputs import ModelInputs, read_model_inputs, shift_finder, write_density
 from ..recover_distances.run import recover_pairs

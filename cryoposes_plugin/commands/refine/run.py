@@ -40,8 +40,9 @@ from ...core.scores import (
     POSE_SOURCE,
 )
 from ...core.trust.frame import examine_frame, marked_as_wrong, sample_rows
-from ...core.trust.judge import FEWEST_PARTICLES, Judge
+from ...core.trust.judge import Judge
 from ...core.trust.verdict import OTHER_FRAME, OTHER_HAND, WRONG_POSES, FrameTest
+from ...core.twin_size import FEWEST_PARTICLES
 from ...core.types import ParticleTable
 from ...core.values import counted
 from ..report import write_report

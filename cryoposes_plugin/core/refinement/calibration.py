@@ -11,6 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from ..fourier.points import FourierPoints
 from ..likelihood.pose_likelihood import PARAMETERS, PoseLikelihood
+from ..needs import SPECTRA_ROUNDS
 from .multi_start import MultiStart
 from .observations import Observations
 from .poses import Poses
@@ -18,10 +19,7 @@ from .scales import ScaleDistribution, typical_scale
 from .spectra import Spectra, fitted_spectra
 
 #: Number of images on which amplitude and noise are measured.
-SAMPLE = 768
-#: How many of them take part in each round of poses and spectra; the first, without a noise model,
-#: stays at low frequencies.
-ROUNDS = (256, 256, SAMPLE)
+SAMPLE = SPECTRA_ROUNDS[-1]
 #: The expansion of `attenuation` does not hold below; most images that it is measured on.
 _LEAST_KEPT, _ATTENUATED = 0.5, 128
 #: Fewer scales do not show which of them are low.
@@ -143,7 +141,7 @@ def calibrate(
     threads : that work on parts of the sample; 0: one for each core.
     """
     spectra = first
-    for number in ROUNDS:
+    for number in SPECTRA_ROUNDS:
         search, sample = make(spectra), observed.take(slice(0, number))
         refined = search.refine_in_parts(sample, starts.take(starts.particle < number), threads)
 

@@ -30,6 +30,7 @@ from ..scores import (
     JUNK,
     WRONG_BASIN,
 )
+from ..twin_size import DECOYS_OF_KIND
 from ..types import ParticleTable
 from .junk import FEWEST_WRONG, HOPELESS, WRONG_POSE, JunkClassifier, JunkEstimate
 from .magnification import Magnification, measure_magnification, with_magnification
@@ -42,10 +43,8 @@ _WRONG_DEG, _WRONG_ERRORS = 5.0, 5.0
 #: Of the hopeless images, so many of the set, the most hopeful ones, are searched globally all the
 #: same.
 _ONE_IN_HOPELESS = 25
-#: Fewer particles are not judged.
-FEWEST_PARTICLES = 64
-#: Most decoys of each kind; fewer where all are searched globally.
-_DECOYS_OF_KIND, _SEARCHED_DECOYS_OF_KIND = 80, 40
+#: Most decoys of each kind where all are searched globally.
+_SEARCHED_DECOYS_OF_KIND = 40
 #: Shifts at which the best pose of a decoy is looked for, in radii of gyration.
 _REACH_OF_DECOYS = 0.4
 #: Below this probability of junk an image is likely to show the particle.
@@ -227,7 +226,7 @@ class Judge:
         if self._known is None:
             own = self._refinement
             reach = (own.global_settings or own.settings).search_shift_px
-            number = _DECOYS_OF_KIND if self._searching else _SEARCHED_DECOYS_OF_KIND
+            number = DECOYS_OF_KIND if self._searching else _SEARCHED_DECOYS_OF_KIND
             twin = simulate_twin(own, results, self._folder, self._seed, reach, number)
             logger.info(
                 "refine: %d simulated images, %d of them junk, show what junk looks like.",

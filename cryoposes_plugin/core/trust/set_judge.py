@@ -14,9 +14,9 @@ from ..models.preprocessing import Preprocessing
 from ..parallel import in_order
 from ..particles.batches import ImageBatch, ParticleBatches
 from ..scores import JUNK
+from ..twin_size import FEWEST_PARTICLES
 from ..values import counted
 from .image_statistics import Statistics, statistics_of
-from .judge import FEWEST_PARTICLES
 from .own_decoys import OwnDecoys
 from .twin import write_decoys
 from .unlabelled import Unlabelled, junk_of_unlabelled

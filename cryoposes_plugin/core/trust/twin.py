@@ -18,7 +18,7 @@ from ..conventions import rotations_about_z
 from ..fourier.points import FourierPoints
 from ..fourier.shells import shell_index
 from ..geometry.sampling import random_rotations
-from ..image_kinds import EDGE, NOISE, OFF_CENTRE, OTHER, OVERLAP, PARTICLE, SCRAMBLED
+from ..image_kinds import EDGE, OFF_CENTRE, OTHER, OVERLAP, PARTICLE, SCRAMBLED
 from ..imaging.junk import displaced, edge, other_molecule
 from ..io.folder import Folder
 from ..io.mrc import write_stack
@@ -32,16 +32,11 @@ from ..refinement.refinement import Refinement
 from ..refinement.results import Results
 from ..refinement.scales import scale_spread, typical_scale
 from ..refinement.spectra import Spectra
+from ..twin_size import PROPORTIONS, twin_numbers
 from ..types import OpticsGroup, ParticleTable
 
-#: The kinds of decoys, and how many of each there are in proportion: the more a kind resembles
-#: particles, the more of the junk that is kept is of this kind, and must be counted well.
-_PROPORTIONS = {NOISE: 0.75, OTHER: 1.0, OVERLAP: 4.0, OFF_CENTRE: 1.25, SCRAMBLED: 0.5, EDGE: 0.5}
-DECOYS: Tuple[str, ...] = tuple(_PROPORTIONS)
-
-#: Numbers of images: a share of the set, within limits.
-_PARTICLES, _FEWEST_OF_KIND = (120, 400), 25
-_SHARE_OF_SET, _SHARE_OF_KIND = 1.0, 0.2
+#: The kinds of decoys.
+DECOYS: Tuple[str, ...] = tuple(PROPORTIONS)
 #: Distances of a neighbour, and of a particle that is off centre, in radii of gyration; a particle
 #: within this multiple of the search of shifts is not far off centre.
 _NEIGHBOUR, _OFF, _BEYOND_SEARCH = (0.9, 2.6), (0.7, 2.0), 1.3
@@ -102,7 +97,8 @@ def simulate_twin(
     most_of_kind : largest number of decoys of a kind whose proportion is 1.
     """
     rng = np.random.default_rng([seed, 13])
-    kind = _kinds(len(refinement.table), most_of_kind)
+    numbers = twin_numbers(len(refinement.table), most_of_kind)
+    kind = np.repeat(list(numbers), list(numbers.values()))
     draw = Draw.of(refinement, results, len(kind), rng)
     path = folder.file(TWIN)
     return simulated(refinement, results.spectra, draw, kind, path, max_shift_px, rng)
@@ -153,13 +149,6 @@ def simulated(
         ctf=None if refinement.table.ctf is None else refinement.table.ctf.take(draw.rows),
     )
     return Twin(table, kind, spectra)
-
-
-def _kinds(number: int, most_of_kind: int) -> np.ndarray:
-    particles = int(np.clip(_SHARE_OF_SET * number, *_PARTICLES))
-    each = int(np.clip(_SHARE_OF_KIND * number, _FEWEST_OF_KIND, most_of_kind))
-    decoys = [round(share * each) for share in _PROPORTIONS.values()]
-    return np.repeat([PARTICLE, *DECOYS], [particles, *decoys])
 
 
 def _optics(refinement: Refinement, group: int) -> OpticsGroup:
