@@ -6,7 +6,9 @@
 
 `labels`: images whose poses carry noise about each axis, and some of which are random. One network
 learns from these labels, one from images of the map that are simulated on the fly, one from both;
-their poses of the same images, and these refined against the map, are compared with the truth.
+their poses of the same images, and these refined against the map, are compared with the truth. With
+`--preset realistic --noise-like REAL.star` the images have the faults of real ones; the junk among
+them is not counted.
 
 `transfer`: networks for other noise, for another conformation (a third of the map turned about its
 long axis), and for a relative, trained from the start, and from the network that exists in a fifth
@@ -31,9 +33,11 @@ from sklearn.metrics import roc_auc_score
 from cryoposes_plugin.commands.infer.config import InferConfig
 from cryoposes_plugin.commands.runner import run_command
 from cryoposes_plugin.commands.simulate.config import SimulateConfig
+from cryoposes_plugin.commands.simulate.presets import NONE, PRESETS
 from cryoposes_plugin.commands.train.config import TrainConfig
 from cryoposes_plugin.core.geometry.sampling import random_rotations
 from cryoposes_plugin.core.geometry.symmetry import symmetry_rotations
+from cryoposes_plugin.core.image_kinds import PARTICLE, true_kinds
 from cryoposes_plugin.core.io.mrc import read_volume, write_volume
 from cryoposes_plugin.core.io.particle_files import read_particles, write_particles
 from cryoposes_plugin.core.scores import TRACE, TRUE_KIND, WRONG_LABEL
@@ -54,6 +58,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--noise-deg", type=float, default=3.0, help="Of labels, about each axis.")
     parser.add_argument("--wrong", type=float, default=0.1, help="Share of random labels.")
+    parser.add_argument("--preset", default=NONE, choices=list(PRESETS), help="Of the images.")
+    parser.add_argument("--noise-like", help="Particles (STAR) with the noise to imitate.")
     parser.add_argument("--only", nargs="+", help="Rows of the table of labels.")
     parser.add_argument("--no-refinement", action="store_true")
     parser.add_argument("--folder", type=Path, required=True)
@@ -65,18 +71,28 @@ def labels(arguments: argparse.Namespace) -> None:
     folder = arguments.folder
     run_command(
         SimulateConfig(
-            volume=(arguments.map,), number=arguments.number, snr=arguments.snr, seed=11
+            volume=(arguments.map,),
+            number=arguments.number,
+            snr=arguments.snr,
+            preset=arguments.preset,
+            noise_like=arguments.noise_like,
+            seed=11,
         ),
         folder / "sim",
     )
     truth = read_particles(folder / "sim/particles.star")
+    counted = np.full(len(truth), True)
+    if (kinds := true_kinds(truth)) is not None:
+        counted = kinds == PARTICLE
     given, is_wrong = with_errors(truth, arguments.noise_deg, arguments.wrong)
     star = str(folder / "labels.star")
     write_particles(star, given)
     error = errors_deg(given, truth, C1)
+    right = np.median(error[~is_wrong & counted])
     print(
-        f"labels: median error {np.median(error):.2f}°, {100 * (error < 5).mean():.1f} % within 5°;"
-        f" of those that are not wrong {np.median(error[~is_wrong]):.2f}°"
+        f"labels: median error {np.median(error[counted]):.2f}°, "
+        f"{100 * (error[counted] < 5).mean():.1f} % within 5°; of those that are not wrong "
+        f"{right:.2f}°; {(~counted).sum()} images of junk"
     )
     print(
         "| learned from | network alone | within 5° | refined | wrong labels found | their area |"
@@ -95,22 +111,22 @@ def labels(arguments: argparse.Namespace) -> None:
         trained = run_command(TrainConfig(steps=arguments.steps, **rows[name]), path / "net")
         model = str(path / "net/model")
         run_command(InferConfig(model=model, particles=star), path / "network")
-        alone = errors_deg(read_particles(path / "network/particles.star"), truth, C1)
+        alone = errors_deg(read_particles(path / "network/particles.star"), truth, C1)[counted]
         refined = ""
         if not arguments.no_refinement:
             run_command(
                 InferConfig(model=model, particles=star, volume=arguments.map), path / "poses"
             )
-            found = errors_deg(read_particles(path / "poses/particles.star"), truth, C1)
+            found = errors_deg(read_particles(path / "poses/particles.star"), truth, C1)[counted]
             refined = f"{np.median(found):.3f}°, {100 * (found < 5).mean():.2f} %"
         told = ["", ""]
         if "share_of_wrong_labels" in trained:
             probability = read_particles(path / "net/particles.star").scores[WRONG_LABEL]
             told = [
                 f"{100 * trained['share_of_wrong_labels']:.1f} %",
-                f"{roc_auc_score(is_wrong, probability):.4f}; mean probability of right ones "
-                f"{probability[~is_wrong].mean():.3f}, of wrong ones "
-                f"{probability[is_wrong].mean():.3f}",
+                f"{roc_auc_score(is_wrong[counted], probability[counted]):.4f}; mean probability "
+                f"of right ones {probability[~is_wrong & counted].mean():.3f}, of wrong ones "
+                f"{probability[is_wrong & counted].mean():.3f}",
             ]
         within = f"{100 * (alone < 5).mean():.1f} %"
         cells = [name, f"{np.median(alone):.2f}°", within, refined, *told]
