@@ -21,10 +21,12 @@ from ..geometry.symmetry import nearest_equivalent, symmetric_distance_rad
 #: Votes agree if they are this close; the angle is chosen at which their number is least likely to
 #: be due to chance.
 _ANGLES_RAD = np.deg2rad([4.0, 8.0, 16.0, 32.0])
-#: The votes must be less likely by chance than this ...
-_CHANCE = 1e-6
-#: ... and there must be so many of them, and such a share.
-_FEWEST, _LEAST_SHARE = 5, 0.2
+#: The votes must be less likely by chance than this, and there must be so many of them, and such a
+#: share.
+_CHANCE, _FEWEST, _LEAST_SHARE = 1e-6, 5, 0.2
+#: Fewer votes show that a map is similar if they are less likely than this: molecules of like
+#: outlines reach 4e-7.
+_CHANCE_OF_LIKENESS = 1e-8
 #: Rotations that make the mirrors along z, x and y from the mirror along z.
 _FLIPS = {"z": np.eye(3), "x": np.diag([-1.0, 1, -1]), "y": np.diag([1.0, -1, -1])}
 #: A rotation is none if its angle is smaller than this plus its error, in standard errors; a
@@ -90,6 +92,7 @@ def common_frame(
     found: Tuple[np.ndarray, np.ndarray],
     group: np.ndarray,
     candidates: Optional[np.ndarray] = None,
+    likeness: bool = False,
 ) -> Optional[CommonFrame]:
     """The transform from given poses to those found against a map, or None if there is none.
 
@@ -98,18 +101,23 @@ def common_frame(
     given, found : rotations (N, 3, 3) and shifts in pixels (N, 2) of the same particles.
     group : (G, 3, 3) symmetry operations of the map, the identity first.
     candidates : (N,) bool, particles whose votes may be right; default: all.
+    likeness : whether few votes are enough. They say that the map is similar to what the images
+        show, and no more.
     """
     rows = np.arange(len(given[0])) if candidates is None else np.flatnonzero(candidates)
     given, found = (given[0][rows], given[1][rows]), (found[0][rows], found[1][rows])
     if len(rows) < _FEWEST:
         return None
 
-    best, least = None, _CHANCE
+    least, fewest = _CHANCE, max(_FEWEST, _LEAST_SHARE * len(rows))
+    if likeness:
+        least, fewest = _CHANCE_OF_LIKENESS, _FEWEST
+    best = None
     for mirrored in (False, True):
         own = opposite_hand(given[0]) if mirrored else np.asarray(given[0])
         votes = np.swapaxes(own, 1, 2) @ found[0]
         rotation, near, chance = _most_voted(votes, group)
-        if chance >= least or near.sum() < max(_FEWEST, _LEAST_SHARE * len(rows)):
+        if chance >= least or near.sum() < fewest:
             continue
         best, least = (
             _fitted(own, given[1], found[1], votes, rotation, near, group, mirrored),

@@ -189,9 +189,13 @@ class _Test:
         if frame is not None and not frame.same:
             # Votes show more wrong poses than gains do where noise is strong.
             wrong = float(self._far(found.refined, near.refined).mean())
+        if not (share.known and share.share > 1 - _LEAST_RISE):
+            for poses in (found.refined.poses, given):
+                test = self._at_another_scale(search, given, near, poses, everywhere=True)
+                if test is not None:
+                    return test
         if share.below(_CLEAR):
-            test = self._at_another_scale(search, given, near, found.refined.poses, everywhere=True)
-            test = test or self._unexplained(search, share, found, frame, wrong)
+            test = self._unexplained(search, share, given, found, frame, wrong)
             if test is not None:
                 return test
 
@@ -259,6 +263,7 @@ class _Test:
         self,
         search: SampleSearch,
         share: Explained,
+        given: Poses,
         found: Found,
         frame: Optional[CommonFrame],
         wrong: float,
@@ -270,6 +275,7 @@ class _Test:
         ----------
         search : the sample.
         share, found : the best poses, and what they explain.
+        given : the given ones.
         frame : that they have in common with the given ones, or None.
         wrong : share of wrong poses.
         """
@@ -282,18 +288,20 @@ class _Test:
         if not (expected.known and share.below(_TWIN_SHARE * expected.share)):
             return self._verdict(UNTESTED, share)
         if frame is None:
-            return self._verdict(UNRELATED, share, None, wrong)
+            frame = self._frame(given, found, likeness=True)
+            return self._verdict(UNRELATED if frame is None else RELATED, share, frame, wrong)
         if frame.same and not share.below(_LEAST_EXPLAINED):
             return None
         return self._verdict(RELATED, share, frame, wrong)
 
-    def _frame(self, given: Poses, found: Found) -> Optional[CommonFrame]:
+    def _frame(self, given: Poses, found: Found, likeness: bool = False) -> Optional[CommonFrame]:
         fits = found.refined.scale >= np.median(found.refined.scale) * _LEAST_RELATIVE_SCALE
         return common_frame(
             (given.rotations, given.shifts_px),
             (found.refined.rotations, found.refined.shifts_px),
             self.group,
             fits,
+            likeness,
         )
 
     def _verdict(

@@ -38,6 +38,15 @@ def test_rotation_and_displacement_are_found_among_wrong_poses(wrong):
     assert frame.share == pytest.approx(1 - wrong / NUMBER, abs=0.05)
 
 
+def test_few_votes_show_a_likeness_and_no_frame():
+    """Nine of sixty agree, where chance allows two."""
+    given, (near, moved) = poses(4, wrong=NUMBER - 9)
+    assert common_frame(given, (near @ TURN, moved), ALONE) is None
+    frame = common_frame(given, (near @ TURN, moved), ALONE, likeness=True)
+    assert np.rad2deg(angular_distance_rad(frame.rotation, TURN)) < 2
+    assert frame.share == pytest.approx(9 / NUMBER, abs=0.02)
+
+
 @pytest.mark.parametrize(
     ("axis", "turn"), [("z", [1, 1, 1]), ("x", [-1, 1, -1]), ("y", [1, -1, -1])]
 )
@@ -60,7 +69,7 @@ def test_poses_with_errors_are_in_the_same_frame():
 def test_unrelated_poses_have_no_common_frame():
     for seed in range(5):
         given, found = poses(seed, wrong=NUMBER)
-        assert common_frame(given, found, ALONE) is None
+        assert common_frame(given, found, ALONE, likeness=True) is None
         same = np.tile(np.eye(3), (NUMBER, 1, 1)), given[1]
         assert common_frame(same, found, ALONE) is None
 

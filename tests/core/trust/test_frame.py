@@ -12,6 +12,7 @@ from scipy.spatial.transform import Rotation
 pytest.importorskip("tensorflow")
 from cryoposes_plugin.core.fourier.filters import low_pass
 from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
+from cryoposes_plugin.core.geometry.sampling import random_rotations
 from cryoposes_plugin.core.likelihood.pose_likelihood import PoseLikelihood
 from cryoposes_plugin.core.maps.alignment import turned
 from cryoposes_plugin.core.maps.phantom import make_phantom
@@ -105,6 +106,16 @@ def test_a_flipped_map_is_of_the_other_hand(scene, axis):
 
 def test_another_scale_is_measured(scene):
     test = examine(scene, scene.near(0.0, 0.0), make_phantom(BOX, 0.85 * PIXEL))
+    assert test.verdict == "other scale"
+    assert test.scale == pytest.approx(1 / 0.85, abs=0.02)
+
+
+def test_another_scale_is_measured_where_most_poses_are_wrong(scene):
+    near, rng = scene.near(6.0, 0.5), np.random.default_rng(1)
+    is_wrong = (np.arange(NUMBER) % 5 < 3)[:, None, None]
+    mixed = np.where(is_wrong, random_rotations(NUMBER, rng), near.rotations)
+    mixed = dataclasses.replace(near, rotations=mixed)
+    test = examine(scene, mixed, make_phantom(BOX, 0.85 * PIXEL))
     assert test.verdict == "other scale"
     assert test.scale == pytest.approx(1 / 0.85, abs=0.02)
 
