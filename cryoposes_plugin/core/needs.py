@@ -27,13 +27,16 @@ _ROW_BYTES = 2500
 SPECTRA_ROUNDS = (256, 256, 768)
 #: Of a coefficient of these, and of one in a batch with all that is made of it; coefficients of a
 #: batch.
-_SAMPLE_BYTES, _BATCH_BYTES, _COEFFICIENTS = 48, 110, 2**21
-#: Of the test for junk and wrong poses, beside the images of its twin.
-_JUDGED_BYTES = 600_000_000
+_SAMPLE_BYTES, _BATCH_BYTES, _COEFFICIENTS = 12, 110, 2**21
+#: Of the test for junk and wrong poses, beside the images of its twin; of a pixel of these, and
+#: coefficients of those that are made at once.
+_JUDGED_BYTES, _TWIN_BYTES, _TWIN_COEFFICIENTS = 600_000_000, 24, 4 * 2**21
+#: Box in which poses, map and images are examined.
+_EXAMINED_BOX_PX = 64
 #: Of a pixel of an image that is reconstructed or simulated, and of a voxel while maps are compared.
-_IMAGE_BYTES, _COMPARED_BYTES = 25, 50
+_IMAGE_BYTES, _COMPARED_BYTES = 25, 42
 #: Oversampling of a table that images are simulated from; of a voxel while a map is checked.
-_OVERSAMPLING, CHECK_BYTES = 1.25, 29
+_OVERSAMPLING, CHECK_BYTES = 1.25, 6
 #: Of a network and its compiled operations, and of a pixel of an image that it sees; the same in a
 #: training.
 _NETWORK_BYTES, _PREDICTED_BYTES = 150_000_000, 100
@@ -81,17 +84,21 @@ def refinement_bytes(
     padding : of the Fourier grid of the map.
     batch_size, threads : images in a batch, and threads that work on batches of their own.
     """
-    volumes = _FLOAT * (volume_box_px**3 + box_size_px**3)
-    building = 3 * _COMPLEX * 8 * (padding * box_size_px) ** 2 + 4 * _FLOAT * box_size_px**3
-    if volume_box_px != box_size_px:  # resampled in double precision
-        building = max(building, 2.0 * _COMPLEX * volume_box_px**3)
-    sample = _SAMPLE_BYTES * min(number, SPECTRA_ROUNDS[-1]) * coefficients(box_size_px)
+    volume, plane = _FLOAT * volume_box_px**3, volume_box_px**2
+    building = 3 * _COMPLEX * 8 * (padding * box_size_px) ** 2 + _FLOAT * box_size_px**3
+    if volume_box_px != box_size_px:  # without its solvent, and resampled in double precision
+        building = max(building, volume + 2.0 * _COMPLEX * box_size_px * plane)
+    examined = volume + 2 * _COMPLEX * _EXAMINED_BOX_PX * plane
+    number_sampled = min(number, SPECTRA_ROUNDS[-1])
+    sample = _SAMPLE_BYTES * number_sampled * coefficients(box_size_px)
+
     images = twin_images(number)
-    twin = 2 * _FLOAT * images * box_size_px**2 + _JUDGED_BYTES * bool(images)
+    made = min(images * coefficients(box_size_px), _TWIN_COEFFICIENTS)
+    twin = _TWIN_BYTES * 8 / math.pi * made + _JUDGED_BYTES * bool(images)
     at_once = min(_COEFFICIENTS, min(batch_size, number) * coefficients(box_size_px))
     batches = threads * _BATCH_BYTES * at_once
-    work = max(building, max(sample, twin) + batches)
-    held = volumes + map_table_bytes(box_size_px, padding) + work
+    work = max(building, examined, max(sample, twin) + batches)
+    held = volume + map_table_bytes(box_size_px, padding) + work
     return particles_bytes(number) + max(held, CHECK_BYTES * volume_box_px**3)
 
 

@@ -59,9 +59,10 @@ def run(config: ReconstructConfig, run: RunDirectory) -> Dict[str, Any]:
     box, pixel = inputs.grid
     # Images are sums over voxels along the beam: there are fewer of larger ones.
     density = np.float32(common_grid(particles.table).pixel_size_angstrom / pixel)
-    volume, half1, half2 = (
-        density * resample_volume(data, pixel, box, pixel) for data in _maps(config, run, particles)
-    )
+    maps = [resample_volume(data, pixel, box, pixel) for data in _maps(config, run, particles)]
+    for data in maps:
+        data *= density
+    volume, half1, half2 = maps
     seconds = time.monotonic() - start
 
     statement = independence_statement(particles.pose_sources(1), particles.pose_sources(2))

@@ -130,4 +130,4 @@ def resample_volume(
         out[lines] = np.tensordot(matrix, data[lines].astype(np.float64), axes=(1, 0))
     for axis in (1, 2):
         out = np.moveaxis(np.tensordot(matrix, out, axes=(1, axis)), 0, axis)
-    return out.astype(np.float32)
+    return out.astype(np.float32, order="C")

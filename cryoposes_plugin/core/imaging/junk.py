@@ -11,7 +11,13 @@ import scipy.fft
 from scipy import ndimage
 
 from ..fourier.shells import shell_index, shell_means
-from ..maps.phantom import make_phantom
+from ..geometry.sampling import random_rotations
+from ..maps.phantom import (
+    BEAD_SIGMA_PX,
+    gaussian_projections,
+    make_phantom,
+    phantom_beads_px,
+)
 from ..maps.size import radius_of_gyration_px
 
 #: Sizes of other molecules in that of the map.
@@ -137,6 +143,28 @@ def other_molecule(
     phantom = make_phantom(box_size_px, pixel_size_angstrom, int(rng.integers(2**31)))
     size = radius_px * rng.uniform(*_SIZES)
     return _magnified(phantom.data, size / radius_of_gyration_px(phantom.data))
+
+
+def projections_of_another(
+    box_size_px: int, radius_px: float, number: int, rng: np.random.Generator
+) -> np.ndarray:
+    """(B, D, D) float32 projections of a made-up molecule, as those of `other_molecule`, from all
+    directions.
+
+    They are drawn bead by bead: no density or transform of a large box is made.
+
+    Parameters
+    ----------
+    box_size_px : D of the images.
+    radius_px : radius of gyration of the molecule that it is taken for.
+    number : B.
+    rng : of molecule, size and orientations.
+    """
+    beads = phantom_beads_px(box_size_px, np.random.default_rng(int(rng.integers(2**31))))
+    size = radius_px * rng.uniform(*_SIZES)
+    factor = size / np.sqrt((beads**2).sum(axis=1).mean())
+    rotations = random_rotations(number, rng)
+    return gaussian_projections(factor * beads, factor * BEAD_SIGMA_PX, rotations, box_size_px)
 
 
 def _magnified(density: np.ndarray, factor: float) -> np.ndarray:

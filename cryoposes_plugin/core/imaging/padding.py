@@ -32,15 +32,24 @@ def interpolation_error(volume: Volume, field_angstrom: float) -> float:
     sinc^2(u), u = x / field, along each axis; sum_n sinc^4(u + n) = (2 + cos 2 pi u) / 3. Averaged
     over the volume's energy.
     """
-    d = volume.box_size_px
-    u = (np.arange(d) - d // 2) * volume.pixel_size_angstrom / field_angstrom
-    ghosts = (2 + np.cos(2 * np.pi * u)) / (3 * np.sinc(u) ** 4) - 1
-    along = np.zeros((3, d))
+    return _error(volume, _energy(volume), field_angstrom)
+
+
+def _energy(volume: Volume) -> np.ndarray:
+    """(3, D) energy in each plane across z, y and x."""
+    along = np.zeros((3, volume.box_size_px))
     for z, plane in enumerate(volume.data):
         energy = plane.astype(np.float64) ** 2
         along[0, z] = energy.sum()
         along[1] += energy.sum(axis=1)
         along[2] += energy.sum(axis=0)
+    return along
+
+
+def _error(volume: Volume, along: np.ndarray, field_angstrom: float) -> float:
+    d = volume.box_size_px
+    u = (np.arange(d) - d // 2) * volume.pixel_size_angstrom / field_angstrom
+    ghosts = (2 + np.cos(2 * np.pi * u)) / (3 * np.sinc(u) ** 4) - 1
     return math.sqrt(float((along @ ghosts).sum()) / along[0].sum())
 
 
@@ -50,9 +59,11 @@ def choose_padding(
     """Padding for the projection of volumes on a grid of this box; a volume that fills its box
     needs more.
     """
+    energies = [_energy(volume) for volume in volumes]
     for padding in PADDINGS[:-1]:
         field = padded_size(box_size_px, padding) * pixel_size_angstrom
-        if all(interpolation_error(v, field) <= INTERPOLATION_ERROR for v in volumes):
+        errors = (_error(v, energy, field) for v, energy in zip(volumes, energies))
+        if all(error <= INTERPOLATION_ERROR for error in errors):
             return padding
     return PADDINGS[-1]
 

@@ -71,7 +71,7 @@ def layers_of(size: int) -> Layers:
 def packed_nodes(volume: np.ndarray, size: int, layers: Layers) -> PackedNodes:
     """The packed transform of a map, corrected for trilinear interpolation.
 
-    Some planes of kx are made at a time, so that nothing else is as large as the table.
+    Some planes of kx are made at a time, so that nothing else is as large as the map.
 
     Parameters
     ----------
@@ -81,21 +81,20 @@ def packed_nodes(volume: np.ndarray, size: int, layers: Layers) -> PackedNodes:
     """
     box, origin = len(volume), len(volume) // 2
     sign = np.where((np.arange(box) - origin) % 2, -1.0, 1.0)  # begins kz and ky at -S / 2
-    along = (1.0 / kernel_along_axis(box, size)).astype(np.float32)
-    signed = sign.astype(np.float32) * along
-    density = volume * along
-    density *= signed[:, None]
-    density *= signed[:, None, None]
-    density = density.reshape(box * box, box)
-    unit = np.float32(sum(float(np.abs(line).sum()) for line in density) / _LARGEST or 1.0)
-    density /= unit
+    along = 1.0 / kernel_along_axis(box, size)
+    total = sum(wz * float(along @ np.abs(plane) @ along) for wz, plane in zip(along, volume))
+    unit = np.float32(total / _LARGEST or 1.0)
+    signed = (sign * along).astype(np.float32)
+    outer = signed[:, None] * signed[:, None, None]
 
     table = np.empty(layers.number, np.uint32)
     angle = -2 * np.pi / size * (np.arange(box) - origin)
     for first in range(0, size // 2 + 1, _AT_ONCE):
         waves = np.exp(1j * angle[:, None] * np.arange(first, first + _AT_ONCE))
-        lines = (density @ waves.astype(np.complex64).view(np.float32)).view(np.complex64)
-        planes = _padded_transform(lines.reshape(box, box, _AT_ONCE), size, 1)
+        waves *= along[:, None] / unit
+        lines = volume.reshape(box * box, box) @ waves.astype(np.complex64).view(np.float32)
+        lines = lines.view(np.complex64).reshape(box, box, _AT_ONCE) * outer
+        planes = _padded_transform(lines, size, 1)
         _pack(_padded_transform(planes, size, 0), first, *layers, table)
     return PackedNodes(table, layers, unit)
 

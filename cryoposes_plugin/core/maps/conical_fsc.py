@@ -10,7 +10,7 @@ import numpy as np
 from scipy import fft
 
 from ..errors import InputError
-from ..fourier.shells import multiplicity, shell_index, whole_frequencies
+from ..fourier.shells import multiplicity, shell_planes, whole_frequencies
 from ..geometry.sampling import half_sphere
 
 #: Below it a map is usually said to suffer from preferred views.
@@ -87,9 +87,9 @@ def _sums_in_cones(
     half_angle_deg : of the cones.
     """
     box = first.shape[0]
-    shells = shell_index(box).ravel()
+    shells = np.concatenate([plane.ravel().astype(np.int16) for plane in shell_planes(box)])
     order = np.argsort(shells, kind="stable")
-    ends = np.searchsorted(shells[order], np.arange(box // 2 + 2))
+    ends = np.r_[0, np.cumsum(np.bincount(shells))]
     frequency = whole_frequencies(box)
     columns = np.arange(box // 2 + 1)
     count = multiplicity(box)

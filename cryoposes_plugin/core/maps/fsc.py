@@ -14,7 +14,7 @@ import numpy as np
 from scipy import fft
 
 from ..errors import InputError
-from ..fourier.shells import multiplicity, shell_index, shell_sums
+from ..fourier.shells import multiplicity, shell_planes, shell_sums
 
 #: Phases are randomised from the first shell at which the unmasked FSC falls below this value, as
 #: in RELION.
@@ -41,13 +41,13 @@ def fourier_shell_correlation(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def _correlation(fa: np.ndarray, fb: np.ndarray, box_size_px: int) -> np.ndarray:
-    shells, columns = shell_index(box_size_px), multiplicity(box_size_px)
+    columns, number = multiplicity(box_size_px), box_size_px // 2 + 1
+    cross, power_a, power_b = sums = np.zeros((3, number))
+    for a, b, shells in zip(fa, fb, shell_planes(box_size_px)):
+        for total, values in zip(sums, ((a * b.conj()).real, np.abs(a) ** 2, np.abs(b) ** 2)):
+            total += shell_sums(values * columns, shells, number)
 
-    def sums(values: np.ndarray) -> np.ndarray:
-        return shell_sums(values * columns, shells, box_size_px // 2 + 1)
-
-    cross = sums((fa * fb.conj()).real)
-    power = sums(np.abs(fa) ** 2) * sums(np.abs(fb) ** 2)
+    power = power_a * power_b
     return np.divide(cross, np.sqrt(power), out=np.zeros_like(cross), where=power > 0)
 
 
@@ -55,14 +55,13 @@ def randomise_phases(volume: np.ndarray, first_shell: int, rng: np.random.Genera
     """The volume (D, D, D) with random phases from a shell on and unchanged amplitudes. The phases
     are those of the transform of white noise, so the result is real.
     """
-    box = volume.shape[0]
-    noise = fft.rfftn(rng.standard_normal(volume.shape, dtype=np.float32))
+    noise = fft.rfftn(rng.standard_normal(volume.shape, dtype=np.float32), overwrite_x=True)
     spectrum = fft.rfftn(volume)
-    beyond = shell_index(box) >= first_shell
-    spectrum[beyond] = (
-        np.abs(spectrum[beyond]) * noise[beyond] / np.maximum(np.abs(noise[beyond]), 1e-30)
-    )
-    return fft.irfftn(spectrum, s=volume.shape)
+    for values, random, shells in zip(spectrum, noise, shell_planes(len(volume))):
+        beyond = shells >= first_shell
+        phases = random[beyond] / np.maximum(np.abs(random[beyond]), 1e-30)
+        values[beyond] = np.abs(values[beyond]) * phases
+    return fft.irfftn(spectrum, s=volume.shape, overwrite_x=True)
 
 
 def resolution_angstrom(
@@ -151,7 +150,9 @@ def half_map_fsc(
     first = randomisation_shell(unmasked)
     rng = np.random.default_rng([seed, 0x465343])
     scrambled = [randomise_phases(half, first, rng) for half in (half1, half2)]
-    randomised = fourier_shell_correlation(scrambled[0] * mask, scrambled[1] * mask)
+    for half in scrambled:
+        half *= mask
+    randomised = fourier_shell_correlation(*scrambled)
     corrected = correct_for_mask(masked, randomised, first)
     return HalfMapFsc(
         box, pixel_size_angstrom, unmasked, masked, randomised, corrected, first, statement

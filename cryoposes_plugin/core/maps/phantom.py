@@ -54,12 +54,19 @@ def make_phantom(box_size_px: int = 64, pixel_size_angstrom: float = 5.0, seed: 
         raise ConfigError(
             f"The phantom's pixel size is {pixel_size_angstrom} Å; it must be greater than 0."
         )
-    rng = np.random.default_rng(seed)
+    beads = phantom_beads_px(box_size_px, np.random.default_rng(seed))
+    density = gaussian_density(beads, BEAD_SIGMA_PX, box_size_px)
+    within_plane, radius2 = squared_radius(box_size_px, 2), (BOX_SHARE / 2 * box_size_px) ** 2
+    for z, plane in enumerate(density):
+        plane[within_plane + (z - box_size_px // 2) ** 2 > radius2] = 0
+    density /= density.std()
+    return Volume(density.astype(np.float32), float(pixel_size_angstrom))
+
+
+def phantom_beads_px(box_size_px: int, rng: np.random.Generator) -> np.ndarray:
+    """(CHAIN_BEADS, 3) places of the beads of a phantom (x, y, z) in pixels, 0 at voxel D // 2."""
     chain = _centred_in_unit_ball(fold_chain(rng, CHAIN_BEADS))
-    radius_px = BOX_SHARE / 2 * box_size_px
-    density = gaussian_density(chain * _CHAIN_SHARE * radius_px, BEAD_SIGMA_PX, box_size_px)
-    density *= squared_radius(box_size_px, 3) <= radius_px**2
-    return Volume((density / density.std()).astype(np.float32), float(pixel_size_angstrom))
+    return chain * (_CHAIN_SHARE * BOX_SHARE / 2 * box_size_px)
 
 
 def fold_chain(rng: np.random.Generator, beads: int) -> np.ndarray:
@@ -139,10 +146,40 @@ def gaussian_density(points_px: np.ndarray, sigma_px: float, box_size_px: int) -
     """(D, D, D) float64 [z, y, x]: the sum of unit Gaussians at `points_px` (N, 3) (x, y, z), 0 at
     voxel D // 2.
     """
+    x, y, z = (_profiles(points_px[:, k], sigma_px, box_size_px) for k in range(3))
+    density = np.empty((box_size_px,) * 3)
+    for plane, along_z in zip(density, z.T):
+        near = along_z > 0
+        np.matmul((along_z[near, None] * y[near]).T, x[near], out=plane)
+    return density
+
+
+def gaussian_projections(
+    points_px: np.ndarray, sigma_px: float, rotations: np.ndarray, box_size_px: int
+) -> np.ndarray:
+    """(B, D, D) float32 projections of the same density, without making it.
+
+    Parameters
+    ----------
+    points_px : (N, 3) (x, y, z), 0 at voxel D // 2.
+    sigma_px : of the Gaussians.
+    rotations : (B, 3, 3), each from the density's frame to its image's.
+    box_size_px : D.
+    """
+    images = np.empty((len(rotations), box_size_px, box_size_px), np.float32)
+    for image, rotation in zip(images, rotations):
+        x, y = (
+            _profiles(points_px @ rotation[k], sigma_px, box_size_px).astype(np.float32)
+            for k in range(2)
+        )
+        np.matmul(y.T, x, out=image)
+    images *= np.float32(np.sqrt(2 * np.pi) * sigma_px)
+    return images
+
+
+def _profiles(places_px: np.ndarray, sigma_px: float, box_size_px: int) -> np.ndarray:
+    """(N, D) of Gaussians along one axis; 0 beyond their reach."""
     axis = np.arange(box_size_px) - box_size_px // 2
-    x, y, z = (np.exp(-((axis - points_px[:, [k]]) ** 2) / (2 * sigma_px**2)) for k in range(3))
-    for profile in (x, y, z):
-        profile[profile < np.exp(-(_BEAD_REACH_SIGMAS**2) / 2)] = 0
-    # sum over beads of z (x) y (x) x as one matrix product, in slabs of z to bound the memory
-    slabs = [(z[:, [k]] * y).T @ x for k in range(box_size_px)]
-    return np.stack(slabs)
+    profiles = np.exp(-((axis - places_px[:, None]) ** 2) / (2 * sigma_px**2))
+    profiles[profiles < np.exp(-(_BEAD_REACH_SIGMAS**2) / 2)] = 0
+    return profiles

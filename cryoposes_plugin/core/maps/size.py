@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Iterator
+
 import numpy as np
 
 from ..fourier.masks import squared_radius
@@ -20,10 +22,26 @@ def bright_part(density: np.ndarray) -> np.ndarray:
 
 
 def radius_of_gyration_px(density: np.ndarray) -> float:
-    """Root mean square distance of the bright part of a (D, D, D) volume from voxel D // 2."""
-    weight = bright_part(np.asarray(density, dtype=np.float64))
-    radius2 = squared_radius(density.shape[0], 3)
-    return float(np.sqrt((weight * radius2).sum() / max(weight.sum(), 1e-30)))
+    """Root mean square distance of the bright part of a (D, D, D) volume from voxel D // 2.
+
+    In double precision, plane by plane: a copy of a large map would be the most memory of a run.
+    """
+    mean = density.mean(dtype=np.float64)
+    variance = sum(float(((plane - mean) ** 2).sum()) for plane in _doubles(density)) / density.size
+    least = mean + np.sqrt(variance)
+
+    box, within_plane = len(density), squared_radius(len(density), 2)
+    weight = moment = 0.0
+    for z, plane in enumerate(_doubles(density)):
+        bright = np.clip(plane - least, 0, None)
+        weight += float(bright.sum())
+        moment += float((bright * (within_plane + (z - box // 2) ** 2)).sum())
+    return float(np.sqrt(moment / max(weight, 1e-30)))
+
+
+def _doubles(density: np.ndarray) -> Iterator[np.ndarray]:
+    """The planes of a (D, D, D) volume as float64."""
+    return (plane.astype(np.float64) for plane in density)
 
 
 def radius_of_gyration_angstrom(volume: Volume) -> float:

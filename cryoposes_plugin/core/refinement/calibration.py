@@ -4,7 +4,7 @@ their poses.
 
 from __future__ import annotations
 
-from typing import Callable, Optional
+from typing import Callable, Iterator, Optional
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -16,7 +16,7 @@ from .multi_start import MultiStart
 from .observations import Observations
 from .poses import Poses
 from .scales import ScaleDistribution, typical_scale
-from .spectra import Spectra, fitted_spectra
+from .spectra import ShellProducts, Spectra, fitted_spectra
 
 #: Number of images on which amplitude and noise are measured.
 SAMPLE = SPECTRA_ROUNDS[-1]
@@ -42,7 +42,20 @@ def reprojections(
     modulation : (B, P) of each image, see `Observations`.
     rotations, shifts_px : (B, 3, 3) and (B, 2).
     """
-    return modulation * likelihood.slices(rotations, len(points)) * points.phases(shifts_px)
+    out = np.empty((len(rotations), len(points)), np.complex64)
+    for part in _parts(points, len(rotations)):
+        slices, phases = (
+            likelihood.slices(rotations[part], len(points)),
+            points.phases(shifts_px[part]),
+        )
+        out[part] = modulation[part] * slices * phases
+    return out
+
+
+def _parts(points: FourierPoints, number: int) -> Iterator[slice]:
+    """Of images, as many as are worked on at once."""
+    size = points.images_at_once
+    return (slice(first, first + size) for first in range(0, number, size))
 
 
 def measure_spectra(
@@ -64,10 +77,14 @@ def measure_spectra(
     rotations, shifts_px : (B, 3, 3) and (B, 2).
     scale, error : (B,) of the signal of each image, if it is known, and its standard error.
     """
-    model = reprojections(likelihood, points, observed.modulation, rotations, shifts_px)
-    right = np.ones(len(model), dtype=bool)
+    products = []
+    for part in _parts(points, len(rotations)):
+        at = observed.modulation[part], rotations[part], shifts_px[part]
+        model = reprojections(likelihood, points, *at)
+        products.append(ShellProducts.of(points, model, observed.coefficients[part]))
+    right = np.ones(len(rotations), dtype=bool)
     if scale is None:
-        scale = np.ones(len(model))
+        scale = np.ones(len(rotations))
     else:
         # Scales around 1, so that the amplitude is that of right poses.
         centre = float(np.median(scale))
@@ -75,7 +92,7 @@ def measure_spectra(
             right = ~ScaleDistribution(scale).low
             centre = typical_scale(scale, error)
         scale = scale / max(centre, 1e-12)
-    return fitted_spectra(points, model, observed.coefficients, scale, right)
+    return fitted_spectra(points, ShellProducts.joined(products), scale, right)
 
 
 def attenuation(
@@ -105,8 +122,7 @@ def attenuation(
     errors = axes * np.sqrt(PARAMETERS * np.maximum(variance, 0.0))[:, None, :]
     cross, power = np.zeros((2, points.number_of_shells))
 
-    for first in range(0, len(errors), points.images_at_once):
-        part = slice(first, first + points.images_at_once)
+    for part in _parts(points, len(errors)):
         given = likelihood, points, modulation[part]
         rotations, shifts_px = poses.rotations[part], poses.shifts_px[part]
         model = reprojections(*given, rotations, shifts_px)
@@ -179,17 +195,18 @@ def agreement(search: MultiStart, observed: Observations, starts: Poses) -> floa
     points, spectra = search.points, search.spectra
     first = np.random.default_rng(0).random(len(points)) < 0.5
     refined = search.refine_in_parts(observed.only(first), starts, threads=1)
-    held_out = observed.only(~first)
 
-    model = reprojections(
-        search.likelihood, points, held_out.modulation, refined.rotations, refined.shifts_px
-    )
     weight = np.where(
         spectra.amplitude > 0,
         2 * spectra.amplitude / np.maximum(spectra.noise_variance, 1e-300),
         0.0,
     )
-    weight = weight[points.shell]
-    overlap = ((model.conj() * held_out.coefficients).real * weight).sum(axis=1)
-    power = (np.abs(model) ** 2 * weight * spectra.amplitude[points.shell]).sum(axis=1)
-    return float(overlap.sum() / np.sqrt(max(power.sum(), 1e-300)))
+    held_out = np.where(first, 0.0, weight[points.shell])
+    overlap = power = 0.0
+    for part in _parts(points, len(observed.coefficients)):
+        at = observed.modulation[part], refined.rotations[part], refined.shifts_px[part]
+        model = reprojections(search.likelihood, points, *at)
+        together = (model.conj() * observed.coefficients[part]).real
+        overlap += float((together @ held_out).sum())
+        power += float((np.abs(model) ** 2 @ (held_out * spectra.amplitude[points.shell])).sum())
+    return overlap / float(np.sqrt(max(power, 1e-300)))

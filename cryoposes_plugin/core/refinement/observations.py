@@ -38,7 +38,7 @@ class Observations:
     @property
     def power(self) -> float:
         """Mean over images and coefficients."""
-        return float(np.mean(np.abs(self.coefficients) ** 2))
+        return float(np.mean([np.vdot(y, y).real / len(y) for y in self.coefficients]))
 
     def only(self, used: np.ndarray) -> Observations:
         """The same with all coefficients set to zero but the used ones, (P,) bool: they then carry

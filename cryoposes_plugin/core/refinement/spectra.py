@@ -16,6 +16,7 @@ map times 1,000 leads to the same poses.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple, Sequence
 
 import numpy as np
 from scipy.stats import chi2
@@ -54,12 +55,34 @@ class Spectra:
         return Spectra(amplitude, self.noise_variance)
 
 
+class ShellProducts(NamedTuple):
+    """Means over the shells of B images, (B, number_of_shells) each: |y|^2, Re(m* y) and |m|^2.
+
+    All that spectra need of images y and reprojections m of unit amplitude, which can therefore be
+    made a few at a time.
+    """
+
+    image: np.ndarray
+    cross: np.ndarray
+    model: np.ndarray
+
+    @classmethod
+    def of(cls, points: FourierPoints, model: np.ndarray, observed: np.ndarray) -> ShellProducts:
+        """Of (B, P) complex reprojections and coefficients."""
+        products = [
+            [points.shell_means(v) for v in (_squared(y), (m.conj() * y).real, _squared(m))]
+            for m, y in zip(model, observed)
+        ]
+        return cls(*np.moveaxis(np.array(products), 1, 0))
+
+    @classmethod
+    def joined(cls, parts: Sequence[ShellProducts]) -> ShellProducts:
+        """Those of all images, from parts one after the other."""
+        return cls(*(np.concatenate(arrays) for arrays in zip(*parts)))
+
+
 def fitted_spectra(
-    points: FourierPoints,
-    model: np.ndarray,
-    observed: np.ndarray,
-    scale: np.ndarray,
-    right: np.ndarray,
+    points: FourierPoints, products: ShellProducts, scale: np.ndarray, right: np.ndarray
 ) -> Spectra:
     """Spectra of B images: the least-squares amplitude, zero where it is not significant, and the
     noise that it leaves.
@@ -71,37 +94,26 @@ def fitted_spectra(
     Parameters
     ----------
     points : of the images.
-    model : (B, P) complex reprojections of unit amplitude.
-    observed : (B, P) complex coefficients.
+    products : of the images with their reprojections.
     scale : (B,) of the signal of each image.
     right : (B,) bool, images that show the map at their poses: these alone determine the amplitude,
         and the noise if they are not few.
     """
     scale = np.where(right, scale, 0.0)
-    size = points.images_at_once
-    parts = [slice(first, first + size) for first in range(0, len(model), size)]
-    cross, power = (
-        points.shell_means(sum(values)) / max(int(right.sum()), 1)
-        for values in (
-            [np.einsum("b,bp->p", scale[p], (model[p].conj() * observed[p]).real) for p in parts],
-            [np.einsum("b,bp->p", scale[p] ** 2, np.abs(model[p]) ** 2) for p in parts],
-        )
-    )
+    number = max(int(right.sum()), 1)
+    cross, power = scale @ products.cross / number, scale**2 @ products.model / number
     amplitude = np.divide(
         cross, power, out=np.zeros_like(cross), where=power > 1e-12 * max(power.max(), 1e-300)
     )
 
-    image = _typical(_shell_powers(points, observed), points)
-    unit = amplitude[points.shell]
-    left = np.concatenate(
-        [_shell_powers(points, observed[p] - scale[p, None] * unit * model[p]) for p in parts]
-    )
-    # At a wrong pose the signal is left, too.
+    image = _typical(products.image, points)
+    # |y - s a m|^2; at a wrong pose the signal is left, too.
+    signal = scale[:, None] * amplitude
+    left = products.image - 2 * signal * products.cross + signal**2 * products.model
     if np.count_nonzero(right) >= _FEWEST_FOR_MEDIAN:
         left = left[right]
     residual = _typical(left, points)
-    signal = amplitude**2 * power
-    ordinary = _excess(left, residual, signal, points) < _SIGNIFICANT
+    ordinary = _excess(left, residual, amplitude**2 * power, points) < _SIGNIFICANT
     if 2 * np.count_nonzero(ordinary) >= len(left) >= _FEWEST_FOR_MEDIAN:
         residual = _typical(left[ordinary], points)
     residual = np.maximum(residual, _SMALLEST_RESIDUAL * image)
@@ -112,9 +124,9 @@ def fitted_spectra(
     return Spectra(_contiguous(amplitude), np.where(amplitude > 0, residual, image))
 
 
-def _shell_powers(points: FourierPoints, coefficients: np.ndarray) -> np.ndarray:
-    """(B, number_of_shells) of (B, P) coefficients."""
-    return np.stack([points.shell_means(np.abs(c) ** 2) for c in coefficients])
+def _squared(values: np.ndarray) -> np.ndarray:
+    """|v|^2 of complex values."""
+    return values.real**2 + values.imag**2
 
 
 def _typical(power: np.ndarray, points: FourierPoints) -> np.ndarray:
@@ -158,5 +170,5 @@ def first_spectra(points: FourierPoints, observed: np.ndarray, last_shell: int) 
     """Before any pose is known: the images' own power as the noise, and a flat amplitude up to
     `last_shell`.
     """
-    power = points.shell_means((np.abs(observed) ** 2).mean(axis=0))
+    power = points.shell_means(sum(map(_squared, observed)) / len(observed))
     return Spectra(np.ones(points.number_of_shells), power).up_to(last_shell)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Mapping, Tuple
+from typing import Iterator, Mapping, Tuple
 
 import numpy as np
 import scipy.fft
@@ -19,12 +19,11 @@ from ..fourier.points import FourierPoints
 from ..fourier.shells import shell_index
 from ..geometry.sampling import random_rotations
 from ..image_kinds import EDGE, OFF_CENTRE, OTHER, OVERLAP, PARTICLE, SCRAMBLED
-from ..imaging.junk import displaced, edge, other_molecule
+from ..imaging.junk import displaced, edge, projections_of_another
 from ..io.folder import Folder
-from ..io.mrc import write_stack
+from ..io.mrc import StackWriter
 from ..io.names import DECOYS_NAME
 from ..io.state_files import TWIN
-from ..likelihood.half_volume import HalfVolume
 from ..refinement.calibration import reprojections
 from ..refinement.fit_statistics import NAMES, OCTAVES, octaves
 from ..refinement.observations import ctf_at_points
@@ -50,8 +49,6 @@ _PHANTOMS = 3
 _SLICES_FOR_SPECTRUM = 64
 #: Number of images that are made at once, and that in units of `FourierPoints.images_at_once`.
 _AT_ONCE, _TIMES_AT_ONCE = 1024, 4
-#: Of the Fourier grid of phantoms, which need no accuracy.
-_PADDING = 2.0
 #: Standard deviation over median absolute deviation of a normal distribution.
 _MAD_TO_SIGMA = 1.4826
 #: A spread of the noise counts where its variance exceeds that of sampling by this share, and by so
@@ -125,23 +122,25 @@ def simulated(
     max_shift_px : the largest shift that a particle is searched at, in pixels of the working grid.
     rng : of what is not in the draw.
     """
-    images = np.zeros((len(kind),) + (refinement.grid.box_size_px,) * 2, np.float32)
+    number, grid = len(kind), refinement.grid
     groups, group_of_twin = np.unique(draw.group, return_inverse=True)
     spectra = {i: spectra[int(group)] for i, group in enumerate(groups)}
+    place = np.empty(number, np.int64)
+    writer = StackWriter(path, number, grid.box_size_px, grid.pixel_size_angstrom)
     for group, own_spectra in spectra.items():
         maker = _Maker(refinement, own_spectra, draw, max_shift_px, rng)
         rows = np.flatnonzero(group_of_twin == group)
         pieces = -(-len(rows) // min(_AT_ONCE, _TIMES_AT_ONCE * refinement.points.images_at_once))
         for own in (rows[first::pieces] for first in range(pieces)):  # each has all kinds
-            images[own] = maker.images(own, kind[own])
+            place[own] = writer.written + np.arange(len(own))
+            writer.append(maker.images(own, kind[own]))
+    writer.finish()
 
-    write_stack(path, images, refinement.grid.pixel_size_angstrom)
-    number = len(kind)
     table = ParticleTable(
         ids=np.arange(1, number + 1),
         stack_paths=(path,),
         stack_index=np.zeros(number, np.int64),
-        slice_index=np.arange(number),
+        slice_index=place,
         optics=tuple(_optics(refinement, int(group)) for group in groups),
         optics_index=group_of_twin,
         rotations=draw.rotations,
@@ -246,16 +245,25 @@ class _Maker:
                 signal[chosen] = make(own[chosen], signal[chosen])
         for i in np.flatnonzero(kind == EDGE):
             signal[i] = height * edge(self._points.box_size_px, self._rng)
-        return signal + self._noise(own)
+        for part in self._parts(own):
+            signal[part] += self._noise(own[part])
+        return signal
 
     def _projections(self, own: np.ndarray, rotations: np.ndarray) -> np.ndarray:
         """Noise-free images at the draw's shifts."""
         points, draw = self._points, self._draw
-        model = reprojections(
-            self._refinement.likelihood, points, self._ctf(own), rotations, draw.shifts_px[own]
-        )
-        scale = draw.scale[own, None].astype(np.float32)
-        return points.images(scale * self._amplitude * model)
+        images = np.empty((len(own),) + (points.box_size_px,) * 2, np.float32)
+        for part in self._parts(own):
+            some, ctf = own[part], self._ctf(own[part])
+            given = self._refinement.likelihood, points, ctf, rotations[part]
+            model = reprojections(*given, draw.shifts_px[some])
+            scale = draw.scale[some, None].astype(np.float32)
+            images[part] = points.images(scale * self._amplitude * model)
+        return images
+
+    def _parts(self, own: np.ndarray) -> Iterator[slice]:
+        size = self._points.images_at_once
+        return (slice(first, first + size) for first in range(0, len(own), size))
 
     def _ctf(self, own: np.ndarray) -> np.ndarray:
         table, rows = self._refinement.table, self._draw.rows[own]
@@ -275,19 +283,20 @@ class _Maker:
         return scipy.fft.irfft2(scipy.fft.rfft2(white) * amplitude * gain[:, shell], s=(box, box))
 
     def _with_neighbours(self, own: np.ndarray, signal: np.ndarray) -> np.ndarray:
-        out = signal.copy()
         for share in (1.0, _SECOND_NEIGHBOUR):
             there = self._rng.random(len(own)) < share
             others = self._projections(own, random_rotations(len(own), self._rng))
             least = self._share_seen(others)
-            out += there[:, None, None] * np.stack([self._beside(image, least) for image in others])
-        return out
+            for image, other, seen in zip(signal, others, there):
+                image += seen * self._beside(other, least)
+        return signal
 
     def _share_seen(self, images: np.ndarray) -> float:
         """The share of their power that must lie in the box for them to be seen."""
-        noise = self._spectra.noise_variance[self._points.shell]
-        power = np.abs(self._points.transform(images)) ** 2 / np.maximum(noise, 1e-300)
-        return min(_SEEN / max(float(2 * power.sum(axis=1).mean()), 1e-300), _MOST_HIDDEN)
+        noise = np.maximum(self._spectra.noise_variance[self._points.shell], 1e-300)
+        transforms = (self._points.transform(image[None])[0] for image in images)
+        power = float(np.mean([2 * (np.abs(values) ** 2 / noise).sum() for values in transforms]))
+        return min(_SEEN / max(power, 1e-300), _MOST_HIDDEN)
 
     def _beside(self, image: np.ndarray, least_visible: float) -> np.ndarray:
         radius = self._refinement.radius_px
@@ -305,7 +314,7 @@ class _Maker:
 
     def _of_others(self, own: np.ndarray, signal: np.ndarray) -> np.ndarray:
         """Projections of phantoms of the map's size, with its spectrum."""
-        points, grid, rng = self._points, self._refinement.grid, self._rng
+        points, rng = self._points, self._rng
         slices = self._refinement.likelihood.slices(
             random_rotations(_SLICES_FOR_SPECTRUM, rng), len(points)
         )
@@ -313,11 +322,9 @@ class _Maker:
 
         out = np.zeros_like(signal)
         for part in np.array_split(np.arange(len(own)), min(_PHANTOMS, len(own))):
-            density = other_molecule(
-                grid.box_size_px, grid.pixel_size_angstrom, self._refinement.radius_px, rng
-            )
-            volume = HalfVolume(density.astype(np.float32), _PADDING, points.frequencies)
-            coefficients = volume.slices(random_rotations(len(part), rng), len(points))
+            radius = self._refinement.radius_px
+            images = projections_of_another(points.box_size_px, radius, len(part), rng)
+            coefficients = points.transform(images)
             given = points.shell_means((np.abs(coefficients) ** 2).mean(axis=0))
             gain = np.sqrt(power / np.maximum(given, 1e-30))[points.shell]
             scale = self._draw.scale[own[part], None]

@@ -1,5 +1,7 @@
 """What junk looks like: moved images, edges, other molecules."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,13 @@ from cryoposes_plugin.core.fourier.masks import squared_radius
 from cryoposes_plugin.core.fourier.shells import shell_index, shell_means
 from cryoposes_plugin.core.image_kinds import PARTICLE, kinds_as_text, true_kinds
 from cryoposes_plugin.core.imaging.draws import draw_kinds
-from cryoposes_plugin.core.imaging.junk import displaced, edge, other_molecule, with_spectrum_of
+from cryoposes_plugin.core.imaging.junk import (
+    displaced,
+    edge,
+    other_molecule,
+    projections_of_another,
+    with_spectrum_of,
+)
 from cryoposes_plugin.core.maps.phantom import make_phantom
 from cryoposes_plugin.core.maps.size import radius_of_gyration_px
 
@@ -53,6 +61,22 @@ def test_an_edge_has_two_levels_and_mean_zero():
     assert heights.min() > 0.9
     assert heights.max() <= 4.0
     assert heights.mean() == pytest.approx(2.5, abs=0.4)
+
+
+def test_projections_of_another_molecule_have_about_its_size(rng):
+    """Mean square distances in a projection are two thirds of those in the density."""
+    squared = squared_radius(96, 2)
+    for image in projections_of_another(96, 12.0, 3, rng):
+        size = np.sqrt(1.5 * (image * squared).sum() / image.sum())
+        assert 0.6 * 12 < size < 1.3 * 12
+
+
+def test_projections_of_another_molecule_take_little_memory(rng):
+    tracemalloc.start()
+    projections_of_another(192, 40.0, 2, rng)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 4 * 192**3
 
 
 def test_another_molecule_has_about_the_size_asked_for():

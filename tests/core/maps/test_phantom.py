@@ -12,6 +12,7 @@ from cryoposes_plugin.core.maps.phantom import (
     BEAD_SIGMA_PX,
     BOX_SHARE,
     gaussian_density,
+    gaussian_projections,
     make_phantom,
 )
 
@@ -122,3 +123,18 @@ def test_gaussian_density_is_the_sum_of_its_gaussians():
 def test_bad_arguments_are_named(box, pixel, named):
     with pytest.raises(ConfigError, match=named):
         make_phantom(box, pixel)
+
+
+def test_a_projection_is_the_density_summed_along_the_beam(rng):
+    points = rng.uniform(-6, 6, (5, 3))
+    density = gaussian_density(points, BEAD_SIGMA_PX, 24)
+    (image,) = gaussian_projections(points, BEAD_SIGMA_PX, np.eye(3)[None], 24)
+    assert image == pytest.approx(density.sum(axis=0), abs=2e-4)
+
+
+def test_a_projection_shows_the_turned_points():
+    """A quarter turn about y takes z to x: the rotation is from the density's frame to the image's."""
+    turn = np.array([[0.0, 0, 1], [0, 1, 0], [-1, 0, 0]])
+    (image,) = gaussian_projections(np.array([[1.0, 2.0, 5.0]]), 0.8, turn[None], 24)
+    assert np.unravel_index(image.argmax(), image.shape) == (12 + 2, 12 + 5)
+    assert image.sum() == pytest.approx((2 * np.pi * 0.8**2) ** 1.5, rel=1e-3)

@@ -8,7 +8,7 @@ from cryoposes_plugin.core.fourier.points import FourierPoints
 from cryoposes_plugin.core.geometry.sampling import random_rotations
 from cryoposes_plugin.core.refinement.calibration import calibrate
 from cryoposes_plugin.core.refinement.scales import scale_spread, typical_scale
-from cryoposes_plugin.core.refinement.spectra import first_spectra, fitted_spectra
+from cryoposes_plugin.core.refinement.spectra import ShellProducts, first_spectra, fitted_spectra
 from cryoposes_plugin.core.refinement.starts import GivenStarts
 
 from .scene import BOX, NUMBER, measured
@@ -44,6 +44,25 @@ def test_agreement_is_standard_normal_for_noise_and_large_for_images(scene):
     assert agreement(search, images, scene.near()) > 50
 
 
+def test_products_of_the_shells_are_those_of_their_definitions(rng):
+    points = FourierPoints(16)
+    model, observed = (
+        (rng.standard_normal((3, len(points), 2)) @ [1, 1j]).astype(np.complex64) for _ in range(2)
+    )
+    found = ShellProducts.joined(
+        [
+            ShellProducts.of(points, model[part], observed[part])
+            for part in (slice(2), slice(2, None))
+        ]
+    )
+    ring = points.shell == 5
+    m, y = model[2, ring].astype(complex), observed[2, ring].astype(complex)
+    assert found.cross[2, 5] == pytest.approx(np.vdot(m, y).real / ring.sum(), rel=1e-5)
+    # |y - 0.7 m|^2 without a second look at the images
+    left = found.image[2, 5] - 1.4 * found.cross[2, 5] + 0.49 * found.model[2, 5]
+    assert left == pytest.approx((np.abs(y - 0.7 * m) ** 2).mean(), rel=1e-5)
+
+
 def test_three_silent_shells_end_the_agreement():
     points = FourierPoints(32)
     model = np.ones((400, len(points)), np.complex64)
@@ -52,7 +71,8 @@ def test_three_silent_shells_end_the_agreement():
         (400, len(points))
     )
     observed[:, (points.shell < 6) | (points.shell == 12)] += 2.0
-    spectra = fitted_spectra(points, model, observed, np.ones(400), np.ones(400, bool))
+    products = ShellProducts.of(points, model, observed)
+    spectra = fitted_spectra(points, products, np.ones(400), np.ones(400, bool))
     assert spectra.last_shell == 5
     assert spectra.up_to(3).last_shell == 3
 
