@@ -154,7 +154,9 @@ def simulation_bytes(
     threads : that make images.
     """
     tables = volumes * projection_table_bytes(box_size_px)
-    tables += _FLOAT * (box_size_px**3 + volume_box_px**3)
+    tables += _FLOAT * box_size_px**3  # without its solvent
+    if volume_box_px != box_size_px:  # and resampled in double precision
+        tables += _FLOAT * volume_box_px**3 + 2 * _COMPLEX * box_size_px * volume_box_px**2
     held = volumes * _FLOAT * volume_box_px**3
     images = threads * _IMAGE_BYTES * max(2**17, box_size_px**2)
     checked = CHECK_BYTES * volume_box_px**3

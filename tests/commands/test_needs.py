@@ -14,6 +14,7 @@ from cryoposes_plugin.commands.pace import _WORK, Pace
 from cryoposes_plugin.commands.registry import CONFIGS, needs_module
 from cryoposes_plugin.core.io.mrc import write_volume
 from cryoposes_plugin.core.maps.phantom import make_phantom
+from cryoposes_plugin.core.needs import TENSOR_PROGRAM_BYTES
 
 LONG = "simulate train infer refine reconstruct iterate initial-volume forecast recover".split()
 SIZE = InputSize(1000, 64, 2.0, volumes=(Cube(64, 2.0),), network_box_px=64)
@@ -80,6 +81,27 @@ def test_more_particles_need_more(name):
     assert many.memory_bytes > few.memory_bytes
     assert many.disk_bytes > few.disk_bytes
     assert many.seconds[1] >= few.seconds[1]
+
+
+@pytest.mark.parametrize(
+    "name, options",
+    [
+        ("simulate", {"number": 10**4}),
+        ("refine", {"working_box_px": 512}),
+        ("reconstruct", {}),
+    ],
+)
+def test_large_boxes_fit_into_eight_gigabytes(name, options):
+    size = InputSize(10**4, 512, 0.7, volumes=(Cube(512, 0.7),), padding=3.0)
+    assert needs_of(CONFIGS[name](**options), size, Pace(2)).memory_bytes < 8e9
+
+
+def test_a_larger_map_is_resampled_in_memory_that_is_told():
+    """Two arrays of doubles, shortened along one axis, beside the map and that without its solvent."""
+    few = InputSize(10, 64, 8.0, volumes=(Cube(512, 1.0),), padding=2.0)
+    told = needs_of(CONFIGS["refine"](), few, Pace(1)).memory_bytes - TENSOR_PROGRAM_BYTES
+    held = 2 * 4 * 512**3 + 2 * 8 * 64 * 512**2
+    assert told == pytest.approx(held, rel=0.05)
 
 
 def test_each_worker_needs_its_own_memory():

@@ -154,12 +154,15 @@ def magnification_scores(
         return carried * likelihood.slices(at, number)
 
     m = model(rotations)
-    turns = Rotation.from_rotvec(_TURN_RAD * np.eye(3)).as_matrix()
-    derivatives = [(model(t @ rotations) - model(t.T @ rotations)) / (2 * _TURN_RAD) for t in turns]
-    derivatives += [1j * step[:, axis] * m for axis in (0, 1)]
-    derivatives += [(model(rotations / (1 + _STEP)) - m) / _STEP]
-    stacked = np.stack([*derivatives, m, y], axis=1)
-    return _scores((stacked.conj() @ np.swapaxes(stacked, 1, 2)).real.astype(np.float64))
+    rows = np.empty((len(y), PARAMETERS + 3, number), np.complex64)
+    for axis, turn in enumerate(Rotation.from_rotvec(_TURN_RAD * np.eye(3)).as_matrix()):
+        rows[:, axis] = (model(turn @ rotations) - model(turn.T @ rotations)) / (2 * _TURN_RAD)
+    for axis in (0, 1):
+        rows[:, 3 + axis] = 1j * step[:, axis] * m
+    rows[:, PARAMETERS] = (model(rotations / (1 + _STEP)) - m) / _STEP
+    rows[:, PARAMETERS + 1], rows[:, PARAMETERS + 2] = m, y
+    parts = rows.view(np.float32)  # the real part of a product is that of real and imaginary parts
+    return _scores((parts @ np.swapaxes(parts, 1, 2)).astype(np.float64))
 
 
 def _scores(gram: np.ndarray) -> MagnificationScores:
