@@ -170,5 +170,5 @@ def first_spectra(points: FourierPoints, observed: np.ndarray, last_shell: int) 
     """Before any pose is known: the images' own power as the noise, and a flat amplitude up to
     `last_shell`.
     """
-    power = points.shell_means(sum(map(_squared, observed)) / len(observed))
+    power = points.shell_means(sum(map(_squared, observed), np.zeros(len(points))) / len(observed))
     return Spectra(np.ones(points.number_of_shells), power).up_to(last_shell)
