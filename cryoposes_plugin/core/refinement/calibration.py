@@ -82,6 +82,7 @@ def measure_spectra(
         at = observed.modulation[part], rotations[part], shifts_px[part]
         model = reprojections(likelihood, points, *at)
         products.append(ShellProducts.of(points, model, observed.coefficients[part]))
+
     right = np.ones(len(rotations), dtype=bool)
     if scale is None:
         scale = np.ones(len(rotations))
