@@ -125,7 +125,7 @@ def reconstruction_bytes(
     radius = padding * box_size_px // 2
     inverse = _COMPLEX * box_size_px**2 * (radius + 64 * padding) + 3 * _FLOAT * box_size_px**3
     compared = _COMPARED_BYTES * box_size_px**3
-    return particles_bytes(number) + max(held + batches + inverse, compared)
+    return particles_bytes(number) + max(held + max(batches, inverse), compared)
 
 
 def waits_in_file(box_size_px: int, padding: int) -> bool:
