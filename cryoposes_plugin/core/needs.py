@@ -35,8 +35,9 @@ _JUDGED_BYTES, _TWIN_BYTES, _TWIN_COEFFICIENTS = 600_000_000, 24, 4 * 2**21
 _EXAMINED_BOX_PX = 64
 #: Of a pixel of an image that is reconstructed or simulated, and of a voxel while maps are compared.
 _IMAGE_BYTES, _COMPARED_BYTES = 25, 42
-#: Oversampling of a table that images are simulated from; of a voxel while a map is checked.
-_OVERSAMPLING, CHECK_BYTES = 1.25, 6
+#: Oversampling of a table that images are simulated from; of a voxel while a map is checked, and
+#: while it is made ready for a training.
+_OVERSAMPLING, CHECK_BYTES, _TRAINED_BYTES = 1.25, 6, 29
 #: Of a network and its compiled operations, and of a pixel of an image that it sees; the same in a
 #: training.
 _NETWORK_BYTES, _PREDICTED_BYTES = 150_000_000, 100
@@ -177,5 +178,5 @@ def training_bytes(box_size_px: int, batch_size: int, volumes: int, volume_box_p
     batch_size : images of a step.
     volumes, volume_box_px : how many are projected, and the largest of their boxes.
     """
-    slices = volumes * (CHECK_BYTES * volume_box_px**3 + 8 * _COMPLEX * (2 * box_size_px) ** 3)
+    slices = volumes * (_TRAINED_BYTES * volume_box_px**3 + 8 * _COMPLEX * (2 * box_size_px) ** 3)
     return _TRAINING_BYTES + _LEARNED_BYTES * batch_size * box_size_px**2 + slices
