@@ -21,6 +21,7 @@ from ...core.imaging.faults.spectrum import noise_amplitude_like
 from ...core.imaging.image_model import ImageModel, brought_to_state
 from ...core.imaging.junk import moved_by
 from ...core.imaging.noise import coloured_noise, noise_amplitude, normalise_background
+from ...core.imaging.variances import variances
 from ...core.io.star_optics import aberrations_of
 from ...core.parallel import in_order
 from ...core.particles.grids import Grid
@@ -156,14 +157,14 @@ class Renderer:
         particles = np.flatnonzero(self.drawn.kind == PARTICLE)
         rows = particles[draws.draw_sample(len(particles), SIGNAL_SAMPLE, config.seed)]
         parts = np.split(rows, range(self.batch_size, len(rows), self.batch_size))
-        variances = np.concatenate([_variances(self.signal(part)) for part in parts])
-        if not variances.any():
+        found = np.concatenate([variances(self.signal(part), self.mask)[0] for part in parts])
+        if not found.any():
             raise InputError(
                 "simulate: the images hold no signal, so that an SNR cannot be defined; check that "
                 "the volume's "
                 "density lies at its centre and the box is large enough."
             )
-        return float(variances.mean() / config.snr)
+        return float(found.mean() / config.snr)
 
     def batches(
         self, first: int, end: int, noise_variance: float
@@ -175,10 +176,9 @@ class Renderer:
         def made(start: int) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
             rows = np.arange(start, min(start + self.batch_size, end))
             signal = self.signal(rows)
-            of_particles = signal[self.drawn.kind[rows] == PARTICLE]
-            in_mask = of_particles[:, self.mask].astype(np.float64).var(axis=1)
+            found = variances(signal, self.mask)[:, self.drawn.kind[rows] == PARTICLE]
             images = self._finish(self.scene(signal, rows), rows, noise_variance)
-            return images, _variances(of_particles), in_mask
+            return images, *found
 
         starts = range(first, end, self.batch_size)
         # One thread at a time can use the GPU.
@@ -192,7 +192,10 @@ class Renderer:
         """
         config = self.config
         if noise_variance > 0:
-            images = images + np.float32(math.sqrt(noise_variance)) * self._background(rows)
+            background = self._background(rows)
+            background *= np.float32(math.sqrt(noise_variance))
+            background += images
+            images = background
         if self.ctf is not None and config.image_state != "raw":
             images = brought_to_state(
                 images, self.ctf[rows], config.image_state, self.pixel_size_angstrom
@@ -226,8 +229,3 @@ def _forward_model(
 ) -> Union[ImageModel, AstraForwardModel]:
     kind = AstraForwardModel if config.projector == "astra" else ImageModel
     return kind(volumes, box_size_px, pixel_size_angstrom)
-
-
-def _variances(images: np.ndarray) -> np.ndarray:
-    """(B,) float64 variance of each image over its whole box."""
-    return images.reshape(len(images), -1).var(axis=1, dtype=np.float64)

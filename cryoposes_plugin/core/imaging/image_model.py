@@ -5,14 +5,15 @@
 from __future__ import annotations
 
 import copy
-import math
 from typing import Optional, Sequence
 
 import numpy as np
 import scipy.fft
 
+from ..compiled import compiled
 from ..fourier.aberrations import Aberrations, odd_phase
 from ..fourier.ctf import ctf_values, frequency_grid, state_filter, unpack_ctf
+from ..fourier.phase_ramp import axis_ramps
 from ..fourier.points import half_plane, origin_signs
 from ..fourier.resampling import projected_density
 from ..types import Volume
@@ -37,10 +38,10 @@ class ImageModel:
         kx, ky = half_plane(box)
         inside = kx**2 + ky**2 < (box / 2) ** 2
 
-        self._pixels, self._shape = np.flatnonzero(inside), kx.shape
+        self._shape, self._of_rows = kx.shape, np.count_nonzero(inside, axis=1)
         points = np.stack([kx[inside], ky[inside]])
-        self._frequencies = points.astype(np.float32)
-        self._factor = origin_signs(points.T)
+        self._frequencies, self._matrix = points.astype(np.float32), np.eye(2)
+        self._factor = origin_signs(points.T).astype(np.complex64)
         self._volumes = [
             KaiserBesselVolume(projected_density(v, box, self.pixel_size_angstrom)) for v in volumes
         ]
@@ -57,7 +58,8 @@ class ImageModel:
         if not aberrations.change_images:
             return self
         model, box = copy.copy(self), self.working_box_size_px
-        cycles = aberrations.matrix @ (self._frequencies / box)
+        model._matrix = aberrations.matrix
+        cycles = model._matrix @ (self._frequencies / box)
         x, y = cycles / self.pixel_size_angstrom
         phase = odd_phase(x, y, aberrations.odd)
         # The transform of the volume is known below its Nyquist frequency.
@@ -87,33 +89,61 @@ class ImageModel:
         (B, D, D) float32, in units of the volume summed along z. Frequencies beyond Nyquist's
         circle are zero.
         """
-        slices = np.empty((len(rotations), len(self._pixels)), np.complex64)
+        slices = np.empty((len(rotations), len(self._factor)), np.complex64)
         for index in np.unique(volume_index):
             own = np.flatnonzero(volume_index == index)
             slices[own] = self._volumes[index].slices(self._frequencies, rotations[own])
-        slices *= self._shift_and_ctf(np.asarray(shifts_px, np.float32), ctf)
 
         box = self.working_box_size_px
-        spectrum = np.zeros((len(slices), self._shape[0] * self._shape[1]), np.complex64)
-        spectrum[:, self._pixels] = slices
-        images = scipy.fft.irfft2(spectrum.reshape(-1, *self._shape), s=(box, box))
+        # k.t of the points (M k) of a magnified slice is k.(M^T t).
+        ramps = axis_ramps(np.asarray(shifts_px) @ self._matrix, box)
+        along_y, along_x = (ramp.reshape(len(slices), -1).astype(np.complex64) for ramp in ramps)
+        spectra = np.zeros((len(slices), *self._shape), np.complex64)
+        transfer = self._transfer(ctf, len(slices))
+        _modulate(slices, self._factor, transfer, along_x, along_y, self._of_rows, spectra)
+        images = scipy.fft.irfft2(spectra, s=(box, box))
         edge = box // 2 - self.box_size_px // 2
         own_part = slice(edge, edge + self.box_size_px)
         return images[:, own_part, own_part]
 
-    def _shift_and_ctf(self, shifts_px: np.ndarray, ctf: Optional[np.ndarray]) -> np.ndarray:
-        """(B, P) complex64 factor C exp(-2 pi i k.t), with phases about pixel D // 2."""
-        x, y = self._frequencies / np.float32(self.working_box_size_px)
-        step = np.float32(-2 * math.pi)
-        phase = step * (shifts_px[:, :1] * x + shifts_px[:, 1:] * y)
-        factor = np.empty(phase.shape, np.complex64)
-        np.cos(phase, out=factor.real)
-        np.sin(phase, out=factor.imag)
-        factor *= self._factor
-        if ctf is not None:
-            pixel = np.float32(self.pixel_size_angstrom)
-            factor *= ctf_values(x / pixel, y / pixel, unpack_ctf(ctf))
-        return factor
+    def _transfer(self, ctf: Optional[np.ndarray], number: int) -> np.ndarray:
+        """(B, P) float32 CTF."""
+        if ctf is None:
+            return np.ones((number, len(self._factor)), np.float32)
+        x, y = self._frequencies / np.float32(self.working_box_size_px * self.pixel_size_angstrom)
+        return ctf_values(x, y, unpack_ctf(ctf))
+
+
+@compiled
+def _modulate(
+    slices: np.ndarray,
+    factor: np.ndarray,
+    transfer: np.ndarray,
+    along_x: np.ndarray,
+    along_y: np.ndarray,
+    of_rows: np.ndarray,
+    spectra: np.ndarray,
+) -> None:
+    """Slices times the factor, the CTF and the phases of the shift, put into half planes.
+
+    Parameters
+    ----------
+    slices, transfer : (B, P) of the points inside Nyquist's circle, row by row.
+    factor : (P,) of every image.
+    along_x, along_y : (B, K) and (B, L) phases of the columns and the rows.
+    of_rows : (L,) how many points of a row there are, from kx = 0 on.
+    spectra : (B, L, K) is filled.
+    """
+    for image in range(len(slices)):
+        first = 0
+        for row in range(len(of_rows)):
+            along = along_y[image, row]
+            for x in range(of_rows[row]):
+                phase = along * along_x[image, x] * factor[first + x]
+                spectra[image, row, x] = (
+                    slices[image, first + x] * phase * transfer[image, first + x]
+                )
+            first += of_rows[row]
 
 
 def brought_to_state(

@@ -22,6 +22,7 @@ from ..compiled import compiled, inlined
 from ..conventions import centre
 from ..fourier.gridding import padded_about_first
 from ..fourier.half_space import on_stored_side
+from .node_sums import sum_of_nodes
 
 _u = np.uint64
 #: Nodes along an axis that a point is read from.
@@ -189,6 +190,13 @@ def _weigh(s: np.ndarray, n: int, weights: np.ndarray) -> None:
                 s[near + q], s[far + q] = even + odd, even - odd
 
 
+@inlined
+def _of_axis(s: np.ndarray, place: np.uint64) -> Tuple:
+    """The four weights along an axis, of the point at a place in the first of their rows."""
+    second, third, fourth = _u(_BLOCK), _u(2 * _BLOCK), _u(3 * _BLOCK)
+    return s[place], s[place + second], s[place + third], s[place + fourth]
+
+
 @compiled
 def _slices(
     table: np.ndarray,
@@ -217,23 +225,7 @@ def _slices(
             _weigh(s, n, weights)
 
             for q in range(_u(n)):
-                start = _u(2) * _u(node[q])
-                a0 = a1 = a2 = a3 = a4 = a5 = a6 = a7 = np.float32(0.0)
-                for dz in range(_u(4)):
-                    for dy in range(_u(4)):
-                        w = s[_WZ + dz * _u(_BLOCK) + q] * s[_WY + dy * _u(_BLOCK) + q]
-                        at = start + dz * plane + dy * line
-                        a0 += w * table[at]
-                        a1 += w * table[at + _u(1)]
-                        a2 += w * table[at + _u(2)]
-                        a3 += w * table[at + _u(3)]
-                        a4 += w * table[at + _u(4)]
-                        a5 += w * table[at + _u(5)]
-                        a6 += w * table[at + _u(6)]
-                        a7 += w * table[at + _u(7)]
-
-                w0, w1 = s[_WX + q], s[_WX + _u(_BLOCK) + q]
-                w2, w3 = s[_WX + _u(2 * _BLOCK) + q], s[_WX + _u(3 * _BLOCK) + q]
+                wx, wy, wz = _of_axis(s, _WX + q), _of_axis(s, _WY + q), _of_axis(s, _WZ + q)
+                real, imaginary = sum_of_nodes(table, _u(2) * _u(node[q]), line, plane, wx, wy, wz)
                 place = _u(2) * (_u(first) + q)
-                out[pose, place] = w0 * a0 + w1 * a2 + w2 * a4 + w3 * a6
-                out[pose, place + _u(1)] = s[_SIDE + q] * (w0 * a1 + w1 * a3 + w2 * a5 + w3 * a7)
+                out[pose, place], out[pose, place + _u(1)] = real, s[_SIDE + q] * imaginary

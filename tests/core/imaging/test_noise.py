@@ -16,6 +16,12 @@ def test_an_image_depends_on_its_seed_and_id_alone():
     assert (white_noise(4, np.array([7]), 32) != noise[7]).mean() > 0.99
 
 
+def test_an_image_is_the_start_of_the_stream_of_seed_and_id():
+    stream = np.random.Generator(np.random.Philox(key=np.array([3, 7], np.uint64)))
+    expected = stream.standard_normal((32, 32), np.float32)
+    assert (white_noise(3, np.array([5, 7]), 32)[1] == expected).all()
+
+
 def test_white_noise_is_standard_normal_and_uncorrelated():
     noise = white_noise(0, np.arange(400), 32).astype(np.float64)
     assert noise.mean() == pytest.approx(0, abs=0.006)
