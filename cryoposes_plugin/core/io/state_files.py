@@ -49,21 +49,26 @@ REDO = "delete this file, and the run repeats that part"
 
 
 class PeriodicSave:
-    """Saves the state of a long run whenever `SAVE_SECONDS` have passed since the last time.
+    """Saves the state of a long run whenever `SAVE_SECONDS` have passed since the last time, or that
+    many times what the last time took: the state of a large set is saved less often.
 
     save : writes the state. times_as_often : how much more often, for a state that costs little.
     """
 
     def __init__(self, save: Callable[[], None], times_as_often: float = 1.0):
         self._save, self._times, self._last = save, times_as_often, time.monotonic()
+        self._took = 0.0
 
     def if_due(self) -> None:
-        if time.monotonic() - self._last > SAVE_SECONDS / self._times:
+        wait = SAVE_SECONDS * max(1 / self._times, self._took)
+        if time.monotonic() - self._last > wait:
             self.now()
 
     def now(self) -> None:
+        begun = time.monotonic()
         self._save()
         self._last = time.monotonic()
+        self._took = self._last - begun
 
 
 def is_state(name: str) -> bool:

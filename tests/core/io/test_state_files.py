@@ -1,5 +1,7 @@
 """Arrays that an interrupted run resumes from: read as they were written, or one sentence."""
 
+import time
+
 import numpy as np
 import pytest
 
@@ -50,3 +52,15 @@ def test_arrays_of_another_run_are_one_sentence(tmp_path, wrong):
     run_state.write_arrays(tmp_path / "s.npz", {**LIKE, **wrong})
     with pytest.raises(InputError, match="its array rotations is missing or has another shape"):
         run_state.read_arrays(tmp_path / "s.npz", LIKE)
+
+
+def test_a_save_that_takes_long_is_made_less_often(monkeypatch):
+    """Of 0.05 s, after four times as long in place of 0.01 s."""
+    monkeypatch.setattr(run_state, "SAVE_SECONDS", 4.0)
+    saved = []
+    save = run_state.PeriodicSave(lambda: (time.sleep(0.05), saved.append(1)), times_as_often=400.0)
+    save.now()
+    begun = time.monotonic()
+    while len(saved) < 2:
+        save.if_due()
+    assert time.monotonic() - begun > 4.0 * 0.05
