@@ -6,6 +6,8 @@ The map is resampled to each box of the same width, images are simulated from it
 and `refine` starts from their poses turned and shifted at random, and works in the whole box. Prints
 images/s of the refinement (start-up and calibration apart), wall time, the largest memory of the
 process (`RssAnon`, sampled ten times a second), and the error. Images that are there are taken.
+With `--tree` (another checkout of the repository, for instance an older one) `refine` runs there
+too, on the same images.
 """
 
 from __future__ import annotations
@@ -33,6 +35,7 @@ def main() -> None:
     parser.add_argument("--box", type=int, nargs="+", default=[64, 128, 256])
     parser.add_argument("--number", type=int, nargs="+", default=[2000, 500, 250])
     parser.add_argument("--snr", type=float, default=0.1)
+    parser.add_argument("--tree", type=Path, help="Another checkout.")
     parser.add_argument("--turned-deg", type=float, default=2.0, help="Of the starts, each axis.")
     arguments = parser.parse_args()
     volume = read_volume(arguments.map)
@@ -47,26 +50,34 @@ def main() -> None:
         folder.mkdir(parents=True, exist_ok=True)
         data = resample_volume(volume.data, volume.pixel_size_angstrom, box, pixel)
         write_volume(folder / "map.mrc", data, pixel)
-        images, poses = folder / "sim", folder / "refined"
+        images = folder / "sim"
         if not (images / "metrics.json").exists():
             given = ["--volume", folder / "map.mrc", "--number", number, "--snr", arguments.snr]
             shifts = ["--shift-px", 0.02 * box]
             run_measured("simulate", *given, *shifts, "--output", images)
         truth = read_particles(images / "particles.star", require=("poses",))
         write_particles(folder / "starts.star", near(truth, arguments.turned_deg))
-        given = ["--volume", folder / "map.mrc", "--particles", folder / "starts.star"]
-        box_used = ["--working-box-px", box]
-        seconds, peak = run_measured("refine", *given, *box_used, "--output", poses)
-        rate = json.loads((poses / "metrics.json").read_text())["particles_per_second"]
-        start, found = (
-            np.rad2deg(angular_distance_rad(read_particles(path).rotations, truth.rotations))
-            for path in (folder / "starts.star", poses / "particles.star")
-        )
-        errors = f"{np.median(start):.2f}° | {np.median(found):.4f}°"
-        print(
-            f"| {box} px | {len(truth):,} | {rate:.1f} | {seconds:.0f} | {peak:.0f} | {errors} |",
-            flush=True,
-        )
+        refine(folder, truth, box, folder / "refined")
+        if arguments.tree:
+            name = arguments.tree.name
+            refine(folder, truth, box, folder / f"refined_{name}", arguments.tree, f" ({name})")
+
+
+def refine(folder: Path, truth, box: int, poses: Path, tree=None, name: str = "") -> None:
+    """Refine and print a row."""
+    given = ["--volume", folder / "map.mrc", "--particles", folder / "starts.star"]
+    box_used = ["--working-box-px", box]
+    seconds, peak = run_measured("refine", *given, *box_used, "--output", poses, tree=tree)
+    rate = json.loads((poses / "metrics.json").read_text())["particles_per_second"]
+    start, found = (
+        np.rad2deg(angular_distance_rad(read_particles(path).rotations, truth.rotations))
+        for path in (folder / "starts.star", poses / "particles.star")
+    )
+    errors = f"{np.median(start):.2f}° | {np.median(found):.4f}°"
+    print(
+        f"| {box} px{name} | {len(truth):,} | {rate:.1f} | {seconds:.0f} | {peak:.0f} | {errors} |",
+        flush=True,
+    )
 
 
 def near(truth, turned_deg: float):

@@ -4,11 +4,13 @@
 
 Prints one row a box size: images/s (start-up apart), wall time with start-up, and the largest
 anonymous memory of the process (the memory-mapped stack is not counted), as sampled ten times a
-second.
+second. With `--tree` (another checkout of the repository, for instance an older one) each row is
+measured there first.
 """
 
 import argparse
 import json
+import os
 import re
 import subprocess
 import sys
@@ -27,10 +29,14 @@ def anonymous_memory_mib(pid: int) -> float:
     return int(found.group(1)) / 1024 if found else 0.0
 
 
-def run_measured(*arguments) -> tuple:
-    """(seconds, largest RssAnon in MiB) of a command of `cryoposes`."""
+def run_measured(*arguments, tree=None) -> tuple:
+    """(seconds, largest RssAnon in MiB) of a command of `cryoposes`, of another checkout if given."""
     start, peak = time.monotonic(), 0.0
-    process = subprocess.Popen([sys.executable, "-m", "cryoposes_plugin", *map(str, arguments)])
+    given = [str(a.resolve()) if isinstance(a, Path) else str(a) for a in arguments]
+    environment = os.environ if tree is None else {**os.environ, "PYTHONPATH": str(tree)}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cryoposes_plugin", *given], env=environment, cwd=tree
+    )
     while process.poll() is None:
         peak = max(peak, anonymous_memory_mib(process.pid))
         time.sleep(0.1)
@@ -39,10 +45,10 @@ def run_measured(*arguments) -> tuple:
     return time.monotonic() - start, peak
 
 
-def measure(volume: Path, box: int, number: int, folder: Path):
+def measure(volume: Path, box: int, number: int, folder: Path, tree=None):
     images = folder / f"box{box}"
     given = ["--volume", volume, "--number", number, "--snr", 0.1, "--box-size", box]
-    wall, peak = run_measured("simulate", *given, "--output", images)
+    wall, peak = run_measured("simulate", *given, "--output", images, tree=tree)
     metrics = json.loads((images / "metrics.json").read_text())
     return metrics["images_per_second"], wall, peak
 
@@ -62,12 +68,18 @@ def main():
     parser.add_argument(
         "--number", type=int, nargs="+", default=[20000], help="number of images for each map"
     )
+    parser.add_argument("--tree", type=Path, help="another checkout")
     arguments = parser.parse_args()
+    trees = [arguments.tree, None] if arguments.tree else [None]
     print(f"{'map':34} {'box':>4} {'images':>7} {'images/s':>9} {'wall s':>7} {'RssAnon MiB':>12}")
     for volume, box, number in zip(arguments.map, arguments.box, arguments.number):
-        with tempfile.TemporaryDirectory() as folder:
-            rate, wall, peak = measure(volume, box, number, Path(folder))
-        print(f"{volume.name:34} {box:4d} {number:7d} {rate:9.0f} {wall:7.1f} {peak:12.0f}")
+        for tree in trees:
+            with tempfile.TemporaryDirectory() as folder:
+                rate, wall, peak = measure(volume, box, number, Path(folder), tree)
+            name = volume.name if tree is None else f"{volume.name} ({tree.name})"
+            print(
+                f"{name:34} {box:4d} {number:7d} {rate:9.0f} {wall:7.1f} {peak:12.0f}", flush=True
+            )
 
 
 if __name__ == "__main__":
