@@ -17,20 +17,17 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Callable, Optional, Tuple
 
 import numpy as np
 from scipy import ndimage
-from scipy.spatial import cKDTree
-from scipy.spatial.transform import Rotation
 
 from ..conventions import centre
 from ..fourier.masks import soft_sphere
 from ..fourier.points import FourierPoints
 from ..fourier.shells import shell_means
 from ..fourier.slices import SliceSampler
-from ..geometry.sampling import healpix_grid, random_rotations
+from ..geometry.sampling import random_rotations
 from ..likelihood.pose_likelihood import PoseLikelihood
 from ..maps.size import bright_part
 from ..reconstruction.fourier_inversion import FourierGrid, Inversion
@@ -45,13 +42,14 @@ from .expectation import (
     junk_evidence,
     sample_poses,
 )
+from .mates import HalfTurns, parents, quarter_grid, whole_grid
 from .working_images import WorkingImages
 
 #: Diameter of the density, as a share of the box of the search. That box is cut to the diameter of
 #: the particle with a small margin, so the particle fills more of it than of the images.
 _MASK_SHARE = 0.84
 _MASK_EDGE_PX = 3.0
-_SLICES_AT_ONCE = 4096
+_SLICES_AT_ONCE = 1024
 
 
 @dataclass(frozen=True)
@@ -193,7 +191,7 @@ class Search:
         weights = np.maximum(1 - drawn.junk, _LEAST_WEIGHT)[drawn.image]
 
         left, all_power = comparison.residual_power(
-            slices.values[drawn.rotation], drawn.image, shifts, weights
+            slices.values, drawn.rotation, drawn.image, shifts, weights
         )
         volume = back.volume(drawn.image, rotations, shifts, weights)
         share = np.clip(drawn.junk.mean(), _LEAST_JUNK_SHARE, _MOST_JUNK_SHARE)
@@ -255,8 +253,9 @@ def likeliest_poses(
 
 @dataclass(frozen=True)
 class Slices:
-    """Slices (R, P) complex64 of a volume at the rotations (R, 3, 3) of a grid; for a fine grid also
-    those of the coarser one around whose best rotations it is compared.
+    """Slices (Q, P) complex64 of a volume at a quarter of the rotations (4 Q, 3, 3) of a grid (see
+    `mates`); for a fine grid also those of the coarser one around whose best rotations it is
+    compared.
     """
 
     rotations: np.ndarray
@@ -274,6 +273,7 @@ class SliceComparison:
         number = points.within(stage.last_shell)
         self.frequencies, self._shell = points.frequencies[:number], points.shell[:number]
         self._y, self._c = images.observations(points, number)
+        self._turns = HalfTurns(self.frequencies)
         step = SHIFT_STEP * self.box / stage.last_shell
         self._max_shift_px = max_shift_px
         self._shift_grid = shift_grid(1.5 * step if stage.local else max_shift_px, step)
@@ -282,11 +282,12 @@ class SliceComparison:
         """At the grid of the stage, turned by a rotation (1, 3, 3)."""
         likelihood = PoseLikelihood(Volume(volume, 1.0), self.points, 1.0)
         order, number = self.stage.order, len(self.frequencies)
-        rotations, coarse = healpix_grid(order) @ turn, None
+        coarse = None
         if order >= _PRUNED_ORDER:
             few = self.points.within(min(_PRUNING_SHELL, self.stage.last_shell))
-            coarse = likelihood.slices(healpix_grid(order - 1) @ turn, few)
-        return Slices(rotations, likelihood.slices(rotations, number), coarse)
+            coarse = likelihood.slices(quarter_grid(order - 1) @ turn, few)
+        values = likelihood.slices(quarter_grid(order) @ turn, number)
+        return Slices(whole_grid(order) @ turn, values, coarse)
 
     def draw(
         self,
@@ -318,7 +319,7 @@ class SliceComparison:
 
     def _near(self, y: np.ndarray, coarse: np.ndarray, noise: np.ndarray) -> Neighbourhoods:
         best = best_rotations(self._compared(y, coarse, noise), _KEPT_ROTATIONS)
-        return Neighbourhoods(_parents(self.stage.order), best)
+        return Neighbourhoods(parents(self.stage.order), best)
 
     def _compared(self, y: np.ndarray, slices: np.ndarray, noise: np.ndarray) -> Comparison:
         """At the points of the slices."""
@@ -342,14 +343,20 @@ class SliceComparison:
         return sum_px * np.minimum(1.0, self._max_shift_px / np.maximum(length, 1e-9))
 
     def residual_power(
-        self, slices: np.ndarray, image: np.ndarray, shifts_px: np.ndarray, weights: np.ndarray
+        self,
+        slices: np.ndarray,
+        rotation: np.ndarray,
+        image: np.ndarray,
+        shifts_px: np.ndarray,
+        weights: np.ndarray,
     ) -> Tuple[np.ndarray, np.ndarray]:
         """(number_of_shells,) weighted means of |y - c exp(-2 pi i k.t / D) x|^2 and of |y|^2 over
         poses; 0 beyond the last shell.
 
         Parameters
         ----------
-        slices : (B, P) at the poses.
+        slices : (Q, P) of the quarter grid.
+        rotation : (B,) row of each pose in the whole grid.
         image : (B,) row of each pose.
         shifts_px : (B, 2).
         weights : (B,), not all zero.
@@ -358,7 +365,9 @@ class SliceComparison:
         for at in range(0, len(image), _SLICES_AT_ONCE):
             part = slice(at, at + _SLICES_AT_ONCE)
             rows = image[part]
-            model = self._c[rows] * slices[part] * self._waves(shifts_px[part]).conj()
+            mate, row = np.divmod(rotation[part], len(slices))
+            model = self._c[rows] * self._turns.mates(slices[row], mate)
+            model *= self._waves(shifts_px[part]).conj()
             left += weights[part] @ np.abs(self._y[rows] - model) ** 2
             power += weights[part] @ np.abs(self._y[rows]) ** 2
         left, power = (self._shell_means(sums / weights.sum()) for sums in (left, power))
@@ -374,9 +383,7 @@ class SliceComparison:
 
     def _waves(self, shifts_px: np.ndarray) -> np.ndarray:
         """(B, P) complex64 that undoes the shifts."""
-        return np.exp((2j * np.pi / self.box) * (shifts_px @ self.frequencies.T)).astype(
-            np.complex64
-        )
+        return _waves(shifts_px, self.frequencies.T, self.box)
 
 
 class BackProjection:
@@ -402,19 +409,20 @@ class BackProjection:
         grid = FourierGrid(self.box)
         for at in range(0, len(image), _SLICES_AT_ONCE):
             part = slice(at, at + _SLICES_AT_ONCE)
-            phase = (2j * np.pi / self.box) * (shifts_px[part].astype(np.float32) @ self._plane)
             share = weights[part, None].astype(np.float32)
-            numerator = share * self._numerator[image[part]] * np.exp(phase).astype(np.complex64)
+            numerator = share * self._numerator[image[part]]
+            numerator *= _waves(shifts_px[part], self._plane, self.box)
             grid.insert(numerator, share * self._weight[image[part]], rotations[part], self.sampler)
         return Inversion(grid).volume()
 
 
-@lru_cache(maxsize=1)
-def _parents(order: int) -> np.ndarray:
-    """(R,) the nearest rotation of the grid of the order below, for each of the grid."""
-    fine, coarse = (Rotation.from_matrix(healpix_grid(o)).as_quat() for o in (order, order - 1))
-    nearest = cKDTree(np.concatenate([coarse, -coarse])).query(fine)[1]
-    return nearest % len(coarse)
+def _waves(shifts_px: np.ndarray, frequencies: np.ndarray, box_size_px: int) -> np.ndarray:
+    """(B, P) complex64 exp(2 pi i k.t / D) of shifts (B, 2) at (2, P) frequencies."""
+    angle = (2 * np.pi / box_size_px * shifts_px).astype(np.float32) @ frequencies
+    out = np.empty(angle.shape, np.complex64)
+    np.cos(angle, out=out.real)
+    np.sin(angle, out=out.imag)
+    return out
 
 
 def _centred(volume: np.ndarray) -> np.ndarray:

@@ -19,6 +19,7 @@ from cryoposes_plugin.core.abinitio.expectation import (
     Alternative,
     Comparison,
     Neighbourhoods,
+    best_rotations,
     junk_evidence,
     sample_poses,
 )
@@ -58,16 +59,22 @@ def phantom():
 @pytest.fixture
 def compared():
     """Three images and five slices at six coefficients, with two shifts; their log likelihoods
-    (3, 5, 2), and those of noise alone (3,).
+    (3, 20, 2) with the mates of the slices, and those of noise alone (3,).
     """
     rng = np.random.default_rng(1)
     y, slices = (rng.standard_normal((n, 6)) + 1j * rng.standard_normal((n, 6)) for n in (3, 5))
     c, noise = rng.uniform(-1, 1, (3, 6)).astype(np.float32), rng.uniform(2, 4, 6)
-    frequencies = rng.integers(1, 4, (6, 2)).astype(float)
+    frequencies = np.array(
+        [[1.0, 2.0], [3.0, 1.0], [1.0, -2.0], [0.0, 1.0], [2.0, 0.0], [3.0, -1.0]]
+    )
     shifts = np.array([[0.0, 0.0], [1.0, -0.5]])
     y, slices = y.astype(np.complex64), slices.astype(np.complex64)
+    # (kx, -ky): the points 0 and 2, 1 and 5 change places, 3 becomes its opposite, 4 stays
+    about_x = slices[:, [2, 5, 0, 3, 4, 1]]
+    about_x[:, 3] = about_x[:, 3].conj()
+    mates = np.concatenate([slices, about_x, about_x.conj(), slices.conj()])
     wave = np.exp(-2j * np.pi / 16 * shifts @ frequencies.T)
-    model = c[:, None, None] * slices[None, :, None] * wave
+    model = c[:, None, None] * mates[None, :, None] * wave
     log = -(np.abs(y[:, None, None] - model) ** 2 / noise).sum(axis=-1) - np.log(noise).sum()
     empty = -(np.abs(y) ** 2 / noise).sum(axis=-1) - np.log(noise).sum()
     return Comparison(y, c, slices, frequencies, shifts, 16, noise), log, empty
@@ -108,16 +115,24 @@ def test_the_probability_of_junk_is_that_of_two_classes(compared):
 
 
 def test_only_the_rotations_around_those_kept_are_drawn(compared):
-    """Rotations 0, 2 and 4 belong to a coarse rotation that the images keep, the others do not."""
+    """Some mates of the same slice belong to a coarse rotation that the images keep, some not."""
     comparison, log, _ = compared
-    near = Neighbourhoods(np.array([0, 1, 0, 1, 0]), np.zeros((3, 1), dtype=int))
+    parent = np.random.default_rng(9).integers(2, size=(4, 5))
+    near = Neighbourhoods(parent, np.zeros((3, 1), dtype=int))
     draws = 20_000
     drawn = sample_poses(comparison, draws, np.random.default_rng(1), near=near)
-    posterior = np.exp(log[:, ::2]).sum(axis=2)
+    posterior = np.exp(log).sum(axis=2) * (parent.ravel() == 0)
     posterior /= posterior.sum(axis=1, keepdims=True)
-    counts = np.zeros((3, 5))
+    counts = np.zeros((3, 20))
     np.add.at(counts, (drawn.image, drawn.rotation), 1 / draws)
-    np.testing.assert_allclose(counts[:, ::2], posterior, atol=0.015)
+    np.testing.assert_allclose(counts, posterior, atol=0.015)
+
+
+def test_the_likeliest_rotations_are_kept(compared):
+    comparison, log, _ = compared
+    found = np.sort(best_rotations(comparison, 3), axis=1)
+    likeliest = np.argsort(log.max(axis=2), axis=1)[:, -3:]
+    np.testing.assert_array_equal(found, np.sort(likeliest, axis=1))
 
 
 def test_the_evidence_of_junk_is_a_ratio_of_gaussians():
