@@ -67,6 +67,12 @@ class Explained(NamedTuple):
         """Whether the share is known to be smaller than this."""
         return self.known and self.share + _ERRORS * self.error < limit
 
+    def less_than(self, other: Explained, part: float) -> bool:
+        """Whether the share is less than this part of another one, and surely smaller than that."""
+        if not (self.known and other.known and self.share < part * other.share):
+            return False
+        return other.share - self.share > _ERRORS * float(np.hypot(self.error, other.error))
+
 
 def band_powers(
     points: FourierPoints,

@@ -194,7 +194,7 @@ class _Test:
                 test = self._at_another_scale(search, given, near, poses, everywhere=True)
                 if test is not None:
                     return test
-        if share.below(_CLEAR):
+        if share.known and share.share < _CLEAR:
             test = self._unexplained(search, share, given, found, frame, wrong)
             if test is not None:
                 return test
@@ -285,8 +285,8 @@ class _Test:
         expected = twin.explained(theirs)
         logger.debug("twin: explained %s", expected)
 
-        if not (expected.known and share.below(_TWIN_SHARE * expected.share)):
-            return self._verdict(UNTESTED, share)
+        if not share.less_than(expected, _TWIN_SHARE):
+            return self._verdict(UNTESTED, share) if share.below(_CLEAR) else None
         if frame is None:
             frame = self._frame(given, found, likeness=True)
             return self._verdict(UNRELATED if frame is None else RELATED, share, frame, wrong)

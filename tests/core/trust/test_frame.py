@@ -120,6 +120,14 @@ def test_another_scale_is_measured_where_most_poses_are_wrong(scene):
     assert test.scale == pytest.approx(1 / 0.85, abs=0.02)
 
 
+@pytest.mark.parametrize(
+    ("share", "error", "less"), [(0.70, 0.08, True), (0.70, 0.12, False), (0.85, 0.01, False)]
+)
+def test_a_share_is_less_if_it_is_so_by_much_and_surely(share, error, less):
+    """A part of 0.8, and 2.5 standard errors of the difference."""
+    assert Explained(share, error, 8).less_than(Explained(1.0, 0.06, 8), 0.8) is less
+
+
 def test_another_molecule_is_not_shown(scene):
     test = examine(scene, scene.near(0.0, 0.0), make_phantom(BOX, PIXEL, seed=3))
     assert test.verdict == "other map"
