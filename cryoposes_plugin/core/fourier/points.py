@@ -55,7 +55,10 @@ class FourierPoints:
         self.shell = np.rint(self.radius).astype(np.intp)
         self.number_of_shells = box_size_px // 2 + 1
         self._signs = origin_signs(self.frequencies)
-        self.images_at_once = max(1, _COEFFICIENTS_AT_ONCE // len(self.shell))
+
+    @property
+    def images_at_once(self) -> int:
+        return max(1, _COEFFICIENTS_AT_ONCE // len(self.shell))
 
     def __len__(self) -> int:
         return len(self.shell)
