@@ -6,9 +6,9 @@ a grid, image i has at rotation r and shift t, up to a constant, the log likelih
     L_i(r, t) = sum_k (2 Re(c_ik x_r(k) y_ik* exp(-2 pi i k.t / D)) - c_ik^2 |x_r(k)|^2) / s_k^2,
 
 which takes a few matrix products for all images and rotations at once; rotations that differ by a
-half turn about an axis of the image share them (`mates`). The prior is uniform over the shifts of
-the grid. On a fine grid only the rotations around the best ones of a coarser grid are compared
-(`Neighbourhoods`).
+half turn about an axis of the image share them (`mates`). The prior is uniform over the rotations
+and shifts of the grid. On a fine grid only the rotations around the best ones of a coarser grid are
+compared (`Neighbourhoods`).
 
 An image may also show something else, or nothing: then it is noise with the power spectrum of the
 particle, times one of a few factors (`junk_evidence`).

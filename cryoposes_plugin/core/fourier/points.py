@@ -4,7 +4,7 @@ resolution.
 
 from __future__ import annotations
 
-from typing import Tuple
+from typing import Iterator, Tuple
 
 import numpy as np
 import scipy.fft
@@ -59,6 +59,11 @@ class FourierPoints:
     @property
     def images_at_once(self) -> int:
         return max(1, _COEFFICIENTS_AT_ONCE // len(self.shell))
+
+    def parts(self, number: int) -> Iterator[slice]:
+        """Of so many images, as many as are worked on at once."""
+        size = self.images_at_once
+        return (slice(first, first + size) for first in range(0, number, size))
 
     def __len__(self) -> int:
         return len(self.shell)

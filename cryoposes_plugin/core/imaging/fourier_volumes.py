@@ -36,7 +36,7 @@ class FourierVolumes:
     """The transforms of V volumes of one box on a padded grid.
 
     The volume is divided by the interpolation kernel's transform, a sinc^2 along each axis.
-    Relative error: `grids.interpolation_error`.
+    Relative error: `padding.interpolation_error`.
 
     Parameters
     ----------

@@ -25,32 +25,30 @@ def padded_size(box_size_px: int, padding: float) -> int:
     return 2 * scipy.fft.next_fast_len(math.ceil(padding * box_size_px / 2))
 
 
-def interpolation_error(volume: Volume, field_angstrom: float) -> float:
+def interpolation_error(
+    energy: np.ndarray, pixel_size_angstrom: float, field_angstrom: float
+) -> float:
     """Relative error that trilinear interpolation makes, on a Fourier grid of spacing 1 / field.
 
     A density at x comes back, beside itself, at x + n field, with amplitudes sinc^2(u + n) /
     sinc^2(u), u = x / field, along each axis; sum_n sinc^4(u + n) = (2 + cos 2 pi u) / 3. Averaged
-    over the volume's energy.
+    over the volume's energy, (3, D) in the planes across each axis.
     """
-    return _error(volume, _energy(volume), field_angstrom)
-
-
-def _energy(volume: Volume) -> np.ndarray:
-    """(3, D) energy in each plane across z, y and x."""
-    along = np.zeros((3, volume.box_size_px))
-    for z, plane in enumerate(volume.data):
-        energy = plane.astype(np.float64) ** 2
-        along[0, z] = energy.sum()
-        along[1] += energy.sum(axis=1)
-        along[2] += energy.sum(axis=0)
-    return along
-
-
-def _error(volume: Volume, along: np.ndarray, field_angstrom: float) -> float:
-    d = volume.box_size_px
-    u = (np.arange(d) - d // 2) * volume.pixel_size_angstrom / field_angstrom
+    d = energy.shape[1]
+    u = (np.arange(d) - d // 2) * pixel_size_angstrom / field_angstrom
     ghosts = (2 + np.cos(2 * np.pi * u)) / (3 * np.sinc(u) ** 4) - 1
-    return math.sqrt(float((along @ ghosts).sum()) / along[0].sum())
+    return math.sqrt(float((energy @ ghosts).sum()) / energy[0].sum())
+
+
+def energy_of_planes(volume: Volume) -> np.ndarray:
+    """(3, D) energy in each plane across z, y and x."""
+    energy = np.zeros((3, volume.box_size_px))
+    for z, plane in enumerate(volume.data):
+        squared = plane.astype(np.float64) ** 2
+        energy[0, z] = squared.sum()
+        energy[1] += squared.sum(axis=1)
+        energy[2] += squared.sum(axis=0)
+    return energy
 
 
 def choose_padding(
@@ -59,11 +57,10 @@ def choose_padding(
     """Padding for the projection of volumes on a grid of this box; a volume that fills its box
     needs more.
     """
-    energies = [_energy(volume) for volume in volumes]
+    energies = [(energy_of_planes(v), v.pixel_size_angstrom) for v in volumes]
     for padding in PADDINGS[:-1]:
         field = padded_size(box_size_px, padding) * pixel_size_angstrom
-        errors = (_error(v, energy, field) for v, energy in zip(volumes, energies))
-        if all(error <= INTERPOLATION_ERROR for error in errors):
+        if all(interpolation_error(*given, field) <= INTERPOLATION_ERROR for given in energies):
             return padding
     return PADDINGS[-1]
 

@@ -4,7 +4,7 @@ their poses.
 
 from __future__ import annotations
 
-from typing import Callable, Iterator, Optional
+from typing import Callable, Optional
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -43,19 +43,13 @@ def reprojections(
     rotations, shifts_px : (B, 3, 3) and (B, 2).
     """
     out = np.empty((len(rotations), len(points)), np.complex64)
-    for part in _parts(points, len(rotations)):
+    for part in points.parts(len(rotations)):
         slices, phases = (
             likelihood.slices(rotations[part], len(points)),
             points.phases(shifts_px[part]),
         )
         out[part] = modulation[part] * slices * phases
     return out
-
-
-def _parts(points: FourierPoints, number: int) -> Iterator[slice]:
-    """Of images, as many as are worked on at once."""
-    size = points.images_at_once
-    return (slice(first, first + size) for first in range(0, number, size))
 
 
 def measure_spectra(
@@ -78,7 +72,7 @@ def measure_spectra(
     scale, error : (B,) of the signal of each image, if it is known, and its standard error.
     """
     products = []
-    for part in _parts(points, len(rotations)):
+    for part in points.parts(len(rotations)):
         at = observed.modulation[part], rotations[part], shifts_px[part]
         model = reprojections(likelihood, points, *at)
         products.append(ShellProducts.of(points, model, observed.coefficients[part]))
@@ -123,7 +117,7 @@ def attenuation(
     errors = axes * np.sqrt(PARAMETERS * np.maximum(variance, 0.0))[:, None, :]
     cross, power = np.zeros((2, points.number_of_shells))
 
-    for part in _parts(points, len(errors)):
+    for part in points.parts(len(errors)):
         given = likelihood, points, modulation[part]
         rotations, shifts_px = poses.rotations[part], poses.shifts_px[part]
         model = reprojections(*given, rotations, shifts_px)
@@ -204,7 +198,7 @@ def agreement(search: MultiStart, observed: Observations, starts: Poses) -> floa
     )
     held_out = np.where(first, 0.0, weight[points.shell])
     overlap = power = 0.0
-    for part in _parts(points, len(observed.coefficients)):
+    for part in points.parts(len(observed.coefficients)):
         at = observed.modulation[part], refined.rotations[part], refined.shifts_px[part]
         model = reprojections(search.likelihood, points, *at)
         together = (model.conj() * observed.coefficients[part]).real

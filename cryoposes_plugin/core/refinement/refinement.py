@@ -134,11 +134,10 @@ class Refinement:
 
     def observe(self, rows: np.ndarray) -> Observations:
         """Images of rows of one optics group."""
-        particles, size = ParticleBatches(self.table, self.images), self.points.images_at_once
+        particles = ParticleBatches(self.table, self.images)
         shape = (len(rows), len(self.points))
         observed = Observations(np.empty(shape, np.complex64), np.empty(shape, np.float32))
-        for first in range(0, len(rows), size):
-            part = slice(first, first + size)
+        for part in self.points.parts(len(rows)):
             batch = particles.read_batch(rows[part])
             some = observe(self.points, *batch, self.grid.pixel_size_angstrom)
             observed.coefficients[part] = some.coefficients

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Iterator, Mapping, Tuple
+from typing import Mapping, Tuple
 
 import numpy as np
 import scipy.fft
@@ -245,7 +245,7 @@ class _Maker:
                 signal[chosen] = make(own[chosen], signal[chosen])
         for i in np.flatnonzero(kind == EDGE):
             signal[i] = height * edge(self._points.box_size_px, self._rng)
-        for part in self._parts(own):
+        for part in self._points.parts(len(own)):
             signal[part] += self._noise(own[part])
         return signal
 
@@ -253,17 +253,13 @@ class _Maker:
         """Noise-free images at the draw's shifts."""
         points, draw = self._points, self._draw
         images = np.empty((len(own),) + (points.box_size_px,) * 2, np.float32)
-        for part in self._parts(own):
+        for part in self._points.parts(len(own)):
             some, ctf = own[part], self._ctf(own[part])
             given = self._refinement.likelihood, points, ctf, rotations[part]
             model = reprojections(*given, draw.shifts_px[some])
             scale = draw.scale[some, None].astype(np.float32)
             images[part] = points.images(scale * self._amplitude * model)
         return images
-
-    def _parts(self, own: np.ndarray) -> Iterator[slice]:
-        size = self._points.images_at_once
-        return (slice(first, first + size) for first in range(0, len(own), size))
 
     def _ctf(self, own: np.ndarray) -> np.ndarray:
         table, rows = self._refinement.table, self._draw.rows[own]
