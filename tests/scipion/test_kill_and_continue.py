@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from cryoposes_plugin.commands.config import THREAD_VARIABLES
+from cryoposes_plugin.commands.simulate.presets import PRESETS
 from cryoposes_plugin.core.io.mrc import write_volume
 
 from .project import run_protocol, wait_for
@@ -103,9 +104,10 @@ def uninterrupted(protocol, folder):
 def test_simulation(project, imported, tmp_path):
     from cryoposes_plugin.protocols import ProtCryoposesSimulate
 
-    # long enough that the first images are on disk for certain, a few seconds in, well before the
-    # last
-    settings = dict(number=60000, boxSizePx=32, snr=0.5, seed=3)
+    # the first images are on disk after two seconds; images with faults take long for each byte, so
+    # that the last come many seconds later
+    realistic = list(PRESETS).index("realistic")
+    settings = dict(number=40000, boxSizePx=32, snr=0.5, seed=3, preset=realistic)
     killed = make(project, imported, ProtCryoposesSimulate, **settings)
     # the state is written with the first images that are safely on disk
     killed = kill_when(project, killed, lambda run: (run / "simulation_state.json").exists())

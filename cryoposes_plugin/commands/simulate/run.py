@@ -156,7 +156,7 @@ def _append(
     number = end - writer.written + state.written
     progress = Progress(number, "images", "simulate", done=state.written)
 
-    save = PeriodicSave(lambda: _save(writer, state, folder), times_as_often=4.0)
+    save = PeriodicSave(lambda: _save(writer, state, folder), times_as_often=10.0)
     for images, signal, in_mask in renderer.batches(
         writer.written, end, state.noise_variance or 0.0
     ):
