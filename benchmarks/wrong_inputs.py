@@ -84,7 +84,12 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--number", type=int, default=200)
     parser.add_argument("--commands", nargs="+", default=COMMANDS, choices=COMMANDS)
-    parser.add_argument("--cases", nargs="+", default=list(EXPECTED), choices=list(EXPECTED))
+    parser.add_argument(
+        "--cases",
+        nargs="+",
+        default=list(EXPECTED),
+        help="Those of the default, and any 'scaled by X'.",
+    )
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--folder", type=Path, required=True)
     return parser.parse_args()
@@ -109,19 +114,26 @@ def matched(arguments: argparse.Namespace) -> None:
 
 def wrong(arguments: argparse.Namespace) -> None:
     for snr in arguments.snr:
-        folder = arguments.folder / f"snr{snr:g}"
-        true = simulated(arguments.map, snr, 0, arguments.number, folder)
-        for case in arguments.cases:
-            volume = volume_of(case, arguments, folder)
-            for command in arguments.commands if volume else ():
-                config = config_of(command, case, volume, true, arguments, folder)
-                if config is None:
-                    continue
-                # `infer` searches for the poses that a useless network does not know.
-                searched = case == "useless network" and command == "infer"
-                expected = ("belong",) if searched else EXPECTED[case]
-                run = folder / f"{command}_{case}".replace(" ", "_")
-                report(f"{case}, SNR {snr:g}", command, config, run, expected)
+        for seed in range(arguments.seeds):
+            folder = arguments.folder / f"snr{snr:g}_{seed}"
+            true = simulated(arguments.map, snr, seed, arguments.number, folder)
+            for case in arguments.cases:
+                for command in arguments.commands:
+                    wrong_input(case, command, true, arguments, folder)
+
+
+def wrong_input(case, command, true, arguments, folder):
+    """Run a command on a wrong input and print its row, where both apply."""
+    volume = volume_of(case, arguments, folder)
+    config = volume and config_of(command, case, volume, true, arguments, folder)
+    if not config:
+        return
+    expected = EXPECTED["scaled by 0.85" if case.startswith("scaled") else case]
+    if case == "useless network" and command == "infer":
+        # `infer` searches for the poses that a useless network does not know.
+        expected = ("belong",)
+    run = folder / f"{command}_{case}".replace(" ", "_")
+    report(f"{case}, {folder.name}", command, config, run, expected)
 
 
 def report(case: str, command: str, config, folder: Path, expected: tuple) -> None:

@@ -139,6 +139,24 @@ def explained_share(bands: Sequence[BandPower], rows: Optional[np.ndarray] = Non
     return [share for share in known if share.share >= least][-1]
 
 
+def risen_share(
+    before: Sequence[BandPower], after: Sequence[BandPower], last_shell: int
+) -> Explained:
+    """By how much the share of explained signal differs between two explanations of the same
+    images, measured where the same model has its signal.
+
+    Parameters
+    ----------
+    before, after : the power of the images, and what each of both leaves of it.
+    last_shell : up to which.
+    """
+    signal, lost = np.zeros(1), np.zeros(1)
+    for one, other in zip(before, after):
+        if one.last_shell <= last_shell:
+            signal, lost = signal + other.signal, lost + one.left - other.left
+    return _share(signal, signal - lost, last_shell)
+
+
 def _share(signal: np.ndarray, left: np.ndarray, last_shell: int) -> Explained:
     """1 - R / T with the standard error of a ratio; unknown if the signal is not significant."""
     number = len(signal)

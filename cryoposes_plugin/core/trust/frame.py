@@ -161,11 +161,10 @@ class _Test:
         share = self.search.explained(found)
         logger.debug("near the given poses: explained %s", share)
         if _explains(share):
-            if share.share > 1 - _LEAST_RISE or not self._scale_differs(found):
-                frame = self._frame(self.given, found)
-                # At low resolution, poses that went astray may explain much too.
-                if frame is not None and frame.share > MOST:
-                    return self._verdict(_name_of(frame), share, frame)
+            frame = self._frame(self.given, found)
+            # At low resolution, poses that went astray may explain much too.
+            if frame is not None and frame.share > MOST and not self._scale_differs(found):
+                return self._verdict(_name_of(frame), share, frame)
         return self._searched()
 
     def _scale_differs(self, found: Found) -> bool:
@@ -179,7 +178,7 @@ class _Test:
         search = self.search.of(self.search.observed.take(rows))
         near = search.near(self.start.take(self.start.particle < len(rows)), reach_px=self.reach_px)
 
-        at_given = self._at_another_scale(search, given, near, given, everywhere=False)
+        at_given = self._at_another_scale(search, given, near, near, given)
         if at_given is not None:
             return at_given
         found, wrong = self._anywhere(search, given, near)
@@ -189,11 +188,10 @@ class _Test:
         if frame is not None and not frame.same:
             # Votes show more wrong poses than gains do where noise is strong.
             wrong = float(self._far(found.refined, near.refined).mean())
-        if not (share.known and share.share > 1 - _LEAST_RISE):
-            for poses in (found.refined.poses, given):
-                test = self._at_another_scale(search, given, near, poses, everywhere=True)
-                if test is not None:
-                    return test
+        for poses in (found.refined.poses, given):
+            test = self._at_another_scale(search, given, near, found, poses, everywhere=True)
+            if test is not None:
+                return test
         if share.known and share.share < _CLEAR:
             test = self._unexplained(search, share, given, found, frame, wrong)
             if test is not None:
@@ -229,7 +227,13 @@ class _Test:
         return (turned > _FAR_RAD) | (moved > _FAR_PX)
 
     def _at_another_scale(
-        self, search: SampleSearch, given: Poses, near: Found, poses: Poses, everywhere: bool
+        self,
+        search: SampleSearch,
+        given: Poses,
+        near: Found,
+        before: Found,
+        poses: Poses,
+        everywhere: bool = False,
     ) -> Optional[FrameTest]:
         """The verdict if the map explains clearly more at another scale.
 
@@ -237,10 +241,10 @@ class _Test:
         ----------
         search : the sample with the map as it is.
         given, near : poses of the sample, and what was found near them.
+        before : the best poses at the scale of the map.
         poses : at which scales are compared.
         everywhere : whether poses are then searched for among all, or near these.
         """
-        before = search.explained(near)
         scale, rise = _best_scale(search, poses, _SCALES)
         if abs(scale - 1) <= _LEAST_SCALE or not rise > 0:
             return None
@@ -250,9 +254,9 @@ class _Test:
         else:
             found = scaled.near(poses)
         after = scaled.explained(found, best_of=everywhere)
-        logger.debug("at scale %.3f: explained %s", scale, after)
-        least = (before.share if before.known else 0.0) + _LEAST_RISE
-        if not (_explains(after) and after.above(least)):
+        more = search.more_explained(before, scaled, found)
+        logger.debug("at scale %.3f: explained %s, more by %s", scale, after, more)
+        if not (_explains(after) and more.share > _LEAST_RISE and more.above(0.0)):
             return None
 
         scale *= _best_scale(scaled, found.refined.poses, _CLOSE_SCALES)[0]

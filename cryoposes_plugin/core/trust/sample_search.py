@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from typing import Optional
+from typing import Optional, Tuple
 
 import numpy as np
 
@@ -24,7 +24,7 @@ from ..refinement.reference_bank import ReferenceBank
 from ..refinement.search_grids import first_shell, stage_radii
 from ..refinement.spectra import Spectra, first_spectra
 from ..types import Volume
-from .explained import Explained, band_powers, explained_share
+from .explained import Explained, band_powers, explained_share, risen_share
 
 #: All orientations are compared up to this share of the first stage's frequency, and no further
 #: than so many cycles per box: that finds the pose of most images, and takes a tenth of the time.
@@ -150,18 +150,36 @@ class SampleSearch:
         """The share of the signal that the map explains; with `best_of`, the larger of the shares
         of all images and of those with the larger scales.
         """
-        refined, spectra = found.refined, found.spectra
-        model = self._reprojected(refined)
-        scale = refined.scale / max(float(np.median(refined.scale)), 1e-12)
-        explained = model * (scale[:, None] * spectra.amplitude[self.points.shell])
+        model, explained = self._explanation(found)
         bands = band_powers(
             self.points, self.observed.coefficients, model, explained, self.last_shell
         )
         shares = [explained_share(bands)]
         if best_of:
-            best = np.argsort(-refined.scale)[: max(int(_BEST_SHARE * len(self)), 3)]
+            best = np.argsort(-found.refined.scale)[: max(int(_BEST_SHARE * len(self)), 3)]
             shares.append(explained_share(bands, best))
         return max(shares, key=lambda share: share.share if share.known else -1.0)
+
+    def more_explained(self, found: Found, other: SampleSearch, theirs: Found) -> Explained:
+        """By how much more of the signal of the same images another map explains.
+
+        Noise that both leave cancels image by image, so that the difference is better known than
+        either share.
+        """
+        model, explained = other._explanation(theirs)
+        signal, own = self.observed.coefficients, self._explanation(found)[1]
+        before, after = (
+            band_powers(self.points, signal, model, values, self.last_shell)
+            for values in (own, explained)
+        )
+        return risen_share(before, after, other.explained(theirs).last_shell)
+
+    def _explanation(self, found: Found) -> Tuple[np.ndarray, np.ndarray]:
+        """(B, P) reprojections of unit amplitude, and what they explain of the images."""
+        refined = found.refined
+        model = self._reprojected(refined)
+        scale = refined.scale / max(float(np.median(refined.scale)), 1e-12)
+        return model, model * (scale[:, None] * found.spectra.amplitude[self.points.shell])
 
     def misfit(self, poses: Poses) -> float:
         """Minus twice the log likelihood of the images at poses, with spectra of their own."""
