@@ -42,6 +42,8 @@ def scene(tmp_path_factory):
     """Noisy particles of 40 px x 4 Å in shuffled order with non-consecutive ids; an untrained model
     of 32 px x 5 Å.
     """
+    import tensorflow as tf
+
     from cryoposes_plugin.core.imaging.forward_model import ForwardModel, pack_ctf
     from cryoposes_plugin.core.models.model_card import ModelCard
     from cryoposes_plugin.core.models.pose_model import PoseModel
@@ -69,6 +71,7 @@ def scene(tmp_path_factory):
     write_particles(folder / "in.star", table)
     network = {"kind": "polar", **PolarArchitecture(MODEL_BOX, 14.0, radii=8).to_dict()}
     card = ModelCard("default", MODEL_BOX, MODEL_PIXEL, 140.0, "phase-flip", "raw", "C1", network)
+    tf.keras.utils.set_random_seed(1)
     PoseModel(card, build_network(network)).save(folder / "model")
     return folder, table
 
