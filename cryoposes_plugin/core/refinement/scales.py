@@ -28,15 +28,18 @@ def typical_scale(scale: np.ndarray, error: np.ndarray) -> float:
 
     The density of the scales is smoothed by their typical error; a mode is clear if it is at least
     `_CLEAR_MODE` of the largest one. Neither the share of wrong poses nor the spread of the others
-    moves it.
+    moves it. It is 0 if no scale is above 0.
 
     Parameters
     ----------
     scale : (N,).
     error : (N,) standard error of each.
     """
-    grid = np.linspace(0.0, float(scale.max()), _STEPS)
-    width = max(float(np.median(error)), _SMALLEST_DEVIATION * float(scale.max()))
+    highest = float(scale.max())
+    if highest <= 0:
+        return 0.0  # no image shows the map
+    grid = np.linspace(0.0, highest, _STEPS)
+    width = max(float(np.median(error)), _SMALLEST_DEVIATION * highest)
     density = np.exp(-0.5 * ((grid[:, None] - scale) / width) ** 2).sum(axis=1)
     inner = density[1:-1]
     peaks = 1 + np.flatnonzero((inner >= density[:-2]) & (inner > density[2:]))

@@ -104,6 +104,11 @@ def test_the_typical_scale_is_that_of_right_poses_although_most_are_wrong(rng):
     assert typical_scale(scale, np.full(1000, 0.06)) == pytest.approx(1.2, abs=0.03)
 
 
+def test_images_that_do_not_show_the_map_have_no_scale():
+    with np.errstate(all="raise"):
+        assert typical_scale(np.zeros(50), np.zeros(50)) == 0.0
+
+
 def test_the_spread_of_scales_is_that_beyond_their_errors(rng):
     scale = np.exp(rng.normal(0, 0.2, 4000)) * (1 + 0.1 * rng.standard_normal(4000))
     assert scale_spread(scale, 0.1 * scale, 1.0) == pytest.approx(0.2, abs=0.02)
