@@ -83,6 +83,7 @@ def _judged_metrics(probability: np.ndarray, judged: Judged) -> Dict[str, Any]:
     return {
         "magnification_excess": excess,
         "magnification_error": error if np.isfinite(error) else None,
+        "told_from_simulated_area": judged.twin_test.area,
         "junk_particles": int((probability > _AMBIGUOUS).sum()),
         "junk_share": float(probability.mean()),
         "junk_share_by_kind": kinds,

@@ -15,7 +15,7 @@ from ..needs import SPECTRA_ROUNDS
 from .multi_start import MultiStart
 from .observations import Observations
 from .poses import Poses
-from .scales import ScaleDistribution, typical_scale
+from .scales import right_by_scale, typical_scale
 from .spectra import ShellProducts, Spectra, fitted_spectra
 
 #: Number of images on which amplitude and noise are measured.
@@ -84,7 +84,7 @@ def measure_spectra(
         # Scales around 1, so that the amplitude is that of right poses.
         centre = float(np.median(scale))
         if error is not None and len(scale) >= _FEWEST_FOR_SCALES:
-            right = ~ScaleDistribution(scale).low
+            right = right_by_scale(scale, error)
             centre = typical_scale(scale, error)
         scale = scale / max(centre, 1e-12)
     return fitted_spectra(points, ShellProducts.joined(products), scale, right)
@@ -165,7 +165,8 @@ def calibrate(
             refined.scale,
             refined.scale_error,
         ).up_to(last_shell)
-        right = np.flatnonzero(~ScaleDistribution(refined.scale).low)[:_ATTENUATED]
+        right = right_by_scale(refined.scale, refined.scale_error)
+        right = np.flatnonzero(right)[:_ATTENUATED]
         kept = attenuation(
             search.likelihood,
             search.points,

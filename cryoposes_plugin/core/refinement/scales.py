@@ -10,6 +10,8 @@ from scipy.special import ndtr
 #: A scale below that of right poses by this factor, and by so many standard deviations of its
 #: logarithm, is low.
 _LOW, _DEVIATIONS = 0.85, 2.0
+#: As many below the typical scale of right poses, an image does not show what right ones are like.
+_USABLE_DEVIATIONS = 1.5
 #: The distribution of right poses is fitted to these quantiles of all scales, which for a normal
 #: distribution lie at ...
 _SHARES, _NORMAL = (0.7, 0.9), (0.5244, 1.2816)
@@ -64,6 +66,23 @@ def scale_spread(scale: np.ndarray, error: np.ndarray, centre: float) -> float:
     total = np.median(np.log(scale[above] / centre)) / _NORMAL_QUARTILE
     noise = float(np.median(error[above] / scale[above]))
     return float(np.clip(np.sqrt(max(total**2 - noise**2, 0.0)), 0.0, _LARGEST_SPREAD))
+
+
+def right_by_scale(scale: np.ndarray, error: np.ndarray) -> np.ndarray:
+    """(N,) bool: images whose scale is not too small for a right pose, even if few poses are right.
+
+    Parameters
+    ----------
+    scale : (N,).
+    error : (N,) standard error of each.
+    """
+    centre = typical_scale(scale, error)
+    if centre <= 0:
+        return np.ones(len(scale), dtype=bool)
+    above = scale[scale > centre]
+    deviation = np.median(np.log(above / centre)) / _NORMAL_QUARTILE if len(above) else 0.0
+    logarithm = np.log(np.maximum(scale, 1e-30) / centre)
+    return logarithm >= min(np.log(_LOW), -_USABLE_DEVIATIONS * deviation)
 
 
 class ScaleDistribution:

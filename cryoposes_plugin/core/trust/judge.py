@@ -35,6 +35,7 @@ from ..types import ParticleTable
 from .junk import FEWEST_WRONG, HOPELESS, WRONG_POSE, JunkClassifier, JunkEstimate
 from .magnification import Magnification, measure_magnification, with_magnification
 from .twin import Twin, simulate_twin, write_decoys
+from .twin_test import TwinTest, compared_with_twin
 
 logger = logging.getLogger(__name__)
 
@@ -71,12 +72,14 @@ class Judged(NamedTuple):
     results : with the covariances that the twin's errors have.
     junk : among the particles.
     magnification : by how much that of images and map differs.
+    twin_test : of the likely particles against those of the twin.
     """
 
     table: ParticleTable
     results: Results
     junk: JunkEstimate
     magnification: Magnification
+    twin_test: TwinTest
 
 
 class Judge:
@@ -137,6 +140,9 @@ class Judge:
 
         looked = self._looked(results)
         twin, of_twin = looked.twin, looked.state.finish(0.0)
+        test = self._twin_test(results, of_twin, estimate)
+        if test.unlike:
+            logger.warning("%s", test.sentence)
         excess = self._excess_of_errors(twin, of_twin)
         magnification = self._magnification(results, estimate)
         results, of_twin = (_with_errors(r, excess) for r in (results, of_twin))
@@ -146,7 +152,7 @@ class Judge:
         scores = self._scores(results, estimate, twin, of_twin)
         table = with_covariance(table, results, self._refinement.grid.pixel_size_angstrom)
         table = table.replace(scores={**table.scores, **scores})
-        return Judged(table, results, estimate, magnification)
+        return Judged(table, results, estimate, magnification, test)
 
     def estimate(self, results: Results) -> JunkEstimate:
         """Junk among the particles, from their final poses."""
@@ -170,6 +176,14 @@ class Judge:
         if not len(sure):
             return Magnification(0.0, np.inf)
         return measure_magnification(self._refinement, results, sure, self._seed)
+
+    def _twin_test(self, results: Results, of_twin: Results, estimate: JunkEstimate) -> TwinTest:
+        likely = ~self._refinement.images.grey.blank & (estimate.probability < _LIKELY)
+        of_kind = {kind: np.count_nonzero(estimate.twin_kind == kind) for kind in estimate.shares}
+        weight = np.array([estimate.shares[k] / of_kind[k] for k in estimate.twin_kind])
+        weight[estimate.twin_probability >= _LIKELY] = 0.0
+        features_of_set = self._features(results)[likely]
+        return compared_with_twin(features_of_set, self._features(of_twin), weight, self._seed)
 
     def _excess_of_errors(self, twin: Twin, of_twin: Results) -> np.ndarray:
         """(2,) root mean square of true over expected errors of the twin's rotations and shifts,

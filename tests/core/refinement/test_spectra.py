@@ -7,7 +7,7 @@ pytest.importorskip("tensorflow")
 from cryoposes_plugin.core.fourier.points import FourierPoints
 from cryoposes_plugin.core.geometry.sampling import random_rotations
 from cryoposes_plugin.core.refinement.calibration import calibrate
-from cryoposes_plugin.core.refinement.scales import scale_spread, typical_scale
+from cryoposes_plugin.core.refinement.scales import right_by_scale, scale_spread, typical_scale
 from cryoposes_plugin.core.refinement.spectra import ShellProducts, first_spectra, fitted_spectra
 from cryoposes_plugin.core.refinement.starts import GivenStarts
 
@@ -102,6 +102,15 @@ def test_wrong_poses_of_most_images_do_not_raise_the_noise(scene):
 def test_the_typical_scale_is_that_of_right_poses_although_most_are_wrong(rng):
     scale = np.r_[rng.normal(1.2, 0.06, 400), rng.normal(0.5, 0.1, 600)]
     assert typical_scale(scale, np.full(1000, 0.06)) == pytest.approx(1.2, abs=0.03)
+
+
+@pytest.mark.parametrize("wrong", [0.0, 0.3, 0.6])
+def test_images_at_right_poses_are_found_by_their_scales(rng, wrong):
+    is_wrong = np.arange(1000) < 1000 * wrong
+    scale = np.where(is_wrong, 0.7, 1.3) * np.exp(0.08 * rng.standard_normal(1000))
+    found = right_by_scale(scale, np.full(1000, 0.06))
+    assert found[is_wrong].sum() < 0.02 * 1000
+    assert found[~is_wrong].mean() > 0.9
 
 
 def test_images_that_do_not_show_the_map_have_no_scale():
