@@ -87,7 +87,8 @@ class Background:
 def measure_background(
     images: ResampledImages, diameter_angstrom: float, seed: int, *, option: str = "--snr"
 ) -> Background:
-    """Level and spectrum of the noise outside a circle of `diameter_angstrom` about the centre.
+    """Level and spectrum of the noise outside a circle of `diameter_angstrom` about the centre,
+    without the gradient of each image's background.
 
     The SNR is (total variance - background variance) / background variance. It is slightly too
     small if the signal of the particle, spread by the CTF, extends beyond the circle. Ratios are
@@ -147,10 +148,10 @@ def _measured(
     shares, products = [], np.zeros((2 * images.box_size_px, images.box_size_px + 1))
     for part in np.array_split(rows, -(-len(rows) // 100)):
         pixels = images.read(part).astype(np.float64)
+        pixels = pixels[np.ptp(pixels, axis=(1, 2)) > 0]  # blank images contain no noise
+        pixels = _without_plane(pixels, outside)
         total = pixels.var(axis=(1, 2))
-        if not total.all():  # blank images contain no noise
-            pixels, total = pixels[total > 0], total[total > 0]
-        background = (pixels - pixels[:, outside].mean(axis=1)[:, None, None]) * outside
+        background = pixels * outside
         variance = (background**2).sum(axis=(1, 2)) / outside.sum()
         shares.append(variance / total)
         background /= np.sqrt(np.maximum(variance, 1e-12 * total))[:, None, None]
@@ -163,6 +164,20 @@ def _measured(
             f"variance): the images are masked or free of noise; give {option}."
         )
     return share, _isotropic_power(products, outside)
+
+
+def _planes(d: int) -> np.ndarray:
+    """(3, d, d) a level and the slopes along y and x."""
+    return np.stack([np.ones((d, d)), *np.indices((d, d))])
+
+
+def _without_plane(images: np.ndarray, outside: np.ndarray) -> np.ndarray:
+    """Images (B, D, D) less the plane that is fitted to their pixels where (D, D) `outside` is True:
+    the gradient of the ice would be taken for noise at the lowest frequencies.
+    """
+    planes = _planes(len(outside))
+    heights = images[:, outside] @ np.linalg.pinv(planes[:, outside])
+    return images - np.tensordot(heights, planes, 1)
 
 
 def _masked(images: ResampledImages, rows: np.ndarray) -> bool:
@@ -211,21 +226,24 @@ def _isotropic_power(products: np.ndarray, outside: np.ndarray) -> np.ndarray:
     the circle.
     """
     d = len(outside)
-    sums, pairs = (
-        scipy.fft.irfft2(a, s=(2 * d, 2 * d))
-        for a in (products, np.abs(_padded_transform(outside)) ** 2)
+    planes = np.zeros((3, d, d))
+    orthonormal = np.linalg.svd(_planes(d)[:, outside], full_matrices=False)[2]
+    planes[: len(orthonormal), outside] = orthonormal
+    powers = (np.abs(_padded_transform(a)) ** 2 for a in (outside, planes))
+    sums, pairs, of_planes = (
+        scipy.fft.irfft2(a.reshape(-1, *products.shape).sum(axis=0), s=(2 * d, 2 * d))
+        for a in (products, *powers)
     )
     reach = max(2.0, _REACH * d)
     squared = squared_frequencies(2 * d, 2, half=False)
     near = squared < reach**2
 
-    # Distant pixels are independent: the remaining covariance is due to the subtraction of the
-    # mean.
-    of_mean = sums[~near].sum() / max(pairs[~near].sum(), 1.0)
+    # Distant pixels are independent: what covariance they have is that of the planes that were
+    # subtracted.
+    taken = -(sums * of_planes)[~near].sum() / (of_planes[~near] ** 2).sum()
+    sums += taken * of_planes
     sum_at, pairs_at = (shell_sums(a[near], squared[near]) for a in (sums, pairs))
-    covariance = (
-        np.divide(sum_at, pairs_at, out=np.zeros_like(sum_at), where=pairs_at > 0.5) - of_mean
-    )
+    covariance = np.divide(sum_at, pairs_at, out=np.zeros_like(sum_at), where=pairs_at > 0.5)
     squared = squared_frequencies(d, 2, half=False)
     window = falling_edge(2 * np.sqrt(squared) / reach - 1)
     power = scipy.fft.fft2(window * covariance[np.minimum(squared, len(covariance) - 1)]).real

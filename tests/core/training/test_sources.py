@@ -20,6 +20,7 @@ from cryoposes_plugin.core.fourier.masks import circular_mask
 from cryoposes_plugin.core.geometry.symmetry import symmetry_rotations
 from cryoposes_plugin.core.imaging import background as noise_level
 from cryoposes_plugin.core.imaging.draws import BatchShare
+from cryoposes_plugin.core.imaging.faults.ice import ramps
 from cryoposes_plugin.core.imaging.noise import noise_amplitude, simulate_noise
 from cryoposes_plugin.core.io.mrc import write_stack, write_volume
 from cryoposes_plugin.core.io.particle_files import read_particles
@@ -144,14 +145,16 @@ def coloured_power(box, correlation_px):
 def test_the_spectrum_of_the_noise_is_measured_around_the_particles(
     files, tmp_path, correlation_px
 ):
-    """Strong signal inside the circle, its scale different in every image, changes nothing outside
-    it.
+    """Strong signal inside the circle, and a scale and a gradient of the background that differ from
+    image to image, change nothing.
     """
     box = 48
     noise = simulate_noise(3, np.arange(NUMBER), box, correlation_px).astype(np.float64)
     inside = circular_mask(box, 16.0)
-    bright = np.random.default_rng(1).uniform(1, 3, (NUMBER, 1, 1))
-    write_stack(tmp_path / "images.mrcs", bright * (noise + 5 * inside), 5.0)
+    rng = np.random.default_rng(1)
+    bright, gradients = rng.uniform(1, 3, (NUMBER, 1, 1)), rng.standard_normal((NUMBER, 2))
+    pixels = bright * (noise + 5 * inside + ramps(gradients, box))
+    write_stack(tmp_path / "images.mrcs", pixels.astype(np.float32), 5.0)
     table = read_particles(files / "raw/particles.star").replace(
         stack_paths=(tmp_path / "images.mrcs",)
     )
