@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from typing import Dict
 
 logger = logging.getLogger(__name__)
 
@@ -70,3 +71,32 @@ class Progress:
             left,
             extra,
         )
+
+
+class Stopwatch:
+    """Seconds that the parts of a task take, by the clock.
+
+    Parameters
+    ----------
+    task : what is done, for the log lines.
+    """
+
+    def __init__(self, task: str):
+        self.task = task
+        self.seconds: Dict[str, float] = {}
+        self._last = time.monotonic()
+
+    def lap(self, part: str) -> None:
+        """Log the time since the last lap, or since this object was made, as that of a part; parts
+        of one name add up.
+        """
+        now = time.monotonic()
+        spent, self._last = now - self._last, now
+        self.seconds[part] = self.seconds.get(part, 0.0) + spent
+        logger.info("%s: %s took %.1f s.", self.task, part, spent)
+
+    def log_all(self) -> None:
+        """One line with all parts."""
+        total = sum(self.seconds.values())
+        parts = ", ".join(f"{part} {spent:.1f} s" for part, spent in self.seconds.items())
+        logger.info("%s: %.1f s: %s.", self.task, total, parts)

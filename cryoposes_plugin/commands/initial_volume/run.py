@@ -15,6 +15,7 @@ from typing import Any, Dict, List
 
 import numpy as np
 
+from ...core.abinitio.own_symmetry import OwnSymmetry, own_symmetry
 from ...core.abinitio.search import DETAIL, Search, SearchResult, likeliest_poses
 from ...core.abinitio.starts import SAME_VOLUME, SearchOutcome, search_all
 from ...core.abinitio.verdict import verdict
@@ -48,7 +49,7 @@ from ...core.particles.batches import scan_images
 from ...core.particles.checks import check_ctf
 from ...core.particles.grids import Grid, common_grid, even_grid
 from ...core.particles.images import ResampledImages
-from ...core.progress import Progress
+from ...core.progress import Progress, Stopwatch
 from ...core.scores import JUNK, POSE_SOURCE, SEARCH_CERTAINTY
 from ...core.types import ParticleTable, Volume
 from ...core.values import real
@@ -67,6 +68,8 @@ DIAMETER_SHARE = 0.75
 #: The refinement starts from the volume of the search, filtered this many shells below its last
 #: one.
 _CUT_SHELLS = 0.5
+#: Its own symmetry is measured this many shells below its last one.
+_OWN_SHELLS = 2
 _ASSIGNED_AT_ONCE = 2000
 #: Keeps the random numbers of the assignment apart from those of the starts.
 _ASSIGNMENT = 10**6
@@ -113,6 +116,7 @@ def run(config: InitialVolumeConfig, run: RunDirectory) -> Dict[str, Any]:
 
     An interrupted run continues after the last start, or the last round, that was finished.
     """
+    watch = Stopwatch("initial-volume")
     inputs = read_inputs(config)
     table, grid = inputs.table, inputs.grid
     images = ResampledImages(table, grid.box_size_px, grid.pixel_size_angstrom)
@@ -120,11 +124,14 @@ def run(config: InitialVolumeConfig, run: RunDirectory) -> Dict[str, Any]:
     rows = np.random.default_rng(config.seed).permutation(np.flatnonzero(~images.grey.blank))
     rows = np.sort(rows[: config.search_particles])
     search = Search(read_images(images, rows, scales), _reach_px(config, inputs), config.draws)
+    watch.lap("reading the images")
     part = run.inside(SEARCH_NAME)
-    outcome = search_all(search, config.starts, config.seed, part)
+    outcome = search_all(search, config.starts, config.seed, part, watch)
     _write_history(part, outcome)
     coarse = _coarse(config, inputs, images, scales, outcome.best.found, part)
-    metrics = _search_metrics(inputs, outcome, len(rows))
+    watch.lap("poses of all particles")
+    own = own_symmetry(outcome.best.found.state.volume, DETAIL[-1].last_shell - _OWN_SHELLS)
+    metrics = _search_metrics(inputs, outcome, len(rows), own)
     shown = coarse.table.scores[JUNK] <= _MOST_JUNK
     if shown.sum() < _FEWEST_SHOWN:
         shown = np.ones(len(shown), dtype=bool)
@@ -137,9 +144,16 @@ def run(config: InitialVolumeConfig, run: RunDirectory) -> Dict[str, Any]:
     if config.rounds:
         refined = _refine(config, run, inputs, part, shown, metrics["search_resolution_angstrom"])
         metrics = {**refined, **metrics}
+        watch.lap("rounds of refinement")
     else:
         _write_coarse(run, coarse, shown)
-    notes = [*_notes(config, metrics), *_told_of_views(config, run), *images.remarks()]
+    watch.log_all()
+    notes = [
+        *_notes(config, metrics),
+        *_told_of_symmetry(config, own),
+        *_told_of_views(config, run),
+        *images.remarks(),
+    ]
     for note in notes:
         logger.info("initial-volume: %s", note)
     with not_fatal(run.path, "its report"):
@@ -313,7 +327,9 @@ def _write_history(part: Folder, outcome: SearchOutcome) -> None:
                 writer.writerow([start + 1, int(chosen), iteration + 1, f"{value:.6f}"])
 
 
-def _search_metrics(inputs: SearchInputs, outcome: SearchOutcome, used: int) -> Dict[str, Any]:
+def _search_metrics(
+    inputs: SearchInputs, outcome: SearchOutcome, used: int, own: OwnSymmetry
+) -> Dict[str, Any]:
     found, others = outcome.best.found, np.delete(outcome.agreements, outcome.chosen)
 
     return {
@@ -326,6 +342,8 @@ def _search_metrics(inputs: SearchInputs, outcome: SearchOutcome, used: int) -> 
         "search_junk_share": round(found.state.junk_share, 4),
         "search_median_certainty": round(float(np.median(found.certainty)), 4),
         "verdict": verdict(outcome.between_halves)[0],
+        "own_symmetry": own.group,
+        "own_axis_correlations": {f"C{n}": round(v, 3) for n, v in own.correlations.items()},
         "starts": len(outcome.courses),
         "chosen_start": outcome.chosen + 1,
         "start_log_likelihoods": [round(value, 3) for value in outcome.log_likelihoods],
@@ -345,6 +363,13 @@ def _told_of_views(config: InitialVolumeConfig, run: RunDirectory) -> List[str]:
     )
     sentence = smearing_sentence(found, even)
     return [] if sentence is None else [sentence]
+
+
+def _told_of_symmetry(config: InitialVolumeConfig, own: OwnSymmetry) -> List[str]:
+    """That the volume is symmetric, or nearly, where no symmetry was given."""
+    sentence = own.sentence()
+    given = len(symmetry_rotations(config.symmetry)) > 1
+    return [] if given or sentence is None else [sentence]
 
 
 def _notes(config: InitialVolumeConfig, metrics: Dict[str, Any]) -> List[str]:

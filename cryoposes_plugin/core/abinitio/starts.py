@@ -23,7 +23,7 @@ from ..io.folder import Folder
 from ..io.state_files import SEARCH_DETAIL, SEARCH_START, damaged, read_arrays, write_arrays
 from ..maps.alignment import align_maps
 from ..maps.size import bright_part
-from ..progress import Progress
+from ..progress import Progress, Stopwatch
 from ..types import Volume
 from .search import DETAIL, SHAPE, Search, SearchResult, SearchState, Stage
 
@@ -58,7 +58,9 @@ class SearchOutcome:
     courses: Tuple[StartResult, ...]
 
 
-def search_all(search: Search, number: int, seed: int, run: Folder) -> SearchOutcome:
+def search_all(
+    search: Search, number: int, seed: int, run: Folder, watch: Stopwatch
+) -> SearchOutcome:
     """Run every start through `SHAPE` and the likeliest through `DETAIL`; results saved in `run`
     are reused.
 
@@ -68,6 +70,7 @@ def search_all(search: Search, number: int, seed: int, run: Folder) -> SearchOut
     number : of random starts.
     seed : of all random numbers; those of a start depend only on the seed and on its number.
     run : folder in which the result of each start is saved.
+    watch : is told when a stage has ended.
     """
     images = len(search.images)
     order = np.random.default_rng([seed, _HALVES]).permutation(images)
@@ -83,7 +86,9 @@ def search_all(search: Search, number: int, seed: int, run: Folder) -> SearchOut
 
     for start, name in enumerate(names):
         courses.append(
-            _course(parts[start % len(parts)], SHAPE, None, [seed, start], run, name, progress)
+            _course(
+                parts[start % len(parts)], SHAPE, None, [seed, start], run, name, progress, watch
+            )
         )
         logger.info(
             "search: start %d of %d explains %.1f %% of the power.",
@@ -96,6 +101,7 @@ def search_all(search: Search, number: int, seed: int, run: Folder) -> SearchOut
         search.assess(course.found.state, np.random.default_rng([seed, _ASSESSMENT]))
         for course in courses
     ]
+    watch.lap("likelihood of starts")
     likelihoods = [likelihood for _, likelihood in assessed]
     chosen = int(np.argmax(likelihoods))
     best = _course(
@@ -106,8 +112,10 @@ def search_all(search: Search, number: int, seed: int, run: Folder) -> SearchOut
         run,
         SEARCH_DETAIL,
         progress,
+        watch,
     )
     table = _agreements([course.found.state.volume for course in courses])
+    watch.lap("comparison of starts")
     between = table[::2, 1::2].ravel()  # empty for one start
     return SearchOutcome(
         best, chosen, tuple(likelihoods), tuple(table[chosen]), tuple(between), tuple(courses)
@@ -127,6 +135,7 @@ def _course(
     run: Folder,
     name: str,
     progress: Progress,
+    watch: Stopwatch,
 ) -> StartResult:
     if run.file(name).exists():
         return _load(run, name, search)
@@ -142,6 +151,7 @@ def _course(
 
         found = search.run(stage, state, rng, advance)
         state = found.state
+        watch.lap(f"search up to shell {stage.last_shell}")
     course = StartResult(found, np.array(explained))
     _save(run, name, course)
     return course
