@@ -94,6 +94,16 @@ def test_a_volume_and_poses_from_images_alone_and_an_interrupted_run_goes_on(
     )
 
 
+def test_every_start_goes_to_the_end_and_their_poses_are_compared(scene, tmp_path):
+    arguments = ("--starts", 2, "--rounds", 0, "--max-shift-px", 1.5, "--draws", 4)
+    assert initial_volume(scene, tmp_path / "run", *arguments) == 0
+    metrics = json.loads((tmp_path / "run/metrics.json").read_text())
+    chosen = metrics["chosen_start"] - 1
+    assert chosen == int(np.argmax(metrics["start_log_likelihoods"]))
+    assert metrics["pose_agreements"][chosen] == 1.0
+    assert metrics["pose_agreements"][1 - chosen] > 0.8
+
+
 def test_sentences(scene, tmp_path, caplog):
     cases = [
         (("--symmetry", "X"), "Symmetry 'X' is unknown"),

@@ -20,11 +20,13 @@ from ...core.abinitio.search import DETAIL, Search, SearchResult, likeliest_pose
 from ...core.abinitio.starts import SAME_VOLUME, SearchOutcome, search_all
 from ...core.abinitio.verdict import verdict
 from ...core.abinitio.working_images import group_scales, read_images
+from ...core.evaluation.registration import HANDS, register
 from ...core.evaluation.views import (
     sampling_compensation_factor,
     smearing_sentence,
 )
 from ...core.fourier.resampling import resample_volume
+from ...core.geometry.rotations import angular_distance_rad
 from ...core.geometry.sampling import random_rotations
 from ...core.geometry.symmetry import parse_symmetry, symmetry_rotations
 from ...core.io.error_log import not_fatal
@@ -68,6 +70,8 @@ DIAMETER_SHARE = 0.75
 #: The refinement starts from the volume of the search, filtered this many shells below its last
 #: one.
 _CUT_SHELLS = 0.5
+#: Two starts gave an image the same pose if the two differ by less than this.
+_SAME_POSE_DEG = 15.0
 #: Its own symmetry is measured this many shells below its last one.
 _OWN_SHELLS = 2
 _ASSIGNED_AT_ONCE = 2000
@@ -308,23 +312,17 @@ def _write_coarse(run: RunDirectory, coarse: Coarse, shown: np.ndarray) -> None:
 
 
 def _write_history(part: Folder, outcome: SearchOutcome) -> None:
-    """search.csv: the share of the power explained after each iteration of each start, then of the
-    detail.
-    """
+    """search.csv: the share of the power explained after each iteration of each start."""
     with part.atomic(SEARCH_HISTORY_NAME) as file, open(
         file, "w", newline="", encoding="utf-8"
     ) as handle:
         writer = csv.writer(handle)
         writer.writerow(["start", "chosen", "iteration", "explained"])
-        for start, course in enumerate(outcome.courses):
-            chosen = start == outcome.chosen
-            explained = (
-                np.concatenate([course.explained, outcome.best.explained])
-                if chosen
-                else course.explained
-            )
+        for start, (course, detail) in enumerate(zip(outcome.courses, outcome.details)):
+            chosen = int(start == outcome.chosen)
+            explained = np.concatenate([course.explained, detail.explained])
             for iteration, value in enumerate(explained):
-                writer.writerow([start + 1, int(chosen), iteration + 1, f"{value:.6f}"])
+                writer.writerow([start + 1, chosen, iteration + 1, f"{value:.6f}"])
 
 
 def _search_metrics(
@@ -348,9 +346,20 @@ def _search_metrics(
         "chosen_start": outcome.chosen + 1,
         "start_log_likelihoods": [round(value, 3) for value in outcome.log_likelihoods],
         "start_agreements": [round(value, 4) for value in outcome.agreements],
+        "pose_agreements": [
+            round(_same_poses(detail.found.rotations, found.rotations), 4)
+            for detail in outcome.details
+        ],
         "agreements_between_halves": [round(value, 4) for value in outcome.between_halves],
         "starts_that_agree": 1 + int((others > SAME_VOLUME).sum()),
     }
+
+
+def _same_poses(first: np.ndarray, second: np.ndarray) -> float:
+    """Share of the images whose rotations (N, 3, 3) are the same, after one rotation and hand."""
+    registration = register(first, second, np.eye(3)[None], hands=HANDS)
+    errors = angular_distance_rad(registration.apply(first), second)
+    return float((np.rad2deg(errors) < _SAME_POSE_DEG).mean())
 
 
 def _told_of_views(config: InitialVolumeConfig, run: RunDirectory) -> List[str]:
@@ -380,9 +389,12 @@ def _notes(config: InitialVolumeConfig, metrics: Dict[str, Any]) -> List[str]:
     notes.insert(0, verdict(metrics["agreements_between_halves"])[1])
 
     if metrics["starts"] > 1:
+        others = np.delete(metrics["pose_agreements"], metrics["chosen_start"] - 1)
         notes.append(
             f"{metrics['starts_that_agree']} of {metrics['starts']} random starts agree with the "
-            "likeliest one, itself included."
+            "likeliest one, itself included; the others give "
+            f"{' and '.join(f'{100 * share:.0f} %' for share in others)} of the particles the same "
+            f"pose as it, up to {_SAME_POSE_DEG:g}°."
         )
     if metrics["junk_particles"]:
         notes.append(

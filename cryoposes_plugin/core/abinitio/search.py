@@ -210,10 +210,8 @@ class Search:
             1.0 - float(comparison.total(left) / comparison.total(all_power)),
         )
 
-    def assess(self, state: SearchState, rng: np.random.Generator) -> Tuple[SearchState, float]:
-        """The state with shifts of these images, and their mean log likelihood, for the volume of a
-        start that may have seen other images.
-        """
+    def taken_over(self, state: SearchState, rng: np.random.Generator) -> SearchState:
+        """The state of a search on other images, with shifts of these."""
         stage = SHAPE[-1]
         state = dataclasses.replace(state, shifts_px=np.zeros((len(self.images), 2)))
         comparison = SliceComparison(self.images, self.points, stage, self.max_shift_px)
@@ -221,8 +219,7 @@ class Search:
         slices = comparison.slices(state.volume, random_rotations(1, rng))
         drawn = comparison.draw(slices, state, noise, 1, rng)
         shifts = comparison.moved(state.shifts_px, drawn.best_shift)
-        found = dataclasses.replace(state, shifts_px=shifts)
-        return found, float(drawn.log_likelihood.mean())
+        return dataclasses.replace(state, shifts_px=shifts)
 
 
 def likeliest_poses(

@@ -1,9 +1,9 @@
-"""The search from several random starts, each saved when it is finished. The likeliest one is
-continued to finer detail.
+"""The search from several random starts, each saved when it is finished; the likeliest one is kept.
 
-The starts work on two halves of the images in turn. Where volumes of different halves agree, they
-agree on what the images show: neither the noise of one half nor the start of one search is known to
-the other.
+The starts find a shape in two halves of the images in turn. Where volumes of different halves
+agree, they agree on what the images show: neither the noise of one half nor the start of one search
+is known to the other. Then each goes on to finer detail in all images: only there do volumes differ
+enough in likelihood, and poses of different starts show how far they depend on the start.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from __future__ import annotations
 import itertools
 import logging
 from dataclasses import dataclass, fields
-from typing import Dict, List, Optional, Sequence, Tuple
+from functools import partial
+from typing import Callable, Dict, List, Sequence, Tuple
 
 import numpy as np
 from scipy import ndimage
@@ -31,8 +32,10 @@ logger = logging.getLogger(__name__)
 
 #: Two starts found the same volume if they agree at least so much.
 SAME_VOLUME = 0.8
-#: Keep the random numbers of the halves and of the assessment apart from those of the starts.
-_HALVES, _ASSESSMENT = 10**6 + 1, 10**6 + 2
+#: Keeps the random numbers of the halves apart from those of the starts.
+_HALVES = 10**6 + 1
+#: How a course begins.
+Begin = Callable[[np.random.Generator], SearchState]
 
 
 @dataclass(frozen=True)
@@ -45,9 +48,10 @@ class StartResult:
 
 @dataclass(frozen=True)
 class SearchOutcome:
-    """The result of the likeliest start after `DETAIL` and its number. For all starts: the log
-    likelihood of all images, and the agreement with the likeliest start (see `shape_agreement`; 1
-    for itself). For all pairs of starts on different halves: their agreement.
+    """The result of the likeliest start and its number. For all starts: the log likelihood of all
+    images, and the agreement with the likeliest start (see `shape_agreement`; 1 for itself). For
+    all pairs of starts on different halves: their agreement. What each start found in its half
+    (`SHAPE`), and then in all images (`DETAIL`).
     """
 
     best: StartResult
@@ -56,13 +60,14 @@ class SearchOutcome:
     agreements: Tuple[float, ...]
     between_halves: Tuple[float, ...]
     courses: Tuple[StartResult, ...]
+    details: Tuple[StartResult, ...]
 
 
 def search_all(
     search: Search, number: int, seed: int, run: Folder, watch: Stopwatch
 ) -> SearchOutcome:
-    """Run every start through `SHAPE` and the likeliest through `DETAIL`; results saved in `run`
-    are reused.
+    """Run every start through `SHAPE` in its half of the images and `DETAIL` in all; results saved
+    in `run` are reused.
 
     Parameters
     ----------
@@ -75,50 +80,55 @@ def search_all(
     images = len(search.images)
     order = np.random.default_rng([seed, _HALVES]).permutation(images)
     parts = [search] if number == 1 else [search.of(np.sort(order[h::2])) for h in (0, 1)]
-    work = {
+    work: Dict[Tuple[Stage, ...], int] = {
         SHAPE: sum(_comparisons(s) for s in SHAPE) * images // len(parts),
         DETAIL: sum(_comparisons(s) for s in DETAIL) * images,
     }
-    names = [SEARCH_START.format(start + 1) for start in range(number)]
-    done = sum(work[SHAPE] for name in names if run.file(name).exists())
-    progress = Progress(number * work[SHAPE] + work[DETAIL], "poses", "search", done=done)
+    names: Dict[Tuple[Stage, ...], List[str]] = {
+        stages: [name.format(start + 1) for start in range(number)]
+        for stages, name in ((SHAPE, SEARCH_START), (DETAIL, SEARCH_DETAIL))
+    }
+    done = sum(work[s] for s in names for name in names[s] if run.file(name).exists())
+    progress = Progress(number * sum(work.values()), "poses", "search", done=done)
     courses: List[StartResult] = []
+    details: List[StartResult] = []
 
-    for start, name in enumerate(names):
-        courses.append(
-            _course(
-                parts[start % len(parts)], SHAPE, None, [seed, start], run, name, progress, watch
-            )
-        )
+    def _finished(
+        part: Search, begin: Begin, stages: Tuple[Stage, ...], of: Sequence[int]
+    ) -> StartResult:
+        name = names[stages][of[1]]
+        if run.file(name).exists():
+            return _load(run, name, part)
+        found = _course(part, begin, stages, np.random.default_rng(list(of)), progress, watch)
+        _save(run, name, found)
+        return found
+
+    for start in range(number):
+        part = parts[start % len(parts)]
+        courses.append(_finished(part, part.start, SHAPE, [seed, start]))
+        begin = partial(search.taken_over, courses[-1].found.state)
+        details.append(_finished(search, begin, DETAIL, [seed, start, len(SHAPE)]))
         logger.info(
             "search: start %d of %d explains %.1f %% of the power.",
             start + 1,
             number,
-            100 * courses[-1].explained[-1],
+            100 * details[-1].explained[-1],
         )
 
-    assessed = [
-        search.assess(course.found.state, np.random.default_rng([seed, _ASSESSMENT]))
-        for course in courses
-    ]
-    watch.lap("likelihood of starts")
-    likelihoods = [likelihood for _, likelihood in assessed]
+    likelihoods = [detail.found.log_likelihood for detail in details]
     chosen = int(np.argmax(likelihoods))
-    best = _course(
-        search,
-        DETAIL,
-        assessed[chosen][0],
-        [seed, chosen, len(SHAPE)],
-        run,
-        SEARCH_DETAIL,
-        progress,
-        watch,
-    )
     table = _agreements([course.found.state.volume for course in courses])
-    watch.lap("comparison of starts")
     between = table[::2, 1::2].ravel()  # empty for one start
+    best = details[chosen]
+    watch.lap("comparison of starts")
     return SearchOutcome(
-        best, chosen, tuple(likelihoods), tuple(table[chosen]), tuple(between), tuple(courses)
+        best,
+        chosen,
+        tuple(likelihoods),
+        tuple(table[chosen]),
+        tuple(between),
+        tuple(courses),
+        tuple(details),
     )
 
 
@@ -129,18 +139,13 @@ def _comparisons(stage: Stage) -> int:
 
 def _course(
     search: Search,
+    begin: Begin,
     stages: Sequence[Stage],
-    state: Optional[SearchState],
-    seed: Sequence[int],
-    run: Folder,
-    name: str,
+    rng: np.random.Generator,
     progress: Progress,
     watch: Stopwatch,
 ) -> StartResult:
-    if run.file(name).exists():
-        return _load(run, name, search)
-    rng = np.random.default_rng(list(seed))
-    state = search.start(rng) if state is None else state
+    state = begin(rng)
     explained: List[float] = []
     for stage in stages:
         count = len(healpix_grid(stage.order)) * len(search.images)
@@ -152,9 +157,7 @@ def _course(
         found = search.run(stage, state, rng, advance)
         state = found.state
         watch.lap(f"search up to shell {stage.last_shell}")
-    course = StartResult(found, np.array(explained))
-    _save(run, name, course)
-    return course
+    return StartResult(found, np.array(explained))
 
 
 def shape_agreement(first: np.ndarray, second: np.ndarray, last_shell: int) -> float:

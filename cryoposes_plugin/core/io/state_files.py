@@ -26,7 +26,7 @@ CHUNKS = "chunks"
 PARENT = "parent_state.json"
 #: Images of the twin of a run, see `trust.twin`.
 TWIN = "twin_state.mrcs"
-SEARCH_START, SEARCH_DETAIL, SEARCH_AXES = "start_{}.npz", "detail.npz", "axes.json"
+SEARCH_START, SEARCH_DETAIL, SEARCH_AXES = "start_{}.npz", "detail_{}.npz", "axes.json"
 _NAMES = (
     SIMULATION,
     TRAINING,
@@ -37,11 +37,10 @@ _NAMES = (
     CHUNKS,
     PARENT,
     TWIN,
-    SEARCH_DETAIL,
     SEARCH_AXES,
 )
 _STATE = re.compile(
-    "|".join([*map(re.escape, _NAMES), r"start_\d+\.npz", rf".*{re.escape(TEMPORARY)}"])
+    "|".join([*map(re.escape, _NAMES), r"(start|detail)_\d+\.npz", rf".*{re.escape(TEMPORARY)}"])
 )
 #: How often a run saves its state.
 SAVE_SECONDS = 20.0
