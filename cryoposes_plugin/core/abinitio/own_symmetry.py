@@ -49,9 +49,14 @@ class OwnSymmetry:
                 "symmetry, give it; if not, poses may be those of a mate (relax-symmetry)."
             )
 
-        best = max(self.correlations.values())
+        lowest, best = min(self.correlations.values()), max(self.correlations.values())
         if best < NEARLY:
             return None
+        if lowest >= NEARLY:
+            return (
+                "The volume is nearly round about an axis (its correlation with itself about axes "
+                f"of all orders is {lowest:.2f} or more): poses may be wrong about this axis."
+            )
         order = max(n for n, value in self.correlations.items() if value >= max(NEARLY, best - 0.1))
         return (
             f"The volume is nearly C{order} (its correlation with itself about an axis is "

@@ -12,14 +12,16 @@ from cryoposes_plugin.core.maps.symmetry import turned
 BOX, LAST_SHELL = 32, 8
 
 
-def balls(seed):
-    """A density of eight balls off the centre."""
-    rng = np.random.default_rng(seed)
+def density_of(places):
+    """Balls of standard deviation 2 at (x, y, z) from the centre."""
     z, y, x = np.mgrid[:BOX, :BOX, :BOX] - BOX // 2
-    density = np.zeros((BOX, BOX, BOX))
-    for centre in rng.uniform(-6, 6, (8, 3)):
-        density += np.exp(-((x - centre[0]) ** 2 + (y - centre[1]) ** 2 + (z - centre[2]) ** 2) / 8)
-    return density.astype(np.float32)
+    squares = ((x - p[0]) ** 2 + (y - p[1]) ** 2 + (z - p[2]) ** 2 for p in places)
+    return sum(np.exp(-square / 8) for square in squares).astype(np.float32)
+
+
+def balls(seed):
+    """Eight, off the centre."""
+    return density_of(np.random.default_rng(seed).uniform(-6, 6, (8, 3)))
 
 
 def averaged(density, group):
@@ -32,10 +34,17 @@ def test_the_group_that_a_density_was_averaged_over_is_found(group):
 
 
 def test_a_density_that_is_nearly_symmetric_is_told_and_no_group_proposed():
-    symmetric, density = averaged(balls(3), "C4"), balls(5)
-    found = own_symmetry(symmetric + 0.17 * density, LAST_SHELL)
+    """Eight balls that four turns exchange, and one that breaks the symmetry."""
+    turns = symmetry_rotations("C4")
+    places = [g @ place for g in turns for place in ((8.0, 0.0, -2.0), (3.0, 4.0, 5.0))]
+    found = own_symmetry(density_of(places) + 0.6 * density_of([(-5.0, 4.0, -4.0)]), LAST_SHELL)
     assert found.group == "C1"
     assert "nearly C4" in found.sentence()
+
+
+def test_a_density_that_is_round_about_an_axis_has_no_order():
+    places = [(0.0, 0.0, z) for z in (-7.0, -3.0, 0.0, 2.0, 5.0)]
+    assert "round about an axis" in own_symmetry(density_of(places), LAST_SHELL).sentence()
 
 
 def test_nothing_is_said_of_a_density_without_symmetry():
