@@ -23,6 +23,11 @@ def test_a_set_that_is_far_from_its_twin_is_unlike_it():
     assert compared_with_twin(drawn(300, 3.0, 1), drawn(300, 0.0, 2), np.ones(300), seed=0).unlike
 
 
+def test_a_set_that_is_much_larger_than_its_twin_is_like_it():
+    found = compared_with_twin(drawn(30000, 0.0, 1), drawn(400, 0.0, 2), np.ones(400), seed=0)
+    assert found.area == pytest.approx(0.5, abs=0.05)
+
+
 def test_images_of_the_twin_count_as_often_as_they_stand_for_images_of_the_set():
     """The half of the twin that is elsewhere stands for nothing."""
     twin = np.concatenate([drawn(400, 0.0, 2), drawn(400, 4.0, 3)])
