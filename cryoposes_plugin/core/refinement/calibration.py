@@ -84,8 +84,8 @@ def measure_spectra(
         # Scales around 1, so that the amplitude is that of right poses.
         centre = float(np.median(scale))
         if error is not None and len(scale) >= _FEWEST_FOR_SCALES:
-            right = right_by_scale(scale, error)
             centre = typical_scale(scale, error)
+            right = right_by_scale(scale, centre)
         scale = scale / max(centre, 1e-12)
     return fitted_spectra(points, ShellProducts.joined(products), scale, right)
 
@@ -165,8 +165,8 @@ def calibrate(
             refined.scale,
             refined.scale_error,
         ).up_to(last_shell)
-        right = right_by_scale(refined.scale, refined.scale_error)
-        right = np.flatnonzero(right)[:_ATTENUATED]
+        centre = typical_scale(refined.scale, refined.scale_error)
+        right = np.flatnonzero(right_by_scale(refined.scale, centre))[:_ATTENUATED]
         kept = attenuation(
             search.likelihood,
             search.points,

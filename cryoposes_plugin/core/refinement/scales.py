@@ -63,26 +63,32 @@ def scale_spread(scale: np.ndarray, error: np.ndarray, centre: float) -> float:
     above = scale > centre
     if not above.any() or centre <= 0:
         return 0.0
-    total = np.median(np.log(scale[above] / centre)) / _NORMAL_QUARTILE
+    total = _deviation_above(scale, centre)
     noise = float(np.median(error[above] / scale[above]))
     return float(np.clip(np.sqrt(max(total**2 - noise**2, 0.0)), 0.0, _LARGEST_SPREAD))
 
 
-def right_by_scale(scale: np.ndarray, error: np.ndarray) -> np.ndarray:
+def right_by_scale(scale: np.ndarray, centre: float) -> np.ndarray:
     """(N,) bool: images whose scale is not too small for a right pose, even if few poses are right.
 
     Parameters
     ----------
     scale : (N,).
-    error : (N,) standard error of each.
+    centre : see `typical_scale`.
     """
-    centre = typical_scale(scale, error)
     if centre <= 0:
         return np.ones(len(scale), dtype=bool)
-    above = scale[scale > centre]
-    deviation = np.median(np.log(above / centre)) / _NORMAL_QUARTILE if len(above) else 0.0
+    deviation = _deviation_above(scale, centre)
     logarithm = np.log(np.maximum(scale, 1e-30) / centre)
     return logarithm >= min(np.log(_LOW), -_USABLE_DEVIATIONS * deviation)
+
+
+def _deviation_above(scale: np.ndarray, centre: float) -> float:
+    """Standard deviation of the logarithm of scales, from those above the centre; 0 if none is."""
+    above = scale[scale > centre]
+    if not len(above):
+        return 0.0
+    return float(np.median(np.log(above / centre))) / _NORMAL_QUARTILE
 
 
 class ScaleDistribution:

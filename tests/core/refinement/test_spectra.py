@@ -108,7 +108,7 @@ def test_the_typical_scale_is_that_of_right_poses_although_most_are_wrong(rng):
 def test_images_at_right_poses_are_found_by_their_scales(rng, wrong):
     is_wrong = np.arange(1000) < 1000 * wrong
     scale = np.where(is_wrong, 0.7, 1.3) * np.exp(0.08 * rng.standard_normal(1000))
-    found = right_by_scale(scale, np.full(1000, 0.06))
+    found = right_by_scale(scale, typical_scale(scale, np.full(1000, 0.06)))
     assert found[is_wrong].sum() < 0.02 * 1000
     assert found[~is_wrong].mean() > 0.9
 
