@@ -43,7 +43,7 @@ from cryoposes_plugin.core.maps.alignment import align_maps
 from cryoposes_plugin.core.maps.atomic_model import AtomicModel
 from cryoposes_plugin.core.maps.fsc import fourier_shell_correlation, resolution_angstrom
 from cryoposes_plugin.core.particles.images import ResampledImages
-from cryoposes_plugin.core.types import ParticleTable
+from cryoposes_plugin.core.types import ParticleTable, Volume
 
 BOX = 64
 SETS = {
@@ -71,10 +71,9 @@ def run(*command) -> None:
 
 def measure(model_path: Path, name: str, folder: Path, arguments) -> dict:
     """Simulate, find, compare; every step is left out where its result is there already."""
-    model = AtomicModel(model_path)
-    pixel = 2 * model.radius_angstrom * 1.5 / BOX
     folder.mkdir(parents=True, exist_ok=True)
-    truth = model.density(_RESOLUTION_PX * pixel, BOX, pixel)
+    truth = density_of(model_path)
+    pixel = truth.pixel_size_angstrom
     write_volume(folder / "map.mrc", truth.data, pixel)
     number = int(arguments.number * TIMES.get(name, 1))
     numbers = ["--number", number, "--seed", arguments.seed, *SETS[name]]
@@ -83,9 +82,6 @@ def measure(model_path: Path, name: str, folder: Path, arguments) -> dict:
     search = ["--starts", arguments.starts, "--rounds", arguments.rounds, "--seed", arguments.seed]
     run("initial-volume", "--particles", star, "--output", folder / "run", *search)
     found = read_volume(folder / "run/volume.mrc")
-    shell = max(4, int(BOX * pixel / 30))
-    alignment = align_maps(found, truth, min(shell, BOX // 2 - 2))
-    curve = fourier_shell_correlation(alignment.apply(found).data, truth.data)
     true, poses = (
         read_particles(f, require=("poses",)) for f in (star, folder / "run/particles.star")
     )
@@ -99,7 +95,7 @@ def measure(model_path: Path, name: str, folder: Path, arguments) -> dict:
         "pixel": pixel,
         "median_deg": float(np.median(errors)),
         "below_10": float((errors < 10).mean()),
-        "resolution": resolution_angstrom(curve, 0.5, BOX, pixel),
+        "resolution": resolution_of(found, truth),
         "at_best": float((at_best < 10).mean()),
         "kept": float(shown[rows].sum() / shown.sum()),
         "junk_kept": int((~shown[rows]).sum()),
@@ -107,6 +103,22 @@ def measure(model_path: Path, name: str, folder: Path, arguments) -> dict:
         "verdict": metrics["verdict"],
         "seconds": metrics["seconds"],
     }
+
+
+def density_of(model_path: Path) -> Volume:
+    """The density of an atomic model, the particle two thirds of the box."""
+    model = AtomicModel(model_path)
+    pixel = 2 * model.radius_angstrom * 1.5 / BOX
+    return model.density(_RESOLUTION_PX * pixel, BOX, pixel)
+
+
+def resolution_of(found: Volume, truth: Volume) -> float:
+    """Å, where the FSC falls below 0.5, after rotation, displacement and hand."""
+    pixel = truth.pixel_size_angstrom
+    shell = min(max(4, int(BOX * pixel / 30)), BOX // 2 - 2)
+    placed = align_maps(found, truth, shell).apply(found)
+    curve = fourier_shell_correlation(placed.data, truth.data)
+    return resolution_angstrom(curve, 0.5, BOX, pixel)
 
 
 def pose_errors(rotations: np.ndarray, true: np.ndarray, shown: np.ndarray) -> np.ndarray:

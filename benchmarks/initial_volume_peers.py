@@ -32,14 +32,11 @@ from pathlib import Path
 from typing import NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
-from initial_volume import BOX, SETS, pose_errors, run
+from initial_volume import BOX, SETS, density_of, pose_errors, resolution_of, run
 
 from cryoposes_plugin.core.io.ids import join_tables
 from cryoposes_plugin.core.io.mrc import read_volume, write_volume
 from cryoposes_plugin.core.io.particle_files import read_particles, write_particles
-from cryoposes_plugin.core.maps.alignment import align_maps
-from cryoposes_plugin.core.maps.atomic_model import AtomicModel
-from cryoposes_plugin.core.maps.fsc import fourier_shell_correlation, resolution_angstrom
 from cryoposes_plugin.core.types import Volume
 
 #: Of ASPIRE: method, images that are posed, neighbours that each is averaged with.
@@ -62,8 +59,6 @@ CRYODRGN = (
     "--nkeptposes 4 --lr 0.001 --no-amp"
 ).split()
 SEARCHES = ("ours", *ASPIRE, "relion", "cryodrgn")
-#: The density is as fine as the grid holds well.
-_RESOLUTION_PX = 2.5
 #: Reach of the peers' searches for shifts, nearly three of their standard deviations.
 _SHIFTS_PX = 4
 _THREADS = ("OMP", "MKL", "OPENBLAS", "NUMBA")
@@ -89,9 +84,8 @@ class Bench:
         self.name = model_path.name.split(".")[0]
         self.folder = arguments.folder.resolve() / self.name
         self.folder.mkdir(parents=True, exist_ok=True)
-        model = AtomicModel(model_path)
-        self.pixel = 2 * model.radius_angstrom * 1.5 / BOX
-        self.density = model.density(_RESOLUTION_PX * self.pixel, BOX, self.pixel)
+        self.density = density_of(model_path)
+        self.pixel = self.density.pixel_size_angstrom
         self.star = self.folder / "images.star"
         true = self.folder / "sim/particles.star"
         if not self.star.exists():
@@ -120,14 +114,11 @@ class Bench:
         shown = np.ones(number, dtype=bool)
         errors = pose_errors(found.rotations, self.truth.rotations[:number], shown)
         volume = Volume(found.volume.astype(np.float32), self.pixel)
-        shell = min(max(4, int(BOX * self.pixel / 30)), BOX // 2 - 2)
-        placed = align_maps(volume, self.density, shell).apply(volume)
-        curve = fourier_shell_correlation(placed.data, self.density.data)
         return {
             "images": number,
             "median_deg": float(np.median(errors)),
             "below_10": float((errors < 10).mean()),
-            "resolution": resolution_angstrom(curve, 0.5, BOX, self.pixel),
+            "resolution": resolution_of(volume, self.density),
         }
 
     def ours(self, folder: Path) -> Found:

@@ -32,6 +32,7 @@ from typing import Dict, List, Optional, Tuple
 import keras
 import numpy as np
 import tensorflow as tf
+from initial_volume import BOX, density_of
 
 from cryoposes_plugin.commands.runner import run_command
 from cryoposes_plugin.commands.simulate.config import SimulateConfig
@@ -40,11 +41,10 @@ from cryoposes_plugin.core.fourier.ctf import ctf_values, frequency_grid
 from cryoposes_plugin.core.geometry.rotations import angular_distance_rad
 from cryoposes_plugin.core.io.mrc import write_volume
 from cryoposes_plugin.core.io.particle_files import read_particles
-from cryoposes_plugin.core.maps.atomic_model import AtomicModel
 from cryoposes_plugin.core.particles.images import ParticleImages
 from cryoposes_plugin.core.recovery import pairs_from_arrays, recover_rotations
 
-BOX, RADII, LINES = 64, np.arange(2, 17), 40
+RADII, LINES = np.arange(2, 17), 40
 HALF = LINES // 2
 STAGES = {
     "noise-free": {"ctf": False, "shift_distribution": "none", "noise_variance": 0.0},
@@ -68,7 +68,7 @@ class Protein:
         density, sim = folder / f"{name}.mrc", folder / f"{stage}/{name}-{number}-{seed}"
         if not density.exists():
             folder.mkdir(parents=True, exist_ok=True)
-            write_volume(density, *density_of(path, cut))
+            write_volume(density, *what_is_shown(path, cut))
         if not (sim / "particles.star").exists():
             options = {"number": number, "seed": seed, **STAGES[stage]}
             run_command(SimulateConfig(volume=(str(density),), **options), sim)
@@ -81,16 +81,15 @@ class Protein:
         self.rotations, self.lines = table.rotations, lines_of(images)
 
 
-def density_of(path: Path, cut: bool) -> Tuple[np.ndarray, float]:
+def what_is_shown(path: Path, cut: bool) -> Tuple[np.ndarray, float]:
     """Density and pixel size of a model; of a cut one, what lies on one side of a plane."""
-    model = AtomicModel(path)
-    pixel = 2 * model.radius_angstrom * 1.5 / BOX
-    density = model.density(2.5 * pixel, BOX, pixel).data
+    whole = density_of(path)
+    density = whole.data
     if cut:
         normal = np.random.default_rng(len(path.name)).normal(size=3)
         at = np.tensordot(normal / np.linalg.norm(normal), np.indices(density.shape) - BOX // 2, 1)
         density = density / (1 + np.exp(at))
-    return density.astype(np.float32), pixel
+    return density.astype(np.float32), whole.pixel_size_angstrom
 
 
 def lines_of(images: np.ndarray) -> np.ndarray:
