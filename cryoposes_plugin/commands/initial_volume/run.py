@@ -135,6 +135,7 @@ def run(config: InitialVolumeConfig, run: RunDirectory) -> Dict[str, Any]:
     coarse = _coarse(config, inputs, images, scales, outcome.best.found, part)
     watch.lap("poses of all particles")
     own = own_symmetry(outcome.best.found.state.volume, DETAIL[-1].last_shell - _OWN_SHELLS)
+    watch.lap("the volume's own symmetry")
     metrics = _search_metrics(inputs, outcome, len(rows), own)
     shown = coarse.table.scores[JUNK] <= _MOST_JUNK
     if shown.sum() < _FEWEST_SHOWN:

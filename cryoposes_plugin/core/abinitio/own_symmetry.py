@@ -121,7 +121,7 @@ class _Turned:
         return max(refined, key=lambda found: found[0])
 
     def _refined(self, axis: np.ndarray, order: int) -> Tuple[float, np.ndarray]:
-        across = np.linalg.svd(axis[None])[2][1:]
+        across = _across(axis)
 
         def moved(by: np.ndarray) -> np.ndarray:
             near = axis + by @ across
@@ -139,6 +139,11 @@ class _Turned:
 
     def across(self, axis: np.ndarray) -> float:
         """The correlation about the best 2-fold axis perpendicular to an axis."""
-        first, second = np.linalg.svd(axis[None])[2][1:]
+        first, second = _across(axis)
         angle = np.pi * np.arange(_ACROSS)[:, None] / _ACROSS
         return float(self.about(np.cos(angle) * first + np.sin(angle) * second, 2).max())
+
+
+def _across(axis: np.ndarray) -> np.ndarray:
+    """(2, 3) unit vectors perpendicular to an axis and to each other."""
+    return np.linalg.svd(axis[None])[2][1:]

@@ -94,20 +94,21 @@ def search_all(
     details: List[StartResult] = []
 
     def _finished(
-        part: Search, begin: Begin, stages: Tuple[Stage, ...], of: Sequence[int]
+        part: Search, begin: Begin, stages: Tuple[Stage, ...], start: int, *more: int
     ) -> StartResult:
-        name = names[stages][of[1]]
+        name = names[stages][start]
         if run.file(name).exists():
             return _load(run, name, part)
-        found = _course(part, begin, stages, np.random.default_rng(list(of)), progress, watch)
+        rng = np.random.default_rng([seed, start, *more])
+        found = _course(part, begin, stages, rng, progress, watch)
         _save(run, name, found)
         return found
 
     for start in range(number):
         part = parts[start % len(parts)]
-        courses.append(_finished(part, part.start, SHAPE, [seed, start]))
+        courses.append(_finished(part, part.start, SHAPE, start))
         begin = partial(search.taken_over, courses[-1].found.state)
-        details.append(_finished(search, begin, DETAIL, [seed, start, len(SHAPE)]))
+        details.append(_finished(search, begin, DETAIL, start, len(SHAPE)))
         logger.info(
             "search: start %d of %d explains %.1f %% of the power.",
             start + 1,
